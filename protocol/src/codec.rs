@@ -1,0 +1,218 @@
+//! Frames to bytes and back, in the two encodings of the wire.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::action::Action;
+use crate::frame::ClientFrame;
+use crate::id::RequestId;
+use crate::limits::{DEPTH_MAX, INTEGER_MAX, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK};
+use crate::outline::Outline;
+use crate::rejection::RejectionCode;
+
+/// How the frames of a connection are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codec {
+    /// Binary messages; what a connection speaks that offers no subprotocol.
+    MessagePack,
+    /// Text messages.
+    Json,
+}
+
+/// A value that could not be read; the sentence names the field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct DecodeError(String);
+
+/// What is wrong with a client's message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// The peer broke the contract: the socket closes with 4500.
+    #[error("{0}")]
+    NotAFrame(String),
+    /// The frame is refused, the connection goes on.
+    #[error("{code}: {message}")]
+    Rejected {
+        /// The frame's request id, where it could be read.
+        id: Option<RequestId>,
+        /// `malformed`, `unknown_action`, `unknown_frame` or `version_required`.
+        code: RejectionCode,
+        /// Why, for a person.
+        message: String,
+    },
+}
+
+impl Codec {
+    /// The codec of a subprotocol.
+    pub fn from_subprotocol(name: &str) -> Option<Self> {
+        match name {
+            SUBPROTOCOL_MSGPACK => Some(Self::MessagePack),
+            SUBPROTOCOL_JSON => Some(Self::Json),
+            _ => None,
+        }
+    }
+
+    /// The subprotocol of a codec.
+    pub const fn subprotocol(self) -> &'static str {
+        match self {
+            Self::MessagePack => SUBPROTOCOL_MSGPACK,
+            Self::Json => SUBPROTOCOL_JSON,
+        }
+    }
+
+    /// Reads a client's message and checks what does not depend on any character.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError`] says whether the frame is refused or the connection ends.
+    pub fn decode_client_frame(self, message: &[u8]) -> Result<ClientFrame, FrameError> {
+        match self.read(message) {
+            Ok(frame) => check(frame),
+            Err(_) => Err(self.explain(message)),
+        }
+    }
+
+    /// Reads any value of the wire; a list, a text or a second value behind it is an error.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] with the path to what could not be read.
+    pub fn decode<T: DeserializeOwned>(self, message: &[u8]) -> Result<T, DecodeError> {
+        self.read(message).map_err(|error| DecodeError(error.to_string()))
+    }
+
+    /// Appends a value to `out`; nothing is allocated where `out` has room.
+    ///
+    /// Writing into memory cannot fail, and the wire's types hold nothing that an encoding refuses.
+    pub fn encode<T: Serialize + ?Sized>(self, value: &T, out: &mut Vec<u8>) {
+        match self {
+            Self::MessagePack => rmp_serde::encode::write_named(out, value).expect("a wire value fits MessagePack"),
+            Self::Json => serde_json::to_writer(out, value).expect("a wire value fits JSON"),
+        }
+    }
+
+    fn read<'de, T: Deserialize<'de>>(self, message: &'de [u8]) -> Result<T, String> {
+        match self {
+            Self::MessagePack => {
+                let mut reader = rmp_serde::Deserializer::from_read_ref(message);
+                reader.set_max_depth(DEPTH_MAX);
+                let value = T::deserialize(&mut reader).map_err(|error| error.to_string())?;
+                if reader.get_ref().is_empty() { Ok(value) } else { Err(TRAILING.to_owned()) }
+            }
+            Self::Json => {
+                let mut reader = serde_json::Deserializer::from_slice(message);
+                let value = T::deserialize(&mut reader).map_err(|error| error.to_string())?;
+                reader.end().map(|()| value).map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    /// Reads once more, slowly, to answer a message that is no good frame.
+    fn explain(self, message: &[u8]) -> FrameError {
+        let outline = match self.read::<Outline>(message) {
+            Ok(outline) => outline,
+            Err(error) => return FrameError::NotAFrame(format!("not one {} value: {error}", self.name())),
+        };
+        let Some((kind, fields)) = outline.only_entry() else {
+            return FrameError::NotAFrame("a frame is a map with exactly one entry".to_owned());
+        };
+        let id = match fields.get("id") {
+            Some(Outline::Integer(id)) if (1..=INTEGER_MAX).contains(id) => Some(RequestId::new(id.unsigned_abs())),
+            _ => None,
+        };
+        if !ClientFrame::KINDS.contains(&kind) {
+            let message = format!("unknown frame `{}`", shorten(kind));
+            return FrameError::Rejected { id, code: RejectionCode::UnknownFrame, message };
+        }
+        if fields.entries().is_none() {
+            return FrameError::NotAFrame(format!("the fields of `{kind}` are a map"));
+        }
+        if let Some((action, _)) = fields.get("action").and_then(Outline::only_entry)
+            && kind == "intent"
+            && !Action::KINDS.contains(&action)
+        {
+            let message = format!("unknown action `{}`", shorten(action));
+            return FrameError::Rejected { id, code: RejectionCode::UnknownAction, message };
+        }
+        FrameError::Rejected { id, code: RejectionCode::Malformed, message: self.complaint(message) }
+    }
+
+    /// What the reader says of a frame, with the path to the field.
+    fn complaint(self, message: &[u8]) -> String {
+        let complaint = match self {
+            Self::MessagePack => {
+                let mut reader = rmp_serde::Deserializer::from_read_ref(message);
+                reader.set_max_depth(DEPTH_MAX);
+                serde_path_to_error::deserialize::<_, ClientFrame>(&mut reader).err().map(|error| error.to_string())
+            }
+            Self::Json => {
+                let mut reader = serde_json::Deserializer::from_slice(message);
+                serde_path_to_error::deserialize::<_, ClientFrame>(&mut reader).err().map(|error| error.to_string())
+            }
+        };
+        shorten(&complaint.unwrap_or_else(|| TRAILING.to_owned())).to_owned()
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::MessagePack => "MessagePack",
+            Self::Json => "JSON",
+        }
+    }
+}
+
+const TRAILING: &str = "bytes behind the value";
+
+/// Longest part of a client's own words that an answer repeats, in bytes.
+const QUOTE_BYTES_MAX: usize = 200;
+
+fn shorten(text: &str) -> &str {
+    &text[..text.floor_char_boundary(QUOTE_BYTES_MAX)]
+}
+
+/// Checks what the types do not say.
+fn check(frame: ClientFrame) -> Result<ClientFrame, FrameError> {
+    let id = match &frame {
+        ClientFrame::Intent(intent) => Some(intent.id),
+        ClientFrame::Watch(watch) => Some(watch.id),
+        ClientFrame::Unwatch(unwatch) => Some(unwatch.id),
+        ClientFrame::Fetch(fetch) => Some(fetch.id),
+        ClientFrame::Refresh(refresh) => Some(refresh.id),
+        ClientFrame::Ping(ping) => ping.id,
+    };
+    if id == Some(RequestId::new(0)) {
+        let message = "id: an integer from 1 on".to_owned();
+        return Err(FrameError::Rejected { id: None, code: RejectionCode::Malformed, message });
+    }
+    if let ClientFrame::Intent(intent) = &frame
+        && intent.after.is_some() == intent.expect.is_some()
+    {
+        let message = "an intent says what it was made on by exactly one of `after` and `expect`".to_owned();
+        return Err(FrameError::Rejected { id, code: RejectionCode::VersionRequired, message });
+    }
+    Ok(frame)
+}
+
+/// Reads an action that came as JSON, with the codes of the wire.
+///
+/// # Errors
+///
+/// `unknown_action` or `malformed`, with a sentence that names the field.
+pub fn decode_action(action: &serde_json::Value) -> Result<Action, (RejectionCode, String)> {
+    let outline = Outline::deserialize(action).map_err(|error| (RejectionCode::Malformed, error.to_string()))?;
+    if let Some((kind, _)) = outline.only_entry()
+        && !Action::KINDS.contains(&kind)
+    {
+        return Err((RejectionCode::UnknownAction, format!("unknown action `{}`", shorten(kind))));
+    }
+    decode_value(action).map_err(|error| (RejectionCode::Malformed, error.to_string()))
+}
+
+/// Reads a value that came as JSON.
+///
+/// # Errors
+///
+/// [`DecodeError`] with the path to what could not be read.
+pub fn decode_value<T: DeserializeOwned>(value: &serde_json::Value) -> Result<T, DecodeError> {
+    serde_path_to_error::deserialize(value).map_err(|error| DecodeError(shorten(&error.to_string()).to_owned()))
+}

@@ -1,0 +1,113 @@
+//! What a client sends.
+
+use crate::action::Action;
+use crate::id::{CharacterId, RequestId, UserId, Version};
+use crate::wire::{wire_choice, wire_map, wire_names};
+
+wire_names! {
+    /// When an intent is answered; without it `Applied`.
+    Ack("`applied` or `durable`") {
+        /// As soon as it is applied.
+        "applied" => Applied,
+        /// After the commit of the state that it made.
+        "durable" => Durable,
+    }
+}
+
+wire_choice! {
+    /// One client message: a map with one entry, its kind and that kind's fields.
+    ClientFrame("frame") {
+        /// Asks for an action.
+        "intent" => Intent(Intent),
+        /// Asks to be told of every change that something else makes.
+        "watch" => Watch(Watch),
+        /// Ends that.
+        "unwatch" => Unwatch(Unwatch),
+        /// Asks for the present state.
+        "fetch" => Fetch(Fetch),
+        /// Goes on with a newer token of the same session.
+        "refresh" => Refresh(Refresh),
+        /// For browsers, which cannot send protocol pings.
+        "ping" => Ping(Ping),
+    }
+}
+
+wire_map! {
+    /// Fields of `intent`.
+    frame Intent {
+        /// The request id: never used for another intent.
+        id: RequestId,
+        /// The character to act on.
+        character: CharacterId,
+        /// The id of the intent that made the state that this one was made on. This or `expect`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        after: Option<RequestId>,
+        /// The version that it was made on; 0 means any. This or `after`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expect: Option<Version>,
+        /// What is asked for.
+        action: Action,
+        /// When to answer.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ack: Option<Ack>,
+        /// W3C Trace Context of the client's own span.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        traceparent: Option<String>,
+        /// The owner, for the role `game`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<UserId>,
+    }
+}
+wire_map! {
+    /// Fields of `watch`.
+    frame Watch {
+        /// The request id.
+        id: RequestId,
+        /// The character to watch.
+        character: CharacterId,
+        /// The owner, for the role `game`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<UserId>,
+    }
+}
+wire_map! {
+    /// Fields of `unwatch`.
+    frame Unwatch {
+        /// The request id.
+        id: RequestId,
+        /// The character to watch no longer.
+        character: CharacterId,
+        /// The owner, for the role `game`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<UserId>,
+    }
+}
+wire_map! {
+    /// Fields of `fetch`.
+    frame Fetch {
+        /// The request id.
+        id: RequestId,
+        /// The character to send.
+        character: CharacterId,
+        /// The owner, for the role `game`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<UserId>,
+    }
+}
+wire_map! {
+    /// Fields of `refresh`.
+    frame Refresh {
+        /// The request id.
+        id: RequestId,
+        /// A newer access token of the same session.
+        token: String,
+    }
+}
+wire_map! {
+    /// Fields of `ping`.
+    frame Ping {
+        /// Comes back in the `pong`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<RequestId>,
+    }
+}

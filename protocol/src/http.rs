@@ -1,0 +1,95 @@
+//! Bodies of the HTTP interface.
+
+use serde::{Deserialize, Serialize};
+
+use crate::character::Character;
+use crate::id::{SessionId, UserId};
+use crate::rejection::RejectionCode;
+use crate::wire::wire_map;
+
+/// Largest request body, in bytes; above it 413.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+wire_map! {
+    /// Body of `POST /session/login`.
+    action Login {
+        /// The account's name.
+        username: String,
+        /// Its password.
+        password: String,
+        /// Make the account where there is none.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        create: bool,
+    }
+}
+
+wire_map! {
+    /// Body of `POST /session/refresh`.
+    action RefreshSession {
+        /// What the last login or refresh gave.
+        refresh_token: String,
+    }
+}
+
+/// Answer of `POST /session/login` and `POST /session/refresh`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tokens {
+    /// The access token.
+    pub token: String,
+    /// `Bearer`.
+    pub token_type: String,
+    /// Seconds until the access token expires.
+    pub expires_in: u64,
+    /// Good for one refresh.
+    pub refresh_token: String,
+    /// The user.
+    pub user_id: UserId,
+    /// The session.
+    pub session_id: SessionId,
+    /// Where the WebSocket is.
+    pub socket_url: String,
+}
+
+/// Answer of `GET /session`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionInfo {
+    /// The user.
+    pub user_id: UserId,
+    /// The session.
+    pub session_id: SessionId,
+    /// The account's name.
+    pub username: String,
+    /// Roles of the session: `player`, `game`, `operator`.
+    pub roles: Vec<String>,
+    /// When the token expires: RFC 3339, UTC.
+    pub expires_at: String,
+    /// Seconds until then.
+    pub expires_in: u64,
+}
+
+/// Answer of `GET /characters`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CharacterList<C = Character> {
+    /// All characters of the user.
+    pub characters: Vec<C>,
+}
+
+/// Body of every error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ErrorBody<C = Character> {
+    /// One sentence for a person.
+    pub error: String,
+    /// The stable code.
+    pub code: RejectionCode,
+    /// Try the same again after this many milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+    /// On a version conflict the latest state.
+    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    pub character: Option<C>,
+}
+
+/// A default that asks nothing of `C`.
+fn none<C>() -> Option<C> {
+    None
+}

@@ -1,0 +1,32 @@
+//! The wire contract of Castellan, version 1, as plain data, and its codec.
+//!
+//! A client holds one WebSocket and exchanges frames: maps with exactly one entry, the frame's kind and that kind's
+//! fields. [`ClientFrame`] is what a client sends, [`ServerFrame`] what it gets; [`Codec`] turns both into the bytes of
+//! one WebSocket message, as MessagePack or as JSON. HTTP bodies of the same contract are in [`http`].
+//!
+//! Decoding is strict where a mistake would be lost in silence (actions refuse unknown keys) and lenient where old and
+//! new programs meet (frames ignore them; clients ignore kinds and codes that they do not know).
+
+mod action;
+mod character;
+mod close;
+mod codec;
+mod creation;
+mod frame;
+pub mod http;
+mod id;
+pub mod limits;
+mod outline;
+mod rejection;
+mod server_frame;
+mod wire;
+
+pub use action::*;
+pub use character::*;
+pub use close::CloseCode;
+pub use codec::{Codec, DecodeError, FrameError, decode_action, decode_value};
+pub use creation::NewCharacter;
+pub use frame::{Ack, ClientFrame, Fetch, Intent, Ping, Refresh, Unwatch, Watch};
+pub use id::{CharacterId, ParseIdError, RequestId, SessionId, UserId, Version};
+pub use rejection::RejectionCode;
+pub use server_frame::*;

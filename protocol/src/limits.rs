@@ -1,0 +1,51 @@
+//! Bounds that both sides know.
+
+/// The wire version, as `welcome` says it.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Largest client message accepted, in bytes, checked before decoding; above it the socket closes with 1009.
+///
+/// Many times the largest honest frame: it bounds what one hostile socket can make the server allocate.
+pub const CLIENT_FRAME_BYTES_MAX: usize = 16 * 1024;
+
+/// Server messages stay below this many bytes, so that a client can use a fixed buffer.
+pub const SERVER_FRAME_BYTES_MAX: usize = 64_000;
+
+/// Deepest nesting of maps and lists that is decoded, in levels.
+pub const DEPTH_MAX: usize = 32;
+
+/// Intents of one connection that may be unanswered at a time.
+pub const IN_FLIGHT_MAX: usize = 64;
+
+/// Request ids kept in a character's own row: an intent sent again within these is recognised.
+pub const REQUEST_IDS_MAX: usize = 64;
+
+/// Largest integer on the wire: 2^53 - 1, what a JavaScript number holds exactly.
+pub const INTEGER_MAX: i64 = (1 << 53) - 1;
+
+/// Characters that one user may have.
+pub const CHARACTERS_PER_USER_MAX: usize = 32;
+
+/// Open sockets that one session may have.
+pub const SOCKETS_PER_SESSION_MAX: usize = 4;
+
+/// Most coins of one kind that a character may have.
+pub const COINS_MAX: i64 = 2_000_000_000;
+
+/// Most units of an item in one inventory entry.
+pub const QUANTITY_MAX: i64 = 1_000_000;
+
+/// Longest character name, in Unicode scalar values, after trimming and NFC.
+pub const NAME_SCALARS_MAX: usize = 40;
+
+/// The subprotocol whose frames are MessagePack in binary messages.
+pub const SUBPROTOCOL_MSGPACK: &str = "castellan.v1.msgpack";
+
+/// The subprotocol whose frames are JSON in text messages.
+pub const SUBPROTOCOL_JSON: &str = "castellan.v1.json";
+
+/// What a browser puts before its token in the list of subprotocols.
+pub const SUBPROTOCOL_BEARER_PREFIX: &str = "bearer.";
+
+const _: () = assert!(CLIENT_FRAME_BYTES_MAX < SERVER_FRAME_BYTES_MAX);
+const _: () = assert!(IN_FLIGHT_MAX <= REQUEST_IDS_MAX, "whatever a client may send again must still be recognised");

@@ -1,0 +1,163 @@
+//! What the server sends.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::character::Character;
+use crate::id::{CharacterId, RequestId, SessionId, UserId, Version};
+use crate::rejection::RejectionCode;
+
+/// One server message: a map with one entry, its kind and that kind's fields.
+///
+/// `C` is how a character is written: whole ([`Character`]) on the client's side, a borrowed view on the server's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerFrame<C = Character> {
+    /// The first frame of a connection.
+    Welcome(Welcome),
+    /// An intent was applied.
+    Applied(Applied<C>),
+    /// An intent was made on another state than the present one; nothing changed.
+    Conflict(Conflict<C>),
+    /// A frame was refused; nothing changed.
+    Rejected(Rejected),
+    /// A character's present state.
+    State(State<C>),
+    /// What is now safely stored.
+    Durable(Durable),
+    /// An `unwatch` or `refresh` was carried out.
+    Accepted(Accepted),
+    /// Answers a `ping`.
+    Pong(Pong),
+    /// The close frame follows.
+    Closing(Closing),
+}
+
+/// Fields of `welcome`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The wire version, 1.
+    pub protocol: u32,
+    /// The server's name and version.
+    pub server: String,
+    /// This session.
+    pub session: SessionId,
+    /// Its user.
+    pub user: UserId,
+    /// Seconds until the token expires.
+    pub expires_in: u64,
+    /// Seconds between the server's pings.
+    pub ping_seconds: u64,
+    /// Intents that may be unanswered at a time.
+    pub in_flight_max: u64,
+    /// Characters that one connection may watch.
+    pub watch_max: u64,
+    /// Largest client message accepted, in bytes.
+    pub frame_bytes_max: u64,
+    /// The user's characters.
+    pub characters: Vec<CharacterSummary>,
+}
+
+/// One of the user's characters, in `welcome`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CharacterSummary {
+    /// Its id.
+    pub id: CharacterId,
+    /// Its name.
+    pub name: String,
+    /// Its present version.
+    pub version: Version,
+}
+
+/// Fields of `applied`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Applied<C = Character> {
+    /// The intent's request id.
+    pub id: RequestId,
+    /// The whole state, at or after the intent's version.
+    pub character: C,
+    /// The newest version of the character known to be in the database.
+    pub durable: Version,
+    /// The id had been applied before.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub duplicate: bool,
+}
+
+/// Fields of `conflict`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Conflict<C = Character> {
+    /// The intent's request id.
+    pub id: RequestId,
+    /// The whole state, the latest.
+    pub character: C,
+    /// The newest version of the character known to be in the database.
+    pub durable: Version,
+}
+
+/// Fields of `rejected`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// The frame's request id, where it could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<RequestId>,
+    /// Why.
+    pub code: RejectionCode,
+    /// Why, for a person.
+    pub message: String,
+    /// Send the same again after this many milliseconds; without it: do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+/// Fields of `state`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State<C = Character> {
+    /// The whole state.
+    pub character: C,
+    /// The newest version of the character known to be in the database.
+    pub durable: Version,
+    /// The `watch` or `fetch` that this answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<RequestId>,
+}
+
+/// Fields of `durable`.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Durable {
+    /// The newest version of each character known to be in the database.
+    pub versions: BTreeMap<CharacterId, Version>,
+}
+
+/// Fields of `accepted`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// The frame's request id.
+    pub id: RequestId,
+    /// Seconds until the newer token expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<u64>,
+}
+
+/// Fields of `pong`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pong {
+    /// The `ping`'s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<RequestId>,
+}
+
+/// Fields of `closing`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closing {
+    /// The close code that follows.
+    pub code: u16,
+    /// Why, for a person.
+    pub reason: String,
+    /// When to come back, in milliseconds; spread at random.
+    pub retry_after_ms: u64,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}

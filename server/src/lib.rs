@@ -1,0 +1,3 @@
+//! The character server.
+
+pub mod storage;
