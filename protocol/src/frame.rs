@@ -32,6 +32,20 @@ wire_choice! {
     }
 }
 
+impl ClientFrame {
+    /// The frame's request id; only a `ping` may have none.
+    pub fn id(&self) -> Option<RequestId> {
+        match self {
+            Self::Intent(intent) => Some(intent.id),
+            Self::Watch(watch) => Some(watch.id),
+            Self::Unwatch(unwatch) => Some(unwatch.id),
+            Self::Fetch(fetch) => Some(fetch.id),
+            Self::Refresh(refresh) => Some(refresh.id),
+            Self::Ping(ping) => ping.id,
+        }
+    }
+}
+
 wire_map! {
     /// Fields of `intent`.
     frame Intent {

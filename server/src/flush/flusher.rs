@@ -1,0 +1,209 @@
+//! The flusher: wakes, collects, writes, tells.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::{Batch, Entries, Signals};
+use crate::clock::Clock;
+use crate::storage::{DeadLetter, ShardId, Storage, StorageError};
+use crate::telemetry;
+
+/// How the flusher works.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Longest time that a change waits for its transaction to begin while the database keeps up.
+    pub interval: Duration,
+    /// Rows in one transaction at the most.
+    pub batch_rows: usize,
+    /// How long others may join after somebody began to wait for a commit.
+    pub gather: Duration,
+    /// First wait after a failure; doubles, with jitter, up to `backoff_max`.
+    pub backoff_min: Duration,
+    /// Longest wait between two tries.
+    pub backoff_max: Duration,
+}
+
+/// Brings what is dirty to the database, for as long as it runs.
+pub struct Flusher<E> {
+    entries: Arc<E>,
+    storage: Arc<dyn Storage>,
+    signals: Arc<Signals>,
+    settings: Settings,
+    clock: Clock,
+    /// Failures in a row.
+    failures: u32,
+}
+
+/// The database is not to be had: what was collected is back in line.
+#[derive(Debug)]
+struct Away;
+
+impl<E: Entries> Flusher<E> {
+    /// A flusher that has not begun.
+    pub fn new(
+        entries: Arc<E>,
+        storage: Arc<dyn Storage>,
+        signals: Arc<Signals>,
+        settings: Settings,
+        clock: Clock,
+    ) -> Self {
+        Self { entries, storage, signals, settings, clock, failures: 0 }
+    }
+
+    /// Flushes until `stop` says so, then gives itself back to be drained.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Self {
+        let mut ticks = tokio::time::interval(self.settings.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let signals = Arc::clone(&self.signals);
+        while !*stop.borrow() {
+            tokio::select! {
+                _ = stop.changed() => continue,
+                _ = ticks.tick() => {}
+                () = signals.full.notified() => {}
+                () = signals.waiting.notified() => tokio::time::sleep(self.settings.gather).await,
+            }
+            if let Err(Away) = self.flush().await {
+                tokio::select! {
+                    _ = stop.changed() => {}
+                    () = tokio::time::sleep(self.backoff()) => {}
+                }
+            }
+        }
+        self
+    }
+
+    /// Flushes until nothing is dirty; false where the database could not take it until the deadline.
+    pub async fn drain(&mut self, deadline: Instant) -> bool {
+        while self.entries.dirty() > 0 {
+            let flushed = tokio::time::timeout_at(deadline, async {
+                if let Err(Away) = self.flush().await {
+                    tokio::time::sleep(self.backoff()).await;
+                }
+            });
+            if flushed.await.is_err() {
+                return self.entries.dirty() == 0;
+            }
+        }
+        true
+    }
+
+    /// Writes what is dirty now, in as many transactions as it takes.
+    async fn flush(&mut self) -> Result<(), Away> {
+        // What becomes dirty meanwhile waits for the next wake-up, so that no wake-up goes on for ever.
+        let mut left = self.entries.dirty();
+        while left > 0 {
+            let batch = self.entries.collect(self.settings.batch_rows.min(left));
+            if batch.rows.is_empty() {
+                break;
+            }
+            left = left.saturating_sub(batch.rows.len());
+            self.write(batch).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes a batch; halves it while the database refuses it, until the row at fault is found.
+    async fn write(&mut self, batch: Batch) -> Result<(), Away> {
+        let mut open = vec![batch];
+        while let Some(batch) = open.pop() {
+            let began = Instant::now();
+            let result = self.storage.save(&batch.leases, &batch.rows).await;
+            telemetry::flushed(batch.rows.len(), began.elapsed(), result.is_ok());
+            let failed = match result {
+                Ok(fenced) => {
+                    self.settle(&batch, &fenced);
+                    None
+                }
+                Err(StorageError::Fenced(shard)) => {
+                    self.settle_fence(&batch, shard);
+                    None
+                }
+                Err(StorageError::Refused(error)) if batch.rows.len() == 1 => {
+                    self.bury(&batch, &error).await.err().map(|error| (error, batch))
+                }
+                Err(StorageError::Refused(_)) => {
+                    open.extend(batch.halves());
+                    None
+                }
+                Err(error) => Some((error, batch)),
+            };
+            if let Some((error, batch)) = failed {
+                open.push(batch);
+                return Err(self.give_back(&open, &error));
+            }
+            self.succeeded();
+        }
+        Ok(())
+    }
+
+    /// The commit came through, but for the rows of shards that are no longer ours.
+    fn settle(&self, batch: &Batch, fenced: &[ShardId]) {
+        for shard in fenced {
+            self.entries.fenced(batch.lease_of(*shard));
+        }
+        self.entries.saved(&batch.written(|shard| !fenced.contains(&shard)));
+    }
+
+    fn settle_fence(&self, batch: &Batch, fenced: ShardId) {
+        self.entries.fenced(batch.lease_of(fenced));
+        self.entries.put_back(&batch.written(|shard| shard != fenced));
+    }
+
+    /// Puts the only row of a batch away for an operator.
+    async fn bury(&self, batch: &Batch, error: &str) -> Result<(), StorageError> {
+        let row = &batch.rows[0];
+        let lease = batch.lease_of(row.shard);
+        let letter = DeadLetter {
+            row: row.clone(),
+            epoch: lease.epoch,
+            error: error.to_owned(),
+            attempts: 1,
+            failed_at_ms: self.clock.now_ms(),
+            verdict: None,
+        };
+        match self.storage.add_dead_letter(lease, &letter).await {
+            Ok(()) => {
+                tracing::error!(character = %row.id, error, "the database refuses a character: it is a dead letter now");
+                self.entries.buried(super::written(lease, row));
+                Ok(())
+            }
+            Err(StorageError::Fenced(_)) => {
+                self.entries.fenced(lease);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Nothing is known to be written: all of it goes back in line.
+    fn give_back(&mut self, open: &[Batch], error: &StorageError) -> Away {
+        for batch in open {
+            self.entries.put_back(&batch.written(|_| true));
+        }
+        self.failures = self.failures.saturating_add(1);
+        if self.failures == 1 {
+            tracing::warn!(%error, "the database takes no writes; they are kept and tried again");
+        }
+        self.signals.set_database_away(true);
+        Away
+    }
+
+    fn succeeded(&mut self) {
+        if self.failures > 0 {
+            tracing::info!(failures = self.failures, "the database takes writes again");
+            self.failures = 0;
+            self.signals.set_database_away(false);
+        }
+    }
+
+    /// The next wait: doubles with each failure, then anything from half of it to all of it.
+    fn backoff(&self) -> Duration {
+        let doublings = self.failures.saturating_sub(1).min(16);
+        let longest = self.settings.backoff_min.saturating_mul(1 << doublings).min(self.settings.backoff_max);
+        longest.mul_f64(rand::rng().random_range(0.5..=1.0))
+    }
+}

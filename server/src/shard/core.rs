@@ -1,0 +1,388 @@
+//! One shard: a plain state machine over its users' characters. It knows no socket, no clock and no database.
+//!
+//! Commands come with the time and what they may do; what follows for others (mailboxes to wake, work for the flusher)
+//! goes into [`Effects`]. A refused command changes nothing.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Place;
+use std::sync::Arc;
+
+use castellan_protocol::limits::CHARACTERS_PER_USER_MAX;
+use castellan_protocol::{Action, CharacterId, NewCharacter, RequestId, UserId, Version};
+
+use super::entry::{Entry, UNFLUSHED_MAX};
+use super::mailbox::{CloseOrder, Mailbox};
+use super::refusal::Refusal;
+use super::view::Header;
+use crate::rules::{self, Catalogue, Character, Dice};
+use crate::storage::{CharacterRow, Lease};
+
+/// What a change was made on: all that is given must match the present state.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Base {
+    /// The id of the intent applied last.
+    pub after: Option<RequestId>,
+    /// The present version; 0 means any.
+    pub expect: Option<Version>,
+}
+
+impl Base {
+    fn matches(self, header: &Header) -> bool {
+        self.after.is_none_or(|id| id == header.last)
+            && self.expect.is_none_or(|version| version.get() == 0 || version == header.version)
+    }
+}
+
+/// What is to become of a character.
+#[derive(Debug, Clone, Copy)]
+pub enum Change<'a> {
+    /// An action of the game.
+    Action(&'a Action),
+    /// It is deleted; only the database keeps it.
+    Delete,
+}
+
+/// A request to change one character.
+#[derive(Debug, Clone, Copy)]
+pub struct Command<'a> {
+    /// Whose character it is; only that user's are looked at.
+    pub owner: UserId,
+    /// The character.
+    pub character: CharacterId,
+    /// The request id, not 0.
+    pub id: RequestId,
+    /// What it was made on.
+    pub base: Base,
+    /// What is asked for.
+    pub change: Change<'a>,
+    /// Whether the policy lets the session's role send this action.
+    pub permitted: bool,
+}
+
+/// What follows from a command beyond its answer.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Mailboxes whose connections have to be woken.
+    pub wake: Vec<Arc<Mailbox>>,
+    /// Characters that began to have something to flush.
+    pub dirtied: usize,
+}
+
+/// What a command came to.
+#[derive(Debug)]
+pub(super) enum Decision<'a> {
+    /// Applied now, or before where `duplicate`.
+    Applied { entry: &'a Entry, duplicate: bool },
+    /// Made on another state.
+    Conflict { entry: &'a Entry },
+    /// Refused.
+    Refused(Refusal),
+    /// The owner's characters are not in memory.
+    Absent,
+    /// The connection has been ordered to end.
+    Closing,
+}
+
+/// The characters of one user; those that are deleted stay until that is durable.
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    pub(super) entries: Vec<Entry>,
+    pub(super) used_at_ms: i64,
+}
+
+/// One shard's characters.
+pub(super) struct Core {
+    pub(super) lease: Option<Lease>,
+    pub(super) rosters: HashMap<UserId, Roster>,
+    /// What the flusher is to collect, oldest first.
+    pub(super) queue: Vec<(UserId, CharacterId)>,
+    /// Connections of this shard's own users, by mailbox.
+    pub(super) sockets: Vec<Arc<Mailbox>>,
+    pub(super) catalogue: Arc<Catalogue>,
+    dice_secret: Arc<[u8]>,
+    /// Where an action is tried out before it counts.
+    scratch: Option<Character>,
+}
+
+impl Core {
+    pub(super) fn new(lease: Option<Lease>, catalogue: Arc<Catalogue>, dice_secret: Arc<[u8]>) -> Self {
+        Self {
+            lease,
+            rosters: HashMap::new(),
+            queue: Vec::new(),
+            sockets: Vec::new(),
+            catalogue,
+            dice_secret,
+            scratch: None,
+        }
+    }
+
+    /// Decides a change. Checks run in the wire's order: character, permission, id, version, rule.
+    ///
+    /// `sender` is the connection that asks, `has_room` whether one more character may have something to flush.
+    pub(super) fn change(
+        &mut self,
+        command: &Command<'_>,
+        sender: Option<&Arc<Mailbox>>,
+        has_room: bool,
+        now_ms: i64,
+        effects: &mut Effects,
+    ) -> Decision<'_> {
+        if sender.is_some_and(|mailbox| mailbox.is_closing()) {
+            return Decision::Closing;
+        }
+        if self.lease.is_none() {
+            return Decision::Refused(Refusal::shard_lost());
+        }
+        let Some(roster) = self.rosters.get_mut(&command.owner) else { return Decision::Absent };
+        roster.used_at_ms = now_ms;
+        let Some(entry) = roster.find_mut(command.character) else {
+            return Decision::Refused(Refusal::no_such_character());
+        };
+        if !command.permitted {
+            return Decision::Refused(Refusal::not_permitted());
+        }
+        if entry.dead_letter {
+            return Decision::Refused(Refusal::dead_letter());
+        }
+        if entry.ring.contains(command.id) {
+            Self::await_durability(entry, sender);
+            return Decision::Applied { entry, duplicate: true };
+        }
+        if !command.base.matches(&entry.header) {
+            if let Some(mailbox) = sender {
+                entry.link(mailbox);
+            }
+            return Decision::Conflict { entry };
+        }
+        let clean = entry.is_clean();
+        if (clean && !has_room) || entry.header.version.get() - entry.durable.get() >= UNFLUSHED_MAX {
+            return Decision::Refused(Refusal::flush_behind());
+        }
+        match command.change {
+            Change::Action(action) => {
+                let scratch = match &mut self.scratch {
+                    Some(scratch) => {
+                        scratch.clone_from(&entry.character);
+                        scratch
+                    }
+                    none => none.insert(entry.character.clone()),
+                };
+                let rolled = scratch.dice_rolled();
+                let mut dice = Dice::new(&self.dice_secret, command.character, command.id, rolled);
+                if let Err(violation) = rules::apply(scratch, action, &self.catalogue, &mut dice) {
+                    return Decision::Refused(violation.into());
+                }
+                std::mem::swap(scratch, &mut entry.character);
+            }
+            Change::Delete => entry.deleted_at_ms = Some(now_ms),
+        }
+        entry.header.version = entry.header.version.next();
+        entry.header.last = command.id;
+        entry.header.updated_at_ms = now_ms.max(entry.header.updated_at_ms);
+        entry.ring.push(command.id);
+        if clean {
+            entry.dirty_since_ms = now_ms;
+            effects.dirtied += 1;
+        }
+        if !entry.queued {
+            entry.queued = true;
+            self.queue.push((command.owner, command.character));
+        }
+        Self::await_durability(entry, sender);
+        entry.tell_watchers(sender, &mut effects.wake);
+        Decision::Applied { entry, duplicate: false }
+    }
+
+    /// Makes a character. The same request id again gives the character that it made.
+    pub(super) fn create(
+        &mut self,
+        owner: UserId,
+        character: CharacterId,
+        request: Option<RequestId>,
+        wanted: &NewCharacter,
+        has_room: bool,
+        now_ms: i64,
+        effects: &mut Effects,
+    ) -> Decision<'_> {
+        if self.lease.is_none() {
+            return Decision::Refused(Refusal::shard_lost());
+        }
+        let Some(roster) = self.rosters.get_mut(&owner) else { return Decision::Absent };
+        roster.used_at_ms = now_ms;
+        let known = request.and_then(|id| roster.entries.iter().position(|entry| entry.ring.contains(id)));
+        if let Some(index) = known {
+            return Decision::Applied { entry: &roster.entries[index], duplicate: true };
+        }
+        if roster.living().count() >= CHARACTERS_PER_USER_MAX {
+            return Decision::Refused(Refusal::too_many_characters());
+        }
+        if !has_room {
+            return Decision::Refused(Refusal::flush_behind());
+        }
+        let made = match rules::create(wanted, &self.catalogue) {
+            Ok(made) => made,
+            Err(violation) => return Decision::Refused(violation.into()),
+        };
+        let header = Header {
+            id: character,
+            user: owner,
+            version: Version::new(1),
+            last: request.unwrap_or_default(),
+            created_at_ms: now_ms,
+            updated_at_ms: now_ms,
+        };
+        let mut entry = Entry::new(header, made, request);
+        entry.queued = true;
+        self.queue.push((owner, character));
+        effects.dirtied += 1;
+        roster.entries.push(entry);
+        let entry = roster.entries.last().expect("pushed just now");
+        Decision::Applied { entry, duplicate: false }
+    }
+
+    /// The present state of a character, for a connection that fetches or (`watch`) wants to be told of changes.
+    pub(super) fn look(
+        &mut self,
+        owner: UserId,
+        character: CharacterId,
+        reader: Option<(&Arc<Mailbox>, bool)>,
+        now_ms: i64,
+    ) -> Decision<'_> {
+        if reader.is_some_and(|(mailbox, _)| mailbox.is_closing()) {
+            return Decision::Closing;
+        }
+        if self.lease.is_none() {
+            return Decision::Refused(Refusal::shard_lost());
+        }
+        let Some(roster) = self.rosters.get_mut(&owner) else { return Decision::Absent };
+        roster.used_at_ms = now_ms;
+        let Some(entry) = roster.find_mut(character) else {
+            return Decision::Refused(Refusal::no_such_character());
+        };
+        if let Some((mailbox, watch)) = reader {
+            entry.link(mailbox).watching |= watch;
+        }
+        Decision::Applied { entry, duplicate: false }
+    }
+
+    /// Ends a watch. Nothing happens where there was none.
+    pub(super) fn unwatch(&mut self, owner: UserId, character: CharacterId, mailbox: &Arc<Mailbox>) {
+        let entry = self.rosters.get_mut(&owner).and_then(|roster| roster.find_mut(character));
+        if let Some(entry) = entry {
+            entry.link(mailbox).watching = false;
+        }
+    }
+
+    /// A user's living characters, for the first frame of a connection, which is remembered from here on.
+    pub(super) fn welcome(&mut self, user: UserId, mailbox: &Arc<Mailbox>, now_ms: i64) -> Option<&Roster> {
+        self.lease?;
+        let roster = self.rosters.get_mut(&user)?;
+        roster.used_at_ms = now_ms;
+        for entry in &mut roster.entries {
+            entry.link(mailbox);
+        }
+        self.sockets.push(Arc::clone(mailbox));
+        Some(roster)
+    }
+
+    /// Forgets a connection of one of this shard's users.
+    pub(super) fn farewell(&mut self, user: UserId, mailbox: &Arc<Mailbox>) {
+        self.sockets.retain(|other| !Arc::ptr_eq(other, mailbox));
+        if let Some(roster) = self.rosters.get_mut(&user) {
+            for entry in &mut roster.entries {
+                entry.unlink(mailbox);
+            }
+        }
+    }
+
+    /// Takes in what was loaded under `lease`, unless the shard has changed hands or somebody else was first.
+    ///
+    /// Returns whether it was taken in.
+    pub(super) fn install(
+        &mut self,
+        user: UserId,
+        lease: Lease,
+        loaded: Vec<(CharacterRow, Character)>,
+        now_ms: i64,
+    ) -> bool {
+        if self.lease != Some(lease) {
+            return false;
+        }
+        let Place::Vacant(place) = self.rosters.entry(user) else { return false };
+        let entries = loaded.into_iter().map(|(row, character)| Entry::loaded(row, character, lease)).collect();
+        place.insert(Roster { entries, used_at_ms: now_ms });
+        true
+    }
+
+    /// Drops the user whose characters were asked for longest ago, of those that may leave memory.
+    ///
+    /// Returns how many places became free.
+    pub(super) fn evict(&mut self) -> Option<usize> {
+        let idle = self.rosters.iter().filter(|(_, roster)| roster.entries.iter().all(Entry::is_evictable));
+        let (&user, _) = idle.min_by_key(|(_, roster)| roster.used_at_ms)?;
+        self.rosters.remove(&user).map(|roster| roster.places())
+    }
+
+    /// Drops one user's characters where they may leave memory and no connection is left.
+    pub(super) fn evict_user(&mut self, user: UserId) -> Option<usize> {
+        let idle = |entry: &Entry| entry.is_evictable() && entry.links.iter().all(|link| link.mailbox.is_closing());
+        let roster = self.rosters.get(&user)?;
+        if !roster.entries.iter().all(idle) {
+            return None;
+        }
+        self.rosters.remove(&user).map(|roster| roster.places())
+    }
+
+    /// Another process has the shard: forgets everything and orders every socket that was told of it to end.
+    ///
+    /// Returns how many places became free and how many characters had something to flush.
+    pub(super) fn lose(&mut self) -> (usize, usize) {
+        self.lease = None;
+        self.queue.clear();
+        let (mut places, mut unflushed) = (0, 0);
+        for (_, roster) in self.rosters.drain() {
+            places += roster.places();
+            unflushed += roster.entries.iter().filter(|entry| entry.is_flushable()).count();
+            for link in roster.entries.iter().flat_map(|entry| &entry.links) {
+                link.mailbox.order_close(CloseOrder::SHARD_MOVED);
+            }
+        }
+        for mailbox in &self.sockets {
+            mailbox.order_close(CloseOrder::SHARD_MOVED);
+        }
+        (places, unflushed)
+    }
+
+    fn await_durability(entry: &mut Entry, sender: Option<&Arc<Mailbox>>) {
+        let version = entry.header.version;
+        let waits = version > entry.durable;
+        if let Some(mailbox) = sender {
+            let link = entry.link(mailbox);
+            if waits {
+                link.unsafe_until = Some(version);
+            }
+        }
+    }
+}
+
+impl Roster {
+    /// The places that it takes in memory: its characters and one for the user.
+    fn places(&self) -> usize {
+        self.entries.len() + 1
+    }
+
+    /// Those that are not deleted.
+    pub(super) fn living(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.deleted_at_ms.is_none())
+    }
+
+    fn find_mut(&mut self, character: CharacterId) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| entry.id() == character && entry.deleted_at_ms.is_none())
+    }
+
+    /// Any entry, the deleted ones too.
+    pub(super) fn any_mut(&mut self, character: CharacterId) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| entry.id() == character)
+    }
+}

@@ -1,0 +1,163 @@
+//! A character in memory.
+
+use std::sync::Arc;
+
+use castellan_protocol::{CharacterId, RequestId, UserId, Version};
+
+use super::mailbox::Mailbox;
+use super::ring::Ring;
+use super::view::Header;
+use crate::rules::Character;
+use crate::storage::{CharacterRow, Lease};
+
+/// How far a version jumps for each takeover at which memory may have been lost.
+///
+/// Larger than the number of intents that a character may have unflushed, so that no lost version is ever used again.
+pub const VERSION_JUMP: u64 = 1 << 20;
+
+/// Intents of one character that may be unflushed; one more is refused as `overloaded`.
+pub(super) const UNFLUSHED_MAX: u64 = VERSION_JUMP - 1;
+
+const _: () = assert!(UNFLUSHED_MAX < VERSION_JUMP, "a jump must pass every version that a crash can lose");
+
+/// A connection that has seen a character, and what it is to be told of it.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) mailbox: Arc<Mailbox>,
+    /// It wants every state that something else makes.
+    pub(super) watching: bool,
+    /// Its newest intent's version, while that is not durable.
+    pub(super) unsafe_until: Option<Version>,
+}
+
+/// A character in memory: its state, what is known to be in the database, and who has seen it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) header: Header,
+    pub(super) character: Character,
+    pub(super) ring: Ring,
+    /// The newest version known to be in the database; the present one where nothing is unflushed.
+    pub(super) durable: Version,
+    /// In the shard's list of what the flusher is to collect.
+    pub(super) queued: bool,
+    /// When the oldest unflushed intent was applied, in milliseconds since the Unix epoch.
+    pub(super) dirty_since_ms: i64,
+    /// Deleted, in milliseconds since the Unix epoch: leaves memory once that is durable.
+    pub(super) deleted_at_ms: Option<i64>,
+    /// The database refuses this state: no intents until an operator has decided.
+    pub(super) dead_letter: bool,
+    pub(super) links: Vec<Link>,
+}
+
+impl Entry {
+    /// A character that the database has not seen.
+    pub(super) fn new(header: Header, character: Character, request: Option<RequestId>) -> Self {
+        let mut ring = Ring::default();
+        if let Some(id) = request {
+            ring.push(id);
+        }
+        let dirty_since_ms = header.created_at_ms;
+        Self {
+            header,
+            character,
+            ring,
+            durable: Version::new(0),
+            queued: false,
+            dirty_since_ms,
+            deleted_at_ms: None,
+            dead_letter: false,
+            links: Vec::new(),
+        }
+    }
+
+    /// A character as the database has it, under the lease that the row was read with.
+    ///
+    /// The version jumps for each takeover since the row was written at which memory may have been lost.
+    pub(super) fn loaded(row: CharacterRow, character: Character, lease: Lease) -> Self {
+        let crashes = lease.recoveries.saturating_sub(row.recoveries).max(0).unsigned_abs();
+        let version = Version::new(row.version + crashes * VERSION_JUMP);
+        let ring = Ring::from_oldest_first(row.request_ids);
+        let header = Header {
+            id: row.id,
+            user: row.user,
+            version,
+            last: ring.last().unwrap_or_default(),
+            created_at_ms: row.created_at_ms,
+            updated_at_ms: row.updated_at_ms,
+        };
+        Self { durable: version, ring, ..Self::new(header, character, None) }
+    }
+
+    /// Nothing unflushed.
+    pub(super) fn is_clean(&self) -> bool {
+        self.durable == self.header.version
+    }
+
+    /// Has something that the flusher is to write, or is writing.
+    pub(super) fn is_flushable(&self) -> bool {
+        !self.is_clean() && !self.dead_letter
+    }
+
+    /// May leave memory: the database has all of it, and nobody waits for a word about it.
+    pub(super) fn is_evictable(&self) -> bool {
+        self.is_clean()
+            && !self.queued
+            && !self.dead_letter
+            && self.links.iter().all(|link| link.mailbox.is_closing() || !link.watching)
+    }
+
+    /// The link of a connection, made where there is none.
+    pub(super) fn link(&mut self, mailbox: &Arc<Mailbox>) -> &mut Link {
+        let found = self.links.iter().position(|link| Arc::ptr_eq(&link.mailbox, mailbox));
+        let index = found.unwrap_or_else(|| {
+            // Links of ended connections go when the list would have to grow.
+            if self.links.len() == self.links.capacity() {
+                self.links.retain(|link| !link.mailbox.is_closing());
+            }
+            self.links.push(Link { mailbox: Arc::clone(mailbox), watching: false, unsafe_until: None });
+            self.links.len() - 1
+        });
+        &mut self.links[index]
+    }
+
+    pub(super) fn unlink(&mut self, mailbox: &Arc<Mailbox>) {
+        self.links.retain(|link| !Arc::ptr_eq(&link.mailbox, mailbox));
+    }
+
+    /// Tells the watchers but `sender` that there is a newer state; returns through `wake` whom to wake.
+    pub(super) fn tell_watchers(&self, sender: Option<&Arc<Mailbox>>, wake: &mut Vec<Arc<Mailbox>>) {
+        for link in self.links.iter().filter(|link| link.watching) {
+            if sender.is_some_and(|sender| Arc::ptr_eq(sender, &link.mailbox)) {
+                continue;
+            }
+            if link.mailbox.put_changed(self.header.user, self.header.id) {
+                wake.push(Arc::clone(&link.mailbox));
+            }
+        }
+    }
+
+    /// Notes that the database has `version`, and tells those who wait for it or watch.
+    pub(super) fn saved(&mut self, version: Version, wake: &mut Vec<Arc<Mailbox>>) {
+        self.durable = self.durable.max(version);
+        let (character, durable) = (self.header.id, self.durable);
+        for link in &mut self.links {
+            if !link.watching && link.unsafe_until.is_none() {
+                continue;
+            }
+            if link.unsafe_until.is_some_and(|version| version <= durable) {
+                link.unsafe_until = None;
+            }
+            if link.mailbox.put_durable(character, durable) {
+                wake.push(Arc::clone(&link.mailbox));
+            }
+        }
+    }
+
+    pub(super) fn id(&self) -> CharacterId {
+        self.header.id
+    }
+
+    pub(super) fn owner(&self) -> UserId {
+        self.header.user
+    }
+}

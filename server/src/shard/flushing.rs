@@ -1,0 +1,138 @@
+//! What a shard hands to the flusher, and what it learns from it.
+
+use std::sync::Arc;
+
+use castellan_protocol::{CharacterId, UserId, Version};
+
+use super::core::Core;
+use super::entry::Entry;
+use super::mailbox::{CloseOrder, Mailbox};
+use super::view::{Header, StoredView};
+use crate::rules::Character;
+use crate::rules::stored::SCHEMA_VERSION;
+use crate::storage::{CharacterRow, Lease};
+
+/// A character as it was when the flusher came by; becomes a row outside the shard's lock.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    header: Header,
+    character: Character,
+    request_ids: Vec<u64>,
+    deleted_at_ms: Option<i64>,
+    lease: Lease,
+}
+
+impl Snapshot {
+    fn of(entry: &Entry, lease: Lease) -> Self {
+        Self {
+            header: entry.header,
+            character: entry.character.clone(),
+            request_ids: entry.ring.oldest_first(),
+            deleted_at_ms: entry.deleted_at_ms,
+            lease,
+        }
+    }
+
+    pub(super) fn into_row(self) -> CharacterRow {
+        let state = serde_json::to_string(&StoredView::new(&self.header, &self.character))
+            .expect("a character's state is plain data");
+        CharacterRow {
+            id: self.header.id,
+            user: self.header.user,
+            shard: self.lease.shard,
+            name: self.character.name().to_owned(),
+            version: self.header.version.get(),
+            recoveries: self.lease.recoveries,
+            schema_version: SCHEMA_VERSION,
+            state,
+            request_ids: self.request_ids,
+            created_at_ms: self.header.created_at_ms,
+            updated_at_ms: self.header.updated_at_ms,
+            deleted_at_ms: self.deleted_at_ms,
+        }
+    }
+}
+
+impl Core {
+    /// Takes up to `max` characters with something to flush, newest states, and the lease that they are written under.
+    pub(super) fn collect(&mut self, max: usize, snapshots: &mut Vec<Snapshot>) -> Option<Lease> {
+        let lease = self.lease?;
+        if self.queue.is_empty() {
+            return None;
+        }
+        let count = max.min(self.queue.len());
+        for (user, character) in self.queue.drain(..count) {
+            let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
+            if let Some(entry) = entry {
+                entry.queued = false;
+                snapshots.push(Snapshot::of(entry, lease));
+            }
+        }
+        Some(lease)
+    }
+
+    /// The database has this version. Returns how long the oldest intent in it waited, in milliseconds, and whether
+    /// nothing is left to flush.
+    pub(super) fn saved(
+        &mut self,
+        user: UserId,
+        character: CharacterId,
+        version: Version,
+        now_ms: i64,
+        wake: &mut Vec<Arc<Mailbox>>,
+    ) -> Option<Saved> {
+        let roster = self.rosters.get_mut(&user)?;
+        let entry = roster.any_mut(character)?;
+        let waited_ms = now_ms.saturating_sub(entry.dirty_since_ms).max(0).unsigned_abs();
+        entry.saved(version, wake);
+        entry.dirty_since_ms = now_ms;
+        let clean = entry.is_clean();
+        if clean && entry.deleted_at_ms.is_some() {
+            roster.entries.retain(|entry| entry.id() != character);
+            return Some(Saved { waited_ms, clean, left: true });
+        }
+        Some(Saved { waited_ms, clean, left: false })
+    }
+
+    /// The database has not taken this character: the flusher is to come by again.
+    pub(super) fn put_back(&mut self, user: UserId, character: CharacterId) {
+        let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
+        if let Some(entry) = entry
+            && !entry.queued
+        {
+            entry.queued = true;
+            self.queue.push((user, character));
+        }
+    }
+
+    /// The database refuses this character: it takes no intents until an operator has decided.
+    ///
+    /// Returns whether it is here.
+    pub(super) fn bury(&mut self, user: UserId, character: CharacterId) -> bool {
+        let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
+        entry.map(|entry| entry.dead_letter = true).is_some()
+    }
+
+    /// Memory falls back to what the database has: forgets a user's characters and ends the sockets that saw them.
+    ///
+    /// Returns how many characters left and how many of them had something unflushed.
+    pub(super) fn forget(&mut self, user: UserId) -> (usize, usize) {
+        let Some(roster) = self.rosters.remove(&user) else { return (0, 0) };
+        for link in roster.entries.iter().flat_map(|entry| &entry.links) {
+            link.mailbox.order_close(CloseOrder::SHARD_MOVED);
+        }
+        let unflushed = roster.entries.iter().filter(|entry| !entry.is_clean()).count();
+        (roster.entries.len(), unflushed)
+    }
+}
+
+/// What a write came to for a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Saved {
+    /// How long the oldest intent in it waited, in milliseconds.
+    pub(super) waited_ms: u64,
+    /// Nothing is left to flush.
+    pub(super) clean: bool,
+    /// The character was deleted and has left memory.
+    pub(super) left: bool,
+}

@@ -1,0 +1,144 @@
+//! How a user's characters come into memory, and how they leave it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use castellan_protocol::UserId;
+use tokio::sync::watch;
+
+use super::refusal::Refusal;
+use super::router::shard_of;
+use super::store::Shards;
+use crate::rules::stored;
+use crate::storage::{Lease, ShardId, StorageError};
+use crate::telemetry;
+
+/// A load under way: what it comes to, once it is over.
+pub(super) type Load = watch::Receiver<Option<Result<(), Refusal>>>;
+
+impl Shards {
+    /// Brings a user's characters into memory, once, however many ask.
+    ///
+    /// # Errors
+    ///
+    /// The refusal for those who asked.
+    pub async fn load(self: &Arc<Self>, user: UserId) -> Result<(), Refusal> {
+        let Some(mut load) = self.begin_load(user)? else { return Ok(()) };
+        match load.wait_for(Option::is_some).await {
+            Ok(done) => done.clone().expect("waited until it is there"),
+            Err(_) => Err(Refusal::database_away()),
+        }
+    }
+
+    /// Joins the load that is under way or begins one; `None` where the characters are in memory.
+    fn begin_load(self: &Arc<Self>, user: UserId) -> Result<Option<Load>, Refusal> {
+        let mut loads = self.loads.lock();
+        let lease = {
+            let shard = self.lock(shard_of(user));
+            if shard.core.rosters.contains_key(&user) {
+                return Ok(None);
+            }
+            shard.core.lease.ok_or_else(Refusal::shard_lost)?
+        };
+        if let Some(load) = loads.get(&user) {
+            return Ok(Some(load.clone()));
+        }
+        if !self.make_room(lease.shard) {
+            return Err(Refusal::memory_full());
+        }
+        let (done, load) = watch::channel(None);
+        loads.insert(user, load.clone());
+        let shards = Arc::clone(self);
+        self.background.spawn(async move {
+            let result = shards.load_rows(user, lease).await;
+            shards.loads.lock().remove(&user);
+            done.send_replace(Some(result));
+        });
+        Ok(Some(load))
+    }
+
+    async fn load_rows(&self, user: UserId, lease: Lease) -> Result<(), Refusal> {
+        let began = self.clock.now_ms();
+        let loaded = tokio::time::timeout(self.capacity.load_timeout, self.storage.load_user(lease, user)).await;
+        let rows = match loaded {
+            Ok(Ok(rows)) => rows,
+            Ok(Err(StorageError::Fenced(_))) => {
+                self.lose(lease);
+                return Err(Refusal::shard_lost());
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "characters could not be loaded");
+                return Err(Refusal::database_away());
+            }
+            Err(_) => {
+                tracing::warn!("characters could not be loaded in time");
+                return Err(Refusal::database_away());
+            }
+        };
+        let mut characters = Vec::with_capacity(rows.len());
+        for row in rows {
+            match stored::decode(row.schema_version, &row.state) {
+                Ok(character) => characters.push((row, character)),
+                Err(error) => {
+                    tracing::error!(character = %row.id, %error, "a stored character cannot be read");
+                    return Err(Refusal::unreadable());
+                }
+            }
+        }
+        let (count, now_ms) = (characters.len(), self.clock.now_ms());
+        if self.lock(lease.shard).core.install(user, lease, characters, now_ms) {
+            self.occupied.fetch_add(count + 1, Ordering::Relaxed);
+        }
+        telemetry::loaded(count, now_ms.saturating_sub(began).max(0).unsigned_abs());
+        Ok(())
+    }
+
+    /// Proves the lease of a shard against the database.
+    pub(super) async fn prove(self: &Arc<Self>, shard: ShardId) -> Result<(), Refusal> {
+        let lease = self.lock(shard).core.lease.ok_or_else(Refusal::shard_lost)?;
+        let storage = Arc::clone(&self.storage);
+        let proof = self.background.spawn(async move { storage.prove(&[lease]).await });
+        match tokio::time::timeout(self.capacity.load_timeout, proof).await {
+            Ok(Ok(Ok(lost))) if lost.is_empty() => Ok(()),
+            Ok(Ok(Ok(_))) => {
+                self.lose(lease);
+                Err(Refusal::shard_lost())
+            }
+            _ => Err(Refusal::database_away()),
+        }
+    }
+
+    /// Forgets a shard that another process has taken over, and ends the sockets that were told of it.
+    pub fn lose(&self, lease: Lease) {
+        let (dropped, unflushed) = {
+            let mut shard = self.lock(lease.shard);
+            if shard.core.lease != Some(lease) {
+                return;
+            }
+            shard.core.lose()
+        };
+        self.occupied.fetch_sub(dropped, Ordering::Relaxed);
+        self.dirty.fetch_sub(unflushed, Ordering::Relaxed);
+        telemetry::shard_lost();
+        tracing::error!(shard = %lease.shard, dropped, unflushed, "another server has taken over a shard");
+    }
+
+    /// Sees to it that there is room for one more user's characters, beginning with the shard that they are of.
+    fn make_room(&self, shard: ShardId) -> bool {
+        if self.occupied() < self.capacity.characters_max {
+            return true;
+        }
+        ShardId::all().any(|offset| {
+            let left = self.lock(ShardId::new(shard.number() + offset.number())).core.evict();
+            self.evicted(left);
+            left.is_some() && self.occupied() < self.capacity.characters_max
+        })
+    }
+
+    pub(super) fn evicted(&self, left: Option<usize>) {
+        if let Some(count) = left {
+            self.occupied.fetch_sub(count, Ordering::Relaxed);
+            telemetry::evicted(count);
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The authority over characters in memory: 256 shards, each a pure core behind its own lock.
+//!
+//! [`Shards::change`] is the way of an intent: lock, decide, write the answer, unlock. What the database has is
+//! brought in by loads and kept up by the flusher.
+
+mod answer;
+mod core;
+mod entry;
+mod flushing;
+mod loading;
+mod mailbox;
+mod refusal;
+mod ring;
+mod router;
+mod store;
+mod view;
+
+pub use self::answer::{Outcome, Shape, Shown};
+pub use self::core::{Base, Change, Command};
+pub use self::entry::VERSION_JUMP;
+pub use self::mailbox::{CloseOrder, Mail, Mailbox};
+pub use self::refusal::Refusal;
+pub use self::router::shard_of;
+pub use self::store::{Capacity, Shards};

@@ -1,0 +1,75 @@
+//! The request ids that a character has applied last.
+
+use castellan_protocol::RequestId;
+use castellan_protocol::limits::REQUEST_IDS_MAX;
+
+/// The last [`REQUEST_IDS_MAX`] request ids applied, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Ring {
+    /// Grows up to the bound, then the oldest is overwritten.
+    ids: Vec<u64>,
+    /// Where the next one goes once the bound is reached.
+    next: usize,
+}
+
+impl Ring {
+    /// From ids as a row keeps them, oldest first; more than the bound lose their oldest.
+    pub(super) fn from_oldest_first(ids: Vec<u64>) -> Self {
+        let surplus = ids.len().saturating_sub(REQUEST_IDS_MAX);
+        Self { ids: ids.into_iter().skip(surplus).collect(), next: 0 }
+    }
+
+    /// Oldest first, as a row keeps them.
+    pub(super) fn oldest_first(&self) -> Vec<u64> {
+        let (newer, older) = self.ids.split_at(self.next);
+        older.iter().chain(newer).copied().collect()
+    }
+
+    pub(super) fn contains(&self, id: RequestId) -> bool {
+        self.ids.contains(&id.get())
+    }
+
+    pub(super) fn push(&mut self, id: RequestId) {
+        if self.ids.len() < REQUEST_IDS_MAX {
+            self.ids.push(id.get());
+        } else {
+            self.ids[self.next] = id.get();
+            self.next = (self.next + 1) % REQUEST_IDS_MAX;
+        }
+    }
+
+    /// The id pushed last.
+    pub(super) fn last(&self) -> Option<RequestId> {
+        let before = if self.next == 0 { self.ids.len() } else { self.next };
+        before.checked_sub(1).map(|index| RequestId::new(self.ids[index]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_last_64_in_order() {
+        let mut ring = Ring::default();
+        assert_eq!(ring.last(), None);
+        for id in 1..=200_u64 {
+            ring.push(RequestId::new(id));
+            let oldest = id.saturating_sub(63).max(1);
+            assert_eq!(ring.oldest_first(), (oldest..=id).collect::<Vec<_>>());
+            assert_eq!(ring.last(), Some(RequestId::new(id)));
+            assert!(ring.contains(RequestId::new(oldest)));
+            assert!(!ring.contains(RequestId::new(oldest - 1)));
+        }
+    }
+
+    #[test]
+    fn goes_on_where_a_row_left_it() {
+        let mut ring = Ring::from_oldest_first((1..=70).collect());
+        ring.push(RequestId::new(71));
+        assert_eq!(ring.oldest_first(), (8..=71).collect::<Vec<_>>());
+        let mut short = Ring::from_oldest_first(vec![5, 6]);
+        short.push(RequestId::new(7));
+        assert_eq!((short.oldest_first(), short.last()), (vec![5, 6, 7], Some(RequestId::new(7))));
+    }
+}

@@ -1,0 +1,351 @@
+//! The shards' locks around their cores, and the way of a user's characters into memory.
+//!
+//! Whoever has an intent takes the lock itself and writes the answer before letting go: no queue, no other task. No
+//! lock is held across an await.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use castellan_protocol::{CharacterId, CharacterSummary, NewCharacter, RequestId, UserId};
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use super::answer::{Outcome, Shape, Shown, Writer};
+use super::core::{Command, Core, Decision, Effects};
+use super::entry::Entry;
+use super::loading::Load;
+use super::mailbox::Mailbox;
+use super::refusal::Refusal;
+use super::router::shard_of;
+use crate::clock::Clock;
+use crate::flush::Signals;
+use crate::rules::Catalogue;
+use crate::storage::{Lease, SHARDS, ShardId, Storage};
+use crate::telemetry;
+
+/// Bounds of what is in memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Capacity {
+    /// Characters in memory, users counted too; at it users whose characters are idle leave.
+    pub characters_max: usize,
+    /// Characters with something to flush; above it no further one may begin to have.
+    pub dirty_max: usize,
+    /// Dirty characters that wake the flusher before its interval is over.
+    pub full_batch: usize,
+    /// How long a user's characters may take to come from the database.
+    pub load_timeout: Duration,
+}
+
+/// One shard with its scratch space.
+pub(super) struct Shard {
+    pub(super) core: Core,
+    effects: Effects,
+    writer: Writer,
+}
+
+/// All shards of this process.
+pub struct Shards {
+    shards: Vec<Mutex<Shard>>,
+    pub(super) loads: Mutex<HashMap<UserId, Load>>,
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) capacity: Capacity,
+    /// Characters in memory, and one place for each user that they are of.
+    pub(super) occupied: AtomicUsize,
+    pub(super) dirty: AtomicUsize,
+    signals: Arc<Signals>,
+    /// Where the flusher begins its next round.
+    pub(super) next_shard: AtomicUsize,
+    /// Where loads run: not on the socket threads.
+    pub(super) background: Handle,
+    pub(super) clock: Clock,
+}
+
+impl Shards {
+    /// Shards without leases; [`Shards::take`] brings them to life.
+    pub fn new(
+        storage: Arc<dyn Storage>,
+        catalogue: &Arc<Catalogue>,
+        dice_secret: &Arc<[u8]>,
+        capacity: Capacity,
+        signals: Arc<Signals>,
+        background: Handle,
+        clock: Clock,
+    ) -> Self {
+        let shard = || {
+            let core = Core::new(None, Arc::clone(catalogue), Arc::clone(dice_secret));
+            Mutex::new(Shard { core, effects: Effects::default(), writer: Writer::new(Arc::clone(catalogue)) })
+        };
+        Self {
+            shards: (0..SHARDS).map(|_| shard()).collect(),
+            loads: Mutex::new(HashMap::new()),
+            storage,
+            capacity,
+            occupied: AtomicUsize::new(0),
+            dirty: AtomicUsize::new(0),
+            signals,
+            next_shard: AtomicUsize::new(0),
+            background,
+            clock,
+        }
+    }
+
+    /// Serves the shards of these leases from here on.
+    pub fn take(&self, leases: &[Lease]) {
+        for lease in leases {
+            self.lock(lease.shard).core.lease = Some(*lease);
+        }
+    }
+
+    /// The leases held.
+    pub fn leases(&self) -> Vec<Lease> {
+        ShardId::all().filter_map(|shard| self.lock(shard).core.lease).collect()
+    }
+
+    /// Goes on with another catalogue.
+    pub fn use_catalogue(&self, catalogue: &Arc<Catalogue>) {
+        for shard in ShardId::all() {
+            let mut shard = self.lock(shard);
+            shard.core.catalogue = Arc::clone(catalogue);
+            shard.writer.catalogue = Arc::clone(catalogue);
+        }
+    }
+
+    /// Decides a change and writes the answer behind what `out` holds; nothing is written for a refusal.
+    ///
+    /// `request` names the sender's connection. Where the owner's characters are not in memory they are loaded first.
+    pub async fn change(
+        self: &Arc<Self>,
+        command: &Command<'_>,
+        sender: Option<&Arc<Mailbox>>,
+        shape: Shape,
+        now_ms: i64,
+        out: &mut Vec<u8>,
+    ) -> Outcome {
+        let mut absent = false;
+        loop {
+            match self.try_change(command, sender, shape, now_ms, out) {
+                Some(outcome) => {
+                    telemetry::cache_lookup(!absent);
+                    return outcome;
+                }
+                None => absent = true,
+            }
+            if let Err(refusal) = self.load(command.owner).await {
+                return Outcome::Refused(refusal);
+            }
+        }
+    }
+
+    /// As [`Shards::change`], but `None` where the owner's characters would have to be loaded.
+    fn try_change(
+        &self,
+        command: &Command<'_>,
+        sender: Option<&Arc<Mailbox>>,
+        shape: Shape,
+        now_ms: i64,
+        out: &mut Vec<u8>,
+    ) -> Option<Outcome> {
+        let has_room = self.has_room();
+        let mut shard = self.lock(shard_of(command.owner));
+        let Shard { core, effects, writer } = &mut *shard;
+        let decision = core.change(command, sender, has_room, now_ms, effects);
+        let outcome = writer.answer(decision, Some(command.id), shape, out);
+        let effects = std::mem::take(effects);
+        drop(shard);
+        self.perform(effects);
+        outcome
+    }
+
+    /// Makes a character and writes it.
+    pub async fn create(
+        self: &Arc<Self>,
+        owner: UserId,
+        request: Option<RequestId>,
+        wanted: &NewCharacter,
+        out: &mut Vec<u8>,
+    ) -> Outcome {
+        let character = CharacterId::from_uuid(uuid::Uuid::now_v7());
+        loop {
+            {
+                let (has_room, now_ms) = (self.has_room(), self.clock.now_ms());
+                let mut shard = self.lock(shard_of(owner));
+                let Shard { core, effects, writer } = &mut *shard;
+                let decision = core.create(owner, character, request, wanted, has_room, now_ms, effects);
+                let outcome = writer.answer(decision, request, Shape::Body, out);
+                let effects = std::mem::take(effects);
+                drop(shard);
+                self.perform(effects);
+                if let Some(outcome) = outcome {
+                    if matches!(outcome, Outcome::Applied { duplicate: false, .. }) {
+                        self.occupied.fetch_add(1, Ordering::Relaxed);
+                    }
+                    return outcome;
+                }
+            }
+            if let Err(refusal) = self.load(owner).await {
+                return Outcome::Refused(refusal);
+            }
+        }
+    }
+
+    /// Writes a character's present state; `reader` is the connection that asks, and whether it wants to watch.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, where there is no such character of that owner or it cannot be loaded.
+    pub async fn show(
+        self: &Arc<Self>,
+        owner: UserId,
+        character: CharacterId,
+        reader: Option<(&Arc<Mailbox>, bool)>,
+        request: Option<RequestId>,
+        shape: Shape,
+        out: &mut Vec<u8>,
+    ) -> Result<Shown, Refusal> {
+        self.look(owner, character, reader, |writer, entry| writer.state(entry, request, shape, out)).await
+    }
+
+    /// Writes the answer to an intent that was applied before and has waited for its commit.
+    ///
+    /// # Errors
+    ///
+    /// As [`Shards::show`].
+    pub async fn confirm(
+        self: &Arc<Self>,
+        owner: UserId,
+        character: CharacterId,
+        id: RequestId,
+        duplicate: bool,
+        shape: Shape,
+        out: &mut Vec<u8>,
+    ) -> Result<Shown, Refusal> {
+        self.look(owner, character, None, |writer, entry| writer.applied(entry, id, duplicate, shape, out)).await
+    }
+
+    async fn look<T>(
+        self: &Arc<Self>,
+        owner: UserId,
+        character: CharacterId,
+        reader: Option<(&Arc<Mailbox>, bool)>,
+        write: impl FnOnce(&mut Writer, &Entry) -> T,
+    ) -> Result<T, Refusal> {
+        loop {
+            {
+                let mut shard = self.lock(shard_of(owner));
+                let Shard { core, writer, .. } = &mut *shard;
+                match core.look(owner, character, reader, self.clock.now_ms()) {
+                    Decision::Applied { entry, .. } => return Ok(write(writer, entry)),
+                    Decision::Refused(refusal) => return Err(refusal),
+                    Decision::Conflict { .. } | Decision::Closing => return Err(Refusal::shard_lost()),
+                    Decision::Absent => {}
+                }
+            }
+            self.load(owner).await?;
+        }
+    }
+
+    /// Writes all characters of a user as a JSON list.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, where they cannot be loaded.
+    pub async fn list(self: &Arc<Self>, owner: UserId, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        loop {
+            {
+                let mut shard = self.lock(shard_of(owner));
+                let Shard { core, writer, .. } = &mut *shard;
+                if core.lease.is_none() {
+                    return Err(Refusal::shard_lost());
+                }
+                if let Some(roster) = core.rosters.get_mut(&owner) {
+                    roster.used_at_ms = self.clock.now_ms();
+                    out.push(b'[');
+                    for (index, entry) in roster.living().enumerate() {
+                        if index > 0 {
+                            out.push(b',');
+                        }
+                        writer.state(entry, None, Shape::Body, out);
+                    }
+                    out.push(b']');
+                    return Ok(());
+                }
+            }
+            self.load(owner).await?;
+        }
+    }
+
+    /// Begins a connection of a user: proves the lease of the user's shard and returns the living characters.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, where the shard is not ours or the database cannot say.
+    pub async fn welcome(self: &Arc<Self>, user: UserId, mailbox: &Arc<Mailbox>) -> Result<Vec<CharacterSummary>, Refusal> {
+        let shard = shard_of(user);
+        loop {
+            self.load(user).await?;
+            self.prove(shard).await?;
+            let mut shard = self.lock(shard);
+            let Some(roster) = shard.core.welcome(user, mailbox, self.clock.now_ms()) else {
+                // Evicted, or lost, since it was loaded.
+                continue;
+            };
+            let summary = |entry: &Entry| CharacterSummary {
+                id: entry.id(),
+                name: entry.character.name().to_owned(),
+                version: entry.header.version,
+            };
+            return Ok(roster.living().map(summary).collect());
+        }
+    }
+
+    /// Ends a connection of a user; without connections the user's characters may leave memory.
+    pub fn farewell(&self, user: UserId, mailbox: &Arc<Mailbox>) {
+        self.lock(shard_of(user)).core.farewell(user, mailbox);
+    }
+
+    /// Ends a watch.
+    pub fn unwatch(&self, owner: UserId, character: CharacterId, mailbox: &Arc<Mailbox>) {
+        self.lock(shard_of(owner)).core.unwatch(owner, character, mailbox);
+    }
+
+    /// Lets a user's characters leave memory where nothing is unflushed and nobody else uses them.
+    pub fn leave(&self, user: UserId) {
+        let left = self.lock(shard_of(user)).core.evict_user(user);
+        self.evicted(left);
+    }
+
+    /// Characters in memory, and one place for each user that they are of.
+    pub fn occupied(&self) -> usize {
+        self.occupied.load(Ordering::Relaxed)
+    }
+
+    /// Characters with something to flush.
+    pub fn dirty(&self) -> usize {
+        self.dirty.load(Ordering::Relaxed)
+    }
+
+    /// One more character may begin to have something to flush.
+    fn has_room(&self) -> bool {
+        self.dirty.load(Ordering::Relaxed) < self.capacity.dirty_max
+    }
+
+    /// Does what follows from a command, after its lock was released.
+    fn perform(&self, effects: Effects) {
+        if effects.dirtied > 0 {
+            let before = self.dirty.fetch_add(effects.dirtied, Ordering::Relaxed);
+            let batch = self.capacity.full_batch;
+            if before < batch && before + effects.dirtied >= batch {
+                self.signals.full();
+            }
+        }
+        for mailbox in effects.wake {
+            mailbox.wake();
+        }
+    }
+
+    pub(super) fn lock(&self, shard: ShardId) -> parking_lot::MutexGuard<'_, Shard> {
+        self.shards[usize::from(shard.number())].lock()
+    }
+}

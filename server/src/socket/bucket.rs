@@ -1,0 +1,59 @@
+//! How many intents a connection may send in a time.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A token bucket: `burst` at once, `per_second` in the long run.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    per_second: f64,
+    burst: f64,
+    tokens: f64,
+    filled_at: Instant,
+}
+
+impl Bucket {
+    pub(super) fn new(per_second: u32, burst: u32, now: Instant) -> Self {
+        Self { per_second: f64::from(per_second), burst: f64::from(burst), tokens: f64::from(burst), filled_at: now }
+    }
+
+    /// Takes one token.
+    ///
+    /// # Errors
+    ///
+    /// How long until there is one.
+    pub(super) fn take(&mut self, now: Instant) -> Result<(), Duration> {
+        if self.tokens < 1.0 {
+            let elapsed = now.saturating_duration_since(self.filled_at).as_secs_f64();
+            self.tokens = (self.tokens + elapsed * self.per_second).min(self.burst);
+            self.filled_at = now;
+            if self.tokens < 1.0 {
+                return Err(Duration::from_secs_f64((1.0 - self.tokens) / self.per_second));
+            }
+        }
+        self.tokens -= 1.0;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gives_the_burst_then_the_rate() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(10, 3, start);
+        for _ in 0..3 {
+            assert_eq!(bucket.take(start), Ok(()));
+        }
+        assert_eq!(bucket.take(start), Err(Duration::from_millis(100)));
+        let later = start + Duration::from_millis(100);
+        assert_eq!(bucket.take(later), Ok(()));
+        assert!(bucket.take(later).is_err());
+        let much_later = start + Duration::from_secs(60);
+        let taken = (0..10).filter(|_| bucket.take(much_later).is_ok()).count();
+        assert_eq!(taken, 3, "never more than the burst");
+    }
+}

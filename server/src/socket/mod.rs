@@ -1,0 +1,17 @@
+//! The WebSocket: from an upgraded connection to frames in and frames out.
+//!
+//! A connection lives as one task on one of the socket threads. It reads what is there, answers all of it, and flushes
+//! once; between reading an intent and writing its answer there is no other task and no await but for a load.
+
+mod bucket;
+mod context;
+mod inbound;
+mod outbound;
+mod registry;
+mod session;
+mod waits;
+mod workers;
+
+pub use self::context::{Context, Settings};
+pub use self::registry::{Registry, Seat, TooManySockets};
+pub use self::workers::{Accepted, Workers};

@@ -1,0 +1,139 @@
+//! Effects to bytes: the answers of a connection on their way to its socket.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use castellan_protocol::{
+    Accepted, CloseCode, Closing, Codec, Durable, Pong, Rejected, RejectionCode, RequestId, ServerFrame, Welcome,
+};
+use futures_util::{Sink, SinkExt};
+use rand::RngExt;
+use serde::Serialize;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as SocketCode;
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+
+use crate::shard::{CloseOrder, Refusal};
+
+/// The server's frames carry characters only through the shards, which write them themselves.
+#[derive(Serialize)]
+enum NoCharacter {}
+
+/// Room that most answers fit into, in bytes.
+const ANSWER_BYTES: usize = 1_024;
+
+/// Clients of a stopping server come back spread over this long.
+const COME_BACK_WITHIN: Duration = Duration::from_secs(1);
+
+/// Writes frames into the socket's buffer; [`Outbound::flush`] sends them.
+pub(super) struct Outbound<S> {
+    sink: S,
+    codec: Codec,
+    /// Something was fed and not flushed.
+    unflushed: bool,
+}
+
+impl<S: Sink<Message, Error = Error> + Unpin> Outbound<S> {
+    pub(super) fn new(sink: S, codec: Codec) -> Self {
+        Self { sink, codec, unflushed: false }
+    }
+
+    pub(super) fn socket(&mut self) -> &mut S {
+        &mut self.sink
+    }
+
+    pub(super) const fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// An empty buffer for one answer.
+    pub(super) fn buffer() -> Vec<u8> {
+        Vec::with_capacity(ANSWER_BYTES)
+    }
+
+    /// Feeds an answer that was written into [`Outbound::buffer`].
+    pub(super) async fn feed(&mut self, frame: Vec<u8>) -> Result<(), Error> {
+        let message = match self.codec {
+            Codec::MessagePack => Message::Binary(Bytes::from(frame)),
+            Codec::Json => Message::Text(Utf8Bytes::try_from(frame)?),
+        };
+        self.unflushed = true;
+        self.sink.feed(message).await
+    }
+
+    pub(super) async fn welcome(&mut self, welcome: Welcome) -> Result<(), Error> {
+        self.send_frame(ServerFrame::Welcome(welcome)).await
+    }
+
+    pub(super) async fn accepted(&mut self, id: RequestId, expires_in: Option<u64>) -> Result<(), Error> {
+        self.send_frame(ServerFrame::Accepted(Accepted { id, expires_in })).await
+    }
+
+    pub(super) async fn pong(&mut self, id: Option<RequestId>) -> Result<(), Error> {
+        self.send_frame(ServerFrame::Pong(Pong { id })).await
+    }
+
+    pub(super) async fn durable(&mut self, durable: Durable) -> Result<(), Error> {
+        self.send_frame(ServerFrame::Durable(durable)).await
+    }
+
+    pub(super) async fn refused(&mut self, id: Option<RequestId>, refusal: &Refusal) -> Result<(), Error> {
+        let rejected = Rejected {
+            id,
+            code: refusal.code,
+            message: refusal.message.to_string(),
+            retry_after_ms: refusal.retry_after_ms,
+        };
+        self.send_frame(ServerFrame::Rejected(rejected)).await
+    }
+
+    pub(super) async fn rejected(
+        &mut self,
+        id: Option<RequestId>,
+        code: RejectionCode,
+        message: String,
+    ) -> Result<(), Error> {
+        self.send_frame(ServerFrame::Rejected(Rejected { id, code, message, retry_after_ms: None })).await
+    }
+
+    pub(super) async fn ping(&mut self) -> Result<(), Error> {
+        self.unflushed = true;
+        self.sink.feed(Message::Ping(Bytes::new())).await
+    }
+
+    /// Sends what was fed.
+    pub(super) async fn flush(&mut self) -> Result<(), Error> {
+        if self.unflushed {
+            self.sink.flush().await?;
+            self.unflushed = false;
+        }
+        Ok(())
+    }
+
+    /// Says that the connection ends and why, then the close frame.
+    pub(super) async fn close(&mut self, order: &CloseOrder) -> Result<(), Error> {
+        let closing = Closing {
+            code: order.code.number(),
+            reason: order.reason.to_owned(),
+            retry_after_ms: come_back_after(order.code),
+        };
+        self.send_frame(ServerFrame::Closing(closing)).await?;
+        let frame = CloseFrame {
+            code: SocketCode::from(order.code.number()),
+            reason: Utf8Bytes::from_static(order.reason),
+        };
+        self.sink.send(Message::Close(Some(frame))).await
+    }
+
+    async fn send_frame(&mut self, frame: ServerFrame<NoCharacter>) -> Result<(), Error> {
+        let mut out = Self::buffer();
+        self.codec.encode(&frame, &mut out);
+        self.feed(out).await
+    }
+}
+
+/// When a client may come back, spread at random, in milliseconds.
+fn come_back_after(code: CloseCode) -> u64 {
+    let within = if code.invites_back() { COME_BACK_WITHIN } else { Duration::ZERO };
+    rand::rng().random_range(0..=u64::try_from(within.as_millis()).unwrap_or(u64::MAX))
+}

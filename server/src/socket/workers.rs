@@ -1,0 +1,97 @@
+//! The socket threads: each runs its connections on a runtime of its own, so that no connection moves between cores.
+
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use castellan_protocol::Codec;
+use tokio::sync::mpsc;
+
+use super::context::Context;
+use super::registry::Seat;
+use super::session;
+use crate::auth::Session;
+use crate::shard::CloseOrder;
+
+/// Connections that a socket thread may have waiting for it; more are dropped.
+const HANDOVER_MAX: usize = 4_096;
+
+/// A connection after the upgrade.
+pub struct Accepted {
+    /// The bare connection.
+    pub stream: TcpStream,
+    /// What was read behind the request.
+    pub leftover: Bytes,
+    /// What was agreed on.
+    pub codec: Codec,
+    /// Whose it is; an order where it was upgraded only to be told why it ends.
+    pub ticket: Result<(Session, Seat), CloseOrder>,
+}
+
+/// The socket threads.
+pub struct Workers {
+    senders: Vec<mpsc::Sender<Accepted>>,
+    threads: Vec<JoinHandle<()>>,
+    next: AtomicUsize,
+}
+
+impl Workers {
+    /// Starts `count` threads.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says where it has no thread or no event queue for us.
+    pub fn start(count: usize, context: &Arc<Context>) -> std::io::Result<Self> {
+        let (mut senders, mut threads) = (Vec::new(), Vec::new());
+        for number in 0..count {
+            let (sender, receiver) = mpsc::channel(HANDOVER_MAX);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let context = Arc::clone(context);
+            let thread = std::thread::Builder::new()
+                .name(format!("socket-{number}"))
+                .spawn(move || runtime.block_on(work(receiver, context)))?;
+            senders.push(sender);
+            threads.push(thread);
+        }
+        Ok(Self { senders, threads, next: AtomicUsize::new(0) })
+    }
+
+    /// Hands a connection to the next thread in turn; false where it has too many waiting.
+    pub fn hand_over(&self, accepted: Accepted) -> bool {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.senders.len();
+        self.senders[turn].try_send(accepted).is_ok()
+    }
+
+    /// Lets the threads finish their connections and waits for them.
+    pub fn join(self) {
+        drop(self.senders);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a socket thread panicked");
+            }
+        }
+    }
+}
+
+/// Serves connections until no more can come and all have ended.
+async fn work(mut receiver: mpsc::Receiver<Accepted>, context: Arc<Context>) {
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = receiver.recv() => match accepted {
+                Some(accepted) => {
+                    connections.spawn(session::serve(accepted, Arc::clone(&context)));
+                }
+                None => break,
+            },
+            Some(ended) = connections.join_next(), if !connections.is_empty() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a connection's task panicked");
+                }
+            }
+        }
+    }
+    while connections.join_next().await.is_some() {}
+}
