@@ -5,6 +5,7 @@
 mod batch;
 mod flusher;
 mod signals;
+pub mod spool;
 
 pub use self::batch::Batch;
 pub use self::flusher::{Flusher, Settings};

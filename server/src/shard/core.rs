@@ -3,7 +3,7 @@
 //! Commands come with the time and what they may do; what follows for others (mailboxes to wake, work for the flusher)
 //! goes into [`Effects`]. A refused command changes nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::collections::hash_map::Entry as Place;
 use std::sync::Arc;
 
@@ -98,6 +98,8 @@ pub(super) struct Core {
     pub(super) queue: Vec<(UserId, CharacterId)>,
     /// Connections of this shard's own users, by mailbox.
     pub(super) sockets: Vec<Arc<Mailbox>>,
+    /// Characters whose state the database refused.
+    pub(super) buried: HashSet<CharacterId>,
     pub(super) catalogue: Arc<Catalogue>,
     dice_secret: Arc<[u8]>,
     /// Where an action is tried out before it counts.
@@ -111,6 +113,7 @@ impl Core {
             rosters: HashMap::new(),
             queue: Vec::new(),
             sockets: Vec::new(),
+            buried: HashSet::new(),
             catalogue,
             dice_secret,
             scratch: None,
@@ -310,7 +313,12 @@ impl Core {
             return false;
         }
         let Place::Vacant(place) = self.rosters.entry(user) else { return false };
-        let entries = loaded.into_iter().map(|(row, character)| Entry::loaded(row, character, lease)).collect();
+        let entry = |(row, character)| {
+            let mut entry = Entry::loaded(row, character, lease);
+            entry.dead_letter = self.buried.contains(&entry.id());
+            entry
+        };
+        let entries = loaded.into_iter().map(entry).collect();
         place.insert(Roster { entries, used_at_ms: now_ms });
         true
     }

@@ -6,7 +6,7 @@ use castellan_protocol::{CharacterId, UserId, Version};
 
 use super::core::Core;
 use super::entry::Entry;
-use super::mailbox::{CloseOrder, Mailbox};
+use super::mailbox::Mailbox;
 use super::view::{Header, StoredView};
 use crate::rules::Character;
 use crate::rules::stored::SCHEMA_VERSION;
@@ -105,24 +105,9 @@ impl Core {
         }
     }
 
-    /// The database refuses this character: it takes no intents until an operator has decided.
-    ///
-    /// Returns whether it is here.
-    pub(super) fn bury(&mut self, user: UserId, character: CharacterId) -> bool {
-        let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
-        entry.map(|entry| entry.dead_letter = true).is_some()
-    }
-
-    /// Memory falls back to what the database has: forgets a user's characters and ends the sockets that saw them.
-    ///
-    /// Returns how many characters left and how many of them had something unflushed.
-    pub(super) fn forget(&mut self, user: UserId) -> (usize, usize) {
-        let Some(roster) = self.rosters.remove(&user) else { return (0, 0) };
-        for link in roster.entries.iter().flat_map(|entry| &entry.links) {
-            link.mailbox.order_close(CloseOrder::SHARD_MOVED);
-        }
-        let unflushed = roster.entries.iter().filter(|entry| !entry.is_clean()).count();
-        (roster.entries.len(), unflushed)
+    /// The version of a character that is in memory.
+    pub(super) fn present_version(&mut self, user: UserId, character: CharacterId) -> Option<Version> {
+        self.rosters.get_mut(&user)?.any_mut(character).map(|entry| entry.header.version)
     }
 }
 

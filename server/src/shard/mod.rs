@@ -4,7 +4,9 @@
 //! brought in by loads and kept up by the flusher.
 
 mod answer;
+mod burial;
 mod core;
+mod dirty;
 mod entry;
 mod flushing;
 mod loading;
