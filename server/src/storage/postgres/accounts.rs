@@ -1,0 +1,187 @@
+//! Accounts, sessions and keys.
+
+use castellan_protocol::{SessionId, UserId};
+use sqlx::Row;
+use sqlx::postgres::{PgConnection, PgRow};
+
+use super::{BEGIN, transaction};
+use crate::storage::{AccountRow, KeyRow, SessionRow, StorageError};
+
+pub(super) async fn create_account(connection: &mut PgConnection, account: &AccountRow) -> Result<(), StorageError> {
+    sqlx::query(
+        "INSERT INTO accounts (user_id, username, username_folded, password_hash, role, created_at) \
+         VALUES ($1, $2, $3, $4, $5, to_timestamp($6 * 0.001::float8)) ON CONFLICT (user_id) DO NOTHING",
+    )
+    .bind(account.user.uuid())
+    .bind(&account.username)
+    .bind(account.username.to_lowercase())
+    .bind(&account.password_hash)
+    .bind(&account.role)
+    .bind(account.created_at_ms)
+    .execute(connection)
+    .await
+    .map_err(|error| match &error {
+        sqlx::Error::Database(cause) if cause.is_unique_violation() => StorageError::AlreadyExists,
+        _ => error.into(),
+    })?;
+    Ok(())
+}
+
+const ACCOUNT: &str = "SELECT user_id, username, password_hash, role, \
+     (extract(epoch FROM created_at) * 1000)::bigint AS created_at_ms FROM accounts WHERE username_folded = $1";
+
+const ACCOUNT_OF: &str = "SELECT user_id, username, password_hash, role, \
+     (extract(epoch FROM created_at) * 1000)::bigint AS created_at_ms FROM accounts WHERE user_id = $1";
+
+pub(super) async fn account(connection: &mut PgConnection, username: &str) -> Result<Option<AccountRow>, StorageError> {
+    // PostgreSQL refuses the character in any text, also in a question.
+    if username.contains('\0') {
+        return Ok(None);
+    }
+    let row = sqlx::query(ACCOUNT).bind(username.to_lowercase()).fetch_optional(connection).await?;
+    row.as_ref().map(account_row).transpose()
+}
+
+pub(super) async fn account_of(
+    connection: &mut PgConnection,
+    user: UserId,
+) -> Result<Option<AccountRow>, StorageError> {
+    let row = sqlx::query(ACCOUNT_OF).bind(user.uuid()).fetch_optional(connection).await?;
+    row.as_ref().map(account_row).transpose()
+}
+
+fn account_row(row: &PgRow) -> Result<AccountRow, StorageError> {
+    Ok(AccountRow {
+        user: UserId::from_uuid(row.try_get("user_id")?),
+        username: row.try_get("username")?,
+        password_hash: row.try_get("password_hash")?,
+        role: row.try_get("role")?,
+        created_at_ms: row.try_get("created_at_ms")?,
+    })
+}
+
+pub(super) async fn create_session(connection: &mut PgConnection, session: &SessionRow) -> Result<(), StorageError> {
+    sqlx::query(
+        "INSERT INTO sessions (id, user_id, generation, rotated_at, expires_at, revoked_at) \
+         VALUES ($1, $2, $3, to_timestamp($4 * 0.001::float8), to_timestamp($5 * 0.001::float8), \
+         to_timestamp($6 * 0.001::float8)) ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(session.id.uuid())
+    .bind(session.user.uuid())
+    .bind(session.generation)
+    .bind(session.rotated_at_ms)
+    .bind(session.expires_at_ms)
+    .bind(session.revoked_at_ms)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn session(connection: &mut PgConnection, id: SessionId) -> Result<Option<SessionRow>, StorageError> {
+    let row = sqlx::query(
+        "SELECT id, user_id, generation, (extract(epoch FROM rotated_at) * 1000)::bigint AS rotated_at_ms, \
+         (extract(epoch FROM expires_at) * 1000)::bigint AS expires_at_ms, \
+         (extract(epoch FROM revoked_at) * 1000)::bigint AS revoked_at_ms FROM sessions WHERE id = $1",
+    )
+    .bind(id.uuid())
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| {
+        Ok(SessionRow {
+            id: SessionId::from_uuid(row.try_get("id")?),
+            user: UserId::from_uuid(row.try_get("user_id")?),
+            generation: row.try_get("generation")?,
+            rotated_at_ms: row.try_get("rotated_at_ms")?,
+            expires_at_ms: row.try_get("expires_at_ms")?,
+            revoked_at_ms: row.try_get("revoked_at_ms")?,
+        })
+    })
+    .transpose()
+}
+
+pub(super) async fn rotate_session(
+    connection: &mut PgConnection,
+    id: SessionId,
+    generation: i64,
+    rotated_at_ms: i64,
+    expires_at_ms: i64,
+) -> Result<bool, StorageError> {
+    let done = sqlx::query(
+        "UPDATE sessions SET generation = generation + 1, rotated_at = to_timestamp($3 * 0.001::float8), \
+         expires_at = to_timestamp($4 * 0.001::float8) WHERE id = $1 AND generation = $2 AND revoked_at IS NULL",
+    )
+    .bind(id.uuid())
+    .bind(generation)
+    .bind(rotated_at_ms)
+    .bind(expires_at_ms)
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+pub(super) async fn revoke_session(
+    connection: &mut PgConnection,
+    id: SessionId,
+    revoked_at_ms: i64,
+) -> Result<(), StorageError> {
+    sqlx::query(
+        "UPDATE sessions SET revoked_at = to_timestamp($2 * 0.001::float8) WHERE id = $1 AND revoked_at IS NULL",
+    )
+    .bind(id.uuid())
+    .bind(revoked_at_ms)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn revoked_sessions(
+    connection: &mut PgConnection,
+    now_ms: i64,
+) -> Result<Vec<SessionId>, StorageError> {
+    let rows = sqlx::query(
+        "SELECT id FROM sessions WHERE revoked_at IS NOT NULL AND expires_at > to_timestamp($1 * 0.001::float8) \
+         ORDER BY id",
+    )
+    .bind(now_ms)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok(SessionId::from_uuid(row.try_get("id")?))).collect()
+}
+
+pub(super) async fn keys(connection: &mut PgConnection) -> Result<Vec<KeyRow>, StorageError> {
+    let rows = sqlx::query(
+        "SELECT id, purpose, secret, (extract(epoch FROM created_at) * 1000)::bigint AS created_at_ms \
+         FROM signing_keys ORDER BY created_at, id",
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(KeyRow {
+                id: row.try_get("id")?,
+                purpose: row.try_get("purpose")?,
+                secret: row.try_get("secret")?,
+                created_at_ms: row.try_get("created_at_ms")?,
+            })
+        })
+        .collect()
+}
+
+pub(super) async fn add_first_key(connection: &mut PgConnection, key: &KeyRow) -> Result<(), StorageError> {
+    let mut transaction = transaction(connection, BEGIN).await?;
+    // One server at a time looks and adds; readers are not held up.
+    sqlx::query("LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE").execute(&mut *transaction).await?;
+    sqlx::query(
+        "INSERT INTO signing_keys (id, purpose, secret, created_at) \
+         SELECT $1, $2, $3, to_timestamp($4 * 0.001::float8) \
+         WHERE NOT EXISTS (SELECT FROM signing_keys WHERE purpose = $2)",
+    )
+    .bind(&key.id)
+    .bind(&key.purpose)
+    .bind(&key.secret)
+    .bind(key.created_at_ms)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! Rows that were refused, and what an operator decides about them.
+
+use castellan_protocol::{CharacterId, UserId};
+use sqlx::Row;
+use sqlx::postgres::{PgConnection, PgRow};
+
+use super::characters::write_one;
+use super::leases::{lock_one, number, shard};
+use super::{BEGIN, transaction};
+use crate::storage::columns::{signed, unsigned};
+use crate::storage::{CharacterRow, DeadLetter, Lease, StorageError, Verdict};
+
+pub(super) async fn add(connection: &mut PgConnection, lease: Lease, letter: &DeadLetter) -> Result<(), StorageError> {
+    let row = &letter.row;
+    let request_ids = row.request_ids.iter().map(|id| signed(*id)).collect::<Result<Vec<i64>, _>>()?;
+    let mut transaction = transaction(connection, BEGIN).await?;
+    lock_one(&mut transaction, lease).await?;
+    sqlx::query(
+        "INSERT INTO dead_letters (character_id, user_id, shard, name, version, recoveries, schema_version, state, \
+         request_ids, created_at_ms, updated_at_ms, deleted_at_ms, epoch, error, attempts, failed_at_ms, verdict) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) \
+         ON CONFLICT (character_id) DO UPDATE SET user_id = EXCLUDED.user_id, shard = EXCLUDED.shard, \
+         name = EXCLUDED.name, version = EXCLUDED.version, recoveries = EXCLUDED.recoveries, \
+         schema_version = EXCLUDED.schema_version, state = EXCLUDED.state, request_ids = EXCLUDED.request_ids, \
+         created_at_ms = EXCLUDED.created_at_ms, updated_at_ms = EXCLUDED.updated_at_ms, \
+         deleted_at_ms = EXCLUDED.deleted_at_ms, epoch = EXCLUDED.epoch, error = EXCLUDED.error, \
+         attempts = EXCLUDED.attempts, failed_at_ms = EXCLUDED.failed_at_ms, verdict = EXCLUDED.verdict",
+    )
+    .bind(row.id.uuid())
+    .bind(row.user.uuid())
+    .bind(number(row.shard))
+    .bind(row.name.as_bytes())
+    .bind(signed(row.version)?)
+    .bind(row.recoveries)
+    .bind(row.schema_version)
+    .bind(row.state.as_bytes())
+    .bind(request_ids)
+    .bind(row.created_at_ms)
+    .bind(row.updated_at_ms)
+    .bind(row.deleted_at_ms)
+    .bind(letter.epoch)
+    .bind(letter.error.replace('\0', "\u{fffd}"))
+    .bind(letter.attempts)
+    .bind(letter.failed_at_ms)
+    .bind(letter.verdict.map(Verdict::name))
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+pub(super) async fn all(connection: &mut PgConnection) -> Result<Vec<DeadLetter>, StorageError> {
+    let rows = sqlx::query(
+        "SELECT character_id, user_id, shard, name, version, recoveries, schema_version, state, request_ids, \
+         created_at_ms, updated_at_ms, deleted_at_ms, epoch, error, attempts, failed_at_ms, verdict \
+         FROM dead_letters ORDER BY failed_at_ms, character_id",
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(dead_letter).collect()
+}
+
+fn dead_letter(row: &PgRow) -> Result<DeadLetter, StorageError> {
+    Ok(DeadLetter {
+        row: CharacterRow {
+            id: CharacterId::from_uuid(row.try_get("character_id")?),
+            user: UserId::from_uuid(row.try_get("user_id")?),
+            shard: shard(row, "shard")?,
+            name: text(row, "name")?,
+            version: unsigned(row.try_get("version")?)?,
+            recoveries: row.try_get("recoveries")?,
+            schema_version: row.try_get("schema_version")?,
+            state: text(row, "state")?,
+            request_ids: row
+                .try_get::<Vec<i64>, _>("request_ids")?
+                .into_iter()
+                .map(unsigned)
+                .collect::<Result<_, _>>()?,
+            created_at_ms: row.try_get("created_at_ms")?,
+            updated_at_ms: row.try_get("updated_at_ms")?,
+            deleted_at_ms: row.try_get("deleted_at_ms")?,
+        },
+        epoch: row.try_get("epoch")?,
+        error: row.try_get("error")?,
+        attempts: row.try_get("attempts")?,
+        failed_at_ms: row.try_get("failed_at_ms")?,
+        verdict: row.try_get::<Option<&str>, _>("verdict")?.map(Verdict::named).transpose()?,
+    })
+}
+
+/// The text in a column of bytes.
+fn text(row: &PgRow, column: &str) -> Result<String, StorageError> {
+    String::from_utf8(row.try_get(column)?)
+        .map_err(|_| StorageError::Corrupt(format!("{column} of a dead letter is not UTF-8")))
+}
+
+pub(super) async fn decide(
+    connection: &mut PgConnection,
+    character: CharacterId,
+    verdict: Verdict,
+) -> Result<bool, StorageError> {
+    let done = sqlx::query("UPDATE dead_letters SET verdict = $2 WHERE character_id = $1")
+        .bind(character.uuid())
+        .bind(verdict.name())
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+pub(super) async fn retry(connection: &mut PgConnection, lease: Lease, row: &CharacterRow) -> Result<(), StorageError> {
+    let mut transaction = transaction(connection, BEGIN).await?;
+    lock_one(&mut transaction, lease).await?;
+    write_one(&mut transaction, row).await?;
+    forget(&mut transaction, row.id).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+pub(super) async fn discard(
+    connection: &mut PgConnection,
+    lease: Lease,
+    character: CharacterId,
+    version: u64,
+) -> Result<(), StorageError> {
+    let mut transaction = transaction(connection, BEGIN).await?;
+    lock_one(&mut transaction, lease).await?;
+    sqlx::query("UPDATE characters SET version = $2, recoveries = $3 WHERE id = $1 AND version < $2")
+        .bind(character.uuid())
+        .bind(signed(version)?)
+        .bind(lease.recoveries)
+        .execute(&mut *transaction)
+        .await?;
+    forget(&mut transaction, character).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn forget(connection: &mut PgConnection, character: CharacterId) -> Result<(), StorageError> {
+    sqlx::query("DELETE FROM dead_letters WHERE character_id = $1").bind(character.uuid()).execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! Leases: who may write which shard.
+
+use sqlx::Row;
+use sqlx::postgres::{PgConnection, PgRow};
+
+use super::{BEGIN, BEGIN_READING, transaction};
+use crate::storage::{Lease, ShardId, StorageError};
+
+/// Locks the rows of the leases that still hold, for as long as the transaction lasts, and returns their shards.
+///
+/// A takeover waits behind the lock, and who comes behind a takeover finds its epoch gone: PostgreSQL looks at the
+/// row again after it has waited. All lock in the order of shards, so none waits in a circle.
+pub(super) async fn lock(connection: &mut PgConnection, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
+    let shards: Vec<i16> = leases.iter().map(|lease| number(lease.shard)).collect();
+    let epochs: Vec<i64> = leases.iter().map(|lease| lease.epoch).collect();
+    let rows = sqlx::query(
+        "SELECT lease.shard FROM shard_leases AS lease \
+         JOIN UNNEST($1::smallint[], $2::bigint[]) AS held (shard, epoch) \
+         ON lease.shard = held.shard AND lease.epoch = held.epoch AND NOT lease.released \
+         ORDER BY lease.shard FOR SHARE OF lease",
+    )
+    .bind(shards)
+    .bind(epochs)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| shard(row, "shard")).collect()
+}
+
+/// Locks the row of one lease, or says that it is gone.
+pub(super) async fn lock_one(connection: &mut PgConnection, lease: Lease) -> Result<(), StorageError> {
+    if lock(connection, &[lease]).await?.is_empty() { Err(StorageError::Fenced(lease.shard)) } else { Ok(()) }
+}
+
+/// Those of `leases` that are not among the shards that were `held`.
+pub(super) fn gone(leases: &[Lease], held: &[ShardId]) -> Vec<ShardId> {
+    leases.iter().map(|lease| lease.shard).filter(|shard| !held.contains(shard)).collect()
+}
+
+pub(super) async fn prove(connection: &mut PgConnection, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
+    let mut transaction = transaction(connection, BEGIN_READING).await?;
+    let held = lock(&mut transaction, leases).await?;
+    transaction.commit().await?;
+    Ok(gone(leases, &held))
+}
+
+pub(super) async fn take_over(connection: &mut PgConnection, node: &str) -> Result<Vec<Lease>, StorageError> {
+    let mut transaction = transaction(connection, BEGIN).await?;
+    sqlx::query("SELECT 1 FROM shard_leases ORDER BY shard FOR UPDATE").execute(&mut *transaction).await?;
+    let rows = sqlx::query(
+        "UPDATE shard_leases SET epoch = epoch + 1, recoveries = recoveries + (NOT released)::integer, \
+         released = false, node = $1, taken_at = now() \
+         RETURNING shard, epoch, recoveries",
+    )
+    .bind(node)
+    .fetch_all(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    let lease = |row: &PgRow| {
+        Ok(Lease { shard: shard(row, "shard")?, epoch: row.try_get("epoch")?, recoveries: row.try_get("recoveries")? })
+    };
+    let mut leases = rows.iter().map(lease).collect::<Result<Vec<_>, StorageError>>()?;
+    leases.sort_unstable_by_key(|lease| lease.shard);
+    Ok(leases)
+}
+
+pub(super) async fn release(connection: &mut PgConnection, leases: &[Lease]) -> Result<(), StorageError> {
+    let shards: Vec<i16> = leases.iter().map(|lease| number(lease.shard)).collect();
+    let epochs: Vec<i64> = leases.iter().map(|lease| lease.epoch).collect();
+    let mut transaction = transaction(connection, BEGIN).await?;
+    sqlx::query("SELECT 1 FROM shard_leases WHERE shard = ANY ($1) ORDER BY shard FOR UPDATE")
+        .bind(&shards)
+        .execute(&mut *transaction)
+        .await?;
+    sqlx::query(
+        "UPDATE shard_leases AS lease SET released = true \
+         FROM UNNEST($1::smallint[], $2::bigint[]) AS held (shard, epoch) \
+         WHERE lease.shard = held.shard AND lease.epoch = held.epoch",
+    )
+    .bind(&shards)
+    .bind(epochs)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// A shard's number as the column has it.
+pub(super) fn number(shard: ShardId) -> i16 {
+    i16::try_from(shard.number()).expect("shards are below 256")
+}
+
+/// The shard in a column.
+pub(super) fn shard(row: &PgRow, column: &str) -> Result<ShardId, StorageError> {
+    let number: i16 = row.try_get(column)?;
+    u16::try_from(number)
+        .ok()
+        .filter(|number| *number < crate::storage::SHARDS)
+        .map(ShardId::new)
+        .ok_or_else(|| StorageError::Corrupt(format!("there is no shard {number}")))
+}

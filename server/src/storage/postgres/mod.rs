@@ -1,0 +1,157 @@
+//! PostgreSQL: the database for more than one server.
+
+mod accounts;
+mod characters;
+mod connection;
+mod dead_letters;
+mod leases;
+mod migrations;
+
+use async_trait::async_trait;
+use castellan_protocol::{CharacterId, SessionId, UserId};
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Postgres, Transaction};
+
+use self::connection::Connections;
+use super::{
+    AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, SessionRow, ShardId, Storage, StorageError, StorageOptions,
+    Verdict,
+};
+
+/// Begins a transaction that writes. Said whole, so that no default of the database changes what the lock of a lease
+/// means: read committed looks at a row again after waiting for it.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+
+/// Begins a transaction that only locks and reads: its commit has nothing that would be missed after a crash, so it
+/// does not wait for the disk. One round trip for both.
+const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = off";
+
+async fn transaction<'c>(
+    connection: &'c mut PgConnection,
+    begin: &'static str,
+) -> Result<Transaction<'c, Postgres>, StorageError> {
+    Ok(connection.begin_with(begin).await?)
+}
+
+/// PostgreSQL behind [`Storage`].
+pub(super) struct PostgresStorage {
+    connections: Connections,
+}
+
+impl PostgresStorage {
+    /// Prepares connections to `url`; opens none.
+    pub(super) fn open(url: &str, options: &StorageOptions) -> Result<Self, StorageError> {
+        Ok(Self { connections: Connections::new(url, options)? })
+    }
+}
+
+/// Runs one call on a connection of its own, within its time, and settles the connection by the outcome.
+macro_rules! on_connection {
+    ($self:ident, $room:ident :: $call:ident ($($argument:expr),*)) => {{
+        let mut connection = $self.connections.acquire().await?;
+        let outcome = $self.connections.bounded($room::$call(&mut connection $(, $argument)*)).await;
+        connection.settle(outcome)
+    }};
+}
+
+#[async_trait]
+impl Storage for PostgresStorage {
+    async fn migrate(&self) -> Result<(), StorageError> {
+        self.connections.migrate().await
+    }
+
+    async fn ping(&self) -> Result<(), StorageError> {
+        on_connection!(self, connection::ping())
+    }
+
+    async fn take_over(&self, node: &str) -> Result<Vec<Lease>, StorageError> {
+        on_connection!(self, leases::take_over(node))
+    }
+
+    async fn release(&self, leases: &[Lease]) -> Result<(), StorageError> {
+        on_connection!(self, leases::release(leases))
+    }
+
+    async fn prove(&self, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
+        on_connection!(self, leases::prove(leases))
+    }
+
+    async fn load_user(&self, lease: Lease, user: UserId) -> Result<Vec<CharacterRow>, StorageError> {
+        on_connection!(self, characters::load_user(lease, user))
+    }
+
+    async fn save(&self, leases: &[Lease], rows: &[CharacterRow]) -> Result<Vec<ShardId>, StorageError> {
+        on_connection!(self, characters::save(leases, rows))
+    }
+
+    async fn add_dead_letter(&self, lease: Lease, letter: &DeadLetter) -> Result<(), StorageError> {
+        on_connection!(self, dead_letters::add(lease, letter))
+    }
+
+    async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StorageError> {
+        on_connection!(self, dead_letters::all())
+    }
+
+    async fn decide_dead_letter(&self, character: CharacterId, verdict: Verdict) -> Result<bool, StorageError> {
+        on_connection!(self, dead_letters::decide(character, verdict))
+    }
+
+    async fn retry_dead_letter(&self, lease: Lease, row: &CharacterRow) -> Result<(), StorageError> {
+        on_connection!(self, dead_letters::retry(lease, row))
+    }
+
+    async fn discard_dead_letter(
+        &self,
+        lease: Lease,
+        character: CharacterId,
+        version: u64,
+    ) -> Result<(), StorageError> {
+        on_connection!(self, dead_letters::discard(lease, character, version))
+    }
+
+    async fn create_account(&self, account: &AccountRow) -> Result<(), StorageError> {
+        on_connection!(self, accounts::create_account(account))
+    }
+
+    async fn account(&self, username: &str) -> Result<Option<AccountRow>, StorageError> {
+        on_connection!(self, accounts::account(username))
+    }
+
+    async fn account_of(&self, user: UserId) -> Result<Option<AccountRow>, StorageError> {
+        on_connection!(self, accounts::account_of(user))
+    }
+
+    async fn create_session(&self, session: &SessionRow) -> Result<(), StorageError> {
+        on_connection!(self, accounts::create_session(session))
+    }
+
+    async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StorageError> {
+        on_connection!(self, accounts::session(id))
+    }
+
+    async fn rotate_session(
+        &self,
+        id: SessionId,
+        generation: i64,
+        rotated_at_ms: i64,
+        expires_at_ms: i64,
+    ) -> Result<bool, StorageError> {
+        on_connection!(self, accounts::rotate_session(id, generation, rotated_at_ms, expires_at_ms))
+    }
+
+    async fn revoke_session(&self, id: SessionId, revoked_at_ms: i64) -> Result<(), StorageError> {
+        on_connection!(self, accounts::revoke_session(id, revoked_at_ms))
+    }
+
+    async fn revoked_sessions(&self, now_ms: i64) -> Result<Vec<SessionId>, StorageError> {
+        on_connection!(self, accounts::revoked_sessions(now_ms))
+    }
+
+    async fn keys(&self) -> Result<Vec<KeyRow>, StorageError> {
+        on_connection!(self, accounts::keys())
+    }
+
+    async fn add_first_key(&self, key: &KeyRow) -> Result<(), StorageError> {
+        on_connection!(self, accounts::add_first_key(key))
+    }
+}

@@ -1,0 +1,179 @@
+//! What the database holds, as plain data.
+
+use std::fmt;
+
+use castellan_protocol::{CharacterId, SessionId, UserId};
+
+use super::StorageError;
+
+/// Shards that the users of a database are spread over. Part of what is stored: never change it.
+pub const SHARDS: u16 = 256;
+
+/// One of the [`SHARDS`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShardId(u16);
+
+impl ShardId {
+    /// The shard with this number, taken modulo [`SHARDS`].
+    pub const fn new(number: u16) -> Self {
+        Self(number % SHARDS)
+    }
+
+    /// Its number, below [`SHARDS`].
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+
+    /// All of them, in order.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..SHARDS).map(Self)
+    }
+}
+
+impl fmt::Display for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ShardId({})", self.0)
+    }
+}
+
+/// The right to write one shard's characters, as it was when it was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// The shard.
+    pub shard: ShardId,
+    /// Counts takeovers; whoever finds another one in the database has lost the shard.
+    pub epoch: i64,
+    /// Counts takeovers from a holder that had not released: times at which memory may have been lost.
+    pub recoveries: i64,
+}
+
+/// A character as a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CharacterRow {
+    /// Its id.
+    pub id: CharacterId,
+    /// Its owner.
+    pub user: UserId,
+    /// The owner's shard.
+    pub shard: ShardId,
+    /// Its name, as in the state.
+    pub name: String,
+    /// Its version, at least 1.
+    pub version: u64,
+    /// The lease's `recoveries` when this row was written.
+    pub recoveries: i64,
+    /// The shape of `state`.
+    pub schema_version: i32,
+    /// JSON: section 3 of the wire without `derived`, and what the rules keep beside it.
+    pub state: String,
+    /// The last request ids applied, oldest first, at most 64.
+    pub request_ids: Vec<u64>,
+    /// Milliseconds since the Unix epoch.
+    pub created_at_ms: i64,
+    /// Milliseconds since the Unix epoch.
+    pub updated_at_ms: i64,
+    /// Milliseconds since the Unix epoch; set where the character was deleted.
+    pub deleted_at_ms: Option<i64>,
+}
+
+/// A row that the database refused, kept for an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// What was refused.
+    pub row: CharacterRow,
+    /// The epoch under which it was to be written.
+    pub epoch: i64,
+    /// What the database said.
+    pub error: String,
+    /// How often it was tried.
+    pub attempts: i32,
+    /// Milliseconds since the Unix epoch.
+    pub failed_at_ms: i64,
+    /// What an operator decided, until the server has carried it out.
+    pub verdict: Option<Verdict>,
+}
+
+/// What an operator decides about a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Try to write it again.
+    Retry,
+    /// Give it up: the character goes on from what the database has.
+    Discard,
+}
+
+impl Verdict {
+    /// As the column has it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Discard => "discard",
+        }
+    }
+
+    /// From the column.
+    pub(super) fn named(name: &str) -> Result<Self, StorageError> {
+        match name {
+            "retry" => Ok(Self::Retry),
+            "discard" => Ok(Self::Discard),
+            _ => Err(StorageError::Corrupt(format!("there is no verdict {name}"))),
+        }
+    }
+}
+
+/// An account as a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountRow {
+    /// The user.
+    pub user: UserId,
+    /// The name to log in with, unique without regard to case.
+    pub username: String,
+    /// Argon2id, in PHC string format.
+    pub password_hash: String,
+    /// `player`, `game` or `operator`.
+    pub role: String,
+    /// Milliseconds since the Unix epoch.
+    pub created_at_ms: i64,
+}
+
+/// A login as a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRow {
+    /// Its id.
+    pub id: SessionId,
+    /// Whose it is.
+    pub user: UserId,
+    /// Counts refreshes, from 0: the refresh token of another generation is no longer good.
+    pub generation: i64,
+    /// When this generation began, in milliseconds since the Unix epoch.
+    pub rotated_at_ms: i64,
+    /// When the refresh token ends, in milliseconds since the Unix epoch.
+    pub expires_at_ms: i64,
+    /// When the session was revoked, in milliseconds since the Unix epoch.
+    pub revoked_at_ms: Option<i64>,
+}
+
+/// A key as a row: made once, by the first server on a database, and read by all.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeyRow {
+    /// The key's id: `kid` in tokens.
+    pub id: String,
+    /// What it is for: `es256` (PKCS #8), `refresh` (HMAC) or `dice` (the seed of all dice).
+    pub purpose: String,
+    /// The secret itself.
+    pub secret: Vec<u8>,
+    /// Milliseconds since the Unix epoch.
+    pub created_at_ms: i64,
+}
+
+impl fmt::Debug for KeyRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyRow").field("id", &self.id).field("purpose", &self.purpose).finish_non_exhaustive()
+    }
+}

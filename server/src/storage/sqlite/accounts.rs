@@ -1,0 +1,183 @@
+//! Accounts, sessions and keys.
+
+use castellan_protocol::{SessionId, UserId};
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::columns::id;
+use crate::storage::{AccountRow, KeyRow, SessionRow, StorageError};
+
+pub(super) async fn create_account(
+    connection: &mut SqliteConnection,
+    account: &AccountRow,
+) -> Result<(), StorageError> {
+    sqlx::query(
+        "INSERT INTO accounts (user_id, username, username_folded, password_hash, role, created_at_ms) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (user_id) DO NOTHING",
+    )
+    .bind(account.user.to_string())
+    .bind(&account.username)
+    .bind(account.username.to_lowercase())
+    .bind(&account.password_hash)
+    .bind(&account.role)
+    .bind(account.created_at_ms)
+    .execute(connection)
+    .await
+    .map_err(|error| match &error {
+        sqlx::Error::Database(cause) if cause.is_unique_violation() => StorageError::AlreadyExists,
+        _ => error.into(),
+    })?;
+    Ok(())
+}
+
+pub(super) async fn account(
+    connection: &mut SqliteConnection,
+    username: &str,
+) -> Result<Option<AccountRow>, StorageError> {
+    let row = sqlx::query(
+        "SELECT user_id, username, password_hash, role, created_at_ms FROM accounts WHERE username_folded = ?1",
+    )
+    .bind(username.to_lowercase())
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(account_row).transpose()
+}
+
+pub(super) async fn account_of(
+    connection: &mut SqliteConnection,
+    user: UserId,
+) -> Result<Option<AccountRow>, StorageError> {
+    let row =
+        sqlx::query("SELECT user_id, username, password_hash, role, created_at_ms FROM accounts WHERE user_id = ?1")
+            .bind(user.to_string())
+            .fetch_optional(connection)
+            .await?;
+    row.as_ref().map(account_row).transpose()
+}
+
+fn account_row(row: &SqliteRow) -> Result<AccountRow, StorageError> {
+    Ok(AccountRow {
+        user: id(row, "user_id")?,
+        username: row.try_get("username")?,
+        password_hash: row.try_get("password_hash")?,
+        role: row.try_get("role")?,
+        created_at_ms: row.try_get("created_at_ms")?,
+    })
+}
+
+pub(super) async fn create_session(
+    connection: &mut SqliteConnection,
+    session: &SessionRow,
+) -> Result<(), StorageError> {
+    sqlx::query(
+        "INSERT INTO sessions (id, user_id, generation, rotated_at_ms, expires_at_ms, revoked_at_ms) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(session.id.to_string())
+    .bind(session.user.to_string())
+    .bind(session.generation)
+    .bind(session.rotated_at_ms)
+    .bind(session.expires_at_ms)
+    .bind(session.revoked_at_ms)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn session(
+    connection: &mut SqliteConnection,
+    session: SessionId,
+) -> Result<Option<SessionRow>, StorageError> {
+    let row = sqlx::query(
+        "SELECT id, user_id, generation, rotated_at_ms, expires_at_ms, revoked_at_ms FROM sessions WHERE id = ?1",
+    )
+    .bind(session.to_string())
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| {
+        Ok(SessionRow {
+            id: id(&row, "id")?,
+            user: id(&row, "user_id")?,
+            generation: row.try_get("generation")?,
+            rotated_at_ms: row.try_get("rotated_at_ms")?,
+            expires_at_ms: row.try_get("expires_at_ms")?,
+            revoked_at_ms: row.try_get("revoked_at_ms")?,
+        })
+    })
+    .transpose()
+}
+
+pub(super) async fn rotate_session(
+    connection: &mut SqliteConnection,
+    id: SessionId,
+    generation: i64,
+    rotated_at_ms: i64,
+    expires_at_ms: i64,
+) -> Result<bool, StorageError> {
+    let done = sqlx::query(
+        "UPDATE sessions SET generation = generation + 1, rotated_at_ms = ?3, expires_at_ms = ?4 \
+         WHERE id = ?1 AND generation = ?2 AND revoked_at_ms IS NULL",
+    )
+    .bind(id.to_string())
+    .bind(generation)
+    .bind(rotated_at_ms)
+    .bind(expires_at_ms)
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+pub(super) async fn revoke_session(
+    connection: &mut SqliteConnection,
+    id: SessionId,
+    revoked_at_ms: i64,
+) -> Result<(), StorageError> {
+    sqlx::query("UPDATE sessions SET revoked_at_ms = ?2 WHERE id = ?1 AND revoked_at_ms IS NULL")
+        .bind(id.to_string())
+        .bind(revoked_at_ms)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn revoked_sessions(
+    connection: &mut SqliteConnection,
+    now_ms: i64,
+) -> Result<Vec<SessionId>, StorageError> {
+    let rows =
+        sqlx::query("SELECT id FROM sessions WHERE revoked_at_ms IS NOT NULL AND expires_at_ms > ?1 ORDER BY id")
+            .bind(now_ms)
+            .fetch_all(connection)
+            .await?;
+    rows.iter().map(|row| id(row, "id")).collect()
+}
+
+pub(super) async fn keys(connection: &mut SqliteConnection) -> Result<Vec<KeyRow>, StorageError> {
+    let rows = sqlx::query("SELECT id, purpose, secret, created_at_ms FROM signing_keys ORDER BY created_at_ms, id")
+        .fetch_all(connection)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(KeyRow {
+                id: row.try_get("id")?,
+                purpose: row.try_get("purpose")?,
+                secret: row.try_get("secret")?,
+                created_at_ms: row.try_get("created_at_ms")?,
+            })
+        })
+        .collect()
+}
+
+pub(super) async fn add_first_key(connection: &mut SqliteConnection, key: &KeyRow) -> Result<(), StorageError> {
+    sqlx::query(
+        "INSERT INTO signing_keys (id, purpose, secret, created_at_ms) SELECT ?1, ?2, ?3, ?4 \
+         WHERE NOT EXISTS (SELECT 1 FROM signing_keys WHERE purpose = ?2)",
+    )
+    .bind(&key.id)
+    .bind(&key.purpose)
+    .bind(&key.secret)
+    .bind(key.created_at_ms)
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! Characters: loading a user's, saving many in one transaction.
+
+use castellan_protocol::UserId;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{Connection, Row};
+
+use super::columns::{id, request_ids, request_ids_text};
+use super::leases::{check_one, gone, held, shard};
+use super::{BEGIN_IMMEDIATE, transaction};
+use crate::storage::columns::{signed, unsigned};
+use crate::storage::{CharacterRow, Lease, ShardId, StorageError};
+
+pub(super) async fn load_user(
+    connection: &mut SqliteConnection,
+    lease: Lease,
+    user: UserId,
+) -> Result<Vec<CharacterRow>, StorageError> {
+    let mut transaction = connection.begin().await?;
+    check_one(&mut transaction, lease).await?;
+    let rows = sqlx::query(
+        "SELECT id, user_id, shard, name, version, recoveries, schema_version, state, request_ids, created_at_ms, \
+         updated_at_ms, deleted_at_ms FROM characters WHERE user_id = ?1 AND deleted_at_ms IS NULL \
+         ORDER BY created_at_ms, id",
+    )
+    .bind(user.to_string())
+    .fetch_all(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    rows.iter().map(|row| character(row, "id")).collect()
+}
+
+/// The character in a row, its id in the column `id_column`.
+pub(super) fn character(row: &SqliteRow, id_column: &str) -> Result<CharacterRow, StorageError> {
+    Ok(CharacterRow {
+        id: id(row, id_column)?,
+        user: id(row, "user_id")?,
+        shard: shard(row, "shard")?,
+        name: row.try_get("name")?,
+        version: unsigned(row.try_get("version")?)?,
+        recoveries: row.try_get("recoveries")?,
+        schema_version: row.try_get("schema_version")?,
+        state: row.try_get("state")?,
+        request_ids: request_ids(row)?,
+        created_at_ms: row.try_get("created_at_ms")?,
+        updated_at_ms: row.try_get("updated_at_ms")?,
+        deleted_at_ms: row.try_get("deleted_at_ms")?,
+    })
+}
+
+pub(super) async fn save(
+    connection: &mut SqliteConnection,
+    leases: &[Lease],
+    rows: &[CharacterRow],
+) -> Result<Vec<ShardId>, StorageError> {
+    let mut transaction = transaction(connection, BEGIN_IMMEDIATE).await?;
+    let held = held(&mut transaction, leases).await?;
+    for row in rows.iter().filter(|row| held.contains(&row.shard)) {
+        write_one(&mut transaction, row).await?;
+    }
+    transaction.commit().await?;
+    Ok(gone(leases, &held))
+}
+
+/// Inserts a row, or writes it over one of a lower version, in a transaction that has proven its lease.
+pub(super) async fn write_one(connection: &mut SqliteConnection, row: &CharacterRow) -> Result<(), StorageError> {
+    sqlx::query(
+        "INSERT INTO characters (id, user_id, shard, name, version, recoveries, schema_version, state, request_ids, \
+         created_at_ms, updated_at_ms, deleted_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+         ON CONFLICT (id) DO UPDATE SET name = excluded.name, version = excluded.version, \
+         recoveries = excluded.recoveries, schema_version = excluded.schema_version, state = excluded.state, \
+         request_ids = excluded.request_ids, updated_at_ms = excluded.updated_at_ms, \
+         deleted_at_ms = excluded.deleted_at_ms WHERE characters.version < excluded.version",
+    )
+    .bind(row.id.to_string())
+    .bind(row.user.to_string())
+    .bind(row.shard.number())
+    .bind(&row.name)
+    .bind(signed(row.version)?)
+    .bind(row.recoveries)
+    .bind(row.schema_version)
+    .bind(&row.state)
+    .bind(request_ids_text(&row.request_ids)?)
+    .bind(row.created_at_ms)
+    .bind(row.updated_at_ms)
+    .bind(row.deleted_at_ms)
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! Rows that were refused, and what an operator decides about them.
+
+use castellan_protocol::CharacterId;
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::characters::{character, write_one};
+use super::columns::request_ids_text;
+use super::leases::check_one;
+use super::{BEGIN_IMMEDIATE, transaction};
+use crate::storage::columns::signed;
+use crate::storage::{CharacterRow, DeadLetter, Lease, StorageError, Verdict};
+
+pub(super) async fn add(
+    connection: &mut SqliteConnection,
+    lease: Lease,
+    letter: &DeadLetter,
+) -> Result<(), StorageError> {
+    let row = &letter.row;
+    let mut transaction = transaction(connection, BEGIN_IMMEDIATE).await?;
+    check_one(&mut transaction, lease).await?;
+    sqlx::query(
+        "INSERT OR REPLACE INTO dead_letters (character_id, user_id, shard, name, version, recoveries, \
+         schema_version, state, request_ids, created_at_ms, updated_at_ms, deleted_at_ms, epoch, error, attempts, \
+         failed_at_ms, verdict) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+    )
+    .bind(row.id.to_string())
+    .bind(row.user.to_string())
+    .bind(row.shard.number())
+    .bind(&row.name)
+    .bind(signed(row.version)?)
+    .bind(row.recoveries)
+    .bind(row.schema_version)
+    .bind(&row.state)
+    .bind(request_ids_text(&row.request_ids)?)
+    .bind(row.created_at_ms)
+    .bind(row.updated_at_ms)
+    .bind(row.deleted_at_ms)
+    .bind(letter.epoch)
+    .bind(&letter.error)
+    .bind(letter.attempts)
+    .bind(letter.failed_at_ms)
+    .bind(letter.verdict.map(Verdict::name))
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+pub(super) async fn all(connection: &mut SqliteConnection) -> Result<Vec<DeadLetter>, StorageError> {
+    let rows = sqlx::query(
+        "SELECT character_id, user_id, shard, name, version, recoveries, schema_version, state, request_ids, \
+         created_at_ms, updated_at_ms, deleted_at_ms, epoch, error, attempts, failed_at_ms, verdict \
+         FROM dead_letters ORDER BY failed_at_ms, character_id",
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(dead_letter).collect()
+}
+
+fn dead_letter(row: &SqliteRow) -> Result<DeadLetter, StorageError> {
+    Ok(DeadLetter {
+        row: character(row, "character_id")?,
+        epoch: row.try_get("epoch")?,
+        error: row.try_get("error")?,
+        attempts: row.try_get("attempts")?,
+        failed_at_ms: row.try_get("failed_at_ms")?,
+        verdict: row.try_get::<Option<&str>, _>("verdict")?.map(Verdict::named).transpose()?,
+    })
+}
+
+pub(super) async fn decide(
+    connection: &mut SqliteConnection,
+    character: CharacterId,
+    verdict: Verdict,
+) -> Result<bool, StorageError> {
+    let done = sqlx::query("UPDATE dead_letters SET verdict = ?2 WHERE character_id = ?1")
+        .bind(character.to_string())
+        .bind(verdict.name())
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+pub(super) async fn retry(
+    connection: &mut SqliteConnection,
+    lease: Lease,
+    row: &CharacterRow,
+) -> Result<(), StorageError> {
+    let mut transaction = transaction(connection, BEGIN_IMMEDIATE).await?;
+    check_one(&mut transaction, lease).await?;
+    write_one(&mut transaction, row).await?;
+    forget(&mut transaction, row.id).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+pub(super) async fn discard(
+    connection: &mut SqliteConnection,
+    lease: Lease,
+    character: CharacterId,
+    version: u64,
+) -> Result<(), StorageError> {
+    let mut transaction = transaction(connection, BEGIN_IMMEDIATE).await?;
+    check_one(&mut transaction, lease).await?;
+    sqlx::query("UPDATE characters SET version = ?2, recoveries = ?3 WHERE id = ?1 AND version < ?2")
+        .bind(character.to_string())
+        .bind(signed(version)?)
+        .bind(lease.recoveries)
+        .execute(&mut *transaction)
+        .await?;
+    forget(&mut transaction, character).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn forget(connection: &mut SqliteConnection, character: CharacterId) -> Result<(), StorageError> {
+    sqlx::query("DELETE FROM dead_letters WHERE character_id = ?1")
+        .bind(character.to_string())
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! The shape of the tables, from `migrations/sqlite`.
+
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+/// All migrations, oldest first. One that the database has and this server does not know is a newer server's.
+pub(super) fn migrator() -> Migrator {
+    let files = [(1, "tables", include_str!("../../../../migrations/sqlite/0001_tables.sql"))];
+    let migrations = files.map(|(version, name, sql)| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    let mut migrator = Migrator::with_migrations(migrations.into());
+    migrator.set_ignore_missing(true);
+    migrator
+}

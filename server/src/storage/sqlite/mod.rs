@@ -1,0 +1,156 @@
+//! SQLite: the database in the server's own process, so that the first run needs nothing else.
+
+mod accounts;
+mod characters;
+mod columns;
+mod connection;
+mod dead_letters;
+mod file;
+mod leases;
+mod migrations;
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use castellan_protocol::{CharacterId, SessionId, UserId};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Sqlite, Transaction};
+
+use self::connection::Connections;
+use super::{
+    AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, SessionRow, ShardId, Storage, StorageError, StorageOptions,
+    Verdict,
+};
+
+/// Begins a transaction that writes: it has the file's write lock from the start, so what it has read stays true.
+const BEGIN_IMMEDIATE: &str = "BEGIN IMMEDIATE";
+
+async fn transaction<'c>(
+    connection: &'c mut SqliteConnection,
+    begin: &'static str,
+) -> Result<Transaction<'c, Sqlite>, StorageError> {
+    Ok(connection.begin_with(begin).await?)
+}
+
+/// SQLite behind [`Storage`].
+pub(super) struct SqliteStorage {
+    connections: Connections,
+}
+
+impl SqliteStorage {
+    /// Opens the file, and makes it where it is missing.
+    pub(super) async fn open(path: &Path, options: &StorageOptions) -> Result<Self, StorageError> {
+        Ok(Self { connections: Connections::open(path, options).await? })
+    }
+}
+
+/// Runs one call on a connection of its own and settles the connection by the outcome.
+macro_rules! on_connection {
+    ($self:ident . $which:ident (), $room:ident :: $call:ident ($($argument:expr),*)) => {{
+        let mut connection = $self.connections.$which().await?;
+        let outcome = $room::$call(&mut connection $(, $argument)*).await;
+        connection.settle(outcome).await
+    }};
+}
+
+#[async_trait]
+impl Storage for SqliteStorage {
+    async fn migrate(&self) -> Result<(), StorageError> {
+        on_connection!(self.writer(), connection::migrate())
+    }
+
+    async fn ping(&self) -> Result<(), StorageError> {
+        on_connection!(self.reader(), connection::ping())
+    }
+
+    async fn take_over(&self, node: &str) -> Result<Vec<Lease>, StorageError> {
+        on_connection!(self.writer(), leases::take_over(node))
+    }
+
+    async fn release(&self, leases: &[Lease]) -> Result<(), StorageError> {
+        on_connection!(self.writer(), leases::release(leases))
+    }
+
+    async fn prove(&self, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
+        on_connection!(self.reader(), leases::prove(leases))
+    }
+
+    async fn load_user(&self, lease: Lease, user: UserId) -> Result<Vec<CharacterRow>, StorageError> {
+        on_connection!(self.reader(), characters::load_user(lease, user))
+    }
+
+    async fn save(&self, leases: &[Lease], rows: &[CharacterRow]) -> Result<Vec<ShardId>, StorageError> {
+        on_connection!(self.writer(), characters::save(leases, rows))
+    }
+
+    async fn add_dead_letter(&self, lease: Lease, letter: &DeadLetter) -> Result<(), StorageError> {
+        on_connection!(self.writer(), dead_letters::add(lease, letter))
+    }
+
+    async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StorageError> {
+        on_connection!(self.reader(), dead_letters::all())
+    }
+
+    async fn decide_dead_letter(&self, character: CharacterId, verdict: Verdict) -> Result<bool, StorageError> {
+        on_connection!(self.writer(), dead_letters::decide(character, verdict))
+    }
+
+    async fn retry_dead_letter(&self, lease: Lease, row: &CharacterRow) -> Result<(), StorageError> {
+        on_connection!(self.writer(), dead_letters::retry(lease, row))
+    }
+
+    async fn discard_dead_letter(
+        &self,
+        lease: Lease,
+        character: CharacterId,
+        version: u64,
+    ) -> Result<(), StorageError> {
+        on_connection!(self.writer(), dead_letters::discard(lease, character, version))
+    }
+
+    async fn create_account(&self, account: &AccountRow) -> Result<(), StorageError> {
+        on_connection!(self.writer(), accounts::create_account(account))
+    }
+
+    async fn account(&self, username: &str) -> Result<Option<AccountRow>, StorageError> {
+        on_connection!(self.reader(), accounts::account(username))
+    }
+
+    async fn account_of(&self, user: UserId) -> Result<Option<AccountRow>, StorageError> {
+        on_connection!(self.reader(), accounts::account_of(user))
+    }
+
+    async fn create_session(&self, session: &SessionRow) -> Result<(), StorageError> {
+        on_connection!(self.writer(), accounts::create_session(session))
+    }
+
+    async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StorageError> {
+        on_connection!(self.reader(), accounts::session(id))
+    }
+
+    async fn rotate_session(
+        &self,
+        id: SessionId,
+        generation: i64,
+        rotated_at_ms: i64,
+        expires_at_ms: i64,
+    ) -> Result<bool, StorageError> {
+        on_connection!(self.writer(), accounts::rotate_session(id, generation, rotated_at_ms, expires_at_ms))
+    }
+
+    async fn revoke_session(&self, id: SessionId, revoked_at_ms: i64) -> Result<(), StorageError> {
+        on_connection!(self.writer(), accounts::revoke_session(id, revoked_at_ms))
+    }
+
+    async fn revoked_sessions(&self, now_ms: i64) -> Result<Vec<SessionId>, StorageError> {
+        on_connection!(self.reader(), accounts::revoked_sessions(now_ms))
+    }
+
+    async fn keys(&self) -> Result<Vec<KeyRow>, StorageError> {
+        on_connection!(self.reader(), accounts::keys())
+    }
+
+    async fn add_first_key(&self, key: &KeyRow) -> Result<(), StorageError> {
+        on_connection!(self.writer(), accounts::add_first_key(key))
+    }
+}
