@@ -14,7 +14,7 @@ where
 }
 
 /// The character of all samples.
-pub fn character_id() -> CharacterId {
+pub(crate) fn character_id() -> CharacterId {
     id("f81d4fae-7dec-11d0-a765-00a0c91e6bf6")
 }
 
@@ -27,7 +27,7 @@ fn session_id() -> SessionId {
 }
 
 /// An intent after request 1830 that asks for `action`.
-pub fn intent(action: Action) -> Intent {
+pub(crate) fn intent(action: Action) -> Intent {
     Intent {
         id: RequestId::new(1831),
         character: character_id(),
@@ -63,10 +63,7 @@ fn actions() -> Vec<(&'static str, Action)> {
         ("intent_modify_currency", Action::ModifyCurrency(coins)),
         ("intent_gain_experience", Action::GainExperience(GainExperience { amount: 300 })),
         ("intent_level_up", Action::LevelUp(LevelUp { hitpoints: HitPointChoice::Roll, abilities: Some(abilities) })),
-        (
-            "intent_level_up_average",
-            Action::LevelUp(LevelUp { hitpoints: HitPointChoice::Average, abilities: None }),
-        ),
+        ("intent_level_up_average", Action::LevelUp(LevelUp { hitpoints: HitPointChoice::Average, abilities: None })),
         ("intent_short_rest", Action::ShortRest(ShortRest { hit_dice: 2 })),
         ("intent_long_rest", Action::LongRest(LongRest {})),
         ("intent_add_condition", Action::AddCondition(AddCondition { condition: "poisoned".to_owned() })),
@@ -76,7 +73,7 @@ fn actions() -> Vec<(&'static str, Action)> {
 }
 
 /// Every client frame, every action, and every optional field once.
-pub fn client_frames() -> Vec<(&'static str, ClientFrame)> {
+pub(crate) fn client_frames() -> Vec<(&'static str, ClientFrame)> {
     let mut frames: Vec<_> =
         actions().into_iter().map(|(name, action)| (name, ClientFrame::Intent(intent(action)))).collect();
     let every_field = Intent {
@@ -136,7 +133,7 @@ fn derived() -> Derived {
 }
 
 /// The character that the wire's documents show.
-pub fn character() -> Character {
+pub(crate) fn character() -> Character {
     let worn = [("armor", "chain-mail"), ("main_hand", "longsword+weapon-1"), ("shield", "shield")];
     let carried = [("chain-mail", 1), ("shield", 1), ("longsword+weapon-1", 1), ("arrow", 20)];
     Character {
@@ -184,16 +181,12 @@ fn welcome() -> Welcome {
         in_flight_max: 64,
         watch_max: 64,
         frame_bytes_max: 16_384,
-        characters: vec![CharacterSummary {
-            id: character_id(),
-            name: "Brannor".to_owned(),
-            version: Version::new(6),
-        }],
+        characters: vec![CharacterSummary { id: character_id(), name: "Brannor".to_owned(), version: Version::new(6) }],
     }
 }
 
 /// Every server frame, with and without its optional fields.
-pub fn server_frames() -> Vec<(&'static str, ServerFrame)> {
+pub(crate) fn server_frames() -> Vec<(&'static str, ServerFrame)> {
     let (id, durable) = (RequestId::new(1831), Version::new(5));
     let rejected = |id, code, message: &str, retry_after_ms| {
         ServerFrame::Rejected(Rejected { id, code, message: message.to_owned(), retry_after_ms })
