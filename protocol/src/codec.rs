@@ -9,6 +9,7 @@ use crate::id::RequestId;
 use crate::limits::{DEPTH_MAX, INTEGER_MAX, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK};
 use crate::outline::Outline;
 use crate::rejection::RejectionCode;
+use crate::server_frame::ServerFrame;
 
 /// How the frames of a connection are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,25 @@ impl Codec {
         }
     }
 
+    /// Reads a server's message; `None` for a kind of frame that this program does not know and therefore ignores.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] where the message is no frame, or one of a known kind that cannot be read.
+    pub fn decode_server_frame<C: DeserializeOwned>(
+        self,
+        message: &[u8],
+    ) -> Result<Option<ServerFrame<C>>, DecodeError> {
+        let error = match self.read(message) {
+            Ok(frame) => return Ok(Some(frame)),
+            Err(error) => error,
+        };
+        match self.read::<Outline>(message).as_ref().map(Outline::only_entry) {
+            Ok(Some((kind, _))) if !ServerFrame::<C>::KINDS.contains(&kind) => Ok(None),
+            _ => Err(DecodeError(error)),
+        }
+    }
+
     /// Reads any value of the wire; a list, a text or a second value behind it is an error.
     ///
     /// # Errors
@@ -97,7 +117,11 @@ impl Codec {
                 let mut reader = rmp_serde::Deserializer::from_read_ref(message);
                 reader.set_max_depth(DEPTH_MAX);
                 let value = T::deserialize(&mut reader).map_err(|error| error.to_string())?;
-                if reader.get_ref().is_empty() { Ok(value) } else { Err(TRAILING.to_owned()) }
+                // The reader does not tell what it has left; at the end, and only there, it finds no further marker.
+                match <()>::deserialize(&mut reader) {
+                    Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(value),
+                    _ => Err(TRAILING.to_owned()),
+                }
             }
             Self::Json => {
                 let mut reader = serde_json::Deserializer::from_slice(message);

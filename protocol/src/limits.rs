@@ -11,7 +11,9 @@ pub const CLIENT_FRAME_BYTES_MAX: usize = 16 * 1024;
 /// Server messages stay below this many bytes, so that a client can use a fixed buffer.
 pub const SERVER_FRAME_BYTES_MAX: usize = 64_000;
 
-/// Deepest nesting of maps and lists that is decoded, in levels.
+/// Deepest nesting of maps and lists that is decoded from MessagePack, in levels.
+///
+/// In JSON serde_json's own bound of 127 holds. Both only keep a deep message from using up the stack.
 pub const DEPTH_MAX: usize = 32;
 
 /// Intents of one connection that may be unanswered at a time.

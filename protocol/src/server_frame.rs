@@ -34,6 +34,27 @@ pub enum ServerFrame<C = Character> {
     Closing(Closing),
 }
 
+impl<C> ServerFrame<C> {
+    /// The kinds, as they are spelled on the wire.
+    pub const KINDS: &'static [&'static str] =
+        &["welcome", "applied", "conflict", "rejected", "state", "durable", "accepted", "pong", "closing"];
+
+    /// This one's kind, as it is spelled on the wire.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Welcome(_) => "welcome",
+            Self::Applied(_) => "applied",
+            Self::Conflict(_) => "conflict",
+            Self::Rejected(_) => "rejected",
+            Self::State(_) => "state",
+            Self::Durable(_) => "durable",
+            Self::Accepted(_) => "accepted",
+            Self::Pong(_) => "pong",
+            Self::Closing(_) => "closing",
+        }
+    }
+}
+
 /// Fields of `welcome`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Welcome {
