@@ -1,3 +1,5 @@
 //! The character server.
 
+pub mod auth;
+pub mod config;
 pub mod storage;

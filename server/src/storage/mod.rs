@@ -237,12 +237,8 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Carries out a discard: proves the lease, sets the row's version to `version` (one above the discarded one),
     /// forgets the dead letter.
-    async fn discard_dead_letter(
-        &self,
-        lease: Lease,
-        character: CharacterId,
-        version: u64,
-    ) -> Result<(), StorageError>;
+    async fn discard_dead_letter(&self, lease: Lease, character: CharacterId, version: u64)
+    -> Result<(), StorageError>;
 
     /// Makes an account.
     ///

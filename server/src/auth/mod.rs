@@ -1,0 +1,3 @@
+//! Accounts.
+mod role;
+pub use role::Role;
