@@ -1,3 +1,6 @@
 //! The character server.
 
+pub mod auth;
+pub mod clock;
+pub mod config;
 pub mod storage;

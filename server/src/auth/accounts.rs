@@ -1,0 +1,105 @@
+//! What an account's name and password may be.
+
+use std::fmt;
+
+use unicode_normalization::UnicodeNormalization;
+
+use super::error::AuthError;
+
+/// Longest name, in Unicode scalar values, after trimming and NFC.
+const NAME_SCALARS_MAX: usize = 64;
+
+/// Longest password, in bytes: long enough for a phrase, short enough that hashing it costs no more than another.
+const PASSWORD_BYTES_MAX: usize = 1024;
+
+/// The name of an account: trimmed, NFC, without control characters. Unique without regard to case.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AccountName(String);
+
+impl AccountName {
+    /// Checks and normalises a name.
+    ///
+    /// # Errors
+    ///
+    /// `Malformed` for one that is empty, longer than 64 Unicode scalar values, or has control characters.
+    pub fn new(text: &str) -> Result<Self, AuthError> {
+        // Four bytes are the longest scalar: what is longer need not be normalised to be refused.
+        let refused = || {
+            let why = format!("username: 1 to {NAME_SCALARS_MAX} characters, no control characters");
+            AuthError::Malformed(why)
+        };
+        if text.len() > 16 * NAME_SCALARS_MAX {
+            return Err(refused());
+        }
+        let name: String = text.trim().nfc().collect();
+        if name.is_empty() || name.chars().count() > NAME_SCALARS_MAX || name.chars().any(char::is_control) {
+            return Err(refused());
+        }
+        Ok(Self(name))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The same for all spellings that differ in case only.
+    pub(super) fn folded(&self) -> String {
+        self.0.to_lowercase()
+    }
+}
+
+/// A password as it was typed: 1 to 1,024 bytes. Not shown by `{:?}`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+impl Password {
+    /// Checks a password's length.
+    ///
+    /// # Errors
+    ///
+    /// `Malformed` for an empty or overlong one.
+    pub fn new(text: impl Into<String>) -> Result<Self, AuthError> {
+        let text = text.into();
+        if text.is_empty() || text.len() > PASSWORD_BYTES_MAX {
+            return Err(AuthError::Malformed(format!("password: 1 to {PASSWORD_BYTES_MAX} bytes")));
+        }
+        Ok(Self(text))
+    }
+
+    /// What is hashed.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_trimmed_composed_and_bounded() {
+        let name = |text: &str| AccountName::new(text).ok().map(|name| name.as_str().to_owned());
+        assert_eq!(name("  Ada "), Some("Ada".to_owned()));
+        assert_eq!(name("Zoe\u{308}"), Some("Zo\u{eb}".to_owned()));
+        assert_eq!(name(&"x".repeat(64)).map(|name| name.len()), Some(64));
+        assert_eq!(name(&"x".repeat(65)), None);
+        assert_eq!(name(" "), None);
+        assert_eq!(name("a\u{0}b"), None);
+        assert_eq!(name("a\nb"), None);
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(format!("{:?}", Password::new("hush").expect("a password")), "Password(…)");
+        assert!(Password::new("").is_err());
+        assert!(Password::new("x".repeat(1024)).is_ok());
+        assert!(Password::new("x".repeat(1025)).is_err());
+    }
+}

@@ -1,0 +1,200 @@
+//! Hashing passwords, on a pool of its own that cannot grow.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::accounts::Password;
+use super::error::AuthError;
+use crate::clock::Entropy;
+
+/// Length of a salt, in bytes, as RFC 9106 recommends.
+const SALT_BYTES: usize = 16;
+
+/// Least and most that a refused login is told to wait.
+const RETRY_MS: std::ops::RangeInclusive<u64> = 1_000..=30_000;
+
+/// Argon2id behind a door that lets `parallel` in and has room for `waiting_max` more.
+pub(super) struct Hasher {
+    params: Params,
+    entropy: Entropy,
+    door: Arc<Semaphore>,
+    parallel: usize,
+    waiting: AtomicUsize,
+    waiting_max: usize,
+    last_hash_ms: Arc<AtomicU64>,
+    /// What an unknown name's password is compared with, so that it takes as long as a known one's.
+    nobody: Arc<str>,
+}
+
+impl Hasher {
+    pub(super) fn new(
+        memory_kib: u32,
+        iterations: u32,
+        parallel: usize,
+        waiting_max: usize,
+        entropy: Entropy,
+    ) -> Result<Self, AuthError> {
+        let params = Params::new(memory_kib, iterations, 1, None)
+            .map_err(|error| AuthError::Fault(format!("these Argon2 settings do not go together: {error}")))?;
+        let mut password = [0; 32];
+        entropy(&mut password);
+        let nobody = hash(&params, &password, &entropy)?.into();
+        Ok(Self {
+            params,
+            entropy,
+            door: Arc::new(Semaphore::new(parallel)),
+            parallel,
+            waiting: AtomicUsize::new(0),
+            waiting_max,
+            last_hash_ms: Arc::new(AtomicU64::new(0)),
+            nobody,
+        })
+    }
+
+    /// Waits for a turn to hash once.
+    ///
+    /// # Errors
+    ///
+    /// `Overloaded` where too many wait already.
+    pub(super) async fn turn(&self) -> Result<Turn<'_>, AuthError> {
+        let permit = match Arc::clone(&self.door).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                let place = Place::take(self)?;
+                let permit = Arc::clone(&self.door).acquire_owned().await.expect("the door is never closed");
+                drop(place);
+                permit
+            }
+        };
+        Ok(Turn { hasher: self, permit })
+    }
+
+    fn retry_after_ms(&self) -> u64 {
+        let last_ms = self.last_hash_ms.load(Ordering::Relaxed);
+        let turns = (self.waiting_max / self.parallel.max(1)) as u64 + 1;
+        (last_ms * turns).clamp(*RETRY_MS.start(), *RETRY_MS.end())
+    }
+}
+
+/// A place among those who wait, given back when dropped.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(hasher: &'a Hasher) -> Result<Self, AuthError> {
+        let place = Self(&hasher.waiting);
+        if hasher.waiting.fetch_add(1, Ordering::Relaxed) >= hasher.waiting_max {
+            return Err(AuthError::Overloaded { retry_after_ms: hasher.retry_after_ms() });
+        }
+        Ok(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The right to hash once; it is held until the hash is done, even where nobody waits for it any more.
+pub(super) struct Turn<'a> {
+    hasher: &'a Hasher,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Turn<'_> {
+    /// Hashes a new password; the result is a PHC string.
+    pub(super) async fn hash(self, password: Password) -> Result<String, AuthError> {
+        let params = self.hasher.params.clone();
+        let entropy = Arc::clone(&self.hasher.entropy);
+        self.run(move || hash(&params, password.as_bytes(), &entropy)).await?
+    }
+
+    /// Whether a password is the one of a PHC string; without a string the answer is no and takes as long.
+    pub(super) async fn verify(self, password: Password, phc: Option<String>) -> Result<bool, AuthError> {
+        let known = phc.is_some();
+        let phc = phc.unwrap_or_else(|| self.hasher.nobody.to_string());
+        let same = self.run(move || {
+            let hash = PasswordHash::new(&phc)
+                .map_err(|error| AuthError::Fault(format!("a stored password hash cannot be read: {error}")))?;
+            Ok::<bool, AuthError>(Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+        });
+        Ok(same.await?? && known)
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "measures how long a hash takes; nothing is decided by it")]
+    async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, AuthError> {
+        let Self { hasher, permit } = self;
+        let last_hash_ms = Arc::clone(&hasher.last_hash_ms);
+        let task = tokio::task::spawn_blocking(move || {
+            let began = Instant::now();
+            let result = work();
+            let elapsed = began.elapsed().max(Duration::from_millis(1));
+            last_hash_ms.store(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            drop(permit);
+            result
+        });
+        task.await.map_err(|error| AuthError::Fault(format!("hashing a password broke off: {error}")))
+    }
+}
+
+fn hash(params: &Params, password: &[u8], entropy: &Entropy) -> Result<String, AuthError> {
+    let mut salt = [0; SALT_BYTES];
+    entropy(&mut salt);
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+    match argon2.hash_password_with_salt(password, &salt) {
+        Ok(hash) => Ok(hash.to_string()),
+        Err(error) => Err(AuthError::Fault(format!("hashing a password failed: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hasher(parallel: usize, waiting_max: usize) -> Hasher {
+        Hasher::new(64, 1, parallel, waiting_max, crate::clock::system_entropy()).expect("a hasher")
+    }
+
+    fn password(text: &str) -> Password {
+        Password::new(text).expect("a password")
+    }
+
+    #[tokio::test]
+    async fn a_hash_fits_its_password_only() {
+        let hasher = hasher(1, 0);
+        let phc = hasher.turn().await.expect("a turn").hash(password("pw")).await.expect("a hash");
+        assert!(phc.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{phc}");
+        for (tried, stored, expected) in [("pw", Some(&phc), true), ("pW", Some(&phc), false), ("pw", None, false)] {
+            let turn = hasher.turn().await.expect("a turn");
+            assert_eq!(turn.verify(password(tried), stored.cloned()).await.expect("an answer"), expected);
+        }
+        let again = hasher.turn().await.expect("a turn").hash(password("pw")).await.expect("a hash");
+        assert_ne!(phc, again, "each hash has a salt of its own");
+    }
+
+    #[tokio::test]
+    async fn beyond_the_bound_a_login_is_refused_and_those_who_wait_keep_their_place() {
+        let hasher = hasher(1, 1);
+        let first = hasher.turn().await.expect("a turn");
+        let mut second = Box::pin(hasher.turn());
+        assert!(futures_util::poll!(&mut second).is_pending());
+        assert!(matches!(hasher.turn().await, Err(AuthError::Overloaded { retry_after_ms: 1_000.. })));
+        drop(first);
+        drop(second.await.expect("its turn"));
+        assert_eq!(hasher.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_frees_a_place() {
+        let hasher = hasher(1, 1);
+        let _first = hasher.turn().await.expect("a turn");
+        let mut second = Box::pin(hasher.turn());
+        assert!(futures_util::poll!(&mut second).is_pending());
+        drop(second);
+        assert!(futures_util::poll!(Box::pin(hasher.turn())).is_pending());
+    }
+}

@@ -1,0 +1,47 @@
+//! Refresh tokens: `<session>.<generation>.<seal>`. Nothing of them is stored but the session's generation.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use castellan_protocol::SessionId;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+/// The token that continues `session` from `generation`.
+pub(super) fn write(key: &[u8], session: SessionId, generation: i64) -> String {
+    let seal = URL_SAFE_NO_PAD.encode(mac(key, session, generation).finalize().into_bytes());
+    format!("{session}.{generation}.{seal}")
+}
+
+/// What a genuine token continues; `None` for any other text.
+pub(super) fn read(key: &[u8], token: &str) -> Option<(SessionId, i64)> {
+    let mut parts = token.splitn(3, '.');
+    let session = parts.next()?.parse().ok()?;
+    let generation = parts.next()?.parse().ok()?;
+    let seal = URL_SAFE_NO_PAD.decode(parts.next()?).ok()?;
+    mac(key, session, generation).verify_slice(&seal).ok()?;
+    Some((session, generation))
+}
+
+fn mac(key: &[u8], session: SessionId, generation: i64) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    mac.update(session.uuid().as_bytes());
+    mac.update(&generation.to_be_bytes());
+    mac
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_written_is_read() {
+        let session: SessionId = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6".parse().expect("an id");
+        let token = write(b"key", session, 7);
+        assert_eq!(read(b"key", &token), Some((session, 7)));
+        assert_eq!(read(b"other", &token), None);
+        assert_eq!(read(b"key", &token.replace(".7.", ".8.")), None);
+        assert_eq!(read(b"key", &token[..token.len() - 2]), None);
+        assert_eq!(read(b"key", ""), None);
+        assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)), "{token}");
+    }
+}

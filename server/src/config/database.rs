@@ -1,0 +1,119 @@
+//! The database and how it is written.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::setting::settings;
+use super::text::FromText;
+
+settings! {
+    /// The database.
+    Database under "Database" {
+        /// Where characters are kept: sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME. Never shown whole; a
+        /// password is safer in the variable or the file than on the command line.
+        "database.url" url: DatabaseUrl = "sqlite://./data/castellan.db";
+        /// Connections held open to PostgreSQL.
+        "database.pool_size" pool_size: u32 = "8", "2" to "1000";
+        /// Time for one statement, and for getting a connection.
+        "database.timeout" timeout: Duration = "5s", "10ms" to "5m";
+    }
+}
+
+settings! {
+    /// How characters are brought to the database.
+    Flush under "Flushing" {
+        /// How often changed characters are written.
+        "flush.interval" interval: Duration = "1s", "1ms" to "1m";
+        /// Rows in one transaction. Fewer keep answers evener, more write faster.
+        "flush.batch_rows" batch_rows: usize = "250", "1" to "10000";
+        /// Changed characters that may wait for the database; at this bound new changes are refused as overloaded.
+        "flush.dirty_max" dirty_max: usize = "50000", "1" to "10000000";
+        /// How long an intent with ack durable waits for its commit before it is answered as applied, not yet safe.
+        "durable_timeout" durable_timeout: Duration = "10s", "10ms" to "5m";
+    }
+}
+
+settings! {
+    /// Characters in memory.
+    Cache under "Memory" {
+        /// Characters kept in memory while nobody needs them written; above it idle ones leave.
+        "cache.characters_max" characters_max: usize = "200000", "1" to "100000000";
+    }
+}
+
+/// Where the database is. Its password shows neither in `{}` nor in `{:?}`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// The whole address, for the one who connects.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromText for DatabaseUrl {
+    const KIND: &'static str = "URL";
+    const SECRET: bool = true;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        match text.split_once("://") {
+            Some(("sqlite" | "postgres" | "postgresql", rest)) if !rest.is_empty() => Ok(Self(text.to_owned())),
+            _ => Err("must begin with sqlite:// or postgres:// and go on with a place".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    /// Everything up to the last `@` may be a password, and a query may hold one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((scheme, rest)) = self.0.split_once("://") else { return f.write_str("…") };
+        if scheme == "sqlite" {
+            return f.write_str(&self.0);
+        }
+        let (user, place) = rest.rsplit_once('@').map_or((None, rest), |(user, place)| (Some(user), place));
+        write!(f, "{scheme}://")?;
+        if let Some(user) = user {
+            match user.split_once(':') {
+                Some((name, _)) => write!(f, "{name}:…@")?,
+                None => write!(f, "{user}@")?,
+            }
+        }
+        match place.split_once('?') {
+            Some((place, _)) => write!(f, "{place}?…"),
+            None => f.write_str(place),
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let table = [
+            ("sqlite://./data/castellan.db", "sqlite://./data/castellan.db"),
+            ("postgres://host/name", "postgres://host/name"),
+            ("postgres://user@host/name", "postgres://user@host/name"),
+            ("postgres://user:hush@host:5432/name", "postgres://user:…@host:5432/name"),
+            ("postgres://user:hu@sh/hush@host/name", "postgres://user:…@host/name"),
+            ("postgresql://host/name?user=me&password=hush", "postgresql://host/name?…"),
+            ("postgres://user:hush@host/name?password=hush", "postgres://user:…@host/name?…"),
+        ];
+        for (text, shown) in table {
+            let url = DatabaseUrl::from_text(text).expect(text);
+            assert_eq!(url.to_string(), shown);
+            assert_eq!(format!("{url:?}"), shown);
+            assert_eq!(url.expose(), text);
+        }
+        assert!(DatabaseUrl::from_text("mysql://host").is_err());
+        assert!(DatabaseUrl::from_text("sqlite://").is_err());
+    }
+}

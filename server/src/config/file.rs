@@ -1,0 +1,60 @@
+//! The TOML file: `flush.interval`, a table `[flush]` with `interval`, and `flush_interval` mean the same.
+
+use std::collections::BTreeMap;
+
+use toml::Value;
+
+use super::all_settings;
+use super::setting::{Given, Values};
+
+/// Adds what the file at `path` says to what is given already; flags and variables go before it.
+pub(super) fn read(path: &str, values: &mut Values) {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => return values.note(path, &error.to_string()),
+    };
+    let table = match text.parse::<toml::Table>() {
+        Ok(table) => table,
+        // The message alone: the source line beside it could hold a secret.
+        Err(error) => {
+            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            return values.note(&format!("{path}, line {line}"), error.message());
+        }
+    };
+    let mut found = BTreeMap::new();
+    collect(path, "", &table, &mut found, values);
+    for (name, given) in found {
+        values.given.entry(name).or_insert(given);
+    }
+}
+
+fn collect(path: &str, above: &str, table: &toml::Table, found: &mut BTreeMap<String, Given>, values: &mut Values) {
+    for (key, value) in table {
+        let key = if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
+        let name = key.replace('.', "_");
+        let origin = format!("{path}, {key}");
+        if all_settings().any(|setting| setting.name() == name) {
+            match text_of(value) {
+                Some(text) if !found.contains_key(&name) => {
+                    found.insert(name, Given { text, origin });
+                }
+                Some(_) => values.note(&origin, "given twice"),
+                None => values.note(&origin, "must be a text, a number, true or false, or a list of these"),
+            }
+        } else if let Value::Table(table) = value {
+            collect(path, &key, table, found, values);
+        } else {
+            values.note(&origin, "no such setting");
+        }
+    }
+}
+
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Boolean(flag) => Some(flag.to_string()),
+        Value::Array(list) => Some(list.iter().map(text_of).collect::<Option<Vec<_>>>()?.join(",")),
+        Value::Float(_) | Value::Datetime(_) | Value::Table(_) => None,
+    }
+}

@@ -1,0 +1,151 @@
+//! Every setting, with its unit, default and bound.
+//!
+//! A setting is declared once, in the file of its concern, and can then be given as a flag, as a `CASTELLAN_…`
+//! variable or as a TOML key; the first of these wins, then the default. Everything that is wrong is reported at once,
+//! and secrets are never repeated.
+
+mod auth;
+mod command_line;
+mod database;
+mod file;
+mod listen;
+mod rules;
+mod setting;
+mod socket;
+mod telemetry;
+mod text;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+
+pub use auth::{Auth, Registration};
+pub use command_line::{Command, DeadLetters, Task};
+pub use database::{Cache, Database, DatabaseUrl, Flush};
+pub use listen::{Listen, Origin, PublicUrl};
+pub use rules::{Encumbrance, PolicyChoice, Rules};
+pub use socket::Socket;
+pub use telemetry::{LogFilter, LogFormat, Telemetry};
+pub use text::ByteSize;
+
+use setting::{Given, Setting, Values};
+
+/// All settings.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the server listens, and what HTTP connections may take.
+    pub listen: Listen,
+    /// The database.
+    pub database: Database,
+    /// How characters are brought to it.
+    pub flush: Flush,
+    /// Characters in memory.
+    pub cache: Cache,
+    /// Accounts, passwords, tokens.
+    pub auth: Auth,
+    /// What a WebSocket may take.
+    pub socket: Socket,
+    /// The game.
+    pub rules: Rules,
+    /// Logs and traces.
+    pub telemetry: Telemetry,
+}
+
+/// All settings there are, in the order of `--help`.
+fn all_settings() -> impl Iterator<Item = &'static Setting> {
+    [
+        Listen::SETTINGS,
+        Database::SETTINGS,
+        Flush::SETTINGS,
+        Cache::SETTINGS,
+        Auth::SETTINGS,
+        Socket::SETTINGS,
+        Rules::SETTINGS,
+        Telemetry::SETTINGS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+impl Config {
+    /// Understands a command line and the variables around it.
+    ///
+    /// `arguments` begin with the program's name. Of `environment` only `CASTELLAN_…` counts; an empty variable is
+    /// one that is not set, and one that names no setting is passed over: container platforms set such for services.
+    /// Reads the file that `--config` or `CASTELLAN_CONFIG` names, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, not the first thing only.
+    pub fn from_args(
+        arguments: impl IntoIterator<Item = OsString>,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Command, ConfigErrors> {
+        let mut values = Values::default();
+        let line = match command_line::parse(arguments, &mut values) {
+            command_line::Parsed::Show(text) => return Ok(Command::Show(text)),
+            command_line::Parsed::Line(line) => line,
+        };
+        let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty());
+        for setting in all_settings() {
+            if let Some(value) = variable(&setting.variable()) {
+                let given = Given { text: value.clone(), origin: setting.variable() };
+                values.given.entry(setting.name()).or_insert(given);
+            }
+        }
+        if let Some(path) = line.config.as_deref().or_else(|| variable("CASTELLAN_CONFIG").map(String::as_str)) {
+            file::read(path, &mut values);
+        }
+        let config = Self::read(&mut values);
+        match (config, line.task) {
+            (Some(config), Some(task)) if values.problems.is_empty() => Ok(Command::Run(Box::new(config), task)),
+            _ => Err(ConfigErrors(values.problems)),
+        }
+    }
+
+    fn read(values: &mut Values) -> Option<Self> {
+        let listen = Listen::read(values);
+        let database = Database::read(values);
+        let flush = Flush::read(values);
+        let cache = Cache::read(values);
+        let auth = Auth::read(values);
+        let socket = Socket::read(values);
+        let rules = Rules::read(values);
+        let telemetry = Telemetry::read(values);
+        Some(Self {
+            listen: listen?,
+            database: database?,
+            flush: flush?,
+            cache: cache?,
+            auth: auth?,
+            socket: socket?,
+            rules: rules?,
+            telemetry: telemetry?,
+        })
+    }
+
+    /// Whether a login may make its own account.
+    pub fn registration_is_open(&self) -> bool {
+        match self.auth.registration {
+            Registration::Open => true,
+            Registration::Closed => false,
+            Registration::Auto => self.listen.listen.ip().is_loopback(),
+        }
+    }
+}
+
+/// Everything that is wrong with what was given, a line each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors(Vec<String>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines = self.0.join("\n  ");
+        write!(f, "these settings cannot be used:\n  {lines}\n`castellan --help` lists all of them.")
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+#[cfg(test)]
+mod tests;

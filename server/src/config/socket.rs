@@ -1,0 +1,23 @@
+//! What a WebSocket may take.
+
+use std::time::Duration;
+
+use super::setting::settings;
+
+settings! {
+    /// What a WebSocket may take.
+    Socket under "Sockets" {
+        /// Threads that serve sockets. Without it one a core.
+        "socket.workers" workers: Option<usize>, "1" to "1024";
+        /// Open sockets of all players together; more are refused as overloaded.
+        "socket.connections_max" connections_max: usize = "100000", "1" to "10000000";
+        /// How often the server pings; a socket silent for twice that is closed.
+        "socket.ping_interval" ping_interval: Duration = "20s", "100ms" to "10m";
+        /// Characters that one socket may watch.
+        "socket.watch_max" watch_max: usize = "256", "1" to "10000";
+        /// Frames that one socket may send, a second.
+        "socket.rate_per_second" rate_per_second: u32 = "100000", "1" to "10000000";
+        /// Frames that it may send at once on top of that.
+        "socket.rate_burst" rate_burst: u32 = "100000", "1" to "10000000";
+    }
+}

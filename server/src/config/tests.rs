@@ -1,0 +1,170 @@
+use super::*;
+
+fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Command, ConfigErrors> {
+    let arguments = std::iter::once("castellan").chain(arguments.iter().copied()).map(OsString::from);
+    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Config::from_args(arguments, &environment)
+}
+
+fn config(arguments: &[&str], environment: &[(&str, &str)]) -> Config {
+    match command(arguments, environment) {
+        Ok(Command::Run(config, _)) => *config,
+        other => panic!("{arguments:?}: {other:?}"),
+    }
+}
+
+fn problems(arguments: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
+    match command(arguments, environment) {
+        Err(ConfigErrors(problems)) => problems,
+        Ok(other) => panic!("{arguments:?}: {other:?}"),
+    }
+}
+
+fn help(arguments: &[&str]) -> String {
+    match command(arguments, &[]) {
+        Ok(Command::Show(text)) => text,
+        other => panic!("{arguments:?}: {other:?}"),
+    }
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), text).expect("to write it");
+    file
+}
+
+#[test]
+fn without_anything_it_serves_with_the_defaults() {
+    let Ok(Command::Run(config, Task::Serve)) = command(&[], &[]) else { panic!("defaults must do") };
+    assert_eq!(config.listen.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.database.url.expose(), "sqlite://./data/castellan.db");
+    assert_eq!(config.flush.interval.as_millis(), 1_000);
+    assert_eq!(config.auth.argon2_memory, ByteSize(19 * 1024 * 1024));
+    assert_eq!(config.rules.policy, PolicyChoice::Permissive);
+    assert_eq!(config.socket.workers, None);
+    assert!(config.listen.origins.is_empty());
+}
+
+#[test]
+fn a_flag_goes_before_a_variable_before_the_file_before_the_default() {
+    let file = file("[flush]\ninterval = \"4s\"\nbatch_rows = 4\n[http]\nconnections_max = 4\n");
+    let path = file.path().to_str().expect("a plain path");
+    let variables = [("CASTELLAN_FLUSH_INTERVAL", "3s"), ("CASTELLAN_FLUSH_BATCH_ROWS", "3")];
+    let config = config(&["--config", path, "--flush-interval", "2s"], &variables);
+    assert_eq!(config.flush.interval.as_millis(), 2_000);
+    assert_eq!(config.flush.batch_rows, 3);
+    assert_eq!(config.listen.connections_max, 4);
+    assert_eq!(config.flush.dirty_max, 50_000);
+}
+
+#[test]
+fn every_setting_can_be_given_in_all_three_ways_and_stands_in_the_help() {
+    let long = help(&["--help"]);
+    let short = help(&["-h"]);
+    for setting in all_settings() {
+        let value = match (setting.default, setting.bounds) {
+            ("", Some((low, _))) => low,
+            ("", None) => match setting.key {
+                "admin_listen" => "127.0.0.1:0",
+                "public_url" | "origins" => "https://play.example.com",
+                _ => "some/path",
+            },
+            (default, _) => default,
+        };
+        config(&[&format!("--{}={value}", setting.flag())], &[]);
+        config(&[], &[(&setting.variable(), value)]);
+        for key in [setting.key.to_owned(), setting.name()] {
+            let file = file(&format!("{key} = \"{value}\"\n"));
+            config(&[], &[("CASTELLAN_CONFIG", file.path().to_str().expect("a plain path"))]);
+        }
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words(&long).contains(&format!("[env: {}] [key: {}]", setting.variable(), setting.key)));
+        assert!(words(&short).contains(setting.doc.trim().split(['.', ',']).next().expect("a doc")), "{}", setting.key);
+        assert!(setting.doc.trim().ends_with('.'), "{}", setting.key);
+    }
+}
+
+#[test]
+fn flags_may_stand_behind_the_command() {
+    let config = config(&["migrate", "--database-url", "postgres://host/name"], &[]);
+    assert_eq!(config.database.url.expose(), "postgres://host/name");
+}
+
+#[test]
+fn everything_wrong_is_said_at_once() {
+    let file = file("flush.interval = \"soon\"\nflush.intervall = \"1s\"\n[auth]\nargon2 = 1\n");
+    let path = file.path().to_str().expect("a plain path");
+    let arguments = ["--config", path, "--listen", "nowhere", "--auth-access-ttl", "2d", "--no-such-flag"];
+    let found = problems(&arguments, &[("CASTELLAN_SOCKET_WORKERS", "0"), ("CASTELLAN_LOG_FORMAT", "xml")]);
+    let expected = [
+        "unexpected argument '--no-such-flag' found",
+        "flush.intervall: no such setting",
+        "auth.argon2: no such setting",
+        "--listen: `nowhere`: must be an IP address",
+        "flush.interval: `soon`: must be a duration",
+        "--auth-access-ttl: `2d`: must be from 1s to 1d",
+        "CASTELLAN_SOCKET_WORKERS: `0`: must be from 1 to 1024",
+        "CASTELLAN_LOG_FORMAT: `xml`: must be one of text|json",
+    ];
+    for part in expected {
+        assert!(found.iter().any(|problem| problem.contains(part)), "{part} is not in {found:#?}");
+    }
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+}
+
+#[test]
+fn secrets_are_never_repeated() {
+    let shown = format!("{:?}", problems(&["--database-url", "mysql://me:hush@host"], &[]));
+    assert!(shown.contains("--database-url") && !shown.contains("hush"), "{shown}");
+    let shown = format!("{:?}", config(&["--database-url", "postgres://me:hush@host/name"], &[]));
+    assert!(!shown.contains("hush"), "{shown}");
+    let file = file("database.url = \"postgres://me:hush@host\" oops\n");
+    let shown = format!("{:?}", problems(&["--config", file.path().to_str().expect("a plain path")], &[]));
+    assert!(shown.contains("line 1") && !shown.contains("hush"), "{shown}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    assert!(problems(&["--config", "/nowhere/castellan.toml"], &[])[0].starts_with("/nowhere/castellan.toml: "));
+}
+
+#[test]
+fn a_key_given_in_two_spellings_is_an_error() {
+    let file = file("flush.interval = \"1s\"\nflush_interval = \"2s\"\n");
+    assert!(problems(&["--config", file.path().to_str().expect("a plain path")], &[])[0].ends_with("given twice"));
+}
+
+#[test]
+fn commands_are_understood() {
+    let task = |arguments: &[&str]| match command(arguments, &[]) {
+        Ok(Command::Run(_, task)) => Some(task),
+        _ => None,
+    };
+    let id = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6";
+    let account = |role, password_stdin| Task::CreateAccount { name: "ada".to_owned(), role, password_stdin };
+    assert_eq!(task(&["serve"]), Some(Task::Serve));
+    assert_eq!(task(&["migrate"]), Some(Task::Migrate));
+    assert_eq!(task(&["account", "create", "ada"]), Some(account(crate::auth::Role::Player, false)));
+    assert_eq!(
+        task(&["account", "create", "ada", "--role", "operator", "--password-stdin"]),
+        Some(account(crate::auth::Role::Operator, true))
+    );
+    assert_eq!(task(&["account", "create", "ada", "--role", "king"]), None);
+    assert_eq!(task(&["dead-letters", "list"]), Some(Task::DeadLetters(DeadLetters::List)));
+    let parsed = id.parse().expect("an id");
+    assert_eq!(task(&["dead-letters", "show", id]), Some(Task::DeadLetters(DeadLetters::Show(parsed))));
+    assert_eq!(task(&["dead-letters", "retry", id]), Some(Task::DeadLetters(DeadLetters::Retry(parsed))));
+    assert_eq!(task(&["dead-letters", "discard", id]), Some(Task::DeadLetters(DeadLetters::Discard(parsed))));
+    assert_eq!(task(&["dead-letters", "discard", "everything"]), None);
+    assert!(help(&["--version"]).starts_with("castellan "));
+}
+
+#[test]
+fn registration_is_open_where_only_this_machine_can_reach_it() {
+    let open = |arguments: &[&str]| config(arguments, &[]).registration_is_open();
+    assert!(open(&[]));
+    assert!(open(&["--listen", "[::1]:0"]));
+    assert!(!open(&["--listen", "0.0.0.0:8080"]));
+    assert!(open(&["--listen", "0.0.0.0:8080", "--registration", "open"]));
+    assert!(!open(&["--registration", "closed"]));
+}

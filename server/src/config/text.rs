@@ -1,0 +1,249 @@
+//! How values are written: durations, sizes, addresses, lists, choices.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A value that flags, variables and TOML give as text.
+pub(super) trait FromText: Sized {
+    /// What `--help` calls it.
+    const KIND: &'static str;
+    /// Never repeated in a message.
+    const SECRET: bool = false;
+
+    /// Reads it.
+    ///
+    /// # Errors
+    ///
+    /// What is expected instead, as the rest of a sentence.
+    fn from_text(text: &str) -> Result<Self, String>;
+
+    /// Reads the declared default, empty where there is none.
+    fn from_default(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Err("required".to_owned()) } else { Self::from_text(text) }
+    }
+
+    /// Whether it is at or above `bound`.
+    fn not_below(&self, _bound: &Self) -> bool {
+        true
+    }
+}
+
+macro_rules! numbers {
+    ($($type:ty),+) => { $(
+        impl FromText for $type {
+            const KIND: &'static str = "NUMBER";
+
+            fn from_text(text: &str) -> Result<Self, String> {
+                text.replace('_', "").parse().map_err(|_| format!("must be a whole number up to {}", Self::MAX))
+            }
+
+            fn not_below(&self, bound: &Self) -> bool {
+                self >= bound
+            }
+        }
+    )+ };
+}
+numbers!(u32, u64, usize);
+
+/// A number of bytes, written as `64KiB`, `19MiB` or plainly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteSize(pub u64);
+
+/// A unit and how many of the smallest unit it is.
+type Units = &'static [(&'static str, u64)];
+
+const BYTES: Units = &[("", 1), ("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+const MILLISECONDS: Units =
+    &[("ms", 1), ("s", 1_000), ("m", 60_000), ("min", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
+/// Reads a number and its unit off the front of `text`.
+fn quantity<'a>(text: &'a str, units: Units) -> Option<(u64, &'a str)> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, rest) = text.split_at(digits);
+    let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+    let (unit, rest) = rest.split_at(end);
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
+    Some((number.parse::<u64>().ok()?.checked_mul(*factor)?, rest))
+}
+
+impl FromText for ByteSize {
+    const KIND: &'static str = "SIZE";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        match quantity(text, BYTES) {
+            Some((bytes, "")) => Ok(Self(bytes)),
+            _ => Err("must be a size such as 64KiB, 19MiB or 1GiB".to_owned()),
+        }
+    }
+
+    fn not_below(&self, bound: &Self) -> bool {
+        self >= bound
+    }
+}
+
+impl FromText for Duration {
+    const KIND: &'static str = "DURATION";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let expected = || "must be a duration such as 250ms, 1s, 2m, 1h30m or 30d".to_owned();
+        let mut total_ms = 0_u64;
+        let mut rest = text;
+        loop {
+            let (ms, behind) = quantity(rest, MILLISECONDS).ok_or_else(expected)?;
+            total_ms = total_ms.checked_add(ms).ok_or_else(expected)?;
+            if behind.is_empty() {
+                return Ok(Self::from_millis(total_ms));
+            }
+            rest = behind;
+        }
+    }
+
+    fn not_below(&self, bound: &Self) -> bool {
+        self >= bound
+    }
+}
+
+impl FromText for SocketAddr {
+    const KIND: &'static str = "ADDRESS";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+        let address = numeric.as_deref().unwrap_or(text);
+        address.parse().map_err(|_| "must be an IP address and a port, such as 127.0.0.1:8080 or [::1]:0".to_owned())
+    }
+}
+
+impl FromText for PathBuf {
+    const KIND: &'static str = "PATH";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Err("must be a path".to_owned()) } else { Ok(Self::from(text)) }
+    }
+}
+
+impl FromText for String {
+    const KIND: &'static str = "TEXT";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
+    }
+}
+
+impl<T: FromText> FromText for Option<T> {
+    const KIND: &'static str = T::KIND;
+    const SECRET: bool = T::SECRET;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        T::from_text(text).map(Some)
+    }
+
+    fn from_default(_: &str) -> Result<Self, String> {
+        Ok(None)
+    }
+
+    fn not_below(&self, bound: &Self) -> bool {
+        match (self, bound) {
+            (Some(value), Some(bound)) => value.not_below(bound),
+            _ => true,
+        }
+    }
+}
+
+/// A list: commas in flags and variables, an array in TOML.
+impl<T: FromText> FromText for Vec<T> {
+    const KIND: &'static str = "LIST";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(T::from_text).collect()
+    }
+
+    fn from_default(text: &str) -> Result<Self, String> {
+        Self::from_text(text)
+    }
+}
+
+/// Declares a setting's choices: an enum whose variants are words.
+macro_rules! choices {
+    ($(#[$meta:meta])* $name:ident { $( $(#[$doc:meta])* $text:literal => $variant:ident ),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $( $(#[$doc])* $variant, )+ }
+
+        impl $crate::config::text::FromText for $name {
+            const KIND: &'static str = $crate::config::text::choices!(@kind $($text)+);
+
+            fn from_text(text: &str) -> Result<Self, String> {
+                match text {
+                    $( $text => Ok(Self::$variant), )+
+                    _ => Err(format!("must be one of {}", Self::KIND)),
+                }
+            }
+        }
+    };
+    (@kind $first:literal $($rest:literal)*) => { concat!($first $(, "|", $rest)*) };
+}
+pub(super) use choices;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_numbers_with_units() {
+        let read = |text| Duration::from_text(text).ok().map(|duration| duration.as_millis());
+        let table = [
+            ("250ms", Some(250)),
+            ("1s", Some(1_000)),
+            ("2m", Some(120_000)),
+            ("15min", Some(900_000)),
+            ("1h30m", Some(5_400_000)),
+            ("30d", Some(2_592_000_000)),
+            ("0s", Some(0)),
+            ("", None),
+            ("5", None),
+            ("s", None),
+            ("1 s", None),
+            ("-1s", None),
+            ("1.5s", None),
+            ("99999999999999999999s", None),
+            ("18446744073709551615d", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(read(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_in_binary_units() {
+        let read = |text| ByteSize::from_text(text).ok().map(|size| size.0);
+        let table = [
+            ("0", Some(0)),
+            ("512B", Some(512)),
+            ("64KiB", Some(65_536)),
+            ("19MiB", Some(19_922_944)),
+            ("1GiB", Some(1_073_741_824)),
+            ("1MB", None),
+            ("MiB", None),
+            ("1MiB1", None),
+            ("99999999999999GiB", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(read(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn lists_are_split_at_commas_and_may_be_empty() {
+        assert_eq!(Vec::<String>::from_text("a, b,,c"), Ok(vec!["a".to_owned(), "b".to_owned(), "c".to_owned()]));
+        assert_eq!(Vec::<String>::from_default(""), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn an_address_is_numeric_or_localhost() {
+        assert_eq!(SocketAddr::from_text("localhost:0"), Ok(SocketAddr::from(([127, 0, 0, 1], 0))));
+        assert!(SocketAddr::from_text("[::1]:8080").is_ok());
+        assert!(SocketAddr::from_text("8080").is_err());
+        assert!(SocketAddr::from_text("localhost:70000").is_err());
+    }
+}
