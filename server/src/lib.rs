@@ -3,4 +3,9 @@
 pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod flush;
+pub mod rules;
+pub mod shard;
+pub mod socket;
 pub mod storage;
+pub mod telemetry;

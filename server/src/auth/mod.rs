@@ -20,6 +20,14 @@ pub use accounts::{AccountName, Password};
 pub use error::AuthError;
 pub use keys::secret;
 pub use role::Role;
+/// temp
+pub struct Policy;
+impl Policy {
+    /// temp
+    pub fn permits(&self, _: Role, _: &castellan_protocol::Action) -> bool {
+        true
+    }
+}
 pub use sessions::{Auth, Grant};
 pub use token::{Session, Standing, Ticket};
 

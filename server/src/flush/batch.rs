@@ -28,7 +28,8 @@ impl Batch {
         let Self { leases, mut rows } = self;
         let second = rows.split_off(rows.len() / 2);
         [rows, second].map(|rows| {
-            let leases = leases.iter().filter(|lease| rows.iter().any(|row| row.shard == lease.shard)).copied().collect();
+            let leases =
+                leases.iter().filter(|lease| rows.iter().any(|row| row.shard == lease.shard)).copied().collect();
             Self { leases, rows }
         })
     }

@@ -162,7 +162,7 @@ impl<E: Entries> Flusher<E> {
             epoch: lease.epoch,
             error: error.to_owned(),
             attempts: 1,
-            failed_at_ms: self.clock.now_ms(),
+            failed_at_ms: (self.clock)(),
             verdict: None,
         };
         match self.storage.add_dead_letter(lease, &letter).await {

@@ -137,7 +137,8 @@ pub async fn bring_in(folder: &Path, storage: &Arc<dyn Storage>, now_ms: i64) ->
                 Err(StorageError::Refused(error)) => error,
                 Err(error) => return Err(error.into()),
             };
-            let letter = DeadLetter { row, epoch: lease.epoch, error, attempts: 1, failed_at_ms: now_ms, verdict: None };
+            let letter =
+                DeadLetter { row, epoch: lease.epoch, error, attempts: 1, failed_at_ms: now_ms, verdict: None };
             leftovers.letters.push(letter);
         }
         tracing::info!(path = %path.display(), characters = count, "a spool file was brought in");

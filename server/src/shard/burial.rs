@@ -1,9 +1,6 @@
 //! Characters whose state the database refused: they wait for an operator, and go on as decided.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
-use castellan_protocol::{CharacterId, UserId, Version};
+use castellan_protocol::{CharacterId, UserId};
 
 use super::core::Core;
 use super::entry::Entry;

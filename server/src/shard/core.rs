@@ -3,8 +3,8 @@
 //! Commands come with the time and what they may do; what follows for others (mailboxes to wake, work for the flusher)
 //! goes into [`Effects`]. A refused command changes nothing.
 
-use std::collections::{HashMap, HashSet};
 use std::collections::hash_map::Entry as Place;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use castellan_protocol::limits::CHARACTERS_PER_USER_MAX;
@@ -61,11 +61,11 @@ pub struct Command<'a> {
 
 /// What follows from a command beyond its answer.
 #[derive(Debug, Default)]
-pub struct Effects {
+pub(super) struct Effects {
     /// Mailboxes whose connections have to be woken.
-    pub wake: Vec<Arc<Mailbox>>,
+    pub(super) wake: Vec<Arc<Mailbox>>,
     /// Characters that began to have something to flush.
-    pub dirtied: usize,
+    pub(super) dirtied: usize,
 }
 
 /// What a command came to.

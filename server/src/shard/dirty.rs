@@ -28,7 +28,7 @@ impl Entries for Shards {
     }
 
     fn saved(&self, written: &[Written]) {
-        let now_ms = self.clock.now_ms();
+        let now_ms = (self.clock)();
         let mut wake = Vec::new();
         for row in written {
             let mut shard = self.lock(row.lease.shard);

@@ -156,8 +156,4 @@ impl Entry {
     pub(super) fn id(&self) -> CharacterId {
         self.header.id
     }
-
-    pub(super) fn owner(&self) -> UserId {
-        self.header.user
-    }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use castellan_protocol::UserId;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::refusal::Refusal;
 use super::router::shard_of;
@@ -58,7 +59,7 @@ impl Shards {
     }
 
     async fn load_rows(&self, user: UserId, lease: Lease) -> Result<(), Refusal> {
-        let began = self.clock.now_ms();
+        let began = Instant::now();
         let loaded = tokio::time::timeout(self.capacity.load_timeout, self.storage.load_user(lease, user)).await;
         let rows = match loaded {
             Ok(Ok(rows)) => rows,
@@ -85,11 +86,11 @@ impl Shards {
                 }
             }
         }
-        let (count, now_ms) = (characters.len(), self.clock.now_ms());
-        if self.lock(lease.shard).core.install(user, lease, characters, now_ms) {
+        let count = characters.len();
+        if self.lock(lease.shard).core.install(user, lease, characters, (self.clock)()) {
             self.occupied.fetch_add(count + 1, Ordering::Relaxed);
         }
-        telemetry::loaded(count, now_ms.saturating_sub(began).max(0).unsigned_abs());
+        telemetry::loaded(began.elapsed());
         Ok(())
     }
 

@@ -10,7 +10,8 @@ const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 
 /// The shard of a user: a stable hash, part of what is stored. Never change it.
 pub fn shard_of(user: UserId) -> ShardId {
-    let hash = user.uuid().as_bytes().iter().fold(FNV_OFFSET, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME));
+    let hash =
+        user.uuid().as_bytes().iter().fold(FNV_OFFSET, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME));
     let folded = hash ^ (hash >> 32);
     ShardId::new((folded ^ (folded >> 16)) as u16)
 }

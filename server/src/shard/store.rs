@@ -169,7 +169,7 @@ impl Shards {
         let character = CharacterId::from_uuid(uuid::Uuid::now_v7());
         loop {
             {
-                let (has_room, now_ms) = (self.has_room(), self.clock.now_ms());
+                let (has_room, now_ms) = (self.has_room(), (self.clock)());
                 let mut shard = self.lock(shard_of(owner));
                 let Shard { core, effects, writer } = &mut *shard;
                 let decision = core.create(owner, character, request, wanted, has_room, now_ms, effects);
@@ -235,7 +235,7 @@ impl Shards {
             {
                 let mut shard = self.lock(shard_of(owner));
                 let Shard { core, writer, .. } = &mut *shard;
-                match core.look(owner, character, reader, self.clock.now_ms()) {
+                match core.look(owner, character, reader, (self.clock)()) {
                     Decision::Applied { entry, .. } => return Ok(write(writer, entry)),
                     Decision::Refused(refusal) => return Err(refusal),
                     Decision::Conflict { .. } | Decision::Closing => return Err(Refusal::shard_lost()),
@@ -260,7 +260,7 @@ impl Shards {
                     return Err(Refusal::shard_lost());
                 }
                 if let Some(roster) = core.rosters.get_mut(&owner) {
-                    roster.used_at_ms = self.clock.now_ms();
+                    roster.used_at_ms = (self.clock)();
                     out.push(b'[');
                     for (index, entry) in roster.living().enumerate() {
                         if index > 0 {
@@ -281,13 +281,17 @@ impl Shards {
     /// # Errors
     ///
     /// The refusal, where the shard is not ours or the database cannot say.
-    pub async fn welcome(self: &Arc<Self>, user: UserId, mailbox: &Arc<Mailbox>) -> Result<Vec<CharacterSummary>, Refusal> {
+    pub async fn welcome(
+        self: &Arc<Self>,
+        user: UserId,
+        mailbox: &Arc<Mailbox>,
+    ) -> Result<Vec<CharacterSummary>, Refusal> {
         let shard = shard_of(user);
         loop {
             self.load(user).await?;
             self.prove(shard).await?;
             let mut shard = self.lock(shard);
-            let Some(roster) = shard.core.welcome(user, mailbox, self.clock.now_ms()) else {
+            let Some(roster) = shard.core.welcome(user, mailbox, (self.clock)()) else {
                 // Evicted, or lost, since it was loaded.
                 continue;
             };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::auth::Auth;
+use crate::auth::{Auth, Policy};
 use crate::clock::Clock;
 use crate::flush::Signals;
 use crate::shard::Shards;
@@ -33,6 +33,8 @@ pub struct Context {
     pub shards: Arc<Shards>,
     /// The authority over sessions.
     pub auth: Arc<Auth>,
+    /// Which role may send what.
+    pub policy: Arc<Policy>,
     /// The flusher's bell.
     pub signals: Arc<Signals>,
     /// How connections are served.

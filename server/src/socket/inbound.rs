@@ -18,9 +18,9 @@ use super::context::Context;
 use super::outbound::Outbound;
 use super::session::{End, seconds_until};
 use super::waits::{Wait, Waits};
-use crate::auth::{Role, Session};
+use crate::auth::{Role, Session, Standing, Ticket};
 use crate::shard::{Base, Change, Command, Mailbox, Outcome, Refusal, Shape};
-use crate::telemetry;
+use crate::telemetry::{self, IntentOutcome};
 
 /// Frames above the rate, one behind the other, that end a connection.
 const OVER_RATE_MAX: u32 = 1_000;
@@ -45,7 +45,7 @@ pub(super) struct Inbound {
 impl Inbound {
     pub(super) fn new(session: Session, mailbox: Arc<Mailbox>, context: Arc<Context>, now: Instant) -> Self {
         let settings = &context.settings;
-        let now_ms = context.clock.now_ms();
+        let now_ms = (context.clock)();
         Self {
             bucket: Bucket::new(settings.rate_per_second, settings.rate_burst, now),
             expires_at: now + until(session.expires_at_ms, now_ms),
@@ -96,7 +96,7 @@ impl Inbound {
                 return Err(End::order(CloseCode::ProtocolError, "what arrived is no frame"));
             }
             Err(FrameError::Rejected { id, code, message }) => {
-                telemetry::intent_rejected(code);
+                telemetry::intent(IntentOutcome::Rejected(code));
                 return Ok(out.rejected(id, code, message).await?);
             }
         };
@@ -143,13 +143,18 @@ impl Inbound {
             id: intent.id,
             base: Base { after: intent.after, expect: intent.expect },
             change: Change::Action(&intent.action),
-            permitted: self.context.auth.policy().permits(self.session.role, &intent.action),
+            permitted: self.context.policy.permits(self.session.role, &intent.action),
         };
         let shape = if durable { Shape::FrameOnceDurable(codec) } else { Shape::Frame(codec) };
         let mut answer = Outbound::<S>::buffer();
-        let outcome =
-            self.context.shards.change(&command, Some(&self.mailbox), shape, self.now_ms, &mut answer).await;
-        telemetry::intent(&outcome);
+        let outcome = self.context.shards.change(&command, Some(&self.mailbox), shape, self.now_ms, &mut answer).await;
+        telemetry::intent(match &outcome {
+            Outcome::Applied { duplicate: false, .. } => IntentOutcome::Applied,
+            Outcome::Applied { duplicate: true, .. } => IntentOutcome::Duplicate,
+            Outcome::Conflict(_) => IntentOutcome::Conflict,
+            Outcome::Refused(refusal) => IntentOutcome::Rejected(refusal.code),
+            Outcome::Closing => return Ok(()),
+        });
         match outcome {
             Outcome::Applied { shown, duplicate, .. } if durable && shown.durable < shown.version => {
                 self.context.signals.waiting();
@@ -213,21 +218,22 @@ impl Inbound {
     where
         S: Sink<Message, Error = Error> + Unpin,
     {
-        match self.context.auth.verify(&refresh.token) {
-            Ok(session) if session.id == self.session.id => {
+        let message = match self.context.auth.verify(&refresh.token) {
+            Some(Ticket { session, .. }) if session.id != self.session.id => {
+                let message = "the token is of another session".to_owned();
+                return Ok(out.rejected(Some(refresh.id), RejectionCode::WrongSession, message).await?);
+            }
+            Some(Ticket { session, standing: Standing::Live }) => {
                 self.expires_at = self.now + until(session.expires_at_ms, self.now_ms);
                 let expires_in = seconds_until(session.expires_at_ms, self.now_ms);
                 self.session = session;
-                Ok(out.accepted(refresh.id, Some(expires_in)).await?)
+                return Ok(out.accepted(refresh.id, Some(expires_in)).await?);
             }
-            Ok(_) => {
-                let message = "the token is of another session".to_owned();
-                Ok(out.rejected(Some(refresh.id), RejectionCode::WrongSession, message).await?)
-            }
-            Err(error) => {
-                Ok(out.rejected(Some(refresh.id), RejectionCode::Unauthenticated, error.to_string()).await?)
-            }
-        }
+            Some(Ticket { standing: Standing::Expired, .. }) => "the token has expired",
+            Some(Ticket { standing: Standing::Revoked, .. }) => "the session was ended",
+            None => "this is no token of ours",
+        };
+        Ok(out.rejected(Some(refresh.id), RejectionCode::Unauthenticated, message.to_owned()).await?)
     }
 
     /// Sends the newest state of a watched character.
@@ -301,12 +307,7 @@ impl Inbound {
         }
     }
 
-    async fn over_rate<S>(
-        &mut self,
-        out: &mut Outbound<S>,
-        frame: &ClientFrame,
-        wait: Duration,
-    ) -> Result<(), End>
+    async fn over_rate<S>(&mut self, out: &mut Outbound<S>, frame: &ClientFrame, wait: Duration) -> Result<(), End>
     where
         S: Sink<Message, Error = Error> + Unpin,
     {

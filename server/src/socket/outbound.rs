@@ -118,10 +118,8 @@ impl<S: Sink<Message, Error = Error> + Unpin> Outbound<S> {
             retry_after_ms: come_back_after(order.code),
         };
         self.send_frame(ServerFrame::Closing(closing)).await?;
-        let frame = CloseFrame {
-            code: SocketCode::from(order.code.number()),
-            reason: Utf8Bytes::from_static(order.reason),
-        };
+        let frame =
+            CloseFrame { code: SocketCode::from(order.code.number()), reason: Utf8Bytes::from_static(order.reason) };
         self.sink.send(Message::Close(Some(frame))).await
     }
 

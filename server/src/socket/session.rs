@@ -45,7 +45,9 @@ impl End {
 impl From<Error> for End {
     fn from(error: Error) -> Self {
         match error {
-            Error::Capacity(CapacityError::MessageTooLong { .. }) => Self::order(CloseCode::TooBig, "a message is too big"),
+            Error::Capacity(CapacityError::MessageTooLong { .. }) => {
+                Self::order(CloseCode::TooBig, "a message is too big")
+            }
             Error::Protocol(_) | Error::Utf8(_) | Error::Capacity(_) | Error::AttackAttempt => {
                 Self::order(CloseCode::ProtocolError, "this is not WebSocket")
             }
@@ -68,8 +70,7 @@ pub(super) async fn serve(accepted: Accepted, context: Arc<Context>) {
         .read_buffer_size(context.settings.read_buffer_bytes)
         .max_message_size(Some(CLIENT_FRAME_BYTES_MAX))
         .max_frame_size(Some(CLIENT_FRAME_BYTES_MAX));
-    let socket =
-        WebSocketStream::from_partially_read(stream, leftover.to_vec(), Role::Server, Some(config)).await;
+    let socket = WebSocketStream::from_partially_read(stream, leftover.to_vec(), Role::Server, Some(config)).await;
     let outbound = Outbound::new(socket, codec);
     match ticket {
         Ok((session, seat)) => Connection::new(outbound, session, seat, context).serve().await,
@@ -85,6 +86,8 @@ struct Connection<S> {
     context: Arc<Context>,
     heard_at: Instant,
     pinged_at: Instant,
+    /// When the messages were read that are being answered.
+    read_at: Option<Instant>,
 }
 
 impl<S> Connection<S>
@@ -94,7 +97,7 @@ where
     fn new(outbound: Outbound<S>, session: Session, seat: Seat, context: Arc<Context>) -> Self {
         let now = Instant::now();
         let inbound = Inbound::new(session, Arc::clone(seat.mailbox()), Arc::clone(&context), now);
-        Self { outbound, inbound, seat, context, heard_at: now, pinged_at: now }
+        Self { outbound, inbound, seat, context, heard_at: now, pinged_at: now, read_at: None }
     }
 
     async fn serve(mut self) {
@@ -139,6 +142,9 @@ where
             }
             self.deliver().await?;
             self.flush().await?;
+            if let Some(read_at) = self.read_at.take() {
+                telemetry::answered(read_at.elapsed());
+            }
         }
     }
 
@@ -158,7 +164,7 @@ where
             server: concat!("castellan/", env!("CARGO_PKG_VERSION")).to_owned(),
             session: id,
             user,
-            expires_in: seconds_until(expires_at_ms, self.context.clock.now_ms()),
+            expires_in: seconds_until(expires_at_ms, (self.context.clock)()),
             ping_seconds: settings.ping_interval.as_secs().max(1),
             in_flight_max: IN_FLIGHT_MAX as u64,
             watch_max: settings.watch_max as u64,
@@ -176,8 +182,8 @@ where
         mut timer: std::pin::Pin<&mut Sleep>,
     ) -> Result<(), End> {
         let now = Instant::now();
-        self.heard_at = now;
-        self.inbound.set_now(now, self.context.clock.now_ms());
+        (self.heard_at, self.read_at) = (now, Some(now));
+        self.inbound.set_now(now, (self.context.clock)());
         let mut next = Some(message);
         for _ in 0..GATHER_MAX {
             let Some(message) = next else { break };
@@ -222,7 +228,7 @@ where
     /// Does what is due: pings, expiry of the token, waits that are over.
     async fn on_time(&mut self) -> Result<(), End> {
         let now = Instant::now();
-        self.inbound.set_now(now, self.context.clock.now_ms());
+        self.inbound.set_now(now, (self.context.clock)());
         let ping_interval = self.context.settings.ping_interval;
         if now >= self.heard_at + 2 * ping_interval {
             return Err(End::order(CloseCode::Silent, "nothing was heard of you"));

@@ -1,0 +1,144 @@
+//! What the shards, the flusher and the sockets tell.
+//!
+//! Handles are made once: an intent pays for an addition, not for a look-up by name.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use castellan_protocol::RejectionCode;
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+/// What became of an intent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IntentOutcome {
+    /// Applied now.
+    Applied,
+    /// Applied before.
+    Duplicate,
+    /// Made on another state.
+    Conflict,
+    /// Refused.
+    Rejected(RejectionCode),
+}
+
+struct Handles {
+    applied: Counter,
+    duplicate: Counter,
+    conflict: Counter,
+    hits: Counter,
+    misses: Counter,
+    evictions: Counter,
+    occupied: Gauge,
+    dirty: Gauge,
+    load_seconds: Histogram,
+    flush_seconds: Histogram,
+    flush_rows: Counter,
+    flush_failures: Counter,
+    flush_transactions: Counter,
+    persistence_seconds: Histogram,
+    dead_letters: Gauge,
+    shards_lost: Counter,
+    sockets_open: Gauge,
+    answer_seconds: Histogram,
+}
+
+static HANDLES: LazyLock<Handles> = LazyLock::new(|| {
+    let intents = |outcome: &'static str| counter!("castellan_intents_total", "outcome" => outcome);
+    let lookups = |result: &'static str| counter!("castellan_cache_lookups_total", "result" => result);
+    Handles {
+        applied: intents("applied"),
+        duplicate: intents("duplicate"),
+        conflict: intents("conflict"),
+        hits: lookups("hit"),
+        misses: lookups("miss"),
+        evictions: counter!("castellan_cache_evictions_total"),
+        occupied: gauge!("castellan_cache_places"),
+        dirty: gauge!("castellan_flush_backlog_characters"),
+        load_seconds: histogram!("castellan_load_seconds"),
+        flush_seconds: histogram!("castellan_database_write_seconds"),
+        flush_rows: counter!("castellan_flush_rows_total"),
+        flush_failures: counter!("castellan_database_write_failures_total"),
+        flush_transactions: counter!("castellan_database_writes_total"),
+        persistence_seconds: histogram!("castellan_persistence_seconds"),
+        dead_letters: gauge!("castellan_dead_letters"),
+        shards_lost: counter!("castellan_shards_lost_total"),
+        sockets_open: gauge!("castellan_sockets_open"),
+        answer_seconds: histogram!("castellan_socket_answer_seconds"),
+    }
+});
+
+/// An intent over the socket was answered.
+pub fn intent(outcome: IntentOutcome) {
+    match outcome {
+        IntentOutcome::Applied => HANDLES.applied.increment(1),
+        IntentOutcome::Duplicate => HANDLES.duplicate.increment(1),
+        IntentOutcome::Conflict => HANDLES.conflict.increment(1),
+        IntentOutcome::Rejected(code) => {
+            counter!("castellan_intents_total", "outcome" => "rejected").increment(1);
+            counter!("castellan_rejections_total", "code" => code.as_str()).increment(1);
+        }
+    }
+}
+
+/// What one read brought was answered and flushed, this long after it was read.
+pub fn answered(elapsed: Duration) {
+    HANDLES.answer_seconds.record(elapsed);
+}
+
+/// A command found its user's characters in memory, or not.
+pub fn cache_lookup(hit: bool) {
+    if hit { HANDLES.hits.increment(1) } else { HANDLES.misses.increment(1) }
+}
+
+/// Characters left memory to make room.
+pub fn evicted(places: usize) {
+    HANDLES.evictions.increment(places as u64);
+}
+
+/// A user's characters came from the database.
+pub fn loaded(elapsed: Duration) {
+    HANDLES.load_seconds.record(elapsed);
+}
+
+/// A transaction of the flusher ended.
+pub fn flushed(rows: usize, elapsed: Duration, written: bool) {
+    HANDLES.flush_seconds.record(elapsed);
+    HANDLES.flush_transactions.increment(1);
+    if written {
+        HANDLES.flush_rows.increment(rows as u64);
+    } else {
+        HANDLES.flush_failures.increment(1);
+    }
+}
+
+/// A change is in the database, this many milliseconds after it was applied.
+pub fn persisted(waited_ms: u64) {
+    HANDLES.persistence_seconds.record(Duration::from_millis(waited_ms));
+}
+
+/// Rows that the database refused and that wait for an operator.
+pub fn dead_letters(count: usize) {
+    HANDLES.dead_letters.set(count as f64);
+}
+
+/// Another server has taken over a shard of ours.
+pub fn shard_lost() {
+    HANDLES.shards_lost.increment(1);
+}
+
+/// A socket was welcomed.
+pub fn socket_opened() {
+    HANDLES.sockets_open.increment(1);
+}
+
+/// A socket ended, with this close code.
+pub fn socket_closed(code: u16) {
+    HANDLES.sockets_open.decrement(1);
+    counter!("castellan_socket_closes_total", "code" => code.to_string()).increment(1);
+}
+
+/// How full memory is and how much waits for the flusher, as of now.
+pub fn observe(places: usize, dirty: usize) {
+    HANDLES.occupied.set(places as f64);
+    HANDLES.dirty.set(dirty as f64);
+}
