@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt;
+use rand::rngs::StdRng;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -34,6 +35,7 @@ pub struct Flusher<E> {
     signals: Arc<Signals>,
     settings: Settings,
     clock: Clock,
+    rng: StdRng,
     /// Failures in a row.
     failures: u32,
 }
@@ -43,15 +45,16 @@ pub struct Flusher<E> {
 struct Away;
 
 impl<E: Entries> Flusher<E> {
-    /// A flusher that has not begun.
+    /// A flusher that has not begun; `rng` spreads its tries when the database is away.
     pub fn new(
         entries: Arc<E>,
         storage: Arc<dyn Storage>,
         signals: Arc<Signals>,
         settings: Settings,
         clock: Clock,
+        rng: StdRng,
     ) -> Self {
-        Self { entries, storage, signals, settings, clock, failures: 0 }
+        Self { entries, storage, signals, settings, clock, rng, failures: 0 }
     }
 
     /// Flushes until `stop` says so, then gives itself back to be drained.
@@ -201,9 +204,9 @@ impl<E: Entries> Flusher<E> {
     }
 
     /// The next wait: doubles with each failure, then anything from half of it to all of it.
-    fn backoff(&self) -> Duration {
+    fn backoff(&mut self) -> Duration {
         let doublings = self.failures.saturating_sub(1).min(16);
         let longest = self.settings.backoff_min.saturating_mul(1 << doublings).min(self.settings.backoff_max);
-        longest.mul_f64(rand::rng().random_range(0.5..=1.0))
+        longest.mul_f64(self.rng.random_range(0.5..=1.0))
     }
 }

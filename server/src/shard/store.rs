@@ -158,15 +158,15 @@ impl Shards {
         outcome
     }
 
-    /// Makes a character and writes it.
+    /// Makes a character under this new id and writes it; a repeated request gives the one that it made before.
     pub async fn create(
         self: &Arc<Self>,
         owner: UserId,
+        character: CharacterId,
         request: Option<RequestId>,
         wanted: &NewCharacter,
         out: &mut Vec<u8>,
     ) -> Outcome {
-        let character = CharacterId::from_uuid(uuid::Uuid::now_v7());
         loop {
             {
                 let (has_room, now_ms) = (self.has_room(), (self.clock)());
