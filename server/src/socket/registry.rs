@@ -35,8 +35,8 @@ pub struct Seat {
     registry: Arc<Registry>,
     session: SessionId,
     mailbox: Arc<Mailbox>,
-    /// Closes when the seat is given back.
-    _present: watch::Sender<()>,
+    /// Closes when the connection serves no more frames.
+    serving: Option<watch::Sender<()>>,
     predecessors: Vec<watch::Receiver<()>>,
 }
 
@@ -61,15 +61,24 @@ impl Registry {
             socket.mailbox.order_close(REPLACED);
         }
         let mailbox = Arc::new(Mailbox::default());
-        let (present, ended) = watch::channel(());
+        let (serving, ended) = watch::channel(());
         sockets.push(Registered { mailbox: Arc::clone(&mailbox), client, ended });
-        Ok(Seat { registry: Arc::clone(self), session, mailbox, _present: present, predecessors })
+        Ok(Seat { registry: Arc::clone(self), session, mailbox, serving: Some(serving), predecessors })
     }
 
     /// Ends all sockets of a session.
     pub fn close_session(&self, session: SessionId, order: &CloseOrder) {
         for socket in self.sessions.lock().get(&session).into_iter().flatten() {
             socket.mailbox.order_close(order.clone());
+        }
+    }
+
+    /// Ends the sockets of the sessions that `ended` says so of.
+    pub fn close_sessions_where(&self, ended: impl Fn(SessionId) -> bool, order: &CloseOrder) {
+        for (session, sockets) in self.sessions.lock().iter() {
+            if ended(*session) {
+                sockets.iter().for_each(|socket| socket.mailbox.order_close(order.clone()));
+            }
         }
     }
 
@@ -97,7 +106,12 @@ impl Seat {
         &self.mailbox
     }
 
-    /// Waits until the connections that this one replaces have ended.
+    /// No further frame is served: a successor may begin while the goodbye is said.
+    pub(super) fn serve_no_more(&mut self) {
+        self.serving = None;
+    }
+
+    /// Waits until the connections that this one replaces serve no more frames.
     pub(super) async fn predecessors_ended(&mut self) {
         for mut ended in self.predecessors.drain(..) {
             while ended.changed().await.is_ok() {}

@@ -113,8 +113,8 @@ where
         };
         let user = self.inbound.user();
         self.context.shards.farewell(user, &mailbox);
-        let Self { outbound, seat, .. } = self;
-        drop(seat);
+        let Self { outbound, mut seat, .. } = self;
+        seat.serve_no_more();
         if let End::Order(order) = end {
             telemetry::socket_closed(order.code.number());
             say_goodbye(outbound, &order).await;

@@ -3,7 +3,6 @@
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use castellan_protocol::Codec;
@@ -33,7 +32,6 @@ pub struct Accepted {
 /// The socket threads.
 pub struct Workers {
     senders: Vec<mpsc::Sender<Accepted>>,
-    threads: Vec<JoinHandle<()>>,
     next: AtomicUsize,
 }
 
@@ -44,34 +42,23 @@ impl Workers {
     ///
     /// What the operating system says where it has no thread or no event queue for us.
     pub fn start(count: usize, context: &Arc<Context>) -> std::io::Result<Self> {
-        let (mut senders, mut threads) = (Vec::new(), Vec::new());
+        let mut senders = Vec::new();
         for number in 0..count {
             let (sender, receiver) = mpsc::channel(HANDOVER_MAX);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let context = Arc::clone(context);
-            let thread = std::thread::Builder::new()
+            std::thread::Builder::new()
                 .name(format!("socket-{number}"))
                 .spawn(move || runtime.block_on(work(receiver, context)))?;
             senders.push(sender);
-            threads.push(thread);
         }
-        Ok(Self { senders, threads, next: AtomicUsize::new(0) })
+        Ok(Self { senders, next: AtomicUsize::new(0) })
     }
 
     /// Hands a connection to the next thread in turn; false where it has too many waiting.
     pub fn hand_over(&self, accepted: Accepted) -> bool {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.senders.len();
         self.senders[turn].try_send(accepted).is_ok()
-    }
-
-    /// Lets the threads finish their connections and waits for them.
-    pub fn join(self) {
-        drop(self.senders);
-        for thread in self.threads {
-            if thread.join().is_err() {
-                tracing::error!("a socket thread panicked");
-            }
-        }
     }
 }
 
