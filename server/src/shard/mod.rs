@@ -24,3 +24,6 @@ pub use self::mailbox::{CloseOrder, Mail, Mailbox};
 pub use self::refusal::Refusal;
 pub use self::router::shard_of;
 pub use self::store::{Capacity, Shards};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,369 @@
+//! The core as a table of commands and what they come to.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use castellan_protocol::limits::CHARACTERS_PER_USER_MAX;
+use castellan_protocol::{
+    Ability, Action, AddItem, CharacterId, ModifyCurrency, ModifyHitpoints, NewCharacter, RejectionCode, RequestId,
+    UserId, Version,
+};
+use uuid::Uuid;
+
+use super::core::{Base, Change, Command, Core, Decision, Effects};
+use super::entry::{UNFLUSHED_MAX, VERSION_JUMP};
+use super::mailbox::Mailbox;
+use crate::rules::{Catalogue, Character, stored};
+use crate::storage::{CharacterRow, Lease, ShardId};
+
+const LEASE: Lease = Lease { shard: ShardId::new(3), epoch: 1, recoveries: 0 };
+
+fn user(number: u128) -> UserId {
+    UserId::from_uuid(Uuid::from_u128(number))
+}
+
+fn character(number: u128) -> CharacterId {
+    CharacterId::from_uuid(Uuid::from_u128(number))
+}
+
+fn fighter() -> NewCharacter {
+    NewCharacter {
+        name: "Brannor".to_owned(),
+        race: "human".to_owned(),
+        subrace: None,
+        class: "fighter".to_owned(),
+        abilities: Ability::ALL.iter().map(|ability| (*ability, 12)).collect::<BTreeMap<_, _>>(),
+        skills: None,
+    }
+}
+
+fn gold(gp: i64) -> Action {
+    Action::ModifyCurrency(ModifyCurrency { cp: None, sp: None, ep: None, gp: Some(gp), pp: None })
+}
+
+/// One shard with user 1, whose character 11 is in the database at version 1, and what follows for others.
+struct Bench {
+    core: Core,
+    effects: Effects,
+    now_ms: i64,
+    has_room: bool,
+    permitted: bool,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let core = Core::new(Some(LEASE), Arc::new(Catalogue::embedded()), Arc::from([7; 32]));
+        let mut bench = Self { core, effects: Effects::default(), now_ms: 1_000, has_room: true, permitted: true };
+        assert!(bench.core.install(user(1), LEASE, Vec::new(), 0));
+        bench.create(1, 11, None);
+        bench.flush();
+        bench
+    }
+
+    fn create(&mut self, owner: u128, number: u128, request: Option<u64>) -> String {
+        let request = request.map(RequestId::new);
+        let (id, wanted, now_ms) = (character(number), fighter(), self.now_ms);
+        say(self.core.create(user(owner), id, request, &wanted, self.has_room, now_ms, &mut self.effects))
+    }
+
+    fn change(&mut self, id: u64, base: Base, change: Change<'_>, sender: Option<&Arc<Mailbox>>) -> String {
+        self.change_of(1, 11, id, base, change, sender)
+    }
+
+    fn change_of(
+        &mut self,
+        owner: u128,
+        number: u128,
+        id: u64,
+        base: Base,
+        change: Change<'_>,
+        sender: Option<&Arc<Mailbox>>,
+    ) -> String {
+        self.now_ms += 1;
+        let command = Command {
+            owner: user(owner),
+            character: character(number),
+            id: RequestId::new(id),
+            base,
+            change,
+            permitted: self.permitted,
+        };
+        say(self.core.change(&command, sender, self.has_room, self.now_ms, &mut self.effects))
+    }
+
+    fn gold(&mut self, id: u64, base: Base, gp: i64) -> String {
+        self.change(id, base, Change::Action(&gold(gp)), None)
+    }
+
+    /// Does what the flusher does when the database takes everything.
+    fn flush(&mut self) -> Vec<CharacterRow> {
+        let mut snapshots = Vec::new();
+        self.core.collect(usize::MAX, &mut snapshots);
+        let rows: Vec<_> = snapshots.into_iter().map(super::flushing::Snapshot::into_row).collect();
+        let mut wake = Vec::new();
+        for row in &rows {
+            self.core.saved(row.user, row.id, Version::new(row.version), self.now_ms, &mut wake);
+        }
+        rows
+    }
+
+    fn state(&mut self) -> (u64, u64, Character) {
+        match self.core.look(user(1), character(11), None, self.now_ms) {
+            Decision::Applied { entry, .. } => {
+                (entry.header.version.get(), entry.header.last.get(), entry.character.clone())
+            }
+            other => panic!("character 11 is to be seen, not {other:?}"),
+        }
+    }
+}
+
+fn after(id: u64) -> Base {
+    Base { after: Some(RequestId::new(id)), expect: None }
+}
+
+fn expect(version: u64) -> Base {
+    Base { after: None, expect: Some(Version::new(version)) }
+}
+
+const ANY: Base = Base { after: None, expect: Some(Version::new(0)) };
+
+/// A decision in a few words: what it came to, version, last, durable.
+fn say(decision: Decision<'_>) -> String {
+    let entry = |entry: &super::entry::Entry| {
+        format!("v{} last {} durable {}", entry.header.version, entry.header.last, entry.durable)
+    };
+    match decision {
+        Decision::Applied { entry: is, duplicate: false } => format!("applied {}", entry(is)),
+        Decision::Applied { entry: is, duplicate: true } => format!("duplicate {}", entry(is)),
+        Decision::Conflict { entry: is } => format!("conflict {}", entry(is)),
+        Decision::Refused(refusal) => refusal.code.to_string(),
+        Decision::Absent => "absent".to_owned(),
+        Decision::Closing => "closing".to_owned(),
+    }
+}
+
+#[test]
+fn an_intent_matches_the_version_it_expects_or_the_intent_it_comes_after() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.gold(5, expect(1), 1), "applied v2 last 5 durable 1");
+    assert_eq!(bench.gold(6, expect(1), 1), "conflict v2 last 5 durable 1");
+    assert_eq!(bench.gold(6, expect(3), 1), "conflict v2 last 5 durable 1");
+    assert_eq!(bench.gold(6, after(4), 1), "conflict v2 last 5 durable 1");
+    assert_eq!(bench.gold(6, after(5), 1), "applied v3 last 6 durable 1", "a conflict does not use up the id");
+    assert_eq!(bench.gold(7, ANY, 1), "applied v4 last 7 durable 1");
+    let both = Base { after: Some(RequestId::new(7)), expect: Some(Version::new(3)) };
+    assert_eq!(bench.gold(8, both, 1), "conflict v4 last 7 durable 1", "all that is given must match");
+}
+
+#[test]
+fn a_fresh_character_comes_after_nothing() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.gold(5, after(0), 1), "applied v2 last 5 durable 1");
+}
+
+#[test]
+fn an_id_is_applied_once_whatever_it_is_made_on() {
+    let mut bench = Bench::new();
+    bench.gold(5, ANY, 10);
+    bench.gold(6, after(5), 10);
+    for base in [ANY, expect(99), after(0), after(5)] {
+        assert_eq!(bench.gold(5, base, 10), "duplicate v3 last 6 durable 1");
+    }
+    assert_eq!(bench.state().2.currency().gp, 20);
+    for id in 7..7 + 63 {
+        bench.gold(id, ANY, 1);
+    }
+    assert_eq!(bench.gold(6, expect(99), 1), "duplicate v66 last 69 durable 1", "the 64th is remembered");
+    assert_eq!(bench.gold(5, expect(99), 1), "conflict v66 last 69 durable 1", "the 65th is not");
+}
+
+#[test]
+fn checks_run_in_the_order_of_the_wire() {
+    let mut bench = Bench::new();
+    bench.gold(5, ANY, 1);
+    let poor = gold(-1_000);
+    bench.permitted = false;
+    assert_eq!(bench.change_of(1, 12, 6, expect(9), Change::Action(&poor), None), "no_such_character");
+    assert_eq!(bench.change(5, expect(9), Change::Action(&poor), None), "not_permitted", "before the id");
+    bench.permitted = true;
+    assert_eq!(bench.change(5, expect(9), Change::Action(&poor), None), "duplicate v2 last 5 durable 1");
+    assert_eq!(bench.change(6, expect(9), Change::Action(&poor), None), "conflict v2 last 5 durable 1");
+    assert_eq!(bench.change(6, ANY, Change::Action(&poor), None), "insufficient_funds");
+}
+
+#[test]
+fn a_refused_intent_changes_nothing() {
+    let mut bench = Bench::new();
+    bench.gold(5, ANY, 3);
+    bench.flush();
+    let before = bench.state();
+    let hurt = Action::ModifyHitpoints(ModifyHitpoints { delta: 0, critical: false });
+    let unknown = Action::AddItem(AddItem { item: "vorpal-spoon".to_owned(), quantity: 1 });
+    for (action, code) in [(gold(-4), "insufficient_funds"), (hurt, "malformed"), (unknown, "unknown_item")] {
+        assert_eq!(bench.change(6, ANY, Change::Action(&action), None), code);
+        assert_eq!(bench.state(), before);
+    }
+    bench.has_room = false;
+    assert_eq!(bench.gold(6, ANY, 1), "overloaded");
+    assert_eq!(bench.state(), before);
+    assert!(bench.flush().is_empty(), "nothing became dirty");
+    bench.has_room = true;
+    assert_eq!(bench.gold(6, ANY, 1), "applied v3 last 6 durable 2", "refusals do not use up the id");
+}
+
+#[test]
+fn nobody_sees_the_characters_of_somebody_else() {
+    let mut bench = Bench::new();
+    bench.core.install(user(2), LEASE, Vec::new(), 0);
+    assert_eq!(bench.change_of(2, 11, 5, ANY, Change::Delete, None), "no_such_character");
+    assert_eq!(say(bench.core.look(user(2), character(11), None, 0)), "no_such_character");
+    assert_eq!(bench.change_of(3, 11, 5, ANY, Change::Delete, None), "absent", "not loaded yet");
+}
+
+#[test]
+fn a_user_may_have_32_characters_and_a_repeated_request_makes_one() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.create(1, 12, Some(9)), "applied v1 last 9 durable 0");
+    assert_eq!(bench.create(1, 13, Some(9)), "duplicate v1 last 9 durable 0");
+    for number in 2..CHARACTERS_PER_USER_MAX as u128 {
+        assert!(bench.create(1, 100 + number, None).starts_with("applied"));
+    }
+    assert_eq!(bench.create(1, 200, None), "limit_exceeded");
+    assert!(bench.change(50, ANY, Change::Delete, None).starts_with("applied"));
+    assert!(bench.create(1, 201, None).starts_with("applied"), "a deleted one makes room");
+}
+
+#[test]
+fn a_deleted_character_is_gone_at_once_and_leaves_memory_once_that_is_durable() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.change(5, expect(1), Change::Delete, None), "applied v2 last 5 durable 1");
+    assert_eq!(bench.gold(6, ANY, 1), "no_such_character");
+    let rows = bench.flush();
+    assert!(rows.len() == 1 && rows[0].version == 2 && rows[0].deleted_at_ms.is_some());
+    assert!(bench.core.rosters[&user(1)].entries.is_empty());
+}
+
+#[test]
+fn only_the_newest_state_is_flushed_and_what_came_meanwhile_is_flushed_next() {
+    let mut bench = Bench::new();
+    for id in 5..1_005 {
+        bench.gold(id, ANY, 1);
+    }
+    let mut snapshots = Vec::new();
+    bench.core.collect(usize::MAX, &mut snapshots);
+    assert_eq!(snapshots.len(), 1, "a thousand changes are one row");
+    bench.gold(2_000, ANY, 1);
+    let row = snapshots.pop().expect("one").into_row();
+    assert_eq!((row.version, row.request_ids.len()), (1_001, 64));
+    let mut wake = Vec::new();
+    let saved = bench.core.saved(user(1), character(11), Version::new(row.version), 5_000, &mut wake);
+    assert!(!saved.expect("it is here").clean, "the one that came meanwhile is still dirty");
+    assert_eq!(bench.flush()[0].version, 1_002);
+    assert!(bench.flush().is_empty());
+}
+
+#[test]
+fn watchers_are_told_that_it_changed_and_never_more_than_that() {
+    let mut bench = Bench::new();
+    let [actor, watcher] = [(); 2].map(|()| Arc::new(Mailbox::default()));
+    bench.core.look(user(1), character(11), Some((&watcher, true)), 0);
+    for id in 5..1_005 {
+        bench.change(id, ANY, Change::Action(&gold(1)), Some(&actor));
+    }
+    let mail = watcher.take();
+    assert_eq!(mail.changed.into_iter().collect::<Vec<_>>(), [(character(11), user(1))]);
+    assert_eq!(bench.effects.wake.len(), 1, "woken once for all that gathered");
+    assert!(actor.take().is_empty(), "who acted has the answer");
+    bench.flush();
+    assert_eq!(watcher.take().durable.into_iter().collect::<Vec<_>>(), [(character(11), Version::new(1_001))]);
+    assert_eq!(actor.take().durable.into_iter().collect::<Vec<_>>(), [(character(11), Version::new(1_001))]);
+    bench.gold(2_000, ANY, 1);
+    bench.flush();
+    assert!(actor.take().is_empty(), "all of its own is safe, and it does not watch");
+    bench.core.unwatch(user(1), character(11), &watcher);
+    watcher.take();
+    bench.gold(2_001, ANY, 1);
+    assert!(watcher.take().is_empty());
+}
+
+#[test]
+fn a_connection_that_is_ordered_to_end_changes_nothing_more() {
+    let mut bench = Bench::new();
+    let mailbox = Arc::new(Mailbox::default());
+    mailbox.order_close(super::CloseOrder::SHARD_MOVED);
+    assert_eq!(bench.change(5, ANY, Change::Action(&gold(1)), Some(&mailbox)), "closing");
+    assert_eq!(bench.state().0, 1);
+}
+
+#[test]
+fn a_lost_shard_forgets_everything_and_ends_the_sockets_that_saw_it() {
+    let mut bench = Bench::new();
+    let [actor, idle, stranger] = [(); 3].map(|()| Arc::new(Mailbox::default()));
+    bench.change(5, ANY, Change::Action(&gold(1)), Some(&actor));
+    bench.core.welcome(user(1), &idle, 0);
+    assert_eq!(bench.core.lose(), (2, 1), "the character and its user, one of them dirty");
+    assert!(actor.is_closing() && idle.is_closing() && !stranger.is_closing());
+    assert_eq!(bench.gold(6, ANY, 1), "unavailable");
+    let mut snapshots = Vec::new();
+    assert!(bench.core.collect(usize::MAX, &mut snapshots).is_none() && snapshots.is_empty());
+    assert!(!bench.core.install(user(1), LEASE, Vec::new(), 0), "a load from before the loss comes too late");
+}
+
+#[test]
+fn what_is_dirty_watched_or_refused_by_the_database_stays_in_memory() {
+    let mut bench = Bench::new();
+    bench.gold(5, ANY, 1);
+    assert_eq!(bench.core.evict(), None, "dirty");
+    bench.flush();
+    let watcher = Arc::new(Mailbox::default());
+    bench.core.look(user(1), character(11), Some((&watcher, true)), 0);
+    assert_eq!(bench.core.evict(), None, "watched");
+    watcher.order_close(super::CloseOrder::SHARD_MOVED);
+    bench.core.bury(user(1), character(11));
+    assert_eq!(bench.core.evict(), None, "a dead letter");
+    assert_eq!(bench.gold(6, ANY, 1), RejectionCode::Unavailable.as_str());
+}
+
+#[test]
+fn the_user_who_was_not_asked_for_longest_leaves_first() {
+    let mut bench = Bench::new();
+    bench.core.install(user(2), LEASE, Vec::new(), 5_000);
+    bench.now_ms = 9_000;
+    bench.gold(5, ANY, 1);
+    bench.flush();
+    assert_eq!(bench.core.evict(), Some(1));
+    assert!(bench.core.rosters.contains_key(&user(1)) && !bench.core.rosters.contains_key(&user(2)));
+    assert_eq!(bench.core.evict(), Some(2), "one character and one user");
+    assert_eq!(bench.core.evict(), None);
+}
+
+#[test]
+fn a_version_jumps_for_each_crash_since_the_row_was_written() {
+    for (row_recoveries, lease_recoveries, jumps) in [(0, 0, 0), (0, 1, 1), (2, 5, 3), (5, 5, 0)] {
+        let mut bench = Bench::new();
+        for id in 5..8 {
+            bench.gold(id, ANY, 1);
+        }
+        let mut row = bench.flush().remove(0);
+        row.recoveries = row_recoveries;
+        let lease = Lease { epoch: 2, recoveries: lease_recoveries, ..LEASE };
+        let stored = stored::decode(row.schema_version, &row.state).expect("what was just written");
+        bench.core = Core::new(Some(lease), Arc::new(Catalogue::embedded()), Arc::from([7; 32]));
+        assert!(bench.core.install(user(1), lease, vec![(row, stored)], 0));
+        let version = 4 + jumps * VERSION_JUMP;
+        let same = format!("v{version} last 7 durable {version}");
+        assert_eq!(bench.gold(6, expect(1), 1), format!("duplicate {same}"), "the ids came along");
+        assert_eq!(bench.gold(9, expect(4), 1) == format!("conflict {same}"), jumps > 0);
+    }
+}
+
+#[test]
+fn a_character_may_not_have_as_many_unflushed_intents_as_a_version_jumps() {
+    let mut bench = Bench::new();
+    let roster = bench.core.rosters.get_mut(&user(1)).expect("here");
+    roster.entries[0].header.version = Version::new(1 + UNFLUSHED_MAX - 1);
+    let last = 1 + UNFLUSHED_MAX;
+    assert_eq!(bench.gold(5, ANY, 1), format!("applied v{last} last 5 durable 1"));
+    assert!(last < 1 + VERSION_JUMP, "a jump passes it");
+    assert_eq!(bench.gold(6, ANY, 1), "overloaded");
+}
