@@ -1,0 +1,4 @@
+//! What the server does as a whole, on real databases and over real sockets.
+
+mod harness;
+mod storage;
