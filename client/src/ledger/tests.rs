@@ -1,0 +1,1 @@
+//! One table a rule: what is handed in, what comes out.
