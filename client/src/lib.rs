@@ -1,1 +1,3 @@
-//! Client.
+//! A client for games that talk to Castellan.
+
+pub mod ledger;
