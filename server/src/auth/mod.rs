@@ -29,7 +29,7 @@ impl Policy {
     }
 }
 pub use sessions::{Auth, Grant};
-pub use token::{Session, Standing, Ticket};
+pub use token::{Session, TokenError};
 
 #[cfg(test)]
 mod tests;
