@@ -1,30 +1,26 @@
-//! The clock, read at the edge and handed in.
+//! Time and chance as the rooms get them: handed in, so that tests set them.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Tells the time of day; a plain function, so that tests can hand in their own.
-#[derive(Debug, Clone, Copy)]
-pub struct Clock(fn() -> i64);
+/// Tells the time, in milliseconds since the Unix epoch.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
-impl Clock {
-    /// The clock of the machine.
-    pub const fn system() -> Self {
-        Self(system_now_ms)
-    }
+/// Fills a buffer with bytes that nobody can foresee.
+pub type Entropy = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 
-    /// A clock that says what `now_ms` says, in milliseconds since the Unix epoch.
-    pub const fn from_fn(now_ms: fn() -> i64) -> Self {
-        Self(now_ms)
-    }
-
-    /// Milliseconds since the Unix epoch.
-    pub fn now_ms(self) -> i64 {
-        (self.0)()
-    }
+/// The machine's clock.
+#[allow(clippy::disallowed_methods, reason = "this is the edge where the time comes in")]
+pub fn system_clock() -> Clock {
+    Arc::new(|| {
+        // A clock before 1970 is as good as one that stands at it: every token has expired or will not for long.
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
 }
 
-/// The one place where the time of day is read.
-fn system_now_ms() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+/// The machine's source of chance.
+#[allow(clippy::disallowed_methods, reason = "this is the edge where chance comes in")]
+pub fn system_entropy() -> Entropy {
+    Arc::new(|bytes| getrandom::fill(bytes).expect("without randomness no secret can be made"))
 }

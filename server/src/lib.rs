@@ -3,7 +3,6 @@
 pub mod auth;
 pub mod clock;
 pub mod config;
-pub mod entropy;
 pub mod flush;
 pub mod rules;
 pub mod shard;

@@ -10,7 +10,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::error::AuthError;
-use crate::entropy::Entropy;
+use crate::clock::Entropy;
 use crate::storage::{KeyRow, Storage};
 
 /// Length of a symmetric secret, in bytes.
@@ -43,7 +43,7 @@ pub(super) struct Keys {
 
 impl Keys {
     /// Reads the keys, and makes those that are missing.
-    pub(super) async fn open(storage: &Arc<dyn Storage>, entropy: Entropy, now_ms: i64) -> Result<Self, AuthError> {
+    pub(super) async fn open(storage: &Arc<dyn Storage>, entropy: &Entropy, now_ms: i64) -> Result<Self, AuthError> {
         let refresh = secret(storage, REFRESH, entropy, now_ms).await?;
         if !storage.keys().await?.iter().any(|row| row.purpose == ACCESS) {
             let key = new_signing_key(entropy)?;
@@ -77,24 +77,28 @@ impl Keys {
 pub async fn secret(
     storage: &Arc<dyn Storage>,
     purpose: &str,
-    entropy: Entropy,
+    entropy: &Entropy,
     now_ms: i64,
 ) -> Result<Vec<u8>, AuthError> {
     let stored = |rows: Vec<KeyRow>| rows.into_iter().find(|row| row.purpose == purpose).map(|row| row.secret);
     if let Some(secret) = stored(storage.keys().await?) {
         return Ok(secret);
     }
-    let bytes = entropy.bytes::<SECRET_BYTES>().to_vec();
-    let id = format!("{purpose}-{}", URL_SAFE_NO_PAD.encode(entropy.bytes::<6>()));
+    let mut bytes = vec![0; SECRET_BYTES];
+    entropy(&mut bytes);
+    let mut tag = [0; 6];
+    entropy(&mut tag);
+    let id = format!("{purpose}-{}", URL_SAFE_NO_PAD.encode(tag));
     let row = KeyRow { id, purpose: purpose.to_owned(), secret: bytes, created_at_ms: now_ms };
     storage.add_first_key(&row).await?;
     stored(storage.keys().await?)
         .ok_or_else(|| AuthError::Fault(format!("the database took the secret `{purpose}` and does not give it back")))
 }
 
-fn new_signing_key(entropy: Entropy) -> Result<SigningKey, AuthError> {
+fn new_signing_key(entropy: &Entropy) -> Result<SigningKey, AuthError> {
     loop {
-        let bytes = entropy.bytes::<SECRET_BYTES>();
+        let mut bytes = [0; SECRET_BYTES];
+        entropy(&mut bytes);
         // Fails for 0 and for numbers above the curve's order: once in 2^32.
         let Ok(key) = p256::SecretKey::from_slice(&bytes) else { continue };
         let der = key.to_pkcs8_der().map_err(|error| AuthError::Fault(format!("encoding a key failed: {error}")))?;

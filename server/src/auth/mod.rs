@@ -29,7 +29,7 @@ impl Policy {
     }
 }
 pub use sessions::{Auth, Grant};
-pub use token::{Session, TokenError};
+pub use token::{Session, Standing, Ticket};
 
 #[cfg(test)]
 mod tests;

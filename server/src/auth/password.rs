@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::accounts::Password;
 use super::error::AuthError;
-use crate::entropy::Entropy;
+use crate::clock::Entropy;
 
 /// Length of a salt, in bytes, as RFC 9106 recommends.
 const SALT_BYTES: usize = 16;
@@ -40,7 +40,9 @@ impl Hasher {
     ) -> Result<Self, AuthError> {
         let params = Params::new(memory_kib, iterations, 1, None)
             .map_err(|error| AuthError::Fault(format!("these Argon2 settings do not go together: {error}")))?;
-        let nobody = hash(&params, &entropy.bytes::<32>(), entropy)?.into();
+        let mut password = [0; 32];
+        entropy(&mut password);
+        let nobody = hash(&params, &password, &entropy)?.into();
         Ok(Self {
             params,
             entropy,
@@ -107,8 +109,8 @@ impl Turn<'_> {
     /// Hashes a new password; the result is a PHC string.
     pub(super) async fn hash(self, password: Password) -> Result<String, AuthError> {
         let params = self.hasher.params.clone();
-        let entropy = self.hasher.entropy;
-        self.run(move || hash(&params, password.as_bytes(), entropy)).await?
+        let entropy = Arc::clone(&self.hasher.entropy);
+        self.run(move || hash(&params, password.as_bytes(), &entropy)).await?
     }
 
     /// Whether a password is the one of a PHC string; without a string the answer is no and takes as long.
@@ -139,8 +141,9 @@ impl Turn<'_> {
     }
 }
 
-fn hash(params: &Params, password: &[u8], entropy: Entropy) -> Result<String, AuthError> {
-    let salt = entropy.bytes::<SALT_BYTES>();
+fn hash(params: &Params, password: &[u8], entropy: &Entropy) -> Result<String, AuthError> {
+    let mut salt = [0; SALT_BYTES];
+    entropy(&mut salt);
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
     match argon2.hash_password_with_salt(password, &salt) {
         Ok(hash) => Ok(hash.to_string()),
@@ -153,7 +156,7 @@ mod tests {
     use super::*;
 
     fn hasher(parallel: usize, waiting_max: usize) -> Hasher {
-        Hasher::new(64, 1, parallel, waiting_max, Entropy::system()).expect("a hasher")
+        Hasher::new(64, 1, parallel, waiting_max, crate::clock::system_entropy()).expect("a hasher")
     }
 
     fn password(text: &str) -> Password {

@@ -16,11 +16,10 @@ use super::password::Hasher;
 use super::refresh;
 use super::revoked::Revoked;
 use super::role::Role;
-use super::token::{Session, Subject, TokenError, Tokens};
+use super::token::{Session, Standing, Subject, Ticket, Tokens};
 use super::verified::Verified;
-use crate::clock::Clock;
+use crate::clock::{Clock, Entropy};
 use crate::config;
-use crate::entropy::Entropy;
 use crate::storage::{AccountRow, SessionRow, Storage, StorageError};
 
 /// For how long the refresh token before the present one is answered with the present pair, in milliseconds.
@@ -74,8 +73,8 @@ impl Auth {
         clock: Clock,
         entropy: Entropy,
     ) -> Result<Self, AuthError> {
-        let now_ms = clock.now_ms();
-        let keys = Keys::open(&storage, entropy, now_ms).await?;
+        let now_ms = clock();
+        let keys = Keys::open(&storage, &entropy, now_ms).await?;
         let tokens = Tokens::new(&keys, &settings.issuer, &settings.audience, settings.access_ttl)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let hasher = Hasher::new(
@@ -83,7 +82,7 @@ impl Auth {
             settings.argon2_iterations,
             settings.hashes_parallel.unwrap_or((cores / 2).max(1)),
             settings.hashes_waiting_max,
-            entropy,
+            Arc::clone(&entropy),
         )?;
         let auth = Self {
             jwks: keys.jwks(),
@@ -119,11 +118,11 @@ impl Auth {
         create: bool,
         address: IpAddr,
     ) -> Result<Grant, AuthError> {
-        self.attempts.check(name, address, self.clock.now_ms())?;
+        self.attempts.check(name, address, (self.clock)())?;
         let account = self.storage.account(name.as_str()).await?;
         let turn = self.hasher.turn().await?;
         // Once more: while this one waited, others of the same name or address may have failed.
-        self.attempts.check(name, address, self.clock.now_ms())?;
+        self.attempts.check(name, address, (self.clock)())?;
         let account = match account {
             None if create && self.registration_open => {
                 let hash = turn.hash(password.clone()).await?;
@@ -166,7 +165,7 @@ impl Auth {
         create: bool,
     ) -> Result<AccountRow, AuthError> {
         recognised.ok_or_else(|| {
-            self.attempts.failed(name, address, self.clock.now_ms());
+            self.attempts.failed(name, address, (self.clock)());
             // The same for a taken name and a free one, so that a closed server does not tell its names.
             if create && !self.registration_open { AuthError::RegistrationClosed } else { AuthError::BadCredentials }
         })
@@ -193,7 +192,7 @@ impl Auth {
             username: name.as_str().to_owned(),
             password_hash: hash,
             role: role.as_str().to_owned(),
-            created_at_ms: self.clock.now_ms(),
+            created_at_ms: (self.clock)(),
         };
         match self.storage.create_account(&account).await {
             Ok(()) => Ok(account),
@@ -203,7 +202,7 @@ impl Auth {
     }
 
     async fn begin(&self, account: &AccountRow) -> Result<Grant, AuthError> {
-        let now_ms = self.clock.now_ms();
+        let now_ms = (self.clock)();
         let row = SessionRow {
             id: SessionId::from_uuid(self.random_uuid()),
             user: account.user,
@@ -226,7 +225,7 @@ impl Auth {
         let (id, generation) = refresh::read(&self.keys.refresh, token)
             .ok_or(AuthError::Unauthenticated("this is no refresh token of this server"))?;
         for _ in 0..ROTATION_TRIES {
-            let now_ms = self.clock.now_ms();
+            let now_ms = (self.clock)();
             let row = self.storage.session(id).await?.ok_or(AuthError::Unauthenticated("there is no such session"))?;
             if row.revoked_at_ms.is_some() {
                 return Err(AuthError::SessionRevoked);
@@ -262,26 +261,23 @@ impl Auth {
     ///
     /// What the database says; then the session goes on.
     pub async fn revoke(&self, session: SessionId) -> Result<(), AuthError> {
-        let now_ms = self.clock.now_ms();
+        let now_ms = (self.clock)();
         self.storage.revoke_session(session, now_ms).await?;
         self.revoked.add(session, now_ms);
         Ok(())
     }
 
-    /// The session of a token that is good at present.
-    ///
-    /// # Errors
-    ///
-    /// Why it is not good; a genuine token's session comes along.
-    pub fn verify(&self, token: &str) -> Result<Session, TokenError> {
-        let session = self.verified.get(token, |token| self.tokens.read(token)).ok_or(TokenError::Forged)?;
-        if self.revoked.contains(session.id) {
-            Err(TokenError::Revoked(session))
-        } else if session.expires_at_ms <= self.clock.now_ms() {
-            Err(TokenError::Expired(session))
+    /// What a token is worth at present; `None` for a text that is no token of ours.
+    pub fn verify(&self, token: &str) -> Option<Ticket> {
+        let session = self.verified.get(token, |token| self.tokens.read(token))?;
+        let standing = if self.revoked.contains(session.id) {
+            Standing::Revoked
+        } else if session.expires_at_ms <= (self.clock)() {
+            Standing::Expired
         } else {
-            Ok(session)
-        }
+            Standing::Live
+        };
+        Some(Ticket { session, standing })
     }
 
     /// Whether a session was ended, for connections that outlive the look at their token.
@@ -315,7 +311,7 @@ impl Auth {
     }
 
     async fn update_revocations(&self) -> Result<(), AuthError> {
-        let now_ms = self.clock.now_ms();
+        let now_ms = (self.clock)();
         let sessions = self.storage.revoked_sessions(now_ms).await?;
         self.revoked.update(&sessions, now_ms);
         Ok(())
@@ -337,7 +333,7 @@ impl Auth {
 
     /// The present time, in milliseconds since the Unix epoch.
     pub fn now_ms(&self) -> i64 {
-        self.clock.now_ms()
+        (self.clock)()
     }
 
     fn grant(&self, row: &SessionRow, role: Role) -> Result<Grant, AuthError> {
@@ -349,7 +345,7 @@ impl Auth {
             issued_at_ms: row.rotated_at_ms,
         };
         let (token, session) = self.tokens.sign(&subject)?;
-        let left_ms = session.expires_at_ms - self.clock.now_ms();
+        let left_ms = session.expires_at_ms - (self.clock)();
         Ok(Grant {
             token,
             expires_in: u64::try_from(left_ms / 1_000).unwrap_or(0),
@@ -359,7 +355,9 @@ impl Auth {
     }
 
     fn random_uuid(&self) -> uuid::Uuid {
-        Builder::from_random_bytes(self.entropy.bytes()).into_uuid()
+        let mut bytes = [0; 16];
+        (self.entropy)(&mut bytes);
+        Builder::from_random_bytes(bytes).into_uuid()
     }
 }
 

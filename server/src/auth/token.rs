@@ -24,18 +24,24 @@ pub struct Session {
     pub expires_at_ms: i64,
 }
 
-/// Why a token is not good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
-    /// It is none of ours.
-    #[error("this is no token of this server")]
-    Forged,
-    /// It is genuine, but its time is over.
-    #[error("this token has expired")]
-    Expired(Session),
-    /// It is genuine, but its session was ended.
-    #[error("this session was ended")]
-    Revoked(Session),
+/// How a genuine token stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is good.
+    Live,
+    /// Its time is over.
+    Expired,
+    /// Its session was ended.
+    Revoked,
+}
+
+/// A genuine token's session, and how it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    /// Whose it is.
+    pub session: Session,
+    /// Whether it is good.
+    pub standing: Standing,
 }
 
 /// What a token says.
