@@ -4,6 +4,7 @@ pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod flush;
+pub mod http;
 pub mod rules;
 pub mod shard;
 pub mod socket;

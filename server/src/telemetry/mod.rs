@@ -1,3 +1,7 @@
 //! What the server tells about itself.
+
 mod characters;
+mod http;
+
 pub use characters::*;
+pub use http::{LoginOutcome, login, request};
