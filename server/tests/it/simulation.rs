@@ -45,12 +45,8 @@ impl Process {
         let storage: Arc<dyn Storage> = Arc::clone(storage) as _;
         let leases = storage.take_over("simulated").await.ok()?;
         let signals = Arc::new(Signals::default());
-        let capacity = Capacity {
-            characters_max: 100,
-            dirty_max: 100,
-            full_batch: 10,
-            load_timeout: Duration::from_secs(2),
-        };
+        let capacity =
+            Capacity { characters_max: 100, dirty_max: 100, full_batch: 10, load_timeout: Duration::from_secs(2) };
         let origin = Instant::now();
         let clock: Clock = Arc::new(move || i64::try_from(origin.elapsed().as_millis()).expect("a short run"));
         let secret: Arc<[u8]> = Arc::from([7; 32]);
@@ -309,11 +305,8 @@ fn whatever_happens_every_intent_is_stored_exactly_once() {
     let seeds = only.map_or(0..SEEDS, |seed| seed..seed + 1);
     let (mut intents, mut losses) = (0, 0);
     for seed in seeds {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(run(seed))));
         match result {
             Ok((sent, lost)) => (intents, losses) = (intents + sent, losses + lost),
