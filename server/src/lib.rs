@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod clock;
+pub mod command;
 pub mod config;
 pub mod flush;
 pub mod http;
