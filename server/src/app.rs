@@ -15,10 +15,10 @@ use tokio::time::Instant;
 
 use crate::auth::{self, Auth, Policy};
 use crate::clock::{Clock, system_clock, system_entropy};
-use crate::config::Config;
+use crate::config::{Config, Encumbrance};
 use crate::flush::{Entries, Flusher, Settings, Signals, spool};
 use crate::http;
-use crate::rules::Catalogue;
+use crate::rules::{self, Catalogue, CatalogueErrors};
 use crate::shard::{Capacity, CloseOrder, Shards};
 use crate::socket::{self, Registry, Workers};
 use crate::storage::{self, SHARDS, Storage};
@@ -53,10 +53,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let (clock, entropy) = (system_clock(), system_entropy());
     let storage = storage::connect(config.database.url.expose(), &config.database.options()).await?;
     storage.migrate().await.context("the database could not be brought to the present shape")?;
-    let catalogue = Arc::new(match &config.rules.catalogue {
-        Some(folder) => Catalogue::load(folder)?,
-        None => Catalogue::embedded(),
-    });
+    let catalogue = Arc::new(read_catalogue(&config)?);
     let policy = Arc::new(Policy::from_choice(&config.rules.policy)?);
     let registration_open = config.registration_is_open();
     let auth = Auth::open(Arc::clone(&storage), &config.auth, registration_open, Arc::clone(&clock), Arc::clone(&entropy));
@@ -187,11 +184,7 @@ impl Running {
 
     /// Goes on with the catalogue as its files are now; a bad one changes nothing.
     fn reload(&self) {
-        let Some(folder) = &self.config.rules.catalogue else {
-            tracing::warn!("there is no catalogue folder to read again: the built-in catalogue stays");
-            return;
-        };
-        match Catalogue::load(folder) {
+        match read_catalogue(&self.config) {
             Ok(catalogue) => {
                 let catalogue = Arc::new(catalogue);
                 self.shards.use_catalogue(&catalogue);
@@ -329,6 +322,16 @@ async fn close_revoked(auth: Arc<Auth>, registry: Arc<Registry>) {
             Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
         }
     }
+}
+
+/// Reads the catalogue that the settings name, or takes the built-in one.
+fn read_catalogue(config: &Config) -> Result<Catalogue, CatalogueErrors> {
+    let catalogue = match &config.rules.catalogue {
+        Some(folder) => Catalogue::load(folder)?,
+        None => Catalogue::embedded(),
+    };
+    let variant_encumbrance = config.rules.encumbrance == Encumbrance::Variant;
+    Ok(catalogue.with_options(rules::Options { variant_encumbrance }))
 }
 
 /// The catalogue as it is served.

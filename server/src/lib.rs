@@ -1,5 +1,6 @@
 //! The character server.
 
+pub mod app;
 pub mod auth;
 pub mod clock;
 pub mod command;
