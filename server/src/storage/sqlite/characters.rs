@@ -7,7 +7,7 @@ use sqlx::{Connection, Row};
 use super::columns::{id, request_ids, request_ids_text};
 use super::leases::{check_one, gone, held, shard};
 use super::{BEGIN_IMMEDIATE, transaction};
-use crate::storage::columns::{signed, unsigned};
+use crate::storage::columns::{covered, signed, unsigned};
 use crate::storage::{CharacterRow, Lease, ShardId, StorageError};
 
 pub(super) async fn load_user(
@@ -52,6 +52,7 @@ pub(super) async fn save(
     leases: &[Lease],
     rows: &[CharacterRow],
 ) -> Result<Vec<ShardId>, StorageError> {
+    covered(leases, rows)?;
     let mut transaction = transaction(connection, BEGIN_IMMEDIATE).await?;
     let held = held(&mut transaction, leases).await?;
     for row in rows.iter().filter(|row| held.contains(&row.shard)) {
