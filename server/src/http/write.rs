@@ -65,9 +65,8 @@ pub(super) async fn create(
     if any.after.is_some() || any.expect.is_some_and(|version| version.get() > 0) {
         return Err(Problem::malformed("version: a character that is yet to be made has none"));
     }
-    let id = envelope.id.unwrap_or_else(|| own_request_id(context));
     let mut body = Vec::with_capacity(BODY_BYTES);
-    let outcome = context.shards.create(owner, new_character_id(context), Some(id), wanted, &mut body).await;
+    let outcome = context.shards.create(owner, new_character_id(context), envelope.id, wanted, &mut body).await;
     match outcome {
         Outcome::Applied { character, mut shown, duplicate } => {
             if envelope.ack != Some(Ack::Applied) && shown.durable < shown.version {
