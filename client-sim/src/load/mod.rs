@@ -109,14 +109,17 @@ fn spawn_players(
         shares[thread].push(Player::new(common, tally, pace, *schedule, login, seed));
     }
     let mut handles = Vec::new();
-    for share in shares {
+    for (share, tally) in shares.into_iter().zip(&tallies) {
+        let tally = Arc::clone(tally);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         handles.push(std::thread::Builder::new().name("players".to_owned()).spawn(move || {
             runtime.block_on(async {
                 let players: Vec<_> = share.into_iter().map(|player| tokio::spawn(player.run())).collect();
                 for player in players {
-                    // A player that panicked has said so on standard error; the others go on.
-                    let _ = player.await;
+                    // A player that panicked has said so on standard error; the others go on, but the run is no good.
+                    if player.await.is_err() {
+                        tally.lock().unsettled += 1;
+                    }
                 }
             });
         })?);
