@@ -30,12 +30,15 @@ enum Lie {
     NeverDurable,
     /// The answer is left out.
     Silence,
+    /// Intents are applied whatever they were made on, every time.
+    AnyBase,
 }
 
 /// The only character of a player.
 struct State {
     character: Value,
     applied: u32,
+    durable: u64,
 }
 
 impl State {
@@ -45,7 +48,7 @@ impl State {
             "temporary_hitpoints": 0, "life": "conscious", "currency": {"cp": 0, "sp": 0, "ep": 0, "gp": 0, "pp": 0},
             "inventory": [{"item": "torch", "quantity": 1}], "equipment": {}, "derived": {"armor_class": 11},
         });
-        Self { character, applied: 0 }
+        Self { character, applied: 0, durable: 1 }
     }
 
     /// Does what an action says; false where this server's rules do not know it.
@@ -78,6 +81,9 @@ impl State {
     /// The answers to an intent.
     fn answer(&mut self, intent: &Intent, lie: Lie) -> Vec<Value> {
         let before = self.character.clone();
+        if json!(intent.after) != before["last"] && lie != Lie::AnyBase {
+            return vec![json!({"conflict": {"id": intent.id, "character": before, "durable": self.durable}})];
+        }
         if !self.act(&intent.action) {
             return vec![json!({"rejected": {"id": intent.id, "code": "cannot_use", "message": "Not here."}})];
         }
@@ -92,17 +98,20 @@ impl State {
         self.character["version"] = json!(version);
         self.character["last"] = json!(intent.id);
         let mut told = self.character.clone();
-        let mut durable = version - 1;
+        let mut durable = self.durable;
         match lie {
             Lie::VersionFalls if lies => told["version"] = json!(version - 2),
             Lie::DurableAhead if lies => durable = version + 1,
-            Lie::Stranger if lies => told["last"] = json!(1_u64 << 53),
+            Lie::Stranger if lies => told["last"] = json!((1_u64 << 53) - 1),
             Lie::Silence if lies => return Vec::new(),
             _ => {}
         }
         let applied = json!({"applied": {"id": intent.id, "character": told, "durable": durable}});
-        let is_stored = lie != Lie::NeverDurable || self.applied < 10;
-        if is_stored { vec![applied, json!({"durable": {"versions": {UUID: version}}})] } else { vec![applied] }
+        if lie == Lie::NeverDurable && self.applied >= 10 {
+            return vec![applied];
+        }
+        self.durable = version;
+        vec![applied, json!({"durable": {"versions": {UUID: version}}})]
     }
 }
 
@@ -161,8 +170,7 @@ async fn play(stream: TcpStream, lie: Lie) {
         let answers = match Codec::Json.decode_client_frame(text.as_bytes()).expect("a good frame") {
             ClientFrame::Intent(intent) => state.answer(&intent, lie),
             ClientFrame::Fetch(fetch) => {
-                let (character, version) = (&state.character, &state.character["version"]);
-                vec![json!({"state": {"character": character, "durable": version, "id": fetch.id}})]
+                vec![json!({"state": {"character": state.character, "durable": state.durable, "id": fetch.id}})]
             }
             other => panic!("unexpected {}", other.kind()),
         };
@@ -178,7 +186,7 @@ fn run(lie: Lie) -> Output {
     let server = format!("http://{}", listener.local_addr().expect("bound"));
     runtime.spawn(serve(listener, lie));
     Command::new(env!("CARGO_BIN_EXE_client-sim"))
-        .args(["--server", &server, "--players", "2", "--rate", "40", "--duration", "1s", "--settle", "1s"])
+        .args(["--server", &server, "--players", "2", "--rate", "100", "--duration", "1s", "--settle", "1s"])
         .args(["--codec", "json", "--durable-share", "0"])
         .output()
         .expect("client-sim runs")
@@ -214,4 +222,9 @@ fn false_versions_are_found() {
 fn intents_without_an_end_are_found() {
     check(Lie::NeverDurable, false, "without an end");
     check(Lie::Silence, false, "without an end");
+}
+
+#[test]
+fn intents_on_what_was_rejected_must_not_be_applied() {
+    check(Lie::AnyBase, false, "made on it was applied");
 }

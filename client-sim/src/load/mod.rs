@@ -142,7 +142,7 @@ fn supervise(
             bail!("only {} of {players} players got their character", common.ready.load(Ordering::Relaxed));
         }
         connecting.set_position(common.ready.load(Ordering::Relaxed));
-        std::thread::sleep(PROGRESS_INTERVAL / 4);
+        std::thread::park_timeout(PROGRESS_INTERVAL / 4);
     }
     connecting.finish_and_clear();
 
@@ -157,14 +157,14 @@ fn supervise(
     };
     while !pacer.is_finished() {
         playing.set_position(common.answered.load(Ordering::Relaxed));
-        std::thread::sleep(PROGRESS_INTERVAL);
+        std::thread::park_timeout(PROGRESS_INTERVAL);
     }
     let seconds = begin.elapsed().as_secs_f64().max(settings.duration.as_secs_f64());
     let cores = cpu_before.zip(processor_seconds()).map(|(before, after)| (after - before) / seconds);
     let deadline = Instant::now() + settings.settle;
     while common.left.load(Ordering::Relaxed) < players && Instant::now() < deadline {
         playing.set_position(common.answered.load(Ordering::Relaxed));
-        std::thread::sleep(PROGRESS_INTERVAL / 4);
+        std::thread::park_timeout(PROGRESS_INTERVAL / 4);
     }
     playing.finish_and_clear();
     for (_, pace) in paces {
