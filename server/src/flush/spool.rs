@@ -218,7 +218,7 @@ mod tests {
         let batch = Batch { leases: vec![lease], rows: vec![row.clone()] };
         let path = write(folder.path(), &batch, 1_000).expect("written");
         fs::write(folder.path().join("2000-1.partial"), "{\"id\":").expect("half a file");
-        assert_eq!(files(folder.path()).expect("a folder"), [path.clone()]);
+        assert_eq!(files(folder.path()).expect("a folder"), std::slice::from_ref(&path));
         assert_eq!(read(&path).expect("a whole file"), [(lease, row)]);
     }
 

@@ -1,7 +1,9 @@
 //! What the server does as a whole, on real databases and over real sockets.
 
+mod frames;
 mod harness;
 mod play;
+mod recovery;
 mod simulation;
 mod storage;
 mod tidy;

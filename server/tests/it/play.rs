@@ -84,6 +84,37 @@ fn everything_is_there_after_a_restart_on_postgresql() {
 }
 
 #[test]
+fn a_character_is_hurt_by_rest_as_the_source_design_draws_it() {
+    let house = House::new(Kind::Sqlite);
+    let server = house.server(&["--log-filter", "castellan=debug"]);
+    let (http, _, made) = enter(&server, "ada");
+    let path = format!("/characters/{}/stats/hitpoints", id(&made));
+    let hurt = http.patch(&path, &json!({"version": 1, "delta": -10}));
+    assert_eq!((hurt.status, &hurt.json["hitpoints"], &hurt.json["version"]), (200, &json!(2), &json!(2)));
+    let late = http.patch(&path, &json!({"version": 1, "delta": -10}));
+    assert_eq!((late.status, late.code()), (409, "version_conflict"));
+    assert_eq!(late.json["error"], "Version mismatch. Please refresh.");
+    assert_eq!(late.json["character"], hurt.json, "a conflict brings the latest state");
+    let stale = ("If-Match", made_etag(&http, &path, &made));
+    let body = json!({"delta": -1}).to_string();
+    let headers = [("Content-Type", "application/json"), (stale.0, stale.1.as_str())];
+    let failed = http.call("PATCH", &path, &headers, Some(&body));
+    assert_eq!((failed.status, failed.code()), (412, "version_conflict"));
+    let blind = http.patch(&path, &json!({"delta": -1}));
+    assert_eq!((blind.status, blind.code()), (428, "version_required"));
+    let log = server.log();
+    assert!(!log.contains("sesame") && !log.contains("Bearer"), "no secret in the log:\n{log}");
+}
+
+/// The tag of a state that is no longer the present one.
+fn made_etag(http: &Http, path: &str, made: &Value) -> String {
+    let character = http.get(&format!("/characters/{}", id(made)));
+    let tag = character.header("etag").to_owned();
+    assert_eq!(http.patch(path, &json!({"version": 2, "delta": 1})).status, 200);
+    tag
+}
+
+#[test]
 fn of_two_sockets_one_acts_and_the_other_sees_it_conflicts_and_goes_on() {
     let house = House::new(Kind::Sqlite);
     let server = house.server(&[]);

@@ -1,6 +1,7 @@
 //! A plain WebSocket client that speaks JSON frames and checks what every answer has to keep.
 
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -43,7 +44,10 @@ impl Socket {
             tokio_tungstenite::tungstenite::HandshakeError::Failure(error) => error,
             interrupted => panic!("the handshake takes too long: {interrupted}"),
         })?;
-        Ok(Self { socket, welcome: Value::Null, next_id: 1_000 })
+        // No two connections use the same ids.
+        static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
+        let next_id = CONNECTIONS.fetch_add(1, Ordering::Relaxed) * 1_000_000;
+        Ok(Self { socket, welcome: Value::Null, next_id })
     }
 
     /// Sends a text message.
