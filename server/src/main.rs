@@ -34,6 +34,7 @@ fn run(config: Config, task: Task) -> ExitCode {
         .build()
         .map_err(anyhow::Error::from)
         .and_then(|runtime| runtime.block_on(work(config, task)));
+    telemetry::finish();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -42,3 +42,6 @@ async fn open(config: &Config) -> anyhow::Result<Arc<dyn Storage>> {
     let storage = storage::connect(config.database.url.expose(), &options).await;
     storage.with_context(|| format!("{} cannot be opened", config.database.url))
 }
+
+#[cfg(test)]
+mod tests;

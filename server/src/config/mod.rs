@@ -25,7 +25,7 @@ pub use database::{Cache, Database, DatabaseUrl, Flush};
 pub use listen::{Listen, Origin, PublicUrl};
 pub use rules::{Encumbrance, PolicyChoice, Rules};
 pub use socket::Socket;
-pub use telemetry::{LogFilter, LogFormat, Telemetry};
+pub use telemetry::{LogFilter, LogFormat, OtlpEndpoint, Telemetry};
 pub use text::ByteSize;
 
 use setting::{Given, Setting, Values};

@@ -67,6 +67,7 @@ fn every_setting_can_be_given_in_all_three_ways_and_stands_in_the_help() {
             ("", None) => match setting.key {
                 "admin_listen" => "127.0.0.1:0",
                 "public_url" | "origins" => "https://play.example.com",
+                "otlp_endpoint" => "http://127.0.0.1:4318",
                 _ => "some/path",
             },
             (default, _) => default,

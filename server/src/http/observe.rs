@@ -1,17 +1,18 @@
-//! Counts and times every request, by route and never by what stands in it.
+//! Counts, times and traces every request, by route and never by what stands in it.
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::telemetry;
 
 /// What a request that matches no route is counted under.
 const NO_ROUTE: &str = "none";
 
-/// Counts and times a request.
+/// Counts, times and traces a request.
 pub(super) async fn observe(request: Request, next: Next) -> Response {
     let method = match *request.method() {
         Method::GET => "GET",
@@ -25,9 +26,13 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
         _ => "other",
     };
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let began = Instant::now();
-    let response = next.run(request).await;
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
-    telemetry::request(route, method, response.status().as_u16(), began.elapsed());
+    let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    let span = telemetry::request_span(route, method, traceparent);
+    let began = Instant::now();
+    let response = next.run(request).instrument(span.clone()).await;
+    let status = response.status().as_u16();
+    span.record("http.response.status_code", status);
+    telemetry::request(route, method, status, began.elapsed());
     response
 }

@@ -1,14 +1,18 @@
 //! Setting up logs and metrics, once a process.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::util::TryInitError;
+use opentelemetry_otlp::ExporterBuildError;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, Layer};
 
-use super::process;
 use super::table::{Kind, METRICS};
+use super::{process, traces};
 use crate::config::{self, LogFormat};
 
 /// How often samples are folded into buckets; without it they would gather until somebody reads them.
@@ -23,6 +27,9 @@ pub enum TelemetryError {
     /// The process has a log already.
     #[error("logs cannot be set up: {0}")]
     Logs(#[from] TryInitError),
+    /// The collector's address cannot be used.
+    #[error("traces cannot be set up: {0}")]
+    Traces(#[from] ExporterBuildError),
 }
 
 /// The metrics of this process.
@@ -59,23 +66,27 @@ pub fn install(settings: &config::Telemetry) -> Result<Metrics, TelemetryError> 
     Ok(metrics)
 }
 
-/// Sets up logs alone, for commands that are no servers.
+/// Sets up logs alone, and traces where a collector is configured; for commands that are no servers.
 ///
 /// # Errors
 ///
 /// Where the process has a log already.
 pub fn start_logs(settings: &config::Telemetry) -> Result<(), TelemetryError> {
-    use tracing_subscriber::util::SubscriberInitExt as _;
     let filter = EnvFilter::new(settings.log_filter.as_str());
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match settings.log_format {
-        LogFormat::Text => {
-            use std::io::IsTerminal as _;
-            logs.with_ansi(std::io::stderr().is_terminal()).finish().try_init()?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match settings.log_format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().with_filter(filter).boxed(),
+    };
+    let traces = match &settings.otlp_endpoint {
+        None => None,
+        Some(endpoint) => {
+            let tracer = traces::tracer(endpoint, settings)?;
+            let ours = Targets::new().with_target("castellan", LevelFilter::INFO);
+            Some(tracing_opentelemetry::layer().with_tracer(tracer).with_location(false).with_filter(ours))
         }
-        LogFormat::Json => logs.json().finish().try_init()?,
-    }
-    Ok(())
+    };
+    Ok(tracing_subscriber::registry().with(lines).with(traces).try_init()?)
 }
 
 fn builder() -> Result<PrometheusBuilder, BuildError> {

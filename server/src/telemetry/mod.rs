@@ -1,11 +1,14 @@
-//! What the server tells about itself: metrics by name and unit, and logs.
+//! What the server tells about itself: metrics by name and unit, logs, traces.
 
 mod characters;
+mod collector;
 mod http;
 mod install;
 mod process;
 mod table;
+mod traces;
 
 pub use characters::*;
 pub use http::{LoginOutcome, login, request};
 pub use install::{Metrics, TelemetryError, install, start_logs};
+pub use traces::{adopt, finish, request_span};

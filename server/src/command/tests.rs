@@ -1,0 +1,120 @@
+//! The commands over a real SQLite file, beside what a server would hold.
+
+use castellan_protocol::{CharacterId, UserId};
+use uuid::Uuid;
+
+use super::*;
+use crate::auth::{AccountName, Auth, Password, Role};
+use crate::clock::{system_clock, system_entropy};
+use crate::config::{Command, DeadLetters};
+use crate::storage::{CharacterRow, DeadLetter, SHARDS, ShardId, Verdict};
+
+fn config(folder: &tempfile::TempDir) -> Config {
+    let url = format!("--database-url=sqlite://{}/castellan.db", folder.path().display());
+    let flags = ["castellan", "--auth-argon2-memory=64KiB", "--auth-argon2-iterations=1", &url];
+    match Config::from_args(flags.map(Into::into), &Default::default()) {
+        Ok(Command::Run(config, _)) => *config,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Does a task and gives what it wrote, or why it was not done.
+async fn done(config: &Config, task: Task, input: &str) -> Result<String, String> {
+    let mut out = Vec::new();
+    match run(config, task, &mut input.as_bytes(), &mut out).await {
+        Ok(()) => Ok(String::from_utf8(out).expect("text")),
+        Err(error) => Err(format!("{error:#}")),
+    }
+}
+
+fn account(name: &str, role: Role, password_stdin: bool) -> Task {
+    Task::CreateAccount { name: name.to_owned(), role, password_stdin }
+}
+
+async fn role_of(config: &Config, name: &str, password: &str) -> Option<Role> {
+    let storage = open(config).await.expect("a database");
+    let auth = Auth::open(storage, &config.auth, false, system_clock(), system_entropy()).await.expect("accounts");
+    let (name, password) = (AccountName::new(name).expect("a name"), Password::new(password).expect("a password"));
+    auth.login(&name, password, false, [127, 0, 0, 1].into()).await.ok().map(|grant| grant.session.role)
+}
+
+#[tokio::test]
+async fn an_account_is_made_on_an_empty_database_with_a_password_that_was_made_up() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = config(&folder);
+    let said = done(&config, account("ada", Role::Operator, false), "").await.expect("an account");
+    let password = said.lines().find_map(|line| line.strip_prefix("password: ")).expect("a password");
+    assert_eq!(role_of(&config, "Ada", password).await, Some(Role::Operator));
+    let again = done(&config, account("ADA", Role::Player, false), "").await.expect_err("the name is taken");
+    assert!(again.contains("taken"), "{again}");
+}
+
+#[tokio::test]
+async fn a_password_from_standard_input_is_its_first_line_and_is_not_repeated() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = config(&folder);
+    let said = done(&config, account("bot", Role::Game, true), " hush \r\nmore\n").await.expect("an account");
+    assert!(!said.contains("hush"), "{said}");
+    assert_eq!(role_of(&config, "bot", " hush ").await, Some(Role::Game));
+    let empty = done(&config, account("eve", Role::Player, true), "").await.expect_err("no password");
+    assert!(empty.contains("password"), "{empty}");
+}
+
+#[tokio::test]
+async fn migrating_twice_is_migrating_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = config(&folder);
+    for _ in 0..2 {
+        assert!(done(&config, Task::Migrate, "").await.expect("tables").contains("castellan.db"));
+    }
+}
+
+#[tokio::test]
+async fn dead_letters_are_listed_shown_and_decided() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = config(&folder);
+    done(&config, Task::Migrate, "").await.expect("tables");
+    let task = |task| Task::DeadLetters(task);
+    let nothing = done(&config, task(DeadLetters::List), "").await.expect("a list");
+    assert_eq!(nothing, "there are no dead letters\n");
+    let id = CharacterId::from_uuid(Uuid::from_u128(7));
+    let unknown = done(&config, task(DeadLetters::Retry(id)), "").await.expect_err("there is none");
+    assert!(unknown.contains("no dead letter"), "{unknown}");
+
+    let storage = open(&config).await.expect("a database");
+    bury(storage.as_ref(), id).await;
+    let list = done(&config, task(DeadLetters::List), "").await.expect("a list");
+    assert!(list.contains(&id.to_string()) && list.contains("undecided") && list.contains("too long"), "{list}");
+    assert!(!list.contains("second line"), "{list}");
+    let whole = done(&config, task(DeadLetters::Show(id)), "").await.expect("one");
+    for part in ["Brannor", "version    3", "after 5 attempts", "second line", r#"{"name":"Brannor"}"#] {
+        assert!(whole.contains(part), "{part}: {whole}");
+    }
+    for (decision, verdict) in [(DeadLetters::Retry(id), Verdict::Retry), (DeadLetters::Discard(id), Verdict::Discard)]
+    {
+        done(&config, task(decision), "").await.expect("a decision");
+        assert_eq!(storage.dead_letters().await.expect("letters")[0].verdict, Some(verdict));
+    }
+}
+
+async fn bury(storage: &dyn Storage, id: CharacterId) {
+    let leases = storage.take_over("test").await.expect("leases");
+    assert_eq!(leases.len(), usize::from(SHARDS));
+    let row = CharacterRow {
+        id,
+        user: UserId::from_uuid(Uuid::from_u128(8)),
+        shard: ShardId::new(0),
+        name: "Brannor".to_owned(),
+        version: 3,
+        recoveries: 0,
+        schema_version: 1,
+        state: r#"{"name":"Brannor"}"#.to_owned(),
+        request_ids: vec![1, 2],
+        created_at_ms: 0,
+        updated_at_ms: 0,
+        deleted_at_ms: None,
+    };
+    let error = "the name is too long\nsecond line".to_owned();
+    let letter = DeadLetter { row, epoch: leases[0].epoch, error, attempts: 5, failed_at_ms: 1_000, verdict: None };
+    storage.add_dead_letter(leases[0], &letter).await.expect("a dead letter");
+}
