@@ -1,0 +1,278 @@
+//! The task that holds the socket: connects, moves frames between socket and ledger, comes back.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use castellan_protocol::{Codec, ServerFrame};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use rand::RngExt;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::{self, Message};
+
+use crate::http::{HttpClient, HttpError};
+use crate::reconnect::{Backoff, Ended, First, Next};
+use crate::session::{Credentials, Session};
+use crate::shared::{Notice, Shared};
+use crate::socket::{Socket, SocketOptions, connect, decode_message, encode_message};
+
+/// Messages taken in one go before anything is sent.
+const BURST_MAX: usize = 64;
+
+/// How long the server may be silent before its `welcome` has said how often it pings.
+const FIRST_FRAME_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long to wait before newer tokens are asked for again.
+const REFRESH_AGAIN: Duration = Duration::from_secs(10);
+
+/// How one connection ended, or that the client is to end.
+enum End {
+    Connection(Ended, String),
+    Client,
+}
+
+/// Holds a connection until the client is closed or coming back would not help.
+pub(crate) async fn run(shared: Arc<Shared>, http: HttpClient, credentials: Credentials, options: SocketOptions) {
+    let mut driver = Driver { shared, http, credentials, options, backoff: Backoff::default() };
+    let reason = driver.run().await;
+    driver.shared.change(|inner| inner.stop(reason));
+}
+
+/// Waits until the task has ended.
+pub(crate) async fn stopped(shared: &Shared) {
+    loop {
+        let news = shared.news.notified();
+        tokio::pin!(news);
+        news.as_mut().enable();
+        if shared.inner.lock().stopped {
+            return;
+        }
+        news.await;
+    }
+}
+
+struct Driver {
+    shared: Arc<Shared>,
+    http: HttpClient,
+    credentials: Credentials,
+    options: SocketOptions,
+    backoff: Backoff,
+}
+
+impl Driver {
+    async fn run(&mut self) -> String {
+        let mut first = First::Nothing;
+        loop {
+            let end = match self.prepare(first).await {
+                Ok(()) => self.connection().await,
+                Err(HttpError::Refused { status: 401 | 403, code, message, .. }) => {
+                    if first == First::LogIn {
+                        return format!("{message} ({code})");
+                    }
+                    first = First::LogIn;
+                    continue;
+                }
+                Err(HttpError::Refused { retry_after, message, .. }) => {
+                    End::Connection(Ended::Lost { retry_after }, message)
+                }
+                Err(error) => End::Connection(Ended::Lost { retry_after: None }, error.to_string()),
+            };
+            let prepared = first;
+            let End::Connection(ended, reason) = end else { return "closed".to_owned() };
+            self.shared.change(|inner| inner.ledger.disconnected());
+            let random = rand::rng().random();
+            let Next::Again { wait, first: next } = self.backoff.next(ended, random) else { return reason };
+            // What could not be prepared is still to be done.
+            let failed = matches!(ended, Ended::Lost { .. }) && prepared != First::Nothing && next == First::Nothing;
+            first = if failed { prepared } else { next };
+            self.shared.change(|inner| inner.notice(Notice::Offline { reason, retry_in: wait }));
+            if self.sleep(wait).await {
+                return "closed".to_owned();
+            }
+        }
+    }
+
+    /// Sleeps, unless the client is closed; says whether it is.
+    async fn sleep(&self, wait: Duration) -> bool {
+        let until = tokio::time::Instant::now() + wait;
+        loop {
+            if self.shared.inner.lock().closing {
+                return true;
+            }
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => return self.shared.inner.lock().closing,
+                () = self.shared.wake.notified() => {}
+            }
+        }
+    }
+
+    async fn prepare(&self, first: First) -> Result<(), HttpError> {
+        let session = match first {
+            First::Nothing => return Ok(()),
+            First::Refresh => {
+                let session = self.shared.inner.lock().session.clone();
+                session.refreshed(&self.http).await?
+            }
+            First::LogIn => Session::log_in(&self.http, &self.credentials).await?,
+        };
+        self.shared.inner.lock().session = session;
+        Ok(())
+    }
+
+    async fn connection(&mut self) -> End {
+        let session = self.shared.inner.lock().session.clone();
+        match connect(session.socket_url(), session.token(), self.options).await {
+            Ok(socket) => Connection::new(self, socket).run().await,
+            Err(error) => End::Connection(error.ended(), error.to_string()),
+        }
+    }
+}
+
+struct Connection<'a> {
+    driver: &'a mut Driver,
+    socket: Socket,
+    codec: Codec,
+    closing_hint: Option<Duration>,
+    heard: Instant,
+    silence_max: Duration,
+    refresh_time: Instant,
+    /// A call for newer tokens that is under way.
+    refreshing: Option<JoinHandle<Result<Session, HttpError>>>,
+}
+
+impl<'a> Connection<'a> {
+    fn new(driver: &'a mut Driver, socket: Socket) -> Self {
+        let codec = driver.options.codec;
+        let (heard, silence_max) = (Instant::now(), FIRST_FRAME_TIMEOUT);
+        let refresh_time = driver.shared.inner.lock().session.refresh_time();
+        Self { driver, socket, codec, closing_hint: None, heard, silence_max, refresh_time, refreshing: None }
+    }
+
+    async fn run(mut self) -> End {
+        let shared = Arc::clone(&self.driver.shared);
+        loop {
+            if let Err(error) = self.send_due().await {
+                return self.lost(&error.to_string());
+            }
+            if shared.inner.lock().closing {
+                // The peer's answer is not worth waiting for: nothing more is to be learned.
+                let _ = self.socket.close(None).await;
+                return End::Client;
+            }
+            let silent = self.heard + self.silence_max;
+            let retry = shared.inner.lock().ledger.wakeup();
+            let refresh = self.refreshing.is_none().then_some(self.refresh_time);
+            let timer = [Some(silent), refresh, retry].into_iter().flatten().min().unwrap_or(silent);
+            tokio::select! {
+                message = self.socket.next() => {
+                    if let Some(end) = self.take_burst(message) {
+                        return end;
+                    }
+                }
+                () = shared.wake.notified() => {}
+                () = tokio::time::sleep_until(timer.into()) => {}
+                session = finished(&mut self.refreshing) => self.refreshed(session),
+            }
+            let now = Instant::now();
+            if now >= self.heard + self.silence_max {
+                return self.lost("the server is silent");
+            }
+            if now >= self.refresh_time && self.refreshing.is_none() {
+                let session = shared.inner.lock().session.clone();
+                let http = self.driver.http.clone();
+                self.refreshing = Some(tokio::spawn(async move { session.refreshed(&http).await }));
+            }
+        }
+    }
+
+    /// Sends all that the ledger wants sent, in one write.
+    async fn send_due(&mut self) -> Result<(), tungstenite::Error> {
+        loop {
+            let frame = self.driver.shared.inner.lock().ledger.next_frame(Instant::now());
+            let Some(frame) = frame else { break };
+            self.socket.feed(encode_message(self.codec, &frame)).await?;
+        }
+        self.socket.flush().await
+    }
+
+    /// Takes in a message and those that are there behind it.
+    fn take_burst(&mut self, first: Option<Result<Message, tungstenite::Error>>) -> Option<End> {
+        let mut next = Some(first);
+        for _ in 0..BURST_MAX {
+            let Some(message) = next else { break };
+            match message {
+                Some(Ok(message)) => {
+                    if let Some(end) = self.take(&message) {
+                        return Some(end);
+                    }
+                }
+                Some(Err(error)) => return Some(self.lost(&error.to_string())),
+                None => return Some(self.lost("the connection has ended")),
+            }
+            next = self.socket.next().now_or_never();
+        }
+        None
+    }
+
+    fn take(&mut self, message: &Message) -> Option<End> {
+        self.heard = Instant::now();
+        if let Message::Close(close) = message {
+            let code = close.as_ref().map_or(1005, |close| u16::from(close.code));
+            let reason = close.as_ref().map_or("closed by the server", |close| close.reason.as_str());
+            let ended = Ended::Closed { code, retry_after: self.closing_hint };
+            return Some(End::Connection(ended, format!("{code} {reason}")));
+        }
+        let frame = match decode_message(self.codec, message) {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return None,
+            Err(error) => return Some(self.lost(&format!("the server sent what cannot be read: {error}"))),
+        };
+        match &frame {
+            ServerFrame::Welcome(welcome) => {
+                self.driver.backoff.served();
+                // The server pings every `ping_seconds`: three of them missed are a dead connection.
+                self.silence_max = Duration::from_secs(welcome.ping_seconds.clamp(1, 3600) * 3);
+            }
+            ServerFrame::Closing(closing) => self.closing_hint = Some(Duration::from_millis(closing.retry_after_ms)),
+            _ => {}
+        }
+        self.driver.shared.change(|inner| inner.ledger.receive(frame, Instant::now()));
+        None
+    }
+
+    fn lost(&self, reason: &str) -> End {
+        End::Connection(Ended::Lost { retry_after: self.closing_hint }, reason.to_owned())
+    }
+
+    /// Hands newer tokens to the server, or notes when to ask for them again.
+    fn refreshed(&mut self, session: Result<Session, HttpError>) {
+        self.refreshing = None;
+        let Ok(session) = session else {
+            // The server closes with 4502 when the token runs out; until then it is tried again.
+            self.refresh_time = Instant::now() + REFRESH_AGAIN;
+            return;
+        };
+        // A token that is old at once must not make us ask without a pause.
+        self.refresh_time = session.refresh_time().max(Instant::now() + REFRESH_AGAIN);
+        self.driver.shared.change(|inner| {
+            // Without room the old token runs out, and the next connection begins with the new one.
+            let _ = inner.ledger.refresh(session.token().to_owned());
+            inner.session = session;
+        });
+    }
+}
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        if let Some(refreshing) = self.refreshing.take() {
+            refreshing.abort();
+        }
+    }
+}
+
+/// Waits for a call for newer tokens; forever where there is none.
+async fn finished(refreshing: &mut Option<JoinHandle<Result<Session, HttpError>>>) -> Result<Session, HttpError> {
+    match refreshing {
+        Some(refreshing) => refreshing.await.unwrap_or_else(|error| Err(HttpError::Unreachable(error.to_string()))),
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,216 @@
+//! The few HTTP calls that a client makes: one request a connection, JSON in and out.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use castellan_protocol::RejectionCode;
+use castellan_protocol::http::ErrorBody;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER};
+use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use tokio::net::TcpStream;
+
+/// Longest time that one call may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Largest answer that is read, in bytes: all characters of a user, and room to grow.
+const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Where a server is: `http://host:port`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUrl {
+    /// `host:port`.
+    authority: String,
+    /// What stands before every path, without a slash at the end.
+    prefix: String,
+}
+
+impl BaseUrl {
+    /// `host:port`, with the port that the scheme implies.
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Reads a URL of one of two schemes: the plain one, which is spoken, and the one with TLS, which is not.
+    pub(crate) fn parse(text: &str, plain: &str, secure: &str) -> Result<Self, HttpError> {
+        let bad = |why: &str| HttpError::BadUrl(format!("{text}: {why}"));
+        if text.starts_with(secure) {
+            return Err(bad("TLS is not spoken here; connect to a proxy that adds it"));
+        }
+        let rest = text.strip_prefix(plain).ok_or_else(|| bad(&format!("must begin with {plain}")))?;
+        let (authority, prefix) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+        let port = authority.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
+        let authority = if port.is_some() { authority.to_owned() } else { format!("{authority}:80") };
+        if authority.starts_with(':') || authority.contains(['@', '?', '#', ' ']) {
+            return Err(bad("names no host"));
+        }
+        Ok(Self { authority, prefix: prefix.trim_end_matches('/').to_owned() })
+    }
+}
+
+impl FromStr for BaseUrl {
+    type Err = HttpError;
+
+    fn from_str(text: &str) -> Result<Self, HttpError> {
+        Self::parse(text, "http://", "https://")
+    }
+}
+
+/// Why a call came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// The address cannot be used.
+    #[error("{0}")]
+    BadUrl(String),
+    /// The server could not be reached, or went away.
+    #[error("cannot reach the server: {0}")]
+    Unreachable(String),
+    /// The server refused.
+    #[error("{message} ({code})")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The wire's code.
+        code: RejectionCode,
+        /// Why, for a person.
+        message: String,
+        /// When to try the same again.
+        retry_after: Option<Duration>,
+    },
+    /// The answer is not what the wire says.
+    #[error("the server's answer cannot be read: {0}")]
+    Unreadable(String),
+}
+
+/// An answer, whatever its status.
+#[derive(Debug, Clone)]
+pub struct HttpResponse {
+    /// The HTTP status.
+    pub status: u16,
+    /// What `Retry-After` says.
+    pub retry_after: Option<Duration>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Makes calls to one server.
+#[derive(Debug, Clone)]
+pub struct HttpClient {
+    base: BaseUrl,
+}
+
+impl HttpClient {
+    /// A client of the server at `base`.
+    pub fn new(base: BaseUrl) -> Self {
+        Self { base }
+    }
+
+    /// Where the server is.
+    pub fn base(&self) -> &BaseUrl {
+        &self.base
+    }
+
+    /// Calls and reads the answer.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::Refused`] for every status but 200 to 299.
+    pub async fn call<B: Serialize + Sync, A: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: Option<&B>,
+    ) -> Result<A, HttpError> {
+        let response = self.send(method, path, token, body).await?;
+        // No content reads as JSON's `null`.
+        let body = if response.body.is_empty() { b"null" } else { response.body.as_slice() };
+        serde_json::from_slice(body).map_err(|error| HttpError::Unreadable(error.to_string()))
+    }
+
+    async fn send<B: Serialize + Sync>(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: Option<&B>,
+    ) -> Result<HttpResponse, HttpError> {
+        let body = match body {
+            Some(body) => serde_json::to_vec(body).map_err(|error| HttpError::Unreadable(error.to_string()))?,
+            None => Vec::new(),
+        };
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base.prefix))
+            .header(HOST, &self.base.authority)
+            .header(CONTENT_TYPE, "application/json");
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let request =
+            request.body(Full::new(Bytes::from(body))).map_err(|error| HttpError::BadUrl(error.to_string()))?;
+        let response = tokio::time::timeout(CALL_TIMEOUT, self.exchange(request))
+            .await
+            .map_err(|_| HttpError::Unreachable("no answer in time".to_owned()))??;
+        if (200..300).contains(&response.status) { Ok(response) } else { Err(refusal(&response)) }
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<HttpResponse, HttpError> {
+        let unreachable = |error: &dyn std::fmt::Display| HttpError::Unreachable(error.to_string());
+        let stream = TcpStream::connect(&self.base.authority).await.map_err(|error| unreachable(&error))?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| unreachable(&error))?;
+        let exchange = async {
+            let response = sender.send_request(request).await.map_err(|error| unreachable(&error))?;
+            let status = response.status().as_u16();
+            let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+            let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+            let body = body.collect().await.map_err(|error| unreachable(&error))?.to_bytes().to_vec();
+            Ok(HttpResponse { status, retry_after: seconds.map(Duration::from_secs), body })
+        };
+        tokio::pin!(exchange);
+        tokio::select! {
+            answer = &mut exchange => answer,
+            // The connection may be done before its answer has been taken.
+            ended = connection => match ended {
+                Ok(()) => exchange.await,
+                Err(error) => Err(unreachable(&error)),
+            },
+        }
+    }
+}
+
+fn refusal(response: &HttpResponse) -> HttpError {
+    let (code, message, wait_ms) = match serde_json::from_slice::<ErrorBody<IgnoredAny>>(&response.body) {
+        Ok(error) => (error.code, error.error, error.retry_after_ms),
+        Err(_) => (RejectionCode::Unknown, format!("the server answered with status {}", response.status), None),
+    };
+    let retry_after = wait_ms.map(Duration::from_millis).or(response.retry_after);
+    HttpError::Refused { status: response.status, code, message, retry_after }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let read = |text: &str| text.parse::<BaseUrl>().map(|base| (base.authority, base.prefix)).ok();
+        let base = |authority: &str, prefix: &str| Some((authority.to_owned(), prefix.to_owned()));
+        assert_eq!(read("http://127.0.0.1:8080"), base("127.0.0.1:8080", ""));
+        assert_eq!(read("http://[::1]:8080/"), base("[::1]:8080", ""));
+        assert_eq!(read("http://game.example/castellan/"), base("game.example:80", "/castellan"));
+        for bad in ["https://game.example", "ws://game.example", "game.example", "http://", "http://a@b", "http://:80"]
+        {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+}

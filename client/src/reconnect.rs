@@ -1,0 +1,146 @@
+//! When to come back after a connection has ended, and what to do before.
+
+use std::time::Duration;
+
+/// Longest wait between two attempts without a hint of the server.
+pub const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Longest hint of the server that is believed.
+pub const HINT_MAX: Duration = Duration::from_secs(300);
+
+/// How a connection, or the attempt to make one, ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// With a close frame.
+    Closed {
+        /// Its code.
+        code: u16,
+        /// What `closing` said before.
+        retry_after: Option<Duration>,
+    },
+    /// Without one, or there was none to reach.
+    Lost {
+        /// What `closing` said before, or `Retry-After`.
+        retry_after: Option<Duration>,
+    },
+    /// The server answered the upgrade with this HTTP status.
+    Refused {
+        /// The status.
+        status: u16,
+        /// What `Retry-After` said.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// What to do before the next attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum First {
+    /// Nothing: the token is still good.
+    Nothing,
+    /// Get a newer token with the refresh token.
+    Refresh,
+    /// Log in with name and password.
+    LogIn,
+}
+
+/// What follows the end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Come back.
+    Again {
+        /// After this time.
+        wait: Duration,
+        /// Having done this.
+        first: First,
+    },
+    /// It would end the same way.
+    Never,
+}
+
+/// Counts attempts that came to nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    /// A connection was served: the next wait is short again.
+    pub fn served(&mut self) {
+        self.failures = 0;
+    }
+
+    /// Decides what follows; `random` is evenly spread from 0 to below 1.
+    ///
+    /// Without a hint the wait is at random within a second, doubling with each failure up to [`WAIT_MAX`]. An expired
+    /// token or a revoked session is dealt with at once the first time.
+    pub fn next(&mut self, ended: Ended, random: f64) -> Next {
+        let failures = self.failures;
+        self.failures = failures.saturating_add(1);
+        let ceiling = Duration::from_secs(1).saturating_mul(1 << failures.min(5)).min(WAIT_MAX);
+        let spread = ceiling.mul_f64(random.clamp(0.0, 1.0));
+        let again = |hint: Option<Duration>| hint.map_or(spread, |hint| hint.min(HINT_MAX));
+        let at_once = if failures == 0 { Duration::ZERO } else { spread };
+        match ended {
+            Ended::Closed { code: 4501, .. } => Next::Again { wait: at_once, first: First::LogIn },
+            Ended::Closed { code: 4502, .. } | Ended::Refused { status: 401, .. } => {
+                Next::Again { wait: at_once, first: First::Refresh }
+            }
+            Ended::Closed { code: 1009 | 4500..=4599, .. } => Next::Never,
+            Ended::Refused { status: 429 | 500..=599, retry_after } => {
+                Next::Again { wait: again(retry_after), first: First::Nothing }
+            }
+            Ended::Refused { .. } => Next::Never,
+            Ended::Closed { retry_after, .. } | Ended::Lost { retry_after } => {
+                Next::Again { wait: again(retry_after), first: First::Nothing }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(wait_ms: u64) -> Duration {
+        Duration::from_millis(wait_ms)
+    }
+
+    fn check(ended: Ended, expected: Next) {
+        assert_eq!(Backoff::default().next(ended, 0.5), expected, "{ended:?}");
+    }
+
+    #[test]
+    fn the_range_of_a_close_code_says_whether_to_come_back() {
+        let again = |wait, first| Next::Again { wait: ms(wait), first };
+        for code in [1000, 1001, 1006, 1011, 4400, 4401, 4402, 4403, 4404, 4499, 4600] {
+            check(Ended::Closed { code, retry_after: None }, again(500, First::Nothing));
+            check(Ended::Closed { code, retry_after: Some(ms(1234)) }, again(1234, First::Nothing));
+        }
+        for code in [1009, 4500, 4503, 4599] {
+            check(Ended::Closed { code, retry_after: Some(ms(10)) }, Next::Never);
+        }
+        check(Ended::Closed { code: 4501, retry_after: None }, again(0, First::LogIn));
+        check(Ended::Closed { code: 4502, retry_after: None }, again(0, First::Refresh));
+        check(Ended::Refused { status: 401, retry_after: None }, again(0, First::Refresh));
+        check(Ended::Refused { status: 429, retry_after: Some(ms(2000)) }, again(2000, First::Nothing));
+        check(Ended::Refused { status: 503, retry_after: None }, again(500, First::Nothing));
+        check(Ended::Refused { status: 403, retry_after: None }, Next::Never);
+        check(Ended::Lost { retry_after: None }, again(500, First::Nothing));
+    }
+
+    #[test]
+    fn waits_double_to_half_a_minute_and_start_anew() {
+        let mut backoff = Backoff::default();
+        let mut wait = || match backoff.next(Ended::Lost { retry_after: None }, 1.0) {
+            Next::Again { wait, .. } => wait.as_millis(),
+            Next::Never => panic!("a lost connection is no reason to stay away"),
+        };
+        assert_eq!(
+            [wait(), wait(), wait(), wait(), wait(), wait(), wait()],
+            [1000, 2000, 4000, 8000, 16000, 30000, 30000]
+        );
+        backoff.served();
+        let next = backoff.next(Ended::Lost { retry_after: None }, 0.0);
+        assert_eq!(next, Next::Again { wait: ms(0), first: First::Nothing });
+    }
+}

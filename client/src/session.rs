@@ -1,0 +1,101 @@
+//! Tokens: logging in, refreshing, logging out.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use castellan_protocol::http::{Login, RefreshSession, Tokens};
+use castellan_protocol::{SessionId, UserId};
+use hyper::Method;
+
+use crate::http::{HttpClient, HttpError};
+
+/// Who logs in.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The account's name.
+    pub username: String,
+    /// Its password.
+    pub password: String,
+    /// Make the account where there is none and the server allows it.
+    pub create: bool,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+/// A login and its present tokens.
+#[derive(Clone)]
+pub struct Session {
+    tokens: Tokens,
+    received: Instant,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("session", &self.tokens.session_id).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Logs in.
+    ///
+    /// # Errors
+    ///
+    /// As the call was answered.
+    pub async fn log_in(http: &HttpClient, credentials: &Credentials) -> Result<Self, HttpError> {
+        let Credentials { username, password, create } = credentials.clone();
+        let body = Login { username, password, create };
+        let tokens = http.call(Method::POST, "/session/login", None, Some(&body)).await?;
+        Ok(Self { tokens, received: Instant::now() })
+    }
+
+    /// The same session with newer tokens; the present refresh token is used up.
+    ///
+    /// # Errors
+    ///
+    /// As the call was answered.
+    pub async fn refreshed(&self, http: &HttpClient) -> Result<Self, HttpError> {
+        let body = RefreshSession { refresh_token: self.tokens.refresh_token.clone() };
+        let tokens = http.call(Method::POST, "/session/refresh", None, Some(&body)).await?;
+        Ok(Self { tokens, received: Instant::now() })
+    }
+
+    /// Ends the session.
+    ///
+    /// # Errors
+    ///
+    /// As the call was answered.
+    pub async fn log_out(&self, http: &HttpClient) -> Result<(), HttpError> {
+        http.call::<(), ()>(Method::POST, "/session/logout", Some(self.token()), None).await
+    }
+
+    /// The access token.
+    pub fn token(&self) -> &str {
+        &self.tokens.token
+    }
+
+    /// The user.
+    pub fn user(&self) -> UserId {
+        self.tokens.user_id
+    }
+
+    /// The session's id.
+    pub fn id(&self) -> SessionId {
+        self.tokens.session_id
+    }
+
+    /// Where the WebSocket is.
+    pub fn socket_url(&self) -> &str {
+        &self.tokens.socket_url
+    }
+
+    /// When to get newer tokens: after three quarters of their life.
+    pub fn refresh_time(&self) -> Instant {
+        // A day bounds what a strange server can say; a timer cannot be set beyond the clock's end.
+        let life = Duration::from_secs(self.tokens.expires_in.min(24 * 60 * 60));
+        self.received + life.mul_f64(0.75)
+    }
+}

@@ -1,0 +1,117 @@
+//! What the caller's side and the task on the socket share.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use castellan_protocol::{Character, RequestId};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+
+use crate::handle::Outcome;
+use crate::ledger::{Event, Ledger};
+use crate::session::Session;
+
+/// Notices that wait for the caller; beyond them the oldest is dropped and counted.
+const NOTICES_MAX: usize = 1024;
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Notice {
+    /// Something of the conversation with the server.
+    Event(Event<Character>),
+    /// The connection is lost; the client comes back by itself.
+    Offline {
+        /// Why.
+        reason: String,
+        /// When it tries again.
+        retry_in: Duration,
+    },
+    /// The client has ended, by [`crate::Client::close`] or because coming back would not help.
+    Stopped {
+        /// Why.
+        reason: String,
+    },
+    /// So many older notices were dropped because nobody took them. Handles and states are not affected.
+    Missed(u64),
+}
+
+/// Behind one lock, which is never held while waiting.
+pub(crate) struct Inner {
+    pub(crate) ledger: Ledger<Character>,
+    pub(crate) outcomes: HashMap<RequestId, watch::Sender<Outcome>>,
+    pub(crate) notices: VecDeque<Notice>,
+    pub(crate) missed: u64,
+    pub(crate) session: Session,
+    pub(crate) closing: bool,
+    pub(crate) stopped: bool,
+}
+
+pub(crate) struct Shared {
+    pub(crate) inner: Mutex<Inner>,
+    /// There may be something to send, or the client is to close.
+    pub(crate) wake: Notify,
+    /// There are new notices.
+    pub(crate) news: Notify,
+}
+
+impl Inner {
+    pub(crate) fn notice(&mut self, notice: Notice) {
+        if self.notices.len() >= NOTICES_MAX {
+            self.notices.pop_front();
+            self.missed += 1;
+        }
+        self.notices.push_back(notice);
+    }
+
+    /// Passes on what the ledger has to tell.
+    pub(crate) fn drain_events(&mut self) {
+        while let Some(event) = self.ledger.next_event() {
+            let (id, outcome) = match &event {
+                Event::Applied { id, state } => (id, Outcome::Applied(state.clone())),
+                Event::Durable { id, version, .. } => (id, Outcome::Durable(*version)),
+                Event::Refused { id, latest } => (id, Outcome::Refused(latest.clone())),
+                Event::Rejected { id, code, message, .. } => {
+                    (id, Outcome::Rejected { code: *code, message: message.clone() })
+                }
+                _ => {
+                    self.notice(Notice::Event(event));
+                    continue;
+                }
+            };
+            if let Some(sender) = self.outcomes.get(id) {
+                let is_final = outcome.is_final();
+                sender.send_replace(outcome);
+                if is_final {
+                    self.outcomes.remove(id);
+                }
+            }
+            self.notice(Notice::Event(event));
+        }
+    }
+
+    pub(crate) fn stop(&mut self, reason: String) {
+        self.stopped = true;
+        for (_, sender) in self.outcomes.drain() {
+            sender.send_modify(|outcome| {
+                if !outcome.is_final() {
+                    *outcome = Outcome::Unknown;
+                }
+            });
+        }
+        self.notice(Notice::Stopped { reason });
+    }
+}
+
+impl Shared {
+    /// Changes what is shared and tells both sides.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+        let result = {
+            let mut inner = self.inner.lock();
+            let result = change(&mut inner);
+            inner.drain_events();
+            result
+        };
+        self.news.notify_waiters();
+        result
+    }
+}

@@ -1,0 +1,123 @@
+//! The WebSocket: connecting, and frames to messages and back.
+
+use std::time::Duration;
+
+use castellan_protocol::limits::SERVER_FRAME_BYTES_MAX;
+use castellan_protocol::{ClientFrame, Codec, DecodeError, ServerFrame};
+use serde::de::DeserializeOwned;
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::ClientRequestBuilder;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use uuid::Uuid;
+
+use crate::http::{BaseUrl, HttpError};
+use crate::reconnect::Ended;
+
+/// Longest time that TCP and WebSocket handshake may take together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A WebSocket over plain TCP.
+pub type Socket = WebSocketStream<TcpStream>;
+
+/// How to connect.
+#[derive(Debug, Clone, Copy)]
+pub struct SocketOptions {
+    /// How frames are encoded.
+    pub codec: Codec,
+    /// Names this run of the client: a newer connection of the same name ends an older one.
+    pub client: Uuid,
+    /// Read buffer, in bytes: it is filled with zeros at every read, so a small one is faster.
+    pub read_buffer_bytes: usize,
+}
+
+/// Why no connection was made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The address cannot be used.
+    #[error("{0}")]
+    BadUrl(#[from] HttpError),
+    /// The server answered the upgrade with something else.
+    #[error("the server answered the upgrade with status {status}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// What `Retry-After` says.
+        retry_after: Option<Duration>,
+    },
+    /// The server could not be reached.
+    #[error("cannot reach the server: {0}")]
+    Unreachable(String),
+}
+
+impl ConnectError {
+    /// The same for [`crate::reconnect::Backoff`].
+    pub fn ended(&self) -> Ended {
+        match self {
+            Self::BadUrl(_) => Ended::Refused { status: 400, retry_after: None },
+            Self::Refused { status, retry_after } => Ended::Refused { status: *status, retry_after: *retry_after },
+            Self::Unreachable(_) => Ended::Lost { retry_after: None },
+        }
+    }
+}
+
+/// Opens the WebSocket at `url` for the session of `token`.
+///
+/// # Errors
+///
+/// [`ConnectError`]; nothing is left open.
+pub async fn connect(url: &str, token: &str, options: SocketOptions) -> Result<Socket, ConnectError> {
+    let target = BaseUrl::parse(url, "ws://", "wss://")?;
+    let unreachable = |error: &dyn std::fmt::Display| ConnectError::Unreachable(error.to_string());
+    let uri = format!("ws://{}{}?client={}", target.authority(), target.prefix(), options.client);
+    let uri = uri.parse().map_err(|_| HttpError::BadUrl(format!("{url}: not a URL")))?;
+    let request = ClientRequestBuilder::new(uri)
+        .with_header("Authorization", format!("Bearer {token}"))
+        .with_sub_protocol(options.codec.subprotocol());
+    let config = WebSocketConfig::default()
+        .read_buffer_size(options.read_buffer_bytes)
+        .write_buffer_size(4 * 1024)
+        .max_message_size(Some(SERVER_FRAME_BYTES_MAX))
+        .max_frame_size(Some(SERVER_FRAME_BYTES_MAX));
+    let attempt = async {
+        let stream = TcpStream::connect(target.authority()).await.map_err(|error| unreachable(&error))?;
+        stream.set_nodelay(true).map_err(|error| unreachable(&error))?;
+        match tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await {
+            Ok((socket, _)) => Ok(socket),
+            Err(Error::Http(response)) => {
+                let seconds = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+                let retry_after = seconds.map(Duration::from_secs);
+                Err(ConnectError::Refused { status: response.status().as_u16(), retry_after })
+            }
+            Err(error) => Err(unreachable(&error)),
+        }
+    };
+    tokio::time::timeout(CONNECT_TIMEOUT, attempt).await.map_err(|error| unreachable(&error))?
+}
+
+/// A frame as the message of its codec.
+pub fn encode_message(codec: Codec, frame: &ClientFrame) -> Message {
+    let mut bytes = Vec::with_capacity(160);
+    codec.encode(frame, &mut bytes);
+    match codec {
+        Codec::MessagePack => Message::binary(bytes),
+        Codec::Json => Message::text(String::from_utf8(bytes).expect("JSON is text")),
+    }
+}
+
+/// The frame of a message; `None` for pings, pongs, and kinds of frames that this program does not know.
+///
+/// # Errors
+///
+/// [`DecodeError`] where the server sent what the wire does not allow.
+pub fn decode_message<C: DeserializeOwned>(
+    codec: Codec,
+    message: &Message,
+) -> Result<Option<ServerFrame<C>>, DecodeError> {
+    match message {
+        Message::Text(text) => codec.decode_server_frame(text.as_bytes()),
+        Message::Binary(bytes) => codec.decode_server_frame(bytes),
+        _ => Ok(None),
+    }
+}
