@@ -1,26 +1,27 @@
 //! Puts the rooms together, and takes them apart again without losing anything.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use castellan_protocol::CloseCode;
+use parking_lot::RwLock;
+use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use crate::auth::{self, Auth, Policy};
 use crate::clock::{Clock, system_clock, system_entropy};
-use crate::config::Config;
+use crate::config::{Config, Encumbrance};
 use crate::flush::{Entries, Flusher, Settings, Signals, spool};
 use crate::http;
-use crate::rules::Catalogue;
+use crate::rules::{self, Catalogue, CatalogueErrors};
 use crate::shard::{Capacity, CloseOrder, Shards};
 use crate::socket::{self, Registry, Workers};
-use crate::storage::{self, Storage};
+use crate::storage::{self, SHARDS, Storage};
 use crate::telemetry;
 
 /// How long somebody who waits for a commit leaves others to join.
@@ -52,10 +53,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let (clock, entropy) = (system_clock(), system_entropy());
     let storage = storage::connect(config.database.url.expose(), &config.database.options()).await?;
     storage.migrate().await.context("the database could not be brought to the present shape")?;
-    let catalogue = Arc::new(match &config.rules.catalogue {
-        Some(folder) => Catalogue::load(folder)?,
-        None => Catalogue::embedded(),
-    });
+    let catalogue = Arc::new(read_catalogue(&config)?);
     let policy = Arc::new(Policy::from_choice(&config.rules.policy)?);
     let registration_open = config.registration_is_open();
     let auth = Auth::open(Arc::clone(&storage), &config.auth, registration_open, Arc::clone(&clock), Arc::clone(&entropy));
@@ -90,7 +88,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         clock: Arc::clone(&clock),
     });
     let workers = config.socket.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let workers = Arc::new(Workers::start(workers, &context).context("the socket threads could not be started")?);
+    let workers = Workers::start(workers, &context).context("the socket threads could not be started")?;
     let (stop, stopped) = watch::channel(false);
     let flusher = start_flusher(&config, &shards, &storage, &signals, &clock, stopped.clone());
     tokio::spawn(housekeeping(Arc::clone(&shards), stopped.clone()));
@@ -100,11 +98,57 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         async move { auth.follow_revocations().await }
     });
 
-    let state = http::State { config: config.clone(), auth, shards: Arc::clone(&shards), registry: Arc::clone(&registry), signals, policy, catalogue: catalogue.into(), workers: Arc::clone(&workers), metrics, clock: Arc::clone(&clock) };
-    let http = http::start(state, stopped).await?;
-    announce(http.address());
+    let published = Arc::new(RwLock::new(publish(&catalogue)));
+    let listener = TcpListener::bind(config.listen.listen)
+        .await
+        .with_context(|| format!("{} cannot be listened on", config.listen.listen))?;
+    let address = listener.local_addr()?;
+    let routes = Arc::new(http::Context {
+        auth,
+        policy,
+        shards: Arc::clone(&shards),
+        signals: Arc::clone(&signals),
+        registry: Arc::clone(&registry),
+        hand_over: Box::new(move |accepted| workers.hand_over(accepted)),
+        catalogue: Box::new({
+            let published = Arc::clone(&published);
+            move || Arc::clone(&published.read())
+        }),
+        health: Box::new(health(&shards, &signals, stopped.clone())),
+        metrics: Box::new(move || metrics.render()),
+        settings: config.listen.clone(),
+        local: address,
+        sockets_max: config.socket.connections_max,
+        durable_timeout: config.flush.durable_timeout,
+        clock: Arc::clone(&clock),
+        entropy,
+    });
+    let (stop_accepting, accepting) = watch::channel(false);
+    let limits = http::Limits::from(&config.listen);
+    let mut listeners = JoinSet::new();
+    if let Some(admin) = config.listen.admin_listen {
+        let listener =
+            TcpListener::bind(admin).await.with_context(|| format!("{admin} cannot be listened on"))?;
+        println!("metrics and health are on http://{}", listener.local_addr()?);
+        let routes = http::for_operators(&routes);
+        listeners.spawn(http::serve(listener, routes, limits, accepting.clone()));
+    }
+    let routes = http::for_players(&routes);
+    listeners.spawn(http::serve(listener, routes, limits, accepting));
+    announce(address);
 
-    let running = Running { config, storage, shards, registry, workers, http, stop, flusher, clock };
+    let running = Running {
+        config,
+        storage,
+        shards,
+        registry,
+        published,
+        stop_accepting,
+        listeners,
+        stop,
+        flusher,
+        clock,
+    };
     running.until_told_to_stop().await?;
     running.drain().await
 }
@@ -115,8 +159,9 @@ struct Running {
     storage: Arc<dyn Storage>,
     shards: Arc<Shards>,
     registry: Arc<Registry>,
-    workers: Arc<Workers>,
-    http: http::Server,
+    published: Arc<RwLock<Arc<http::Published>>>,
+    stop_accepting: watch::Sender<bool>,
+    listeners: JoinSet<()>,
     stop: watch::Sender<bool>,
     flusher: JoinHandle<Flusher<Shards>>,
     clock: Clock,
@@ -139,15 +184,11 @@ impl Running {
 
     /// Goes on with the catalogue as its files are now; a bad one changes nothing.
     fn reload(&self) {
-        let Some(folder) = &self.config.rules.catalogue else {
-            tracing::warn!("there is no catalogue folder to read again: the built-in catalogue stays");
-            return;
-        };
-        match Catalogue::load(folder) {
+        match read_catalogue(&self.config) {
             Ok(catalogue) => {
                 let catalogue = Arc::new(catalogue);
                 self.shards.use_catalogue(&catalogue);
-                self.http.use_catalogue(&catalogue);
+                *self.published.write() = publish(&catalogue);
                 tracing::info!(revision = catalogue.revision(), "the catalogue was read again");
             }
             Err(errors) => tracing::error!(%errors, "the catalogue was not read again: the old one stays"),
@@ -155,20 +196,25 @@ impl Running {
     }
 
     /// Stops accepting, tells the sockets, finishes what was read, flushes, releases the leases.
-    async fn drain(self) -> anyhow::Result<()> {
+    async fn drain(mut self) -> anyhow::Result<()> {
         const GOING_AWAY: CloseOrder = CloseOrder { code: CloseCode::GoingAway, reason: "the server stops" };
         tracing::info!("stopping");
         let deadline = Instant::now() + self.config.listen.shutdown_timeout;
         let goodbye = (Instant::now() + GOODBYE).min(deadline);
         self.registry.close_all(&GOING_AWAY);
-        self.http.stop(goodbye).await;
+        self.stop_accepting.send_replace(true);
         while !self.registry.is_empty() && Instant::now() < goodbye {
             // Those that were in the middle of their upgrade are told now.
             self.registry.close_all(&GOING_AWAY);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        let requests = async { while self.listeners.join_next().await.is_some() {} };
+        if tokio::time::timeout_at(goodbye, requests).await.is_err() {
+            tracing::warn!("requests were cut off: they took too long");
+            self.listeners.abort_all();
+        }
         self.stop.send_replace(true);
-        let mut flusher = self.flusher.await.context("the flusher broke off")?;
+        let mut flusher = (&mut self.flusher).await.context("the flusher broke off")?;
         let leases = self.shards.leases();
         if flusher.drain(deadline).await {
             match tokio::time::timeout_at(deadline, self.storage.release(&leases)).await {
@@ -275,6 +321,48 @@ async fn close_revoked(auth: Arc<Auth>, registry: Arc<Registry>) {
             }
             Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
         }
+    }
+}
+
+/// Reads the catalogue that the settings name, or takes the built-in one.
+fn read_catalogue(config: &Config) -> Result<Catalogue, CatalogueErrors> {
+    let catalogue = match &config.rules.catalogue {
+        Some(folder) => Catalogue::load(folder)?,
+        None => Catalogue::embedded(),
+    };
+    let variant_encumbrance = config.rules.encumbrance == Encumbrance::Variant;
+    Ok(catalogue.with_options(rules::Options { variant_encumbrance }))
+}
+
+/// The catalogue as it is served.
+fn publish(catalogue: &Catalogue) -> Arc<http::Published> {
+    Arc::new(http::Published { body: catalogue.to_json().into(), revision: catalogue.revision().to_owned() })
+}
+
+/// How the server is, as a readiness probe asks.
+fn health(
+    shards: &Arc<Shards>,
+    signals: &Arc<Signals>,
+    stopped: watch::Receiver<bool>,
+) -> impl Fn() -> http::Health + Send + Sync + use<> {
+    let (shards, signals) = (Arc::clone(shards), Arc::clone(signals));
+    move || {
+        let lost = usize::from(SHARDS) - shards.leases().len();
+        let mut problems = Vec::new();
+        let mut status = http::Standing::Ready;
+        if signals.is_database_away() {
+            status = http::Standing::Degraded;
+            problems.push(format!("the database takes no writes; {} characters wait", shards.dirty()));
+        }
+        if lost > 0 {
+            status = http::Standing::Unready;
+            problems.push(format!("{lost} of {SHARDS} shards are with another server"));
+        }
+        if *stopped.borrow() {
+            status = http::Standing::Unready;
+            problems.push("the server stops".to_owned());
+        }
+        http::Health { status, problems }
     }
 }
 

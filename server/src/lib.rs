@@ -1,9 +1,12 @@
 //! The character server.
 
+pub mod app;
 pub mod auth;
 pub mod clock;
+pub mod command;
 pub mod config;
 pub mod flush;
+pub mod http;
 pub mod rules;
 pub mod shard;
 pub mod socket;

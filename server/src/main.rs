@@ -1,3 +1,52 @@
-//! Entry.
+//! The command line: what is asked for, doing it, the exit code.
 
-fn main() {}
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use castellan::config::{Command, Config, Task};
+use castellan::{app, command, telemetry};
+
+/// The command line or a setting cannot be understood.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let environment: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    match Config::from_args(std::env::args_os(), &environment) {
+        // Who closes the pipe has seen enough.
+        Ok(Command::Show(text)) => {
+            io::stdout().write_all(text.as_bytes()).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+        }
+        Ok(Command::Run(config, task)) => run(*config, task),
+        Err(errors) => {
+            eprintln!("castellan: {errors}");
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+fn run(config: Config, task: Task) -> ExitCode {
+    let result = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("background")
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(work(config, task)));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("castellan: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn work(config: Config, task: Task) -> anyhow::Result<()> {
+    if task == Task::Serve {
+        return app::serve(config).await;
+    }
+    telemetry::start_logs(&config.telemetry)?;
+    command::run(&config, task, &mut io::stdin().lock(), &mut io::stdout().lock()).await
+}

@@ -1,3 +1,34 @@
-//! Entry.
+//! What a person types: `cargo xtask test`, `cargo xtask check`.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xtask::check::check;
+use xtask::test::{TestArguments, test};
+
+/// Chores of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Runs all tests, against SQLite and a throwaway PostgreSQL that this command starts and stops.
+    Test(TestArguments),
+    /// Looks the code over without running it: format, lints, documentation, and licences where cargo-deny is there.
+    Check,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().chore {
+        Chore::Test(arguments) => test(&arguments),
+        Chore::Check => check(),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

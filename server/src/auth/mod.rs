@@ -9,6 +9,7 @@ mod attempts;
 mod error;
 mod keys;
 mod password;
+mod policy;
 mod refresh;
 mod revoked;
 mod role;
@@ -19,15 +20,8 @@ mod verified;
 pub use accounts::{AccountName, Password};
 pub use error::AuthError;
 pub use keys::secret;
+pub use policy::{Policy, PolicyError};
 pub use role::Role;
-/// temp
-pub struct Policy;
-impl Policy {
-    /// temp
-    pub fn permits(&self, _: Role, _: &castellan_protocol::Action) -> bool {
-        true
-    }
-}
 pub use sessions::{Auth, Grant};
 pub use token::{Session, Standing, Ticket};
 

@@ -1,1 +1,217 @@
+//! The room as a whole, over a real SQLite file, with a clock that stands until it is set.
 
+use std::cell::Cell;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use super::*;
+use crate::clock::{Clock, system_entropy};
+use crate::config::{Auth as Settings, Config};
+use crate::storage::{Storage, StorageOptions, connect};
+
+thread_local! {
+    static NOW_MS: Cell<i64> = const { Cell::new(0) };
+}
+
+const START_MS: i64 = 1_800_000_000_000;
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+struct House {
+    storage: Arc<dyn Storage>,
+    auth: Auth,
+    _folder: tempfile::TempDir,
+}
+
+fn settings() -> Settings {
+    let flags = ["castellan", "--auth-argon2-memory=64KiB", "--auth-argon2-iterations=1"];
+    match Config::from_args(flags.map(Into::into), &Default::default()) {
+        Ok(crate::config::Command::Run(config, _)) => config.auth,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn another(storage: &Arc<dyn Storage>, registration_open: bool) -> Auth {
+    let clock: Clock = Arc::new(|| NOW_MS.get());
+    Auth::open(Arc::clone(storage), &settings(), registration_open, clock, system_entropy()).await.expect("a room")
+}
+
+async fn house(registration_open: bool) -> House {
+    NOW_MS.set(START_MS);
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite://{}/castellan.db", folder.path().display());
+    let storage = connect(&url, &StorageOptions::default()).await.expect("a database");
+    storage.migrate().await.expect("tables");
+    let auth = another(&storage, registration_open).await;
+    House { storage, auth, _folder: folder }
+}
+
+fn later(ms: i64) {
+    NOW_MS.set(NOW_MS.get() + ms);
+}
+
+fn live(session: Session) -> Option<Ticket> {
+    Some(Ticket { session, standing: Standing::Live })
+}
+
+fn expired(session: Session) -> Option<Ticket> {
+    Some(Ticket { session, standing: Standing::Expired })
+}
+
+fn revoked(session: Session) -> Option<Ticket> {
+    Some(Ticket { session, standing: Standing::Revoked })
+}
+
+async fn login(auth: &Auth, name: &str, password: &str, create: bool) -> Result<Grant, AuthError> {
+    let name = AccountName::new(name).expect("a name");
+    auth.login(&name, Password::new(password).expect("a password"), create, HERE).await
+}
+
+#[tokio::test]
+async fn who_registers_can_log_in_again_whatever_the_case_of_the_name() {
+    let House { auth, .. } = &house(true).await;
+    assert!(matches!(login(auth, "Ada", "pw", false).await, Err(AuthError::BadCredentials)));
+    let made = login(auth, "Ada", "pw", true).await.expect("an account");
+    let back = login(auth, "aDA", "pw", true).await.expect("the same account");
+    assert_eq!(made.session.user, back.session.user);
+    assert_ne!(made.session.id, back.session.id);
+    assert!(matches!(login(auth, "Ada", "PW", true).await, Err(AuthError::BadCredentials)));
+    assert_eq!(auth.name_of(made.session.user).await.expect("an answer").as_deref(), Some("Ada"));
+    assert_eq!(made.expires_in, 900);
+    let wire = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    assert!(wire(&made.token) && wire(&made.refresh_token));
+}
+
+#[tokio::test]
+async fn a_closed_server_does_not_tell_which_names_are_taken() {
+    let House { auth, .. } = &house(false).await;
+    let name = AccountName::new("ada").expect("a name");
+    let password = Password::new("pw").expect("a password");
+    auth.create_account(&name, password.clone(), Role::Game).await.expect("an account");
+    assert!(matches!(auth.create_account(&name, password, Role::Player).await, Err(AuthError::NameTaken)));
+    assert!(matches!(login(auth, "ada", "no", true).await, Err(AuthError::RegistrationClosed)));
+    assert!(matches!(login(auth, "bob", "no", true).await, Err(AuthError::RegistrationClosed)));
+    assert_eq!(login(auth, "ada", "pw", true).await.expect("a login").session.role, Role::Game);
+}
+
+#[tokio::test]
+async fn a_token_is_good_until_it_expires_and_on_every_server_of_the_database() {
+    let House { storage, auth, .. } = &house(true).await;
+    let grant = login(auth, "ada", "pw", true).await.expect("a login");
+    let other = another(storage, false).await;
+    assert_eq!(other.verify(&grant.token), live(grant.session));
+    assert_eq!(other.jwks(), auth.jwks());
+    later(899_999);
+    assert_eq!(auth.verify(&grant.token), live(grant.session));
+    later(1);
+    assert_eq!(auth.verify(&grant.token), expired(grant.session));
+    assert_eq!(another(storage, false).await.verify(&grant.token), expired(grant.session));
+}
+
+#[tokio::test]
+async fn what_is_not_signed_by_us_is_forged() {
+    let House { auth, .. } = &house(true).await;
+    let stranger = house(true).await;
+    let grant = login(auth, "ada", "pw", true).await.expect("a login");
+    let strange = login(&stranger.auth, "ada", "pw", true).await.expect("a login");
+    let mut parts = grant.token.split('.').map(str::to_owned).collect::<Vec<_>>();
+    parts[1] = strange.token.split('.').nth(1).expect("claims").to_owned();
+    let none = "eyJhbGciOiJub25lIn0.e30.";
+    let long = "x".repeat(1_000_000);
+    for token in [parts.join("."), strange.token, grant.refresh_token, none.to_owned(), String::new(), long] {
+        assert_eq!(auth.verify(&token), None, "{}", &token[..token.len().min(80)]);
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_gives_new_tokens_and_its_repeat_the_same_ones() {
+    let House { auth, .. } = &house(true).await;
+    let first = login(auth, "ada", "pw", true).await.expect("a login");
+    later(10);
+    let second = auth.refresh(&first.refresh_token).await.expect("new tokens");
+    assert_ne!(second.token, first.token);
+    assert_ne!(second.refresh_token, first.refresh_token);
+    assert_eq!((second.session.id, second.session.user), (first.session.id, first.session.user));
+    assert_eq!(auth.verify(&first.token), live(first.session), "the old access token stays good");
+    later(30_000);
+    let again = auth.refresh(&first.refresh_token).await.expect("the same tokens");
+    assert_eq!((&again.token, &again.refresh_token), (&second.token, &second.refresh_token));
+    let third = auth.refresh(&second.refresh_token).await.expect("the present token is still good");
+    assert_ne!(third.token, second.token);
+}
+
+#[tokio::test]
+async fn an_old_refresh_token_ends_the_session() {
+    let House { storage, auth, .. } = &house(true).await;
+    let first = login(auth, "ada", "pw", true).await.expect("a login");
+    let second = auth.refresh(&first.refresh_token).await.expect("new tokens");
+    later(30_001);
+    assert!(matches!(auth.refresh(&first.refresh_token).await, Err(AuthError::SessionRevoked)));
+    assert!(matches!(auth.refresh(&second.refresh_token).await, Err(AuthError::SessionRevoked)));
+    assert_eq!(auth.verify(&second.token), revoked(second.session));
+    let restarted = another(storage, false).await;
+    assert_eq!(restarted.verify(&second.token), revoked(second.session));
+}
+
+#[tokio::test]
+async fn a_refresh_token_of_two_generations_ago_ends_the_session_at_once() {
+    let House { auth, .. } = &house(true).await;
+    let first = login(auth, "ada", "pw", true).await.expect("a login");
+    let second = auth.refresh(&first.refresh_token).await.expect("new tokens");
+    auth.refresh(&second.refresh_token).await.expect("new tokens");
+    assert!(matches!(auth.refresh(&first.refresh_token).await, Err(AuthError::SessionRevoked)));
+}
+
+#[tokio::test]
+async fn a_session_without_a_refresh_ends_of_itself() {
+    let House { auth, .. } = &house(true).await;
+    let grant = login(auth, "ada", "pw", true).await.expect("a login");
+    later(30 * 86_400_000);
+    assert!(matches!(auth.refresh(&grant.refresh_token).await, Err(AuthError::Unauthenticated(_))));
+    assert!(matches!(auth.refresh("nonsense").await, Err(AuthError::Unauthenticated(_))));
+}
+
+#[tokio::test]
+async fn an_ended_session_is_told_here_at_once_and_elsewhere_by_the_database() {
+    let House { storage, auth, .. } = &house(true).await;
+    let other = Arc::new(another(storage, false).await);
+    let (mut here, mut there) = (auth.revocations(), other.revocations());
+    let following = tokio::spawn({
+        let other = Arc::clone(&other);
+        async move { other.follow_revocations().await }
+    });
+    let grant = login(auth, "ada", "pw", true).await.expect("a login");
+    auth.revoke(grant.session.id).await.expect("an end");
+    assert_eq!(here.try_recv().ok(), Some(grant.session.id));
+    assert_eq!(there.recv().await.ok(), Some(grant.session.id));
+    assert_eq!(other.verify(&grant.token), revoked(grant.session));
+    assert!(matches!(other.refresh(&grant.refresh_token).await, Err(AuthError::SessionRevoked)));
+    following.abort();
+}
+
+#[tokio::test]
+async fn failed_logins_have_to_wait_and_good_ones_do_not_count() {
+    let House { auth, .. } = &house(true).await;
+    for number in 0..150 {
+        login(auth, &format!("player-{number}"), "pw", true).await.expect("good logins are not bounded");
+    }
+    for _ in 0..10 {
+        assert!(matches!(login(auth, "player-1", "no", false).await, Err(AuthError::BadCredentials)));
+    }
+    let refused = login(auth, "player-1", "pw", false).await;
+    assert!(matches!(refused, Err(AuthError::TooManyAttempts { retry_after_ms: 30_000 })), "{refused:?}");
+    login(auth, "player-2", "pw", false).await.expect("another name is not concerned");
+    later(30_000);
+    login(auth, "player-1", "pw", false).await.expect("after the wait the right password is good");
+}
+
+#[tokio::test]
+async fn two_servers_that_begin_at_once_agree_on_their_keys() {
+    let House { storage, .. } = &house(true).await;
+    let entropy = system_entropy();
+    let fetch = || secret(storage, "dice", &entropy, START_MS);
+    let (one, two) = tokio::join!(fetch(), fetch());
+    let one = one.expect("a secret");
+    assert_eq!(one, two.expect("a secret"));
+    assert_eq!(one.len(), 32);
+    assert_eq!(one, fetch().await.expect("the same later"));
+}

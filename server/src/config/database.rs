@@ -1,10 +1,12 @@
 //! The database and how it is written.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::setting::settings;
 use super::text::FromText;
+use crate::storage::StorageOptions;
 
 settings! {
     /// The database.
@@ -28,6 +30,8 @@ settings! {
         "flush.batch_rows" batch_rows: usize = "250", "1" to "10000";
         /// Changed characters that may wait for the database; at this bound new changes are refused as overloaded.
         "flush.dirty_max" dirty_max: usize = "50000", "1" to "10000000";
+        /// Folder for what a stop could not bring to the database; the next start brings it in.
+        "flush.spool" spool: PathBuf = "./data/spool";
         /// How long an intent with ack durable waits for its commit before it is answered as applied, not yet safe.
         "durable_timeout" durable_timeout: Duration = "10s", "10ms" to "5m";
     }
@@ -38,6 +42,18 @@ settings! {
     Cache under "Memory" {
         /// Characters kept in memory while nobody needs them written; above it idle ones leave.
         "cache.characters_max" characters_max: usize = "200000", "1" to "100000000";
+    }
+}
+
+impl Database {
+    /// How a server holds its database.
+    pub fn options(&self) -> StorageOptions {
+        StorageOptions {
+            connections_max: self.pool_size,
+            acquire_timeout: self.timeout,
+            call_timeout: self.timeout,
+            exclusive: true,
+        }
     }
 }
 

@@ -58,7 +58,7 @@ const MILLISECONDS: Units =
     &[("ms", 1), ("s", 1_000), ("m", 60_000), ("min", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 /// Reads a number and its unit off the front of `text`.
-fn quantity<'a>(text: &'a str, units: Units) -> Option<(u64, &'a str)> {
+fn quantity(text: &str, units: Units) -> Option<(u64, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, rest) = text.split_at(digits);
     let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());

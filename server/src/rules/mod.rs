@@ -1,47 +1,43 @@
-//! temp
-#![allow(missing_docs, unused)]
-use castellan_protocol::*;
-#[derive(Debug)]
-pub struct Catalogue;
-impl Catalogue {
-    pub fn embedded() -> Self {
-        Self
-    }
-}
-#[derive(Debug, Clone, PartialEq)]
-pub struct Character {
-    pub name: String,
-}
-impl Character {
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-    pub fn dice_rolled(&self) -> u64 {
-        0
-    }
-}
-#[derive(Debug, Default)]
-pub struct Derived;
-pub struct Violation {
-    pub code: RejectionCode,
-    pub message: std::borrow::Cow<'static, str>,
-}
-pub struct Dice;
-impl Dice {
-    pub fn new(_: &[u8], _: CharacterId, _: RequestId, _: u64) -> Self {
-        Self
-    }
-}
-pub fn create(_: &NewCharacter, _: &Catalogue) -> Result<Character, Violation> {
-    Ok(Character { name: String::new() })
-}
-pub fn apply(_: &mut Character, _: &Action, _: &Catalogue, _: &mut Dice) -> Result<(), Violation> {
-    Ok(())
-}
-pub fn derive_into(_: &Character, _: &Catalogue, _: &mut Derived) {}
-pub mod stored {
-    pub const SCHEMA_VERSION: i32 = 1;
-    pub fn decode(_: i32, _: &str) -> Result<super::Character, String> {
-        Ok(super::Character { name: String::new() })
-    }
-}
+//! The game's rules, pure: a character, an action, a catalogue and dice in; the next character or a violation out.
+//!
+//! No clock, no I/O (but the files of a catalogue), no chance but the dice that are handed in. The rules are those of
+//! the System Reference Document 5.1; each function names the part of it that it follows.
+//!
+//! - [`create`] makes a character, [`apply`] changes it, [`derive`](derive()) computes what follows from it.
+//! - [`Catalogue`] knows items, classes, races, skills and conditions.
+//! - [`Dice`] are a keyed stream: the same intent on the same state rolls the same.
+//! - [`stored`] reads what a database holds, in every shape that it ever had.
+
+mod ability;
+mod actions;
+mod catalogue;
+mod character;
+mod creation;
+mod derive;
+mod dice;
+mod inventory;
+mod money;
+mod name;
+pub mod stored;
+mod symbol;
+#[cfg(test)]
+mod tests;
+mod violation;
+
+pub use ability::{
+    Abilities, CREATION_SCORE_MAX, CREATION_SCORE_MIN, EXPERIENCE_MAX, LEVEL_MAX, MAGIC_SCORE_MAX, SCORE_MAX,
+    experience_of_level, modifier, proficiency_bonus,
+};
+pub use actions::{applied, apply};
+pub use catalogue::{
+    Armor, ArmorKind, Catalogue, CatalogueErrors, Choice, Class, Condition, DiceText, Effect, Feature, Gifts, Gives,
+    Item, MILLIPOUNDS, Magic, Mistake, Options, Purpose, Race, Range, Skill, Subrace, Training, Weapon,
+};
+pub use character::{ATTUNED_MAX, CONDITIONS_MAX, Character, DeathSaves, EXHAUSTION_MAX, Life, SLOTS};
+pub use creation::create;
+pub use derive::{Attack, DamageText, Derived, Flag, Flags, derive, derive_into};
+pub use dice::Dice;
+pub use inventory::{Entry, INVENTORY_ENTRIES_MAX, Inventory};
+pub use money::{Coin, Purse};
+pub use symbol::Symbol;
+pub use violation::Violation;

@@ -88,6 +88,8 @@ pub(super) enum Decision<'a> {
 pub(super) struct Roster {
     pub(super) entries: Vec<Entry>,
     pub(super) used_at_ms: i64,
+    /// To leave memory as soon as nothing keeps it there.
+    leaving: bool,
 }
 
 /// One shard's characters.
@@ -138,7 +140,7 @@ impl Core {
             return Decision::Refused(Refusal::shard_lost());
         }
         let Some(roster) = self.rosters.get_mut(&command.owner) else { return Decision::Absent };
-        roster.used_at_ms = now_ms;
+        roster.touch(now_ms);
         let Some(entry) = roster.find_mut(command.character) else {
             return Decision::Refused(Refusal::no_such_character());
         };
@@ -212,7 +214,7 @@ impl Core {
             return Decision::Refused(Refusal::shard_lost());
         }
         let Some(roster) = self.rosters.get_mut(&owner) else { return Decision::Absent };
-        roster.used_at_ms = now_ms;
+        roster.touch(now_ms);
         let known = request.and_then(|id| roster.entries.iter().position(|entry| entry.ring.contains(id)));
         if let Some(index) = known {
             return Decision::Applied { entry: &roster.entries[index], duplicate: true };
@@ -259,7 +261,7 @@ impl Core {
             return Decision::Refused(Refusal::shard_lost());
         }
         let Some(roster) = self.rosters.get_mut(&owner) else { return Decision::Absent };
-        roster.used_at_ms = now_ms;
+        roster.touch(now_ms);
         let Some(entry) = roster.find_mut(character) else {
             return Decision::Refused(Refusal::no_such_character());
         };
@@ -281,7 +283,7 @@ impl Core {
     pub(super) fn welcome(&mut self, user: UserId, mailbox: &Arc<Mailbox>, now_ms: i64) -> Option<&Roster> {
         self.lease?;
         let roster = self.rosters.get_mut(&user)?;
-        roster.used_at_ms = now_ms;
+        roster.touch(now_ms);
         for entry in &mut roster.entries {
             entry.link(mailbox);
         }
@@ -289,14 +291,13 @@ impl Core {
         Some(roster)
     }
 
-    /// Forgets a connection of one of this shard's users.
-    pub(super) fn farewell(&mut self, user: UserId, mailbox: &Arc<Mailbox>) {
+    /// Forgets a connection of one of this shard's users. Returns how many places became free.
+    pub(super) fn farewell(&mut self, user: UserId, mailbox: &Arc<Mailbox>) -> Option<usize> {
         self.sockets.retain(|other| !Arc::ptr_eq(other, mailbox));
-        if let Some(roster) = self.rosters.get_mut(&user) {
-            for entry in &mut roster.entries {
-                entry.unlink(mailbox);
-            }
+        for entry in &mut self.rosters.get_mut(&user)?.entries {
+            entry.unlink(mailbox);
         }
+        self.try_leave(user)
     }
 
     /// Takes in what was loaded under `lease`, unless the shard has changed hands or somebody else was first.
@@ -319,7 +320,7 @@ impl Core {
             entry
         };
         let entries = loaded.into_iter().map(entry).collect();
-        place.insert(Roster { entries, used_at_ms: now_ms });
+        place.insert(Roster { entries, used_at_ms: now_ms, leaving: false });
         true
     }
 
@@ -332,11 +333,19 @@ impl Core {
         self.rosters.remove(&user).map(|roster| roster.places())
     }
 
-    /// Drops one user's characters where they may leave memory and no connection is left.
-    pub(super) fn evict_user(&mut self, user: UserId) -> Option<usize> {
+    /// Lets a user's characters leave memory: now, or as soon as they are flushed and no connection is left.
+    ///
+    /// Returns how many places became free.
+    pub(super) fn leave(&mut self, user: UserId) -> Option<usize> {
+        self.rosters.get_mut(&user)?.leaving = true;
+        self.try_leave(user)
+    }
+
+    /// Drops a user's characters where they are to leave and nothing keeps them.
+    pub(super) fn try_leave(&mut self, user: UserId) -> Option<usize> {
         let idle = |entry: &Entry| entry.is_evictable() && entry.links.iter().all(|link| link.mailbox.is_closing());
         let roster = self.rosters.get(&user)?;
-        if !roster.entries.iter().all(idle) {
+        if !roster.leaving || !roster.entries.iter().all(idle) {
             return None;
         }
         self.rosters.remove(&user).map(|roster| roster.places())
@@ -375,6 +384,11 @@ impl Core {
 }
 
 impl Roster {
+    /// Somebody asks for it.
+    pub(super) fn touch(&mut self, now_ms: i64) {
+        (self.used_at_ms, self.leaving) = (now_ms, false);
+    }
+
     /// The places that it takes in memory: its characters and one for the user.
     fn places(&self) -> usize {
         self.entries.len() + 1

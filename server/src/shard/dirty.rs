@@ -36,7 +36,9 @@ impl Entries for Shards {
                 continue;
             }
             let saved = shard.core.saved(row.user, row.character, row.version, now_ms, &mut wake);
+            let left = shard.core.try_leave(row.user);
             drop(shard);
+            self.freed(left);
             let Some(saved) = saved else { continue };
             telemetry::persisted(saved.waited_ms);
             self.dirty.fetch_sub(usize::from(saved.clean), Ordering::Relaxed);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use castellan_protocol::{CharacterId, RequestId, UserId, Version};
+use castellan_protocol::{CharacterId, RequestId, Version};
 
 use super::mailbox::Mailbox;
 use super::ring::Ring;

@@ -136,10 +136,14 @@ impl Shards {
         })
     }
 
-    pub(super) fn evicted(&self, left: Option<usize>) {
-        if let Some(count) = left {
-            self.occupied.fetch_sub(count, Ordering::Relaxed);
-            telemetry::evicted(count);
-        }
+    /// Characters were dropped to make room.
+    fn evicted(&self, left: Option<usize>) {
+        telemetry::evicted(left.unwrap_or_default());
+        self.freed(left);
+    }
+
+    /// Places in memory became free.
+    pub(super) fn freed(&self, left: Option<usize>) {
+        self.occupied.fetch_sub(left.unwrap_or_default(), Ordering::Relaxed);
     }
 }

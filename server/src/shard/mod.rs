@@ -24,6 +24,7 @@ pub use self::mailbox::{CloseOrder, Mail, Mailbox};
 pub use self::refusal::Refusal;
 pub use self::router::shard_of;
 pub use self::store::{Capacity, Shards};
+pub use self::view::{CharacterView, Header, StoredView};
 
 #[cfg(test)]
 mod tests;

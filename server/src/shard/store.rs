@@ -260,7 +260,7 @@ impl Shards {
                     return Err(Refusal::shard_lost());
                 }
                 if let Some(roster) = core.rosters.get_mut(&owner) {
-                    roster.used_at_ms = (self.clock)();
+                    roster.touch((self.clock)());
                     out.push(b'[');
                     for (index, entry) in roster.living().enumerate() {
                         if index > 0 {
@@ -306,7 +306,8 @@ impl Shards {
 
     /// Ends a connection of a user; without connections the user's characters may leave memory.
     pub fn farewell(&self, user: UserId, mailbox: &Arc<Mailbox>) {
-        self.lock(shard_of(user)).core.farewell(user, mailbox);
+        let left = self.lock(shard_of(user)).core.farewell(user, mailbox);
+        self.freed(left);
     }
 
     /// Ends a watch.
@@ -314,10 +315,10 @@ impl Shards {
         self.lock(shard_of(owner)).core.unwatch(owner, character, mailbox);
     }
 
-    /// Lets a user's characters leave memory where nothing is unflushed and nobody else uses them.
+    /// Lets a user's characters leave memory as soon as they are flushed and nobody uses them.
     pub fn leave(&self, user: UserId) {
-        let left = self.lock(shard_of(user)).core.evict_user(user);
-        self.evicted(left);
+        let left = self.lock(shard_of(user)).core.leave(user);
+        self.freed(left);
     }
 
     /// Characters in memory, and one place for each user that they are of.

@@ -97,7 +97,7 @@ impl Inbound {
             }
             Err(FrameError::Rejected { id, code, message }) => {
                 telemetry::intent(IntentOutcome::Rejected(code));
-                return Ok(out.rejected(id, code, message).await?);
+                return out.rejected(id, code, message).await;
             }
         };
         if let Err(wait) = self.bucket.take(self.now) {
@@ -111,14 +111,14 @@ impl Inbound {
                 if let Some(owner) = self.watched.remove(&unwatch.character) {
                     self.context.shards.unwatch(owner, unwatch.character, &self.mailbox);
                 }
-                Ok(out.accepted(unwatch.id, None).await?)
+                out.accepted(unwatch.id, None).await
             }
             ClientFrame::Fetch(fetch) => match self.owner(fetch.user) {
                 Ok(owner) => self.show(out, owner, fetch.character, fetch.id, false).await,
-                Err(refusal) => Ok(out.refused(Some(fetch.id), &refusal).await?),
+                Err(refusal) => out.refused(Some(fetch.id), &refusal).await,
             },
             ClientFrame::Refresh(refresh) => self.refresh(out, &refresh).await,
-            ClientFrame::Ping(ping) => Ok(out.pong(ping.id).await?),
+            ClientFrame::Ping(ping) => out.pong(ping.id).await,
         }
     }
 
@@ -129,11 +129,11 @@ impl Inbound {
         if self.waits.len() >= IN_FLIGHT_MAX {
             let message = "too many of your intents are unanswered";
             let refusal = Refusal::retry(RejectionCode::TooManyInFlight, message, RETRY_IN_FLIGHT_MS);
-            return Ok(out.refused(Some(intent.id), &refusal).await?);
+            return out.refused(Some(intent.id), &refusal).await;
         }
         let owner = match self.owner(intent.user) {
             Ok(owner) => owner,
-            Err(refusal) => return Ok(out.refused(Some(intent.id), &refusal).await?),
+            Err(refusal) => return out.refused(Some(intent.id), &refusal).await,
         };
         let durable = intent.ack == Some(Ack::Durable);
         let codec = out.codec();
@@ -168,8 +168,8 @@ impl Inbound {
                 });
                 Ok(())
             }
-            Outcome::Applied { .. } | Outcome::Conflict(_) => Ok(out.feed(answer).await?),
-            Outcome::Refused(refusal) => Ok(out.refused(Some(intent.id), &refusal).await?),
+            Outcome::Applied { .. } | Outcome::Conflict(_) => out.feed(answer).await,
+            Outcome::Refused(refusal) => out.refused(Some(intent.id), &refusal).await,
             // The order is in the mailbox: the connection's loop acts on it.
             Outcome::Closing => Ok(()),
         }
@@ -182,11 +182,11 @@ impl Inbound {
         let watch_max = self.context.settings.watch_max;
         if self.watched.len() >= watch_max && !self.watched.contains_key(&watch.character) {
             let message = format!("a connection may watch {watch_max} characters");
-            return Ok(out.rejected(Some(watch.id), RejectionCode::LimitExceeded, message).await?);
+            return out.rejected(Some(watch.id), RejectionCode::LimitExceeded, message).await;
         }
         match self.owner(watch.user) {
             Ok(owner) => self.show(out, owner, watch.character, watch.id, true).await,
-            Err(refusal) => Ok(out.refused(Some(watch.id), &refusal).await?),
+            Err(refusal) => out.refused(Some(watch.id), &refusal).await,
         }
     }
 
@@ -208,9 +208,9 @@ impl Inbound {
                 if watch {
                     self.watched.insert(character, owner);
                 }
-                Ok(out.feed(answer).await?)
+                out.feed(answer).await
             }
-            Err(refusal) => Ok(out.refused(Some(id), &refusal).await?),
+            Err(refusal) => out.refused(Some(id), &refusal).await,
         }
     }
 
@@ -221,19 +221,19 @@ impl Inbound {
         let message = match self.context.auth.verify(&refresh.token) {
             Some(Ticket { session, .. }) if session.id != self.session.id => {
                 let message = "the token is of another session".to_owned();
-                return Ok(out.rejected(Some(refresh.id), RejectionCode::WrongSession, message).await?);
+                return out.rejected(Some(refresh.id), RejectionCode::WrongSession, message).await;
             }
             Some(Ticket { session, standing: Standing::Live }) => {
                 self.expires_at = self.now + until(session.expires_at_ms, self.now_ms);
                 let expires_in = seconds_until(session.expires_at_ms, self.now_ms);
                 self.session = session;
-                return Ok(out.accepted(refresh.id, Some(expires_in)).await?);
+                return out.accepted(refresh.id, Some(expires_in)).await;
             }
             Some(Ticket { standing: Standing::Expired, .. }) => "the token has expired",
             Some(Ticket { standing: Standing::Revoked, .. }) => "the session was ended",
             None => "this is no token of ours",
         };
-        Ok(out.rejected(Some(refresh.id), RejectionCode::Unauthenticated, message.to_owned()).await?)
+        out.rejected(Some(refresh.id), RejectionCode::Unauthenticated, message.to_owned()).await
     }
 
     /// Sends the newest state of a watched character.
@@ -252,7 +252,7 @@ impl Inbound {
         let mut answer = Outbound::<S>::buffer();
         let (reader, shape) = (Some((&self.mailbox, true)), Shape::Frame(out.codec()));
         match self.context.shards.show(owner, character, reader, None, shape, &mut answer).await {
-            Ok(_) => Ok(out.feed(answer).await?),
+            Ok(_) => out.feed(answer).await,
             // Deleted meanwhile, or the shard is lost and the order to close on its way.
             Err(_) => Ok(()),
         }
@@ -302,8 +302,8 @@ impl Inbound {
             &mut answer,
         );
         match confirmed.await {
-            Ok(_) => Ok(out.feed(answer).await?),
-            Err(refusal) => Ok(out.refused(Some(wait.id), &refusal).await?),
+            Ok(_) => out.feed(answer).await,
+            Err(refusal) => out.refused(Some(wait.id), &refusal).await,
         }
     }
 
@@ -317,7 +317,7 @@ impl Inbound {
         }
         let retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
         let refusal = Refusal::retry(RejectionCode::RateLimited, "you send above your rate", retry_after_ms);
-        Ok(out.refused(frame.id(), &refusal).await?)
+        out.refused(frame.id(), &refusal).await
     }
 
     /// Whose character a frame is about: only game servers may name another user; who else does finds nothing there.

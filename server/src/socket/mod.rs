@@ -15,3 +15,8 @@ mod workers;
 pub use self::context::{Context, Settings};
 pub use self::registry::{Registry, Seat, TooManySockets};
 pub use self::workers::{Accepted, Workers};
+
+/// What a handshake's key is answered with, by RFC 6455, section 4.2.2.
+pub fn accept_key(key: &[u8]) -> String {
+    tokio_tungstenite::tungstenite::handshake::derive_accept_key(key)
+}

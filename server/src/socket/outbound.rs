@@ -1,18 +1,21 @@
 //! Effects to bytes: the answers of a connection on their way to its socket.
 
+use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
 use castellan_protocol::{
     Accepted, CloseCode, Closing, Codec, Durable, Pong, Rejected, RejectionCode, RequestId, ServerFrame, Welcome,
 };
-use futures_util::{Sink, SinkExt};
+use futures_util::{FutureExt, Sink, SinkExt};
 use rand::RngExt;
 use serde::Serialize;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as SocketCode;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
+use super::session::End;
 use crate::shard::{CloseOrder, Refusal};
 
 /// The server's frames carry characters only through the shards, which write them themselves.
@@ -31,11 +34,13 @@ pub(super) struct Outbound<S> {
     codec: Codec,
     /// Something was fed and not flushed.
     unflushed: bool,
+    /// How long the peer may leave what it is sent unread.
+    patience: Duration,
 }
 
 impl<S: Sink<Message, Error = Error> + Unpin> Outbound<S> {
-    pub(super) fn new(sink: S, codec: Codec) -> Self {
-        Self { sink, codec, unflushed: false }
+    pub(super) fn new(sink: S, codec: Codec, patience: Duration) -> Self {
+        Self { sink, codec, unflushed: false, patience }
     }
 
     pub(super) fn socket(&mut self) -> &mut S {
@@ -52,32 +57,32 @@ impl<S: Sink<Message, Error = Error> + Unpin> Outbound<S> {
     }
 
     /// Feeds an answer that was written into [`Outbound::buffer`].
-    pub(super) async fn feed(&mut self, frame: Vec<u8>) -> Result<(), Error> {
+    pub(super) async fn feed(&mut self, frame: Vec<u8>) -> Result<(), End> {
         let message = match self.codec {
             Codec::MessagePack => Message::Binary(Bytes::from(frame)),
-            Codec::Json => Message::Text(Utf8Bytes::try_from(frame)?),
+            Codec::Json => Message::Text(Utf8Bytes::try_from(frame).expect("JSON is UTF-8")),
         };
         self.unflushed = true;
-        self.sink.feed(message).await
+        patiently(self.patience, self.sink.feed(message)).await
     }
 
-    pub(super) async fn welcome(&mut self, welcome: Welcome) -> Result<(), Error> {
+    pub(super) async fn welcome(&mut self, welcome: Welcome) -> Result<(), End> {
         self.send_frame(ServerFrame::Welcome(welcome)).await
     }
 
-    pub(super) async fn accepted(&mut self, id: RequestId, expires_in: Option<u64>) -> Result<(), Error> {
+    pub(super) async fn accepted(&mut self, id: RequestId, expires_in: Option<u64>) -> Result<(), End> {
         self.send_frame(ServerFrame::Accepted(Accepted { id, expires_in })).await
     }
 
-    pub(super) async fn pong(&mut self, id: Option<RequestId>) -> Result<(), Error> {
+    pub(super) async fn pong(&mut self, id: Option<RequestId>) -> Result<(), End> {
         self.send_frame(ServerFrame::Pong(Pong { id })).await
     }
 
-    pub(super) async fn durable(&mut self, durable: Durable) -> Result<(), Error> {
+    pub(super) async fn durable(&mut self, durable: Durable) -> Result<(), End> {
         self.send_frame(ServerFrame::Durable(durable)).await
     }
 
-    pub(super) async fn refused(&mut self, id: Option<RequestId>, refusal: &Refusal) -> Result<(), Error> {
+    pub(super) async fn refused(&mut self, id: Option<RequestId>, refusal: &Refusal) -> Result<(), End> {
         let rejected = Rejected {
             id,
             code: refusal.code,
@@ -92,26 +97,31 @@ impl<S: Sink<Message, Error = Error> + Unpin> Outbound<S> {
         id: Option<RequestId>,
         code: RejectionCode,
         message: String,
-    ) -> Result<(), Error> {
+    ) -> Result<(), End> {
         self.send_frame(ServerFrame::Rejected(Rejected { id, code, message, retry_after_ms: None })).await
     }
 
-    pub(super) async fn ping(&mut self) -> Result<(), Error> {
+    pub(super) async fn ping(&mut self) -> Result<(), End> {
         self.unflushed = true;
-        self.sink.feed(Message::Ping(Bytes::new())).await
+        patiently(self.patience, self.sink.feed(Message::Ping(Bytes::new()))).await
+    }
+
+    /// The socket itself has put something into its buffer: the answer to a ping.
+    pub(super) fn answered_by_itself(&mut self) {
+        self.unflushed = true;
     }
 
     /// Sends what was fed.
-    pub(super) async fn flush(&mut self) -> Result<(), Error> {
+    pub(super) async fn flush(&mut self) -> Result<(), End> {
         if self.unflushed {
-            self.sink.flush().await?;
+            patiently(self.patience, self.sink.flush()).await?;
             self.unflushed = false;
         }
         Ok(())
     }
 
     /// Says that the connection ends and why, then the close frame.
-    pub(super) async fn close(&mut self, order: &CloseOrder) -> Result<(), Error> {
+    pub(super) async fn close(&mut self, order: &CloseOrder) -> Result<(), End> {
         let closing = Closing {
             code: order.code.number(),
             reason: order.reason.to_owned(),
@@ -120,13 +130,26 @@ impl<S: Sink<Message, Error = Error> + Unpin> Outbound<S> {
         self.send_frame(ServerFrame::Closing(closing)).await?;
         let frame =
             CloseFrame { code: SocketCode::from(order.code.number()), reason: Utf8Bytes::from_static(order.reason) };
-        self.sink.send(Message::Close(Some(frame))).await
+        Ok(self.sink.send(Message::Close(Some(frame))).await?)
     }
 
-    async fn send_frame(&mut self, frame: ServerFrame<NoCharacter>) -> Result<(), Error> {
+    async fn send_frame(&mut self, frame: ServerFrame<NoCharacter>) -> Result<(), End> {
         let mut out = Self::buffer();
         self.codec.encode(&frame, &mut out);
         self.feed(out).await
+    }
+}
+
+/// Waits for the socket; a client that leaves what it is sent unread for too long is a slow consumer.
+async fn patiently(patience: Duration, sending: impl Future<Output = Result<(), Error>>) -> Result<(), End> {
+    tokio::pin!(sending);
+    // Most sockets take it at once: only the others pay for a timer.
+    if let Some(sent) = sending.as_mut().now_or_never() {
+        return Ok(sent?);
+    }
+    match timeout(patience, sending).await {
+        Ok(sent) => Ok(sent?),
+        Err(_) => Err(End::order(CloseCode::SlowConsumer, "you do not read what you are sent")),
     }
 }
 

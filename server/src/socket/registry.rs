@@ -135,6 +135,8 @@ impl Drop for Seat {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     fn session(number: u128) -> SessionId {
@@ -162,11 +164,9 @@ mod tests {
         let mut newer = registry.take_seat(session(1), client).expect("the second");
         assert_eq!(older.mailbox().ordered_close().await.code, CloseCode::Normal);
         assert!(!other.mailbox().is_closing() && !newer.mailbox().is_closing());
-        {
-            let mut wait = Box::pin(newer.predecessors_ended());
-            assert!(futures_util::poll!(&mut wait).is_pending());
-            drop(older);
-            wait.await;
-        }
+        let mut wait = Box::pin(newer.predecessors_ended());
+        assert!((&mut wait).now_or_never().is_none());
+        drop(older);
+        wait.await;
     }
 }

@@ -71,7 +71,7 @@ pub(super) async fn serve(accepted: Accepted, context: Arc<Context>) {
         .max_message_size(Some(CLIENT_FRAME_BYTES_MAX))
         .max_frame_size(Some(CLIENT_FRAME_BYTES_MAX));
     let socket = WebSocketStream::from_partially_read(stream, leftover.to_vec(), Role::Server, Some(config)).await;
-    let outbound = Outbound::new(socket, codec);
+    let outbound = Outbound::new(socket, codec, context.settings.slow_consumer);
     match ticket {
         Ok((session, seat)) => Connection::new(outbound, session, seat, context).serve().await,
         Err(order) => say_goodbye(outbound, &order).await,
@@ -141,7 +141,7 @@ where
                 }
             }
             self.deliver().await?;
-            self.flush().await?;
+            self.outbound.flush().await?;
             if let Some(read_at) = self.read_at.take() {
                 telemetry::answered(read_at.elapsed());
             }
@@ -172,7 +172,7 @@ where
             characters,
         };
         self.outbound.welcome(welcome).await?;
-        self.flush().await
+        self.outbound.flush().await
     }
 
     /// Answers a message and all that are there behind it.
@@ -190,11 +190,11 @@ where
             match message.ok_or(End::Gone)?? {
                 Message::Binary(bytes) => self.inbound.frame(&mut self.outbound, &bytes, false).await?,
                 Message::Text(text) => self.inbound.frame(&mut self.outbound, text.as_bytes(), true).await?,
-                // The pong to a ping is in the socket's buffer already: the flush sends it.
-                Message::Ping(_) => self.outbound.socket().flush().await?,
+                // The pong is in the socket's buffer already.
+                Message::Ping(_) => self.outbound.answered_by_itself(),
                 Message::Pong(_) | Message::Frame(_) => {}
                 Message::Close(_) => {
-                    // The answer to it is in the socket's buffer.
+                    // The answer is in the socket's buffer; who is gone does not need it.
                     let _ = timeout(GOODBYE, self.outbound.socket().flush()).await;
                     return Err(End::Gone);
                 }
@@ -250,17 +250,6 @@ where
         let next = next.min(self.inbound.expires_at());
         self.inbound.next_deadline().map_or(next, |deadline| deadline.min(next))
     }
-
-    /// Sends what was written; a client that leaves it unread for too long is a slow consumer.
-    async fn flush(&mut self) -> Result<(), End> {
-        match self.outbound.flush().now_or_never() {
-            Some(flushed) => Ok(flushed?),
-            None => match timeout(self.context.settings.slow_consumer, self.outbound.flush()).await {
-                Ok(flushed) => Ok(flushed?),
-                Err(_) => Err(End::order(CloseCode::SlowConsumer, "you do not read what you are sent")),
-            },
-        }
-    }
 }
 
 /// Tells the peer why the connection ends and hears it out, for a moment.
@@ -272,7 +261,7 @@ where
         outbound.close(order).await?;
         // The peer's own close frame, or its end: until then what we sent may still be on its way.
         while let Some(Ok(_)) = outbound.socket().next().await {}
-        Ok::<(), Error>(())
+        Ok::<(), End>(())
     };
     if !matches!(timeout(GOODBYE, goodbye).await, Ok(Ok(()))) {
         tracing::debug!(code = order.code.number(), "a connection ended without a goodbye");

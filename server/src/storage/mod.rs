@@ -7,6 +7,8 @@
 mod columns;
 mod connect;
 mod error;
+#[cfg(any(test, feature = "faults"))]
+pub mod faulty;
 mod postgres;
 mod rows;
 mod sqlite;

@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("rules", &[]),
     ("storage", &[]),
     ("telemetry", &["config"]),
-    ("config", &["auth"]),
+    ("config", &["auth", "storage"]),
     ("clock", &[]),
 ];
 

@@ -1,0 +1,72 @@
+//! `castellan dead-letters`: what the database refused to take.
+
+use std::io::Write;
+
+use castellan_protocol::CharacterId;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::config::DeadLetters;
+use crate::storage::{DeadLetter, Storage, Verdict};
+
+/// Does what was asked with dead letters.
+pub(super) async fn run(storage: &dyn Storage, task: DeadLetters, out: &mut dyn Write) -> anyhow::Result<()> {
+    match task {
+        DeadLetters::List => list(&storage.dead_letters().await?, out),
+        DeadLetters::Show(id) => show(&storage.dead_letters().await?, id, out),
+        DeadLetters::Retry(id) => decide(storage, id, Verdict::Retry, out).await,
+        DeadLetters::Discard(id) => decide(storage, id, Verdict::Discard, out).await,
+    }
+}
+
+fn list(letters: &[DeadLetter], out: &mut dyn Write) -> anyhow::Result<()> {
+    for letter in letters {
+        let first = letter.error.lines().next().unwrap_or_default();
+        writeln!(
+            out,
+            "{}  {}  version {}  {}  {first}",
+            letter.row.id,
+            time_of(letter.failed_at_ms),
+            letter.row.version,
+            verdict_of(letter)
+        )?;
+    }
+    match letters.len() {
+        0 => writeln!(out, "there are no dead letters")?,
+        count => writeln!(out, "{count} in all; `castellan dead-letters show ID` tells the whole of one")?,
+    }
+    Ok(())
+}
+
+fn show(letters: &[DeadLetter], id: CharacterId, out: &mut dyn Write) -> anyhow::Result<()> {
+    let letter = letters.iter().find(|letter| letter.row.id == id);
+    let letter = letter.ok_or_else(|| anyhow::anyhow!("there is no dead letter of {id}"))?;
+    writeln!(out, "character  {id} ({})", letter.row.name)?;
+    writeln!(out, "user       {}", letter.row.user)?;
+    writeln!(out, "shard      {} (epoch {})", letter.row.shard, letter.epoch)?;
+    writeln!(out, "version    {}", letter.row.version)?;
+    writeln!(out, "failed     {} after {} attempts", time_of(letter.failed_at_ms), letter.attempts)?;
+    writeln!(out, "decision   {}", verdict_of(letter))?;
+    writeln!(out, "error      {}", letter.error)?;
+    writeln!(out, "state      {}", letter.row.state)?;
+    Ok(())
+}
+
+async fn decide(storage: &dyn Storage, id: CharacterId, verdict: Verdict, out: &mut dyn Write) -> anyhow::Result<()> {
+    anyhow::ensure!(storage.decide_dead_letter(id, verdict).await?, "there is no dead letter of {id}");
+    writeln!(out, "noted; the server that has this character carries it out within a second, or when it starts")?;
+    Ok(())
+}
+
+fn verdict_of(letter: &DeadLetter) -> &'static str {
+    match letter.verdict {
+        None => "undecided",
+        Some(Verdict::Retry) => "to be retried",
+        Some(Verdict::Discard) => "to be discarded",
+    }
+}
+
+fn time_of(ms: i64) -> String {
+    let time = OffsetDateTime::from_unix_timestamp(ms.div_euclid(1_000)).ok();
+    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{ms} ms since 1970"))
+}

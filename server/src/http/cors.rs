@@ -1,0 +1,54 @@
+//! Browsers of listed origins.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::context::Context;
+
+const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PATCH, DELETE");
+const HEADERS: HeaderValue =
+    HeaderValue::from_static("authorization, content-type, if-match, if-none-match, traceparent");
+const EXPOSED: HeaderValue =
+    HeaderValue::from_static("etag, location, retry-after, www-authenticate, castellan-durable, castellan-duplicate");
+
+/// How long a browser may remember what it may do, in seconds.
+const PREFLIGHT_SECONDS: HeaderValue = HeaderValue::from_static("600");
+
+/// Whether an `Origin` is one of those that the configuration lists.
+pub(super) fn is_listed(context: &Context, origin: &HeaderValue) -> bool {
+    let origin = origin.to_str().unwrap_or_default();
+    context.settings.origins.iter().any(|listed| listed.as_str().eq_ignore_ascii_case(origin))
+}
+
+/// Answers preflights, and marks the other answers as readable for listed origins.
+pub(super) async fn allow_listed(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
+    let origin = request.headers().get(header::ORIGIN).filter(|origin| is_listed(&context, origin)).cloned();
+    let Some(origin) = origin else {
+        let mut response = next.run(request).await;
+        if !context.settings.origins.is_empty() {
+            response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
+        }
+        return response;
+    };
+    let preflight =
+        request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let mut response = if preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    mark(response.headers_mut(), origin, preflight);
+    response
+}
+
+fn mark(headers: &mut HeaderMap, origin: HeaderValue, preflight: bool) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
+    if preflight {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HEADERS);
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS);
+    } else {
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    }
+}

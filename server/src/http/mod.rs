@@ -1,0 +1,28 @@
+//! The only room that knows axum: routes, errors, health, and the way to the WebSocket.
+//!
+//! Each request is answered in the wire's shape, errors too. What a request may take is bounded before the work: heads
+//! and bodies in time and size, connections in number, passwords by the hashing pool.
+
+mod base;
+mod bearer;
+mod body;
+mod characters;
+mod connection;
+mod context;
+mod cors;
+mod etag;
+mod listener;
+mod observe;
+mod operations;
+mod problem;
+mod routes;
+mod session;
+mod upgrade;
+mod write;
+
+pub use context::{Context, Health, Published, Standing};
+pub use listener::{Limits, serve};
+pub use routes::{Routes, for_operators, for_players};
+
+#[cfg(test)]
+mod tests;

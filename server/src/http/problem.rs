@@ -1,0 +1,130 @@
+//! Errors in the wire's shape.
+
+use std::borrow::Cow;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use castellan_protocol::RejectionCode;
+use castellan_protocol::http::ErrorBody;
+
+use crate::auth::AuthError;
+use crate::shard::Refusal;
+use crate::storage::StorageError;
+
+/// When to come back where nobody says better, in milliseconds.
+const RETRY_MS: u64 = 1_000;
+
+/// Why a request was not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) status: StatusCode,
+    code: RejectionCode,
+    message: Cow<'static, str>,
+    retry_after_ms: Option<u64>,
+}
+
+impl Problem {
+    /// A problem with the status that goes with its code.
+    pub(super) fn new(code: RejectionCode, message: impl Into<Cow<'static, str>>) -> Self {
+        let status = status_of(code);
+        let retry_after_ms = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_MS);
+        Self { status, code, message: message.into(), retry_after_ms }
+    }
+
+    pub(super) fn malformed(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(RejectionCode::Malformed, message)
+    }
+
+    pub(super) fn unauthenticated(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(RejectionCode::Unauthenticated, message)
+    }
+
+    /// The same with another status than the code's own.
+    pub(super) fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    /// The same, worth another try after `retry_after_ms`.
+    pub(super) fn retry_after_ms(self, retry_after_ms: u64) -> Self {
+        Self { retry_after_ms: Some(retry_after_ms), ..self }
+    }
+
+    /// A fault of ours: told once here, opaque outside.
+    pub(super) fn fault(error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "a request failed");
+        Self::new(RejectionCode::Internal, "a fault of the server")
+    }
+}
+
+/// The status that goes with a code; what is not listed is a rule's own.
+const fn status_of(code: RejectionCode) -> StatusCode {
+    use RejectionCode as C;
+    match code {
+        C::Malformed | C::UnknownAction | C::UnknownFrame => StatusCode::BAD_REQUEST,
+        C::Unauthenticated | C::BadCredentials | C::SessionRevoked => StatusCode::UNAUTHORIZED,
+        C::NotPermitted | C::RegistrationClosed => StatusCode::FORBIDDEN,
+        C::NoSuchCharacter | C::NoSuchRoute => StatusCode::NOT_FOUND,
+        C::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        C::VersionConflict => StatusCode::CONFLICT,
+        C::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        C::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        C::VersionRequired => StatusCode::PRECONDITION_REQUIRED,
+        C::RateLimited | C::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
+        C::Overloaded | C::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        C::Internal | C::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = ErrorBody::<()> {
+            error: self.message.into_owned(),
+            code: self.code,
+            retry_after_ms: self.retry_after_ms,
+            character: None,
+        };
+        let mut response = json(self.status, serde_json::to_vec(&body).expect("plain data fits JSON"));
+        let headers = response.headers_mut();
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(ms) = self.retry_after_ms {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1_000)));
+        }
+        response
+    }
+}
+
+/// An answer in JSON.
+pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Response {
+    (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let problem = Self::new(refusal.code, refusal.message);
+        Self { retry_after_ms: refusal.retry_after_ms.or(problem.retry_after_ms), ..problem }
+    }
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        use RejectionCode as C;
+        let (code, retry_after_ms) = match &error {
+            AuthError::Malformed(_) | AuthError::NameTaken => (C::Malformed, None),
+            AuthError::BadCredentials => (C::BadCredentials, None),
+            AuthError::RegistrationClosed => (C::RegistrationClosed, None),
+            AuthError::TooManyAttempts { retry_after_ms } => (C::TooManyAttempts, Some(*retry_after_ms)),
+            AuthError::Overloaded { retry_after_ms } => (C::Overloaded, Some(*retry_after_ms)),
+            AuthError::Unauthenticated(_) => (C::Unauthenticated, None),
+            AuthError::SessionRevoked => (C::SessionRevoked, None),
+            AuthError::Storage(StorageError::Transient(_)) => {
+                return Self::new(C::Unavailable, "the database cannot be reached");
+            }
+            AuthError::Storage(_) | AuthError::Fault(_) => return Self::fault(&error),
+        };
+        let problem = Self::new(code, error.to_string());
+        Self { retry_after_ms: retry_after_ms.or(problem.retry_after_ms), ..problem }
+    }
+}

@@ -1,0 +1,178 @@
+//! The way to the WebSocket: checks of the handshake, then the bare connection changes hands.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use castellan_protocol::limits::SUBPROTOCOL_BEARER_PREFIX;
+use castellan_protocol::{CloseCode, Codec, RejectionCode};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::bearer::{self, FORGED};
+use super::connection::Connection;
+use super::context::Context;
+use super::cors;
+use super::problem::Problem;
+use crate::auth::{Standing, Ticket};
+use crate::shard::CloseOrder;
+use crate::socket::{Accepted, Seat, accept_key};
+
+/// When a session with as many sockets as it may have can try again, in milliseconds.
+const RETRY_SEAT_MS: u64 = 1_000;
+
+#[derive(Deserialize)]
+struct Asked {
+    client: Option<String>,
+}
+
+/// `GET /socket`.
+pub(super) async fn upgrade(State(context): State<Arc<Context>>, mut request: Request) -> Result<Response, Problem> {
+    let headers = request.headers();
+    let offered = offered(headers);
+    let ticket = ticket(&context, headers, &offered)?;
+    if headers.get(header::ORIGIN).is_some_and(|origin| !cors::is_listed(&context, origin)) {
+        return Err(Problem::new(RejectionCode::NotPermitted, "this server does not serve pages of that origin"));
+    }
+    let key = match handshake_key(headers) {
+        Ok(key) => key,
+        Err(problem) => return Ok(upgrade_required(problem)),
+    };
+    let codec = agree(&offered)?;
+    let client = client(&request)?;
+    let echo = (!offered.is_empty()).then(|| codec.subprotocol());
+    let ticket = admit(&context, ticket, client)?;
+    let on_upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(hand_over(context, on_upgrade, codec, ticket));
+    Ok(switching(&key, echo))
+}
+
+/// The subprotocols that a client offers, in its order.
+fn offered(headers: &HeaderMap) -> Vec<String> {
+    let lists = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| list.split(',')).map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+}
+
+/// Whose socket it is to be: by the header, or for browsers by an entry among the subprotocols.
+fn ticket(context: &Context, headers: &HeaderMap, offered: &[String]) -> Result<Ticket, Problem> {
+    let token =
+        bearer::token(headers).or_else(|| offered.iter().find_map(|name| name.strip_prefix(SUBPROTOCOL_BEARER_PREFIX)));
+    let Some(token) = token else {
+        let message = "this needs a token: Authorization: Bearer <token>, or the subprotocol bearer.<token>";
+        return Err(Problem::unauthenticated(message));
+    };
+    context.auth.verify(token).ok_or_else(|| Problem::unauthenticated(FORGED))
+}
+
+/// The codec of the first subprotocol that we know.
+fn agree(offered: &[String]) -> Result<Codec, Problem> {
+    if offered.is_empty() {
+        return Ok(Codec::MessagePack);
+    }
+    offered
+        .iter()
+        .find_map(|name| Codec::from_subprotocol(name))
+        .ok_or_else(|| Problem::malformed("Sec-WebSocket-Protocol: castellan.v1.msgpack or castellan.v1.json"))
+}
+
+fn client(request: &Request) -> Result<Option<Uuid>, Problem> {
+    let malformed = || Problem::malformed("client: a lower-case hyphenated UUID");
+    let Query(asked) = Query::<Asked>::try_from_uri(request.uri()).map_err(|_| malformed())?;
+    // The wire has one spelling of UUIDs, the same for all kinds of ids.
+    let client = asked.client.map(|text| text.parse::<castellan_protocol::SessionId>());
+    client.transpose().map(|client| client.map(|id| id.uuid())).map_err(|_| malformed())
+}
+
+/// What RFC 6455 asks of a handshake; returns the key.
+fn handshake_key(headers: &HeaderMap) -> Result<HeaderValue, Problem> {
+    let names = |name: header::HeaderName, wanted: &str| {
+        let lists = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        lists.flat_map(|list| list.split(',')).any(|item| item.trim().eq_ignore_ascii_case(wanted))
+    };
+    if !names(header::UPGRADE, "websocket") || !names(header::CONNECTION, "upgrade") {
+        return Err(Problem::malformed("this path speaks WebSocket only").with_status(StatusCode::UPGRADE_REQUIRED));
+    }
+    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        let problem = Problem::malformed("Sec-WebSocket-Version: this server speaks version 13");
+        return Err(problem.with_status(StatusCode::UPGRADE_REQUIRED));
+    }
+    let key = headers.get(header::SEC_WEBSOCKET_KEY);
+    key.filter(|key| STANDARD.decode(key.as_bytes()).is_ok_and(|nonce| nonce.len() == 16))
+        .cloned()
+        .ok_or_else(|| Problem::malformed("Sec-WebSocket-Key: 16 bytes in Base64"))
+}
+
+fn upgrade_required(problem: Problem) -> Response {
+    let wants_upgrade = problem.status == StatusCode::UPGRADE_REQUIRED;
+    let mut response = problem.into_response();
+    if wants_upgrade {
+        let headers = response.headers_mut();
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    }
+    response
+}
+
+/// Finds a seat for a good session; the others are let in only to be told why they must go, for a browser cannot see
+/// why an upgrade was refused.
+fn admit(
+    context: &Context,
+    ticket: Ticket,
+    client: Option<Uuid>,
+) -> Result<Result<(crate::auth::Session, Seat), CloseOrder>, Problem> {
+    let order = |code, reason| Ok(Err(CloseOrder { code, reason }));
+    match ticket.standing {
+        Standing::Expired => return order(CloseCode::TokenExpired, "the token has expired"),
+        Standing::Revoked => return order(CloseCode::SessionRevoked, "the session was ended"),
+        Standing::Live => {}
+    }
+    if context.registry.len() >= context.sockets_max {
+        return Err(Problem::new(RejectionCode::Overloaded, "this server has as many sockets as it may"));
+    }
+    match context.registry.take_seat(ticket.session.id, client) {
+        Ok(seat) => Ok(Ok((ticket.session, seat))),
+        Err(error) => Err(Problem::new(RejectionCode::RateLimited, error.to_string()).retry_after_ms(RETRY_SEAT_MS)),
+    }
+}
+
+fn switching(key: &HeaderValue, subprotocol: Option<&'static str>) -> Response {
+    let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    let accept = HeaderValue::try_from(accept_key(key.as_bytes())).expect("Base64 is ASCII");
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(subprotocol) = subprotocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
+    }
+    response
+}
+
+/// Takes the bare connection out of HTTP and passes it on.
+async fn hand_over(
+    context: Arc<Context>,
+    on_upgrade: OnUpgrade,
+    codec: Codec,
+    ticket: Result<(crate::auth::Session, Seat), CloseOrder>,
+) {
+    // Fails where the client has gone before it had its answer.
+    let Ok(upgraded) = on_upgrade.await else { return };
+    let Ok(parts) = upgraded.downcast::<TokioIo<Connection>>() else {
+        tracing::error!("an upgraded connection is none of this listener's");
+        return;
+    };
+    match parts.io.into_inner().into_std() {
+        Ok(stream) => {
+            if !(context.hand_over)(Accepted { stream, leftover: parts.read_buf, codec, ticket }) {
+                tracing::warn!("an upgraded connection was dropped: the socket threads have too many waiting");
+            }
+        }
+        Err(error) => tracing::warn!(%error, "an upgraded connection could not be handed over"),
+    }
+}

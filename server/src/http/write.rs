@@ -1,0 +1,189 @@
+//! Changing characters: from an envelope and an action to the answer, with the wait for the commit where it is asked.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use castellan_protocol::{Ack, CharacterId, CloseCode, NewCharacter, RejectionCode, RequestId, UserId, Version};
+
+use super::base::Envelope;
+use super::context::Context;
+use super::etag;
+use super::problem::{Problem, json};
+use crate::shard::{Base, Change, CloseOrder, Command, Mailbox, Outcome, Shape, Shown};
+use crate::telemetry::{self, IntentOutcome};
+
+/// Room for a usual character, in bytes.
+const BODY_BYTES: usize = 2_048;
+
+const DURABLE: HeaderName = HeaderName::from_static("castellan-durable");
+const DUPLICATE: HeaderName = HeaderName::from_static("castellan-duplicate");
+
+/// Changes a character and answers with what it became.
+pub(super) async fn change(
+    context: &Context,
+    owner: UserId,
+    character: CharacterId,
+    envelope: &Envelope,
+    change: Change<'_>,
+    permitted: bool,
+) -> Result<Response, Problem> {
+    let id = envelope.id.unwrap_or_else(|| own_request_id(context));
+    let command = Command { owner, character, id, base: envelope.base, change, permitted };
+    let waiter = (envelope.ack == Some(Ack::Durable)).then(Waiter::default);
+    let mut body = Vec::with_capacity(BODY_BYTES);
+    let sender = waiter.as_ref().map(|waiter| &waiter.0);
+    let now_ms = (context.clock)();
+    let outcome = context.shards.change(&command, sender, Shape::Body, now_ms, &mut body).await;
+    count(&outcome);
+    match outcome {
+        Outcome::Applied { mut shown, duplicate, .. } => {
+            if let Some(waiter) = &waiter {
+                shown.durable = waiter.until_durable(context, character, shown).await?;
+            }
+            if matches!(change, Change::Delete) {
+                let mut response = StatusCode::NO_CONTENT.into_response();
+                mark(&mut response, shown, duplicate);
+                return Ok(response);
+            }
+            Ok(answer(context, StatusCode::OK, shown, duplicate, body))
+        }
+        Outcome::Conflict(shown) => Ok(conflict(context, envelope.conditional, shown, &body)),
+        Outcome::Refused(refusal) => Err(refusal.into()),
+        Outcome::Closing => Err(fallen_back()),
+    }
+}
+
+/// Makes a character; it is answered after the commit unless `ack` says otherwise.
+pub(super) async fn create(
+    context: &Context,
+    owner: UserId,
+    envelope: &Envelope,
+    wanted: &NewCharacter,
+) -> Result<Response, Problem> {
+    let any = Base { after: envelope.base.after.filter(|id| id.get() > 0), expect: envelope.base.expect };
+    if any.after.is_some() || any.expect.is_some_and(|version| version.get() > 0) {
+        return Err(Problem::malformed("version: a character that is yet to be made has none"));
+    }
+    let id = envelope.id.unwrap_or_else(|| own_request_id(context));
+    let mut body = Vec::with_capacity(BODY_BYTES);
+    let outcome = context.shards.create(owner, new_character_id(context), Some(id), wanted, &mut body).await;
+    match outcome {
+        Outcome::Applied { character, mut shown, duplicate } => {
+            if envelope.ack != Some(Ack::Applied) && shown.durable < shown.version {
+                let waiter = Waiter::default();
+                let reader = Some((&waiter.0, true));
+                let now = context.shards.show(owner, character, reader, None, Shape::Body, &mut Vec::new()).await?;
+                shown.durable =
+                    waiter.until_durable(context, character, Shown { durable: now.durable, ..shown }).await?;
+            }
+            let mut response = answer(context, StatusCode::CREATED, shown, duplicate, body);
+            let location = HeaderValue::try_from(format!("/characters/{character}")).expect("a path of ASCII");
+            response.headers_mut().insert(header::LOCATION, location);
+            Ok(response)
+        }
+        Outcome::Conflict(shown) => Ok(conflict(context, false, shown, &body)),
+        Outcome::Refused(refusal) => Err(refusal.into()),
+        Outcome::Closing => Err(fallen_back()),
+    }
+}
+
+/// A character as a body, with its headers.
+pub(super) fn answer(context: &Context, status: StatusCode, shown: Shown, duplicate: bool, body: Vec<u8>) -> Response {
+    let mut response = json(status, body);
+    let tag = etag::of(shown.version, &(context.catalogue)().revision);
+    response.headers_mut().insert(header::ETAG, HeaderValue::try_from(tag).expect("a tag of ASCII"));
+    mark(&mut response, shown, duplicate);
+    response
+}
+
+fn mark(response: &mut Response, shown: Shown, duplicate: bool) {
+    let headers = response.headers_mut();
+    headers.insert(DURABLE, HeaderValue::from(shown.durable.get()));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    if duplicate {
+        headers.insert(DUPLICATE, HeaderValue::from_static("true"));
+    }
+}
+
+/// The latest state for who acted on another one.
+fn conflict(context: &Context, conditional: bool, shown: Shown, character: &[u8]) -> Response {
+    let status = if conditional { StatusCode::PRECONDITION_FAILED } else { StatusCode::CONFLICT };
+    let code = RejectionCode::VersionConflict;
+    let mut body =
+        format!(r#"{{"error":"Version mismatch. Please refresh.","code":"{code}","character":"#).into_bytes();
+    body.extend_from_slice(character);
+    body.push(b'}');
+    answer(context, status, shown, false, body)
+}
+
+/// An id for a request that came without one, from the upper half of the wire's range: clients begin in the lower one.
+fn own_request_id(context: &Context) -> RequestId {
+    let mut bytes = [0; 8];
+    (context.entropy)(&mut bytes);
+    let half = 1_u64 << 52;
+    RequestId::new(half | (u64::from_le_bytes(bytes) & (half - 1)))
+}
+
+/// A new character's id: UUIDs of version 7 grow with time, which databases like in their indexes.
+fn new_character_id(context: &Context) -> CharacterId {
+    let mut bytes = [0; 10];
+    (context.entropy)(&mut bytes);
+    let now_ms = u64::try_from((context.clock)()).unwrap_or(0);
+    CharacterId::from_uuid(uuid::Builder::from_unix_timestamp_millis(now_ms, &bytes).into_uuid())
+}
+
+fn count(outcome: &Outcome) {
+    telemetry::intent(match outcome {
+        Outcome::Applied { duplicate: false, .. } => IntentOutcome::Applied,
+        Outcome::Applied { duplicate: true, .. } => IntentOutcome::Duplicate,
+        Outcome::Conflict(_) => IntentOutcome::Conflict,
+        Outcome::Refused(refusal) => IntentOutcome::Rejected(refusal.code),
+        Outcome::Closing => IntentOutcome::Rejected(RejectionCode::Unavailable),
+    });
+}
+
+/// The shard has changed hands, or memory has fallen back, while the request was under way: what came of it the
+/// database knows, and the same id finds out.
+fn fallen_back() -> Problem {
+    let message = "the character moved while this was under way; send the same id again to learn what came of it";
+    Problem::new(RejectionCode::Unavailable, message)
+}
+
+/// A request that waits for a commit, as the shards see it: a connection that ends with the request.
+#[derive(Default)]
+struct Waiter(Arc<Mailbox>);
+
+impl Waiter {
+    /// Waits until the state that was shown is durable, or the time is over; returns how far it is durable.
+    async fn until_durable(&self, context: &Context, character: CharacterId, shown: Shown) -> Result<Version, Problem> {
+        let mut durable = shown.durable;
+        if durable >= shown.version {
+            return Ok(durable);
+        }
+        context.signals.waiting();
+        let wait = async {
+            while durable < shown.version {
+                tokio::select! {
+                    biased;
+                    () = self.0.arrived() => {}
+                    _ = self.0.ordered_close() => return Err(fallen_back()),
+                }
+                let told = self.0.take().durable.get(&character).copied();
+                durable = durable.max(told.unwrap_or_default());
+            }
+            Ok(())
+        };
+        match tokio::time::timeout(context.durable_timeout, wait).await {
+            Ok(Err(problem)) => Err(problem),
+            // After the time is over the answer is: applied, and durable up to here.
+            Ok(Ok(())) | Err(_) => Ok(durable),
+        }
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.0.order_close(CloseOrder { code: CloseCode::Normal, reason: "the request has ended" });
+    }
+}

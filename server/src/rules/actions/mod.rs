@@ -1,0 +1,130 @@
+//! What each action does.
+
+mod affliction;
+mod growth;
+mod health;
+mod rest;
+mod trade;
+mod wearing;
+
+use std::ops::RangeInclusive;
+
+use castellan_protocol::limits::QUANTITY_MAX;
+use castellan_protocol::{Action, RejectionCode};
+
+use super::catalogue::Catalogue;
+use super::character::{Character, Life};
+use super::derive::Worn;
+use super::dice::Dice;
+use super::violation::Violation;
+use super::{ability, name, violation};
+
+type Outcome = Result<(), Violation>;
+
+/// Does what an action asks for, by the rules.
+///
+/// Deterministic: the same character, action, catalogue and dice give the same result.
+///
+/// # Errors
+///
+/// [`Violation`] where a rule says no. The character may then be left anyhow: hand in a copy and keep it on success
+/// only, or use [`applied`].
+pub fn apply(character: &mut Character, action: &Action, catalogue: &Catalogue, dice: &mut Dice<'_>) -> Outcome {
+    let outcome = act(character, action, catalogue, dice);
+    if outcome.is_ok() {
+        character.dice_rolled += dice.rolled();
+    }
+    outcome
+}
+
+/// The same as a function: the character as it is after the action.
+///
+/// # Errors
+///
+/// [`Violation`] where a rule says no.
+pub fn applied(
+    character: &Character,
+    action: &Action,
+    catalogue: &Catalogue,
+    dice: &mut Dice<'_>,
+) -> Result<Character, Violation> {
+    let mut after = character.clone();
+    apply(&mut after, action, catalogue, dice)?;
+    Ok(after)
+}
+
+fn act(character: &mut Character, action: &Action, catalogue: &Catalogue, dice: &mut Dice<'_>) -> Outcome {
+    if character.life == Life::Dead && !matches!(action, Action::Revive(_) | Action::Rename(_)) {
+        return Err(Violation::new(RejectionCode::Dead, "the dead can only be revived or renamed"));
+    }
+    match action {
+        Action::ModifyHitpoints(fields) => health::modify(character, fields, catalogue),
+        Action::GrantTemporaryHitpoints(fields) => health::grant_temporary(character, fields),
+        Action::RollDeathSave(_) => health::roll_death_save(character, catalogue, dice),
+        Action::Stabilize(_) => health::stabilize(character),
+        Action::Revive(fields) => health::revive(character, fields, catalogue),
+        Action::EquipItem(fields) => wearing::equip(character, fields, catalogue),
+        Action::UnequipItem(fields) => wearing::unequip(character, fields, catalogue),
+        Action::Attune(fields) => wearing::attune(character, fields, catalogue),
+        Action::EndAttunement(fields) => wearing::end_attunement(character, fields, catalogue),
+        Action::AddItem(fields) => trade::add(character, fields, catalogue),
+        Action::RemoveItem(fields) => trade::remove(character, fields, catalogue),
+        Action::UseItem(fields) => trade::use_item(character, fields, catalogue, dice),
+        Action::BuyItem(fields) => trade::buy(character, fields, catalogue),
+        Action::SellItem(fields) => trade::sell(character, fields, catalogue),
+        Action::ModifyCurrency(fields) => trade::modify_currency(character, fields),
+        Action::GainExperience(fields) => growth::gain_experience(character, fields),
+        Action::LevelUp(fields) => growth::level_up(character, fields, catalogue, dice),
+        Action::ShortRest(fields) => rest::short(character, fields, catalogue, dice),
+        Action::LongRest(_) => rest::long(character, catalogue),
+        Action::AddCondition(fields) => affliction::add(character, fields, catalogue),
+        Action::RemoveCondition(fields) => affliction::remove(character, fields, catalogue),
+        Action::Rename(fields) => {
+            character.name = name::clean(&fields.name)?;
+            Ok(())
+        }
+    }
+}
+
+/// A number within its bounds: below them `malformed`, above them `limit_exceeded`.
+fn bounded(field: &'static str, number: i64, range: RangeInclusive<i32>) -> Result<i32, Violation> {
+    if number < i64::from(*range.start()) {
+        return Err(Violation::malformed(format!("{field}: must be at least {}", range.start())));
+    }
+    let fitting = i32::try_from(number).ok().filter(|number| number <= range.end());
+    fitting.ok_or_else(|| Violation::limit(format!("{field}: must be at most {}", range.end())))
+}
+
+fn quantity(number: i64) -> Result<i32, Violation> {
+    const MOST: i32 = QUANTITY_MAX as i32;
+    bounded("quantity", number, 1..=MOST)
+}
+
+/// Finds the maximum of hit points anew, after anything that it follows from has changed.
+///
+/// Every level gives what its die showed and the constitution modifier, never less than 1, and what traits add. Four
+/// levels of exhaustion halve the sum. Hit points above the maximum are lost; a higher maximum heals nobody.
+/// Source: SRD 5.1, "Hit Points and Hit Dice", "Constitution", "Exhaustion".
+pub(super) fn refresh_maximum(character: &mut Character, catalogue: &Catalogue) {
+    /// Levels of exhaustion that halve the maximum.
+    const EXHAUSTION_HALVES: i32 = 4;
+    let modifier = constitution_modifier(character, catalogue);
+    let race = catalogue.race(character.race).map_or(0, |race| race.gifts().hitpoints_per_level());
+    let subrace = character.subrace.and_then(|id| catalogue.subrace(id));
+    let per_level = race + subrace.map_or(0, |subrace| subrace.gifts().hitpoints_per_level());
+    let of_level = |die: &u8| (i32::from(*die) + modifier).max(1) + per_level;
+    let sum: i32 = character.hit_point_dice.iter().map(of_level).sum();
+    character.max_hitpoints = if character.exhaustion >= EXHAUSTION_HALVES { (sum / 2).max(1) } else { sum };
+    character.hitpoints = character.hitpoints.min(character.max_hitpoints);
+}
+
+/// The modifier of the effective constitution.
+fn constitution_modifier(character: &Character, catalogue: &Catalogue) -> i32 {
+    let scores = Worn::of(character, catalogue).effective(&character.abilities);
+    ability::modifier(scores.get(castellan_protocol::Ability::Constitution))
+}
+
+/// Nobody carries or sells an item of this name.
+fn unknown_item(name: &str) -> Violation {
+    Violation::new(RejectionCode::UnknownItem, format!("item: there is no item `{}`", violation::quote(name)))
+}

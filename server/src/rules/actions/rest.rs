@@ -1,0 +1,54 @@
+//! Rests.
+
+use castellan_protocol::{RejectionCode, ShortRest};
+
+use super::{Outcome, constitution_modifier, growth, health, refresh_maximum};
+use crate::rules::catalogue::{Catalogue, Class};
+use crate::rules::character::{Character, Life};
+use crate::rules::dice::Dice;
+use crate::rules::violation::Violation;
+
+/// Spends hit dice: each heals what it shows and the constitution modifier, at least 0.
+///
+/// Source: SRD 5.1, "Resting". The dying have no hour to rest.
+pub(super) fn short(
+    character: &mut Character,
+    fields: &ShortRest,
+    catalogue: &Catalogue,
+    dice: &mut Dice<'_>,
+) -> Outcome {
+    if fields.hit_dice < 0 {
+        return Err(Violation::malformed("hit_dice: must be at least 0"));
+    }
+    if character.life == Life::Dying {
+        return Err(Violation::invalid_choice("the dying cannot rest"));
+    }
+    let spent = i32::try_from(fields.hit_dice).ok().filter(|spent| *spent <= character.hit_dice);
+    let Some(spent) = spent else {
+        let message = format!("hit_dice: there are {} left", character.hit_dice);
+        return Err(Violation::new(RejectionCode::NoHitDice, message));
+    };
+    let sides = catalogue.class(character.class).map_or(growth::HIT_DIE, Class::hit_die).unsigned_abs();
+    let modifier = i64::from(constitution_modifier(character, catalogue));
+    character.hit_dice -= spent;
+    for _ in 0..spent {
+        health::heal(character, (dice.roll(sides) + modifier).max(0));
+    }
+    Ok(())
+}
+
+/// All hit points, half the hit dice (at least one), one level of exhaustion less, no temporary hit points.
+///
+/// Source: SRD 5.1, "Resting", "Exhaustion".
+pub(super) fn long(character: &mut Character, catalogue: &Catalogue) -> Outcome {
+    if character.hitpoints == 0 {
+        return Err(Violation::invalid_choice("a long rest cannot begin at 0 hit points"));
+    }
+    character.exhaustion = (character.exhaustion - 1).max(0);
+    refresh_maximum(character, catalogue);
+    character.hitpoints = character.max_hitpoints;
+    character.temporary_hitpoints = 0;
+    let regained = (character.level / 2).max(1);
+    character.hit_dice = (character.hit_dice + regained).min(character.level);
+    Ok(())
+}

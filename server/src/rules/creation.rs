@@ -1,0 +1,133 @@
+//! How a character begins.
+
+use std::collections::BTreeMap;
+
+use castellan_protocol::{Ability, NewCharacter, RejectionCode};
+
+use super::ability::{Abilities, CREATION_SCORE_MAX, CREATION_SCORE_MIN};
+use super::actions::refresh_maximum;
+use super::catalogue::{Catalogue, Class, Gifts, Race, Skill, Subrace};
+use super::character::{Character, DeathSaves, Life, SLOTS};
+use super::inventory::Inventory;
+use super::money::Purse;
+use super::name;
+use super::symbol::Symbol;
+use super::violation::{Violation, quote};
+
+/// Makes a character of the first level, with the class's starting equipment and no coins.
+///
+/// The subrace may be left out. Skills are left out altogether (or an empty list), or are exactly as many as the class
+/// lets one choose, from its list; a race that lets one choose more allows, but does not ask for, those besides.
+/// Skills that the race gives are added; choosing one of them as well is no mistake.
+///
+/// # Errors
+///
+/// `invalid_name`, `invalid_choice`, and `malformed` where an ability is missing.
+pub fn create(new: &NewCharacter, catalogue: &Catalogue) -> Result<Character, Violation> {
+    let name = name::clean(&new.name)?;
+    let race = choose("race", &new.race, catalogue.races(), Race::id)?;
+    let subrace = match &new.subrace {
+        Some(chosen) => Some(subrace(race, chosen, catalogue)?),
+        None => None,
+    };
+    let class = choose("class", &new.class, catalogue.classes(), Class::id)?;
+    let abilities = scores(&new.abilities, race, subrace)?;
+    let gifts: Vec<&Gifts> = std::iter::once(race.gifts()).chain(subrace.map(Subrace::gifts)).collect();
+    let skills = skills(new.skills.as_deref().unwrap_or_default(), class, &gifts, catalogue)?;
+    let mut inventory = Inventory::default();
+    for (item, quantity) in class.starting_equipment() {
+        inventory.add(*item, *quantity)?;
+    }
+    let mut character = Character {
+        name,
+        race: race.id(),
+        subrace: subrace.map(Subrace::id),
+        class: class.id(),
+        level: 1,
+        experience: 0,
+        abilities,
+        skills,
+        expertise: Vec::new(),
+        hitpoints: 0,
+        max_hitpoints: 0,
+        temporary_hitpoints: 0,
+        hit_dice: 1,
+        hit_point_dice: vec![u8::try_from(class.hit_die()).expect("a catalogue's hit dice have at most 100 sides")],
+        death_saves: DeathSaves::default(),
+        life: Life::Conscious,
+        conditions: Vec::new(),
+        exhaustion: 0,
+        purse: Purse::default(),
+        equipment: [None; SLOTS],
+        attuned: Vec::new(),
+        inventory,
+        dice_rolled: 0,
+    };
+    refresh_maximum(&mut character, catalogue);
+    character.hitpoints = character.max_hitpoints;
+    Ok(character)
+}
+
+fn choose<'c, T>(field: &str, chosen: &str, offered: &'c [T], id: impl Fn(&T) -> Symbol) -> Result<&'c T, Violation> {
+    offered
+        .iter()
+        .find(|entry| id(entry).as_str() == chosen)
+        .ok_or_else(|| Violation::invalid_choice(format!("{field}: there is no {field} `{}`", quote(chosen))))
+}
+
+fn subrace<'c>(race: &Race, chosen: &str, catalogue: &'c Catalogue) -> Result<&'c Subrace, Violation> {
+    let subrace = choose("subrace", chosen, catalogue.subraces(), Subrace::id)?;
+    if race.subraces().contains(&subrace.id()) {
+        return Ok(subrace);
+    }
+    Err(Violation::invalid_choice(format!("subrace: `{}` is none of `{}`", subrace.id(), race.id())))
+}
+
+/// The six scores with what race and subrace add.
+fn scores(given: &BTreeMap<Ability, i64>, race: &Race, subrace: Option<&Subrace>) -> Result<Abilities, Violation> {
+    let mut scores = Abilities::default();
+    for ability in Ability::ALL {
+        let Some(score) = given.get(ability) else {
+            return Err(Violation::malformed(format!("abilities: `{ability}` is missing")));
+        };
+        let bounds = CREATION_SCORE_MIN..=CREATION_SCORE_MAX;
+        let score = i32::try_from(*score).ok().filter(|score| bounds.contains(score)).ok_or_else(|| {
+            let message = format!("abilities.{ability}: must be from {CREATION_SCORE_MIN} to {CREATION_SCORE_MAX}");
+            Violation::invalid_choice(message)
+        })?;
+        let bonus = race.ability_bonuses().get(*ability);
+        let subrace_bonus = subrace.map_or(0, |subrace| subrace.ability_bonuses().get(*ability));
+        *scores.get_mut(*ability) = score + bonus + subrace_bonus;
+    }
+    Ok(scores)
+}
+
+fn skills(chosen: &[String], class: &Class, gifts: &[&Gifts], catalogue: &Catalogue) -> Result<Vec<Symbol>, Violation> {
+    let mut skills = Vec::with_capacity(chosen.len());
+    for name in chosen {
+        let skill = choose("skill", name, catalogue.skills(), Skill::id)?.id();
+        if skills.contains(&skill) {
+            return Err(Violation::new(RejectionCode::InvalidChoice, format!("skills: `{skill}` stands there twice")));
+        }
+        skills.push(skill);
+    }
+    let of_class = class.skills().choose();
+    let of_race: usize = gifts.iter().map(|gifts| gifts.choose_skills()).sum();
+    let foreign = skills.iter().filter(|skill| !class.skills().from().contains(skill)).count();
+    if !skills.is_empty() && !(of_class..=of_class + of_race).contains(&skills.len()) {
+        let message = format!("skills: a {} chooses {of_class}, its race {of_race} more", class.id());
+        return Err(Violation::invalid_choice(message));
+    }
+    // What the class's list does not have must be the race's to choose, and the rest the class's.
+    if foreign > skills.len().saturating_sub(of_class) {
+        let from: Vec<_> = class.skills().from().iter().map(|skill| skill.as_str()).collect();
+        let message = format!("skills: a {} chooses {of_class} of {}", class.id(), from.join(", "));
+        return Err(Violation::invalid_choice(message));
+    }
+    for skill in gifts.iter().flat_map(|gifts| gifts.skills()) {
+        if !skills.contains(skill) {
+            skills.push(*skill);
+        }
+    }
+    Ok(skills)
+}

@@ -1,0 +1,258 @@
+//! The derived sheet: what follows from a character by the rules.
+
+mod attack;
+mod defense;
+mod flags;
+mod magic;
+mod movement;
+
+use castellan_protocol::Ability;
+
+pub use attack::{Attack, DamageText};
+pub use flags::{Flag, Flags};
+pub(super) use magic::Worn;
+
+use super::ability::{Abilities, proficiency_bonus};
+use super::catalogue::{Catalogue, Class, Gifts, Gives, MILLIPOUNDS, Race, Subrace};
+use super::character::{Character, Life};
+use super::symbol::Symbol;
+
+/// Pounds that a point of strength carries. Source: SRD 5.1, "Lifting and Carrying".
+const CARRYING_LB_PER_STRENGTH: i32 = 15;
+
+/// Coins that weigh a pound. Source: SRD 5.1, "Equipment", "Coinage".
+const COINS_PER_POUND: i64 = 50;
+
+/// The skill that passive perception is taken from.
+const PERCEPTION: &str = "perception";
+
+/// What follows from a character by the rules. Never stored.
+///
+/// Numbers are complete. What hinders without changing a number shows in `flags`, but for what conditions and exhaustion
+/// do to rolls: clients see those themselves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Derived {
+    pub(super) armor_class: i32,
+    pub(super) speed: i32,
+    pub(super) initiative: i32,
+    pub(super) proficiency_bonus: i32,
+    pub(super) passive_perception: i32,
+    pub(super) abilities: Abilities,
+    pub(super) modifiers: Abilities,
+    pub(super) saving_throws: Abilities,
+    pub(super) skills: Vec<(Symbol, i32)>,
+    pub(super) carrying_capacity: i32,
+    pub(super) carried_millipounds: i64,
+    pub(super) attacks: Vec<Attack>,
+    pub(super) flags: Flags,
+}
+
+impl Default for Derived {
+    /// An empty sheet, to be filled by [`derive_into`].
+    fn default() -> Self {
+        Self {
+            armor_class: 0,
+            speed: 0,
+            initiative: 0,
+            proficiency_bonus: 0,
+            passive_perception: 0,
+            abilities: Abilities::default(),
+            modifiers: Abilities::default(),
+            saving_throws: Abilities::default(),
+            skills: Vec::new(),
+            carrying_capacity: 0,
+            carried_millipounds: 0,
+            attacks: Vec::new(),
+            flags: Flags::default(),
+        }
+    }
+}
+
+impl Derived {
+    /// Armour class.
+    pub const fn armor_class(&self) -> i32 {
+        self.armor_class
+    }
+
+    /// Walking speed, in feet a round.
+    pub const fn speed(&self) -> i32 {
+        self.speed
+    }
+
+    /// Initiative bonus.
+    pub const fn initiative(&self) -> i32 {
+        self.initiative
+    }
+
+    /// Proficiency bonus.
+    pub const fn proficiency_bonus(&self) -> i32 {
+        self.proficiency_bonus
+    }
+
+    /// 10 plus the perception bonus.
+    pub const fn passive_perception(&self) -> i32 {
+        self.passive_perception
+    }
+
+    /// Effective scores, items included.
+    pub const fn abilities(&self) -> &Abilities {
+        &self.abilities
+    }
+
+    /// Modifiers of the effective scores.
+    pub const fn modifiers(&self) -> &Abilities {
+        &self.modifiers
+    }
+
+    /// Saving throw bonuses.
+    pub const fn saving_throws(&self) -> &Abilities {
+        &self.saving_throws
+    }
+
+    /// The bonus of each skill of the catalogue, in its order.
+    pub fn skills(&self) -> &[(Symbol, i32)] {
+        &self.skills
+    }
+
+    /// In pounds.
+    pub const fn carrying_capacity(&self) -> i32 {
+        self.carrying_capacity
+    }
+
+    /// In thousandths of a pound, coins included.
+    pub const fn carried_millipounds(&self) -> i64 {
+        self.carried_millipounds
+    }
+
+    /// In pounds, coins included.
+    pub fn carried_weight(&self) -> f64 {
+        super::catalogue::pounds(self.carried_millipounds)
+    }
+
+    /// One for each weapon wielded, the main hand's first.
+    pub fn attacks(&self) -> &[Attack] {
+        &self.attacks
+    }
+
+    /// What else shows.
+    pub const fn flags(&self) -> Flags {
+        self.flags
+    }
+}
+
+/// What the catalogue knows of a character's race and class; `None` where it no longer has them.
+struct Nature<'c> {
+    class: Option<&'c Class>,
+    race: Option<&'c Race>,
+    subrace: Option<&'c Subrace>,
+    level: i32,
+}
+
+impl<'c> Nature<'c> {
+    fn of(character: &Character, catalogue: &'c Catalogue) -> Self {
+        Self {
+            class: catalogue.class(character.class),
+            race: catalogue.race(character.race),
+            subrace: character.subrace.and_then(|subrace| catalogue.subrace(subrace)),
+            level: character.level,
+        }
+    }
+
+    /// What the class gives at this level.
+    fn features(&self) -> impl Iterator<Item = &'c Gives> {
+        let level = self.level;
+        self.class.into_iter().flat_map(move |class| class.features(level))
+    }
+
+    /// What the traits of race and subrace do.
+    fn gifts(&self) -> impl Iterator<Item = &'c Gifts> {
+        self.race.map(Race::gifts).into_iter().chain(self.subrace.map(Subrace::gifts))
+    }
+}
+
+/// The derived sheet of a character.
+pub fn derive(character: &Character, catalogue: &Catalogue) -> Derived {
+    let mut derived = Derived::default();
+    derive_into(character, catalogue, &mut derived);
+    derived
+}
+
+/// The same into a sheet that is already there; allocates nothing where that once held as much.
+pub fn derive_into(character: &Character, catalogue: &Catalogue, derived: &mut Derived) {
+    let worn = Worn::of(character, catalogue);
+    let nature = Nature::of(character, catalogue);
+    derived.flags = Flags::default();
+    derived.proficiency_bonus = proficiency_bonus(character.level);
+    derived.abilities = worn.effective(&character.abilities);
+    derived.modifiers = derived.abilities.modifiers();
+    derived.carrying_capacity = derived.abilities.get(Ability::Strength) * CARRYING_LB_PER_STRENGTH;
+    derived.carried_millipounds = carried(character, catalogue);
+    derived.armor_class = defense::armor_class(&worn, &nature, &derived.modifiers);
+    derived.saving_throws = saving_throws(character, &worn, &nature, derived);
+    derive_skills(character, catalogue, &worn, &nature, derived);
+    flags::raise_for_wear(&worn, &nature, &mut derived.flags);
+    derived.speed = movement::speed(character, catalogue, &worn, &nature, derived);
+    derived.attacks.clear();
+    derived.attacks.extend(attack::attacks(&worn, &nature, derived).into_iter().flatten());
+}
+
+/// Weight of everything carried, in thousandths of a pound.
+fn carried(character: &Character, catalogue: &Catalogue) -> i64 {
+    let weigh = |id, quantity| catalogue.item(id).map_or(0, |item| item.unit_weight_millipounds() * quantity);
+    let entries = character.inventory.entries().iter();
+    let items: i64 = entries.map(|entry| weigh(entry.item, i64::from(entry.quantity))).sum();
+    items + character.purse.count() * MILLIPOUNDS / COINS_PER_POUND
+}
+
+/// Saving throw bonuses. Source: SRD 5.1, "Saving Throws".
+fn saving_throws(character: &Character, worn: &Worn<'_>, nature: &Nature<'_>, derived: &Derived) -> Abilities {
+    let mut bonuses = derived.modifiers;
+    let mut extra = worn.bonuses.saving_throws;
+    let mut proficient = [false; 6];
+    for ability in nature.class.map_or(&[][..], Class::saving_throws) {
+        proficient[*ability as usize] = true;
+    }
+    for gives in nature.features() {
+        match gives {
+            Gives::SavingThrows(abilities) => abilities.iter().for_each(|ability| proficient[*ability as usize] = true),
+            Gives::AddsToSavingThrows(ability) if character.life == Life::Conscious => {
+                extra += derived.modifiers.get(*ability).max(1);
+            }
+            _ => {}
+        }
+    }
+    for ability in Ability::ALL {
+        let proficiency = if proficient[*ability as usize] { derived.proficiency_bonus } else { 0 };
+        *bonuses.get_mut(*ability) += proficiency + extra;
+    }
+    bonuses
+}
+
+/// Skill bonuses, passive perception and initiative: ability checks all. Source: SRD 5.1, "Ability Checks".
+fn derive_skills(
+    character: &Character,
+    catalogue: &Catalogue,
+    worn: &Worn<'_>,
+    nature: &Nature<'_>,
+    derived: &mut Derived,
+) {
+    let bonus = derived.proficiency_bonus;
+    let has_half = nature.features().any(|gives| matches!(gives, Gives::HalfProficiency));
+    let untrained = if has_half { bonus / 2 } else { 0 } + worn.bonuses.ability_checks;
+    let trained = bonus + worn.bonuses.ability_checks;
+    derived.skills.clear();
+    derived.passive_perception = 10 + derived.modifiers.get(Ability::Wisdom) + untrained;
+    for skill in catalogue.skills() {
+        let proficiency = match skill.id() {
+            id if character.expertise.contains(&id) => trained + bonus,
+            id if character.skills.contains(&id) => trained,
+            _ => untrained,
+        };
+        let number = derived.modifiers.get(skill.ability()) + proficiency;
+        derived.skills.push((skill.id(), number));
+        if skill.id().as_str() == PERCEPTION {
+            derived.passive_perception = 10 + number;
+        }
+    }
+    derived.initiative = derived.modifiers.get(Ability::Dexterity) + untrained;
+}

@@ -1,0 +1,92 @@
+//! What a character carries.
+
+use castellan_protocol::limits::QUANTITY_MAX;
+
+use super::symbol::Symbol;
+use super::violation::Violation;
+
+/// Entries that an inventory may have.
+///
+/// Far more than the catalogue's mundane items; with the longest ids a catalogue may have, a character of this many
+/// entries still fits a server frame.
+pub const INVENTORY_ENTRIES_MAX: usize = 400;
+
+/// Units of one item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    pub(super) item: Symbol,
+    pub(super) quantity: i32,
+}
+
+impl Entry {
+    /// The item.
+    pub const fn item(&self) -> Symbol {
+        self.item
+    }
+
+    /// Units, 1 to 1,000,000.
+    pub const fn quantity(&self) -> i32 {
+        self.quantity
+    }
+}
+
+/// Everything carried, what is worn included.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Inventory(Vec<Entry>);
+
+impl Clone for Inventory {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    fn clone_from(&mut self, source: &Self) {
+        self.0.clone_from(&source.0);
+    }
+}
+
+impl Inventory {
+    /// An inventory with these entries; the same item may stand in several.
+    pub(super) const fn from_entries(entries: Vec<Entry>) -> Self {
+        Self(entries)
+    }
+
+    /// Its entries, in the order in which the items came.
+    pub fn entries(&self) -> &[Entry] {
+        &self.0
+    }
+
+    /// Units of an item, in all entries.
+    pub fn quantity(&self, item: Symbol) -> i64 {
+        self.0.iter().filter(|entry| entry.item == item).map(|entry| i64::from(entry.quantity)).sum()
+    }
+
+    /// Puts units in, 1 to 1,000,000.
+    ///
+    /// # Errors
+    ///
+    /// `limit_exceeded`: too many units of the item, or too many entries.
+    pub(super) fn add(&mut self, item: Symbol, quantity: i32) -> Result<(), Violation> {
+        if self.quantity(item) + i64::from(quantity) > QUANTITY_MAX {
+            return Err(Violation::limit(format!("quantity: at most {QUANTITY_MAX} units of an item")));
+        }
+        if let Some(entry) = self.0.iter_mut().find(|entry| entry.item == item) {
+            entry.quantity += quantity;
+        } else if self.0.len() < INVENTORY_ENTRIES_MAX {
+            self.0.push(Entry { item, quantity });
+        } else {
+            return Err(Violation::limit(format!("the inventory has {INVENTORY_ENTRIES_MAX} kinds of items already")));
+        }
+        Ok(())
+    }
+
+    /// Takes units out, the last entries first; never more than there are.
+    pub(super) fn remove(&mut self, item: Symbol, quantity: i32) {
+        let mut left = quantity;
+        for entry in self.0.iter_mut().rev().filter(|entry| entry.item == item) {
+            let taken = left.min(entry.quantity);
+            entry.quantity -= taken;
+            left -= taken;
+        }
+        self.0.retain(|entry| entry.quantity > 0);
+    }
+}

@@ -1,0 +1,89 @@
+//! Ids of the catalogue as small values that are copied and compared at no cost.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::LazyLock;
+
+use parking_lot::RwLock;
+use serde::{Serialize, Serializer};
+
+/// An id that some catalogue or stored character named: an item, a class, a skill.
+///
+/// The same text is always the same symbol, whatever catalogue it came from, so characters outlive a reload of the
+/// catalogue. Texts are kept for the life of the process; they come from catalogues and from the database only, never
+/// from a client, so there are about as many as the catalogue has entries.
+#[derive(Clone, Copy)]
+pub struct Symbol(&'static Entry);
+
+struct Entry {
+    number: u32,
+    text: Box<str>,
+}
+
+static TABLE: LazyLock<RwLock<HashMap<&'static str, Symbol>>> = LazyLock::new(RwLock::default);
+
+impl Symbol {
+    /// The symbol of a text, made where there is none yet.
+    pub(super) fn new(text: &str) -> Self {
+        if let Some(known) = TABLE.read().get(text) {
+            return *known;
+        }
+        let mut table = TABLE.write();
+        if let Some(known) = table.get(text) {
+            return *known;
+        }
+        let number = u32::try_from(table.len()).expect("memory ends long before four billion ids");
+        let entry: &'static Entry = Box::leak(Box::new(Entry { number, text: text.into() }));
+        table.insert(&entry.text, Self(entry));
+        Self(entry)
+    }
+
+    /// The id's text.
+    pub fn as_str(self) -> &'static str {
+        &self.0.text
+    }
+
+    /// Counts symbols from 0, so that a catalogue finds its entries by position.
+    pub(super) fn number(self) -> usize {
+        self.0.number as usize
+    }
+}
+
+impl PartialEq for Symbol {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.0, other.0)
+    }
+}
+
+impl Eq for Symbol {}
+
+impl fmt::Debug for Symbol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl fmt::Display for Symbol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Symbol {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_text_is_the_same_symbol() {
+        let one = Symbol::new("symbol-test-one");
+        assert_eq!(one, Symbol::new("symbol-test-one"));
+        assert_ne!(one, Symbol::new("symbol-test-two"));
+        assert_eq!(one.as_str(), "symbol-test-one");
+    }
+}

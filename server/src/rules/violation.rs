@@ -1,0 +1,42 @@
+//! How the rules say no.
+
+use std::borrow::Cow;
+
+use castellan_protocol::RejectionCode;
+
+/// A rule said no: the wire's code and a sentence for a person.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Violation {
+    /// The stable code.
+    pub code: RejectionCode,
+    /// Why.
+    pub message: Cow<'static, str>,
+}
+
+impl Violation {
+    pub(super) fn new(code: RejectionCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// A number that no rule could make sense of; the sentence names the field.
+    pub(super) fn malformed(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(RejectionCode::Malformed, message)
+    }
+
+    pub(super) fn invalid_choice(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(RejectionCode::InvalidChoice, message)
+    }
+
+    pub(super) fn limit(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(RejectionCode::LimitExceeded, message)
+    }
+}
+
+/// Longest part of a client's own words that a sentence repeats, in bytes.
+const QUOTE_BYTES_MAX: usize = 100;
+
+/// A client's own word, short enough to stand in a sentence.
+pub(super) fn quote(text: &str) -> &str {
+    &text[..text.floor_char_boundary(QUOTE_BYTES_MAX)]
+}

@@ -1,0 +1,109 @@
+use castellan_protocol::{self as protocol, Action, Codec, NewCharacter};
+
+use super::*;
+use crate::rules::stored::{self, SCHEMA_VERSION};
+use crate::rules::{Catalogue, Dice, apply, create, derive};
+
+fn header() -> Header {
+    Header {
+        id: "f81d4fae-7dec-11d0-a765-00a0c91e6bf6".parse().expect("a UUID"),
+        user: "0d6c6f1e-7dec-41d0-a765-00a0c91e6bf6".parse().expect("a UUID"),
+        version: Version::new(6),
+        last: RequestId::new(1831),
+        created_at_ms: 1_795_348_800_000,
+        updated_at_ms: 1_795_348_801_500,
+    }
+}
+
+fn brannor(catalogue: &Catalogue) -> Character {
+    let new: NewCharacter = serde_json::from_str(
+        r#"{"name": "Brannor", "race": "dwarf", "subrace": "hill-dwarf", "class": "fighter",
+            "abilities": {"str": 16, "dex": 12, "con": 13, "int": 8, "wis": 12, "cha": 10},
+            "skills": ["athletics", "perception"]}"#,
+    )
+    .expect("a new character");
+    let mut brannor = create(&new, catalogue).expect("by the rules");
+    for action in [
+        r#"{"gain_experience": {"amount": 1200}}"#,
+        r#"{"level_up": {"hitpoints": "average"}}"#,
+        r#"{"level_up": {"hitpoints": "average"}}"#,
+        r#"{"add_item": {"item": "chain-mail", "quantity": 1}}"#,
+        r#"{"add_item": {"item": "shield", "quantity": 1}}"#,
+        r#"{"add_item": {"item": "longsword+weapon-1", "quantity": 1}}"#,
+        r#"{"add_item": {"item": "arrow", "quantity": 20}}"#,
+        r#"{"equip_item": {"item": "chain-mail"}}"#,
+        r#"{"equip_item": {"item": "shield"}}"#,
+        r#"{"equip_item": {"item": "longsword+weapon-1"}}"#,
+        r#"{"modify_currency": {"sp": 5, "gp": 42}}"#,
+        r#"{"add_condition": {"condition": "poisoned"}}"#,
+    ] {
+        let action: Action = serde_json::from_str(action).expect("an action");
+        let mut dice = Dice::new(b"secret", header().id, RequestId::new(1), brannor.dice_rolled());
+        apply(&mut brannor, &action, catalogue, &mut dice).expect("by the rules");
+    }
+    brannor
+}
+
+/// The wire's own example, but for what its weight leaves to the imagination.
+const EXAMPLE: &str = r#"{"id": "f81d4fae-7dec-11d0-a765-00a0c91e6bf6", "user_id": "0d6c6f1e-7dec-41d0-a765-00a0c91e6bf6",
+    "name": "Brannor", "race": "dwarf", "subrace": "hill-dwarf", "class": "fighter", "level": 3, "experience": 1200,
+    "abilities": {"str": 16, "dex": 12, "con": 15, "int": 8, "wis": 13, "cha": 10}, "skills": ["athletics", "perception"],
+    "hitpoints": 13, "max_hitpoints": 31, "temporary_hitpoints": 0, "hit_dice": 3, "death_saves": {"successes": 0, "failures": 0},
+    "life": "conscious", "conditions": ["poisoned"], "exhaustion": 0,
+    "currency": {"cp": 0, "sp": 5, "ep": 0, "gp": 42, "pp": 0},
+    "equipment": {"armor": "chain-mail", "shield": "shield", "main_hand": "longsword+weapon-1"}, "attuned": [],
+    "inventory": [{"item": "chain-mail", "quantity": 1}, {"item": "shield", "quantity": 1}, {"item": "longsword+weapon-1", "quantity": 1}, {"item": "arrow", "quantity": 20}],
+    "derived": {"armor_class": 18, "speed": 25, "initiative": 1, "proficiency_bonus": 2, "passive_perception": 13,
+        "abilities": {"str": 16, "dex": 12, "con": 15, "int": 8, "wis": 13, "cha": 10},
+        "modifiers": {"str": 3, "dex": 1, "con": 2, "int": -1, "wis": 1, "cha": 0},
+        "saving_throws": {"str": 5, "dex": 1, "con": 4, "int": -1, "wis": 1, "cha": 0},
+        "skills": {"acrobatics": 1, "animal-handling": 1, "arcana": -1, "athletics": 5, "deception": 0, "history": -1,
+            "insight": 1, "intimidation": 0, "investigation": -1, "medicine": 1, "nature": -1, "perception": 3,
+            "performance": 0, "persuasion": 0, "religion": -1, "sleight-of-hand": 1, "stealth": 1, "survival": 1},
+        "carrying_capacity": 240, "carried_weight": 65.94,
+        "attacks": [{"item": "longsword+weapon-1", "attack_bonus": 6, "damage": "1d8+4", "damage_type": "slashing"}],
+        "flags": ["stealth_disadvantage"]},
+    "version": 6, "last": 1831, "created_at": "2026-11-22T12:00:00Z", "updated_at": "2026-11-22T12:00:01Z"}"#;
+
+#[test]
+fn a_view_is_the_wires_character() {
+    let catalogue = Catalogue::embedded();
+    let (header, brannor) = (header(), brannor(&catalogue));
+    let derived = derive(&brannor, &catalogue);
+    let view = CharacterView::new(&header, &brannor, &derived);
+    let expected: protocol::Character = serde_json::from_str(EXAMPLE).expect("the wire's example");
+    for codec in [Codec::MessagePack, Codec::Json] {
+        let mut bytes = Vec::new();
+        codec.encode(&view, &mut bytes);
+        let decoded: protocol::Character = codec.decode(&bytes).expect("a character of the wire");
+        assert_eq!(decoded, expected);
+        // Field by field in the same order, and no length that lies.
+        let mut again = Vec::new();
+        codec.encode(&decoded, &mut again);
+        assert_eq!(again.len(), bytes.len());
+    }
+}
+
+#[test]
+fn fields_stand_in_the_wires_order() {
+    let catalogue = Catalogue::embedded();
+    let (header, brannor) = (header(), brannor(&catalogue));
+    let derived = derive(&brannor, &catalogue);
+    let view = CharacterView::new(&header, &brannor, &derived);
+    let json = serde_json::to_string(&view).expect("JSON");
+    let compact = EXAMPLE.lines().map(str::trim_start).collect::<String>().replace(", ", ",").replace(": ", ":");
+    assert_eq!(json, compact);
+}
+
+#[test]
+fn what_is_stored_is_read_back() {
+    let catalogue = Catalogue::embedded();
+    let brannor = brannor(&catalogue);
+    let json = serde_json::to_string(&StoredView::new(&header(), &brannor)).expect("JSON");
+    assert_eq!(stored::decode(SCHEMA_VERSION, &json).expect("readable"), brannor);
+    let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let missing = |field: &&str| value.get(*field).is_none();
+    let fields = ["id", "user_id", "version", "last", "created_at", "updated_at", "hit_point_dice", "dice_rolled"];
+    assert_eq!(fields.iter().find(|field| missing(field)), None);
+    assert!(value.get("derived").is_none());
+}

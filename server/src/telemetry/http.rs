@@ -1,0 +1,40 @@
+//! What HTTP tells.
+
+use std::time::Duration;
+
+use metrics::{counter, histogram};
+
+/// What became of a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginOutcome {
+    /// Let in.
+    Granted,
+    /// Wrong name or password, or no open registration.
+    Refused,
+    /// Too many failed before.
+    Limited,
+    /// Too many at once.
+    Overloaded,
+    /// The server or its database did not do their part.
+    Failed,
+}
+
+/// A login was answered.
+pub fn login(outcome: LoginOutcome) {
+    let outcome = match outcome {
+        LoginOutcome::Granted => "granted",
+        LoginOutcome::Refused => "refused",
+        LoginOutcome::Limited => "limited",
+        LoginOutcome::Overloaded => "overloaded",
+        LoginOutcome::Failed => "failed",
+    };
+    counter!("castellan_logins_total", "outcome" => outcome).increment(1);
+}
+
+/// A request was answered. `route` is a template such as `/characters/{id}`, `method` one of a closed set.
+pub fn request(route: &str, method: &'static str, status: u16, elapsed: Duration) {
+    let route = route.to_owned();
+    histogram!("castellan_http_request_seconds", "route" => route.clone(), "method" => method).record(elapsed);
+    counter!("castellan_http_requests_total", "route" => route, "method" => method, "status" => status.to_string())
+        .increment(1);
+}

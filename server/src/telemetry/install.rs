@@ -1,0 +1,112 @@
+//! Setting up logs and metrics, once a process.
+
+use std::time::Duration;
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::TryInitError;
+
+use super::process;
+use super::table::{Kind, METRICS};
+use crate::config::{self, LogFormat};
+
+/// How often samples are folded into buckets; without it they would gather until somebody reads them.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Why telemetry could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The process has a recorder of metrics already.
+    #[error("metrics cannot be set up: {0}")]
+    Metrics(#[from] BuildError),
+    /// The process has a log already.
+    #[error("logs cannot be set up: {0}")]
+    Logs(#[from] TryInitError),
+}
+
+/// The metrics of this process.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
+
+impl Metrics {
+    /// All of them, as Prometheus reads them.
+    pub fn render(&self) -> String {
+        process::observe();
+        self.0.render()
+    }
+}
+
+/// Sets up logs and metrics, and keeps the metrics small. Must be called on a runtime, before anything is recorded.
+///
+/// # Errors
+///
+/// Where the process has them already.
+pub fn install(settings: &config::Telemetry) -> Result<Metrics, TelemetryError> {
+    start_logs(settings)?;
+    let metrics = Metrics(builder()?.install_recorder()?);
+    describe();
+    tokio::spawn({
+        let handle = metrics.0.clone();
+        async move {
+            let mut ticks = tokio::time::interval(UPKEEP);
+            loop {
+                ticks.tick().await;
+                handle.run_upkeep();
+            }
+        }
+    });
+    Ok(metrics)
+}
+
+/// Sets up logs alone, for commands that are no servers.
+///
+/// # Errors
+///
+/// Where the process has a log already.
+pub fn start_logs(settings: &config::Telemetry) -> Result<(), TelemetryError> {
+    use tracing_subscriber::util::SubscriberInitExt as _;
+    let filter = EnvFilter::new(settings.log_filter.as_str());
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match settings.log_format {
+        LogFormat::Text => {
+            use std::io::IsTerminal as _;
+            logs.with_ansi(std::io::stderr().is_terminal()).finish().try_init()?;
+        }
+        LogFormat::Json => logs.json().finish().try_init()?,
+    }
+    Ok(())
+}
+
+fn builder() -> Result<PrometheusBuilder, BuildError> {
+    let mut builder = PrometheusBuilder::new();
+    for metric in METRICS {
+        if let Kind::Histogram(buckets) = metric.kind {
+            builder = builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), buckets)?;
+        }
+    }
+    Ok(builder)
+}
+
+fn describe() {
+    for metric in METRICS {
+        let unit = unit_of(metric.name);
+        match metric.kind {
+            Kind::Counter => describe_counter!(metric.name, unit, metric.doc),
+            Kind::Gauge => describe_gauge!(metric.name, unit, metric.doc),
+            Kind::Histogram(_) => describe_histogram!(metric.name, unit, metric.doc),
+        }
+    }
+}
+
+/// The unit that a name ends in.
+fn unit_of(name: &str) -> Unit {
+    let name = name.strip_suffix("_total").unwrap_or(name);
+    if name.ends_with("_seconds") {
+        Unit::Seconds
+    } else if name.ends_with("_bytes") {
+        Unit::Bytes
+    } else {
+        Unit::Count
+    }
+}

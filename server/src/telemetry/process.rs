@@ -1,0 +1,53 @@
+//! What the operating system says of this process, under the names that Prometheus's own clients use.
+
+use std::fs;
+
+use metrics::{counter, gauge};
+
+/// Ticks in a second in which Linux tells processor time, on every architecture.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Fields of `/proc/self/stat` behind the name in parentheses, counted from 0: see proc_pid_stat(5).
+const USER_TICKS: usize = 11;
+const SYSTEM_TICKS: usize = 12;
+const START_TICKS: usize = 19;
+
+/// Reads what there is to read; where there is no `/proc`, nothing.
+pub(super) fn observe() {
+    let Ok(stat) = fs::read_to_string("/proc/self/stat") else { return };
+    let Some((_, behind)) = stat.rsplit_once(')') else { return };
+    let fields: Vec<f64> = behind.split_whitespace().map(|field| field.parse().unwrap_or_default()).collect();
+    let field = |index: usize| fields.get(index).copied().unwrap_or_default();
+    if let Some(kib) = number_behind("/proc/self/status", "VmRSS:") {
+        gauge!("process_resident_memory_bytes").set(kib * 1_024.0);
+    }
+    // A counter of whole seconds loses less than a scrape interval in which nothing happens.
+    let cpu_seconds = (field(USER_TICKS) + field(SYSTEM_TICKS)) / TICKS_PER_SECOND;
+    counter!("process_cpu_seconds_total").absolute(cpu_seconds as u64);
+    if let Ok(open) = fs::read_dir("/proc/self/fd") {
+        gauge!("process_open_fds").set(open.count() as f64);
+    }
+    if let Some(booted) = number_behind("/proc/stat", "btime ") {
+        gauge!("process_start_time_seconds").set(booted + field(START_TICKS) / TICKS_PER_SECOND);
+    }
+}
+
+/// The first number of the line that begins with `name`.
+fn number_behind(path: &str, name: &str) -> Option<f64> {
+    let text = fs::read_to_string(path).ok()?;
+    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
+    rest.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_fields_are_where_they_are_looked_for() {
+        assert!(number_behind("/proc/self/status", "VmRSS:").is_some_and(|kib| kib > 100.0));
+        assert!(number_behind("/proc/stat", "btime ").is_some_and(|seconds| seconds > 1e9));
+        assert_eq!(number_behind("/proc/stat", "nothing "), None);
+    }
+}

@@ -1,0 +1,112 @@
+//! Every metric by name, unit and meaning: one line each.
+
+/// What kind of series it is; a histogram comes with the upper bounds of its buckets.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    Counter,
+    Gauge,
+    Histogram(&'static [f64]),
+}
+
+/// A metric as it is declared.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Metric {
+    pub(super) kind: Kind,
+    /// The unit stands last in it: `_seconds`, `_bytes`, and `_total` for what only grows.
+    pub(super) name: &'static str,
+    pub(super) doc: &'static str,
+}
+
+const fn counter(name: &'static str, doc: &'static str) -> Metric {
+    Metric { kind: Kind::Counter, name, doc }
+}
+
+const fn gauge(name: &'static str, doc: &'static str) -> Metric {
+    Metric { kind: Kind::Gauge, name, doc }
+}
+
+const fn histogram(name: &'static str, buckets: &'static [f64], doc: &'static str) -> Metric {
+    Metric { kind: Kind::Histogram(buckets), name, doc }
+}
+
+/// Answers from memory, in seconds.
+const FAST: &[f64] = &[
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
+];
+
+/// Answers that may wait for the database or for a hash, in seconds; 0.1, 0.3 and 0.5 are alert thresholds.
+const SLOW: &[f64] =
+    &[0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// All metrics.
+pub(super) const METRICS: &[Metric] = &[
+    counter("castellan_http_requests_total", "HTTP requests answered, by route template, method and status."),
+    histogram(
+        "castellan_http_request_seconds",
+        SLOW,
+        "From an HTTP request's head to its answer's, by route and method.",
+    ),
+    counter("castellan_logins_total", "Logins, by outcome: granted, refused, limited, overloaded, failed."),
+    counter("castellan_intents_total", "Intents answered, by outcome: applied, duplicate, conflict, rejected."),
+    counter("castellan_rejections_total", "Intents rejected, by code."),
+    counter(
+        "castellan_cache_lookups_total",
+        "Commands that found their user's characters in memory (hit) or not (miss).",
+    ),
+    counter("castellan_cache_evictions_total", "Places that became free because memory was wanted for others."),
+    gauge("castellan_cache_places", "Characters in memory, and one place for each user that they are of."),
+    histogram("castellan_load_seconds", SLOW, "Bringing a user's characters from the database."),
+    gauge("castellan_flush_backlog_characters", "Characters with something that is not yet in the database."),
+    counter("castellan_flush_rows_total", "Rows of characters committed."),
+    counter("castellan_database_writes_total", "Transactions of the flusher, failed ones too."),
+    counter("castellan_database_write_failures_total", "Transactions of the flusher that failed."),
+    histogram("castellan_database_write_seconds", SLOW, "A transaction of the flusher."),
+    histogram("castellan_persistence_seconds", SLOW, "From a character's first unwritten change to its commit."),
+    gauge("castellan_dead_letters", "Characters that the database refused and that wait for an operator."),
+    counter("castellan_shards_lost_total", "Shards that another server has taken over."),
+    gauge("castellan_sockets_open", "Sockets that were welcomed and have not ended."),
+    counter("castellan_socket_closes_total", "Sockets ended, by close code."),
+    histogram(
+        "castellan_socket_answer_seconds",
+        FAST,
+        "From reading a socket to having sent all answers to what was read.",
+    ),
+    gauge("process_resident_memory_bytes", "Memory that the process holds."),
+    gauge("process_open_fds", "File descriptors that the process holds, connections among them."),
+    gauge("process_start_time_seconds", "When the process began, in seconds since the Unix epoch."),
+    counter("process_cpu_seconds_total", "Processor time that the process has used, all cores together."),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// All names of metrics that stand in sources as texts.
+    fn recorded() -> BTreeSet<&'static str> {
+        let sources = [include_str!("characters.rs"), include_str!("http.rs"), include_str!("process.rs")];
+        let texts = sources.into_iter().flat_map(|source| source.split('"').skip(1).step_by(2));
+        texts.filter(|text| text.starts_with("castellan_") || text.starts_with("process_")).collect()
+    }
+
+    #[test]
+    fn what_is_recorded_is_declared_and_the_other_way_round() {
+        let declared: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
+        assert_eq!(declared, recorded());
+        assert_eq!(declared.len(), METRICS.len(), "a metric is declared once");
+    }
+
+    #[test]
+    fn names_end_in_their_unit() {
+        for metric in METRICS {
+            let total = metric.name.ends_with("_total");
+            assert_eq!(total, matches!(metric.kind, Kind::Counter), "{}", metric.name);
+            if let Kind::Histogram(buckets) = metric.kind {
+                assert!(metric.name.ends_with("_seconds"), "{}", metric.name);
+                assert!(buckets.is_sorted(), "{}", metric.name);
+            }
+            assert!(metric.doc.ends_with('.'), "{}", metric.name);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The real server as a process of its own.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long a server may take to say where it listens.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a server may take to end once it is told to.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the server prints before its address.
+const LISTENING: &str = "listening on http://";
+
+/// A running server; killed when it is dropped.
+pub(crate) struct Server {
+    child: Child,
+    address: SocketAddr,
+    log: PathBuf,
+}
+
+impl Server {
+    /// Starts a server in `folder`, where its `./data` will be, on a free port and waits until it listens.
+    ///
+    /// `database` is what `--database-url` gets; without it the server has its own SQLite file.
+    pub(crate) fn start(folder: &Path, database: Option<&str>, arguments: &[&str]) -> Self {
+        let log = folder.join("server.log");
+        let errors = File::options().create(true).append(true).open(&log).expect("the log opens");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_castellan"));
+        command.current_dir(folder).args(["--listen", "127.0.0.1:0"]).args(arguments);
+        if let Some(url) = database {
+            command.args(["--database-url", url]);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
+        let mut child = command.spawn().expect("the server starts");
+        let lines = BufReader::new(child.stdout.take().expect("its output is a pipe")).lines();
+        let (found, addresses) = mpsc::sync_channel(1);
+        // Reads on to the end, so that the server never stands before a full pipe.
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                if let Some(address) = address(&line) {
+                    // Nobody listens after the first one.
+                    let _ = found.try_send(address);
+                }
+            }
+        });
+        match addresses.recv_timeout(START_TIMEOUT) {
+            Ok(address) => Self { child, address, log },
+            Err(_) => {
+                // Dead already or about to be: either way it does not listen.
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("the server does not listen:\n{}", std::fs::read_to_string(&log).unwrap_or_default());
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("the log is there")
+    }
+
+    /// Asks it to end (SIGTERM) and returns how it did.
+    pub(crate) fn terminate(mut self) -> ExitStatus {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("the server still runs");
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the server is ours") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the server does not end:\n{}", self.log());
+            std::thread::yield_now();
+        }
+    }
+
+    /// Ends it as a power cut would (SIGKILL).
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("the server still runs");
+        self.child.wait().expect("the server is ours");
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail only where it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The address in a line such as `listening on http://127.0.0.1:8080`.
+fn address(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once(LISTENING)?;
+    rest.split(|character: char| character.is_whitespace() || character == '/').next()?.parse().ok()
+}
+
+#[test]
+fn the_address_is_found_in_what_the_server_prints() {
+    let expected = Some("127.0.0.1:8080".parse().expect("an address"));
+    for line in ["listening on http://127.0.0.1:8080", "Castellan 0.1.0, listening on http://127.0.0.1:8080/ now"] {
+        assert_eq!(address(line), expected, "{line}");
+    }
+    assert_eq!(address("listening on nothing"), None);
+}

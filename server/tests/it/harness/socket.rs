@@ -1,0 +1,132 @@
+//! A plain WebSocket client that speaks JSON frames and checks what every answer has to keep.
+
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::Error;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
+
+/// How long the tests wait for a message before they say that none comes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One connection; its calls block.
+pub(crate) struct Socket {
+    socket: WebSocket<TcpStream>,
+    /// The first frame's fields.
+    pub(crate) welcome: Value,
+    next_id: u64,
+}
+
+impl Socket {
+    /// Connects and takes the welcome.
+    pub(crate) fn open(server: SocketAddr, token: &str) -> Self {
+        let mut socket = Self::bare(server, &format!("Bearer {token}"), "castellan.v1.json", "").expect("an upgrade");
+        let (kind, welcome) = socket.next();
+        assert_eq!(kind, "welcome");
+        socket.welcome = welcome;
+        socket
+    }
+
+    /// Connects and takes nothing. `query` begins with `?` where there is one.
+    pub(crate) fn bare(server: SocketAddr, authorization: &str, subprotocol: &str, query: &str) -> Result<Self, Error> {
+        let stream = TcpStream::connect(server)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        let mut request = format!("ws://{server}/socket{query}").into_client_request()?;
+        let headers = request.headers_mut();
+        headers.insert("Authorization", HeaderValue::from_str(authorization)?);
+        headers.insert("Sec-WebSocket-Protocol", HeaderValue::from_str(subprotocol)?);
+        let (socket, _) = client(request, stream).map_err(|error| match error {
+            tokio_tungstenite::tungstenite::HandshakeError::Failure(error) => error,
+            interrupted => panic!("the handshake takes too long: {interrupted}"),
+        })?;
+        Ok(Self { socket, welcome: Value::Null, next_id: 1_000 })
+    }
+
+    /// Sends a text message.
+    pub(crate) fn send_text(&mut self, text: &str) {
+        self.socket.send(Message::text(text)).expect("the socket takes it");
+    }
+
+    /// Sends any message.
+    pub(crate) fn send(&mut self, message: Message) {
+        self.socket.send(message).expect("the socket takes it");
+    }
+
+    /// Sends a frame under a new id, which is returned.
+    pub(crate) fn ask(&mut self, kind: &str, mut fields: Value) -> u64 {
+        self.next_id += 1;
+        fields["id"] = json!(self.next_id);
+        self.send_text(&json!({ kind: fields }).to_string());
+        self.next_id
+    }
+
+    /// Sends a frame and waits for the answer that carries its id; what comes meanwhile is passed over.
+    pub(crate) fn call(&mut self, kind: &str, fields: Value) -> (String, Value) {
+        let id = self.ask(kind, fields);
+        self.answer(id)
+    }
+
+    /// Sends an intent made on any state and waits for its answer.
+    pub(crate) fn act(&mut self, character: &str, action: Value) -> (String, Value) {
+        self.call("intent", json!({"character": character, "expect": 0, "action": action}))
+    }
+
+    /// The answer that carries this id.
+    pub(crate) fn answer(&mut self, id: u64) -> (String, Value) {
+        loop {
+            let (kind, fields) = self.next();
+            if fields["id"] == json!(id) {
+                return (kind, fields);
+            }
+        }
+    }
+
+    /// The next frame of this kind; others are passed over.
+    pub(crate) fn wait_for(&mut self, wanted: &str) -> Value {
+        loop {
+            let (kind, fields) = self.next();
+            if kind == wanted {
+                return fields;
+            }
+        }
+    }
+
+    /// The next frame: its kind and its fields.
+    pub(crate) fn next(&mut self) -> (String, Value) {
+        loop {
+            match self.socket.read().expect("a frame comes") {
+                Message::Text(text) => {
+                    let frame: Value = serde_json::from_str(&text).expect("a frame is JSON");
+                    let map = frame.as_object().expect("a frame is a map");
+                    assert_eq!(map.len(), 1, "a frame has one entry: {frame}");
+                    let (kind, fields) = map.iter().next().expect("one entry");
+                    return (kind.clone(), fields.clone());
+                }
+                Message::Ping(_) | Message::Pong(_) => {}
+                other => panic!("a frame was to come, not {other:?}"),
+            }
+        }
+    }
+
+    /// Reads until the server closes; returns the fields of `closing` and the close code.
+    pub(crate) fn closed(mut self) -> (Value, u16) {
+        let mut closing = Value::Null;
+        loop {
+            match self.socket.read().expect("a close frame comes") {
+                Message::Text(text) => {
+                    let frame: Value = serde_json::from_str(&text).expect("a frame is JSON");
+                    if let Some(fields) = frame.get("closing") {
+                        closing = fields.clone();
+                    }
+                }
+                Message::Close(Some(frame)) => return (closing, frame.code.into()),
+                Message::Close(None) => panic!("a close frame has a code"),
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! What the server does as a whole, on real databases and over real sockets.
+
+mod harness;
+mod simulation;
+mod storage;
+mod tidy;

@@ -1,0 +1,125 @@
+//! Accounts, sessions and keys.
+
+use std::collections::HashSet;
+
+use castellan::storage::{AccountRow, KeyRow, SessionRow, StorageError};
+
+use super::rows::{session, time_ms, user};
+use crate::harness::Database;
+
+fn account(username: &str) -> AccountRow {
+    AccountRow {
+        user: user(),
+        username: username.to_owned(),
+        password_hash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".to_owned(),
+        role: "player".to_owned(),
+        created_at_ms: time_ms(),
+    }
+}
+
+pub(super) async fn a_name_is_taken_without_regard_to_case(database: &Database) {
+    let storage = &database.storage;
+    storage.create_account(&account("Ärwen")).await.expect("the first one");
+    for name in ["Ärwen", "ärwen", "ÄRWEN"] {
+        let outcome = storage.create_account(&account(name)).await;
+        assert!(matches!(outcome, Err(StorageError::AlreadyExists)), "{name}: {outcome:?}");
+    }
+    storage.create_account(&account("Arwen")).await.expect("another name");
+}
+
+pub(super) async fn an_account_is_found_by_name_and_by_user(database: &Database) {
+    let storage = &database.storage;
+    let arwen = account("Ärwen");
+    storage.create_account(&arwen).await.expect("an account");
+    assert_eq!(storage.account("ÄRWEN").await.expect("an answer"), Some(arwen.clone()));
+    assert_eq!(storage.account_of(arwen.user).await.expect("an answer"), Some(arwen));
+    assert_eq!(storage.account("elrond").await.expect("an answer"), None);
+    assert_eq!(storage.account_of(user()).await.expect("an answer"), None);
+}
+
+pub(super) async fn making_an_account_may_be_repeated(database: &Database) {
+    let arwen = account("arwen");
+    database.storage.create_account(&arwen).await.expect("an account");
+    database.storage.create_account(&arwen).await.expect("the same again, as after a lost answer");
+}
+
+pub(super) async fn a_strange_name_is_nobodys(database: &Database) {
+    for name in ["", "\0", "a\0b", "' OR 1=1 --", "\u{202e}", &"x".repeat(100_000)] {
+        assert_eq!(database.storage.account(name).await.expect("an answer"), None);
+    }
+}
+
+fn login() -> SessionRow {
+    let now = time_ms();
+    SessionRow {
+        id: session(),
+        user: user(),
+        generation: 0,
+        rotated_at_ms: now,
+        expires_at_ms: now + 86_400_000,
+        revoked_at_ms: None,
+    }
+}
+
+pub(super) async fn a_session_is_kept(database: &Database) {
+    let row = login();
+    database.storage.create_session(&row).await.expect("a session");
+    database.storage.create_session(&row).await.expect("the same again, as after a lost answer");
+    assert_eq!(database.open().await.session(row.id).await.expect("an answer"), Some(row));
+    assert_eq!(database.storage.session(session()).await.expect("an answer"), None);
+}
+
+pub(super) async fn of_two_rotations_one_wins(database: &Database) {
+    let row = login();
+    database.storage.create_session(&row).await.expect("a session");
+    let other = database.open().await;
+    for generation in 0..20 {
+        let at = row.rotated_at_ms + generation;
+        let (one, two) = tokio::join!(
+            database.storage.rotate_session(row.id, generation, at, at + 1_000),
+            other.rotate_session(row.id, generation, at, at + 1_000),
+        );
+        assert_eq!([one.expect("an answer"), two.expect("an answer")].iter().filter(|won| **won).count(), 1);
+        let now = other.session(row.id).await.expect("an answer").expect("the session");
+        assert_eq!((now.generation, now.rotated_at_ms, now.expires_at_ms), (generation + 1, at, at + 1_000));
+    }
+}
+
+pub(super) async fn a_revoked_session_stays_dead(database: &Database) {
+    let storage = &database.storage;
+    let (row, living) = (login(), login());
+    storage.create_session(&row).await.expect("a session");
+    storage.create_session(&living).await.expect("a session");
+    storage.revoke_session(row.id, row.rotated_at_ms + 5).await.expect("revoked");
+    storage.revoke_session(row.id, row.rotated_at_ms + 9).await.expect("revoked again");
+    storage.revoke_session(session(), row.rotated_at_ms).await.expect("nobody's session");
+
+    let found = storage.session(row.id).await.expect("an answer").expect("the session");
+    assert_eq!(found.revoked_at_ms, Some(row.rotated_at_ms + 5), "the first time counts");
+    assert!(!storage.rotate_session(row.id, 0, row.rotated_at_ms, row.expires_at_ms).await.expect("an answer"));
+    assert_eq!(storage.revoked_sessions(row.expires_at_ms - 1).await.expect("an answer"), [row.id]);
+    assert_eq!(storage.revoked_sessions(row.expires_at_ms).await.expect("an answer"), []);
+}
+
+pub(super) async fn of_two_first_keys_one_wins(database: &Database) {
+    let other = database.open().await;
+    for purpose in ["dice", "refresh", "es256", "a", "b", "c", "d"] {
+        let key = |id: &str| KeyRow {
+            id: format!("{purpose}-{id}"),
+            purpose: purpose.to_owned(),
+            secret: vec![0, 255, 7],
+            created_at_ms: time_ms(),
+        };
+        let (one, two) = (key("one"), key("two"));
+        let (first, second) = tokio::join!(database.storage.add_first_key(&one), other.add_first_key(&two));
+        first.expect("an answer");
+        second.expect("an answer");
+        let keys = database.storage.keys().await.expect("an answer");
+        let found: Vec<_> = keys.iter().filter(|key| key.purpose == purpose).collect();
+        assert!(found == [&one] || found == [&two], "{found:?}");
+        assert_eq!(other.keys().await.expect("an answer"), keys);
+    }
+    let keys = database.storage.keys().await.expect("an answer");
+    assert_eq!(keys.iter().map(|key| key.purpose.clone()).collect::<HashSet<_>>().len(), 7);
+    assert!(keys.is_sorted_by_key(|key| key.created_at_ms));
+}

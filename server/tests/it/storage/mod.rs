@@ -1,0 +1,83 @@
+//! What every database must do: one set of tests, run on each.
+
+mod accounts;
+mod characters;
+mod dead_letters;
+mod fences;
+mod leases;
+mod opening;
+mod outages;
+mod rows;
+
+/// Makes a test of each function for each database.
+macro_rules! contract {
+    ($($room:ident :: $test:ident),* $(,)?) => {
+        mod sqlite {
+            use crate::harness::{Database, Kind};
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$room::$test(&Database::new(Kind::Sqlite).await).await;
+                }
+            )*
+        }
+
+        mod postgres {
+            use crate::harness::{Database, Kind};
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$room::$test(&Database::new(Kind::Postgres).await).await;
+                }
+            )*
+        }
+
+        mod memory {
+            use crate::harness::{Database, Kind};
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$room::$test(&Database::new(Kind::Memory).await).await;
+                }
+            )*
+        }
+    };
+}
+
+contract! {
+    accounts::a_name_is_taken_without_regard_to_case,
+    accounts::an_account_is_found_by_name_and_by_user,
+    accounts::making_an_account_may_be_repeated,
+    accounts::a_strange_name_is_nobodys,
+    accounts::a_session_is_kept,
+    accounts::of_two_rotations_one_wins,
+    accounts::a_revoked_session_stays_dead,
+    accounts::of_two_first_keys_one_wins,
+    leases::shards_are_born_released,
+    leases::a_takeover_counts_recoveries_only_where_nothing_was_released,
+    leases::a_takeover_ends_the_leases_before_it,
+    leases::release_passes_over_what_is_gone,
+    leases::a_released_lease_proves_nothing,
+    leases::takeovers_at_once_agree,
+    characters::what_is_saved_is_loaded,
+    characters::a_version_never_falls,
+    characters::a_save_may_be_repeated,
+    characters::a_deleted_character_is_not_loaded,
+    characters::characters_are_loaded_oldest_first,
+    characters::request_ids_keep_their_order,
+    characters::a_thousand_rows_and_large_states_fit_in_one_save,
+    characters::an_empty_save_proves_its_leases,
+    characters::a_refused_row_refuses_its_batch,
+    characters::names_and_states_in_any_script_are_kept,
+    fences::a_load_without_a_lease_is_fenced,
+    fences::a_save_without_a_lease_writes_nothing,
+    fences::of_a_batch_only_what_is_held_is_written,
+    fences::dead_letters_are_fenced,
+    dead_letters::a_dead_letter_is_kept_whole,
+    dead_letters::there_is_one_dead_letter_a_character,
+    dead_letters::what_no_column_takes_can_be_put_away,
+    dead_letters::a_retry_writes_and_forgets,
+    dead_letters::a_refused_retry_changes_nothing,
+    dead_letters::a_discard_moves_the_version_on,
+    dead_letters::a_decision_needs_a_dead_letter,
+}

@@ -1,0 +1,9 @@
+//! The chores behind `cargo xtask`, and what they stand on: a throwaway PostgreSQL, a Python with the foreign
+//! client's packages, and running other programs so that everything is cleaned up whatever comes.
+
+pub mod check;
+pub mod machine;
+pub mod postgres;
+pub mod python;
+pub mod run;
+pub mod test;

@@ -1,0 +1,54 @@
+//! What this machine has, and what can be installed on it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::run::{foreground, quietly};
+
+/// Whether this process is root.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// The file that `name` starts, looked for on the PATH.
+pub fn on_path(name: &str) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+/// Installs packages with apt-get where this is a machine of that kind and we are root.
+///
+/// # Errors
+///
+/// Otherwise a sentence that says what to install, beginning with `wanted`.
+pub fn install(wanted: &str, debian: &[&str], elsewhere: &str) -> Result<()> {
+    let packages = debian.join(" ");
+    if !Path::new("/etc/debian_version").exists() {
+        bail!("{wanted}: please install {elsewhere}.");
+    }
+    if !is_root() || on_path("apt-get").is_none() {
+        bail!("{wanted}: please run `sudo apt-get install {packages}`.");
+    }
+    eprintln!("{wanted}: installing {packages} with apt-get.");
+    let apt = |arguments: &[&str]| -> Result<()> {
+        let status = foreground(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(arguments))?;
+        if !status.success() {
+            bail!("apt-get {} failed ({status})", arguments.join(" "));
+        }
+        Ok(())
+    };
+    apt(&["update", "-qq"])?;
+    apt(&[&["install", "-qq", "-y", "--no-install-recommends"], debian].concat())
+}
+
+/// A user without rights to run what refuses to run as root: user id and group id.
+pub fn unprivileged_user() -> Result<(u32, u32)> {
+    let number = |flag: &str, user: &str| -> Result<u32> {
+        quietly(Command::new("id").arg(flag).arg(user))?.trim().parse().context("id prints a number")
+    };
+    ["postgres", "nobody"]
+        .into_iter()
+        .find_map(|user| Some((number("-u", user).ok()?, number("-g", user).ok()?)))
+        .context("there is no user postgres and no user nobody; run this as another user than root")
+}

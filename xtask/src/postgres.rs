@@ -1,0 +1,264 @@
+//! A private PostgreSQL in a temporary folder, gone when it is dropped.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::machine::{install, is_root, on_path, unprivileged_user};
+use crate::run::quietly;
+
+/// How long a server may take to start or to stop.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a cluster is to behave.
+#[derive(Debug, Clone, Default)]
+pub struct ClusterOptions {
+    /// Whether a commit waits for the disk, as on a real one. Tests go without, and are several times as fast.
+    pub durable: bool,
+    /// Further settings as in `postgresql.conf`.
+    pub settings: Vec<(String, String)>,
+}
+
+/// How a server is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Ends its connections, writes everything, ends. `pg_ctl stop -m fast`.
+    Fast,
+    /// Drops everything as it is, and recovers at the next start. `pg_ctl stop -m immediate`.
+    Immediate,
+}
+
+/// A PostgreSQL server of our own: its folder, its port, and, while it runs, its process.
+pub struct Cluster {
+    folder: TempDir,
+    programs: PathBuf,
+    user: Option<(u32, u32)>,
+    options: ClusterOptions,
+    password: String,
+    port: u16,
+    server: Option<Child>,
+    /// Ends the server and removes the folder should this process die without having done so.
+    warden: Option<Child>,
+}
+
+impl Cluster {
+    /// Makes a cluster and starts its server.
+    pub fn start(options: ClusterOptions) -> Result<Self> {
+        let programs = programs()?;
+        let user = if is_root() { Some(unprivileged_user()?) } else { None };
+        let folder = tempfile::Builder::new().prefix("castellan-postgres-").tempdir()?;
+        if let Some((user, group)) = user {
+            std::os::unix::fs::chown(folder.path(), Some(user), Some(group))?;
+        }
+        let mut cluster =
+            Self { folder, programs, user, options, password: password()?, port: 0, server: None, warden: None };
+        cluster.make()?;
+        cluster.watch()?;
+        cluster.start_again()?;
+        Ok(cluster)
+    }
+
+    /// The superuser's URL of the database `postgres`.
+    pub fn url(&self) -> String {
+        format!("postgres://castellan:{}@127.0.0.1:{}/postgres", self.password, self.port)
+    }
+
+    /// The server's process, and those that it started.
+    pub fn pids(&self) -> Result<Vec<Pid>> {
+        let Some(server) = &self.server else { return Ok(Vec::new()) };
+        let children = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output()?;
+        let parent = server.id().to_string();
+        let children = String::from_utf8_lossy(&children.stdout)
+            .lines()
+            .filter_map(|line| line.split_whitespace().collect::<Vec<_>>().try_into().ok())
+            .filter(|[_, of]: &[&str; 2]| *of == parent)
+            .filter_map(|[pid, _]| Pid::from_raw(pid.parse().ok()?))
+            .collect::<Vec<_>>();
+        Ok([vec![pid(server)], children].concat())
+    }
+
+    /// Starts the server after a stop, on its old folder and port.
+    pub fn start_again(&mut self) -> Result<()> {
+        if self.port == 0 {
+            self.port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        }
+        let log = File::options().create(true).append(true).open(self.log())?;
+        let mut command = self.program("postgres");
+        command.arg("-D").arg(self.data()).process_group(0);
+        for (name, value) in self.settings() {
+            command.arg("-c").arg(format!("{name}={value}"));
+        }
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let server = self.server.insert(command.spawn().context("postgres cannot be started")?);
+        let deadline = Instant::now() + PATIENCE;
+        let state = self.folder.path().join("data/postmaster.pid");
+        loop {
+            if let Some(status) = server.try_wait()? {
+                self.server = None;
+                bail!("postgres ended at once ({status}):\n{}", fs::read_to_string(self.log())?);
+            }
+            // The eighth line says when it takes connections; the first, whether the file is this server's.
+            let lines = fs::read_to_string(&state).unwrap_or_default();
+            let lines: Vec<&str> = lines.lines().map(str::trim).collect();
+            if lines.first() == Some(&server.id().to_string().as_str()) && lines.get(7) == Some(&"ready") {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("postgres does not come up:\n{}", fs::read_to_string(self.log())?);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Stops the server; its folder stays for [`Cluster::start_again`].
+    pub fn stop(&mut self, how: Stop) -> Result<()> {
+        let Some(mut server) = self.server.take() else { return Ok(()) };
+        let signal = match how {
+            Stop::Fast => Signal::INT,
+            Stop::Immediate => Signal::QUIT,
+        };
+        kill_process(pid(&server), signal)?;
+        let deadline = Instant::now() + PATIENCE;
+        while server.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                server.kill()?;
+                server.wait()?;
+                bail!("postgres did not stop within {PATIENCE:?} and was killed");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    fn make(&self) -> Result<()> {
+        let secret = self.folder.path().join("password");
+        fs::write(&secret, &self.password)?;
+        if let Some((user, group)) = self.user {
+            std::os::unix::fs::chown(&secret, Some(user), Some(group))?;
+        }
+        let mut initdb = self.program("initdb");
+        initdb.arg("-D").arg(self.data()).arg("--pwfile").arg(&secret);
+        initdb.args(["-U", "castellan", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync"]);
+        quietly(&mut initdb)?;
+        Ok(())
+    }
+
+    /// Starts a shell that waits for the end of its input, which comes when this process is gone however it ended.
+    fn watch(&mut self) -> Result<()> {
+        let script = r#"read -r _ || { kill -QUIT "$(head -n 1 "$0/data/postmaster.pid")"; rm -rf "$0"; }"#;
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(script).arg(self.folder.path()).process_group(0);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.warden = Some(command.spawn()?);
+        Ok(())
+    }
+
+    fn settings(&self) -> Vec<(String, String)> {
+        let durable = if self.options.durable { "on" } else { "off" };
+        let ours = [
+            ("listen_addresses", "127.0.0.1"),
+            ("port", &self.port.to_string()),
+            ("unix_socket_directories", ""),
+            ("max_connections", "200"),
+            ("fsync", durable),
+            ("full_page_writes", durable),
+        ];
+        let ours = ours.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        ours.into_iter().chain(self.options.settings.clone()).collect()
+    }
+
+    /// One of PostgreSQL's programs, to be run as a user that it accepts.
+    fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(self.programs.join(name));
+        command.current_dir(self.folder.path()).env("LC_ALL", "C");
+        if let Some((user, group)) = self.user {
+            command.uid(user).gid(group);
+        }
+        command
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Where the server writes its log.
+    pub fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop(Stop::Immediate) {
+            eprintln!("the throwaway PostgreSQL could not be stopped: {error:#}");
+        }
+        if let Some(mut warden) = self.warden.take() {
+            // Should it be gone already there is nothing to dismiss.
+            let _ = warden.stdin.take().map(|mut input| input.write_all(b"\n"));
+            let _ = warden.wait();
+        }
+    }
+}
+
+fn pid(child: &Child) -> Pid {
+    Pid::from_child(child)
+}
+
+fn password() -> Result<String> {
+    let mut bytes = [0; 16];
+    std::io::Read::read_exact(&mut File::open("/dev/urandom")?, &mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The folder of `initdb` and `postgres`; installs them where that can be done.
+fn programs() -> Result<PathBuf> {
+    if let Some(folder) = find_programs() {
+        return Ok(folder);
+    }
+    install(
+        "The tests need PostgreSQL's server programs (initdb, postgres)",
+        &["postgresql"],
+        "PostgreSQL 14 or newer, for example with `brew install postgresql@17` or `dnf install postgresql-server`",
+    )?;
+    find_programs().context("PostgreSQL was installed, but initdb and postgres are not where they usually are")
+}
+
+fn find_programs() -> Option<PathBuf> {
+    let whole = |folder: &Path| folder.join("initdb").is_file() && folder.join("postgres").is_file();
+    let on_path = on_path("initdb").and_then(|file| Some(file.canonicalize().ok()?.parent()?.to_owned()));
+    let homes = ["/usr/lib/postgresql", "/usr/local/opt", "/opt/homebrew/opt", "/Library/PostgreSQL", "/usr"];
+    let mut installed: Vec<PathBuf> = homes
+        .iter()
+        .filter_map(|home| fs::read_dir(home).ok())
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|folder| is_version_of_postgres(folder))
+        .map(|folder| folder.join("bin"))
+        .collect();
+    installed.sort_by_key(|folder| std::cmp::Reverse(version(folder)));
+    let fixed = ["/usr/pgsql/bin", "/Applications/Postgres.app/Contents/Versions/latest/bin", "/usr/local/pgsql/bin"];
+    on_path.into_iter().chain(installed).chain(fixed.map(PathBuf::from)).find(|folder| whole(folder))
+}
+
+/// Folders such as `17`, `postgresql@17` and `pgsql-17`.
+fn is_version_of_postgres(folder: &Path) -> bool {
+    let name = folder.file_name().map(OsString::from).unwrap_or_default();
+    let name = name.to_string_lossy();
+    let rest = name.trim_start_matches("postgresql").trim_start_matches("pgsql").trim_start_matches(['@', '-']);
+    rest.chars().all(|character| character.is_ascii_digit())
+}
+
+/// The number in the last but one part of `…/17/bin`.
+fn version(programs: &Path) -> u32 {
+    let home = programs.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+    home.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap_or_default()
+}

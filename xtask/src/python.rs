@@ -1,0 +1,46 @@
+//! A Python with the packages of the foreign client that the tests run.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::machine::{install, on_path};
+use crate::run::{quietly, workspace};
+
+/// The packages of PyPI that the foreign client needs.
+const PACKAGES: [&str; 2] = ["websockets>=13,<17", "msgpack>=1,<2"];
+
+/// The interpreter of a virtual environment under `target/` that has the packages; made where it is missing.
+pub fn python() -> Result<PathBuf> {
+    let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+    let folder = folder.join("test-python");
+    let python = folder.join("bin/python");
+    if !has_packages(&python) {
+        make(&folder)?;
+        let mut pip = Command::new(&python);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES);
+        quietly(&mut pip).context("the packages websockets and msgpack could not be had from PyPI")?;
+    }
+    Ok(python)
+}
+
+fn has_packages(python: &Path) -> bool {
+    python.exists() && quietly(Command::new(python).args(["-c", "import msgpack, websockets"])).is_ok()
+}
+
+fn make(folder: &Path) -> Result<()> {
+    let attempt = || {
+        let python = on_path("python3").context("there is no python3 on the PATH")?;
+        quietly(Command::new(python).args(["-m", "venv", "--clear"]).arg(folder))
+    };
+    if attempt().is_err() {
+        install(
+            "The tests run a client in Python, which needs python3 with venv",
+            &["python3", "python3-venv"],
+            "Python 3 with venv",
+        )?;
+        attempt()?;
+    }
+    Ok(())
+}
