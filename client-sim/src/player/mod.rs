@@ -6,4 +6,4 @@ pub mod ledger_file;
 mod play;
 pub mod trace;
 
-pub use play::{Settings, play};
+pub use play::{READY, Settings, play};

@@ -1,6 +1,8 @@
 //! The players of one run, from their logins to the moment when all that they asked for is stored.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -24,6 +26,9 @@ const KEPT_MAX: [usize; 2] = [48, 24];
 /// How often a player asks for the present state: what a connection shows of itself says little of what others see.
 const LOOK_INTERVAL: Duration = Duration::from_millis(700);
 
+/// The line that tells that every player has its character.
+pub const READY: &str = "ready";
+
 /// How long a login is tried: the server may still be starting.
 const LOGIN_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -45,15 +50,17 @@ pub struct Settings {
     pub patience: Duration,
 }
 
-/// Plays until `finish` says so, then waits until all is stored. `tell` gets a line for what should not happen.
+/// Plays until `finish` says so, then waits until all is stored. `tell` gets [`READY`] once, and a line for whatever
+/// should not happen.
 ///
 /// # Errors
 ///
 /// What kept a player from playing: the disk, the login, the server's answer to a new character.
 pub async fn play(settings: Settings, finish: watch::Receiver<bool>, tell: fn(&str)) -> Result<()> {
     let mut users = JoinSet::new();
+    let beginners = Arc::new(AtomicU32::new(settings.users));
     for number in 0..settings.users {
-        users.spawn(user(settings.clone(), number, finish.clone(), tell));
+        users.spawn(user(settings.clone(), number, Arc::clone(&beginners), finish.clone(), tell));
     }
     while let Some(user) = users.join_next().await {
         user.context("a player broke off")??;
@@ -62,7 +69,13 @@ pub async fn play(settings: Settings, finish: watch::Receiver<bool>, tell: fn(&s
 }
 
 /// One user: makes the character, then lets all its clients play.
-async fn user(settings: Settings, number: u32, finish: watch::Receiver<bool>, tell: fn(&str)) -> Result<()> {
+async fn user(
+    settings: Settings,
+    number: u32,
+    beginners: Arc<AtomicU32>,
+    finish: watch::Receiver<bool>,
+    tell: fn(&str),
+) -> Result<()> {
     let name = format!("player-{number}");
     let lanes: &[Option<u8>] = match number % 4 {
         1 => &[Some(0), None],
@@ -94,6 +107,9 @@ async fn user(settings: Settings, number: u32, finish: watch::Receiver<bool>, te
             tell,
         };
         players.spawn(player.play(settings.intents_per_second, settings.patience, finish.clone()));
+    }
+    if beginners.fetch_sub(1, Ordering::SeqCst) == 1 {
+        tell(READY);
     }
     while let Some(player) = players.join_next().await {
         player.context("a player broke off")??;
