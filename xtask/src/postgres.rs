@@ -115,7 +115,7 @@ impl Cluster {
             if Instant::now() > deadline {
                 bail!("postgres does not come up:\n{}", fs::read_to_string(self.log())?);
             }
-            std::thread::sleep(Duration::from_millis(20));
+            look_again_soon();
         }
     }
 
@@ -134,7 +134,7 @@ impl Cluster {
                 server.wait()?;
                 bail!("postgres did not stop within {PATIENCE:?} and was killed");
             }
-            std::thread::sleep(Duration::from_millis(20));
+            look_again_soon();
         }
         Ok(())
     }
@@ -207,6 +207,11 @@ impl Drop for Cluster {
             let _ = warden.wait();
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "neither a file's content nor an end with a deadline can be waited for")]
+fn look_again_soon() {
+    std::thread::sleep(Duration::from_millis(20));
 }
 
 fn pid(child: &Child) -> Pid {

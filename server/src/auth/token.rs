@@ -104,6 +104,8 @@ impl Tokens {
     /// Makes a token. The same subject gives the same token: ES256 is signed as RFC 6979 says, without chance.
     pub(super) fn sign(&self, subject: &Subject) -> Result<(String, Session), AuthError> {
         let iat = subject.issued_at_ms.div_euclid(1_000);
+        // The wire counts in whole seconds: the one that has begun is given to the client.
+        let exp = -(-subject.issued_at_ms).div_euclid(1_000) + self.ttl_s;
         let claims = Claims {
             iss: self.issuer.clone(),
             aud: self.audience.clone(),
@@ -112,7 +114,7 @@ impl Tokens {
             generation: subject.generation,
             roles: vec![subject.role.as_str().to_owned()],
             iat,
-            exp: iat + self.ttl_s,
+            exp,
         };
         let token = jsonwebtoken::encode(&self.header, &claims, &self.signing)
             .map_err(|error| AuthError::Fault(format!("signing a token failed: {error}")))?;

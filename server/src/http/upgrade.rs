@@ -136,6 +136,10 @@ fn admit(
         return Err(Problem::new(RejectionCode::Overloaded, "this server has as many sockets as it may"));
     }
     match context.registry.take_seat(ticket.session.id, client) {
+        // Ended since its token was looked at: whoever ends its sockets may have passed before this one sat down.
+        Ok(_) if context.auth.is_revoked(ticket.session.id) => {
+            order(CloseCode::SessionRevoked, "the session was ended")
+        }
         Ok(seat) => Ok(Ok((ticket.session, seat))),
         Err(error) => Err(Problem::new(RejectionCode::RateLimited, error.to_string()).retry_after_ms(RETRY_SEAT_MS)),
     }

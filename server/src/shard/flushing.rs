@@ -8,6 +8,7 @@ use super::core::Core;
 use super::entry::Entry;
 use super::mailbox::Mailbox;
 use super::view::{Header, StoredView};
+use crate::planted::{self, Bug};
 use crate::rules::Character;
 use crate::rules::stored::SCHEMA_VERSION;
 use crate::storage::{CharacterRow, Lease};
@@ -27,7 +28,7 @@ impl Snapshot {
         Self {
             header: entry.header,
             character: entry.character.clone(),
-            request_ids: entry.ring.oldest_first(),
+            request_ids: if planted::is(Bug::IdsNotStored) { Vec::new() } else { entry.ring.oldest_first() },
             deleted_at_ms: entry.deleted_at_ms,
             lease,
         }

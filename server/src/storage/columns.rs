@@ -1,6 +1,17 @@
-//! Numbers between what the server counts with and what columns hold.
+//! What both databases check and convert before a row goes in and after it came out.
 
-use super::StorageError;
+use super::{CharacterRow, Lease, StorageError};
+
+/// Refuses a batch in which a row's shard has no lease: to pass it over would be taken for saved.
+pub(super) fn covered(leases: &[Lease], rows: &[CharacterRow]) -> Result<(), StorageError> {
+    let covered = |row: &&CharacterRow| leases.iter().any(|lease| lease.shard == row.shard);
+    match rows.iter().find(|row| !covered(row)) {
+        Some(row) => {
+            Err(StorageError::Refused(format!("character {} comes without a lease of shard {}", row.id, row.shard)))
+        }
+        None => Ok(()),
+    }
+}
 
 /// A version or a request id for a column of signed 64 bits; those that the wire allows fit.
 pub(super) fn signed(number: u64) -> Result<i64, StorageError> {

@@ -57,7 +57,7 @@ pub trait Storage: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// `Refused`: nothing was written, at least one row is at fault.
+    /// `Refused`: nothing was written, at least one row is at fault, or came without a lease.
     async fn save(&self, leases: &[Lease], rows: &[CharacterRow]) -> Result<Vec<ShardId>, StorageError>;
 
     /// Puts away a row that the database refused. Proves the lease; one dead letter a character.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use castellan_protocol::Ability;
 use toml::{Table, Value};
 
 use super::entry::{Entry, Place};
@@ -11,6 +12,7 @@ use super::people::{Class, Condition, Gifts, Race, Skill, Subrace};
 use super::read_items::{Enchantment, MagicEntry};
 use super::read_people::Trait;
 use super::{enchant, read_items, read_people};
+use crate::rules::ability::{CREATION_SCORE_MAX, SCORE_MAX};
 use crate::rules::symbol::Symbol;
 
 /// The condition that is counted in levels: a catalogue must have it.
@@ -40,7 +42,7 @@ impl Draft {
     pub(super) fn read(&mut self, file: &str, text: &str, mistakes: &Mistakes) {
         let table: Table = match text.parse() {
             Ok(table) => table,
-            Err(error) => return mistakes.add(file, "", "", error.to_string().trim_end()),
+            Err(error) => return mistakes.add(file, "", "", syntax_mistake(text, &error)),
         };
         for (kind, value) in &table {
             let entries = || entries(file, kind, value, mistakes);
@@ -153,6 +155,15 @@ impl Draft {
             }
         }
         for (place, subrace) in &self.subraces {
+            let race = self.races.iter().map(|(_, race)| race).find(|race| race.id == subrace.race);
+            let sum = |ability| {
+                subrace.ability_bonuses.get(ability) + race.map_or(0, |race| race.ability_bonuses.get(ability))
+            };
+            if Ability::ALL.iter().any(|ability| CREATION_SCORE_MAX + sum(*ability) > SCORE_MAX) {
+                let message =
+                    format!("with those of its race no score may grow by more than {}", SCORE_MAX - CREATION_SCORE_MAX);
+                place.complain(mistakes, "ability_bonuses", message);
+            }
             if !self.races.iter().any(|(_, race)| race.id == subrace.race && race.subraces.contains(&subrace.id)) {
                 place.complain(mistakes, "race", format!("the race `{}` does not list it", subrace.race));
             }
@@ -202,6 +213,13 @@ impl Draft {
             }
         }
     }
+}
+
+/// What keeps a file from being TOML, in one line.
+fn syntax_mistake(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    format!("line {line}: {}", error.message().replace('\n', "; "))
 }
 
 fn entries<'t>(file: &'t str, kind: &str, value: &'t Value, mistakes: &'t Mistakes) -> Vec<Entry<'t>> {

@@ -286,11 +286,13 @@ fn effect(table: &Entry<'_>) -> Option<Effect> {
 fn effect_of(table: &Entry<'_>) -> Option<(&'static str, Option<Effect>)> {
     type Read = fn(&Value) -> Option<Effect>;
     let kinds: [(&'static str, Read); 11] = [
-        ("set_ability_min", |value| match scores(value)? {
-            (ability, [score]) => Some(Effect::SetAbilityMin(ability, score)),
+        ("set_ability_min", |value| {
+            let (ability, [score]) = scores(value)?;
+            Some(Effect::SetAbilityMin(ability, score))
         }),
-        ("add_ability", |value| match scores(value)? {
-            (ability, [bonus, most]) => Some(Effect::AddAbility(ability, bonus, most)),
+        ("add_ability", |value| {
+            let (ability, [bonus, most]) = scores(value)?;
+            Some(Effect::AddAbility(ability, bonus, most))
         }),
         ("armor_class", |value| {
             bonus(value).map(|bonus| Effect::ArmorClass { bonus, no_armor: false, no_shield: false })

@@ -7,7 +7,7 @@ use super::entry::Entry;
 use super::item::ArmorKind;
 use super::people::{Choice, Class, Condition, Feature, Gifts, Gives, Race, Skill, Subrace, Training};
 use super::read_items::units;
-use crate::rules::ability::{Abilities, LEVEL_MAX};
+use crate::rules::ability::{Abilities, CREATION_SCORE_MAX, LEVEL_MAX, SCORE_MAX};
 use crate::rules::symbol::Symbol;
 
 /// Highest walking speed, in feet a round.
@@ -140,7 +140,7 @@ fn bonuses(entry: &Entry<'_>) -> Abilities {
         ];
         for (field, ability) in fields {
             // The highest score at creation and this bonus together are at most 20.
-            *bonuses.get_mut(ability) = table.small_if_present(field, 0..=2).unwrap_or(0);
+            *bonuses.get_mut(ability) = table.small_if_present(field, 0..=SCORE_MAX - CREATION_SCORE_MAX).unwrap_or(0);
         }
         table.finish();
     }

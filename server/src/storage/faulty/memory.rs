@@ -8,7 +8,7 @@ use castellan_protocol::{CharacterId, SessionId, UserId};
 use parking_lot::Mutex;
 use serde::de::IgnoredAny;
 
-use crate::storage::columns::signed;
+use crate::storage::columns::{covered, signed};
 use crate::storage::{
     AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, SessionRow, ShardId, Storage, StorageError, Verdict,
 };
@@ -143,6 +143,7 @@ impl Storage for MemoryStorage {
     }
 
     async fn save(&self, leases: &[Lease], rows: &[CharacterRow]) -> Result<Vec<ShardId>, StorageError> {
+        covered(leases, rows)?;
         let mut tables = self.0.lock();
         let held: Vec<ShardId> = leases.iter().filter(|lease| tables.holds(lease)).map(|lease| lease.shard).collect();
         let rows: Vec<&CharacterRow> = rows.iter().filter(|row| held.contains(&row.shard)).collect();

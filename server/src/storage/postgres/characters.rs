@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::leases::{gone, lock, lock_one, number, shard};
 use super::{BEGIN, BEGIN_READING, transaction};
-use crate::storage::columns::{signed, unsigned};
+use crate::crash;
+use crate::storage::columns::{covered, signed, unsigned};
 use crate::storage::{CharacterRow, Lease, ShardId, StorageError};
 
 pub(super) async fn load_user(
@@ -53,13 +54,16 @@ pub(super) async fn save(
     leases: &[Lease],
     rows: &[CharacterRow],
 ) -> Result<Vec<ShardId>, StorageError> {
+    covered(leases, rows)?;
     let mut transaction = transaction(connection, BEGIN).await?;
     let held = lock(&mut transaction, leases).await?;
     let columns = Columns::new(rows.iter().filter(|row| held.contains(&row.shard)))?;
     if !columns.ids.is_empty() {
         upsert(&mut transaction, columns).await?;
     }
+    crash::point("after_writes");
     transaction.commit().await?;
+    crash::point("after_commit");
     Ok(gone(leases, &held))
 }
 

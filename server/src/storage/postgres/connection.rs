@@ -1,13 +1,20 @@
-//! Connections to PostgreSQL: how they are set up, and what becomes of one that was left in the middle of a call.
+//! Connections to PostgreSQL: how they are set up, kept, bounded in time, and given up.
+//!
+//! A pool of our own rather than sqlx's: a connection is cut off when its call was abandoned, a call that succeeded
+//! needs no further word with the server before the next one, a server that refuses is an answer and not a reason to
+//! wait, and nothing goes on behind a caller's back on a connection that may be dead.
 
 use std::future::Future;
 use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{Connection, Postgres};
+use parking_lot::Mutex;
+use sqlx::Connection;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
 
 use crate::storage::error::at_start;
 use crate::storage::{StorageError, StorageOptions};
@@ -15,51 +22,72 @@ use crate::storage::{StorageError, StorageOptions};
 /// A connection idle for longer is asked for a sign of life before it is used.
 ///
 /// Asking each time would cost every flush a round trip; never asking would make calls fail after a restart of the
-/// database, once for each connection of the pool.
+/// database, once for each connection.
 const TRUSTED_IDLE: Duration = Duration::from_millis(500);
 
 /// How long all migrations together may take.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
-/// The pool, and the bounds in time of what is done with it.
+/// The connections, and the bounds in time of what is done with them.
 pub(super) struct Connections {
-    pool: PgPool,
+    /// For calls: PostgreSQL itself ends what takes too long.
     options: PgConnectOptions,
+    /// For migrations, which may take long.
+    patient: PgConnectOptions,
+    places: Arc<Semaphore>,
+    idle: Arc<Mutex<Vec<Idle>>>,
     acquire_timeout: Duration,
     call_timeout: Duration,
+}
+
+struct Idle {
+    connection: PgConnection,
+    since: Instant,
 }
 
 impl Connections {
     /// Prepares connections to `url`; opens none.
     pub(super) fn new(url: &str, storage: &StorageOptions) -> Result<Self, StorageError> {
         let options = PgConnectOptions::from_str(url).map_err(at_start)?.application_name("castellan");
-        let limit = storage.call_timeout.as_millis().max(1);
-        let limited = options.clone().options([
-            ("statement_timeout", limit),
+        let limit_ms = storage.call_timeout.as_millis().max(1);
+        let patient = options.clone().options([("lock_timeout", limit_ms)]);
+        let options = options.options([
+            ("statement_timeout", limit_ms),
             // Half, so that a takeover outlives a frozen holder's transaction within its own first call.
-            ("idle_in_transaction_session_timeout", limit.div_ceil(2)),
-            ("tcp_user_timeout", limit),
+            ("idle_in_transaction_session_timeout", limit_ms.div_ceil(2)),
+            ("tcp_user_timeout", limit_ms),
         ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(storage.connections_max.max(1))
-            .acquire_timeout(storage.acquire_timeout)
-            .test_before_acquire(false)
-            .before_acquire(|connection, metadata| {
-                Box::pin(async move {
-                    if metadata.idle_for > TRUSTED_IDLE {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .after_connect(|connection, _| Box::pin(insist_on_durability(connection)))
-            .connect_lazy_with(limited);
-        Ok(Self { pool, options, acquire_timeout: storage.acquire_timeout, call_timeout: storage.call_timeout })
+        Ok(Self {
+            options,
+            patient,
+            places: Arc::new(Semaphore::new(storage.connections_max.max(1) as usize)),
+            idle: Arc::default(),
+            acquire_timeout: storage.acquire_timeout,
+            call_timeout: storage.call_timeout,
+        })
     }
 
-    /// A connection for one call.
+    /// A connection for one call: the one used last, or a new one.
     pub(super) async fn acquire(&self) -> Result<Held, StorageError> {
-        Ok(Held(Some(self.pool.acquire().await?)))
+        timeout(self.acquire_timeout, self.find()).await.unwrap_or_else(|_| {
+            Err(StorageError::Transient(format!("no connection to PostgreSQL within {:?}", self.acquire_timeout)))
+        })
+    }
+
+    async fn find(&self) -> Result<Held, StorageError> {
+        let place = Arc::clone(&self.places).acquire_owned().await.expect("the semaphore is never closed");
+        loop {
+            let idle = self.idle.lock().pop();
+            let connection = match idle {
+                Some(idle) if idle.since.elapsed() <= TRUSTED_IDLE => idle.connection,
+                Some(Idle { mut connection, .. }) => match connection.ping().await {
+                    Ok(()) => connection,
+                    Err(_) => continue,
+                },
+                None => connect(&self.options).await?,
+            };
+            return Ok(Held { connection: Some(connection), idle: Arc::clone(&self.idle), _place: place });
+        }
     }
 
     /// Runs a call within the time it may take.
@@ -67,22 +95,20 @@ impl Connections {
         &self,
         call: impl Future<Output = Result<T, StorageError>>,
     ) -> Result<T, StorageError> {
-        tokio::time::timeout(self.call_timeout, call).await.unwrap_or_else(|_| {
+        timeout(self.call_timeout, call).await.unwrap_or_else(|_| {
             Err(StorageError::Transient(format!("no answer from PostgreSQL within {:?}", self.call_timeout)))
         })
     }
 
-    /// Runs the migrations on a connection of their own, without the pool's bounds in time: a new index on a large
+    /// Runs the migrations on a connection of their own, without the bounds in time of calls: a new index on a large
     /// table takes as long as it takes. Waiting for a lock stays bounded, because whoever comes behind waits as well.
     pub(super) async fn migrate(&self) -> Result<(), StorageError> {
-        let options = self.options.clone().options([("lock_timeout", self.call_timeout.as_millis().max(1))]);
-        let connecting = tokio::time::timeout(self.acquire_timeout, PgConnection::connect_with(&options));
-        let mut connection = connecting
+        let mut connection = timeout(self.acquire_timeout, PgConnection::connect_with(&self.patient))
             .await
             .map_err(|_| StorageError::Transient("PostgreSQL does not answer".to_owned()))?
             .map_err(at_start)?;
         let migrator = super::migrations::migrator();
-        tokio::time::timeout(MIGRATION_TIMEOUT, migrator.run_direct(None, &mut connection, false))
+        timeout(MIGRATION_TIMEOUT, migrator.run_direct(None, &mut connection, false))
             .await
             .map_err(|_| StorageError::Transient(format!("the migrations took more than {MIGRATION_TIMEOUT:?}")))??;
         connection.close().await?;
@@ -90,32 +116,48 @@ impl Connections {
     }
 }
 
+/// Opens a connection on which a commit means that it is on disk, also where the database's default is otherwise.
+async fn connect(options: &PgConnectOptions) -> Result<PgConnection, StorageError> {
+    let mut connection = PgConnection::connect_with(options).await?;
+    sqlx::query(
+        "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
+    )
+    .execute(&mut connection)
+    .await?;
+    Ok(connection)
+}
+
 pub(super) async fn ping(connection: &mut PgConnection) -> Result<(), StorageError> {
     sqlx::query("SELECT 1").execute(connection).await?;
     Ok(())
 }
 
-/// A commit must mean that it is on disk, also where somebody has made the database's default `off`.
-async fn insist_on_durability(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
+/// A connection during a call. It is used again only after [`Held::settle`]; dropped before, as by a timeout or a
+/// caller that went away, it is cut off, because nobody knows what the server still does on it.
+pub(super) struct Held {
+    connection: Option<PgConnection>,
+    idle: Arc<Mutex<Vec<Idle>>>,
+    /// Given back last, so that whoever waits for it finds the connection.
+    _place: OwnedSemaphorePermit,
 }
-
-/// A connection during a call. It goes back to the pool only by [`Held::settle`]; dropped before, as by a timeout or
-/// a caller that went away, it is cut off, because nobody knows what the server still does on it.
-pub(super) struct Held(Option<PoolConnection<Postgres>>);
 
 const STILL_HELD: &str = "the connection is there until it is settled";
 
 impl Held {
-    /// Ends a call: the connection is good for another one where the call came to an end that PostgreSQL told.
-    pub(super) fn settle<T>(mut self, outcome: Result<T, StorageError>) -> Result<T, StorageError> {
-        if !matches!(outcome, Err(StorageError::Transient(_) | StorageError::Corrupt(_))) {
-            drop(self.0.take());
+    /// Ends a call: the connection is good for another one where PostgreSQL itself told how the call came out.
+    pub(super) async fn settle<T>(
+        mut self,
+        connections: &Connections,
+        outcome: Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let usable = match &outcome {
+            Ok(_) => true,
+            Err(StorageError::Transient(_) | StorageError::Corrupt(_)) => false,
+            // The transaction is open; its end waits to be sent.
+            Err(_) => matches!(timeout(connections.call_timeout, self.ping()).await, Ok(Ok(()))),
+        };
+        if let Some(connection) = self.connection.take().filter(|_| usable) {
+            self.idle.lock().push(Idle { connection, since: Instant::now() });
         }
         outcome
     }
@@ -125,20 +167,12 @@ impl Deref for Held {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        self.0.as_ref().expect(STILL_HELD)
+        self.connection.as_ref().expect(STILL_HELD)
     }
 }
 
 impl DerefMut for Held {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        self.0.as_mut().expect(STILL_HELD)
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
-            drop(connection.detach());
-        }
+        self.connection.as_mut().expect(STILL_HELD)
     }
 }

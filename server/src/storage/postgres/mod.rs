@@ -50,7 +50,7 @@ macro_rules! on_connection {
     ($self:ident, $room:ident :: $call:ident ($($argument:expr),*)) => {{
         let mut connection = $self.connections.acquire().await?;
         let outcome = $self.connections.bounded($room::$call(&mut connection $(, $argument)*)).await;
-        connection.settle(outcome)
+        connection.settle(&$self.connections, outcome).await
     }};
 }
 

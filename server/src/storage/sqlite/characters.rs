@@ -7,7 +7,8 @@ use sqlx::{Connection, Row};
 use super::columns::{id, request_ids, request_ids_text};
 use super::leases::{check_one, gone, held, shard};
 use super::{BEGIN_IMMEDIATE, transaction};
-use crate::storage::columns::{signed, unsigned};
+use crate::crash;
+use crate::storage::columns::{covered, signed, unsigned};
 use crate::storage::{CharacterRow, Lease, ShardId, StorageError};
 
 pub(super) async fn load_user(
@@ -52,12 +53,15 @@ pub(super) async fn save(
     leases: &[Lease],
     rows: &[CharacterRow],
 ) -> Result<Vec<ShardId>, StorageError> {
+    covered(leases, rows)?;
     let mut transaction = transaction(connection, BEGIN_IMMEDIATE).await?;
     let held = held(&mut transaction, leases).await?;
     for row in rows.iter().filter(|row| held.contains(&row.shard)) {
         write_one(&mut transaction, row).await?;
     }
+    crash::point("after_writes");
     transaction.commit().await?;
+    crash::point("after_commit");
     Ok(gone(leases, &held))
 }
 

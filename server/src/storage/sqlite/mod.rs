@@ -154,3 +154,43 @@ impl Storage for SqliteStorage {
         on_connection!(self.writer(), accounts::add_first_key(key))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use castellan_protocol::{CharacterId, UserId};
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// SQLite ends the transaction by itself when the disk is full; the next save must not inherit what sqlx thinks.
+    #[tokio::test]
+    async fn a_full_disk_passes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = StorageOptions::default();
+        let storage = SqliteStorage::open(&folder.path().join("full.db"), &options).await.expect("opens");
+        storage.migrate().await.expect("the tables");
+        let lease = storage.take_over("test").await.expect("the shards")[0];
+        let row = CharacterRow {
+            id: CharacterId::from_uuid(Uuid::from_u128(1)),
+            user: UserId::from_uuid(Uuid::from_u128(2)),
+            shard: lease.shard,
+            name: "Brannor".to_owned(),
+            version: 1,
+            recoveries: 0,
+            schema_version: 1,
+            state: format!("\"{}\"", "x".repeat(10_000_000)),
+            request_ids: Vec::new(),
+            created_at_ms: 0,
+            updated_at_ms: 0,
+            deleted_at_ms: None,
+        };
+
+        let mut writer = storage.connections.writer().await.expect("the writer");
+        sqlx::query("PRAGMA max_page_count = 300").execute(&mut *writer).await.expect("a bound");
+        writer.settle(Ok(())).await.expect("back to the pool");
+        let full = storage.save(&[lease], std::slice::from_ref(&row)).await;
+        assert!(matches!(full, Err(StorageError::Transient(_))), "{full:?}");
+        // The bound was the connection's, and is gone with it.
+        assert_eq!(storage.save(&[lease], &[row]).await.expect("saved"), []);
+    }
+}

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Passing,
-    /// Takes everything and hands nothing on, in both directions.
+    /// Takes everything and hands nothing on, in both directions; not even that a side has hung up.
     Silent,
     /// Ends all connections there are.
     Cut,
@@ -82,11 +82,13 @@ async fn serve(client: TcpStream, server: TcpStream, mut mode: watch::Receiver<M
     }
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mode: watch::Receiver<Mode>) {
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<Mode>) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         if *mode.borrow() == Mode::Passing && to.write_all(&buffer[..read]).await.is_err() {
-            return;
+            break;
         }
     }
+    // An error means that the proxy itself is gone.
+    let _ = mode.wait_for(|mode| *mode != Mode::Silent).await;
 }

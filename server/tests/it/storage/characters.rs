@@ -117,6 +117,15 @@ pub(super) async fn an_empty_save_proves_its_leases(database: &Database) {
     assert_eq!(gone, [ShardId::new(1)]);
 }
 
+pub(super) async fn a_row_without_a_lease_refuses_its_batch(database: &Database) {
+    let storage = &database.storage;
+    let leases = take_over(&**storage).await;
+    let (good, bare) = (character(user(), SHARD), character(user(), ShardId::new(18)));
+    let outcome = storage.save(&leases[17..18], &[good.clone(), bare]).await;
+    assert!(matches!(outcome, Err(StorageError::Refused(_))), "{outcome:?}");
+    assert_eq!(storage.load_user(leases[17], good.user).await.expect("an answer"), [], "nothing was written");
+}
+
 pub(super) async fn a_refused_row_refuses_its_batch(database: &Database) {
     let storage = &database.storage;
     let lease = take_over(&**storage).await[17];

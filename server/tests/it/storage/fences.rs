@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use castellan::storage::{CharacterRow, DeadLetter, ShardId, Storage, StorageError};
+use castellan::storage::{CharacterRow, DeadLetter, KeyRow, ShardId, Storage, StorageError};
 use sqlx::{Connection, PgConnection, Row};
 
 use super::rows::{assert_same, character, later, only, take_over, time_ms, user};
@@ -160,6 +160,26 @@ async fn a_save_behind_a_takeover_finds_its_lease_gone() {
     assert!(matches!(discard, Err(StorageError::Fenced(SHARD))), "{discard:?}");
     let new = take_over(&*database.storage).await[0];
     assert_same(&only(&*database.storage, new, row.user).await, &row);
+}
+
+/// Two servers that start at once: the second one looks for a key only when the first has added its own.
+#[tokio::test]
+async fn a_first_key_waits_for_one_that_is_being_added() {
+    let database = Database::new(Kind::Postgres).await;
+    let mut raw = database.raw().await;
+    let mut first = raw.begin().await.expect("a transaction");
+    sqlx::query("INSERT INTO signing_keys (id, purpose, secret, created_at) VALUES ('theirs', 'dice', '\\x01', now())")
+        .execute(&mut *first)
+        .await
+        .expect("added");
+    let storage = Arc::clone(&database.storage);
+    let mine = KeyRow { id: "mine".into(), purpose: "dice".into(), secret: vec![2], created_at_ms: time_ms() };
+    let second = tokio::spawn(async move { storage.add_first_key(&mine).await });
+    until_waiting(&database, 1).await;
+    first.commit().await.expect("committed");
+    second.await.expect("it ran").expect("an answer");
+    let keys = database.storage.keys().await.expect("an answer");
+    assert_eq!(keys.iter().map(|key| key.id.as_str()).collect::<Vec<_>>(), ["theirs"]);
 }
 
 /// On SQLite a save that comes while another process takes over waits for the file's write lock.

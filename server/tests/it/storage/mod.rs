@@ -67,6 +67,7 @@ contract! {
     characters::request_ids_keep_their_order,
     characters::a_thousand_rows_and_large_states_fit_in_one_save,
     characters::an_empty_save_proves_its_leases,
+    characters::a_row_without_a_lease_refuses_its_batch,
     characters::a_refused_row_refuses_its_batch,
     characters::names_and_states_in_any_script_are_kept,
     fences::a_load_without_a_lease_is_fenced,

@@ -68,6 +68,49 @@ async fn cut_connections_are_replaced() {
     }
 }
 
+/// After a restart of the database no call fails for the sake of a connection that had died while nobody used it.
+#[tokio::test]
+async fn connections_that_died_idle_are_replaced_unseen() {
+    let database = Database::new(Kind::Postgres).await;
+    let lease = take_over(&*database.storage).await[0];
+    let rows: Vec<_> = (0..3).map(|_| character(user(), SHARD)).collect();
+    let loads = rows.iter().map(|row| database.storage.load_user(lease, row.user));
+    futures_util::future::try_join_all(loads).await.expect("three connections");
+    let mut raw = database.raw().await;
+    let killed = sqlx::query(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
+         WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    .execute(&mut raw)
+    .await
+    .expect("an answer");
+    assert!(killed.rows_affected() >= 3);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    tokio::time::resume();
+    for row in rows {
+        assert_eq!(database.storage.save(&[lease], &[row]).await.expect("saved at once"), []);
+    }
+}
+
+/// A refused save holds nothing any more when its caller hears of it.
+#[tokio::test]
+async fn a_refused_save_leaves_no_transaction_open() {
+    let database = Database::new(Kind::Postgres).await;
+    let lease = take_over(&*database.storage).await[0];
+    let bad = castellan::storage::CharacterRow { version: 0, ..character(user(), SHARD) };
+    let outcome = database.storage.save(&[lease], &[bad]).await;
+    assert!(matches!(outcome, Err(StorageError::Refused(_))), "{outcome:?}");
+    let open = sqlx::query(
+        "SELECT count(*) AS open FROM pg_stat_activity \
+         WHERE datname = current_database() AND state LIKE 'idle in transaction%'",
+    )
+    .fetch_one(&mut database.raw().await)
+    .await
+    .expect("an answer");
+    assert_eq!(open.get::<i64, _>("open"), 0);
+}
+
 /// The call ends at the bound although the statement waits for a lock; nothing of it is left behind.
 #[tokio::test]
 async fn an_abandoned_save_leaves_no_lock_behind() {

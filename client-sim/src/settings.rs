@@ -1,0 +1,159 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use castellan_client::BaseUrl;
+use castellan_client::protocol::Codec;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Plays many players at a given rate and checks what the server tells them, or one player from the terminal.
+///
+/// Exits with 1 if anything that the server said contradicts what a player knows, or an intent was left without an end.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Settings {
+    /// One player instead of many.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    /// The load.
+    #[command(flatten)]
+    pub(crate) load: LoadSettings,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Log in as one player and act by commands from standard input.
+    Play(PlaySettings),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoadSettings {
+    /// Where the server is.
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    pub(crate) server: String,
+    /// Players, each with an account, a character and a socket of its own; 1 to 100,000.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) players: u32,
+    /// Intents a second of each player.
+    #[arg(long, default_value_t = 1.0, value_parser = parse_rate)]
+    pub(crate) rate: f64,
+    /// How long intents fall due.
+    #[arg(long, default_value = "10s", value_parser = parse_duration)]
+    pub(crate) duration: Duration,
+    /// Over how long the players begin, one after the other.
+    #[arg(long, default_value = "0s", value_parser = parse_duration)]
+    pub(crate) ramp: Duration,
+    /// How long to wait at the end until every intent is in the database or refused.
+    #[arg(long, default_value = "15s", value_parser = parse_duration)]
+    pub(crate) settle: Duration,
+    /// How frames are encoded.
+    #[arg(long, value_enum, default_value_t = CodecName::Msgpack)]
+    pub(crate) codec: CodecName,
+    /// Share of the intents that ask to be answered after the commit, 0 to 1.
+    #[arg(long, default_value_t = 0.0, value_parser = parse_share)]
+    pub(crate) durable_share: f64,
+    /// Decides accounts, characters, due times and actions; the same seed meets the same characters again.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Threads that carry the players; 1 to 64.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) threads: u16,
+    /// Logins at a time; each costs the server a password hash.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) logins: u16,
+    /// Also write the report to this file, as JSON.
+    #[arg(long)]
+    pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlaySettings {
+    /// Where the server is.
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    pub(crate) server: BaseUrl,
+    /// The account's name; it is made where there is none and the server allows it.
+    #[arg(long, default_value = "player")]
+    pub(crate) name: String,
+    /// Its password.
+    #[arg(long, env = "CASTELLAN_PASSWORD", hide_env_values = true, default_value = "correct horse battery")]
+    pub(crate) password: String,
+    /// The character to play, by name; it is created where there is none. Without it the first one.
+    #[arg(long)]
+    pub(crate) character: Option<String>,
+    /// How frames are encoded.
+    #[arg(long, value_enum, default_value_t = CodecName::Msgpack)]
+    pub(crate) codec: CodecName,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CodecName {
+    /// MessagePack in binary messages.
+    Msgpack,
+    /// JSON in text messages.
+    Json,
+}
+
+impl CodecName {
+    pub(crate) fn codec(self) -> Codec {
+        match self {
+            Self::Msgpack => Codec::MessagePack,
+            Self::Json => Codec::Json,
+        }
+    }
+}
+
+/// Longest time that an option can name.
+const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: f64 = number.parse().map_err(|_| format!("`{text}` is no duration such as 500ms, 30s or 2m"))?;
+    let seconds = match unit {
+        "ms" => number / 1000.0,
+        "s" => number,
+        "m" => number * 60.0,
+        "h" => number * 3600.0,
+        _ => return Err(format!("`{text}` has no unit: ms, s, m or h")),
+    };
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|duration| *duration <= DURATION_MAX)
+        .ok_or_else(|| format!("`{text}` is more than a day"))
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
+    if (0.001..=10_000.0).contains(&rate) {
+        Ok(rate)
+    } else {
+        Err("a rate is 0.001 to 10,000 intents a second".to_owned())
+    }
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("a share is 0 to 1".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Settings::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        let ms = |text| parse_duration(text).map(|duration| duration.as_millis()).ok();
+        assert_eq!(
+            [ms("500ms"), ms("30s"), ms("1.5s"), ms("2m"), ms("1h")].map(|t| t.unwrap_or(0)),
+            [500, 30_000, 1_500, 120_000, 3_600_000]
+        );
+        assert_eq!([ms("30"), ms("s"), ms("-1s"), ms("25h"), ms("1d"), ms("")], [None; 6]);
+    }
+}

@@ -1,0 +1,109 @@
+//! What a connection may take, and how it ends.
+
+use tokio::time::timeout;
+
+use super::super::connection::Connection;
+use super::*;
+
+/// Longer than anything here takes; a test that waits for it has failed.
+const LONG: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn who_sends_no_request_is_let_go() {
+    let house = house(&["--http-header-timeout=100ms"]).await;
+    for begun in ["", "GET /health/live HTTP/1.1\r\nHost:"] {
+        let mut stream = TcpStream::connect(house.address).await.expect("a connection");
+        stream.write_all(begun.as_bytes()).await.expect("to send");
+        let mut rest = Vec::new();
+        timeout(LONG, stream.read_to_end(&mut rest)).await.expect("an end in time").expect("an end");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let house = house(&["--http-body-timeout=100ms"]).await;
+    let head = "POST /session/login HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\n";
+    let request = format!("{head}Content-Length: 100\r\n\r\n{{");
+    let answer = timeout(LONG, house.raw(request.as_bytes())).await.expect("an answer in time");
+    assert_eq!(answer.problem(), (408, "malformed".to_owned()));
+}
+
+#[tokio::test]
+async fn connections_above_the_bound_wait_for_a_place() {
+    let house = house(&["--http-connections-max=1"]).await;
+    let mut first = TcpStream::connect(house.address).await.expect("a connection");
+    let request = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n";
+    first.write_all(request).await.expect("to send");
+    assert_eq!(first.read_u8().await.expect("an answer"), b'H', "the first one is served");
+    let second = house.send("GET /health/live", &[], "");
+    tokio::pin!(second);
+    // Whoever is accepted is answered within this many turns of the loop: the first one was.
+    for _ in 0..1_000 {
+        assert!(futures_util::poll!(&mut second).is_pending(), "there is no place for a second one");
+        tokio::task::yield_now().await;
+    }
+    drop(first);
+    assert_eq!(timeout(LONG, second).await.expect("a place in time").status, 200);
+}
+
+#[tokio::test]
+async fn a_head_without_end_is_refused() {
+    let house = house(&[]).await;
+    let long = format!("GET /health/live HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(256 * 1024));
+    let mut stream = TcpStream::connect(house.address).await.expect("a connection");
+    // The server may close before all is sent.
+    let _ = stream.write_all(long.as_bytes()).await;
+    let mut answer = vec![0; 12];
+    if stream.read_exact(&mut answer).await.is_ok() {
+        assert_eq!(answer, b"HTTP/1.1 431");
+    }
+    let fields: String = (0..100).map(|number| format!("X-{number}: 1\r\n")).collect();
+    let many = format!("GET /health/live HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+    assert_eq!(house.raw(many.as_bytes()).await.status, 431);
+}
+
+#[tokio::test]
+async fn a_stop_finishes_what_has_begun_and_ends_what_is_idle() {
+    let house = house(&[]).await;
+    let mut idle = TcpStream::connect(house.address).await.expect("a connection");
+    idle.write_all(b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("to send");
+    assert_eq!(idle.read_u8().await.expect("an answer"), b'H');
+    let body = json!({"username": "ada", "password": "pw", "create": true}).to_string();
+    let (begun, rest) = body.split_at(5);
+    let mut busy = TcpStream::connect(house.address).await.expect("a connection");
+    let head =
+        format!("Host: a\r\nContent-Type: application/json\r\nContent-Length: {}\r\nExpect: 100-continue", body.len());
+    busy.write_all(format!("POST /session/login HTTP/1.1\r\n{head}\r\n\r\n").as_bytes()).await.expect("to send");
+    let mut go_on = [0; 25];
+    busy.read_exact(&mut go_on).await.expect("the request has begun");
+    assert!(go_on.starts_with(b"HTTP/1.1 100 "));
+    busy.write_all(begun.as_bytes()).await.expect("to send");
+
+    house.stop.send_replace(true);
+    let mut answers = Vec::new();
+    timeout(LONG, idle.read_to_end(&mut answers)).await.expect("an end in time").expect("an end");
+    assert!(!house.served.is_finished(), "a request is under way");
+    busy.write_all(rest.as_bytes()).await.expect("to send");
+    assert_eq!(timeout(LONG, read(&mut busy)).await.expect("an answer in time").status, 200);
+    timeout(LONG, house.served).await.expect("an end in time").expect("an end");
+    assert!(TcpStream::connect(house.address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_nothing_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let peer = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a connection");
+    let (stream, _) = listener.accept().await.expect("a connection");
+    let mut connection = Connection::new(stream, Duration::from_millis(100));
+    let write = async {
+        let bytes = vec![0; 1 << 20];
+        loop {
+            if let Err(error) = connection.write_all(&bytes).await {
+                return error;
+            }
+        }
+    };
+    let error = timeout(LONG, write).await.expect("an end in time");
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    drop(peer);
+}

@@ -1,0 +1,185 @@
+//! Sessions, errors, and what stands beside the game.
+
+use super::*;
+
+#[tokio::test]
+async fn a_session_from_login_to_logout() {
+    let house = house(&[]).await;
+    let body = json!({"username": "Ada", "password": "pw", "create": true}).to_string();
+    let login = house.send("POST /session/login", &["Content-Type: application/json; charset=utf-8"], &body).await;
+    assert_eq!((login.status, login.header("cache-control")), (200, Some("no-store")), "{login:?}");
+    let tokens = login.json();
+    assert_eq!(tokens["token_type"], "Bearer");
+    assert_eq!(tokens["expires_in"], 900);
+    assert_eq!(tokens["socket_url"], "ws://castellan.test:1/socket");
+    let token = tokens["token"].as_str().expect("a token");
+
+    let who = house.get("/session", token, &[]).await.json();
+    assert_eq!((&who["user_id"], &who["session_id"]), (&tokens["user_id"], &tokens["session_id"]));
+    assert_eq!((&who["username"], &who["roles"]), (&json!("Ada"), &json!(["player"])));
+
+    let refresh = house.post("/session/refresh", "", json!({"refresh_token": tokens["refresh_token"]})).await;
+    assert_eq!(refresh.status, 200, "{refresh:?}");
+    let newer = refresh.json()["token"].as_str().expect("a token").to_owned();
+    assert_eq!(house.get("/session", token, &[]).await.status, 200, "the old token stays good");
+
+    assert_eq!(house.send("POST /session/logout", &[&format!("authorization: bearer {newer}")], "").await.status, 204);
+    for token in [token, &newer] {
+        let refused = house.get("/session", token, &[]).await;
+        assert_eq!(refused.problem(), (401, "unauthenticated".to_owned()));
+        assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
+    }
+    let refresh = house.post("/session/refresh", "", json!({"refresh_token": refresh.json()["refresh_token"]})).await;
+    assert_eq!(refresh.problem(), (401, "session_revoked".to_owned()));
+}
+
+#[tokio::test]
+async fn an_expired_token_is_told_apart_only_by_its_words() {
+    let house = house(&[]).await;
+    let token = house.token("ada").await;
+    AHEAD_MS.set(901_000);
+    let refused = house.get("/session", &token, &[]).await;
+    assert_eq!(refused.problem(), (401, "unauthenticated".to_owned()));
+    assert!(refused.text.contains("expired"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn who_cannot_log_in_is_told_why_and_when_to_come_back() {
+    let house = house(&["--registration=closed", "--auth-failures-per-name=1"]).await;
+    let login = |body: Value| house.post("/session/login", "", body);
+    let wrong = login(json!({"username": "ada", "password": "no"})).await;
+    assert_eq!(wrong.problem(), (401, "bad_credentials".to_owned()));
+    let limited = login(json!({"username": "ada", "password": "no"})).await;
+    assert_eq!(limited.problem(), (429, "too_many_attempts".to_owned()));
+    assert_eq!(limited.header("retry-after"), Some("300"), "{limited:?}");
+    assert!(limited.json()["retry_after_ms"].as_u64().is_some_and(|ms| ms > 299_000), "{limited:?}");
+    let closed = login(json!({"username": "bob", "password": "pw", "create": true})).await;
+    assert_eq!(closed.problem(), (403, "registration_closed".to_owned()));
+    for body in [
+        json!({"username": "bob"}),
+        json!({"username": "bob", "password": 7}),
+        json!({"username": "bob", "password": "pw", "admin": true}),
+        json!({"username": " ", "password": "pw"}),
+        json!({"username": "bob", "password": ""}),
+    ] {
+        let refused = login(body.clone()).await;
+        assert_eq!(refused.problem(), (400, "malformed".to_owned()), "{body}");
+        let names_field = ["password", "username", "admin"].iter().any(|field| refused.text.contains(field));
+        assert!(names_field, "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_route_answers_bad_requests_in_the_same_shape() {
+    let house = house(&[]).await;
+    let token = house.token("ada").await;
+    let id = house.character(&token).await;
+    let writes = [
+        "POST /session/login".to_owned(),
+        "POST /session/refresh".to_owned(),
+        "POST /characters".to_owned(),
+        format!("PATCH /characters/{id}/stats/hitpoints"),
+        format!("PATCH /characters/{id}/currency/modify"),
+        format!("POST /characters/{id}/equipment/equip"),
+        format!("POST /characters/{id}/equipment/unequip"),
+        format!("POST /characters/{id}/equipment/add"),
+        format!("POST /characters/{id}/equipment/remove"),
+        format!("POST /characters/{id}/intents"),
+    ];
+    let bearer = format!("Authorization: Bearer {token}");
+    let json = "Content-Type: application/json";
+    let large = format!("\"{}\"", "x".repeat(64 * 1024));
+    for line in &writes {
+        for (headers, body, expected) in [
+            (&[bearer.as_str(), json][..], "{", (400, "malformed")),
+            (&[&bearer, json], "[]", (400, "malformed")),
+            (&[&bearer, json], "", (400, "malformed")),
+            (&[&bearer, json], r#"{"version": 1, "no_such_field": 1}"#, (400, "malformed")),
+            (&[&bearer, "Content-Type: text/plain"], "{}", (415, "unsupported_media_type")),
+            (&[&bearer], "{}", (415, "unsupported_media_type")),
+            (&[&bearer, json], &large, (413, "body_too_large")),
+        ] {
+            let answer = house.send(line, headers, body).await;
+            let (status, code) = answer.problem();
+            assert_eq!((status, code.as_str()), expected, "{line} {}", &body[..body.len().min(60)]);
+        }
+        if !line.contains("/session/") {
+            let answer = house.send(line, &[json], "{}").await;
+            assert_eq!(answer.problem(), (401, "unauthenticated".to_owned()), "{line}");
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"), "{line}");
+        }
+        let path = line.split(' ').nth(1).expect("a path");
+        let answer = house.send(&format!("PUT {path}"), &[&bearer, json], "{}").await;
+        assert_eq!(answer.problem(), (405, "method_not_allowed".to_owned()), "{line}");
+        let method = line.split(' ').next().expect("a method");
+        assert!(answer.header("allow").is_some_and(|allow| allow.contains(method)), "{answer:?}");
+    }
+    for path in ["/", "/nowhere", "/characters/", "/session/login/", "//characters"] {
+        let answer = house.get(path, &token, &[]).await;
+        assert_eq!(answer.problem(), (404, "no_such_route".to_owned()), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_sent_in_pieces_is_measured_as_it_comes() {
+    let house = house(&[]).await;
+    let piece = format!("8000\r\n{}\r\n", "x".repeat(0x8000));
+    let head = "POST /session/login HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\n";
+    let request = format!("{head}Transfer-Encoding: chunked\r\n\r\n{piece}{piece}{piece}0\r\n\r\n");
+    assert_eq!(house.raw(request.as_bytes()).await.problem(), (413, "body_too_large".to_owned()));
+}
+
+#[tokio::test]
+async fn what_stands_beside_the_game_needs_no_token() {
+    let house = house(&[]).await;
+    assert_eq!(house.send("GET /health/live", &[], "").await.status, 200);
+    assert_eq!(house.send("GET /health/ready", &[], "").await.json(), json!({"status": "ready", "problems": []}));
+    *house.health.lock() = Health { status: Standing::Degraded, problems: vec!["no database".to_owned()] };
+    let degraded = house.send("GET /health/ready", &[], "").await;
+    assert_eq!(degraded.status, 503);
+    assert_eq!(degraded.json(), json!({"status": "degraded", "problems": ["no database"]}));
+    let metrics = house.send("GET /metrics", &[], "").await;
+    assert!(
+        metrics.text.starts_with("castellan_")
+            && metrics.header("content-type").is_some_and(|kind| kind.contains("0.0.4"))
+    );
+    let keys = house.send("GET /.well-known/jwks.json", &[], "").await.json();
+    assert_eq!((&keys["keys"][0]["kty"], &keys["keys"][0]["alg"]), (&json!("EC"), &json!("ES256")));
+    let catalogue = house.send("GET /catalogue", &[], "").await;
+    assert_eq!((catalogue.status, catalogue.header("etag")), (200, Some("\"rev-1\"")));
+    let again = house.send("GET /catalogue", &["If-None-Match: W/\"rev-1\""], "").await;
+    assert_eq!((again.status, again.text.as_str()), (304, ""));
+}
+
+#[tokio::test]
+async fn metrics_move_to_the_operators_address_where_there_is_one() {
+    let house = house(&["--admin-listen=127.0.0.1:0"]).await;
+    assert_eq!(house.send("GET /metrics", &[], "").await.problem(), (404, "no_such_route".to_owned()));
+    assert_eq!(house.send("GET /health/live", &[], "").await.status, 200);
+}
+
+#[tokio::test]
+async fn listed_origins_may_read_answers_and_others_may_not() {
+    let house = house(&["--origins=https://play.example.com", "--public-url=https://api.example.com"]).await;
+    let preflight = ["Origin: https://play.example.com", "Access-Control-Request-Method: PATCH"];
+    let answer = house.send("OPTIONS /characters/x/stats/hitpoints", &preflight, "").await;
+    assert_eq!(answer.status, 204);
+    assert_eq!(answer.header("access-control-allow-origin"), Some("https://play.example.com"));
+    assert!(answer.header("access-control-allow-methods").is_some_and(|methods| methods.contains("PATCH")));
+    assert!(answer.header("access-control-allow-headers").is_some_and(|headers| headers.contains("if-match")));
+    let answer = house.send("GET /characters", &["Origin: https://play.example.com"], "").await;
+    assert_eq!(answer.status, 401);
+    assert_eq!(answer.header("access-control-allow-origin"), Some("https://play.example.com"));
+    let exposed = answer.header("access-control-expose-headers").unwrap_or_default().to_owned();
+    for header in ["etag", "location", "retry-after", "castellan-durable", "castellan-duplicate"] {
+        assert!(exposed.contains(header), "{exposed}");
+    }
+    for headers in [&["Origin: https://evil.example.com", preflight[1]][..], &["Origin: https://evil.example.com"]] {
+        let answer = house.send("OPTIONS /characters", headers, "").await;
+        assert_eq!((answer.status, answer.header("access-control-allow-origin")), (405, None));
+        assert_eq!(answer.header("vary"), Some("origin"));
+    }
+    let body = json!({"username": "ada", "password": "pw", "create": true});
+    let login = house.post("/session/login", "", body).await.json();
+    assert_eq!(login["socket_url"], "wss://api.example.com/socket");
+}

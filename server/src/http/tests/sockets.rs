@@ -1,0 +1,154 @@
+//! The handshake of the WebSocket.
+
+use std::io::Read;
+
+use castellan_protocol::{CloseCode, Codec};
+
+use super::*;
+
+const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+const UPGRADE: [&str; 4] = ["Upgrade: websocket", "Connection: keep-alive, Upgrade", "Sec-WebSocket-Version: 13", KEY];
+
+impl House {
+    /// Sends a handshake with something behind it, and gives the head of the answer and the open connection.
+    async fn knock(&self, target: &str, headers: &[&str]) -> (Answer, TcpStream) {
+        let mut stream = TcpStream::connect(self.address).await.expect("a connection");
+        let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n{headers}\r\nbehind");
+        stream.write_all(request.as_bytes()).await.expect("to send");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.expect("a head"));
+        }
+        let head = String::from_utf8(head).expect("text");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+        (Answer { status, head, text: String::new() }, stream)
+    }
+
+    async fn upgrade(&self, target: &str, token: &str, more: &[&str]) -> Answer {
+        let token = format!("Authorization: Bearer {token}");
+        self.knock(target, &[&UPGRADE[..], &[&token], more].concat()).await.0
+    }
+}
+
+#[tokio::test]
+async fn the_bare_connection_is_handed_over_with_what_was_read_behind_the_handshake() {
+    let mut house = house(&[]).await;
+    let grant = house.session("ada", Role::Player).await;
+    let token = format!("Authorization: Bearer {}", grant.token);
+    let (answer, mut stream) = house.knock("/socket", &[&UPGRADE[..], &[&token]].concat()).await;
+    assert_eq!(answer.status, 101);
+    // The key and its answer are those of RFC 6455, section 1.3.
+    assert_eq!(answer.header("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    assert_eq!(answer.header("sec-websocket-protocol"), None);
+    assert_eq!(answer.header("upgrade"), Some("websocket"));
+    let accepted = house.accepted.recv().await.expect("a connection");
+    assert_eq!(accepted.codec, Codec::MessagePack);
+    assert_eq!(accepted.ticket.as_ref().map(|(session, _)| *session).ok(), Some(grant.session));
+    assert!(accepted.stream.nodelay().expect("an option"));
+    let mut bare = accepted.stream;
+    bare.set_nonblocking(false).expect("an option");
+    stream.write_all(b" and more").await.expect("to send");
+    stream.shutdown().await.expect("an end");
+    let rest = tokio::task::spawn_blocking(move || {
+        let mut rest = accepted.leftover.to_vec();
+        bare.read_to_end(&mut rest).expect("the rest");
+        rest
+    });
+    assert_eq!(rest.await.expect("the rest"), b"behind and more");
+}
+
+#[tokio::test]
+async fn a_browser_brings_its_token_among_the_subprotocols() {
+    let mut house = house(&["--origins=https://play.example.com"]).await;
+    let token = house.token("ada").await;
+    for (list, codec, echo) in [
+        (format!("castellan.v1.json, bearer.{token}"), Codec::Json, "castellan.v1.json"),
+        (format!("bearer.{token}, castellan.v1.msgpack"), Codec::MessagePack, "castellan.v1.msgpack"),
+        (format!("soap, castellan.v1.json, castellan.v1.msgpack, bearer.{token}"), Codec::Json, "castellan.v1.json"),
+    ] {
+        let list = format!("Sec-WebSocket-Protocol: {list}");
+        let headers = [&UPGRADE[..], &[&list, "Origin: https://play.example.com"]].concat();
+        let (answer, _stream) = house.knock("/socket", &headers).await;
+        assert_eq!((answer.status, answer.header("sec-websocket-protocol")), (101, Some(echo)), "{list}");
+        assert_eq!(house.accepted.recv().await.expect("a connection").codec, codec);
+    }
+}
+
+#[tokio::test]
+async fn a_bad_handshake_is_refused_before_the_upgrade() {
+    let house = house(&["--origins=https://play.example.com"]).await;
+    let token = house.token("ada").await;
+    let bearer = format!("Authorization: Bearer {token}");
+    let only_bearer = format!("Sec-WebSocket-Protocol: bearer.{token}");
+    let [upgrade, connection, version, key] = UPGRADE;
+    let cases: &[(&str, Vec<&str>, u16)] = &[
+        ("/socket", UPGRADE.to_vec(), 401),
+        ("/socket", [&UPGRADE[..], &["Authorization: Bearer x.y.z"]].concat(), 401),
+        ("/socket", [&UPGRADE[..], &["Sec-WebSocket-Protocol: castellan.v1.json, bearer.x"]].concat(), 401),
+        (&format!("/socket?token={token}"), UPGRADE.to_vec(), 401),
+        ("/socket", [&UPGRADE[..], &[&bearer, "Origin: https://evil.example.com"]].concat(), 403),
+        ("/socket", [&UPGRADE[..], &[&bearer, "Origin: null"]].concat(), 403),
+        ("/socket", [&UPGRADE[..], &[&bearer, "Sec-WebSocket-Protocol: soap"]].concat(), 400),
+        ("/socket", [&UPGRADE[..], &[&only_bearer]].concat(), 400),
+        ("/socket?client=me", [&UPGRADE[..], &[&bearer]].concat(), 400),
+        ("/socket", vec![&bearer], 426),
+        ("/socket", vec![&bearer, connection, version, key], 426),
+        ("/socket", vec![&bearer, upgrade, version, key], 426),
+        ("/socket", vec![&bearer, upgrade, connection, "Sec-WebSocket-Version: 8", key], 426),
+        ("/socket", vec![&bearer, upgrade, connection, version], 400),
+        ("/socket", vec![&bearer, upgrade, connection, version, "Sec-WebSocket-Key: short"], 400),
+    ];
+    for (target, headers, status) in cases {
+        let (answer, _stream) = house.knock(target, headers).await;
+        assert_eq!(answer.status, *status, "{target} {headers:?}");
+        assert_eq!(answer.header("www-authenticate").is_some(), *status == 401);
+        assert_eq!(answer.header("sec-websocket-version"), (*status == 426).then_some("13"));
+    }
+}
+
+#[tokio::test]
+async fn a_genuine_token_that_is_over_is_let_in_to_be_told_so() {
+    let mut house = house(&[]).await;
+    let over = house.session("ada", Role::Player).await;
+    house.auth.revoke(over.session.id).await.expect("an end");
+    assert_eq!(house.upgrade("/socket", &over.token, &[]).await.status, 101);
+    let told = house.accepted.recv().await.expect("a connection").ticket.err().expect("an order");
+    assert_eq!(told.code, CloseCode::SessionRevoked);
+    let late = house.token("ada").await;
+    AHEAD_MS.set(901_000);
+    assert_eq!(house.upgrade("/socket", &late, &[]).await.status, 101);
+    let told = house.accepted.recv().await.expect("a connection").ticket.err().expect("an order");
+    assert_eq!(told.code, CloseCode::TokenExpired);
+}
+
+#[tokio::test]
+async fn a_session_has_four_sockets_and_a_client_takes_over_its_own() {
+    let mut house = house(&[]).await;
+    let token = house.token("ada").await;
+    let client = "/socket?client=f81d4fae-7dec-11d0-a765-00a0c91e6bf6";
+    let mut open = Vec::new();
+    for target in [client, "/socket", "/socket", "/socket"] {
+        assert_eq!(house.upgrade(target, &token, &[]).await.status, 101);
+        open.push(house.accepted.recv().await.expect("a connection"));
+    }
+    let refused = house.upgrade("/socket", &token, &[]).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")));
+    assert_eq!(house.upgrade(client, &token, &[]).await.status, 101);
+    let (_, older) = open[0].ticket.as_ref().expect("a seat");
+    assert!(older.mailbox().is_closing(), "the older one of the same client ends");
+    let another = house.token("ada").await;
+    assert_eq!(house.upgrade("/socket", &another, &[]).await.status, 101, "another session has its own");
+}
+
+#[tokio::test]
+async fn a_full_server_takes_no_more_sockets() {
+    let mut house = house(&["--socket-connections-max=1"]).await;
+    let token = house.token("ada").await;
+    assert_eq!(house.upgrade("/socket", &token, &[]).await.status, 101);
+    let first = house.accepted.recv().await.expect("a connection");
+    let refused = house.upgrade("/socket", &token, &[]).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    drop(first);
+    assert_eq!(house.upgrade("/socket", &token, &[]).await.status, 101);
+}
