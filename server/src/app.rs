@@ -57,7 +57,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let catalogue = Arc::new(read_catalogue(&config)?);
     let policy = Arc::new(Policy::from_choice(&config.rules.policy)?);
     let registration_open = config.registration_is_open();
-    let auth = Auth::open(Arc::clone(&storage), &config.auth, registration_open, Arc::clone(&clock), Arc::clone(&entropy));
+    let auth =
+        Auth::open(Arc::clone(&storage), &config.auth, registration_open, Arc::clone(&clock), Arc::clone(&entropy));
     let auth = Arc::new(auth.await?);
     let dice_secret: Arc<[u8]> = auth::secret(&storage, "dice", &entropy, clock()).await?.into();
 
@@ -128,8 +129,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let limits = http::Limits::from(&config.listen);
     let mut listeners = JoinSet::new();
     if let Some(admin) = config.listen.admin_listen {
-        let listener =
-            TcpListener::bind(admin).await.with_context(|| format!("{admin} cannot be listened on"))?;
+        let listener = TcpListener::bind(admin).await.with_context(|| format!("{admin} cannot be listened on"))?;
         println!("metrics and health are on http://{}", listener.local_addr()?);
         let routes = http::for_operators(&routes);
         listeners.spawn(http::serve(listener, routes, limits, accepting.clone()));
@@ -138,18 +138,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     listeners.spawn(http::serve(listener, routes, limits, accepting));
     announce(address);
 
-    let running = Running {
-        config,
-        storage,
-        shards,
-        registry,
-        published,
-        stop_accepting,
-        listeners,
-        stop,
-        flusher,
-        clock,
-    };
+    let running =
+        Running { config, storage, shards, registry, published, stop_accepting, listeners, stop, flusher, clock };
     running.until_told_to_stop().await?;
     running.drain().await
 }
@@ -234,8 +224,9 @@ impl Running {
     fn spool(&self) -> anyhow::Result<()> {
         let batch = self.shards.collect(usize::MAX);
         let characters = batch.rows.len();
-        let path = spool::write(&self.config.flush.spool, &batch, (self.clock)())
-            .with_context(|| format!("{characters} characters could be brought neither to the database nor to a file"))?;
+        let path = spool::write(&self.config.flush.spool, &batch, (self.clock)()).with_context(|| {
+            format!("{characters} characters could be brought neither to the database nor to a file")
+        })?;
         anyhow::bail!(
             "the database could not be reached: {characters} characters are in {} and will be brought in at the next start",
             path.display()

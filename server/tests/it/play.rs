@@ -18,7 +18,7 @@ impl House {
 
     /// Starts the server on it, with hashing that costs little.
     pub(crate) fn server(&self, arguments: &[&str]) -> Server {
-        let cheap = ["--auth.argon2-memory", "64KiB", "--auth.argon2-iterations", "1"];
+        let cheap = ["--auth-argon2-memory", "64KiB", "--auth-argon2-iterations", "1"];
         let arguments: Vec<&str> = cheap.iter().chain(arguments).copied().collect();
         Server::start(self.folder.path(), self.url.as_deref(), &arguments)
     }
@@ -110,7 +110,7 @@ fn of_two_sockets_one_acts_and_the_other_sees_it_conflicts_and_goes_on() {
 #[test]
 fn a_thousand_changes_within_an_interval_are_one_row() {
     let house = House::new(Kind::Sqlite);
-    let server = house.server(&["--flush.interval", "30s"]);
+    let server = house.server(&["--flush-interval", "30s"]);
     let (http, token, made) = enter(&server, "ada");
     let rows = || {
         let metrics = http.get("/metrics").text;

@@ -82,6 +82,16 @@ async fn open(kind: Kind, url: &str, memory: &MemoryStorage, options: &StorageOp
     }
 }
 
+/// What a server process gets as its database: `None` for its own SQLite file.
+pub(crate) fn database_url(kind: Kind) -> Option<String> {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    match kind {
+        Kind::Postgres => Some(runtime().block_on(fresh_postgres())),
+        Kind::Sqlite => None,
+        Kind::Memory => panic!("a process has no database in memory"),
+    }
+}
+
 /// The URL of a fresh database in the cluster that `cargo xtask test` has started.
 pub(crate) async fn fresh_postgres() -> String {
     #[expect(clippy::disallowed_methods, reason = "how xtask tells the tests where its PostgreSQL is")]

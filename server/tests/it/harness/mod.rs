@@ -2,11 +2,13 @@
 //! loses what passes.
 
 mod database;
-#[expect(dead_code, reason = "for the tests of the server as a process")]
 mod http;
 mod proxy;
-#[expect(dead_code, reason = "for the tests of the server as a process")]
 mod server;
+mod socket;
 
-pub(crate) use database::{Database, Kind, options, until};
+pub(crate) use database::{Database, Kind, database_url, options, until};
+pub(crate) use http::Http;
 pub(crate) use proxy::Proxy;
+pub(crate) use server::Server;
+pub(crate) use socket::Socket;
