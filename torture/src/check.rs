@@ -76,6 +76,15 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// Adds what another check came to.
+    pub fn add(&mut self, other: Self) {
+        self.intents += other.intents;
+        self.acknowledged += other.acknowledged;
+        self.unknown += other.unknown;
+        self.refused += other.refused;
+        self.violations.extend(other.violations);
+    }
+
     /// Notes something that is wrong.
     pub fn complain(&mut self, rule: Rule, what: String) {
         self.violations.push(Violation { rule, what });

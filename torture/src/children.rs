@@ -9,12 +9,12 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
-/// Waits in a shell for the end of this process, then ends what is listed in a folder and unmounts what is below it.
+/// Waits in a shell for the end of this process, then ends what is listed in a folder and unmounts small disks.
 ///
-/// Arguments: the folder of process ids, and a mount point.
+/// Arguments: the folder of process ids, and the mount points.
 const LAST_WILL: &str = r#"read -r _ || {
     for file in "$0"/*; do kill -KILL "$(basename "$file")"; done
-    umount -l "$1"
+    for disk in "$@"; do umount -l "$disk"; done
 }"#;
 
 /// The processes of one run.
@@ -25,16 +25,16 @@ pub struct Children {
 }
 
 impl Children {
-    /// Looks after processes from now on. `mount` is unmounted should this process die.
+    /// Looks after processes from now on. What is mounted at `disks` is unmounted should this process die.
     ///
     /// # Errors
     ///
     /// What the operating system says.
-    pub fn watch(folder: &Path, mount: &Path) -> Result<Self> {
+    pub fn watch(folder: &Path, disks: &[&Path]) -> Result<Self> {
         let folder = folder.join("processes");
         fs::create_dir(&folder)?;
         let mut warden = Command::new("sh");
-        warden.arg("-c").arg(LAST_WILL).arg(&folder).arg(mount).process_group(0);
+        warden.arg("-c").arg(LAST_WILL).arg(&folder).args(disks).process_group(0);
         warden.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         Ok(Self { folder, _warden: warden.spawn().context("sh cannot be started")? })
     }

@@ -35,9 +35,10 @@ impl SmallDisk {
     /// What the operating system says, but that there is no room.
     pub fn fill(&self) -> Result<()> {
         let mut ballast = File::create(self.ballast())?;
-        for size in [4_096, 1] {
+        for size in [64 * 1024, 1] {
+            let bytes = vec![0; size];
             loop {
-                match ballast.write_all(&vec![0; size]) {
+                match ballast.write_all(&bytes) {
                     Ok(()) => {}
                     Err(error) if error.kind() == ErrorKind::StorageFull => break,
                     Err(error) => return Err(error.into()),

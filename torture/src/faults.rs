@@ -5,10 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rand::RngExt;
 use rand::rngs::StdRng;
-use rustix::process::{Signal, kill_process};
-use tokio::task::block_in_place;
+use rustix::process::Signal;
 use tokio::time::Instant;
-use xtask::postgres::Stop;
 
 use crate::check::{Rule, Violation};
 use crate::front::Cut;
@@ -35,8 +33,10 @@ impl World<'_> {
             Fault::CrashAfterWrites => self.crash_at("after_writes", rng).await,
             Fault::CrashAfterCommit => self.crash_at("after_commit", rng).await,
             Fault::Restart => self.restart().await,
-            Fault::DatabaseCrash => self.crash_database(rng).await,
-            Fault::DatabaseFreeze => self.freeze_database(rng).await,
+            Fault::DatabaseCrash => self.database.postgres()?.crash(ms(rng, 0..1_500)).await,
+            // Longer than the servers wait for a statement.
+            Fault::DatabaseFreeze => self.database.postgres()?.freeze(ms(rng, 2_500..4_000)).await,
+            Fault::DatabaseDiskFull => self.fill_database_disk(rng).await,
             Fault::CommitAnswerLost => self.lose_commit(true, rng).await,
             Fault::CommitLost => self.lose_commit(false, rng).await,
             Fault::Zombie => self.zombie(rng).await,
@@ -83,29 +83,10 @@ impl World<'_> {
         self.start_server(None).await
     }
 
-    async fn crash_database(&mut self, rng: &mut StdRng) -> Result<()> {
-        block_in_place(|| self.cluster.stop(Stop::Immediate))?;
-        tokio::time::sleep(ms(rng, 0..1_500)).await;
-        block_in_place(|| self.cluster.start_again())
-    }
-
-    /// Longer than the servers wait for a statement.
-    async fn freeze_database(&mut self, rng: &mut StdRng) -> Result<()> {
-        let processes = block_in_place(|| self.cluster.pids())?;
-        for process in &processes {
-            // A process of a connection may just have ended.
-            let _ = kill_process(*process, Signal::STOP);
-        }
-        tokio::time::sleep(ms(rng, 2_500..4_000)).await;
-        for process in &processes {
-            let _ = kill_process(*process, Signal::CONT);
-        }
-        Ok(())
-    }
 
     /// With a kill close behind in half of the cases: what was taken for written is then gone from memory too.
     async fn lose_commit(&mut self, delivered: bool, rng: &mut StdRng) -> Result<()> {
-        if !self.database.lose_commit(delivered, PATIENCE).await {
+        if !self.database.postgres()?.proxy.lose_commit(delivered, PATIENCE).await {
             bail!("no flush came");
         }
         tokio::time::sleep(ms(rng, 20..80)).await;
@@ -127,7 +108,7 @@ impl World<'_> {
     /// A second server takes over while the first one is between its proof and its write.
     async fn held_write(&mut self, rng: &mut StdRng) -> Result<()> {
         let zombie = self.take_present()?;
-        let Some(held) = self.database.hold_write(PATIENCE).await else { bail!("no flush came") };
+        let Some(held) = self.database.postgres()?.proxy.hold_write(PATIENCE).await else { bail!("no flush came") };
         self.start_server(None).await?;
         // As long as the second one takes to load what the first one is about to write over.
         self.front.cut(Cut::Half);
@@ -174,7 +155,7 @@ impl World<'_> {
         tokio::time::sleep(ms(rng, 0..700)).await;
         self.history.refuse(character, false).await?;
         let arguments = ["dead-letters", verdict, &character.to_string()];
-        self.servers.command_line(&self.database_url, &arguments).await?;
+        self.servers.command_line(&self.history.place().url(), &arguments).await?;
         self.until_buried(character, false).await.context("an operator's decision is carried out")
     }
 
@@ -195,15 +176,15 @@ impl World<'_> {
         if let Some(disk) = disk {
             disk.fill()?;
         }
-        self.database.close(true);
+        let certain = self.database.set_away(true)?;
         tokio::time::sleep(Duration::from_millis(400)).await;
         let server = self.present.take().context("a server serves between two faults")?;
         let status = self.servers.stop(server, STOP_PATIENCE).await?;
         if let Some(disk) = disk {
             disk.clear()?;
         }
-        self.database.close(false);
-        if status.is_none_or(|status| status.success()) {
+        self.database.set_away(false)?;
+        if certain && status.is_none_or(|status| status.success()) {
             self.complain(format!("a stop without a database came out as {status:?}"));
         }
         self.start_server(None).await
@@ -218,12 +199,16 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Starts the database where a fault that broke off has left it stopped.
-    pub(crate) fn cluster_runs(&mut self) -> Result<()> {
-        for process in self.cluster.pids()? {
-            let _ = kill_process(process, Signal::CONT);
+    /// In half of the cases the server dies before there is room again.
+    async fn fill_database_disk(&mut self, rng: &mut StdRng) -> Result<()> {
+        self.database.set_away(true)?;
+        tokio::time::sleep(ms(rng, 1_000..2_500)).await;
+        let server = if rng.random() { self.present.take() } else { None };
+        if let Some(server) = server {
+            self.servers.kill(server).await?;
         }
-        if self.cluster.pids()?.is_empty() { self.cluster.start_again() } else { Ok(()) }
+        self.database.set_away(false)?;
+        if self.present.is_none() { self.start_server(None).await } else { Ok(()) }
     }
 
     fn complain(&mut self, what: String) {

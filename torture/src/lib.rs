@@ -16,6 +16,7 @@ pub mod clock;
 pub mod database_proxy;
 pub mod disk;
 pub mod evidence;
+mod database;
 mod faults;
 pub mod front;
 pub mod history;

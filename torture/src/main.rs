@@ -1,5 +1,6 @@
 //! The program behind `cargo xtask torture`.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,9 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use castellan_client::BaseUrl;
+use castellan_torture::check::Verdict;
 use castellan_torture::planted::Bug;
-use castellan_torture::run::{Options, Outcome, run};
-use castellan_torture::schedule::Fault;
+use castellan_torture::run::{Folder, Options, Outcome, run};
+use castellan_torture::schedule::{Fault, Tally};
 use clap::{Parser, Subcommand, ValueEnum};
 use client_sim::player::{Settings, play};
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,6 +21,9 @@ use xtask::postgres::{Cluster, ClusterOptions};
 /// How long faults go on while a planted bug is looked for, and how often it is tried.
 const PLANTED_DURATION: Duration = Duration::from_secs(12);
 const PLANTED_TRIES: u64 = 3;
+
+/// The part of a run's time that is spent over SQLite.
+const SQLITE_SHARE: f64 = 0.2;
 
 /// Violations that are printed; the others are counted.
 const VIOLATIONS_SHOWN: usize = 12;
@@ -103,58 +108,87 @@ fn main() -> ExitCode {
     }
 }
 
-/// One run; says whether nothing was wrong.
+/// A run over PostgreSQL and a shorter one over SQLite; says whether nothing was wrong.
 async fn torture(arguments: &RunArguments) -> Result<bool> {
-    let mut cluster = start_cluster()?;
     let seed = arguments.seed.unwrap_or_else(|| rand::random_range(0..1_000_000));
-    let faults = if arguments.fault.is_empty() { Fault::value_variants().to_vec() } else { arguments.fault.clone() };
-    let options = Options {
+    let chosen = if arguments.fault.is_empty() { Fault::value_variants() } else { &arguments.fault };
+    let faults = |fits: fn(Fault) -> bool| chosen.iter().copied().filter(|fault| fits(*fault)).collect::<Vec<_>>();
+    let (over_postgres, over_sqlite) = (faults(Fault::is_for_postgres), faults(Fault::is_for_sqlite));
+    let whole = Duration::try_from_secs_f64(arguments.minutes * 60.0).context("--minutes")?;
+    let shares = match (over_postgres.is_empty(), over_sqlite.is_empty()) {
+        (false, false) => [1.0 - SQLITE_SHARE, SQLITE_SHARE],
+        (false, true) => [1.0, 0.0],
+        (true, _) => [0.0, 1.0],
+    };
+    let options = |faults, share| Options {
         server: arguments.server.clone(),
-        duration: Duration::try_from_secs_f64(arguments.minutes * 60.0).context("--minutes")?,
+        duration: whole.mul_f64(share),
         seed,
         faults,
         bug: None,
         keep: arguments.keep.clone(),
     };
+    let interrupted = interruption()?;
+    let mut total = Total::default();
     eprintln!("seed {seed}");
-    let outcome = run(&mut cluster, &options, interruption()?).await?;
-    println!("| seed | commit | minutes | intents | acknowledged | faults | unknown | refused | memory | violations |");
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
-    println!("{}", line(&outcome, arguments, seed));
-    for (fault, why) in &outcome.skipped {
-        println!("skipped {fault}: {why}");
+    if shares[0] > 0.0 {
+        eprintln!("over PostgreSQL");
+        let mut cluster = start_cluster()?;
+        total.add(run(Some(&mut cluster), &options(over_postgres, shares[0]), interrupted.clone()).await?);
     }
-    show_violations(&outcome);
-    if arguments.keep.is_some() {
-        println!("ledgers and logs are in {}", outcome.folder.path().display());
+    if shares[1] > 0.0 {
+        eprintln!("over SQLite");
+        total.add(run(None, &options(over_sqlite, shares[1]), interrupted).await?);
     }
-    Ok(outcome.verdict.violations.is_empty())
+    total.show(arguments, seed);
+    Ok(total.verdict.violations.is_empty())
 }
 
-fn line(outcome: &Outcome, arguments: &RunArguments, seed: u64) -> String {
-    let verdict = &outcome.verdict;
-    format!(
-        "| {seed} | {} | {} | {} | {} | {}: {} | {} | {} | {} MiB | {} |",
-        arguments.commit,
-        arguments.minutes,
-        verdict.intents,
-        verdict.acknowledged,
-        outcome.tally.total(),
-        outcome.tally,
-        verdict.unknown,
-        verdict.refused,
-        outcome.memory_kib / 1024,
-        verdict.violations.len(),
-    )
+/// What the runs came to together.
+#[derive(Default)]
+struct Total {
+    verdict: Verdict,
+    tally: Tally,
+    skipped: BTreeMap<Fault, String>,
+    memory_kib: u64,
+    kept: Vec<PathBuf>,
 }
 
-fn show_violations(outcome: &Outcome) {
-    let violations = &outcome.verdict.violations;
-    for violation in violations.iter().take(VIOLATIONS_SHOWN) {
-        println!("  {violation}");
+impl Total {
+    fn add(&mut self, outcome: Outcome) {
+        self.verdict.add(outcome.verdict);
+        self.tally.add(&outcome.tally);
+        self.skipped.extend(outcome.skipped);
+        self.memory_kib = self.memory_kib.max(outcome.memory_kib);
+        if let Folder::Kept(path) = outcome.folder {
+            self.kept.push(path);
+        }
     }
-    if violations.len() > VIOLATIONS_SHOWN {
-        println!("  and {} more", violations.len() - VIOLATIONS_SHOWN);
+
+    /// A line for the run, then what is behind it.
+    fn show(&self, arguments: &RunArguments, seed: u64) {
+        let Verdict { intents, acknowledged, unknown, refused, violations } = &self.verdict;
+        let RunArguments { commit, minutes, .. } = arguments;
+        let (faults, tally, wrong) = (self.tally.total(), &self.tally, violations.len());
+        let memory_mib = self.memory_kib / 1024;
+        println!("| seed | commit | minutes | intents | acknowledged | faults | unknown | refused | memory | violations |");
+        println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+        println!(
+            "| {seed} | {commit} | {minutes} | {intents} | {acknowledged} | {faults}: {tally} | {unknown} | {refused} \
+             | {memory_mib} MiB | {wrong} |"
+        );
+        for (fault, why) in &self.skipped {
+            println!("skipped {fault}: {why}");
+        }
+        for violation in violations.iter().take(VIOLATIONS_SHOWN) {
+            println!("  {violation}");
+        }
+        if wrong > VIOLATIONS_SHOWN {
+            println!("  and {} more", wrong - VIOLATIONS_SHOWN);
+        }
+        for folder in &self.kept {
+            println!("ledgers and logs are in {}", folder.display());
+        }
     }
 }
 
@@ -180,7 +214,7 @@ async fn planted(arguments: &RunArguments) -> Result<bool> {
                 bug: Some(bug),
                 keep: arguments.keep.clone(),
             };
-            let outcome = run(&mut cluster, &options, interrupted.clone()).await?;
+            let outcome = run(Some(&mut cluster), &options, interrupted.clone()).await?;
             let (tally, tries) = (&outcome.tally, again + 1);
             if let Some(violation) = outcome.verdict.violations.first() {
                 row = Some(format!("| {} | yes | {seed} | {tries} | {tally} | {violation} |", bug.name()));

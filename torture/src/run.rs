@@ -20,11 +20,12 @@ use xtask::postgres::Cluster;
 use crate::check::{Rule, Verdict, Violation, check};
 use crate::children::{Children, Process};
 use crate::clock::FakeClock;
+use crate::database::{Database, Postgres};
 use crate::database_proxy::DatabaseProxy;
 use crate::disk::SmallDisk;
 use crate::evidence::{Evidence, Ledger};
 use crate::front::Front;
-use crate::history::History;
+use crate::history::{History, Place};
 use crate::memory::MemoryWatch;
 use crate::planted::Bug;
 use crate::schedule::{Fault, Schedule, Step, Tally};
@@ -38,6 +39,12 @@ const CHARACTERS_MAX: u32 = 26;
 
 /// Size of the disk that the spool is on, in bytes.
 const SPOOL_DISK_BYTES: u64 = 1024 * 1024;
+
+/// Size of the disk that a SQLite file is on, in bytes: room for what is noted of every write of a few minutes.
+const DATABASE_DISK_BYTES: u64 = 256 * 1024 * 1024;
+
+/// How long servers wait for a statement.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The most memory that a server may take, in KiB: several times what it takes unharmed, built without optimisation.
 const MEMORY_KIB_MAX: u64 = 256 * 1024;
@@ -110,10 +117,7 @@ impl Folder {
 
 /// Everything that is there while a run goes on.
 pub(crate) struct World<'a> {
-    pub(crate) cluster: &'a mut Cluster,
-    /// The database's own URL, past the proxy.
-    pub(crate) database_url: String,
-    pub(crate) database: DatabaseProxy,
+    pub(crate) database: Database<'a>,
     pub(crate) front: Front,
     pub(crate) history: History,
     pub(crate) servers: Servers,
@@ -121,6 +125,7 @@ pub(crate) struct World<'a> {
     pub(crate) present: Option<Server>,
     players: Process,
     players_input: Option<ChildStdin>,
+    /// The disk of the spool.
     pub(crate) disk: Option<SmallDisk>,
     pub(crate) clock: Option<FakeClock>,
     /// Characters of which an operator had a dead letter settled.
@@ -132,13 +137,17 @@ pub(crate) struct World<'a> {
     folder: Folder,
 }
 
-/// Runs. `interrupted` ends it early; then there is no outcome.
+/// Runs over a PostgreSQL, or where none is given over SQLite. `interrupted` ends it early; then there is no outcome.
 ///
 /// # Errors
 ///
 /// What kept the run from running. What the server did wrong is in the outcome.
-pub async fn run(cluster: &mut Cluster, options: &Options, interrupted: watch::Receiver<bool>) -> Result<Outcome> {
-    let (faults, skipped, mut world) = World::begin(cluster, options).await?;
+pub async fn run(
+    cluster: Option<&mut Cluster>,
+    options: &Options,
+    interrupted: watch::Receiver<bool>,
+) -> Result<Outcome> {
+    let (Able { faults, skipped }, mut world) = World::begin(cluster, options).await?;
     let mut tally = Tally::default();
     let ended = tokio::select! {
         ended = world.play(options, &faults, &mut tally) => ended,
@@ -166,40 +175,41 @@ async fn interruption(mut interrupted: watch::Receiver<bool>) {
 }
 
 impl<'a> World<'a> {
-    async fn begin(
-        cluster: &'a mut Cluster,
-        options: &Options,
-    ) -> Result<(Vec<Fault>, BTreeMap<Fault, String>, Self)> {
+    async fn begin(cluster: Option<&'a mut Cluster>, options: &Options) -> Result<(Able, Self)> {
         let folder = Folder::new(options.keep.as_deref(), options.seed)?;
         let path = folder.path().to_owned();
-        let spool = path.join("spool");
-        let children = Children::watch(&path, &spool)?;
-        let (mut faults, mut skipped) = (options.faults.clone(), BTreeMap::new());
-        let disk = able(SmallDisk::mount(&spool, SPOOL_DISK_BYTES), Fault::SpoolDiskFull, &mut faults, &mut skipped);
-        let clock = if faults.contains(&Fault::ClockMoved) {
-            able(FakeClock::new(&path), Fault::ClockMoved, &mut faults, &mut skipped)
-        } else {
-            None
+        let (spool, data) = (path.join("spool"), path.join("data"));
+        let children = Children::watch(&path, &[&spool, &data])?;
+        let mut able = Able { faults: options.faults.clone(), skipped: BTreeMap::new() };
+        let disk = able.try_for(|fault| fault == Fault::SpoolDiskFull, || SmallDisk::mount(&spool, SPOOL_DISK_BYTES));
+        let clock = able.try_for(|fault| fault == Fault::ClockMoved, || FakeClock::new(&path));
+        let (database, place, database_url) = match cluster {
+            Some(cluster) => {
+                let url = new_database(&cluster.url(), options.seed).await?;
+                let address = address_of(&url)?;
+                let proxy = DatabaseProxy::start(address).await?;
+                let through_proxy = url.replacen(&address.to_string(), &proxy.address().to_string(), 1);
+                (Database::Postgres(Postgres { cluster, proxy }), Place::Postgres(url), through_proxy)
+            }
+            None => {
+                let disk = able.try_for(Fault::needs_database_disk, || SmallDisk::mount(&data, DATABASE_DISK_BYTES));
+                let place = Place::Sqlite(data.join("castellan.db"));
+                let url = place.url();
+                (Database::Sqlite(disk), place, url)
+            }
         };
-        let database_url = new_database(&cluster.url(), options.seed).await?;
-        let database = DatabaseProxy::start(address_of(&database_url)?).await?;
-        let through_proxy = database_url.replacen(
-            &address_of(&database_url)?.to_string(),
-            &database.address().to_string(),
-            1,
-        );
         let setup = Setup {
             program: options.server.clone(),
-            database_url: through_proxy,
+            database_url,
             spool,
             folder: path.clone(),
-            database_timeout: options.bug.map_or(Duration::from_secs(2), Bug::database_timeout),
+            database_timeout: options.bug.map_or(DATABASE_TIMEOUT, Bug::database_timeout),
             characters_max: CHARACTERS_MAX,
             planted: options.bug.map(Bug::name),
         };
         let mut servers = Servers::new(setup);
-        servers.command_line(&database_url, &["migrate"]).await?;
-        let history = History::set_up(&database_url).await?;
+        servers.command_line(&place.url(), &["migrate"]).await?;
+        let history = History::set_up(place).await?;
         let present = servers.start(&children, clock.as_ref(), None).await?;
         let front = Front::start().await?;
         front.lead_to(Some(present.address));
@@ -207,8 +217,6 @@ impl<'a> World<'a> {
         memory.look_at(present.process());
         let (players, players_input) = start_players(&children, &path, front.address(), options.seed)?;
         let world = Self {
-            cluster,
-            database_url,
             database,
             front,
             history,
@@ -224,7 +232,7 @@ impl<'a> World<'a> {
             children,
             folder,
         };
-        Ok((faults, skipped, world))
+        Ok((able, world))
     }
 
     /// Goes through the schedule, then lets everything settle.
@@ -329,7 +337,7 @@ impl<'a> World<'a> {
             self.servers.kill(server).await?;
         }
         // A fault that broke off may have left the database stopped.
-        tokio::task::block_in_place(|| self.cluster_runs())?;
+        tokio::task::block_in_place(|| self.database.set_right())?;
         let mut evidence = Evidence {
             ledgers: Vec::new(),
             writes: self.history.writes().await?,
@@ -363,21 +371,26 @@ impl<'a> World<'a> {
     }
 }
 
-/// What a machine can do; where it cannot, the fault is left out and the reason kept.
-fn able<T>(
-    made: Result<T>,
-    fault: Fault,
-    faults: &mut Vec<Fault>,
-    skipped: &mut BTreeMap<Fault, String>,
-) -> Option<T> {
-    match made {
-        Ok(made) => Some(made),
-        Err(error) => {
-            if faults.contains(&fault) {
-                faults.retain(|other| *other != fault);
-                skipped.insert(fault, format!("{error:#}"));
+/// What this machine can do.
+struct Able {
+    faults: Vec<Fault>,
+    /// What it cannot, and why.
+    skipped: BTreeMap<Fault, String>,
+}
+
+impl Able {
+    /// Makes what faults need, if any of them is wanted; where it cannot be had, they are left out and the reason kept.
+    fn try_for<T>(&mut self, needs: impl Fn(Fault) -> bool, make: impl FnOnce() -> Result<T>) -> Option<T> {
+        if !self.faults.iter().any(|fault| needs(*fault)) {
+            return None;
+        }
+        match make() {
+            Ok(made) => Some(made),
+            Err(error) => {
+                let left_out = self.faults.extract_if(.., |fault| needs(*fault));
+                self.skipped.extend(left_out.map(|fault| (fault, format!("{error:#}"))));
+                None
             }
-            None
         }
     }
 }

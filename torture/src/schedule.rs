@@ -47,11 +47,36 @@ pub enum Fault {
     Spool,
     /// The same with no room on the disk of the spool.
     SpoolDiskFull,
+    /// The disk of a SQLite file is full for a while.
+    DatabaseDiskFull,
     /// The machine's clock jumps an hour ahead, and back.
     ClockMoved,
 }
 
 impl Fault {
+    /// Whether it can be done to a server over SQLite, which has no network to its database and no second server.
+    pub const fn is_for_sqlite(self) -> bool {
+        !matches!(
+            self,
+            Self::DatabaseCrash
+                | Self::DatabaseFreeze
+                | Self::CommitAnswerLost
+                | Self::CommitLost
+                | Self::Zombie
+                | Self::HeldWrite
+        )
+    }
+
+    /// Whether it can be done to a server over PostgreSQL, whose disk is not ours to fill.
+    pub const fn is_for_postgres(self) -> bool {
+        !matches!(self, Self::DatabaseDiskFull)
+    }
+
+    /// Whether it needs a disk for the database alone, where that is SQLite.
+    pub const fn needs_database_disk(self) -> bool {
+        matches!(self, Self::DatabaseDiskFull | Self::Spool | Self::SpoolDiskFull)
+    }
+
     /// Its name on the command line and in the report.
     pub fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
@@ -111,6 +136,13 @@ impl Tally {
     /// Counts one.
     pub fn count(&mut self, fault: Fault) {
         *self.0.entry(fault).or_default() += 1;
+    }
+
+    /// Adds what another run went through.
+    pub fn add(&mut self, other: &Self) {
+        for (fault, count) in &other.0 {
+            *self.0.entry(*fault).or_default() += count;
+        }
     }
 
     /// How many in all.

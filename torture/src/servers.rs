@@ -25,7 +25,7 @@ const ANNOUNCEMENT: &str = "castellan is listening on http://";
 pub struct Setup {
     /// The server's program.
     pub program: PathBuf,
-    /// Where it finds PostgreSQL.
+    /// Where it finds its database.
     pub database_url: String,
     /// Where it puts what it could not bring to the database.
     pub spool: PathBuf,
@@ -133,10 +133,13 @@ impl Servers {
         let setup = &self.setup;
         let mut command = Command::new(&setup.program);
         let timeout_ms = setup.database_timeout.as_millis();
-        let separator = if setup.database_url.contains('?') { '&' } else { '?' };
+        let mut database_url = setup.database_url.clone();
+        if database_url.starts_with("postgres") {
+            database_url.push_str(&format!("?options[{SERVER_SETTING}]={number}"));
+        }
         command
             .current_dir(&setup.folder)
-            .env("CASTELLAN_DATABASE_URL", format!("{}{separator}options[{SERVER_SETTING}]={number}", setup.database_url))
+            .env("CASTELLAN_DATABASE_URL", database_url)
             .args(["--listen", "127.0.0.1:0", "--registration", "open", "--log-filter", "info"])
             .args(["--flush-interval", "250ms", "--durable-timeout", "3s", "--shutdown-timeout", "4s"])
             .args(["--auth-argon2-memory", "64KiB", "--auth-argon2-iterations", "1"])
