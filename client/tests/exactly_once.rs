@@ -365,20 +365,34 @@ impl World {
     }
 }
 
-fn steps(with_others: bool, with_forbidden: bool) -> impl Strategy<Value = Vec<Step>> {
+/// How much of the trouble comes from other clients.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Others {
+    None,
+    Some,
+    /// They are all there is, but for lost connections and answers that do not come.
+    Many,
+}
+
+fn steps(others: Others, with_forbidden: bool) -> impl Strategy<Value = Vec<Step>> {
     let act = (0..2usize, prop::bool::weighted(if with_forbidden { 0.1 } else { 0.0 }), prop::bool::weighted(0.2))
         .prop_map(|(character, forbidden, durable)| Step::Act { character, forbidden, durable });
+    let (interfere, answers, faults) = match others {
+        Others::None => (0, 6, 1),
+        Others::Some => (1, 6, 1),
+        Others::Many => (3, 3, 0),
+    };
     let step = prop_oneof![
         10 => act,
         6 => (1..6u8).prop_map(Step::ToServer),
-        6 => (1..6u8).prop_map(Step::ToClient),
-        2 => Just(Step::Flush),
-        1 => Just(Step::Cut),
-        1 => Just(Step::Crash),
+        answers => (1..6u8).prop_map(Step::ToClient),
+        2 * faults => Just(Step::Flush),
+        if others == Others::Many { 3 } else { 1 } => Just(Step::Cut),
+        faults => Just(Step::Crash),
         1 => (0..2usize).prop_map(Step::Watch),
-        1 => (1..4u32).prop_map(Step::TurnAway),
-        2 => Just(Step::Wait),
-        if with_others { 1 } else { 0 } => (0..2usize).prop_map(Step::Interfere),
+        faults => (1..4u32).prop_map(Step::TurnAway),
+        2 * faults => Just(Step::Wait),
+        interfere => (0..2usize).prop_map(Step::Interfere),
     ];
     prop::collection::vec(step, 1..120)
 }
@@ -396,17 +410,22 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn alone_nothing_is_lost_and_nothing_is_refused(steps in steps(false, false)) {
+    fn alone_nothing_is_lost_and_nothing_is_refused(steps in steps(Others::None, false)) {
         run(&steps);
     }
 
     #[test]
-    fn alone_with_intents_that_the_rules_refuse(steps in steps(false, true)) {
+    fn alone_with_intents_that_the_rules_refuse(steps in steps(Others::None, true)) {
         run(&steps);
     }
 
     #[test]
-    fn beside_others_nothing_is_lost_without_a_word(steps in steps(true, true)) {
+    fn beside_others_nothing_is_lost_without_a_word(steps in steps(Others::Some, true)) {
+        run(&steps);
+    }
+
+    #[test]
+    fn others_push_nothing_out_of_the_ring_without_a_word(steps in steps(Others::Many, false)) {
         run(&steps);
     }
 }

@@ -19,7 +19,7 @@ CREATE TABLE sessions (
 );
 
 -- Read each second by every server: which tokens are no longer good.
-CREATE INDEX sessions_revoked ON sessions (expires_at) WHERE revoked_at IS NOT NULL;
+CREATE INDEX sessions_revoked ON sessions (revoked_at) WHERE revoked_at IS NOT NULL;
 
 -- Who may write which characters. 256 rows for ever: the number is part of how users are spread.
 CREATE TABLE shard_leases (

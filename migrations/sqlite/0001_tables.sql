@@ -21,7 +21,7 @@ CREATE TABLE sessions (
 ) STRICT;
 
 -- Read each second: which tokens are no longer good.
-CREATE INDEX sessions_revoked ON sessions (expires_at_ms) WHERE revoked_at_ms IS NOT NULL;
+CREATE INDEX sessions_revoked ON sessions (revoked_at_ms) WHERE revoked_at_ms IS NOT NULL;
 
 -- Who may write which characters. 256 rows for ever: the number is part of how users are spread.
 CREATE TABLE shard_leases (

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 macro_rules! rejection_codes {
     ($( $(#[$doc:meta])* $text:literal => $variant:ident ),* $(,)?) => {
         /// Why an intent or a request was refused: the stable code beside the sentence for a person.
+        ///
+        #[doc = include_str!("../REJECTIONS.md")]
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum RejectionCode {
             $( $(#[$doc])* #[serde(rename = $text)] $variant, )*
@@ -107,5 +109,22 @@ rejection_codes! {
 impl fmt::Display for RejectionCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_every_code() {
+        let table = include_str!("../REJECTIONS.md");
+        let rows: Vec<_> = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+        for code in RejectionCode::ALL {
+            assert!(rows.contains(&code.as_str()), "the table has no {code}");
+        }
+        for row in &rows {
+            assert!(RejectionCode::ALL.iter().any(|code| code.as_str() == *row), "there is no code {row}");
+        }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) enum Contradiction {
     DoesNotFollow { id: RequestId, kind: &'static str, version: Version, why: String },
     #[error("intent {id} was applied and then refused, although nobody else acts")]
     AppliedThenRefused { id: RequestId },
+    #[error("intent {id} was rejected, and then what was made on it was applied")]
+    RejectedThenApplied { id: RequestId },
     #[error("{what} should be {expected} after all applied intents, and is {found}")]
     Total { what: &'static str, expected: i64, found: i64 },
     #[error("the server sent what cannot be read: {0}")]

@@ -31,7 +31,7 @@ pub(crate) fn next_action(rng: &mut impl Rng, state: &Sheet) -> Action {
         86..90 if state.currency.gp > 0 => Action::BuyItem(BuyItem { item: torch(), quantity: 1 }),
         90..92 => Action::SellItem(SellItem { item: torch(), quantity: 1 }),
         92..95 => Action::EquipItem(EquipItem { item: "dagger".to_owned(), slot: Some(Slot::OffHand) }),
-        95..97 => Action::UnequipItem(UnequipItem { slot: Slot::OffHand }),
+        95..97 if !state.equipment.is_empty_map() => Action::UnequipItem(UnequipItem { slot: Slot::OffHand }),
         97..99 => Action::LongRest(LongRest {}),
         _ => coins(5),
     }

@@ -109,14 +109,17 @@ fn spawn_players(
         shares[thread].push(Player::new(common, tally, pace, *schedule, login, seed));
     }
     let mut handles = Vec::new();
-    for share in shares {
+    for (share, tally) in shares.into_iter().zip(&tallies) {
+        let tally = Arc::clone(tally);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         handles.push(std::thread::Builder::new().name("players".to_owned()).spawn(move || {
             runtime.block_on(async {
                 let players: Vec<_> = share.into_iter().map(|player| tokio::spawn(player.run())).collect();
                 for player in players {
-                    // A player that panicked has said so on standard error; the others go on.
-                    let _ = player.await;
+                    // A player that panicked has said so on standard error; the others go on, but the run is no good.
+                    if player.await.is_err() {
+                        tally.lock().unsettled += 1;
+                    }
                 }
             });
         })?);
@@ -139,7 +142,7 @@ fn supervise(
             bail!("only {} of {players} players got their character", common.ready.load(Ordering::Relaxed));
         }
         connecting.set_position(common.ready.load(Ordering::Relaxed));
-        std::thread::sleep(PROGRESS_INTERVAL / 4);
+        std::thread::park_timeout(PROGRESS_INTERVAL / 4);
     }
     connecting.finish_and_clear();
 
@@ -154,14 +157,14 @@ fn supervise(
     };
     while !pacer.is_finished() {
         playing.set_position(common.answered.load(Ordering::Relaxed));
-        std::thread::sleep(PROGRESS_INTERVAL);
+        std::thread::park_timeout(PROGRESS_INTERVAL);
     }
     let seconds = begin.elapsed().as_secs_f64().max(settings.duration.as_secs_f64());
     let cores = cpu_before.zip(processor_seconds()).map(|(before, after)| (after - before) / seconds);
     let deadline = Instant::now() + settings.settle;
     while common.left.load(Ordering::Relaxed) < players && Instant::now() < deadline {
         playing.set_position(common.answered.load(Ordering::Relaxed));
-        std::thread::sleep(PROGRESS_INTERVAL / 4);
+        std::thread::park_timeout(PROGRESS_INTERVAL / 4);
     }
     playing.finish_and_clear();
     for (_, pace) in paces {

@@ -75,6 +75,7 @@ impl Pace {
 }
 
 /// Wakes every player at each of its due times, counted from `start`.
+#[expect(clippy::disallowed_methods, reason = "a due time is the thing that is waited for")]
 pub(crate) fn run(start: Instant, players: &[(Schedule, Arc<Pace>)]) {
     let mut queue: BinaryHeap<Reverse<(Duration, usize, u64)>> = BinaryHeap::with_capacity(players.len());
     for (player, (schedule, pace)) in players.iter().enumerate() {

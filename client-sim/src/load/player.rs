@@ -146,7 +146,8 @@ impl Player {
                 }
             }
         }
-        self.tally.lock().unsettled += self.ledger.kept() as u64;
+        // Who could not even look at the end does not know either.
+        self.tally.lock().unsettled += self.without_an_end().max(usize::from(!self.checked)) as u64;
         if !self.ready {
             self.common.ready.fetch_add(1, Ordering::Relaxed);
         }
@@ -193,7 +194,7 @@ impl Player {
         loop {
             self.begin_due(*start.borrow_and_update());
             self.send_due(socket).await.map_err(|_| self.lost())?;
-            if self.is_done() || self.pace.abandoned() {
+            if self.checked || self.pace.abandoned() {
                 return Ok(());
             }
             let retry = self.ledger.wakeup();
@@ -231,7 +232,7 @@ impl Player {
             self.begin(action, if durable { Ack::Durable } else { Ack::Applied }, Some(due));
         }
         let finished = self.pace.finished() && self.begun == self.schedule.count;
-        if finished && self.ledger.kept() == 0 && self.final_fetch.is_none() {
+        if finished && self.without_an_end() == 0 && self.final_fetch.is_none() {
             self.final_fetch = self.ledger.fetch(self.character).ok();
         }
     }
@@ -330,7 +331,10 @@ impl Player {
     fn note(&mut self, event: Event<Sheet>, now: Instant) {
         match event {
             Event::Applied { id, state } => {
-                let Some(pending) = self.pending.get_mut(&id) else { return };
+                let Some(pending) = self.pending.get_mut(&id) else {
+                    self.contradict(&Contradiction::RejectedThenApplied { id });
+                    return;
+                };
                 pending.applied = true;
                 let found = self.checker.applied(id, &pending.action, &state);
                 self.answered(id, now, |tally| tally.applied += 1);
@@ -380,8 +384,9 @@ impl Player {
         self.tally.lock().contradict(&self.credentials.username, contradiction);
     }
 
-    fn is_done(&self) -> bool {
-        self.checked
+    /// Intents that are kept, or whose own answer is still to come.
+    fn without_an_end(&self) -> usize {
+        self.ledger.kept().max(self.ledger.unanswered())
     }
 
     fn lost(&self) -> Ended {

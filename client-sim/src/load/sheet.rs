@@ -89,6 +89,13 @@ impl<'de> Deserialize<'de> for Inventory {
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Digest(u64);
 
+impl Digest {
+    /// Whether it is that of a map without entries.
+    pub(crate) fn is_empty_map(self) -> bool {
+        self.0 == tagged(9, 0)
+    }
+}
+
 /// One step of FNV-1a, over words.
 fn mix(hash: u64, word: u64) -> u64 {
     (hash ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(29)
@@ -221,5 +228,6 @@ pub(crate) mod tests {
     fn inventories_are_counted() {
         assert_eq!(sheet(1, 0).inventory.units, 3);
         assert_eq!(sheet(1, 0), sheet(1, 0));
+        assert!(digest(json!({})).is_empty_map() && !sheet(1, 0).equipment.is_empty_map());
     }
 }

@@ -153,6 +153,7 @@ pub(crate) struct Report {
     pub(crate) durable_share: f64,
     pub(crate) begun: u64,
     pub(crate) answered: u64,
+    /// Of those that were due, without the outfit.
     pub(crate) answered_per_second: f64,
     pub(crate) applied: u64,
     pub(crate) durable: u64,
@@ -189,7 +190,7 @@ impl Report {
             durable_share: settings.durable_share,
             begun: tally.begun,
             answered: tally.answered(),
-            answered_per_second: tally.answered() as f64 / seconds,
+            answered_per_second: (tally.latency.len() + tally.latency_durable.len()) as f64 / seconds,
             applied: tally.applied,
             durable: tally.durable,
             refused: tally.refused,

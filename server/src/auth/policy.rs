@@ -212,3 +212,108 @@ impl Default for Policy {
         Self::permissive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn action(json: &str) -> Action {
+        serde_json::from_str(json).expect("an action")
+    }
+
+    /// An example of each kind of action, without those that are two rights.
+    const PLAIN: [&str; 20] = [
+        r#"{"grant_temporary_hitpoints": {"amount": 1}}"#,
+        r#"{"roll_death_save": {}}"#,
+        r#"{"stabilize": {}}"#,
+        r#"{"revive": {"hitpoints": 1}}"#,
+        r#"{"equip_item": {"item": "club"}}"#,
+        r#"{"unequip_item": {"slot": "head"}}"#,
+        r#"{"attune": {"item": "club"}}"#,
+        r#"{"end_attunement": {"item": "club"}}"#,
+        r#"{"add_item": {"item": "club", "quantity": 1}}"#,
+        r#"{"remove_item": {"item": "club", "quantity": 1}}"#,
+        r#"{"use_item": {"item": "club"}}"#,
+        r#"{"buy_item": {"item": "club", "quantity": 1}}"#,
+        r#"{"sell_item": {"item": "club", "quantity": 1}}"#,
+        r#"{"gain_experience": {"amount": 1}}"#,
+        r#"{"level_up": {"hitpoints": "average"}}"#,
+        r#"{"short_rest": {"hit_dice": 0}}"#,
+        r#"{"long_rest": {}}"#,
+        r#"{"add_condition": {"condition": "prone"}}"#,
+        r#"{"remove_condition": {"condition": "prone"}}"#,
+        r#"{"rename": {"name": "x"}}"#,
+    ];
+    const HARM: [&str; 3] = [
+        r#"{"modify_hitpoints": {"delta": -1}}"#,
+        r#"{"modify_currency": {"gp": -1}}"#,
+        r#"{"modify_currency": {"gp": 0}}"#,
+    ];
+    const GAIN: [&str; 3] = [
+        r#"{"modify_hitpoints": {"delta": 1}}"#,
+        r#"{"modify_currency": {"gp": 1}}"#,
+        r#"{"modify_currency": {"gp": -100, "cp": 1}}"#,
+    ];
+
+    const ROLES: [Role; 3] = [Role::Player, Role::Game, Role::Operator];
+
+    #[test]
+    fn permissive_lets_everybody_do_everything() {
+        let kinds: std::collections::BTreeSet<_> = PLAIN.iter().map(|json| action(json).kind()).collect();
+        assert_eq!(kinds.len() + 2, Action::KINDS.len(), "an example of every kind");
+        for role in ROLES {
+            for json in PLAIN.iter().chain(&HARM).chain(&GAIN) {
+                assert!(Policy::default().permits(role, &action(json)), "{json}");
+            }
+        }
+    }
+
+    #[test]
+    fn strict_keeps_what_makes_something_from_nothing_for_game_servers() {
+        let strict = Policy::strict();
+        for json in PLAIN.iter().chain(&HARM).chain(&GAIN) {
+            let action = action(json);
+            let kept = GAIN.contains(json) || STRICT.contains(&action.kind());
+            assert!(strict.permits(Role::Game, &action), "{json}");
+            assert_eq!(strict.permits(Role::Player, &action), !kept, "{json}");
+            assert_eq!(strict.permits(Role::Operator, &action), !kept, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_file_says_otherwise() {
+        let text = r#"
+            base = "strict"
+            [player]
+            allow = ["short_rest", "modify_currency"]
+            deny = ["rename", "modify_hitpoints:damage"]
+            [operator]
+            allow = ["modify_hitpoints:healing"]
+        "#;
+        let policy = Policy::parse(text).expect("a policy");
+        let permits = |role, json| policy.permits(role, &action(json));
+        assert!(permits(Role::Player, PLAIN[15]) && !permits(Role::Player, PLAIN[16]));
+        assert!(permits(Role::Player, GAIN[1]) && permits(Role::Player, HARM[1]));
+        assert!(!permits(Role::Player, PLAIN[19]) && !permits(Role::Player, HARM[0]));
+        assert!(permits(Role::Operator, GAIN[0]) && !permits(Role::Operator, GAIN[1]));
+        assert!(permits(Role::Game, PLAIN[19]));
+    }
+
+    #[test]
+    fn every_mistake_of_a_file_is_said() {
+        let text = "base = \"lax\"\n[player]\nallow = [\"dance\"]\n[game]\ndeny = [\"modify_hitpoints:magic\"]";
+        let error = Policy::parse(text).expect_err("a mistake");
+        assert_eq!(
+            error.to_string(),
+            "base: must be `permissive` or `strict`, not `lax`\nplayer.allow: there is no action `dance`\n\
+             game.deny: there is no action `modify_hitpoints:magic`"
+        );
+        assert!(Policy::parse("[players]").is_err());
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(file.path(), text).expect("written");
+        let error =
+            Policy::from_choice(&PolicyChoice::File(file.path().to_owned())).expect_err("a mistake").to_string();
+        assert!(error.lines().all(|line| line.starts_with(&file.path().display().to_string())), "{error}");
+        assert!(Policy::load(Path::new("/nowhere/at/all")).is_err());
+    }
+}

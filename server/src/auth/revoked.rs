@@ -17,13 +17,22 @@ pub(super) struct Revoked {
     /// Until when each must be remembered, in milliseconds since the epoch.
     until_ms: RwLock<HashMap<SessionId, i64>>,
     news: broadcast::Sender<SessionId>,
-    access_ttl_ms: i64,
+    /// For how long a session is remembered: at least as long as its access tokens are good.
+    keep_ms: i64,
 }
+
+/// How far the clocks of two servers may be apart, in milliseconds.
+const SKEW_MS: i64 = 60_000;
 
 impl Revoked {
     pub(super) fn new(access_ttl_ms: i64) -> Self {
         let (news, _) = broadcast::channel(NEWS_MAX);
-        Self { until_ms: RwLock::default(), news, access_ttl_ms }
+        Self { until_ms: RwLock::default(), news, keep_ms: access_ttl_ms + SKEW_MS }
+    }
+
+    /// From when on the database is asked for sessions that were ended.
+    pub(super) fn since_ms(&self, now_ms: i64) -> i64 {
+        now_ms - self.keep_ms
     }
 
     pub(super) fn contains(&self, session: SessionId) -> bool {
@@ -32,7 +41,7 @@ impl Revoked {
 
     /// Remembers a session that was ended, and tells those who listen.
     pub(super) fn add(&self, session: SessionId, now_ms: i64) {
-        if self.until_ms.write().insert(session, now_ms + self.access_ttl_ms).is_none() {
+        if self.until_ms.write().insert(session, now_ms + self.keep_ms + SKEW_MS).is_none() {
             // Fails where nobody listens.
             let _ = self.news.send(session);
         }
@@ -64,9 +73,10 @@ mod tests {
         revoked.update(&[session], 1_000);
         assert_eq!(news.try_recv().ok(), Some(session));
         assert!(news.try_recv().is_err());
-        revoked.update(&[], 900_999);
+        revoked.update(&[], 900_000 + SKEW_MS);
         assert!(revoked.contains(session));
-        revoked.update(&[], 901_000);
+        assert!(revoked.since_ms(900_000 + SKEW_MS) >= 0, "the database gives it no longer");
+        revoked.update(&[], 902_000 + 2 * SKEW_MS);
         assert!(!revoked.contains(session));
     }
 }

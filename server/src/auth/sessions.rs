@@ -1,5 +1,6 @@
 //! Logging in, going on, logging out.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +33,7 @@ const POLL: Duration = Duration::from_secs(1);
 const ROTATION_TRIES: usize = 3;
 
 /// What a login or a refresh gives.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Grant {
     /// The access token.
     pub token: String,
@@ -42,6 +43,13 @@ pub struct Grant {
     pub refresh_token: String,
     /// Who it is for.
     pub session: Session,
+}
+
+/// Without the tokens.
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant").field("session", &self.session).finish_non_exhaustive()
+    }
 }
 
 /// Accounts, passwords, tokens and sessions of one server.
@@ -312,7 +320,7 @@ impl Auth {
 
     async fn update_revocations(&self) -> Result<(), AuthError> {
         let now_ms = (self.clock)();
-        let sessions = self.storage.revoked_sessions(now_ms).await?;
+        let sessions = self.storage.revoked_sessions(self.revoked.since_ms(now_ms)).await?;
         self.revoked.update(&sessions, now_ms);
         Ok(())
     }

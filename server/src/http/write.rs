@@ -10,7 +10,7 @@ use super::base::Envelope;
 use super::context::Context;
 use super::etag;
 use super::problem::{Problem, json};
-use crate::shard::{Base, Change, CloseOrder, Command, Mailbox, Outcome, Shape, Shown};
+use crate::shard::{Base, Change, CloseOrder, Command, Creation, Mailbox, Outcome, Shape, Shown};
 use crate::telemetry::{self, IntentOutcome};
 
 /// Room for a usual character, in bytes.
@@ -65,9 +65,9 @@ pub(super) async fn create(
     if any.after.is_some() || any.expect.is_some_and(|version| version.get() > 0) {
         return Err(Problem::malformed("version: a character that is yet to be made has none"));
     }
-    let id = envelope.id.unwrap_or_else(|| own_request_id(context));
     let mut body = Vec::with_capacity(BODY_BYTES);
-    let outcome = context.shards.create(owner, new_character_id(context), Some(id), wanted, &mut body).await;
+    let creation = Creation { owner, character: new_character_id(context), id: envelope.id, wanted };
+    let outcome = context.shards.create(&creation, &mut body).await;
     match outcome {
         Outcome::Applied { character, mut shown, duplicate } => {
             if envelope.ack != Some(Ack::Applied) && shown.durable < shown.version {

@@ -21,7 +21,7 @@ mod name;
 pub mod stored;
 mod symbol;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod violation;
 
 pub use ability::{

@@ -59,6 +59,19 @@ pub struct Command<'a> {
     pub permitted: bool,
 }
 
+/// A request to make a character.
+#[derive(Debug, Clone, Copy)]
+pub struct Creation<'a> {
+    /// Whose it is to be.
+    pub owner: UserId,
+    /// Its id, never used before.
+    pub character: CharacterId,
+    /// The request id, where there is one: the same again gives the character that it made.
+    pub id: Option<RequestId>,
+    /// What it is to be.
+    pub wanted: &'a NewCharacter,
+}
+
 /// What follows from a command beyond its answer.
 #[derive(Debug, Default)]
 pub(super) struct Effects {
@@ -202,14 +215,12 @@ impl Core {
     /// Makes a character. The same request id again gives the character that it made.
     pub(super) fn create(
         &mut self,
-        owner: UserId,
-        character: CharacterId,
-        request: Option<RequestId>,
-        wanted: &NewCharacter,
+        creation: &Creation<'_>,
         has_room: bool,
         now_ms: i64,
         effects: &mut Effects,
     ) -> Decision<'_> {
+        let Creation { owner, character, id: request, wanted } = *creation;
         if self.lease.is_none() {
             return Decision::Refused(Refusal::shard_lost());
         }

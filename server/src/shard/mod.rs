@@ -18,7 +18,7 @@ mod store;
 mod view;
 
 pub use self::answer::{Outcome, Shape, Shown};
-pub use self::core::{Base, Change, Command};
+pub use self::core::{Base, Change, Command, Creation};
 pub use self::entry::VERSION_JUMP;
 pub use self::mailbox::{CloseOrder, Mail, Mailbox};
 pub use self::refusal::Refusal;

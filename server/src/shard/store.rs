@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use castellan_protocol::{CharacterId, CharacterSummary, NewCharacter, RequestId, UserId};
+use castellan_protocol::{CharacterId, CharacterSummary, RequestId, UserId};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::answer::{Outcome, Shape, Shown, Writer};
-use super::core::{Command, Core, Decision, Effects};
+use super::core::{Command, Core, Creation, Decision, Effects};
 use super::entry::Entry;
 use super::loading::Load;
 use super::mailbox::Mailbox;
@@ -159,21 +159,14 @@ impl Shards {
     }
 
     /// Makes a character under this new id and writes it; a repeated request gives the one that it made before.
-    pub async fn create(
-        self: &Arc<Self>,
-        owner: UserId,
-        character: CharacterId,
-        request: Option<RequestId>,
-        wanted: &NewCharacter,
-        out: &mut Vec<u8>,
-    ) -> Outcome {
+    pub async fn create(self: &Arc<Self>, creation: &Creation<'_>, out: &mut Vec<u8>) -> Outcome {
         loop {
             {
                 let (has_room, now_ms) = (self.has_room(), (self.clock)());
-                let mut shard = self.lock(shard_of(owner));
+                let mut shard = self.lock(shard_of(creation.owner));
                 let Shard { core, effects, writer } = &mut *shard;
-                let decision = core.create(owner, character, request, wanted, has_room, now_ms, effects);
-                let outcome = writer.answer(decision, request, Shape::Body, out);
+                let decision = core.create(creation, has_room, now_ms, effects);
+                let outcome = writer.answer(decision, creation.id, Shape::Body, out);
                 let effects = std::mem::take(effects);
                 drop(shard);
                 self.perform(effects);
@@ -184,7 +177,7 @@ impl Shards {
                     return outcome;
                 }
             }
-            if let Err(refusal) = self.load(owner).await {
+            if let Err(refusal) = self.load(creation.owner).await {
                 return Outcome::Refused(refusal);
             }
         }

@@ -10,7 +10,7 @@ use castellan_protocol::{
 };
 use uuid::Uuid;
 
-use super::core::{Base, Change, Command, Core, Decision, Effects};
+use super::core::{Base, Change, Command, Core, Creation, Decision, Effects};
 use super::entry::{UNFLUSHED_MAX, VERSION_JUMP};
 use super::mailbox::Mailbox;
 use crate::rules::{Catalogue, Character, stored};
@@ -62,8 +62,9 @@ impl Bench {
 
     fn create(&mut self, owner: u128, number: u128, request: Option<u64>) -> String {
         let request = request.map(RequestId::new);
-        let (id, wanted, now_ms) = (character(number), fighter(), self.now_ms);
-        say(self.core.create(user(owner), id, request, &wanted, self.has_room, now_ms, &mut self.effects))
+        let wanted = fighter();
+        let creation = Creation { owner: user(owner), character: character(number), id: request, wanted: &wanted };
+        say(self.core.create(&creation, self.has_room, self.now_ms, &mut self.effects))
     }
 
     fn change(&mut self, id: u64, base: Base, change: Change<'_>, sender: Option<&Arc<Mailbox>>) -> String {

@@ -184,9 +184,8 @@ where
         let now = Instant::now();
         (self.heard_at, self.read_at) = (now, Some(now));
         self.inbound.set_now(now, (self.context.clock)());
-        let mut next = Some(message);
-        for _ in 0..GATHER_MAX {
-            let Some(message) = next else { break };
+        let (mut next, mut gathered) = (Some(message), 0);
+        while let Some(message) = next {
             match message.ok_or(End::Gone)?? {
                 Message::Binary(bytes) => self.inbound.frame(&mut self.outbound, &bytes, false).await?,
                 Message::Text(text) => self.inbound.frame(&mut self.outbound, text.as_bytes(), true).await?,
@@ -199,7 +198,8 @@ where
                     return Err(End::Gone);
                 }
             }
-            next = self.outbound.socket().next().now_or_never();
+            gathered += 1;
+            next = if gathered < GATHER_MAX { self.outbound.socket().next().now_or_never() } else { None };
         }
         if self.inbound.next_deadline().is_some_and(|deadline| deadline < timer.deadline()) {
             timer.as_mut().reset(self.next_deadline());

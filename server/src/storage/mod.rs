@@ -108,8 +108,10 @@ pub trait Storage: Send + Sync + 'static {
     /// Revokes a session; repeating it changes nothing.
     async fn revoke_session(&self, id: SessionId, revoked_at_ms: i64) -> Result<(), StorageError>;
 
-    /// Sessions that were revoked and whose tokens have not expired of themselves by `now_ms`.
-    async fn revoked_sessions(&self, now_ms: i64) -> Result<Vec<SessionId>, StorageError>;
+    /// Sessions that were revoked at `since_ms` or later.
+    ///
+    /// Asked each second: what was revoked longer ago than an access token lives is not worth reading any more.
+    async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<SessionId>, StorageError>;
 
     /// All keys, oldest first.
     async fn keys(&self) -> Result<Vec<KeyRow>, StorageError>;

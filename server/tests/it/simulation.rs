@@ -11,7 +11,7 @@ use std::time::Duration;
 use castellan::clock::Clock;
 use castellan::flush::{Flusher, Settings, Signals};
 use castellan::rules::Catalogue;
-use castellan::shard::{Base, Capacity, Change, Command, Mailbox, Outcome, Shape, Shards};
+use castellan::shard::{Base, Capacity, Change, Command, Creation, Mailbox, Outcome, Shape, Shards};
 use castellan::storage::Storage;
 use castellan::storage::faulty::{Faults, FaultyStorage, MemoryStorage};
 use castellan_protocol::{Ability, Action, CharacterId, ModifyCurrency, NewCharacter, RequestId, UserId, Version};
@@ -234,7 +234,8 @@ async fn create(process: &Process, memory: &MemoryStorage) {
         abilities: Ability::ALL.iter().map(|ability| (*ability, 12)).collect(),
         skills: None,
     };
-    let made = process.shards.create(USER, CHARACTER, None, &wanted, &mut Vec::new()).await;
+    let creation = Creation { owner: USER, character: CHARACTER, id: None, wanted: &wanted };
+    let made = process.shards.create(&creation, &mut Vec::new()).await;
     assert!(matches!(made, Outcome::Applied { .. }), "{made:?}");
     while memory.character(CHARACTER).is_none() {
         tokio::time::sleep(Duration::from_millis(100)).await;

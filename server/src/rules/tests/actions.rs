@@ -107,3 +107,24 @@ fn what_the_catalogue_has_lost_stays_and_does_nothing() {
     );
     assert_eq!((rid.inventory().quantity(lost), rid.attuned().len(), rid.conditions().len()), (2, 0, 0));
 }
+
+#[test]
+fn the_table_of_rejections_tells_the_truth() {
+    let fighter = equipped("human fighter", 1, [10; 6], "longsword ~torch ~ring-of-protection $gp:5");
+    let dead = play(&fighter, &[r#"{"modify_hitpoints": {"delta": -1000}}"#]);
+    let table = include_str!("../../../../protocol/REJECTIONS.md");
+    let rules = table.split("By the rules").nth(1).and_then(|rest| rest.split("Over HTTP").next()).expect("a part");
+    let rows: Vec<_> = rules.lines().filter(|line| line.starts_with("| `")).collect();
+    for row in &rows {
+        let cells: Vec<_> = row.split(" | ").collect();
+        let [code, _, example] = cells[..] else { panic!("three cells: {row}") };
+        let example = example.trim_end_matches(" |");
+        let (character, action) = match example.strip_prefix("dead: ") {
+            Some(action) => (&dead, action),
+            None => (&fighter, example),
+        };
+        let code = code.trim_start_matches("| ").trim_matches('`');
+        assert_eq!(refusal(character, action.trim_matches('`')).as_str(), code, "{row}");
+    }
+    assert_eq!(rows.len(), 16);
+}

@@ -6,7 +6,7 @@ mod book;
 mod facts;
 mod health;
 mod mistakes;
-mod properties;
+pub(crate) mod properties;
 mod sheets;
 mod skills;
 mod stored;
@@ -20,7 +20,7 @@ use castellan_protocol::{Ability, Action, NewCharacter, RejectionCode};
 use super::{Abilities, Catalogue, Character, Dice, applied, create};
 
 /// The embedded catalogue, read once for all tests.
-static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::embedded);
+pub(crate) static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::embedded);
 
 /// An action as the wire writes it.
 #[track_caller]

@@ -1,8 +1,12 @@
+use castellan_protocol::limits::SERVER_FRAME_BYTES_MAX;
 use castellan_protocol::{self as protocol, Action, Codec, NewCharacter};
+use proptest::prelude::*;
 
 use super::*;
 use crate::rules::stored::{self, SCHEMA_VERSION};
-use crate::rules::{Catalogue, Dice, apply, create, derive};
+use crate::rules::tests::CATALOGUE;
+use crate::rules::tests::properties::any_character;
+use crate::rules::{Catalogue, Dice, INVENTORY_ENTRIES_MAX, apply, create, derive};
 
 fn header() -> Header {
     Header {
@@ -106,4 +110,53 @@ fn what_is_stored_is_read_back() {
     let fields = ["id", "user_id", "version", "last", "created_at", "updated_at", "hit_point_dice", "dice_rolled"];
     assert_eq!(fields.iter().find(|field| missing(field)), None);
     assert!(value.get("derived").is_none());
+}
+
+proptest! {
+    #[test]
+    fn any_character_is_written_and_read_back(character in any_character()) {
+        let header = header();
+        let json = serde_json::to_string(&StoredView::new(&header, &character)).expect("JSON");
+        prop_assert_eq!(&stored::decode(SCHEMA_VERSION, &json).expect("readable"), &character);
+        let derived = derive(&character, &CATALOGUE);
+        let view = CharacterView::new(&header, &character, &derived);
+        let wire = |codec: Codec| {
+            let mut bytes = Vec::new();
+            codec.encode(&view, &mut bytes);
+            codec.decode::<protocol::Character>(&bytes).expect("a character of the wire")
+        };
+        let decoded = wire(Codec::MessagePack);
+        prop_assert_eq!(&decoded, &wire(Codec::Json));
+        prop_assert_eq!(decoded.inventory.len(), character.inventory().entries().len());
+        prop_assert_eq!(decoded.equipment.len(), derived_slots(&character));
+    }
+}
+
+fn derived_slots(character: &Character) -> usize {
+    protocol::Slot::ALL.iter().filter(|slot| character.worn(**slot).is_some()).count()
+}
+
+#[test]
+fn the_fullest_character_fits_a_server_frame() {
+    let catalogue = Catalogue::embedded();
+    let mut hoarder = brannor(&catalogue);
+    // The longest ids first; those of another catalogue may be longer still, up to 81 bytes.
+    let mut items: Vec<_> = catalogue.items().iter().map(|item| item.id().as_str()).collect();
+    items.sort_by_key(|id| std::cmp::Reverse(id.len()));
+    for item in items {
+        let quantity = 999_999 - hoarder.inventory().quantity(catalogue.item_named(item).expect("an item").id());
+        let action = serde_json::json!({"add_item": {"item": item, "quantity": quantity}});
+        let action: Action = serde_json::from_value(action).expect("an action");
+        let mut dice = Dice::new(b"secret", header().id, RequestId::new(1), 0);
+        if hoarder.inventory().entries().len() < INVENTORY_ENTRIES_MAX {
+            apply(&mut hoarder, &action, &catalogue, &mut dice).expect("room");
+        }
+    }
+    assert_eq!(hoarder.inventory().entries().len(), INVENTORY_ENTRIES_MAX);
+    let derived = derive(&hoarder, &catalogue);
+    let json = serde_json::to_string(&CharacterView::new(&header(), &hoarder, &derived)).expect("JSON");
+    let longest: usize = hoarder.inventory().entries().iter().map(|entry| 81 - entry.item().as_str().len()).sum();
+    // 64 skills, conditions and expertises of 40 bytes instead of the few that there are.
+    let others = 12_000;
+    assert!(json.len() + longest + others < SERVER_FRAME_BYTES_MAX, "{} bytes, and {longest}", json.len());
 }

@@ -249,9 +249,9 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
-    async fn revoked_sessions(&self, now_ms: i64) -> Result<Vec<SessionId>, StorageError> {
+    async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<SessionId>, StorageError> {
         let tables = self.0.lock();
-        let revoked = tables.sessions.values().filter(|row| row.revoked_at_ms.is_some() && row.expires_at_ms > now_ms);
+        let revoked = tables.sessions.values().filter(|row| row.revoked_at_ms.is_some_and(|at_ms| at_ms >= since_ms));
         Ok(revoked.map(|session| session.id).collect())
     }
 

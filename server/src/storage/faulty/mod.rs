@@ -220,8 +220,8 @@ impl Storage for FaultyStorage {
         self.run(self.inner.revoke_session(id, revoked_at_ms)).await
     }
 
-    async fn revoked_sessions(&self, now_ms: i64) -> Result<Vec<SessionId>, StorageError> {
-        self.run(self.inner.revoked_sessions(now_ms)).await
+    async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<SessionId>, StorageError> {
+        self.run(self.inner.revoked_sessions(since_ms)).await
     }
 
     async fn keys(&self) -> Result<Vec<KeyRow>, StorageError> {

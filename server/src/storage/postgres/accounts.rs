@@ -136,15 +136,12 @@ pub(super) async fn revoke_session(
 
 pub(super) async fn revoked_sessions(
     connection: &mut PgConnection,
-    now_ms: i64,
+    since_ms: i64,
 ) -> Result<Vec<SessionId>, StorageError> {
-    let rows = sqlx::query(
-        "SELECT id FROM sessions WHERE revoked_at IS NOT NULL AND expires_at > to_timestamp($1 * 0.001::float8) \
-         ORDER BY id",
-    )
-    .bind(now_ms)
-    .fetch_all(connection)
-    .await?;
+    let rows = sqlx::query("SELECT id FROM sessions WHERE revoked_at >= to_timestamp($1 * 0.001::float8) ORDER BY id")
+        .bind(since_ms)
+        .fetch_all(connection)
+        .await?;
     rows.iter().map(|row| Ok(SessionId::from_uuid(row.try_get("id")?))).collect()
 }
 

@@ -142,13 +142,12 @@ pub(super) async fn revoke_session(
 
 pub(super) async fn revoked_sessions(
     connection: &mut SqliteConnection,
-    now_ms: i64,
+    since_ms: i64,
 ) -> Result<Vec<SessionId>, StorageError> {
-    let rows =
-        sqlx::query("SELECT id FROM sessions WHERE revoked_at_ms IS NOT NULL AND expires_at_ms > ?1 ORDER BY id")
-            .bind(now_ms)
-            .fetch_all(connection)
-            .await?;
+    let rows = sqlx::query("SELECT id FROM sessions WHERE revoked_at_ms >= ?1 ORDER BY id")
+        .bind(since_ms)
+        .fetch_all(connection)
+        .await?;
     rows.iter().map(|row| id(row, "id")).collect()
 }
 

@@ -142,8 +142,8 @@ impl Storage for SqliteStorage {
         on_connection!(self.writer(), accounts::revoke_session(id, revoked_at_ms))
     }
 
-    async fn revoked_sessions(&self, now_ms: i64) -> Result<Vec<SessionId>, StorageError> {
-        on_connection!(self.reader(), accounts::revoked_sessions(now_ms))
+    async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<SessionId>, StorageError> {
+        on_connection!(self.reader(), accounts::revoked_sessions(since_ms))
     }
 
     async fn keys(&self) -> Result<Vec<KeyRow>, StorageError> {

@@ -1,0 +1,230 @@
+//! client-sim against a small server that keeps its word, or breaks it in one way: the exit code has to tell.
+
+use std::process::{Command, Output};
+
+use castellan_client::protocol::{Action, ClientFrame, Codec, Intent};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+
+const UUID: &str = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6";
+
+/// What the server does wrong, with the tenth intent that it applies.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Lie {
+    None,
+    /// The answer says `applied`, and nothing was done.
+    Nothing,
+    /// It is done twice.
+    Twice,
+    /// The version is that of the state before.
+    VersionFalls,
+    /// More is called durable than there is.
+    DurableAhead,
+    /// The state was made by somebody else.
+    Stranger,
+    /// It is called applied and never durable.
+    NeverDurable,
+    /// The answer is left out.
+    Silence,
+    /// Intents are applied whatever they were made on, every time.
+    AnyBase,
+}
+
+/// The only character of a player.
+struct State {
+    character: Value,
+    applied: u32,
+    durable: u64,
+}
+
+impl State {
+    fn new() -> Self {
+        let character = json!({
+            "id": UUID, "version": 1, "last": 0, "experience": 0, "hitpoints": 12, "max_hitpoints": 12,
+            "temporary_hitpoints": 0, "life": "conscious", "currency": {"cp": 0, "sp": 0, "ep": 0, "gp": 0, "pp": 0},
+            "inventory": [{"item": "torch", "quantity": 1}], "equipment": {}, "derived": {"armor_class": 11},
+        });
+        Self { character, applied: 0, durable: 1 }
+    }
+
+    /// Does what an action says; false where this server's rules do not know it.
+    fn act(&mut self, action: &Action) -> bool {
+        let mut add = |path: &str, amount: i64| {
+            let number = self.character.pointer_mut(path).expect("the path is there");
+            let sum = number.as_i64().expect("an integer") + amount;
+            *number = json!(sum);
+            sum
+        };
+        match action {
+            Action::ModifyHitpoints(modify) if modify.delta > 0 => {
+                let over = (add("/hitpoints", modify.delta) - 12).max(0);
+                add("/hitpoints", -over);
+            }
+            Action::ModifyHitpoints(modify) => {
+                let under = add("/temporary_hitpoints", modify.delta).min(0);
+                add("/temporary_hitpoints", -under);
+                let under = add("/hitpoints", under).min(0);
+                add("/hitpoints", -under);
+            }
+            Action::GainExperience(gain) => drop(add("/experience", gain.amount)),
+            Action::ModifyCurrency(modify) => drop(add("/currency/gp", modify.gp.unwrap_or(0))),
+            Action::AddItem(item) if item.item == "torch" => drop(add("/inventory/0/quantity", item.quantity)),
+            _ => return false,
+        }
+        true
+    }
+
+    /// The answers to an intent.
+    fn answer(&mut self, intent: &Intent, lie: Lie) -> Vec<Value> {
+        let before = self.character.clone();
+        if json!(intent.after) != before["last"] && lie != Lie::AnyBase {
+            return vec![json!({"conflict": {"id": intent.id, "character": before, "durable": self.durable}})];
+        }
+        if !self.act(&intent.action) {
+            return vec![json!({"rejected": {"id": intent.id, "code": "cannot_use", "message": "Not here."}})];
+        }
+        self.applied += 1;
+        let lies = self.applied == 10;
+        let version = before["version"].as_u64().expect("a version") + 1;
+        match lie {
+            Lie::Nothing if lies => self.character = before,
+            Lie::Twice if lies => drop(self.act(&intent.action)),
+            _ => {}
+        }
+        self.character["version"] = json!(version);
+        self.character["last"] = json!(intent.id);
+        let mut told = self.character.clone();
+        let mut durable = self.durable;
+        match lie {
+            Lie::VersionFalls if lies => told["version"] = json!(version - 2),
+            Lie::DurableAhead if lies => durable = version + 1,
+            Lie::Stranger if lies => told["last"] = json!((1_u64 << 53) - 1),
+            Lie::Silence if lies => return Vec::new(),
+            _ => {}
+        }
+        let applied = json!({"applied": {"id": intent.id, "character": told, "durable": durable}});
+        if lie == Lie::NeverDurable && self.applied >= 10 {
+            return vec![applied];
+        }
+        self.durable = version;
+        vec![applied, json!({"durable": {"versions": {UUID: version}}})]
+    }
+}
+
+async fn serve(listener: TcpListener, lie: Lie) {
+    let address = listener.local_addr().expect("bound");
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let mut head = [0; 11];
+        while stream.peek(&mut head).await.is_ok_and(|length| (1..head.len()).contains(&length)) {}
+        if &head == b"GET /socket" {
+            tokio::spawn(play(stream, lie));
+            continue;
+        }
+        let path = read_request(&mut stream).await;
+        let body = match path.as_str() {
+            "/session/login" => json!({
+                "token": "t", "token_type": "Bearer", "expires_in": 900, "refresh_token": "r", "user_id": UUID,
+                "session_id": UUID, "socket_url": format!("ws://{address}/socket"),
+            }),
+            _ => json!({"characters": [{"id": UUID}]}),
+        }
+        .to_string();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+        stream.write_all((head + &body).as_bytes()).await.expect("the client reads");
+    }
+}
+
+async fn read_request(stream: &mut TcpStream) -> String {
+    let mut request = Vec::new();
+    loop {
+        stream.read_buf(&mut request).await.expect("a request");
+        let text = String::from_utf8_lossy(&request).to_lowercase();
+        let Some(end) = text.find("\r\n\r\n") else { continue };
+        let length = text.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next()?.parse().ok());
+        if request.len() >= end + 4 + length.unwrap_or(0_usize) {
+            return text.split(' ').nth(1).expect("a path").to_owned();
+        }
+    }
+}
+
+#[allow(clippy::result_large_err, reason = "the library's own type")]
+async fn play(stream: TcpStream, lie: Lie) {
+    let socket = tokio_tungstenite::accept_hdr_async(stream, |_: &Request, mut response: Response| {
+        let name = Codec::Json.subprotocol().parse().expect("a header");
+        response.headers_mut().insert("sec-websocket-protocol", name);
+        Ok(response)
+    });
+    let mut socket = socket.await.expect("a good upgrade");
+    let mut state = State::new();
+    let welcome = json!({"welcome": {
+        "protocol": 1, "server": "liar", "session": UUID, "user": UUID, "expires_in": 900, "ping_seconds": 20,
+        "in_flight_max": 64, "watch_max": 64, "frame_bytes_max": 16384, "characters": [],
+    }});
+    socket.send(Message::text(welcome.to_string())).await.expect("the client reads");
+    while let Some(Ok(message)) = socket.next().await {
+        let Message::Text(text) = message else { continue };
+        let answers = match Codec::Json.decode_client_frame(text.as_bytes()).expect("a good frame") {
+            ClientFrame::Intent(intent) => state.answer(&intent, lie),
+            ClientFrame::Fetch(fetch) => {
+                vec![json!({"state": {"character": state.character, "durable": state.durable, "id": fetch.id}})]
+            }
+            other => panic!("unexpected {}", other.kind()),
+        };
+        for answer in answers {
+            socket.send(Message::text(answer.to_string())).await.expect("the client reads");
+        }
+    }
+}
+
+fn run(lie: Lie) -> Output {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
+    let server = format!("http://{}", listener.local_addr().expect("bound"));
+    runtime.spawn(serve(listener, lie));
+    Command::new(env!("CARGO_BIN_EXE_client-sim"))
+        .args(["--server", &server, "--players", "2", "--rate", "100", "--duration", "1s", "--settle", "1s"])
+        .args(["--codec", "json", "--durable-share", "0"])
+        .output()
+        .expect("client-sim runs")
+}
+
+/// Runs against one lie and looks for words in the report.
+fn check(lie: Lie, good: bool, words: &str) {
+    let output = run(lie);
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.success(), good, "{lie:?}\n{said}");
+    assert!(said.contains(words), "{lie:?} is not called `{words}`\n{said}");
+}
+
+#[test]
+fn an_honest_server_is_believed() {
+    check(Lie::None, true, "contradictions        0");
+}
+
+#[test]
+fn intents_without_effect_and_with_twice_the_effect_are_found() {
+    check(Lie::Nothing, false, "should be");
+    check(Lie::Twice, false, "should be");
+}
+
+#[test]
+fn false_versions_are_found() {
+    check(Lie::VersionFalls, false, "after version");
+    check(Lie::DurableAhead, false, "is called durable, but");
+    check(Lie::Stranger, false, "which this player never sent");
+}
+
+#[test]
+fn intents_without_an_end_are_found() {
+    check(Lie::NeverDurable, false, "without an end");
+    check(Lie::Silence, false, "without an end");
+}
+
+#[test]
+fn intents_on_what_was_rejected_must_not_be_applied() {
+    check(Lie::AnyBase, false, "made on it was applied");
+}
