@@ -7,3 +7,4 @@ pub mod postgres;
 pub mod python;
 pub mod run;
 pub mod test;
+pub mod torture;

@@ -1,10 +1,11 @@
-//! What a person types: `cargo xtask test`, `cargo xtask check`.
+//! What a person types: `cargo xtask test`, `cargo xtask check`, `cargo xtask torture`.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::check::check;
 use xtask::test::{TestArguments, test};
+use xtask::torture::{TortureArguments, torture};
 
 /// Chores of this repository.
 #[derive(Parser)]
@@ -20,12 +21,15 @@ enum Chore {
     Test(TestArguments),
     /// Looks the code over without running it: format, lints, documentation, and licences where cargo-deny is there.
     Check,
+    /// Pulls the plug on a server under load in many ways, and checks that nothing is lost or done twice.
+    Torture(TortureArguments),
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().chore {
         Chore::Test(arguments) => test(&arguments),
         Chore::Check => check(),
+        Chore::Torture(arguments) => torture(&arguments),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -10,6 +10,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::{Batch, Entries, Signals};
 use crate::clock::Clock;
+use crate::crash;
+use crate::planted::{self, Bug};
 use crate::storage::{DeadLetter, ShardId, Storage, StorageError};
 use crate::telemetry;
 
@@ -114,6 +116,10 @@ impl<E: Entries> Flusher<E> {
         let mut open = vec![batch];
         while let Some(batch) = open.pop() {
             let began = Instant::now();
+            crash::point("before_transaction");
+            if planted::is(Bug::DurableBeforeCommit) {
+                self.settle(&batch, &[]);
+            }
             let result = self.storage.save(&batch.leases, &batch.rows).await;
             telemetry::flushed(batch.rows.len(), began.elapsed(), result.is_ok());
             let failed = match result {
@@ -130,6 +136,10 @@ impl<E: Entries> Flusher<E> {
                 }
                 Err(StorageError::Refused(_)) => {
                     open.extend(batch.halves());
+                    None
+                }
+                Err(_) if planted::is(Bug::LostCommitAssumed) => {
+                    self.settle(&batch, &[]);
                     None
                 }
                 Err(error) => Some((error, batch)),

@@ -13,11 +13,16 @@ use crate::telemetry;
 impl Core {
     /// The database refuses this character: it takes no intents until an operator has decided.
     ///
-    /// Returns whether it is in memory.
+    /// Returns whether it was among those with something to flush, of which it is none any more. The second time it is
+    /// not: the flusher comes by again where an intent was applied while the letter was on its way.
     pub(super) fn bury(&mut self, user: UserId, character: CharacterId) -> bool {
         self.buried.insert(character);
         let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
-        entry.map(|entry| entry.dead_letter = true).is_some()
+        entry.is_some_and(|entry| {
+            let was_flushable = entry.is_flushable();
+            entry.dead_letter = true;
+            was_flushable
+        })
     }
 
     /// Memory falls back to what the database has of a character (`None`: nothing): whoever saw it is ended.

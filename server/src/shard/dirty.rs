@@ -41,7 +41,7 @@ impl Entries for Shards {
             self.freed(left);
             let Some(saved) = saved else { continue };
             telemetry::persisted(saved.waited_ms);
-            self.dirty.fetch_sub(usize::from(saved.clean), Ordering::Relaxed);
+            self.dirty.fetch_sub(usize::from(saved.cleaned), Ordering::Relaxed);
             self.occupied.fetch_sub(usize::from(saved.left), Ordering::Relaxed);
             for mailbox in wake.drain(..) {
                 mailbox.wake();

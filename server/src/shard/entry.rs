@@ -7,6 +7,7 @@ use castellan_protocol::{CharacterId, RequestId, Version};
 use super::mailbox::Mailbox;
 use super::ring::Ring;
 use super::view::Header;
+use crate::planted::{self, Bug};
 use crate::rules::Character;
 use crate::storage::{CharacterRow, Lease};
 
@@ -74,7 +75,10 @@ impl Entry {
     ///
     /// The version jumps for each takeover since the row was written at which memory may have been lost.
     pub(super) fn loaded(row: CharacterRow, character: Character, lease: Lease) -> Self {
-        let crashes = lease.recoveries.saturating_sub(row.recoveries).max(0).unsigned_abs();
+        let mut crashes = lease.recoveries.saturating_sub(row.recoveries).max(0).unsigned_abs();
+        if planted::is(Bug::NoJump) {
+            crashes = 0;
+        }
         let version = Version::new(row.version + crashes * VERSION_JUMP);
         let ring = Ring::from_oldest_first(row.request_ids);
         let header = Header {
@@ -100,7 +104,7 @@ impl Entry {
 
     /// May leave memory: the database has all of it, and nobody waits for a word about it.
     pub(super) fn is_evictable(&self) -> bool {
-        self.is_clean()
+        (self.is_clean() || planted::is(Bug::DirtyEvicted))
             && !self.queued
             && !self.dead_letter
             && self.links.iter().all(|link| link.mailbox.is_closing() || !link.watching)

@@ -8,6 +8,7 @@ use super::core::Core;
 use super::entry::Entry;
 use super::mailbox::Mailbox;
 use super::view::{Header, StoredView};
+use crate::planted::{self, Bug};
 use crate::rules::Character;
 use crate::rules::stored::SCHEMA_VERSION;
 use crate::storage::{CharacterRow, Lease};
@@ -27,7 +28,7 @@ impl Snapshot {
         Self {
             header: entry.header,
             character: entry.character.clone(),
-            request_ids: entry.ring.oldest_first(),
+            request_ids: if planted::is(Bug::IdsNotStored) { Vec::new() } else { entry.ring.oldest_first() },
             deleted_at_ms: entry.deleted_at_ms,
             lease,
         }
@@ -84,14 +85,15 @@ impl Core {
         let roster = self.rosters.get_mut(&user)?;
         let entry = roster.any_mut(character)?;
         let waited_ms = now_ms.saturating_sub(entry.dirty_since_ms).max(0).unsigned_abs();
+        let was_flushable = entry.is_flushable();
         entry.saved(version, wake);
         entry.dirty_since_ms = now_ms;
-        let clean = entry.is_clean();
-        if clean && entry.deleted_at_ms.is_some() {
+        let left = entry.is_clean() && entry.deleted_at_ms.is_some();
+        let cleaned = was_flushable && entry.is_clean();
+        if left {
             roster.entries.retain(|entry| entry.id() != character);
-            return Some(Saved { waited_ms, clean, left: true });
         }
-        Some(Saved { waited_ms, clean, left: false })
+        Some(Saved { waited_ms, cleaned, left })
     }
 
     /// The database has not taken this character: the flusher is to come by again.
@@ -116,8 +118,8 @@ impl Core {
 pub(super) struct Saved {
     /// How long the oldest intent in it waited, in milliseconds.
     pub(super) waited_ms: u64,
-    /// Nothing is left to flush.
-    pub(super) clean: bool,
+    /// It was among those with something to flush, and nothing is left.
+    pub(super) cleaned: bool,
     /// The character was deleted and has left memory.
     pub(super) left: bool,
 }

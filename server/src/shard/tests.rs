@@ -258,7 +258,7 @@ fn only_the_newest_state_is_flushed_and_what_came_meanwhile_is_flushed_next() {
     assert_eq!((row.version, row.request_ids.len()), (1_001, 64));
     let mut wake = Vec::new();
     let saved = bench.core.saved(user(1), character(11), Version::new(row.version), 5_000, &mut wake);
-    assert!(!saved.expect("it is here").clean, "the one that came meanwhile is still dirty");
+    assert!(!saved.expect("it is here").cleaned, "the one that came meanwhile is still dirty");
     assert_eq!(bench.flush()[0].version, 1_002);
     assert!(bench.flush().is_empty());
 }
@@ -323,6 +323,16 @@ fn what_is_dirty_watched_or_refused_by_the_database_stays_in_memory() {
     bench.core.bury(user(1), character(11));
     assert_eq!(bench.core.evict(), None, "a dead letter");
     assert_eq!(bench.gold(6, ANY, 1), RejectionCode::Unavailable.as_str());
+}
+
+#[test]
+fn a_dead_letter_leaves_those_with_something_to_flush_once() {
+    let mut bench = Bench::new();
+    bench.gold(5, ANY, 1);
+    assert!(bench.core.bury(user(1), character(11)));
+    assert!(!bench.core.bury(user(1), character(11)), "the flusher came by again");
+    let saved = bench.core.saved(user(1), character(11), Version::new(2), 5_000, &mut Vec::new());
+    assert!(saved.is_some_and(|saved| !saved.cleaned), "the database took it when the flusher came by again");
 }
 
 #[test]

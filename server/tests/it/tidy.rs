@@ -6,18 +6,23 @@ use std::path::{Path, PathBuf};
 
 /// Which rooms a room may name. The table is the picture of the server's inside: arrows point from left to right.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("app", &["auth", "clock", "config", "flush", "http", "rules", "shard", "socket", "storage", "telemetry"]),
+    (
+        "app",
+        &["auth", "clock", "config", "flush", "http", "planted", "rules", "shard", "socket", "storage", "telemetry"],
+    ),
     ("command", &["app", "auth", "clock", "config", "storage", "telemetry"]),
     ("http", &["auth", "clock", "config", "flush", "rules", "shard", "socket", "storage", "telemetry"]),
     ("socket", &["auth", "clock", "flush", "shard", "telemetry"]),
     ("auth", &["clock", "config", "storage", "telemetry"]),
-    ("shard", &["clock", "flush", "rules", "storage", "telemetry"]),
-    ("flush", &["clock", "storage", "telemetry"]),
+    ("shard", &["clock", "flush", "planted", "rules", "storage", "telemetry"]),
+    ("flush", &["clock", "crash", "planted", "storage", "telemetry"]),
     ("rules", &[]),
-    ("storage", &[]),
+    ("storage", &["crash", "planted"]),
     ("telemetry", &["config"]),
     ("config", &["auth", "storage"]),
     ("clock", &[]),
+    ("crash", &[]),
+    ("planted", &[]),
 ];
 
 /// The only rooms that may name these crates.

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::leases::{gone, lock, lock_one, number, shard};
 use super::{BEGIN, BEGIN_READING, transaction};
+use crate::crash;
 use crate::storage::columns::{covered, signed, unsigned};
 use crate::storage::{CharacterRow, Lease, ShardId, StorageError};
 
@@ -60,7 +61,9 @@ pub(super) async fn save(
     if !columns.ids.is_empty() {
         upsert(&mut transaction, columns).await?;
     }
+    crash::point("after_writes");
     transaction.commit().await?;
+    crash::point("after_commit");
     Ok(gone(leases, &held))
 }
 

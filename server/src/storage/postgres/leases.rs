@@ -4,7 +4,19 @@ use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 
 use super::{BEGIN, BEGIN_READING, transaction};
+use crate::planted::{self, Bug};
 use crate::storage::{Lease, ShardId, StorageError};
+
+/// Which of some leases still hold; locks them.
+const LOCK: &str = "SELECT lease.shard FROM shard_leases AS lease \
+     JOIN UNNEST($1::smallint[], $2::bigint[]) AS held (shard, epoch) \
+     ON lease.shard = held.shard AND lease.epoch = held.epoch AND NOT lease.released \
+     ORDER BY lease.shard FOR SHARE OF lease";
+
+/// The same without the lock, which is not enough: [`Bug::FenceWithoutLock`].
+const HELD: &str = "SELECT lease.shard FROM shard_leases AS lease \
+     JOIN UNNEST($1::smallint[], $2::bigint[]) AS held (shard, epoch) \
+     ON lease.shard = held.shard AND lease.epoch = held.epoch AND NOT lease.released";
 
 /// Locks the rows of the leases that still hold, for as long as the transaction lasts, and returns their shards.
 ///
@@ -13,12 +25,8 @@ use crate::storage::{Lease, ShardId, StorageError};
 pub(super) async fn lock(connection: &mut PgConnection, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
     let shards: Vec<i16> = leases.iter().map(|lease| number(lease.shard)).collect();
     let epochs: Vec<i64> = leases.iter().map(|lease| lease.epoch).collect();
-    let rows = sqlx::query(
-        "SELECT lease.shard FROM shard_leases AS lease \
-         JOIN UNNEST($1::smallint[], $2::bigint[]) AS held (shard, epoch) \
-         ON lease.shard = held.shard AND lease.epoch = held.epoch AND NOT lease.released \
-         ORDER BY lease.shard FOR SHARE OF lease",
-    )
+    let query = if planted::is(Bug::FenceWithoutLock) { HELD } else { LOCK };
+    let rows = sqlx::query(query)
     .bind(shards)
     .bind(epochs)
     .fetch_all(connection)

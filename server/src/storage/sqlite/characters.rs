@@ -7,6 +7,7 @@ use sqlx::{Connection, Row};
 use super::columns::{id, request_ids, request_ids_text};
 use super::leases::{check_one, gone, held, shard};
 use super::{BEGIN_IMMEDIATE, transaction};
+use crate::crash;
 use crate::storage::columns::{covered, signed, unsigned};
 use crate::storage::{CharacterRow, Lease, ShardId, StorageError};
 
@@ -58,7 +59,9 @@ pub(super) async fn save(
     for row in rows.iter().filter(|row| held.contains(&row.shard)) {
         write_one(&mut transaction, row).await?;
     }
+    crash::point("after_writes");
     transaction.commit().await?;
+    crash::point("after_commit");
     Ok(gone(leases, &held))
 }
 

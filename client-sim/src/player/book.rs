@@ -1,0 +1,109 @@
+//! What a player writes into its ledger.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::path::Path;
+
+use castellan_client::ledger::Event;
+use castellan_protocol::{Character, CharacterId, RequestId, Version};
+
+use super::ledger_file::{LedgerFile, Line};
+
+/// Something that cannot happen where each character has one client: told at once, not only by the check afterwards.
+pub(super) struct Alarm(pub(super) String);
+
+/// One player's ledger.
+pub(super) struct Book {
+    file: LedgerFile,
+    character: CharacterId,
+    /// Intents of which nothing final is known.
+    open: HashMap<RequestId, u64>,
+    next: u64,
+    /// The last line about a state, so that one state shown for many intents takes one line.
+    last_seen: Option<(Version, u64)>,
+}
+
+impl Book {
+    /// Begins the ledger of a player.
+    pub(super) fn begin(path: &Path, name: String, character: CharacterId, lane: Option<u8>) -> io::Result<Self> {
+        let mut file = LedgerFile::create(path)?;
+        file.append(&Line::Player { name, character, lane })?;
+        file.sync()?;
+        Ok(Self { file, character, open: HashMap::new(), next: 0, last_seen: None })
+    }
+
+    /// Notes that the next `count` intents are about to be sent, and returns their numbers once that is on the disk.
+    pub(super) fn intend(&mut self, count: u64) -> io::Result<std::ops::Range<u64>> {
+        let numbers = self.next..self.next + count;
+        for n in numbers.clone() {
+            self.file.append(&Line::Intent { n })?;
+        }
+        self.next = numbers.end;
+        self.file.sync()?;
+        Ok(numbers)
+    }
+
+    /// Notes the request id of an intent.
+    pub(super) fn name(&mut self, n: u64, id: RequestId) -> io::Result<()> {
+        self.open.insert(id, n);
+        self.file.append(&Line::Named { n, id })
+    }
+
+    /// Notes what a client was told.
+    pub(super) fn hear(&mut self, event: &Event<Character>) -> io::Result<Option<Alarm>> {
+        let n = |id: &RequestId| self.open.get(id).copied();
+        let line = match event {
+            Event::Applied { id, state } => {
+                let applied = n(id).map(|n| Line::Applied { n });
+                self.see(state)?;
+                applied
+            }
+            Event::Durable { id, version, .. } => {
+                self.open.remove(id).map(|n| Line::Durable { n, version: *version })
+            }
+            Event::Refused { id, latest } => {
+                self.see(latest)?;
+                self.open.remove(id).map(|n| Line::Refused { n, version: latest.version })
+            }
+            Event::Rejected { id, code, .. } => self.open.remove(id).map(|n| Line::Rejected { n, code: *code }),
+            Event::State { state, .. } => {
+                self.see(state)?;
+                None
+            }
+            Event::Welcome(_) | Event::Accepted { .. } | Event::Denied { .. } | Event::Closing(_) => None,
+        };
+        let alarm = match &line {
+            Some(Line::Refused { n, version }) => {
+                Some(Alarm(format!("{}: intent {n} was refused at version {version}", self.character)))
+            }
+            Some(Line::Rejected { n, code }) => {
+                Some(Alarm(format!("{}: intent {n} was rejected: {code}", self.character)))
+            }
+            _ => None,
+        };
+        if let Some(line) = line {
+            self.file.append(&line)?;
+        }
+        Ok(alarm)
+    }
+
+    /// Notes that the player leaves.
+    pub(super) fn end(mut self, kept: usize) -> io::Result<()> {
+        self.file.append(&Line::End { kept })?;
+        self.file.sync()
+    }
+
+    fn see(&mut self, state: &Character) -> io::Result<()> {
+        if state.id != self.character {
+            return Ok(());
+        }
+        let mut hasher = DefaultHasher::new();
+        serde_json::to_vec(state)?.hash(&mut hasher);
+        let hash = hasher.finish();
+        if self.last_seen.replace((state.version, hash)) != Some((state.version, hash)) {
+            self.file.append(&Line::Seen { version: state.version, last: state.last, hash })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! Follows a character from write to write: which intents came in, in which order, and whether state and version are
+//! what they make.
+
+use std::collections::BTreeMap;
+
+use castellan_protocol::{CharacterId, RequestId};
+use client_sim::player::trace::Counters;
+
+use super::{OneCharacter, Rule, Verdict};
+use crate::evidence::{Evidence, Life, Write};
+
+/// How far a version jumps for each takeover at which memory may have been lost. Part of what the server stores.
+const VERSION_JUMP: u64 = 1 << 20;
+
+/// All intents that were ever stored with a character, in the order in which they were applied.
+pub(super) fn follow(id: CharacterId, character: &OneCharacter<'_>, verdict: &mut Verdict) -> Vec<RequestId> {
+    let Some((first, later)) = character.writes.split_first() else {
+        let acknowledged = character.ledgers.iter().any(|ledger| !ledger.intents.is_empty());
+        if acknowledged {
+            verdict.complain(Rule::Lost, format!("{id} was never written"));
+        }
+        return Vec::new();
+    };
+    // The first row may name the request that made the character, which is nobody's intent.
+    let mut applied: Vec<RequestId> =
+        first.ids.iter().copied().filter(|id| character.intents.contains_key(id)).collect();
+    let made = Write {
+        version: 1,
+        ids: Vec::new(),
+        counters: Counters::default(),
+        ..Write::clone(first)
+    };
+    check_state(id, character, &made, first, &applied, verdict);
+    if first.version != 1 + applied.len() as u64 {
+        let (version, count) = (first.version, applied.len());
+        verdict.complain(Rule::Versions, format!("{id}: the first version is {version}, with {count} intents"));
+    }
+    let mut before = *first;
+    for write in later {
+        let fresh = continued(id, before, write, verdict);
+        check_state(id, character, before, write, fresh, verdict);
+        check_version(id, character, before, write, fresh.len() as u64, verdict);
+        applied.extend(fresh);
+        before = write;
+    }
+    if let Some(row) = character.row {
+        if (row.version, &row.ids, &row.counters) != (before.version, &before.ids, &before.counters) {
+            let (is, was) = (row.version, before.version);
+            verdict.complain(Rule::State, format!("{id}: the row is at version {is}, last written was {was}"));
+        }
+    } else {
+        verdict.complain(Rule::Lost, format!("{id} has no row"));
+    }
+    applied
+}
+
+/// The ids that a write has and the one before had not.
+fn continued<'a>(id: CharacterId, before: &Write, write: &'a Write, verdict: &mut Verdict) -> &'a [RequestId] {
+    let Some(last) = before.ids.last() else { return &write.ids };
+    let Some(place) = write.ids.iter().rposition(|id| id == last) else {
+        verdict.complain(
+            Rule::State,
+            format!("{id}: version {} does not know the last intent of version {}", write.version, before.version),
+        );
+        return &write.ids;
+    };
+    let (old, fresh) = write.ids.split_at(place + 1);
+    if !before.ids.ends_with(old) {
+        let what = format!("{id}: version {} has other intents before its new ones", write.version);
+        verdict.complain(Rule::State, what);
+    }
+    fresh
+}
+
+fn check_state(
+    id: CharacterId,
+    character: &OneCharacter<'_>,
+    before: &Write,
+    write: &Write,
+    fresh: &[RequestId],
+    verdict: &mut Verdict,
+) {
+    let mut expected = before.counters.clone();
+    for request in fresh {
+        match character.trace(*request) {
+            Some(trace) => expected.add(trace),
+            None => verdict.complain(Rule::Phantom, format!("{id}: nobody sent intent {request}")),
+        }
+    }
+    if let Some(difference) = write.counters.difference(&expected) {
+        let versions = format!("from version {} to {}", before.version, write.version);
+        verdict.complain(Rule::State, format!("{id}, {versions}: {difference}"));
+    }
+}
+
+fn check_version(
+    id: CharacterId,
+    character: &OneCharacter<'_>,
+    before: &Write,
+    write: &Write,
+    fresh: u64,
+    verdict: &mut Verdict,
+) {
+    let recoveries = u64::try_from(write.recoveries - before.recoveries);
+    let expected = recoveries.ok().map(|recoveries| before.version + fresh + recoveries * VERSION_JUMP);
+    let good = match expected {
+        // An operator's decision moves the version on, past all that was shown of what is given up.
+        Some(expected) if character.settled => write.version >= expected && write.version > before.version,
+        Some(expected) => write.version == expected && write.version > before.version,
+        None => false,
+    };
+    if !good {
+        let expected = expected.map_or_else(|| "no fall of the recoveries".to_owned(), |version| version.to_string());
+        verdict.complain(
+            Rule::Versions,
+            format!(
+                "{id}: version {} follows {} with {fresh} intents and recoveries {} after {}; expected {expected}",
+                write.version, before.version, write.recoveries, before.recoveries
+            ),
+        );
+    }
+}
+
+/// Nobody writes who has not the lease.
+pub(super) fn check_fence(evidence: &Evidence, verdict: &mut Verdict) {
+    let by_number: BTreeMap<u32, &Life> = evidence.lives.iter().map(|life| (life.number, life)).collect();
+    let by_process: BTreeMap<u32, &Life> = evidence.lives.iter().map(|life| (life.process, life)).collect();
+    for write in &evidence.writes {
+        let Some(lease) = write.lease else { continue };
+        let place = format!("{} at version {}", write.character, write.version);
+        if lease.released {
+            verdict.complain(Rule::Fence, format!("{place} was written under a lease that had been given back"));
+        } else if write.recoveries < lease.recoveries {
+            verdict.complain(
+                Rule::Fence,
+                format!("{place} was written with recoveries {} under {}", write.recoveries, lease.recoveries),
+            );
+        }
+        let writer = write.writer.and_then(|number| by_number.get(&number));
+        let holder = lease.holder.and_then(|process| by_process.get(&process));
+        let (Some(writer), Some(holder)) = (writer, holder) else { continue };
+        // A start brings in the spool of a server that is gone, under the lease of that one.
+        let inherits = holder.ended_ms.is_some_and(|ended_ms| ended_ms <= writer.began_ms);
+        if writer.number != holder.number && !inherits {
+            verdict.complain(
+                Rule::Fence,
+                format!("{place} was written by server {} while server {} held it", writer.number, holder.number),
+            );
+        }
+    }
+}

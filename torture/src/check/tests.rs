@@ -1,0 +1,238 @@
+//! The check must find what is wrong, and nothing else: a good history of one character, and each way to spoil it.
+
+use castellan_protocol::{CharacterId, RejectionCode, RequestId, Version};
+use client_sim::player::trace::{Counters, Trace};
+use uuid::Uuid;
+
+use super::{Rule, check};
+use crate::evidence::{Evidence, Fate, LeaseThen, Ledger, Life, Seen, Write};
+
+const JUMP: u64 = 1 << 20;
+
+fn hero() -> CharacterId {
+    CharacterId::from_uuid(Uuid::from_u128(1))
+}
+
+/// The id of the `n`-th intent of a lane.
+fn id(lane: u8, n: u64) -> RequestId {
+    RequestId::new(1_000 * (u64::from(lane) + 1) + n)
+}
+
+/// A row with these intents applied.
+fn write(version: u64, recoveries: i64, applied: &[(u8, u64)]) -> Write {
+    let mut counters = Counters::default();
+    applied.iter().for_each(|(lane, n)| counters.add(Trace::of(*lane, *n)));
+    let kept = &applied[applied.len().saturating_sub(64)..];
+    Write {
+        character: hero(),
+        version,
+        recoveries,
+        ids: kept.iter().map(|(lane, n)| id(*lane, *n)).collect(),
+        counters,
+        lease: Some(LeaseThen { recoveries, released: false, holder: Some(100) }),
+        writer: Some(1),
+    }
+}
+
+fn ledger(lane: u8, count: u64) -> Ledger {
+    let fate = |n| Fate { id: Some(id(lane, n)), applied: true, durable: true, ..Fate::default() };
+    Ledger {
+        name: format!("player {lane}"),
+        character: hero(),
+        lane: Some(lane),
+        intents: (0..count).map(|n| (n, fate(n))).collect(),
+        seen: Vec::new(),
+        kept: Some(0),
+    }
+}
+
+fn alone(count: u64) -> Vec<(u8, u64)> {
+    (0..count).map(|n| (0, n)).collect()
+}
+
+/// Forty intents by one client; a crash after the first twenty-five.
+fn good() -> Evidence {
+    let writes = vec![
+        write(1, 0, &[]),
+        write(11, 0, &alone(10)),
+        write(26, 0, &alone(25)),
+        write(41 + JUMP, 1, &alone(40)),
+    ];
+    Evidence {
+        ledgers: vec![ledger(0, 40)],
+        rows: vec![writes[3].clone()],
+        writes,
+        lives: vec![Life { number: 1, process: 100, began_ms: 0, ended_ms: None }],
+        ..Evidence::default()
+    }
+}
+
+/// The rules that a spoilt history breaks.
+fn broken(spoil: impl FnOnce(&mut Evidence)) -> Vec<Rule> {
+    let mut evidence = good();
+    spoil(&mut evidence);
+    let mut rules: Vec<Rule> = check(&evidence).violations.iter().map(|violation| violation.rule).collect();
+    rules.sort();
+    rules.dedup();
+    rules
+}
+
+/// Replaces the last write and the row.
+fn last(evidence: &mut Evidence, write: Write) {
+    evidence.rows = vec![write.clone()];
+    *evidence.writes.last_mut().expect("there are writes") = write;
+}
+
+fn fate(evidence: &mut Evidence, n: u64) -> &mut Fate {
+    evidence.ledgers[0].intents.get_mut(&n).expect("one of forty")
+}
+
+#[test]
+fn a_good_history_is_good() {
+    let verdict = check(&good());
+    assert_eq!(verdict.violations, []);
+    assert_eq!((verdict.intents, verdict.acknowledged, verdict.unknown), (40, 40, 0));
+}
+
+#[test]
+fn what_was_never_answered_may_be_there_or_not() {
+    assert_eq!(broken(|evidence| { *fate(evidence, 39) = Fate { id: Some(id(0, 39)), ..Fate::default() } }), []);
+    let without = |evidence: &mut Evidence| {
+        *fate(evidence, 39) = Fate { id: Some(id(0, 39)), ..Fate::default() };
+        last(evidence, write(40 + JUMP, 1, &alone(39)));
+    };
+    assert_eq!(broken(without), []);
+    let unsent = |evidence: &mut Evidence| {
+        evidence.ledgers[0].intents.insert(40, Fate::default());
+    };
+    assert_eq!(broken(unsent), []);
+}
+
+#[test]
+fn a_lost_intent_is_found() {
+    let lost = broken(|evidence| last(evidence, write(40 + JUMP, 1, &alone(39))));
+    assert_eq!(lost, [Rule::Lost, Rule::Coins]);
+    let answered = broken(|evidence| {
+        fate(evidence, 38).durable = false;
+        let kept: Vec<_> = alone(40).into_iter().filter(|(_, n)| *n != 38).collect();
+        last(evidence, write(40 + JUMP, 1, &kept));
+    });
+    assert_eq!(answered, [Rule::Lost]);
+}
+
+#[test]
+fn an_intent_done_twice_is_found() {
+    let noted_twice = broken(|evidence| {
+        let twice: Vec<_> = alone(40).into_iter().chain([(0, 20)]).collect();
+        last(evidence, write(42 + JUMP, 1, &twice));
+    });
+    assert_eq!(noted_twice, [Rule::Twice]);
+    let noted_once = broken(|evidence| {
+        let mut write = write(41 + JUMP, 1, &alone(40));
+        write.counters.add(Trace::of(0, 38));
+        last(evidence, write);
+    });
+    assert_eq!(noted_once, [Rule::State]);
+    let as_coins = broken(|evidence| {
+        let mut write = write(41 + JUMP, 1, &alone(40));
+        write.counters.add(Trace::of(0, 39));
+        last(evidence, write);
+    });
+    assert_eq!(as_coins, [Rule::State, Rule::Coins]);
+}
+
+#[test]
+fn versions_must_follow() {
+    assert_eq!(broken(|evidence| last(evidence, write(41, 1, &alone(40)))), [Rule::Versions], "no jump");
+    assert_eq!(broken(|evidence| last(evidence, write(41 + JUMP, 0, &alone(40)))), [Rule::Versions]);
+    assert_eq!(broken(|evidence| last(evidence, write(43 + JUMP, 1, &alone(40)))), [Rule::Versions]);
+    assert_eq!(broken(|evidence| last(evidence, write(25, 1, &alone(40)))), [Rule::Versions], "it fell");
+    let decided = |evidence: &mut Evidence| {
+        evidence.settled.insert(hero());
+        last(evidence, write(43 + JUMP, 1, &alone(40)));
+    };
+    assert_eq!(broken(decided), [], "an operator's decision may move it on");
+}
+
+#[test]
+fn a_version_names_one_state() {
+    let seen = |version, n, hash| Seen { version: Version::new(version), last: id(0, n), hash };
+    assert_eq!(broken(|evidence| evidence.ledgers[0].seen = vec![seen(26, 24, 5), seen(27, 25, 6), seen(26, 24, 5)]), []);
+    let other = |evidence: &mut Evidence| evidence.ledgers[0].seen = vec![seen(27, 25, 6), seen(27, 25, 7)];
+    assert_eq!(broken(other), [Rule::TwoStates]);
+    let other_than_written = |evidence: &mut Evidence| evidence.ledgers[0].seen = vec![seen(26, 23, 6)];
+    assert_eq!(broken(other_than_written), [Rule::TwoStates]);
+}
+
+#[test]
+fn nobody_writes_without_the_lease() {
+    let lease = |evidence: &mut Evidence, lease| evidence.writes[1].lease = Some(lease);
+    let ours = LeaseThen { recoveries: 0, released: false, holder: Some(100) };
+    assert_eq!(broken(|evidence| lease(evidence, LeaseThen { recoveries: 1, ..ours })), [Rule::Fence]);
+    assert_eq!(broken(|evidence| lease(evidence, LeaseThen { released: true, ..ours })), [Rule::Fence]);
+    let other = |ended_ms| {
+        move |evidence: &mut Evidence| {
+            evidence.lives.push(Life { number: 2, process: 200, began_ms: 50, ended_ms: None });
+            evidence.lives[0].ended_ms = ended_ms;
+            evidence.writes[1].writer = Some(2);
+        }
+    };
+    assert_eq!(broken(other(None)), [Rule::Fence], "the holder lives");
+    assert_eq!(broken(other(Some(70))), [Rule::Fence], "the holder lived when the writer began");
+    assert_eq!(broken(other(Some(40))), [], "a spool is brought in");
+}
+
+#[test]
+fn a_client_that_is_alone_is_never_refused() {
+    let refused = broken(|evidence| {
+        *fate(evidence, 39) = Fate { id: Some(id(0, 39)), refused: true, ..Fate::default() };
+        last(evidence, write(40 + JUMP, 1, &alone(39)));
+    });
+    assert_eq!(refused, [Rule::Refused]);
+    let rejected = broken(|evidence| {
+        let code = Some(RejectionCode::InsufficientFunds);
+        *fate(evidence, 39) = Fate { id: Some(id(0, 39)), rejected: code, ..Fate::default() };
+    });
+    assert_eq!(rejected, [Rule::Phantom, Rule::Refused]);
+    assert_eq!(broken(|evidence| evidence.ledgers[0].kept = Some(2)), [Rule::Stuck]);
+    assert_eq!(broken(|evidence| evidence.ledgers[0].kept = None), [Rule::Stuck]);
+}
+
+#[test]
+fn what_nobody_sent_is_found() {
+    let phantom = broken(|evidence| {
+        evidence.ledgers[0].intents.remove(&39);
+    });
+    assert!(phantom.contains(&Rule::Phantom), "{phantom:?}");
+    assert_eq!(broken(|evidence| evidence.rows.clear()), [Rule::Lost, Rule::Coins]);
+    assert_eq!(broken(|evidence| evidence.rows[0] = write(26, 0, &alone(25))), [Rule::State, Rule::Coins]);
+}
+
+/// Two clients take turns; the second is refused once.
+fn contested(others_behind: u64) -> Evidence {
+    let mut applied: Vec<(u8, u64)> = vec![(0, 0), (1, 0), (1, 1)];
+    let mut writes = vec![write(1, 0, &[]), write(4, 0, &applied)];
+    for n in 0..others_behind {
+        applied.push((0, n + 1));
+        writes.push(write(5 + n, 0, &applied));
+    }
+    let mut second = ledger(1, 3);
+    second.intents.insert(1, Fate { id: Some(id(1, 1)), refused: true, ..Fate::default() });
+    second.intents.insert(2, Fate { id: Some(id(1, 2)), refused: true, ..Fate::default() });
+    Evidence {
+        ledgers: vec![ledger(0, 1 + others_behind), second],
+        rows: vec![writes.last().expect("there are writes").clone()],
+        writes,
+        lives: Vec::new(),
+        settled: Default::default(),
+    }
+}
+
+#[test]
+fn of_two_clients_one_may_be_refused_by_rule_nine() {
+    let forgotten = check(&contested(64));
+    assert_eq!(forgotten.violations, []);
+    assert_eq!(forgotten.refused, 2);
+    let remembered = check(&contested(63)).violations;
+    assert_eq!(remembered.iter().map(|violation| violation.rule).collect::<Vec<_>>(), [Rule::Refused]);
+}

@@ -1,0 +1,211 @@
+//! The proxy between the servers and PostgreSQL: it can lose a COMMIT or its answer, hold up a write inside its
+//! transaction, and let nothing through.
+
+mod conversation;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+use conversation::{Conversation, Kind};
+
+/// What is done to the first connection that gives occasion.
+enum Plan {
+    /// Cuts it at the COMMIT of a write, before or after that is passed on.
+    LoseCommit { delivered: bool, done: oneshot::Sender<()> },
+    /// Holds a write up until `release` comes or is dropped.
+    HoldWrite { held: oneshot::Sender<()>, release: oneshot::Receiver<()> },
+}
+
+struct State {
+    target: Mutex<SocketAddr>,
+    plan: Mutex<Option<Plan>>,
+    /// Counts how often everything was cut.
+    cuts: watch::Sender<u64>,
+    /// Nothing is let through.
+    closed: Mutex<bool>,
+}
+
+/// A write that is held up; it goes on when this is dropped.
+pub struct HeldWrite {
+    _release: oneshot::Sender<()>,
+}
+
+/// The proxy; it ends when this is dropped.
+pub struct DatabaseProxy {
+    address: SocketAddr,
+    state: Arc<State>,
+    task: JoinHandle<()>,
+}
+
+impl DatabaseProxy {
+    /// Listens on a free port of loopback and leads to the database at `target`.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    pub async fn start(target: SocketAddr) -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let state = Arc::new(State {
+            target: Mutex::new(target),
+            plan: Mutex::new(None),
+            cuts: watch::channel(0).0,
+            closed: Mutex::new(false),
+        });
+        let task = tokio::spawn(accept(listener, Arc::clone(&state)));
+        Ok(Self { address, state, task })
+    }
+
+    /// Where servers connect to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Cuts every connection and accepts none, or goes on as usual.
+    pub fn close(&self, closed: bool) {
+        *self.state.closed.lock() = closed;
+        if closed {
+            self.state.cuts.send_modify(|cuts| *cuts += 1);
+        }
+    }
+
+    /// Cuts a connection at its next COMMIT of a write; where `delivered`, after that has been carried out.
+    ///
+    /// Returns whether there was one within the time.
+    pub async fn lose_commit(&self, delivered: bool, within: Duration) -> bool {
+        let (done, happened) = oneshot::channel();
+        *self.state.plan.lock() = Some(Plan::LoseCommit { delivered, done });
+        let happened = matches!(tokio::time::timeout(within, happened).await, Ok(Ok(())));
+        *self.state.plan.lock() = None;
+        happened
+    }
+
+    /// Holds up the next write, if there is one within the time.
+    pub async fn hold_write(&self, within: Duration) -> Option<HeldWrite> {
+        let (held, happened) = oneshot::channel();
+        let (guard, release) = oneshot::channel();
+        *self.state.plan.lock() = Some(Plan::HoldWrite { held, release });
+        let happened = matches!(tokio::time::timeout(within, happened).await, Ok(Ok(())));
+        *self.state.plan.lock() = None;
+        happened.then_some(HeldWrite { _release: guard })
+    }
+}
+
+impl Drop for DatabaseProxy {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.close(true);
+    }
+}
+
+async fn accept(listener: TcpListener, state: Arc<State>) {
+    loop {
+        let Ok((server, _)) = listener.accept().await else { continue };
+        if *state.closed.lock() {
+            continue;
+        }
+        let mut cuts = state.cuts.subscribe();
+        let before = *cuts.borrow();
+        let state = Arc::clone(&state);
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = carry(server, &state) => {}
+                _ = cuts.wait_for(|cuts| *cuts != before) => {}
+            }
+        });
+    }
+}
+
+async fn carry(server: TcpStream, state: &State) -> std::io::Result<()> {
+    let target = *state.target.lock();
+    let database = TcpStream::connect(target).await?;
+    server.set_nodelay(true)?;
+    database.set_nodelay(true)?;
+    let (server_read, server_write) = server.into_split();
+    let (database_read, database_write) = database.into_split();
+    // From here on the answers of the database are for nobody, and the first one ends the connection.
+    let (mute, muted) = watch::channel(None);
+    tokio::select! {
+        ended = requests(server_read, database_write, state, &mute) => ended,
+        ended = answers(database_read, server_write, muted) => ended,
+    }
+}
+
+/// Whom to tell when a COMMIT has been answered whose answer is to be lost.
+type Muted = Option<Arc<Mutex<Option<oneshot::Sender<()>>>>>;
+
+async fn requests(
+    mut server: OwnedReadHalf,
+    mut database: OwnedWriteHalf,
+    state: &State,
+    mute: &watch::Sender<Muted>,
+) -> std::io::Result<()> {
+    let mut conversation = Conversation::default();
+    let mut chunk = vec![0; 16 * 1024];
+    loop {
+        let count = server.read(&mut chunk).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        conversation.take_in(&chunk[..count]);
+        while let Some((kind, message)) = conversation.next_message() {
+            let plan = take_plan(state, kind);
+            match plan {
+                Some(Plan::LoseCommit { delivered: false, done }) => {
+                    let _ = done.send(());
+                    return Ok(());
+                }
+                Some(Plan::LoseCommit { delivered: true, done }) => {
+                    mute.send_replace(Some(Arc::new(Mutex::new(Some(done)))));
+                }
+                Some(Plan::HoldWrite { held, release }) => {
+                    let _ = held.send(());
+                    // Comes as an error, when the guard is dropped.
+                    let _ = release.await;
+                }
+                None => {}
+            }
+            database.write_all(&message).await?;
+        }
+    }
+}
+
+fn take_plan(state: &State, kind: Kind) -> Option<Plan> {
+    let mut plan = state.plan.lock();
+    let fits = matches!(
+        (&*plan, kind),
+        (Some(Plan::LoseCommit { .. }), Kind::CommitOfWrite) | (Some(Plan::HoldWrite { .. }), Kind::Write)
+    );
+    if fits { plan.take() } else { None }
+}
+
+async fn answers(
+    mut database: OwnedReadHalf,
+    mut server: OwnedWriteHalf,
+    muted: watch::Receiver<Muted>,
+) -> std::io::Result<()> {
+    let mut chunk = vec![0; 16 * 1024];
+    loop {
+        let count = database.read(&mut chunk).await?;
+        if let Some(done) = &*muted.borrow() {
+            // The database has answered the COMMIT, or ended: nobody hears of it.
+            if let Some(done) = done.lock().take() {
+                let _ = done.send(());
+            }
+            return Ok(());
+        }
+        if count == 0 {
+            return server.shutdown().await;
+        }
+        server.write_all(&chunk[..count]).await?;
+    }
+}

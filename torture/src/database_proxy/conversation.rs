@@ -1,0 +1,125 @@
+//! What a server says to PostgreSQL, as far as the proxy must understand it.
+//!
+//! Source: PostgreSQL documentation, chapter "Frontend/Backend Protocol", "Message Formats".
+
+use std::collections::HashSet;
+
+/// What a message is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Something else.
+    Other,
+    /// Begins to write characters.
+    Write,
+    /// Commits a transaction that has written characters.
+    CommitOfWrite,
+}
+
+/// How a statement that writes characters begins.
+const WRITE: &[u8] = b"INSERT INTO characters";
+
+/// Protocol codes of first messages that another first message follows: requests for TLS and for GSSAPI.
+const PRELIMINARIES: [u32; 2] = [80_877_103, 80_877_104];
+
+/// The server's side of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Conversation {
+    pending: Vec<u8>,
+    started: bool,
+    /// Names of prepared statements that write characters.
+    writes: HashSet<Vec<u8>>,
+    has_written: bool,
+}
+
+impl Conversation {
+    pub(super) fn take_in(&mut self, bytes: &[u8]) {
+        self.pending.extend_from_slice(bytes);
+    }
+
+    /// The next whole message.
+    pub(super) fn next_message(&mut self) -> Option<(Kind, Vec<u8>)> {
+        let head = usize::from(self.started);
+        let length = u32::from_be_bytes(self.pending.get(head..head + 4)?.try_into().ok()?);
+        let end = head + usize::try_from(length).ok()?;
+        if self.pending.len() < end {
+            return None;
+        }
+        let message: Vec<u8> = self.pending.drain(..end).collect();
+        if !self.started {
+            let code = message.get(4..8).and_then(|code| Some(u32::from_be_bytes(code.try_into().ok()?)));
+            self.started = !code.is_some_and(|code| PRELIMINARIES.contains(&code));
+            return Some((Kind::Other, message));
+        }
+        let kind = self.kind(message[0], &message[5..]);
+        Some((kind, message))
+    }
+
+    fn kind(&mut self, tag: u8, body: &[u8]) -> Kind {
+        let mut texts = body.split(|byte| *byte == 0);
+        match tag {
+            b'P' => {
+                let (name, query) = (texts.next().unwrap_or_default(), texts.next().unwrap_or_default());
+                if query.starts_with(WRITE) {
+                    self.writes.insert(name.to_vec());
+                } else {
+                    self.writes.remove(name);
+                }
+                Kind::Other
+            }
+            b'B' if texts.nth(1).is_some_and(|name| self.writes.contains(name)) => {
+                self.has_written = true;
+                Kind::Write
+            }
+            b'Q' => {
+                let query = texts.next().unwrap_or_default().to_ascii_uppercase();
+                let ends = query.starts_with(b"COMMIT") || query.starts_with(b"ROLLBACK");
+                let has_written = self.has_written;
+                self.has_written &= !ends;
+                if has_written && query.starts_with(b"COMMIT") { Kind::CommitOfWrite } else { Kind::Other }
+            }
+            _ => Kind::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(body.len() + 4).expect("short");
+        [&[tag][..], &length.to_be_bytes(), body].concat()
+    }
+
+    fn first(code: u32) -> Vec<u8> {
+        [8_u32.to_be_bytes(), code.to_be_bytes()].concat()
+    }
+
+    #[test]
+    fn writes_and_their_commits_are_found_in_any_pieces() {
+        let said = [
+            first(80_877_103),
+            first(196_608),
+            message(b'Q', b"BEGIN\0"),
+            message(b'P', b"s1\0INSERT INTO characters AS stored\0\0\0"),
+            message(b'P', b"s2\0SELECT 1\0\0\0"),
+            message(b'B', b"\0s2\0\0\0"),
+            message(b'Q', b"COMMIT\0"),
+            message(b'Q', b"BEGIN\0"),
+            message(b'B', b"\0s1\0\0\0"),
+            message(b'Q', b"commit\0"),
+            message(b'Q', b"COMMIT\0"),
+        ];
+        let kinds = [0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 0].map(|kind| [Kind::Other, Kind::Write, Kind::CommitOfWrite][kind]);
+        for piece in [1, 7, 1_000] {
+            let mut conversation = Conversation::default();
+            let mut heard = Vec::new();
+            for bytes in said.concat().chunks(piece) {
+                conversation.take_in(bytes);
+                heard.extend(std::iter::from_fn(|| conversation.next_message()));
+            }
+            assert_eq!(heard.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), kinds);
+            assert_eq!(heard.into_iter().map(|(_, message)| message).collect::<Vec<_>>(), said);
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! What a test adds to the database: a table that notes every row ever written, and a way to have one refused.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use castellan_protocol::{CharacterId, Currency, InventoryEntry, RequestId};
+use client_sim::player::trace::Counters;
+use serde::Deserialize;
+use sqlx::postgres::PgConnection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection};
+
+use crate::evidence::{LeaseThen, Write};
+
+/// The custom setting by which a server's connections say which one they are of: `?options[torture.server]=3`.
+pub const SERVER_SETTING: &str = "torture.server";
+
+/// How long to wait while a server writes to the same file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The tables and the trigger. The trigger looks at the lease in the writer's own transaction, but with fresh eyes: in
+/// read committed each statement sees what was committed before it.
+const POSTGRES_SETUP: &str = "
+CREATE TABLE torture_writes (
+    place bigserial PRIMARY KEY,
+    character_id uuid NOT NULL,
+    version bigint NOT NULL,
+    recoveries bigint NOT NULL,
+    request_ids bigint[] NOT NULL,
+    currency jsonb NOT NULL,
+    inventory jsonb NOT NULL,
+    lease_recoveries bigint NOT NULL,
+    lease_released boolean NOT NULL,
+    lease_node text,
+    writer text
+);
+CREATE TABLE torture_refused (character_id uuid PRIMARY KEY);
+CREATE FUNCTION torture_note() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM torture_refused WHERE character_id = NEW.id) THEN
+        RAISE EXCEPTION 'this character is refused on purpose' USING ERRCODE = 'check_violation';
+    END IF;
+    INSERT INTO torture_writes (character_id, version, recoveries, request_ids, currency, inventory,
+        lease_recoveries, lease_released, lease_node, writer)
+    SELECT NEW.id, NEW.version, NEW.recoveries, NEW.request_ids, NEW.state -> 'currency', NEW.state -> 'inventory',
+        lease.recoveries, lease.released, lease.node, current_setting('torture.server', true)
+    FROM shard_leases AS lease WHERE lease.shard = NEW.shard;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER torture_note AFTER INSERT OR UPDATE ON characters FOR EACH ROW EXECUTE FUNCTION torture_note();
+";
+
+/// The same where one process at a time has the file, so that leases need no proof.
+const SQLITE_SETUP: &str = "
+CREATE TABLE torture_writes (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    character_id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    recoveries INTEGER NOT NULL,
+    request_ids TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    inventory TEXT NOT NULL
+);
+CREATE TABLE torture_refused (character_id TEXT PRIMARY KEY);
+CREATE TRIGGER torture_note_insert AFTER INSERT ON characters BEGIN
+    SELECT RAISE(ABORT, 'this character is refused on purpose')
+    WHERE EXISTS (SELECT 1 FROM torture_refused WHERE character_id = NEW.id);
+    INSERT INTO torture_writes (character_id, version, recoveries, request_ids, currency, inventory)
+    VALUES (NEW.id, NEW.version, NEW.recoveries, NEW.request_ids, NEW.state -> '$.currency', NEW.state -> '$.inventory');
+END;
+CREATE TRIGGER torture_note_update AFTER UPDATE ON characters BEGIN
+    SELECT RAISE(ABORT, 'this character is refused on purpose')
+    WHERE EXISTS (SELECT 1 FROM torture_refused WHERE character_id = NEW.id);
+    INSERT INTO torture_writes (character_id, version, recoveries, request_ids, currency, inventory)
+    VALUES (NEW.id, NEW.version, NEW.recoveries, NEW.request_ids, NEW.state -> '$.currency', NEW.state -> '$.inventory');
+END;
+";
+
+/// The same statement for each database.
+struct Statement {
+    postgres: &'static str,
+    sqlite: &'static str,
+}
+
+const WRITES: Statement = Statement {
+    postgres: "SELECT json_build_object('character', character_id, 'version', version, 'recoveries', recoveries, \
+        'ids', request_ids, 'currency', currency, 'inventory', inventory, 'lease', json_build_object('recoveries', \
+        lease_recoveries, 'released', lease_released, 'node', lease_node), 'writer', writer)::text \
+        FROM torture_writes ORDER BY place",
+    sqlite: "SELECT json_object('character', character_id, 'version', version, 'recoveries', recoveries, \
+        'ids', json(request_ids), 'currency', json(currency), 'inventory', json(inventory)) \
+        FROM torture_writes ORDER BY place",
+};
+
+const ROWS: Statement = Statement {
+    postgres: "SELECT json_build_object('character', id, 'version', version, 'recoveries', recoveries, \
+        'ids', request_ids, 'currency', state -> 'currency', 'inventory', state -> 'inventory')::text \
+        FROM characters ORDER BY id",
+    sqlite: "SELECT json_object('character', id, 'version', version, 'recoveries', recoveries, \
+        'ids', json(request_ids), 'currency', state -> '$.currency', 'inventory', state -> '$.inventory') \
+        FROM characters ORDER BY id",
+};
+
+const CHARACTERS: Statement = Statement {
+    postgres: "SELECT id::text FROM characters ORDER BY id",
+    sqlite: "SELECT id FROM characters ORDER BY id",
+};
+
+const DEAD_LETTERS: Statement = Statement {
+    postgres: "SELECT character_id::text FROM dead_letters",
+    sqlite: "SELECT character_id FROM dead_letters",
+};
+
+const REFUSE: Statement = Statement {
+    postgres: "INSERT INTO torture_refused VALUES ($1::uuid) ON CONFLICT DO NOTHING",
+    sqlite: "INSERT INTO torture_refused VALUES (?1) ON CONFLICT DO NOTHING",
+};
+
+const ACCEPT: Statement = Statement {
+    postgres: "DELETE FROM torture_refused WHERE character_id = $1::uuid",
+    sqlite: "DELETE FROM torture_refused WHERE character_id = ?1",
+};
+
+/// A row as both databases write it as JSON.
+#[derive(Deserialize)]
+struct Noted {
+    character: CharacterId,
+    version: u64,
+    recoveries: i64,
+    ids: Vec<RequestId>,
+    currency: Currency,
+    inventory: Vec<InventoryEntry>,
+    lease: Option<NotedLease>,
+    writer: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct NotedLease {
+    recoveries: i64,
+    released: bool,
+    node: Option<String>,
+}
+
+impl From<Noted> for Write {
+    fn from(noted: Noted) -> Self {
+        Self {
+            character: noted.character,
+            version: noted.version,
+            recoveries: noted.recoveries,
+            ids: noted.ids,
+            counters: Counters::read(&noted.currency, &noted.inventory),
+            lease: noted.lease.map(|lease| LeaseThen {
+                recoveries: lease.recoveries,
+                released: lease.released,
+                holder: lease.node.as_deref().and_then(process_of),
+            }),
+            writer: noted.writer.and_then(|number| number.parse().ok()),
+        }
+    }
+}
+
+/// Where the database is, past every proxy.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// PostgreSQL, by its URL.
+    Postgres(String),
+    /// A SQLite file.
+    Sqlite(PathBuf),
+}
+
+impl Place {
+    /// What the server's program takes.
+    pub fn url(&self) -> String {
+        match self {
+            Self::Postgres(url) => url.clone(),
+            Self::Sqlite(path) => format!("sqlite://{}", path.display()),
+        }
+    }
+}
+
+/// The test's own way to the database.
+pub struct History {
+    place: Place,
+}
+
+impl History {
+    /// Adds the tables and the trigger to a database that has the server's tables.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn set_up(place: Place) -> Result<Self> {
+        match &place {
+            Place::Postgres(url) => {
+                sqlx::raw_sql(POSTGRES_SETUP).execute(&mut postgres(url).await?).await.map(drop)
+            }
+            Place::Sqlite(path) => sqlx::raw_sql(SQLITE_SETUP).execute(&mut sqlite(path).await?).await.map(drop),
+        }
+        .context("the notes cannot be set up")?;
+        Ok(Self { place })
+    }
+
+    /// Where the database is.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Has the database refuse every further row of a character, or take them again.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn refuse(&self, character: CharacterId, refused: bool) -> Result<()> {
+        let statement = if refused { REFUSE } else { ACCEPT };
+        let id = character.to_string();
+        match &self.place {
+            Place::Postgres(url) => {
+                sqlx::query(statement.postgres).bind(id).execute(&mut postgres(url).await?).await.map(drop)
+            }
+            Place::Sqlite(path) => {
+                sqlx::query(statement.sqlite).bind(id).execute(&mut sqlite(path).await?).await.map(drop)
+            }
+        }?;
+        Ok(())
+    }
+
+    /// All characters, in the order of their ids.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn characters(&self) -> Result<Vec<CharacterId>> {
+        self.texts(&CHARACTERS).await?.iter().map(|id| Ok(id.parse()?)).collect()
+    }
+
+    /// The characters that have a dead letter.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn dead_letters(&self) -> Result<BTreeSet<CharacterId>> {
+        self.texts(&DEAD_LETTERS).await?.iter().map(|id| Ok(id.parse()?)).collect()
+    }
+
+    /// Every row that was written and committed, in order.
+    ///
+    /// # Errors
+    ///
+    /// What the database says, or that a row is not as it must be.
+    pub async fn writes(&self) -> Result<Vec<Write>> {
+        self.noted(&WRITES).await
+    }
+
+    /// The rows as they are now.
+    ///
+    /// # Errors
+    ///
+    /// As [`History::writes`].
+    pub async fn rows(&self) -> Result<Vec<Write>> {
+        self.noted(&ROWS).await
+    }
+
+    async fn noted(&self, statement: &Statement) -> Result<Vec<Write>> {
+        let noted = |text: &String| Ok(serde_json::from_str::<Noted>(text)?.into());
+        self.texts(statement).await?.iter().map(noted).collect()
+    }
+
+    async fn texts(&self, statement: &Statement) -> Result<Vec<String>> {
+        Ok(match &self.place {
+            Place::Postgres(url) => sqlx::query_scalar(statement.postgres).fetch_all(&mut postgres(url).await?).await,
+            Place::Sqlite(path) => sqlx::query_scalar(statement.sqlite).fetch_all(&mut sqlite(path).await?).await,
+        }?)
+    }
+}
+
+async fn postgres(url: &str) -> Result<PgConnection> {
+    PgConnection::connect(url).await.context("PostgreSQL cannot be reached")
+}
+
+async fn sqlite(path: &Path) -> Result<SqliteConnection> {
+    let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_TIMEOUT);
+    options.connect().await.context("the SQLite file cannot be opened")
+}
+
+/// The process that a lease's holder names itself by: `127.0.0.1:8080 (process 4711)`.
+fn process_of(node: &str) -> Option<u32> {
+    let (_, process) = node.rsplit_once("(process ")?;
+    process.strip_suffix(')')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_names_its_process() {
+        assert_eq!(process_of("127.0.0.1:8080 (process 4711)"), Some(4711));
+        assert_eq!(process_of("somebody"), None);
+    }
+
+    #[tokio::test]
+    async fn what_is_written_is_noted_and_what_is_refused_is_not_written() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("a.db");
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let mut connection = options.connect().await.expect("a new file");
+        let table = "CREATE TABLE characters (id TEXT PRIMARY KEY, version INTEGER, recoveries INTEGER, state TEXT, \
+                     request_ids TEXT)";
+        sqlx::raw_sql(table).execute(&mut connection).await.expect("a table");
+        let history = History::set_up(Place::Sqlite(path)).await.expect("notes");
+        let id: CharacterId = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6".parse().expect("a UUID");
+        let insert = "INSERT INTO characters VALUES (?1, 1, 0, '{\"currency\":{\"cp\":4,\"sp\":0,\"ep\":0,\"gp\":0,\
+                      \"pp\":0},\"inventory\":[{\"item\":\"abacus\",\"quantity\":2}]}', '[7]')";
+        sqlx::query(insert).bind(id.to_string()).execute(&mut connection).await.expect("a row");
+        history.refuse(id, true).await.expect("a note");
+        let update = "UPDATE characters SET version = version + 1, request_ids = '[7,8]'";
+        sqlx::raw_sql(update).execute(&mut connection).await.expect_err("it is refused");
+        history.refuse(id, false).await.expect("a note");
+        sqlx::raw_sql(update).execute(&mut connection).await.expect("another row");
+        let writes = history.writes().await.expect("notes");
+        assert_eq!(writes.iter().map(|write| write.version).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(writes[1].ids, [RequestId::new(7), RequestId::new(8)]);
+        assert_eq!(writes[1].counters.coins(), 4);
+        assert_eq!(history.rows().await.expect("rows"), writes[1..]);
+        assert_eq!(history.characters().await.expect("ids"), [id]);
+    }
+}

@@ -1,0 +1,55 @@
+//! How much memory the servers take.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::task::JoinHandle;
+
+/// How often it is looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Looks at the present server's memory until it is dropped.
+pub(crate) struct MemoryWatch {
+    process: Arc<AtomicU32>,
+    peak_kib: Arc<AtomicU64>,
+    task: JoinHandle<()>,
+}
+
+impl MemoryWatch {
+    pub(crate) fn start() -> Self {
+        let (process, peak_kib) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU64::new(0)));
+        let task = tokio::spawn(watch(Arc::clone(&process), Arc::clone(&peak_kib)));
+        Self { process, peak_kib, task }
+    }
+
+    /// Looks at this process from now on.
+    pub(crate) fn look_at(&self, process: u32) {
+        self.process.store(process, Ordering::Relaxed);
+    }
+
+    /// The most that any of them took, in KiB.
+    pub(crate) fn peak_kib(&self) -> u64 {
+        self.peak_kib.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for MemoryWatch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn watch(process: Arc<AtomicU32>, peak_kib: Arc<AtomicU64>) {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    loop {
+        ticks.tick().await;
+        let process = process.load(Ordering::Relaxed).to_string();
+        // A process that is gone has no line, and a machine without `ps` no answer.
+        let Ok(output) = Command::new("ps").args(["-o", "rss=", "-p", &process]).output().await else { continue };
+        if let Ok(kib) = String::from_utf8_lossy(&output.stdout).trim().parse() {
+            peak_kib.fetch_max(kib, Ordering::Relaxed);
+        }
+    }
+}

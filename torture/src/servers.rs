@@ -1,0 +1,250 @@
+//! The servers of a run: how they are started, and when each of them lived.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rustix::process::Signal;
+use tokio::process::Command;
+
+use crate::children::{Children, Process};
+use crate::clock::FakeClock;
+use crate::evidence::Life;
+use crate::history::SERVER_SETTING;
+
+/// How long a server may take to come up, tries included: PostgreSQL may still be recovering.
+const START_PATIENCE: Duration = Duration::from_secs(40);
+
+/// What a server prints before its address once it serves.
+const ANNOUNCEMENT: &str = "castellan is listening on http://";
+
+/// How all servers of a run are set up.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The server's program.
+    pub program: PathBuf,
+    /// Where it finds its database.
+    pub database_url: String,
+    /// Where it puts what it could not bring to the database.
+    pub spool: PathBuf,
+    /// Where logs go.
+    pub folder: PathBuf,
+    /// Time for one statement; half of it for a transaction that is idle.
+    pub database_timeout: Duration,
+    /// Characters in memory, users counted too: fewer than there are, so that they come and go.
+    pub characters_max: u32,
+    /// A bug to plant.
+    pub planted: Option<&'static str>,
+}
+
+/// A server that runs, or did.
+pub struct Server {
+    process: Process,
+    /// Its number in the run.
+    pub number: u32,
+    /// Where it listens.
+    pub address: SocketAddr,
+    log: PathBuf,
+}
+
+/// All servers of a run.
+pub struct Servers {
+    setup: Setup,
+    lives: Vec<Life>,
+    began: Instant,
+}
+
+impl Servers {
+    /// None yet.
+    pub fn new(setup: Setup) -> Self {
+        Self { setup, lives: Vec::new(), began: Instant::now() }
+    }
+
+    /// When each of them lived.
+    pub fn lives(&self) -> Vec<Life> {
+        self.lives.clone()
+    }
+
+    /// Starts a server and waits until it serves. One that ends at once is tried again for a while.
+    ///
+    /// `crash_at` names a point of the flush, and at which time of passing it the server dies.
+    ///
+    /// # Errors
+    ///
+    /// With the end of its log, where no server comes up.
+    pub async fn start(
+        &mut self,
+        children: &Children,
+        clock: Option<&FakeClock>,
+        crash_at: Option<(&str, u32)>,
+    ) -> Result<Server> {
+        let deadline = Instant::now() + START_PATIENCE;
+        loop {
+            let last_words = match self.try_start(children, clock, crash_at, deadline).await? {
+                Ok(server) => return Ok(server),
+                Err(last_words) => last_words,
+            };
+            if Instant::now() > deadline {
+                anyhow::bail!("no server comes up within {START_PATIENCE:?}:\n{last_words}");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// One try; what it said last where it ended.
+    async fn try_start(
+        &mut self,
+        children: &Children,
+        clock: Option<&FakeClock>,
+        crash_at: Option<(&str, u32)>,
+        deadline: Instant,
+    ) -> Result<Result<Server, String>> {
+        let number = u32::try_from(self.lives.len())? + 1;
+        let log = self.setup.folder.join(format!("server-{number}"));
+        let mut command = self.command(number);
+        if let Some((point, time)) = crash_at {
+            command.env("CASTELLAN_CRASH_AT", format!("{point}:{time}"));
+        }
+        if let Some(clock) = clock {
+            clock.apply(&mut command);
+        }
+        let began_ms = self.now_ms();
+        let mut process = children.start(&mut command, &log)?;
+        self.lives.push(Life { number, process: process.id(), began_ms, ended_ms: None });
+        loop {
+            let said = std::fs::read_to_string(log.with_extension("out"))?;
+            if let Some(address) = said.lines().find_map(|line| line.strip_prefix(ANNOUNCEMENT)) {
+                let address = address.parse().context("the server announces its address")?;
+                return Ok(Ok(Server { process, number, address, log }));
+            }
+            let ended = process.ended()?;
+            if ended.is_some() || Instant::now() > deadline {
+                process.kill().await.ok();
+                self.note_end(number);
+                return Ok(Err(last_lines(&log.with_extension("err"))));
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn command(&self, number: u32) -> Command {
+        let setup = &self.setup;
+        let mut command = Command::new(&setup.program);
+        let timeout_ms = setup.database_timeout.as_millis();
+        let mut database_url = setup.database_url.clone();
+        if database_url.starts_with("postgres") {
+            database_url.push_str(&format!("?options[{SERVER_SETTING}]={number}"));
+        }
+        command
+            .current_dir(&setup.folder)
+            .env("CASTELLAN_DATABASE_URL", database_url)
+            .args(["--listen", "127.0.0.1:0", "--registration", "open", "--log-filter", "info"])
+            .args(["--flush-interval", "250ms", "--durable-timeout", "3s", "--shutdown-timeout", "4s"])
+            .args(["--auth-argon2-memory", "64KiB", "--auth-argon2-iterations", "1"])
+            .args(["--socket-ping-interval", "2s", "--socket-workers", "2"])
+            .args(["--database-timeout", &format!("{timeout_ms}ms")])
+            .args(["--cache-characters-max", &setup.characters_max.to_string()])
+            .arg("--flush-spool")
+            .arg(&setup.spool);
+        if let Some(bug) = setup.planted {
+            command.env("CASTELLAN_PLANTED", bug);
+        }
+        command
+    }
+
+    /// Runs the server's program for one of its other commands.
+    ///
+    /// # Errors
+    ///
+    /// What it said, where it failed.
+    pub async fn command_line(&self, database_url: &str, arguments: &[&str]) -> Result<()> {
+        let mut command = Command::new(&self.setup.program);
+        command.current_dir(&self.setup.folder).env("CASTELLAN_DATABASE_URL", database_url).args(arguments);
+        let output = command.output().await?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            anyhow::bail!("castellan {} failed: {said}", arguments.join(" "));
+        }
+        Ok(())
+    }
+
+    /// `kill -9`.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    pub async fn kill(&mut self, mut server: Server) -> Result<()> {
+        server.process.kill().await?;
+        self.note_end(server.number);
+        Ok(())
+    }
+
+    /// Asks a server to stop (SIGTERM) and waits; `None` where it did not and was killed.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    pub async fn stop(&mut self, server: Server, within: Duration) -> Result<Option<ExitStatus>> {
+        server.signal(Signal::TERM);
+        self.wait(server, within).await
+    }
+
+    /// Waits for a server's own end; `None` where that did not come and it was killed.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    pub async fn wait(&mut self, mut server: Server, within: Duration) -> Result<Option<ExitStatus>> {
+        let status = server.process.wait(within).await?;
+        if status.is_none() {
+            server.process.kill().await?;
+        }
+        self.note_end(server.number);
+        Ok(status)
+    }
+
+    fn note_end(&mut self, number: u32) {
+        let now_ms = self.now_ms();
+        let life = self.lives.iter_mut().find(|life| life.number == number);
+        life.expect("it was noted when it was started").ended_ms.get_or_insert(now_ms);
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Server {
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Whether it has ended by itself.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.process.ended()
+    }
+
+    /// Its process id.
+    pub const fn process(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What it said last.
+    pub fn last_words(&self) -> String {
+        last_lines(&self.log.with_extension("err"))
+    }
+}
+
+/// The last lines of a log.
+fn last_lines(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(8)..].join("\n")
+}
