@@ -67,20 +67,23 @@ impl Ledger {
         let Some(Line::Player { name, character, lane }) = lines.next() else { return None };
         let mut ledger = Self { name, character, lane, intents: BTreeMap::new(), seen: Vec::new(), kept: None };
         for line in lines {
-            let mut fate = |n: u64| ledger.intents.entry(n).or_default();
             match line {
                 Line::Player { .. } => return None,
-                Line::Intent { n } => *fate(n) = Fate::default(),
-                Line::Named { n, id } => fate(n).id = Some(id),
-                Line::Applied { n } => fate(n).applied = true,
-                Line::Durable { n, .. } => fate(n).durable = true,
-                Line::Refused { n, .. } => fate(n).refused = true,
-                Line::Rejected { n, code } => fate(n).rejected = Some(code),
+                Line::Intent { n } => *ledger.fate(n) = Fate::default(),
+                Line::Named { n, id } => ledger.fate(n).id = Some(id),
+                Line::Applied { n } => ledger.fate(n).applied = true,
+                Line::Durable { n, .. } => ledger.fate(n).durable = true,
+                Line::Refused { n, .. } => ledger.fate(n).refused = true,
+                Line::Rejected { n, code } => ledger.fate(n).rejected = Some(code),
                 Line::Seen { version, last, hash } => ledger.seen.push(Seen { version, last, hash }),
                 Line::End { kept } => ledger.kept = Some(kept),
             }
         }
         Some(ledger)
+    }
+
+    fn fate(&mut self, n: u64) -> &mut Fate {
+        self.intents.entry(n).or_default()
     }
 }
 
