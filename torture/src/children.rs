@@ -48,7 +48,8 @@ impl Children {
     pub fn start(&self, command: &mut Command, path: &Path) -> Result<Process> {
         command.process_group(0).kill_on_drop(true);
         command.stdout(File::create(path.with_extension("out"))?).stderr(File::create(path.with_extension("err"))?);
-        let child = command.spawn().with_context(|| format!("{:?} cannot be started", command.as_std().get_program()))?;
+        let child =
+            command.spawn().with_context(|| format!("{:?} cannot be started", command.as_std().get_program()))?;
         let id = child.id().context("it has just been started")?;
         let note = self.folder.join(id.to_string());
         File::create(&note)?;

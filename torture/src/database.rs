@@ -41,7 +41,11 @@ impl<'a> Database<'a> {
             }
             Self::Sqlite(disk) => {
                 let disk = disk.as_ref().context("there is a disk to fill")?;
-                if away { disk.fill()? } else { disk.clear()? }
+                if away {
+                    disk.fill()?
+                } else {
+                    disk.clear()?
+                }
                 Ok(false)
             }
         }

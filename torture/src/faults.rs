@@ -83,7 +83,6 @@ impl World<'_> {
         self.start_server(None).await
     }
 
-
     /// With a kill close behind in half of the cases: what was taken for written is then gone from memory too.
     async fn lose_commit(&mut self, delivered: bool, rng: &mut StdRng) -> Result<()> {
         if !self.database.postgres()?.proxy.lose_commit(delivered, PATIENCE).await {

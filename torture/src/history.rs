@@ -193,9 +193,7 @@ impl History {
     /// What the database says.
     pub async fn set_up(place: Place) -> Result<Self> {
         match &place {
-            Place::Postgres(url) => {
-                sqlx::raw_sql(POSTGRES_SETUP).execute(&mut postgres(url).await?).await.map(drop)
-            }
+            Place::Postgres(url) => sqlx::raw_sql(POSTGRES_SETUP).execute(&mut postgres(url).await?).await.map(drop),
             Place::Sqlite(path) => sqlx::raw_sql(SQLITE_SETUP).execute(&mut sqlite(path).await?).await.map(drop),
         }
         .context("the notes cannot be set up")?;

@@ -13,10 +13,10 @@
 pub mod check;
 pub mod children;
 pub mod clock;
+mod database;
 pub mod database_proxy;
 pub mod disk;
 pub mod evidence;
-mod database;
 mod faults;
 pub mod front;
 pub mod history;

@@ -171,7 +171,9 @@ impl Total {
         let RunArguments { commit, minutes, .. } = arguments;
         let (faults, tally, wrong) = (self.tally.total(), &self.tally, violations.len());
         let memory_mib = self.memory_kib / 1024;
-        println!("| seed | commit | minutes | intents | acknowledged | faults | unknown | refused | memory | violations |");
+        println!(
+            "| seed | commit | minutes | intents | acknowledged | faults | unknown | refused | memory | violations |"
+        );
         println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
         println!(
             "| {seed} | {commit} | {minutes} | {intents} | {acknowledged} | {faults}: {tally} | {unknown} | {refused} \

@@ -59,9 +59,7 @@ impl Book {
                 self.see(state)?;
                 applied
             }
-            Event::Durable { id, version, .. } => {
-                self.open.remove(id).map(|n| Line::Durable { n, version: *version })
-            }
+            Event::Durable { id, version, .. } => self.open.remove(id).map(|n| Line::Durable { n, version: *version }),
             Event::Refused { id, latest } => {
                 self.see(latest)?;
                 self.open.remove(id).map(|n| Line::Refused { n, version: latest.version })

@@ -163,7 +163,12 @@ struct Player {
 }
 
 impl Player {
-    async fn play(mut self, intents_per_second: f64, patience: Duration, mut finish: watch::Receiver<bool>) -> Result<()> {
+    async fn play(
+        mut self,
+        intents_per_second: f64,
+        patience: Duration,
+        mut finish: watch::Receiver<bool>,
+    ) -> Result<()> {
         let mut looks = tokio::time::interval(LOOK_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         if self.lane.is_none() {

@@ -24,12 +24,7 @@ pub(super) fn follow(id: CharacterId, character: &OneCharacter<'_>, verdict: &mu
     // The first row may name the request that made the character, which is nobody's intent.
     let mut applied: Vec<RequestId> =
         first.ids.iter().copied().filter(|id| character.intents.contains_key(id)).collect();
-    let made = Write {
-        version: 1,
-        ids: Vec::new(),
-        counters: Counters::default(),
-        ..Write::clone(first)
-    };
+    let made = Write { version: 1, ids: Vec::new(), counters: Counters::default(), ..Write::clone(first) };
     check_state(id, character, &made, first, &applied, verdict);
     if first.version != 1 + applied.len() as u64 {
         let (version, count) = (first.version, applied.len());

@@ -58,12 +58,15 @@ fn judge(
             verdict.complain(Rule::Refused, format!("{intent} was refused though nobody else acts on the character"));
         } else if let Some(place) = places.first() {
             // Given up though it is in there: only where so many others followed that the server had forgotten it.
-            let of_others = |id: &&RequestId| character.intents.get(*id).is_none_or(|(lane, _)| Some(*lane) != ledger.lane);
+            let of_others =
+                |id: &&RequestId| character.intents.get(*id).is_none_or(|(lane, _)| Some(*lane) != ledger.lane);
             let others = applied[*place..].iter().filter(of_others).count();
             if others < REQUEST_IDS_MAX {
                 verdict.complain(
                     Rule::Refused,
-                    format!("{intent} was refused though it is in there, with only {others} intents of others behind it"),
+                    format!(
+                        "{intent} was refused though it is in there, with only {others} intents of others behind it"
+                    ),
                 );
             }
         }

@@ -52,12 +52,8 @@ fn alone(count: u64) -> Vec<(u8, u64)> {
 
 /// Forty intents by one client; a crash after the first twenty-five.
 fn good() -> Evidence {
-    let writes = vec![
-        write(1, 0, &[]),
-        write(11, 0, &alone(10)),
-        write(26, 0, &alone(25)),
-        write(41 + JUMP, 1, &alone(40)),
-    ];
+    let writes =
+        vec![write(1, 0, &[]), write(11, 0, &alone(10)), write(26, 0, &alone(25)), write(41 + JUMP, 1, &alone(40))];
     Evidence {
         ledgers: vec![ledger(0, 40)],
         rows: vec![writes[3].clone()],
@@ -157,7 +153,10 @@ fn versions_must_follow() {
 #[test]
 fn a_version_names_one_state() {
     let seen = |version, n, hash| Seen { version: Version::new(version), last: id(0, n), hash };
-    assert_eq!(broken(|evidence| evidence.ledgers[0].seen = vec![seen(26, 24, 5), seen(27, 25, 6), seen(26, 24, 5)]), []);
+    assert_eq!(
+        broken(|evidence| evidence.ledgers[0].seen = vec![seen(26, 24, 5), seen(27, 25, 6), seen(26, 24, 5)]),
+        []
+    );
     let other = |evidence: &mut Evidence| evidence.ledgers[0].seen = vec![seen(27, 25, 6), seen(27, 25, 7)];
     assert_eq!(broken(other), [Rule::TwoStates]);
     let other_than_written = |evidence: &mut Evidence| evidence.ledgers[0].seen = vec![seen(26, 23, 6)];

@@ -113,12 +113,12 @@ async fn a_genuine_token_that_is_over_is_let_in_to_be_told_so() {
     let over = house.session("ada", Role::Player).await;
     house.auth.revoke(over.session.id).await.expect("an end");
     assert_eq!(house.upgrade("/socket", &over.token, &[]).await.status, 101);
-    let told = house.accepted.recv().await.expect("a connection").ticket.err().expect("an order");
+    let told = house.accepted.recv().await.expect("a connection").ticket.expect_err("an order");
     assert_eq!(told.code, CloseCode::SessionRevoked);
     let late = house.token("ada").await;
     AHEAD_MS.set(901_000);
     assert_eq!(house.upgrade("/socket", &late, &[]).await.status, 101);
-    let told = house.accepted.recv().await.expect("a connection").ticket.err().expect("an order");
+    let told = house.accepted.recv().await.expect("a connection").ticket.expect_err("an order");
     assert_eq!(told.code, CloseCode::TokenExpired);
 }
 

@@ -26,11 +26,7 @@ pub(super) async fn lock(connection: &mut PgConnection, leases: &[Lease]) -> Res
     let shards: Vec<i16> = leases.iter().map(|lease| number(lease.shard)).collect();
     let epochs: Vec<i64> = leases.iter().map(|lease| lease.epoch).collect();
     let query = if planted::is(Bug::FenceWithoutLock) { HELD } else { LOCK };
-    let rows = sqlx::query(query)
-    .bind(shards)
-    .bind(epochs)
-    .fetch_all(connection)
-    .await?;
+    let rows = sqlx::query(query).bind(shards).bind(epochs).fetch_all(connection).await?;
     rows.iter().map(|row| shard(row, "shard")).collect()
 }
 
