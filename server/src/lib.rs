@@ -1,4 +1,23 @@
 //! The character server.
+//!
+//! # The journey of an intent
+//!
+//! A connection is upgraded in [`http`] and handed, as a bare TCP stream, to one of the socket threads
+//! ([`socket::Workers`]). There `socket::session` reads what is there, message by message; `socket::inbound` decodes
+//! each with [`castellan_protocol::Codec`], checks the rate, says whose character it is about and whether the
+//! session's role may send it ([`auth::Policy`]), and calls [`shard::Shards::change`].
+//!
+//! That takes the lock of the user's shard and lets the pure `shard::core` decide: is the character there, was this id
+//! applied before, was it made on the present state, do the [`rules`] allow it. The new state replaces the old one, its
+//! version is one higher, and the answer is encoded straight into the connection's buffer. The lock is released;
+//! nobody was asked, nothing was awaited. Watchers find a line in their [`shard::Mailbox`] and write the newest state
+//! when they get to it.
+//!
+//! Once a second, or when a batch is full, or two milliseconds after somebody began to wait for a commit, the
+//! [`flush::Flusher`] collects the newest state of each dirty character and hands them to [`storage`], which writes
+//! them in one transaction that proves the leases. What became durable is put into the mailboxes of those who wait.
+//!
+//! `ARCHITECTURE.md` has the picture, the invariants, and what happens when the power goes.
 
 pub mod app;
 pub mod auth;
