@@ -100,8 +100,10 @@ impl<E: Entries> Flusher<E> {
     async fn flush(&mut self) -> Result<(), Away> {
         // What becomes dirty meanwhile waits for the next wake-up, so that no wake-up goes on for ever.
         let mut left = self.entries.dirty();
+        // Smaller after each failure: a batch that is too large for the time it may take would fail for ever.
+        let rows_max = (self.settings.batch_rows >> self.failures.min(usize::BITS - 1)).max(1);
         while left > 0 {
-            let batch = self.entries.collect(self.settings.batch_rows.min(left));
+            let batch = self.entries.collect(rows_max.min(left));
             if batch.rows.is_empty() {
                 break;
             }
