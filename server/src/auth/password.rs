@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::accounts::Password;
 use super::error::AuthError;
@@ -22,6 +24,7 @@ pub(super) struct Hasher {
     params: Params,
     entropy: Entropy,
     door: Arc<Semaphore>,
+    threads: Threads,
     parallel: usize,
     waiting: AtomicUsize,
     waiting_max: usize,
@@ -47,6 +50,7 @@ impl Hasher {
             params,
             entropy,
             door: Arc::new(Semaphore::new(parallel)),
+            threads: Threads::start(parallel)?,
             parallel,
             waiting: AtomicUsize::new(0),
             waiting_max,
@@ -77,6 +81,42 @@ impl Hasher {
         let last_ms = self.last_hash_ms.load(Ordering::Relaxed);
         let turns = (self.waiting_max / self.parallel.max(1)) as u64 + 1;
         (last_ms * turns).clamp(*RETRY_MS.start(), *RETRY_MS.end())
+    }
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Threads that do nothing but hash.
+///
+/// Always the same few: an allocator keeps what a thread has freed for that thread, and a hash takes megabytes.
+struct Threads {
+    jobs: SyncSender<Job>,
+}
+
+impl Threads {
+    fn start(count: usize) -> Result<Self, AuthError> {
+        let (jobs, taken) = std::sync::mpsc::sync_channel::<Job>(count);
+        let taken = Arc::new(Mutex::new(taken));
+        for number in 0..count {
+            let taken = Arc::clone(&taken);
+            let work = move || {
+                loop {
+                    let job = taken.lock().recv();
+                    let Ok(job) = job else { return };
+                    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)).is_err() {
+                        tracing::error!("hashing a password panicked");
+                    }
+                }
+            };
+            let thread = std::thread::Builder::new().name(format!("hash-{number}")).spawn(work);
+            thread.map_err(|error| AuthError::Fault(format!("a thread for hashing could not be started: {error}")))?;
+        }
+        Ok(Self { jobs })
+    }
+
+    /// Hands a job to a free thread. Those who have a turn are never more than the threads, so there is always room.
+    fn run(&self, job: impl FnOnce() + Send + 'static) -> Result<(), AuthError> {
+        self.jobs.try_send(Box::new(job)).map_err(|_| AuthError::Fault("the threads for hashing are gone".to_owned()))
     }
 }
 
@@ -129,15 +169,17 @@ impl Turn<'_> {
     async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, AuthError> {
         let Self { hasher, permit } = self;
         let last_hash_ms = Arc::clone(&hasher.last_hash_ms);
-        let task = tokio::task::spawn_blocking(move || {
+        let (done, result) = oneshot::channel();
+        hasher.threads.run(move || {
             let began = Instant::now();
             let result = work();
             let elapsed = began.elapsed().max(Duration::from_millis(1));
             last_hash_ms.store(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
             drop(permit);
-            result
-        });
-        task.await.map_err(|error| AuthError::Fault(format!("hashing a password broke off: {error}")))
+            // Nobody may be waiting for it any more.
+            let _ = done.send(result);
+        })?;
+        result.await.map_err(|_| AuthError::Fault("hashing a password broke off".to_owned()))
     }
 }
 
