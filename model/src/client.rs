@@ -100,6 +100,12 @@ impl Client {
         self.intents[..scenario.intents[usize::from(self.number)]].iter().all(|intent| intent.status.is_settled())
     }
 
+    /// It will make more intents.
+    pub fn has_more_to_make(&self, scenario: &Scenario) -> bool {
+        let number = usize::from(self.number);
+        self.intents[..scenario.intents[number]].iter().any(|intent| intent.status == Status::Unmade)
+    }
+
     /// Takes note of a state. Of two, the higher version is the newer one.
     pub fn show(&mut self, version: u8, state: History) {
         if version >= self.shown_version {
@@ -119,7 +125,7 @@ impl Client {
             return Some(unsent);
         }
         let blocked = match scenario.styles[usize::from(self.number)] {
-            Style::Asking => in_flight > 0,
+            Style::Asking | Style::AskingAny => in_flight > 0,
             Style::Chained | Style::ChainedDurable => self.intents.iter().any(|intent| intent.status == Status::Again),
         };
         (made < scenario.intents[usize::from(self.number)] && !blocked).then_some(made)
@@ -132,10 +138,12 @@ impl Client {
             let unanswered = kept.filter(|own| self.intents[*own].status.is_unanswered());
             let base = match (scenario.styles[usize::from(self.number)], unanswered) {
                 (Style::Asking, _) => Base::Expect(self.shown_version),
+                (Style::AskingAny, _) => Base::Expect(0),
                 (_, Some(own)) => Base::After(self.id(own)),
                 (_, None) => Base::After(self.shown_last),
             };
-            let on_own = if rules.shown_states_count { kept } else { kept.filter(|own| base == Base::After(self.id(*own))) };
+            let on_own =
+                if rules.shown_states_count { kept } else { kept.filter(|own| base == Base::After(self.id(*own))) };
             self.intents[intent] = Intent { base, on_own: on_own.map(|own| own as u8), status: Status::Unsent };
         }
         self.intents[intent].status = Status::InFlight;
@@ -179,10 +187,12 @@ impl Client {
     /// Rule 7: the connection is over. All that was kept is to be sent again, but what was only asked.
     pub fn disconnect(&mut self, rules: &Rules, scenario: &Scenario) {
         self.link = None;
-        let asking = scenario.styles[usize::from(self.number)] == Style::Asking;
+        let asking = rules.asked_once && !scenario.styles[usize::from(self.number)].is_chained();
         self.replace(|status| match status {
             Status::Applied(_) if !rules.forget_answers => status,
-            Status::InFlight | Status::Applied(_) | Status::Conflict { .. } | Status::Again if asking => Status::GivenUp,
+            Status::InFlight | Status::Applied(_) | Status::Conflict { .. } | Status::Again if asking => {
+                Status::GivenUp
+            }
             Status::InFlight | Status::Applied(_) | Status::Conflict { .. } | Status::Again => Status::Unsent,
             _ => status,
         });

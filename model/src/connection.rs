@@ -51,7 +51,14 @@ impl Link {
     /// A new connection, on which the client was shown what the server has.
     pub fn new(server: usize, entry: &Entry) -> Self {
         let nothing = [None; INTENTS_MAX];
-        Self { server: server as u8, open: true, inbox: nothing, notice: 0, heard: entry.durable, waiting: [0; INTENTS_MAX] }
+        Self {
+            server: server as u8,
+            open: true,
+            inbox: nothing,
+            notice: 0,
+            heard: entry.durable,
+            waiting: [0; INTENTS_MAX],
+        }
     }
 
     /// Which server it is to.

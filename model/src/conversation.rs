@@ -21,7 +21,7 @@ impl System {
 
     /// The server reads the client's next intent, decides it, and answers, with `ack: "durable"` after the commit.
     pub(crate) fn serve(&mut self, client: usize, protocol: &Protocol) {
-        let Protocol { rules, scenario } = protocol;
+        let Protocol { rules, scenario, .. } = protocol;
         let Some(intent) = self.clients[client].next_intent(scenario) else { return };
         let Some(server) = self.clients[client].link.map(|link| link.server()) else { return };
         let Some(mut entry) = self.entry(server, protocol) else { return };
@@ -35,6 +35,15 @@ impl System {
             link.waiting[intent] = entry.version;
         } else {
             link.send(Answer::new(intent, verdict, &entry));
+        }
+    }
+
+    /// The client is shown what the server has now.
+    pub(crate) fn look(&mut self, client: usize) {
+        let client = &mut self.clients[client];
+        let entry = client.link.and_then(|link| self.servers[link.server()].entry);
+        if let Some(entry) = entry {
+            client.show(entry.version, entry.state);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The database: the character's row and the lease of its shard.
 
 use crate::history::History;
+use crate::rules::Rules;
 
 /// The character as the database has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,12 +52,11 @@ impl Database {
         Self { row, lease: Lease { epoch: 1, recoveries: 0, released: false } }
     }
 
-    /// Invariant 4, in one statement: `epoch + 1`, `recoveries + (NOT released)`, `released = false`.
-    pub fn take_over(&mut self) -> Held {
-        self.lease.epoch += 1;
-        self.lease.recoveries += u8::from(!self.lease.released);
-        self.lease.released = false;
-        Held { epoch: self.lease.epoch, recoveries: self.lease.recoveries }
+    /// What a takeover makes of a lease (invariant 4): `epoch + 1`, `recoveries + (NOT released)`, `released = false`.
+    pub fn take_over(&mut self, found: Lease) -> Held {
+        let (epoch, recoveries) = (found.epoch + 1, found.recoveries + u8::from(!found.released));
+        self.lease = Lease { epoch, recoveries, released: false };
+        Held { epoch, recoveries }
     }
 
     /// Whether a server's belief is still true: the first statement of every transaction.
@@ -65,12 +65,12 @@ impl Database {
     }
 
     /// The upsert of a flush: `… DO UPDATE … WHERE characters.version < EXCLUDED.version`. Says whether it wrote.
-    pub fn upsert(&mut self, row: Row) -> bool {
-        let newer = self.row.version < row.version;
-        if newer {
+    pub fn upsert(&mut self, row: Row, rules: &Rules) -> bool {
+        let writes = self.row.version < row.version || !rules.only_newer_rows;
+        if writes {
             self.row = row;
         }
-        newer
+        writes
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::protocol::Protocol;
 use crate::server::Flush;
-use crate::system::{Breach, System};
+use crate::system::System;
 
 impl System {
     /// The first statement locks the lease's row where it still has the server's epoch (invariant 4).
@@ -27,15 +27,15 @@ impl System {
     }
 
     /// The database commits.
-    pub(crate) fn commit(&mut self, server: usize) {
+    pub(crate) fn commit(&mut self, server: usize, protocol: &Protocol) {
         let Flush::Written(row) = self.servers[server].flush else { return };
         let before = self.database.row;
-        if self.database.upsert(row) {
+        if self.database.upsert(row, &protocol.rules) {
             if !self.holds_lease(server) {
-                self.breach(Breach::OldEpochWrote);
+                self.onlooker.breaches.old_epoch_wrote = true;
             }
             if row.version < before.version {
-                self.breach(Breach::VersionFell);
+                self.onlooker.breaches.version_fell = true;
             }
         }
         self.servers[server].flush = Flush::Committed(row);

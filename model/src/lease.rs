@@ -6,11 +6,20 @@ use crate::system::System;
 
 impl System {
     /// A process takes the lease over, in one statement (invariant 4). It has nothing in memory.
-    pub(crate) fn take_over(&mut self, server: usize) {
+    pub(crate) fn take_over(&mut self, server: usize, protocol: &Protocol) {
         if self.holds_lease(1 - server) {
             self.faults.zombies -= 1;
         }
-        let held = self.database.take_over();
+        self.servers[server].taking = Some(self.database.lease);
+        if protocol.rules.take_over_in_one_statement {
+            self.finish_take_over(server);
+        }
+    }
+
+    /// The lease becomes what follows from what the takeover found.
+    pub(crate) fn finish_take_over(&mut self, server: usize) {
+        let Some(found) = self.servers[server].taking else { return };
+        let held = self.database.take_over(found);
         self.servers[server] = Server { held: Some(held), ..Server::NOTHING };
     }
 
@@ -48,8 +57,8 @@ impl System {
     }
 
     /// It gives the lease back, unless another has it by now (invariant 4: a release is fenced too).
-    pub(crate) fn release(&mut self, server: usize) {
-        if self.holds_lease(server) {
+    pub(crate) fn release(&mut self, server: usize, protocol: &Protocol) {
+        if self.holds_lease(server) || !protocol.rules.fenced_release {
             self.database.lease.released = true;
         }
         self.servers[server] = Server::NOTHING;

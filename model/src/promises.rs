@@ -5,7 +5,7 @@ use stateright::Property;
 use crate::client::Status;
 use crate::history::{History, INTENTS_MAX};
 use crate::protocol::Protocol;
-use crate::system::{Breach, System};
+use crate::system::System;
 
 /// Rule 9: what a client was told is durable is in the database from then on, exactly once.
 pub const COVERED_IS_STORED: &str = "what is covered is in the database exactly once";
@@ -32,14 +32,16 @@ pub fn all() -> Vec<Property<Protocol>> {
         Property::<Protocol>::always(COVERED_IS_STORED, |_, system| {
             covered(system).all(|id| system.database.row.state.count(id) == 1)
         }),
-        Property::<Protocol>::always(NOTHING_TWICE, |_, system| states(system).all(|state| state.iter().all(|id| state.count(id) == 1))),
-        Property::<Protocol>::always(VERSIONS_NEVER_FALL, |_, system| system.onlooker.breach != Some(Breach::VersionFell)),
-        Property::<Protocol>::always(VERSIONS_NAME_ONE_STATE, |_, system| system.onlooker.breach != Some(Breach::VersionReused)),
+        Property::<Protocol>::always(NOTHING_TWICE, |_, system| {
+            states(system).all(|state| state.iter().all(|id| state.count(id) == 1))
+        }),
+        Property::<Protocol>::always(VERSIONS_NEVER_FALL, |_, system| !system.onlooker.breaches.version_fell),
+        Property::<Protocol>::always(VERSIONS_NAME_ONE_STATE, |_, system| !system.onlooker.breaches.version_reused),
         Property::<Protocol>::always(DURABLE_IS_STORED, |_, system| {
             let entries = system.servers.iter().filter_map(|server| server.entry);
             entries.map(|entry| entry.durable_state()).all(|state| state.leads_to(system.database.row.state))
         }),
-        Property::<Protocol>::always(ONE_WRITER, |_, system| system.onlooker.breach != Some(Breach::OldEpochWrote)),
+        Property::<Protocol>::always(ONE_WRITER, |_, system| !system.onlooker.breaches.old_epoch_wrote),
         Property::<Protocol>::always(SHOWN_HAS_COVERED, |_, system| shown_has_covered(system)),
         Property::<Protocol>::always(REFUSALS_ARE_JUSTIFIED, |_, system| {
             let mut intents = system.clients.iter().flat_map(|client| &client.intents);

@@ -5,6 +5,12 @@
 pub struct Rules {
     /// Invariant 4: a flush locks the lease row before it writes, so no takeover slips in between.
     pub lock_in_flush: bool,
+    /// Invariant 4: a takeover is one statement.
+    pub take_over_in_one_statement: bool,
+    /// Invariant 4: a lease is given back only where it is still one's own.
+    pub fenced_release: bool,
+    /// Invariant 3: a flush writes only over a lower version.
+    pub only_newer_rows: bool,
     /// Invariant 3: a load jumps ahead once for each takeover at which memory may have been lost.
     pub version_jump: bool,
     /// Invariant 4: a lease is given back only with nothing dirty.
@@ -27,6 +33,8 @@ pub struct Rules {
     pub evict_clean: bool,
     /// Invariant 2: ids are looked up before what the intent was made on.
     pub ids_before_base: bool,
+    /// Rule 4: an intent with `expect` is never sent again.
+    pub asked_once: bool,
     /// Rule 7: when a connection ends, the client forgets every version that it was answered.
     pub forget_answers: bool,
     /// Rule 8: `applied` overrules the earlier `conflict` of everything that it was made on.
@@ -42,6 +50,9 @@ impl Rules {
     /// The contract as it stands.
     pub const ALL: Self = Self {
         lock_in_flush: true,
+        take_over_in_one_statement: true,
+        fenced_release: true,
+        only_newer_rows: true,
         version_jump: true,
         release_clean: true,
         stored_ring: true,
@@ -53,6 +64,7 @@ impl Rules {
         unflushed_bound: true,
         evict_clean: true,
         ids_before_base: true,
+        asked_once: true,
         forget_answers: true,
         applied_overrules_conflict: true,
         shown_states_count: true,

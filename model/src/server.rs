@@ -1,6 +1,6 @@
 //! A server: a belief in its lease, the character in memory, and at most one flush under way.
 
-use crate::database::{Held, Row};
+use crate::database::{Held, Lease, Row};
 use crate::history::{History, IntentId};
 use crate::rules::Rules;
 use crate::scenario::Scenario;
@@ -23,7 +23,7 @@ pub struct Entry {
 pub enum Base {
     /// The id of the intent that made that state.
     After(IntentId),
-    /// That state's version.
+    /// That state's version; 0 means any.
     Expect(u8),
 }
 
@@ -62,7 +62,7 @@ impl Entry {
     pub fn decide(&mut self, id: IntentId, base: Base, rules: &Rules, scenario: &Scenario) -> Verdict {
         let matches = match base {
             Base::After(last) => last == self.state.last(),
-            Base::Expect(version) => version == self.version,
+            Base::Expect(version) => version == 0 || version == self.version,
         };
         let known = self.ring.contains(id);
         if known && (rules.ids_before_base || matches) {
@@ -116,13 +116,15 @@ pub struct Server {
     pub entry: Option<Entry>,
     /// The flush under way.
     pub flush: Flush,
+    /// What a takeover has read and not yet acted upon; only where it is not one statement.
+    pub taking: Option<Lease>,
     /// It was told to stop: it flushes what it has and takes nobody in.
     pub stopping: bool,
 }
 
 impl Server {
     /// A process that has nothing.
-    pub const NOTHING: Self = Self { held: None, entry: None, flush: Flush::Idle, stopping: false };
+    pub const NOTHING: Self = Self { held: None, entry: None, flush: Flush::Idle, taking: None, stopping: false };
 
     /// It has something that the database has not.
     pub fn is_dirty(&self) -> bool {

@@ -10,15 +10,15 @@ use crate::server::{Flush, Server};
 /// Versions that a search may reach.
 pub const VERSIONS_MAX: usize = 20;
 
-/// A promise that can be seen broken only in the step that breaks it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Breach {
+/// Promises that can be seen broken only in the step that breaks them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Breaches {
     /// The row was written under an epoch that had been taken over.
-    OldEpochWrote,
-    /// The row's version fell, or stayed for another state.
-    VersionFell,
+    pub old_epoch_wrote: bool,
+    /// The row's version fell.
+    pub version_fell: bool,
     /// A version named two different states.
-    VersionReused,
+    pub version_reused: bool,
 }
 
 /// What an onlooker remembers who sees all that is shown to anybody.
@@ -26,8 +26,8 @@ pub enum Breach {
 pub struct Onlooker {
     /// The state that each version has named. Versions that no server can name any more are forgotten.
     pub names: [Option<History>; VERSIONS_MAX],
-    /// The first breach.
-    pub breach: Option<Breach>,
+    /// The breaches so far.
+    pub breaches: Breaches,
 }
 
 /// A state of the search.
@@ -54,7 +54,7 @@ impl System {
             servers: [holder, Server::NOTHING],
             clients: [Client::new(0), Client::new(1)],
             faults,
-            onlooker: Onlooker { names: [None; VERSIONS_MAX], breach: None },
+            onlooker: Onlooker { names: [None; VERSIONS_MAX], breaches: Breaches::default() },
         }
     }
 
@@ -77,15 +77,10 @@ impl System {
     pub fn name(&mut self, version: u8, state: History) {
         let name = &mut self.onlooker.names[usize::from(version)];
         if name.is_some_and(|known| known != state) {
-            self.breach(Breach::VersionReused);
+            self.onlooker.breaches.version_reused = true;
         } else {
             *name = Some(state);
         }
-    }
-
-    /// Notes a breach.
-    pub fn breach(&mut self, breach: Breach) {
-        self.onlooker.breach.get_or_insert(breach);
     }
 
     /// Ends every connection to a server. Answers under way may still arrive.
@@ -100,7 +95,7 @@ impl System {
 
     /// Does what makes no difference to anybody at once, so that fewer states have to be told apart.
     pub fn settle(&mut self, protocol: &Protocol) {
-        let Protocol { rules, scenario } = protocol;
+        let Protocol { rules, scenario, .. } = protocol;
         for client in &mut self.clients {
             if client.is_finished(scenario) {
                 // It leaves, and what it was shown last is of no use to it.
