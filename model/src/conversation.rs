@@ -1,0 +1,103 @@
+//! Steps between clients and servers.
+
+use crate::connection::{Answer, Link};
+use crate::protocol::Protocol;
+use crate::scenario::Style;
+use crate::server::{Entry, Verdict};
+use crate::system::System;
+
+impl System {
+    /// A client connects and is shown the present state.
+    ///
+    /// Invariant 6: `welcome` follows a proof of the lease; a server that finds it gone is fenced.
+    pub(crate) fn connect(&mut self, client: usize, server: usize, protocol: &Protocol) {
+        if protocol.rules.welcome_proves_lease && !self.holds_lease(server) {
+            return self.fence(server, protocol);
+        }
+        let Some(entry) = self.entry(server, protocol) else { return };
+        self.clients[client].link = Some(Link::new(server, &entry));
+        self.clients[client].show(entry.version, entry.state);
+    }
+
+    /// The server reads the client's next intent, decides it, and answers, with `ack: "durable"` after the commit.
+    pub(crate) fn serve(&mut self, client: usize, protocol: &Protocol) {
+        let Protocol { rules, scenario, .. } = protocol;
+        let Some(intent) = self.clients[client].next_intent(scenario) else { return };
+        let Some(server) = self.clients[client].link.map(|link| link.server()) else { return };
+        let Some(mut entry) = self.entry(server, protocol) else { return };
+        let base = self.clients[client].send(intent, rules, scenario);
+        let verdict = entry.decide(self.clients[client].id(intent), base, rules, scenario);
+        self.name(entry.version, entry.state);
+        self.servers[server].entry = Some(entry);
+        let Some(link) = &mut self.clients[client].link else { return };
+        let waits = scenario.styles[client] != Style::Chained && !entry.is_clean();
+        if verdict == Verdict::Applied && waits {
+            link.waiting[intent] = entry.version;
+        } else {
+            link.send(Answer::new(intent, verdict, &entry));
+        }
+    }
+
+    /// The client is shown what the server has now.
+    pub(crate) fn look(&mut self, client: usize) {
+        let client = &mut self.clients[client];
+        let entry = client.link.and_then(|link| self.servers[link.server()].entry);
+        if let Some(entry) = entry {
+            client.show(entry.version, entry.state);
+        }
+    }
+
+    /// The client reads the oldest answer that has arrived.
+    pub(crate) fn read(&mut self, client: usize, protocol: &Protocol) {
+        let client = &mut self.clients[client];
+        if let Some(answer) = client.link.as_mut().and_then(Link::receive) {
+            client.read(answer, &protocol.rules, &protocol.scenario);
+        }
+    }
+
+    /// The client reads the notice that has arrived.
+    pub(crate) fn hear(&mut self, client: usize) {
+        let client = &mut self.clients[client];
+        if let Some(link) = &mut client.link {
+            let notice = std::mem::take(&mut link.notice);
+            client.hear(notice);
+        }
+    }
+
+    /// A connection breaks. Intents not yet read are lost; answers may or may not still arrive.
+    pub(crate) fn cut(&mut self, client: usize) {
+        self.faults.cuts -= 1;
+        if let Some(link) = &mut self.clients[client].link {
+            link.open = false;
+            link.waiting = Default::default();
+        }
+    }
+
+    /// An answer is given before its commit: applied, not yet safe.
+    pub(crate) fn time_out(&mut self, client: usize, intent: usize) {
+        self.faults.timeouts -= 1;
+        if let Some(link) = &mut self.clients[client].link
+            && let Some(entry) = self.servers[link.server()].entry
+        {
+            link.answer_waiting(intent, &entry);
+        }
+    }
+
+    /// Says to everybody connected to a server what is durable now.
+    pub(crate) fn tell_durable(&mut self, server: usize) {
+        let Some(entry) = self.servers[server].entry else { return };
+        for link in self.clients.iter_mut().filter_map(|client| client.link.as_mut()) {
+            if link.open && link.server() == server {
+                link.tell_durable(&entry);
+            }
+        }
+    }
+
+    /// The character in a server's memory, loaded where it is not there; `None` where the lease turns out to be gone.
+    fn entry(&mut self, server: usize, protocol: &Protocol) -> Option<Entry> {
+        if self.servers[server].entry.is_none() {
+            self.load(server, protocol);
+        }
+        self.servers[server].entry
+    }
+}

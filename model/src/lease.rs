@@ -1,0 +1,72 @@
+//! Steps that begin and end a server's right to the character.
+
+use crate::protocol::Protocol;
+use crate::server::{Entry, Server};
+use crate::system::System;
+
+impl System {
+    /// A process takes the lease over, in one statement (invariant 4). It has nothing in memory.
+    pub(crate) fn take_over(&mut self, server: usize, protocol: &Protocol) {
+        if self.holds_lease(1 - server) {
+            self.faults.zombies -= 1;
+        }
+        self.servers[server].taking = Some(self.database.lease);
+        if protocol.rules.take_over_in_one_statement {
+            self.finish_take_over(server);
+        }
+    }
+
+    /// The lease becomes what follows from what the takeover found.
+    pub(crate) fn finish_take_over(&mut self, server: usize) {
+        let Some(found) = self.servers[server].taking else { return };
+        let held = self.database.take_over(found);
+        self.servers[server] = Server { held: Some(held), ..Server::NOTHING };
+    }
+
+    /// A server loads the character, proving its lease in the same transaction (invariant 3).
+    pub(crate) fn load(&mut self, server: usize, protocol: &Protocol) {
+        let Some(held) = self.servers[server].held else { return };
+        if protocol.rules.load_proves_lease && !self.database.proves(held) {
+            return self.fence(server, protocol);
+        }
+        let entry = Entry::load(self.database.row, held, &protocol.rules, &protocol.scenario);
+        self.name(entry.version, entry.state);
+        self.servers[server].entry = Some(entry);
+    }
+
+    /// A server finds its lease gone: it drops its memory and closes its sockets (invariants 4 and 6).
+    pub(crate) fn fence(&mut self, server: usize, protocol: &Protocol) {
+        self.servers[server] = Server::NOTHING;
+        if protocol.rules.close_on_fall_back {
+            self.close_links(server);
+        }
+    }
+
+    /// `kill -9`: memory and sockets are gone, and so is what was not committed.
+    pub(crate) fn kill(&mut self, server: usize) {
+        self.faults.kills -= 1;
+        self.servers[server] = Server::NOTHING;
+        self.close_links(server);
+    }
+
+    /// Invariant 8: a server is told to stop. Its sockets close first; then it flushes what it has.
+    pub(crate) fn stop(&mut self, server: usize) {
+        self.faults.stops -= 1;
+        self.servers[server].stopping = true;
+        self.close_links(server);
+    }
+
+    /// It gives the lease back, unless another has it by now (invariant 4: a release is fenced too).
+    pub(crate) fn release(&mut self, server: usize, protocol: &Protocol) {
+        if self.holds_lease(server) || !protocol.rules.fenced_release {
+            self.database.lease.released = true;
+        }
+        self.servers[server] = Server::NOTHING;
+    }
+
+    /// The character leaves memory, to be loaded again when somebody asks.
+    pub(crate) fn evict(&mut self, server: usize) {
+        self.faults.evictions -= 1;
+        self.servers[server].entry = None;
+    }
+}

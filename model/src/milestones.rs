@@ -1,0 +1,79 @@
+//! Situations that the searches must come by: a search that never sees a zombie says nothing about zombies.
+
+use stateright::Property;
+
+use crate::client::Status;
+use crate::protocol::Protocol;
+use crate::server::{Flush, Server};
+use crate::system::System;
+
+/// A zombie has answered intents that the database will never have from it, while the new holder serves.
+pub const ZOMBIE_AND_HOLDER_SERVE: &str = "a zombie and the holder both have unflushed intents";
+/// An intent was lost with a server's memory, sent again, and is safe now.
+pub const LOST_AND_FOUND: &str = "an intent is covered after a jump";
+/// Both clients have intents in the database.
+pub const BOTH_STORED: &str = "both clients have covered intents";
+/// Rule 9 (a) to (c).
+pub const REFUSED_AND_ABSENT: &str = "an intent is refused that is not in the database";
+/// Rule 9 (d).
+pub const REFUSED_AND_STORED: &str = "an intent is refused that is in the database";
+/// Rule 8: `rejected` with `retry_after_ms`.
+pub const OVERLOADED: &str = "an intent waits to be sent again";
+/// The wire's `?client=`: answers of a connection that is over may still arrive.
+pub const LATE_ANSWER: &str = "an answer arrives from a server that is dead";
+/// Invariant 5.
+pub const UNKNOWN_COMMIT: &str = "the database has more than its writer knows of";
+/// Invariant 8.
+pub const RELEASED: &str = "a lease was given back";
+
+/// All of them.
+pub fn all() -> Vec<Property<Protocol>> {
+    vec![
+        Property::<Protocol>::sometimes(ZOMBIE_AND_HOLDER_SERVE, |_, system| {
+            let both_dirty = system.servers.iter().all(Server::is_dirty);
+            both_dirty && (0..2).any(|server| system.is_zombie(server))
+        }),
+        Property::<Protocol>::sometimes(LOST_AND_FOUND, |_, system| {
+            let row = system.database.row;
+            row.recoveries > 0
+                && usize::from(row.version) > row.state.len() + 1
+                && has(system, |status| *status == Status::Covered)
+        }),
+        Property::<Protocol>::sometimes(BOTH_STORED, |_, system| {
+            system.clients.iter().all(|client| client.intents.iter().any(|intent| intent.status == Status::Covered))
+        }),
+        Property::<Protocol>::sometimes(REFUSED_AND_ABSENT, |protocol, system| {
+            system.is_finished(protocol) && refused(system, false)
+        }),
+        Property::<Protocol>::sometimes(REFUSED_AND_STORED, |protocol, system| {
+            system.is_finished(protocol) && refused(system, true)
+        }),
+        Property::<Protocol>::sometimes(OVERLOADED, |_, system| has(system, |status| *status == Status::Again)),
+        Property::<Protocol>::sometimes(LATE_ANSWER, |_, system| {
+            let mut links = system.clients.iter().filter_map(|client| client.link.as_ref());
+            links.any(|link| link.inbox[0].is_some() && system.servers[link.server()] == Server::NOTHING)
+        }),
+        Property::<Protocol>::sometimes(UNKNOWN_COMMIT, |_, system| {
+            let mut servers = system.servers.iter();
+            servers.any(|server| {
+                let known = server.entry.map_or(u8::MAX, |entry| entry.durable);
+                server.flush == Flush::Idle && known < system.database.row.version
+            })
+        }),
+        Property::<Protocol>::sometimes(RELEASED, |_, system| system.database.lease.released),
+    ]
+}
+
+fn has(system: &System, wanted: impl Fn(&Status) -> bool) -> bool {
+    system.clients.iter().flat_map(|client| &client.intents).any(|intent| wanted(&intent.status))
+}
+
+fn refused(system: &System, stored: bool) -> bool {
+    system.clients.iter().any(|client| {
+        let mut intents = client.intents.iter().enumerate();
+        intents.any(|(number, intent)| {
+            matches!(intent.status, Status::Refused { .. })
+                && system.database.row.state.contains(client.id(number)) == stored
+        })
+    })
+}

@@ -1,0 +1,145 @@
+//! The searches: with all rules nothing is found, and they come by what they must.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use stateright::{Checker, HasDiscoveries, Model, Path};
+
+use crate::milestones::{self, *};
+use crate::promises;
+use crate::protocol::{Protocol, Quest, Step};
+use crate::rules::Rules;
+use crate::scenario::Scenario;
+use crate::system::System;
+
+/// States made in a search for something that is there: such a search keeps all that it has yet to look at, so this
+/// bounds its memory to about a gigabyte.
+const STATES_MAX: usize = 20_000_000;
+
+/// Steps on one way: more than any search here goes deep.
+const STEPS_MAX: usize = 1_000;
+
+/// One search at a time: each uses two cores, and memory by the state.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ways to these discoveries, among the shortest.
+fn ways(protocol: Protocol, wanted: HasDiscoveries, steps_max: usize) -> Vec<(&'static str, Path<System, Step>)> {
+    let search = protocol.checker().finish_when(wanted).target_state_count(STATES_MAX);
+    // The search counts states on a path, and stops before the last.
+    let search = search.target_max_depth(steps_max.saturating_add(2)).spawn_bfs().join();
+    search.discoveries().into_iter().collect()
+}
+
+/// The shortest way to break a promise.
+///
+/// A search goes on for a while after it has found one, and overwrites it: so it is asked for a shorter one until
+/// there is none.
+fn shortest(protocol: Protocol, promise: &'static str) -> Option<Vec<Step>> {
+    let mut found: Option<Vec<Step>> = None;
+    loop {
+        let steps_max = found.as_ref().map_or(STEPS_MAX, |steps| steps.len() - 1);
+        let mut ways = ways(protocol, HasDiscoveries::AllOf(BTreeSet::from([promise])), steps_max).into_iter();
+        let Some((_, way)) = ways.find(|(broken, _)| *broken == promise) else { return found };
+        found = Some(way.into_actions());
+    }
+}
+
+/// Searches everything within a scenario's bounds, and finds no promise broken in so many different states.
+fn holds(scenario: Scenario, states: usize) {
+    let _turn = turn();
+    let protocol = Protocol { rules: Rules::ALL, scenario, quest: Quest::Promises };
+    let search = protocol.checker().threads(2).finish_when(HasDiscoveries::AnyFailures).spawn_dfs().join();
+    println!("{} states, {} steps, {} deep", search.unique_state_count(), search.state_count(), search.max_depth());
+    for promise in search.discoveries().into_keys() {
+        println!("broken: {promise}\n{:#?}", shortest(protocol, promise));
+    }
+    search.assert_properties();
+    assert_eq!(search.unique_state_count(), states, "the document of this crate says how many states there are");
+}
+
+/// Searches with a rule left out until a promise is broken.
+pub(crate) fn breaks(rules: Rules, scenario: Scenario, promise: &'static str) {
+    let _turn = turn();
+    assert_ne!(rules, Rules::ALL);
+    let protocol = Protocol { rules, scenario, quest: Quest::Promises };
+    let steps = shortest(protocol, promise).unwrap_or_else(|| panic!("not found: {promise}"));
+    println!("{} steps break the promise: {promise}", steps.len());
+    for step in steps {
+        println!("- {step:?}");
+    }
+}
+
+/// Searches until it has come by all of these.
+fn comes_by(scenario: Scenario, wanted: &[&'static str]) {
+    let _turn = turn();
+    let protocol = Protocol { rules: Rules::ALL, scenario, quest: Quest::Milestones };
+    let wanted: BTreeSet<&'static str> = wanted.iter().copied().collect();
+    let found = ways(protocol, HasDiscoveries::AllOf(wanted.clone()), STEPS_MAX);
+    let found: BTreeSet<&'static str> = found.into_iter().map(|(milestone, _)| milestone).collect();
+    let missed: Vec<_> = wanted.difference(&found).collect();
+    assert!(missed.is_empty(), "never seen: {missed:?}");
+}
+
+#[test]
+fn one_client_alone() {
+    holds(Scenario::ALONE, 15_214_654);
+}
+
+#[test]
+fn one_client_that_waits_for_commits() {
+    holds(Scenario::ALONE_DURABLE, 514_347);
+}
+
+#[test]
+fn one_client_that_is_too_fast() {
+    holds(Scenario::OVERLOADED, 146_150);
+}
+
+#[test]
+fn two_clients() {
+    holds(Scenario::TOGETHER, 11_811_578);
+}
+
+#[test]
+fn two_clients_and_a_crash() {
+    holds(Scenario::PAIR_KILLED, 988_880);
+}
+
+#[test]
+fn two_clients_and_a_zombie() {
+    holds(Scenario::PAIR_ZOMBIE, 929_880);
+}
+
+#[test]
+fn two_clients_that_wait_for_commits() {
+    holds(Scenario::TOGETHER_DURABLE, 1_076_237);
+}
+
+#[test]
+fn a_client_that_asks_beside_one_that_chains() {
+    holds(Scenario::ASKING, 267_014);
+}
+
+#[test]
+fn two_clients_stops_and_evictions() {
+    holds(Scenario::STOPPING, 4_653_275);
+}
+
+#[test]
+fn the_searches_come_by_what_they_are_for() {
+    let crashes = [ZOMBIE_AND_HOLDER_SERVE, LOST_AND_FOUND, BOTH_STORED, LATE_ANSWER, UNKNOWN_COMMIT];
+    comes_by(Scenario::TOGETHER, &crashes);
+    comes_by(Scenario::PAIR_KILLED, &[REFUSED_AND_ABSENT, REFUSED_AND_STORED]);
+    comes_by(Scenario::OVERLOADED, &[OVERLOADED]);
+    comes_by(Scenario::STOPPING, &[RELEASED]);
+    assert_eq!(milestones::all().len(), 9, "each milestone is asked for above");
+}
+
+#[test]
+fn every_promise_has_a_name_of_its_own() {
+    let names: BTreeSet<_> = promises::all().into_iter().map(|promise| promise.name).collect();
+    assert_eq!(names.len(), promises::all().len(), "a search tells promises apart by name");
+}
