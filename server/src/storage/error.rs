@@ -26,7 +26,7 @@ pub enum StorageError {
     #[error("already there")]
     AlreadyExists,
     /// It cannot be used as it is set up: a wrong URL, a file that another server has, no right to make the tables.
-    /// Only [`connect`](super::connect) and [`migrate`](super::Storage::migrate) say this; repeating does not help.
+    /// Only [`connect`](fn@super::connect) and [`migrate`](super::Storage::migrate) say this; repeating does not help.
     #[error("{0}")]
     Unusable(String),
 }
