@@ -207,6 +207,11 @@ impl Client {
     }
 }
 
+/// Lets simulated time pass, in milliseconds: the clock of the run stands still but for this.
+async fn pass(time_ms: u64) {
+    tokio::time::sleep(Duration::from_millis(time_ms)).await;
+}
+
 fn gold_piece() -> Action {
     Action::ModifyCurrency(ModifyCurrency { cp: None, sp: None, ep: None, gp: Some(1), pp: None })
 }
@@ -238,7 +243,7 @@ async fn create(process: &Process, memory: &MemoryStorage) {
     let made = process.shards.create(&creation, &mut Vec::new()).await;
     assert!(matches!(made, Outcome::Applied { .. }), "{made:?}");
     while memory.character(CHARACTER).is_none() {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        pass(100).await;
     }
 }
 
@@ -259,7 +264,7 @@ async fn run(seed: u64) -> (i64, u32) {
     for _ in 0..STEPS {
         match chance.random_range(0..100) {
             0..45 => (0..chance.random_range(1..5)).for_each(|_| client.intend()),
-            45..75 => tokio::time::sleep(Duration::from_millis(chance.random_range(0..1_500))).await,
+            45..75 => pass(chance.random_range(0..1_500)).await,
             75..82 => client.disconnect(),
             82..88 => client.answered.clear(),
             88..92 => storage.set_away(chance.random_bool(0.5)),
@@ -296,7 +301,7 @@ async fn run(seed: u64) -> (i64, u32) {
     client.disconnect();
     while !client.kept.is_empty() {
         client.send(&last.shards).await;
-        tokio::time::sleep(Duration::from_millis(600)).await;
+        pass(600).await;
         client.hear();
     }
     assert_eq!(stored_gold(&memory), client.gold, "every intent is stored exactly once");
