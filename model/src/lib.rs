@@ -74,11 +74,11 @@
 //! `cargo test -p castellan-model` runs all searches, one after the other, on two threads. `-- --nocapture` prints what
 //! each found.
 //!
-//! With all rules (the tests in `searches.rs`), the whole of these, and no promise broken:
+//! With all rules (the tests in `searches.rs`), the whole of these, 27 million states, and no promise broken:
 //!
 //! | scenario | intents | what may happen | states |
 //! | --- | --- | --- | --- |
-//! | [`ALONE`](scenario::Scenario::ALONE) | 3 | 2 kills, zombie, cut, lost commit, stop, eviction | 15,214,654 |
+//! | [`ALONE`](scenario::Scenario::ALONE) | 3 | 2 kills, zombie, cut, lost commit, stop | 7,046,494 |
 //! | [`ALONE_DURABLE`](scenario::Scenario::ALONE_DURABLE) | 3 | kill, zombie, cut, lost commit, timeout | 514,347 |
 //! | [`OVERLOADED`](scenario::Scenario::OVERLOADED) | 4 | kill, zombie, cut; one unflushed at a time | 146,150 |
 //! | [`TOGETHER`](scenario::Scenario::TOGETHER) | 2 + 1 | kill, zombie, cut, lost commit | 11,811,578 |

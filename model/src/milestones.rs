@@ -19,7 +19,7 @@ pub const REFUSED_AND_ABSENT: &str = "an intent is refused that is not in the da
 pub const REFUSED_AND_STORED: &str = "an intent is refused that is in the database";
 /// Rule 8: `rejected` with `retry_after_ms`.
 pub const OVERLOADED: &str = "an intent waits to be sent again";
-/// The wire's `?client=`: answers of a connection that is over may still arrive.
+/// Rule 7: what a server sent before it died may still arrive.
 pub const LATE_ANSWER: &str = "an answer arrives from a server that is dead";
 /// Invariant 5.
 pub const UNKNOWN_COMMIT: &str = "the database has more than its writer knows of";

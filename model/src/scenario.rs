@@ -74,9 +74,8 @@ impl Scenario {
         in_flight_max: 2,
         faults: STORM,
     };
-    /// The only actor of its character, and two crashes, a stop and an eviction.
-    pub const ALONE: Self =
-        Self { intents: [3, 0], faults: Faults { kills: 2, stops: 1, evictions: 1, ..STORM }, ..Self::TOGETHER };
+    /// The only actor of its character, two crashes, and a stop.
+    pub const ALONE: Self = Self { intents: [3, 0], faults: Faults { kills: 2, stops: 1, ..STORM }, ..Self::TOGETHER };
     /// The only actor, which waits for commits that may take too long.
     pub const ALONE_DURABLE: Self = Self {
         intents: [3, 0],

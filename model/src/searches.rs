@@ -85,7 +85,7 @@ fn comes_by(scenario: Scenario, wanted: &[&'static str]) {
 
 #[test]
 fn one_client_alone() {
-    holds(Scenario::ALONE, 15_214_654);
+    holds(Scenario::ALONE, 7_046_494);
 }
 
 #[test]

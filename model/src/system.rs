@@ -5,9 +5,9 @@ use crate::database::{Database, Held};
 use crate::history::History;
 use crate::protocol::Protocol;
 use crate::scenario::Faults;
-use crate::server::{Flush, Server};
+use crate::server::Server;
 
-/// Versions that a search may reach.
+/// Versions that a search may reach, with some to spare: the largest scenario reaches 16.
 pub const VERSIONS_MAX: usize = 20;
 
 /// Promises that can be seen broken only in the step that breaks them.
@@ -113,10 +113,5 @@ impl System {
     /// Whether the database keeps a takeover waiting: a flush has locked the lease's row.
     pub fn lease_is_locked(&self, protocol: &Protocol) -> bool {
         protocol.rules.lock_in_flush && self.servers.iter().any(|server| server.flush.is_open())
-    }
-
-    /// Whether no flush is under way on a server.
-    pub fn flush_is_idle(&self, server: usize) -> bool {
-        self.servers[server].flush == Flush::Idle
     }
 }
