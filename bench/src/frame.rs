@@ -1,9 +1,7 @@
 //! WebSocket frames by hand: intents that are encoded once and patched, answers that are only looked at.
 
 use anyhow::{Context, Result, ensure};
-use castellan_protocol::{
-    Ack, Action, CharacterId, ClientFrame, Codec, Intent, ModifyHitpoints, RequestId, Version,
-};
+use castellan_protocol::{Ack, Action, CharacterId, ClientFrame, Codec, Intent, ModifyHitpoints, RequestId, Version};
 
 /// How the payload of every `applied` frame begins: a map with one entry of that name.
 pub const APPLIED: &[u8] = b"\x81\xa7applied";
@@ -152,7 +150,9 @@ pub struct Heard<'a> {
 pub fn take<'a>(bytes: &mut &'a [u8]) -> Option<Heard<'a>> {
     let (&[first, second], rest) = bytes.split_first_chunk()?;
     let (length, rest) = match second {
-        LENGTH_IN_TWO => rest.split_first_chunk().map(|(length, rest)| (usize::from(u16::from_be_bytes(*length)), rest))?,
+        LENGTH_IN_TWO => {
+            rest.split_first_chunk().map(|(length, rest)| (usize::from(u16::from_be_bytes(*length)), rest))?
+        }
         LENGTH_IN_EIGHT => {
             let (length, rest) = rest.split_first_chunk()?;
             (usize::try_from(u64::from_be_bytes(*length)).ok()?, rest)

@@ -76,8 +76,7 @@ impl CoreTime {
 pub fn process_time(process: u32) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The program's name, in parentheses, may contain anything; state is the first word behind it.
-    let words: Vec<&str> =
-        stat.rsplit_once(')').context("a process has a name")?.1.split_whitespace().collect();
+    let words: Vec<&str> = stat.rsplit_once(')').context("a process has a name")?.1.split_whitespace().collect();
     let ticks: u64 = words.iter().skip(11).take(2).map(|word| word.parse().unwrap_or(0)).sum();
     Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
 }

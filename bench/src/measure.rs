@@ -1,6 +1,5 @@
 //! One round of one system, with what both cores did meanwhile.
 
-use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use serde::Serialize;
 
 use crate::load::{Load, Pace, Player, Tally, Target};
 use crate::machine::{CoreTime, make_timers_exact, pin_this_thread, process_time};
+use crate::report::thousands;
 
 /// A core that is busy for more than this share of a round is at its limit.
 const AT_THE_LIMIT: f64 = 0.97;
@@ -80,6 +80,22 @@ impl Measured {
     pub fn is_of_the_load(&self) -> bool {
         self.load_core.max(self.load_cpu) >= AT_THE_LIMIT && self.server_core < AT_THE_LIMIT
     }
+
+    /// The round in a line.
+    pub fn line(&self) -> String {
+        let refused = if self.is_of_the_load() { ", the load was the limit: does not count" } else { "" };
+        format!(
+            "{}/s, p50 {:.3}, p99 {:.3}, p99.9 {:.3} ms; CPU {:.2} (its core {:.2}), load {:.2} (its core {:.2}){refused}",
+            thousands(self.rate),
+            self.p50_ms,
+            self.p99_ms,
+            self.p999_ms,
+            self.server_cpu,
+            self.server_core,
+            self.load_cpu,
+            self.load_core,
+        )
+    }
 }
 
 /// Runs a round.
@@ -137,11 +153,6 @@ pub fn while_idle<T: Send>(
         load.join().map_err(|_| anyhow::anyhow!("the load panicked"))??;
         looked.context("the load was never ready")?
     })
-}
-
-/// A target that is a server.
-pub fn castellan(address: SocketAddr, ack: Option<castellan_protocol::Ack>) -> Target {
-    Target { address, is_castellan: true, ack }
 }
 
 fn measured(tally: &Tally, intent_bytes: usize, usage: &Share) -> Measured {

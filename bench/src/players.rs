@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, ensure};
-use castellan_protocol::CharacterId;
+use castellan_protocol::{CharacterId, UserId};
 use serde_json::{Value, json};
 
 use crate::http::Http;
@@ -14,7 +14,7 @@ use crate::load::Player;
 const AT_ONCE: usize = 48;
 
 /// Any: nobody else gets in.
-const PASSWORD: &str = "correct horse battery staple";
+pub const PASSWORD: &str = "correct horse battery staple";
 
 /// Makes accounts and a character for each.
 ///
@@ -42,7 +42,7 @@ pub fn make(address: SocketAddr, count: usize) -> Result<Vec<Player>> {
 }
 
 fn make_one(http: &mut Http, number: usize) -> Result<Player> {
-    let token = log_in(http, &format!("player-{number:05}"), true)?;
+    let (token, user) = log_in(http, &format!("player-{number:05}"), PASSWORD, true)?;
     let wanted = json!({
         "name": format!("Brannor {number}"), "race": "dwarf", "subrace": "hill-dwarf", "class": "fighter",
         "abilities": {"str": 16, "dex": 12, "con": 14, "int": 8, "wis": 12, "cha": 10},
@@ -51,20 +51,21 @@ fn make_one(http: &mut Http, number: usize) -> Result<Player> {
     let (status, character) = http.request("POST", "/characters", &token, Some(&wanted))?;
     ensure!(status == 201, "a character is not made: {status} {character}");
     let character: CharacterId = serde_json::from_value(character["id"].clone()).context("a character has an id")?;
-    Ok(Player { token, character })
+    Ok(Player { token, user, character })
 }
 
-/// Logs in and returns the access token.
+/// Logs in and returns the access token and the user.
 ///
 /// # Errors
 ///
 /// Where the login is refused.
-pub fn log_in(http: &mut Http, name: &str, create: bool) -> Result<String> {
-    let body = json!({"username": name, "password": PASSWORD, "create": create});
-    let (status, session) = http.request("POST", "/session/login", "", Some(&body))?;
+pub fn log_in(http: &mut Http, name: &str, password: &str, create: bool) -> Result<(String, UserId)> {
+    let body = json!({"username": name, "password": password, "create": create});
+    let (status, mut session) = http.request("POST", "/session/login", "", Some(&body))?;
     ensure!(status == 200, "a login is refused: {status} {session}");
-    match &session["token"] {
-        Value::String(token) => Ok(token.clone()),
-        _ => anyhow::bail!("a login brings no token: {session}"),
+    let user = serde_json::from_value(session["user_id"].take()).context("a login says the user")?;
+    match session["token"].take() {
+        Value::String(token) => Ok((token, user)),
+        _ => anyhow::bail!("a login brings no token"),
     }
 }

@@ -1,7 +1,7 @@
 //! The systems that are measured: programs of their own, each kept on the server's core.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -70,7 +70,7 @@ impl Program {
     /// # Errors
     ///
     /// Where it does not end, or not in success.
-    pub fn stop(mut self) -> Result<()> {
+    pub fn end(&mut self) -> Result<()> {
         terminate(self.process())?;
         let deadline = Instant::now() + END_PATIENCE;
         while Instant::now() < deadline {
@@ -160,9 +160,19 @@ impl Castellan {
         Ok(command)
     }
 
-    /// Makes the account of a game server and returns its token.
-    pub fn program(&self) -> &Path {
-        &self.program
+    /// Makes the account of a game server.
+    ///
+    /// # Errors
+    ///
+    /// Where the program refuses to.
+    pub fn make_game_account(&self, name: &str, password: &str) -> Result<()> {
+        let mut command = self.command()?;
+        command.args(["account", "create", name, "--role", "game", "--password-stdin"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+        child.stdin.take().context("the input is piped")?.write_all(format!("{password}\n").as_bytes())?;
+        let status = child.wait()?;
+        anyhow::ensure!(status.success(), "an account is not made: {status}");
+        Ok(())
     }
 }
 

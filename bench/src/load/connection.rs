@@ -6,11 +6,11 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use castellan_protocol::{Ack, CharacterId};
+use castellan_protocol::{Ack, CharacterId, UserId};
 use rand::RngExt;
 use socket2::{Domain, Socket, Type};
 
-use crate::frame::{FIRST_ID, Intents, PING, push_masked, take};
+use crate::frame::{BINARY, FIRST_ID, Intents, PING, push_masked, take};
 
 /// Upgrades that wait for their answers at the same time: far below what a listener keeps in line.
 const CONNECT_AT_ONCE: usize = 100;
@@ -32,6 +32,8 @@ const PONG: u8 = 10;
 pub struct Player {
     /// The access token; empty for an echo.
     pub token: String,
+    /// The player.
+    pub user: UserId,
     /// The player's character.
     pub character: CharacterId,
 }
@@ -49,7 +51,7 @@ pub struct Target {
 
 /// An open connection.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     pub(super) stream: TcpStream,
     pub(super) intents: Intents,
     /// The id that the next answer is for.
@@ -86,6 +88,27 @@ impl Connection {
         let mut frame = Vec::new();
         push_masked(PONG, payload, &mut frame);
         self.send(&frame)
+    }
+
+    /// Sends a frame and waits for the next message; only before the connection is driven by a load.
+    pub(crate) fn ask(&mut self, frame: &[u8]) -> Result<Vec<u8>> {
+        self.stream.set_nonblocking(false)?;
+        self.stream.write_all(frame)?;
+        let mut bytes = std::mem::take(&mut self.leftover);
+        loop {
+            let mut rest = bytes.as_slice();
+            while let Some(heard) = take(&mut rest) {
+                if heard.operation == BINARY {
+                    let payload = heard.payload.to_vec();
+                    self.leftover = rest.to_vec();
+                    return Ok(payload);
+                }
+            }
+            let mut chunk = [0; 8 * 1024];
+            let read = self.stream.read(&mut chunk).context("a frame is not answered")?;
+            ensure!(read > 0, "the server closed a connection");
+            bytes = [rest, &chunk[..read]].concat();
+        }
     }
 
     fn open(address: SocketAddr, number: usize, player: &Player, ack: Option<Ack>) -> Result<Self> {
@@ -144,7 +167,7 @@ impl Connection {
 }
 
 /// Opens a connection for each player.
-pub(super) fn connect(target: Target, players: &[Player]) -> Result<Vec<Connection>> {
+pub(crate) fn connect(target: Target, players: &[Player]) -> Result<Vec<Connection>> {
     let mut connections = Vec::with_capacity(players.len());
     for (chunk, players) in players.chunks(CONNECT_AT_ONCE).enumerate() {
         let begin = connections.len();

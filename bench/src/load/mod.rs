@@ -16,7 +16,7 @@ use rand::RngExt;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
-use self::connection::{Connection, connect};
+pub(crate) use self::connection::{Connection, connect};
 pub use self::connection::{Player, Target};
 pub use self::tally::{Tally, histogram};
 use crate::frame::{APPLIED, BINARY, DURABLE, PING, take};
