@@ -1,5 +1,7 @@
 //! One round of one system, with what both cores did meanwhile.
 
+#![expect(clippy::disallowed_methods, reason = "a round lasts for a time; nothing is waited for")]
+
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
