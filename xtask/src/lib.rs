@@ -1,6 +1,7 @@
 //! The chores behind `cargo xtask`, and what they stand on: a throwaway PostgreSQL, a Python with the foreign
 //! client's packages, and running other programs so that everything is cleaned up whatever comes.
 
+pub mod bench;
 pub mod check;
 pub mod machine;
 pub mod postgres;

@@ -1,8 +1,9 @@
-//! What a person types: `cargo xtask test`, `cargo xtask check`, `cargo xtask torture`.
+//! What a person types: `cargo xtask test`, `check`, `torture`, `bench`.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use xtask::bench::{BenchArguments, bench};
 use xtask::check::check;
 use xtask::test::{TestArguments, test};
 use xtask::torture::{TortureArguments, torture};
@@ -23,6 +24,8 @@ enum Chore {
     Check,
     /// Pulls the plug on a server under load in many ways, and checks that nothing is lost or done twice.
     Torture(TortureArguments),
+    /// Measures the server against the bare WebSocket echo, on SQLite and on a throwaway PostgreSQL.
+    Bench(BenchArguments),
 }
 
 fn main() -> ExitCode {
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
         Chore::Test(arguments) => test(&arguments),
         Chore::Check => check(),
         Chore::Torture(arguments) => torture(&arguments),
+        Chore::Bench(arguments) => bench(&arguments),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

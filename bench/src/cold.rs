@@ -1,0 +1,94 @@
+//! How many users' characters a server brings from its database in a second.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use castellan_protocol::{Character, ClientFrame, Codec, Fetch, RequestId, ServerFrame};
+use serde::Serialize;
+
+use crate::frame::{BINARY, push_masked};
+use crate::http::Http;
+use crate::load::{Connection, Player, Target, connect, histogram};
+use crate::players::{PASSWORD, log_in};
+use crate::system::{Castellan, Program};
+
+/// Connections of one session: the most that a session may have.
+const SOCKETS_A_SESSION: usize = 4;
+
+/// Sessions of the game server.
+const SESSIONS: usize = 16;
+
+/// The game server's name.
+const GAME: &str = "game-server";
+
+/// What came of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct ColdLoads {
+    /// Users brought in.
+    pub users: usize,
+    /// Users brought in a second.
+    pub rate: f64,
+    /// From asking to the character's state, in milliseconds, at the median and at 99 of a hundred.
+    pub p50_ms: f64,
+    /// See above.
+    pub p99_ms: f64,
+}
+
+/// Has a game server ask for every player's character once, over 64 connections with one request each.
+///
+/// The server has just been started: none of them is in memory.
+///
+/// # Errors
+///
+/// Where a request is answered with anything but the character.
+pub fn cold_loads(castellan: &Castellan, running: &Program, players: &[Player]) -> Result<ColdLoads> {
+    castellan.make_game_account(GAME, PASSWORD)?;
+    let mut http = Http::connect(running.address())?;
+    let mut seats = Vec::new();
+    for _ in 0..SESSIONS {
+        let (token, user) = log_in(&mut http, GAME, PASSWORD, false)?;
+        let seat = Player { token, user, character: players[0].character };
+        seats.extend(std::iter::repeat_n(seat, SOCKETS_A_SESSION));
+    }
+    let target = Target { address: running.address(), is_castellan: true, ack: None };
+    let connections = connect(target, &seats)?;
+    let next = AtomicUsize::new(0);
+    let begin = Instant::now();
+    let latencies = std::thread::scope(|scope| {
+        let workers: Vec<_> =
+            connections.into_iter().map(|connection| scope.spawn(|| fetch_all(connection, players, &next))).collect();
+        workers.into_iter().map(|worker| worker.join().expect("the thread does not panic")).collect::<Result<Vec<_>>>()
+    })?;
+    let time = begin.elapsed();
+    let mut all = histogram();
+    for latency in latencies.concat() {
+        all.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+    }
+    Ok(ColdLoads {
+        users: players.len(),
+        rate: players.len() as f64 / time.as_secs_f64(),
+        p50_ms: all.value_at_quantile(0.5) as f64 / 1e6,
+        p99_ms: all.value_at_quantile(0.99) as f64 / 1e6,
+    })
+}
+
+fn fetch_all(mut connection: Connection, players: &[Player], next: &AtomicUsize) -> Result<Vec<Duration>> {
+    let mut latencies = Vec::new();
+    loop {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        let Some(player) = players.get(number) else { return Ok(latencies) };
+        let id = RequestId::new(number as u64 + 1);
+        let fetch = ClientFrame::Fetch(Fetch { id, character: player.character, user: Some(player.user) });
+        let (mut payload, mut frame) = (Vec::new(), Vec::new());
+        Codec::MessagePack.encode(&fetch, &mut payload);
+        push_masked(BINARY, &payload, &mut frame);
+        let begin = Instant::now();
+        let answer = connection.ask(&frame)?;
+        latencies.push(begin.elapsed());
+        match Codec::MessagePack.decode_server_frame::<Character>(&answer)? {
+            Some(ServerFrame::State(state)) if state.id == Some(id) && state.character.id == player.character => {}
+            other => bail!("instead of a character: {other:?}"),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The limit that the server is measured against: WebSocket echoes that do nothing else.
+//!
+//! Both answer a binary message of any size with one of a fixed size, so that the frames are as large as the server's.
+
+use std::net::SocketAddr;
+
+use anyhow::Result;
+use castellan_protocol::limits::CLIENT_FRAME_BYTES_MAX;
+use clap::ValueEnum;
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::accept_async_with_config;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
+
+use crate::frame::APPLIED;
+
+/// Read buffer of the gathered echo, in bytes: as large as the server's own.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
+
+/// Messages that the gathered echo answers before it flushes: as many as the server.
+const GATHER_MAX: usize = 256;
+
+/// How an echo reads and writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// As the library's own example does: one message, one answer, one flush, default buffers, default runtime.
+    Plain,
+    /// A small read buffer, one thread; all that was read is answered before one flush.
+    Gathered,
+}
+
+/// Echoes until it is killed; says its address on the first line that it prints.
+///
+/// # Errors
+///
+/// What the operating system has against it.
+pub fn run(mode: Mode, answer_bytes: usize) -> Result<()> {
+    let runtime = match mode {
+        Mode::Plain => tokio::runtime::Builder::new_multi_thread().enable_all().build()?,
+        Mode::Gathered => tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+    };
+    runtime.block_on(async {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+        println!("listening on {}", listener.local_addr()?);
+        let answer = answer(answer_bytes);
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            let answer = answer.clone();
+            // A connection that breaks off ends its task; the load sees it.
+            match mode {
+                Mode::Plain => drop(tokio::spawn(plain(stream, answer))),
+                Mode::Gathered => drop(tokio::spawn(gathered(stream, answer))),
+            }
+        }
+    })
+}
+
+/// An answer that the load takes for one of the server's.
+fn answer(bytes: usize) -> Bytes {
+    let mut answer = APPLIED.to_vec();
+    answer.resize(bytes.max(APPLIED.len()), 0);
+    Bytes::from(answer)
+}
+
+async fn plain(stream: TcpStream, answer: Bytes) -> Result<(), Error> {
+    let mut socket = accept_async_with_config(stream, None).await?;
+    while let Some(message) = socket.next().await {
+        if message?.is_binary() {
+            socket.send(Message::Binary(answer.clone())).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn gathered(stream: TcpStream, answer: Bytes) -> Result<(), Error> {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .max_message_size(Some(CLIENT_FRAME_BYTES_MAX))
+        .max_frame_size(Some(CLIENT_FRAME_BYTES_MAX));
+    let mut socket = accept_async_with_config(stream, Some(config)).await?;
+    while let Some(message) = socket.next().await {
+        let mut next = Some(Some(message));
+        for _ in 0..GATHER_MAX {
+            let Some(message) = next else { break };
+            let Some(message) = message else { return Ok(()) };
+            if message?.is_binary() {
+                socket.feed(Message::Binary(answer.clone())).await?;
+            }
+            next = socket.next().now_or_never();
+        }
+        socket.flush().await?;
+    }
+    Ok(())
+}

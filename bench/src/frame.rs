@@ -1,0 +1,213 @@
+//! WebSocket frames by hand: intents that are encoded once and patched, answers that are only looked at.
+
+use anyhow::{Context, Result, ensure};
+use castellan_protocol::{Ack, Action, CharacterId, ClientFrame, Codec, Intent, ModifyHitpoints, RequestId, Version};
+
+/// How the payload of every `applied` frame begins: a map with one entry of that name.
+pub const APPLIED: &[u8] = b"\x81\xa7applied";
+
+/// How the payload of every `durable` frame begins.
+pub const DURABLE: &[u8] = b"\x81\xa7durable";
+
+/// The operation code of a binary message, RFC 6455 section 5.2.
+pub const BINARY: u8 = 2;
+/// The operation code of a ping.
+pub const PING: u8 = 9;
+
+/// Final fragment.
+const FIN: u8 = 0x80;
+/// Masked, as every client's frame.
+const MASKED: u8 = 0x80;
+/// Payloads up to this many bytes have their length in the second byte.
+const SHORT_BYTES_MAX: usize = 125;
+/// What the second byte says where the length follows in two bytes.
+const LENGTH_IN_TWO: u8 = 126;
+/// What the second byte says where the length follows in eight bytes.
+const LENGTH_IN_EIGHT: u8 = 127;
+/// Bytes of a MessagePack integer that needs 64 bits, without its marker.
+const LONG_BYTES: usize = 8;
+/// Every client frame's key. Any will do: it costs the server the same work.
+const MASK: [u8; 4] = [0x3a, 0xc5, 0x96, 0x51];
+
+/// Smallest request id that the load uses: its encoding is as long as that of nearly all ids that clients draw.
+pub const FIRST_ID: u64 = 1 << 40;
+
+/// Appends a masked frame.
+pub fn push_masked(operation: u8, payload: &[u8], out: &mut Vec<u8>) {
+    out.push(FIN | operation);
+    match u16::try_from(payload.len()) {
+        Ok(length) if payload.len() <= SHORT_BYTES_MAX => out.push(MASKED | length as u8),
+        Ok(length) => {
+            out.push(MASKED | LENGTH_IN_TWO);
+            out.extend_from_slice(&length.to_be_bytes());
+        }
+        Err(_) => {
+            out.push(MASKED | LENGTH_IN_EIGHT);
+            out.extend_from_slice(&(payload.len() as u64).to_be_bytes());
+        }
+    }
+    out.extend_from_slice(&MASK);
+    out.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, key)| byte ^ key));
+}
+
+/// A connection's intents: one frame that is encoded once, in which ids and the sign of the change are replaced.
+///
+/// The intents take a hit point and give it back, in turn, each made on the one before.
+#[derive(Debug, Clone)]
+pub struct Intents {
+    frame: Vec<u8>,
+    payload_at: usize,
+    id_at: usize,
+    after_at: usize,
+    delta_at: usize,
+    next: u64,
+}
+
+impl Intents {
+    /// Intents of one character with ids from `first` on; the first one is made on any state.
+    ///
+    /// # Errors
+    ///
+    /// Where the wire has changed so that the frame cannot be patched.
+    pub fn new(character: CharacterId, first: u64, ack: Option<Ack>) -> Result<Self> {
+        ensure!(first >= FIRST_ID, "ids below {FIRST_ID} are encoded shorter");
+        let [damage, healing] = [-1, 1].map(|delta| payload(character, FIRST_ID + 1, Some(FIRST_ID), delta, ack));
+        let delta_at = damage.iter().zip(&healing).position(|(a, b)| a != b).context("the change shows")?;
+        ensure!(damage.len() == healing.len() && damage[delta_at + 1..] == healing[delta_at + 1..], "one byte differs");
+        let find = |number: u64| {
+            let bytes = number.to_be_bytes();
+            damage.windows(LONG_BYTES).position(|window| window == bytes).context("ids are encoded in eight bytes")
+        };
+        let (id_at, after_at) = (find(FIRST_ID + 1)?, find(FIRST_ID)?);
+        let mut frame = Vec::new();
+        push_masked(BINARY, &damage, &mut frame);
+        let payload_at = frame.len() - damage.len();
+        Ok(Self { frame, payload_at, id_at, after_at, delta_at, next: first })
+    }
+
+    /// Bytes of an intent, without the frame's header.
+    pub fn payload_bytes(&self) -> usize {
+        self.frame.len() - self.payload_at
+    }
+
+    /// Appends the next intent, made on the one before.
+    pub fn push_next(&mut self, out: &mut Vec<u8>) {
+        let (id, at) = (self.next, out.len() + self.payload_at);
+        out.extend_from_slice(&self.frame);
+        let payload = &mut out[at..];
+        patch(payload, self.id_at, &id.to_be_bytes());
+        patch(payload, self.after_at, &(id - 1).to_be_bytes());
+        // MessagePack's -1 and 1.
+        patch(payload, self.delta_at, if id.is_multiple_of(2) { &[0xff] } else { &[0x01] });
+        self.next += 1;
+    }
+
+    /// Appends an intent that is made on any state, for those behind it to be made on.
+    pub fn push_first(&mut self, character: CharacterId, ack: Option<Ack>, out: &mut Vec<u8>) {
+        let delta = if self.next.is_multiple_of(2) { -1 } else { 1 };
+        push_masked(BINARY, &payload(character, self.next, None, delta, ack), out);
+        self.next += 1;
+    }
+
+    /// The id of the next intent.
+    pub const fn next_id(&self) -> u64 {
+        self.next
+    }
+}
+
+fn patch(payload: &mut [u8], at: usize, bytes: &[u8]) {
+    for (index, byte) in bytes.iter().enumerate() {
+        payload[at + index] = byte ^ MASK[(at + index) % MASK.len()];
+    }
+}
+
+fn payload(character: CharacterId, id: u64, after: Option<u64>, delta: i64, ack: Option<Ack>) -> Vec<u8> {
+    let intent = Intent {
+        id: RequestId::new(id),
+        character,
+        after: after.map(RequestId::new),
+        expect: after.is_none().then_some(Version::new(0)),
+        action: Action::ModifyHitpoints(ModifyHitpoints { delta, critical: false }),
+        ack,
+        traceparent: None,
+        user: None,
+    };
+    let mut bytes = Vec::new();
+    Codec::MessagePack.encode(&ClientFrame::Intent(intent), &mut bytes);
+    bytes
+}
+
+/// A server's frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard<'a> {
+    /// RFC 6455's operation code.
+    pub operation: u8,
+    /// Its payload.
+    pub payload: &'a [u8],
+}
+
+/// Takes the first frame off `bytes`; `None` where it is not all there yet.
+pub fn take<'a>(bytes: &mut &'a [u8]) -> Option<Heard<'a>> {
+    let (&[first, second], rest) = bytes.split_first_chunk()?;
+    let (length, rest) = match second {
+        LENGTH_IN_TWO => {
+            rest.split_first_chunk().map(|(length, rest)| (usize::from(u16::from_be_bytes(*length)), rest))?
+        }
+        LENGTH_IN_EIGHT => {
+            let (length, rest) = rest.split_first_chunk()?;
+            (usize::try_from(u64::from_be_bytes(*length)).ok()?, rest)
+        }
+        short => (usize::from(short), rest),
+    };
+    let (payload, rest) = rest.split_at_checked(length)?;
+    *bytes = rest;
+    Some(Heard { operation: first & 0x0f, payload })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unmask(frame: &[u8]) -> Vec<u8> {
+        let header = if frame[1] & 0x7f == LENGTH_IN_TWO { 4 } else { 2 };
+        let (mask, payload) = frame[header..].split_at(4);
+        payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key).collect()
+    }
+
+    #[test]
+    fn a_patched_intent_is_the_same_as_an_encoded_one() {
+        let character = CharacterId::from_uuid(uuid::Uuid::from_u128(7));
+        for ack in [None, Some(Ack::Durable)] {
+            let mut intents = Intents::new(character, FIRST_ID + 77, ack).expect("a frame that can be patched");
+            for (id, delta) in [(FIRST_ID + 77, 1), (FIRST_ID + 78, -1), (FIRST_ID + 79, 1)] {
+                let mut frame = Vec::new();
+                intents.push_next(&mut frame);
+                assert_eq!(unmask(&frame), payload(character, id, Some(id - 1), delta, ack));
+                assert_eq!(unmask(&frame).len(), intents.payload_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn frames_are_taken_whole_or_not_at_all() {
+        for length in [0, 1, 125, 126, 700, 65_535, 65_536] {
+            let payload = vec![7; length];
+            let mut masked = Vec::new();
+            push_masked(BINARY, &payload, &mut masked);
+            // The same header without the mask is a server's.
+            let header = masked.len() - length - MASK.len();
+            let mut frame = masked[..header].to_vec();
+            frame[1] &= !MASKED;
+            frame.extend_from_slice(&payload);
+            for cut in [0, 1, header.min(frame.len() - 1), frame.len() - 1] {
+                let mut bytes = &frame[..cut];
+                assert_eq!(take(&mut bytes), None);
+                assert_eq!(bytes.len(), cut);
+            }
+            frame.push(0x55);
+            let mut bytes = frame.as_slice();
+            assert_eq!(take(&mut bytes), Some(Heard { operation: BINARY, payload: &payload }));
+            assert_eq!(bytes, [0x55]);
+        }
+    }
+}

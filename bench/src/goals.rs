@@ -1,0 +1,121 @@
+//! What is wanted, beside what was measured.
+//!
+//! The goals against other servers are absolute figures, measured once on a machine like this; they say little on
+//! another one. Those against the echo hold wherever the run takes place.
+
+use serde::Serialize;
+
+use crate::report::{Report, Series, thousands};
+
+/// The name of the echo that is the limit.
+pub const LIMIT: &str = "echo, gathered";
+/// The server on SQLite.
+pub const SQLITE: &str = "Castellan, SQLite";
+/// The server on PostgreSQL.
+pub const POSTGRES: &str = "Castellan, PostgreSQL";
+
+/// Shares of the bare echo's throughput that are wanted.
+const AGAINST_ECHO: [(&str, f64); 3] = [("64 × 1", 0.80), ("64 × 16", 0.50), ("1,000 × 1", 0.80)];
+
+/// Other servers' answers a second, from the design's table, and how many times as many are wanted.
+const OTHERS: [(&str, &str, f64, f64); 8] = [
+    ("Colyseus 0.18", "64 × 1", 42_600.0, 3.0),
+    ("Colyseus 0.18", "64 × 16", 45_600.0, 3.0),
+    ("Colyseus 0.18", "1,000 × 1", 21_100.0, 3.0),
+    ("Nakama 3.40 in memory", "64 × 1", 20_500.0, 6.0),
+    ("Nakama 3.40 in memory", "64 × 16", 27_800.0, 6.0),
+    ("Nakama 3.40 in memory", "1,000 × 1", 17_400.0, 6.0),
+    ("Nakama 3.40 storage write", "64 × 1", NAKAMA_STORAGE, 30.0),
+    ("Nakama 3.40 storage write", "1,000 × 1", 3_200.0, 30.0),
+];
+
+/// Nakama's versioned storage writes a second over 64 connections: the middle of what was measured.
+const NAKAMA_STORAGE: f64 = 4_550.0;
+
+/// What is wanted and what was reached.
+#[derive(Debug, Clone, Serialize)]
+pub struct Goal {
+    /// What it is about.
+    pub what: String,
+    /// The figure that is wanted.
+    pub wanted: f64,
+    /// The figure that was measured; nothing where it could not be.
+    pub measured: Option<f64>,
+    /// Whether less is better.
+    pub is_bound: bool,
+}
+
+impl Goal {
+    fn at_least(what: String, wanted: f64, measured: Option<f64>) -> Self {
+        Self { what, wanted, measured, is_bound: false }
+    }
+
+    fn at_most(what: String, wanted: f64, measured: Option<f64>) -> Self {
+        Self { what, wanted, measured, is_bound: true }
+    }
+
+    /// How much of the goal was reached: 1 and more is all of it.
+    pub fn reached(&self) -> Option<f64> {
+        self.measured.map(|measured| if self.is_bound { self.wanted / measured } else { measured / self.wanted })
+    }
+
+    /// A row of the table of goals.
+    pub fn row(&self) -> String {
+        let sign = if self.is_bound { "≤" } else { "≥" };
+        let shown = |figure: f64| if figure >= 1_000.0 { thousands(figure) } else { format!("{figure:.2}") };
+        let (measured, reached) = match (self.measured, self.reached()) {
+            (Some(measured), Some(reached)) => {
+                let verdict = if reached >= 1.0 { "yes" } else { "no" };
+                (shown(measured), format!("{verdict}, {reached:.2}"))
+            }
+            _ => ("not measured".to_owned(), "–".to_owned()),
+        };
+        format!("| {} | {sign} {} | {measured} | {reached} |\n", self.what, shown(self.wanted))
+    }
+}
+
+/// The goals that a run says something about.
+pub fn goals(report: &Report) -> Vec<Goal> {
+    let mut goals = Vec::new();
+    for system in [SQLITE, POSTGRES] {
+        for (load, wanted) in AGAINST_ECHO {
+            let what = format!("{system}, {load}: share of the bare echo");
+            goals.push(Goal::at_least(what, wanted, share(&report.closed, system, load)));
+        }
+    }
+    for (other, load, rate, times) in OTHERS {
+        let what = format!("{POSTGRES}, {load}: answers a second, {times} × {other}");
+        goals.push(Goal::at_least(what, rate * times, rate_of(&report.closed, POSTGRES, load)));
+    }
+    let p99 = |series: &[Series], load| find(series, POSTGRES, load).map(|median| median.p99_ms);
+    let flushing = p99(&report.open, "1,000 × 10/s");
+    goals.push(Goal::at_most(format!("{POSTGRES}, 10,000 intents/s over 1,000 connections: p99 in ms"), 1.0, flushing));
+    let players = p99(&report.open, "10,000 × 1/s");
+    goals.push(Goal::at_most(format!("{POSTGRES}, 10,000 players, one intent a second: p99 in ms"), 5.0, players));
+    let load = "1,000 × 1";
+    let what = format!("{POSTGRES}, durable, {load}: answers a second, 5 × Nakama 3.40 storage write");
+    goals.push(Goal::at_least(what, 5.0 * NAKAMA_STORAGE, rate_of(&report.durable, POSTGRES, load)));
+    for load in ["1 × 1", "64 × 1", "1,000 × 1"] {
+        let what = format!("{POSTGRES}, durable, {load}: p99 in ms");
+        goals.push(Goal::at_most(what, 20.0, p99(&report.durable, load)));
+    }
+    for system in [SQLITE, POSTGRES] {
+        let idle = report.idle.iter().find(|idle| idle.system == system).map(|idle| idle.bytes_a_connection);
+        goals.push(Goal::at_most(format!("{system}: bytes an idle logged-in connection"), 6.0 * 1024.0, idle));
+        let start = report.start.iter().find(|start| start.system == system).map(|start| start.login_ms);
+        goals.push(Goal::at_most(format!("{system}: first start to first login in ms"), 1_000.0, start));
+    }
+    goals
+}
+
+fn find<'a>(series: &'a [Series], system: &str, load: &str) -> Option<&'a crate::measure::Measured> {
+    series.iter().find(|series| series.system == system && series.load == load)?.median.as_ref()
+}
+
+fn rate_of(series: &[Series], system: &str, load: &str) -> Option<f64> {
+    find(series, system, load).map(|median| median.rate)
+}
+
+fn share(series: &[Series], system: &str, load: &str) -> Option<f64> {
+    Some(rate_of(series, system, load)? / rate_of(series, LIMIT, load)?)
+}

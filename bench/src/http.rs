@@ -1,0 +1,67 @@
+//! As much of an HTTP client as it takes to log in: one connection, one request at a time, JSON in and out.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A connection that is kept open.
+pub struct Http {
+    stream: BufReader<TcpStream>,
+    address: SocketAddr,
+}
+
+impl Http {
+    /// Connects.
+    pub fn connect(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self { stream: BufReader::new(stream), address })
+    }
+
+    /// Sends a request and returns the status and the body; the token may be empty.
+    ///
+    /// # Errors
+    ///
+    /// Where the connection breaks off or the answer is none.
+    pub fn request(&mut self, method: &str, path: &str, token: &str, body: Option<&Value>) -> Result<(u16, Value)> {
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
+        if !token.is_empty() {
+            request += &format!("Authorization: Bearer {token}\r\n");
+        }
+        if !body.is_empty() {
+            request += &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        }
+        request += "\r\n";
+        request += &body;
+        self.stream.get_mut().write_all(request.as_bytes())?;
+        self.answer().with_context(|| format!("{method} {path}"))
+    }
+
+    fn answer(&mut self) -> Result<(u16, Value)> {
+        let mut line = String::new();
+        self.stream.read_line(&mut line)?;
+        let status = line.split_whitespace().nth(1).and_then(|status| status.parse().ok());
+        let status = status.with_context(|| format!("no status in {line:?}"))?;
+        let mut length = 0;
+        loop {
+            line.clear();
+            ensure!(self.stream.read_line(&mut line)? > 0, "the connection broke off");
+            match line.trim_end().split_once(':') {
+                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.trim().parse()?,
+                Some(_) => {}
+                None => break,
+            }
+        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body)?;
+        Ok((status, if body.is_empty() { Value::Null } else { serde_json::from_slice(&body)? }))
+    }
+}

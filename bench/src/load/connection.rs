@@ -1,0 +1,196 @@
+//! One connection of the load: how it comes about, and what it has sent and not seen answered.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use castellan_protocol::{Ack, CharacterId, UserId};
+use rand::RngExt;
+use socket2::{Domain, Socket, Type};
+
+use crate::frame::{BINARY, FIRST_ID, Intents, PING, push_masked, take};
+
+/// Upgrades that wait for their answers at the same time: far below what a listener keeps in line.
+const CONNECT_AT_ONCE: usize = 100;
+
+/// Connections from one loopback address, below the number of ports that one has.
+const CONNECTIONS_PER_ADDRESS: usize = 5_000;
+
+/// How long the other side may take to answer an upgrade.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Largest upgrade answer, in bytes.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// RFC 6455's operation code of a pong.
+const PONG: u8 = 10;
+
+/// Who a connection is.
+#[derive(Debug, Clone)]
+pub struct Player {
+    /// The access token; empty for an echo.
+    pub token: String,
+    /// The player.
+    pub user: UserId,
+    /// The player's character.
+    pub character: CharacterId,
+}
+
+/// What connections are opened to.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// It is the server, which says `welcome` first and whose answers can be read; otherwise an echo.
+    pub is_castellan: bool,
+    /// How intents are to be answered.
+    pub ack: Option<Ack>,
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(super) stream: TcpStream,
+    pub(super) intents: Intents,
+    /// The id that the next answer is for.
+    pub(super) expected: u64,
+    /// When the unanswered intents were due, oldest first, in nanoseconds since the load began.
+    pub(super) stamps: VecDeque<u64>,
+    /// The beginning of a frame whose end has not arrived.
+    pub(super) leftover: Vec<u8>,
+    /// What the socket had no room for.
+    pub(super) unsent: Vec<u8>,
+}
+
+impl Connection {
+    /// Sends `bytes`, and what had to wait before; returns whether something has to wait.
+    pub(super) fn send(&mut self, bytes: &[u8]) -> Result<bool> {
+        if !self.unsent.is_empty() {
+            self.unsent.extend_from_slice(bytes);
+            return self.send_unsent();
+        }
+        let written = write(&mut self.stream, bytes)?;
+        self.unsent.extend_from_slice(&bytes[written..]);
+        Ok(!self.unsent.is_empty())
+    }
+
+    /// Sends what had to wait; returns whether something still has to.
+    pub(super) fn send_unsent(&mut self) -> Result<bool> {
+        let written = write(&mut self.stream, &self.unsent)?;
+        self.unsent.drain(..written);
+        Ok(!self.unsent.is_empty())
+    }
+
+    /// Answers a ping.
+    pub(super) fn pong(&mut self, payload: &[u8]) -> Result<bool> {
+        let mut frame = Vec::new();
+        push_masked(PONG, payload, &mut frame);
+        self.send(&frame)
+    }
+
+    /// Sends a frame and waits for the next message; only before the connection is driven by a load.
+    pub(crate) fn ask(&mut self, frame: &[u8]) -> Result<Vec<u8>> {
+        self.stream.set_nonblocking(false)?;
+        self.stream.write_all(frame)?;
+        let mut bytes = std::mem::take(&mut self.leftover);
+        loop {
+            let mut rest = bytes.as_slice();
+            while let Some(heard) = take(&mut rest) {
+                if heard.operation == BINARY {
+                    let payload = heard.payload.to_vec();
+                    self.leftover = rest.to_vec();
+                    return Ok(payload);
+                }
+            }
+            let mut chunk = [0; 8 * 1024];
+            let read = self.stream.read(&mut chunk).context("a frame is not answered")?;
+            ensure!(read > 0, "the server closed a connection");
+            bytes = [rest, &chunk[..read]].concat();
+        }
+    }
+
+    fn open(address: SocketAddr, number: usize, player: &Player, ack: Option<Ack>) -> Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        let source = Ipv4Addr::new(127, 0, 0, u8::try_from(2 + number / CONNECTIONS_PER_ADDRESS)?);
+        socket.bind(&SocketAddr::from((source, 0)).into()).context("the loopback has no further addresses")?;
+        socket.connect(&address.into())?;
+        socket.set_tcp_nodelay(true)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        // Closed connections shall not keep their ports.
+        socket.set_linger(Some(Duration::ZERO))?;
+        let mut stream = TcpStream::from(socket);
+        let authorization = match player.token.as_str() {
+            "" => String::new(),
+            token => format!("Authorization: Bearer {token}\r\n"),
+        };
+        write!(
+            stream,
+            "GET /socket HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{authorization}\r\n"
+        )?;
+        let first = rand::rng().random_range(FIRST_ID..2 * FIRST_ID);
+        Ok(Self {
+            stream,
+            intents: Intents::new(player.character, first, ack)?,
+            expected: first,
+            stamps: VecDeque::new(),
+            leftover: Vec::new(),
+            unsent: Vec::new(),
+        })
+    }
+
+    /// Reads the answer to the upgrade and, of the server, its `welcome`.
+    fn enter(&mut self, welcome: bool) -> Result<()> {
+        let mut bytes = Vec::new();
+        loop {
+            let mut chunk = [0; 2 * 1024];
+            let read = self.stream.read(&mut chunk).context("an upgrade is not answered")?;
+            ensure!(read > 0, "a connection was closed: {}", String::from_utf8_lossy(&bytes));
+            bytes.extend_from_slice(&chunk[..read]);
+            let end = bytes.windows(4).position(|window| window == b"\r\n\r\n");
+            let Some(end) = end else {
+                ensure!(bytes.len() < HEAD_BYTES_MAX, "an upgrade is answered by something endless");
+                continue;
+            };
+            if !bytes.starts_with(b"HTTP/1.1 101 ") {
+                bail!("an upgrade is refused: {}", String::from_utf8_lossy(&bytes));
+            }
+            let mut rest = &bytes[end + 4..];
+            if !welcome || take(&mut rest).is_some_and(|frame| frame.operation != PING) {
+                self.leftover = rest.to_vec();
+                return Ok(self.stream.set_nonblocking(true)?);
+            }
+        }
+    }
+}
+
+/// Opens a connection for each player.
+pub(crate) fn connect(target: Target, players: &[Player]) -> Result<Vec<Connection>> {
+    let mut connections = Vec::with_capacity(players.len());
+    for (chunk, players) in players.chunks(CONNECT_AT_ONCE).enumerate() {
+        let begin = connections.len();
+        for (index, player) in players.iter().enumerate() {
+            let number = chunk * CONNECT_AT_ONCE + index;
+            connections.push(Connection::open(target.address, number, player, target.ack)?);
+        }
+        for connection in &mut connections[begin..] {
+            connection.enter(target.is_castellan)?;
+        }
+    }
+    Ok(connections)
+}
+
+fn write(stream: &mut TcpStream, bytes: &[u8]) -> Result<usize> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match stream.write(&bytes[written..]) {
+            Ok(count) => written += count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error).context("a connection broke off"),
+        }
+    }
+    Ok(written)
+}

@@ -1,0 +1,344 @@
+//! The load: one thread, WebSocket frames by hand over nonblocking sockets, every answer looked at.
+//!
+//! A round is closed (so many intents in flight on each connection, the next when one is answered) or open (each
+//! connection's intents are due at times fixed in advance, and latency counts from then, however late the load is).
+
+mod connection;
+mod tally;
+
+use std::io::{ErrorKind, Read};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use castellan_protocol::{Character, Codec, RequestId, ServerFrame};
+use rand::RngExt;
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+
+pub(crate) use self::connection::{Connection, connect};
+pub use self::connection::{Player, Target};
+pub use self::tally::{Tally, histogram};
+use crate::frame::{APPLIED, BINARY, DURABLE, PING, take};
+use crate::machine::thread_time;
+
+/// What is read from a socket at once, in bytes: a whole batch of answers.
+const READ_BYTES: usize = 256 * 1024;
+
+/// Sockets that are served before the kernel is asked again.
+const EVENTS_MAX: usize = 1_024;
+
+/// One answer in this many is decoded whole and compared with what was asked.
+const EXAMINE_EVERY: u64 = 1_009;
+
+/// How long after a round its last answers may take.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// How a round is run.
+#[derive(Debug, Clone, Copy)]
+pub enum Pace {
+    /// This many intents unanswered on each connection.
+    Closed(usize),
+    /// Each connection sends one intent in this time.
+    Open(Duration),
+}
+
+/// Connections, and what drives them.
+pub struct Load {
+    target: Target,
+    epoll: OwnedFd,
+    connections: Vec<Connection>,
+    players: Vec<Player>,
+    buffer: Vec<u8>,
+    out: Vec<u8>,
+    began: Instant,
+    answers_ever: u64,
+}
+
+/// A round under way; times in nanoseconds since the load began.
+struct Round {
+    from: u64,
+    until: u64,
+    /// Whether an answer is followed by the next intent.
+    refills: bool,
+    unanswered: usize,
+    tally: Tally,
+}
+
+impl Load {
+    /// Opens a connection for each player.
+    ///
+    /// # Errors
+    ///
+    /// Where one is refused.
+    pub fn connect(target: Target, players: &[Player]) -> Result<Self> {
+        let connections = connect(target, players)?;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        for (index, connection) in connections.iter().enumerate() {
+            epoll::add(&epoll, &connection.stream, epoll::EventData::new_u64(index as u64), READABLE)?;
+        }
+        Ok(Self {
+            target,
+            epoll,
+            connections,
+            players: players.to_vec(),
+            buffer: vec![0; READ_BYTES],
+            out: Vec::new(),
+            began: Instant::now(),
+            answers_ever: 0,
+        })
+    }
+
+    /// Bytes of an intent, without the frame's header.
+    pub fn intent_bytes(&self) -> usize {
+        self.connections.first().map_or(0, |connection| connection.intents.payload_bytes())
+    }
+
+    /// Runs a round: `warm_up` first, which does not count, then `time`.
+    ///
+    /// # Errors
+    ///
+    /// Where a connection ends, an answer is anything but `applied`, or one does not come.
+    pub fn run(&mut self, pace: Pace, warm_up: Duration, time: Duration) -> Result<Tally> {
+        let from = self.now() + nanoseconds(warm_up);
+        let until = from + nanoseconds(time);
+        let refills = matches!(pace, Pace::Closed(_));
+        let mut round = Round { from, until, refills, unanswered: 0, tally: Tally::new(time) };
+        match pace {
+            Pace::Closed(in_flight) => self.fill(&mut round, in_flight)?,
+            Pace::Open(_) => self.fill(&mut round, 1)?,
+        }
+        let mut schedule = match pace {
+            Pace::Closed(_) => None,
+            Pace::Open(period) => Some(Schedule::new(self.now(), period, self.connections.len())),
+        };
+        let mut load_time = None;
+        loop {
+            let now = self.now();
+            if now >= from && load_time.is_none() {
+                load_time = Some(thread_time());
+            }
+            if now >= until {
+                break;
+            }
+            let mut wake_at = if now < from { from } else { until };
+            if let Some(schedule) = &mut schedule {
+                wake_at = wake_at.min(self.send_due(schedule, &mut round)?);
+            }
+            self.hear_all(&mut round, wake_at)?;
+        }
+        round.tally.load_time = thread_time().saturating_sub(load_time.unwrap_or_default());
+        self.finish(&mut round)?;
+        Ok(round.tally)
+    }
+
+    /// Lets the connections rest, but answers pings.
+    pub fn idle(&mut self, time: Duration) -> Result<()> {
+        let until = self.now() + nanoseconds(time);
+        let mut round = Round { from: until, until, refills: false, unanswered: 0, tally: Tally::new(time) };
+        while self.now() < until {
+            self.hear_all(&mut round, until)?;
+        }
+        Ok(())
+    }
+
+    /// Sends the first intents: one that is made on any state, the others behind it.
+    fn fill(&mut self, round: &mut Round, in_flight: usize) -> Result<()> {
+        for index in 0..self.connections.len() {
+            let now = self.now();
+            let (connection, player) = (&mut self.connections[index], &self.players[index]);
+            self.out.clear();
+            connection.intents.push_first(player.character, self.target.ack, &mut self.out);
+            for _ in 1..in_flight {
+                connection.intents.push_next(&mut self.out);
+            }
+            connection.stamps.extend(std::iter::repeat_n(now, in_flight));
+            round.unanswered += in_flight;
+            ensure!(!connection.send(&self.out)?, "a new connection takes nothing");
+            // What is answered meanwhile is heard at once, so that nobody's buffers fill.
+            self.hear_all(round, now)?;
+        }
+        Ok(())
+    }
+
+    /// Sends the intents that are due and returns when the next one is.
+    fn send_due(&mut self, schedule: &mut Schedule, round: &mut Round) -> Result<u64> {
+        loop {
+            let (now, (due, index)) = (self.now(), schedule.next());
+            if due > now || due >= round.until {
+                return Ok(due);
+            }
+            schedule.advance();
+            let connection = &mut self.connections[index];
+            self.out.clear();
+            connection.intents.push_next(&mut self.out);
+            connection.stamps.push_back(due);
+            round.unanswered += 1;
+            if due >= round.from {
+                round.tally.lateness.saturating_record((now - due).max(1));
+            }
+            if connection.send(&self.out)? {
+                self.await_room(index)?;
+            }
+        }
+    }
+
+    /// Waits for answers, until `wake_at` at the latest, and takes them.
+    fn hear_all(&mut self, round: &mut Round, wake_at: u64) -> Result<()> {
+        let wait = Duration::from_nanos(wake_at.saturating_sub(self.now()));
+        let wait = Timespec { tv_sec: i64::try_from(wait.as_secs())?, tv_nsec: i64::from(wait.subsec_nanos()) };
+        let mut events = Vec::with_capacity(EVENTS_MAX);
+        match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&wait)) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        for event in events {
+            let index = usize::try_from(event.data.u64())?;
+            let flags = event.flags;
+            if flags.contains(epoll::EventFlags::OUT) && !self.connections[index].send_unsent()? {
+                let connection = &self.connections[index];
+                epoll::modify(&self.epoll, &connection.stream, epoll::EventData::new_u64(index as u64), READABLE)?;
+            }
+            self.hear(index, round)?;
+        }
+        Ok(())
+    }
+
+    /// Takes what one connection has to say, and sends what follows from it.
+    fn hear(&mut self, index: usize, round: &mut Round) -> Result<()> {
+        loop {
+            let connection = &mut self.connections[index];
+            let left = connection.leftover.len();
+            self.buffer[..left].copy_from_slice(&connection.leftover);
+            let read = match connection.stream.read(&mut self.buffer[left..]) {
+                Ok(0) => bail!("the server closed a connection"),
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error).context("a connection broke off"),
+            };
+            let now = nanoseconds(self.began.elapsed());
+            let mut bytes = &self.buffer[..left + read];
+            let mut answers = 0;
+            while let Some(frame) = take(&mut bytes) {
+                if frame.operation == BINARY && frame.payload.starts_with(APPLIED) {
+                    answers += 1;
+                    self.answers_ever += 1;
+                    round.answered(connection, frame.payload.len(), now)?;
+                    if self.target.is_castellan && self.answers_ever.is_multiple_of(EXAMINE_EVERY) {
+                        examine(frame.payload, connection.expected - 1)?;
+                    }
+                } else if frame.operation == BINARY && frame.payload.starts_with(DURABLE) {
+                    round.tally.notices += u64::from(now >= round.from);
+                } else if frame.operation == PING {
+                    connection.pong(frame.payload)?;
+                } else {
+                    bail!("instead of an answer: {}", describe(frame.operation, frame.payload));
+                }
+            }
+            connection.leftover.clear();
+            connection.leftover.extend_from_slice(bytes);
+            let is_drained = left + read < self.buffer.len();
+            if round.refills && now < round.until && answers > 0 {
+                self.out.clear();
+                for _ in 0..answers {
+                    connection.intents.push_next(&mut self.out);
+                    connection.stamps.push_back(now);
+                }
+                round.unanswered += answers;
+                if connection.send(&self.out)? {
+                    self.await_room(index)?;
+                }
+            }
+            if is_drained {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits for the answers that are still on their way.
+    fn finish(&mut self, round: &mut Round) -> Result<()> {
+        let deadline = self.now() + nanoseconds(GRACE);
+        while round.unanswered > 0 {
+            ensure!(self.now() < deadline, "{} intents are not answered", round.unanswered);
+            self.hear_all(round, deadline)?;
+        }
+        Ok(())
+    }
+
+    fn await_room(&mut self, index: usize) -> Result<()> {
+        let (connection, data) = (&self.connections[index], epoll::EventData::new_u64(index as u64));
+        Ok(epoll::modify(&self.epoll, &connection.stream, data, READABLE | epoll::EventFlags::OUT)?)
+    }
+
+    fn now(&self) -> u64 {
+        nanoseconds(self.began.elapsed())
+    }
+}
+
+/// Told once when something arrives, not as long as something is there.
+const READABLE: epoll::EventFlags = epoll::EventFlags::IN.union(epoll::EventFlags::ET);
+
+impl Round {
+    fn answered(&mut self, connection: &mut Connection, bytes: usize, now: u64) -> Result<()> {
+        let stamp = connection.stamps.pop_front().context("an answer that nobody asked for")?;
+        connection.expected += 1;
+        self.unanswered = self.unanswered.saturating_sub(1);
+        if (self.from..self.until).contains(&stamp) {
+            self.tally.answers += 1;
+            self.tally.answer_bytes += bytes as u64;
+            self.tally.latency.saturating_record((now - stamp).max(1));
+        }
+        Ok(())
+    }
+}
+
+/// When which connection's intents are due: in every period once, at a random point of it that stays the same.
+struct Schedule {
+    begin: u64,
+    period: u64,
+    /// Points within the period and the connections that they are of, in order.
+    turns: Vec<(u64, usize)>,
+    next: usize,
+}
+
+impl Schedule {
+    fn new(begin: u64, period: Duration, connections: usize) -> Self {
+        let (mut rng, period) = (rand::rng(), nanoseconds(period));
+        let mut turns: Vec<_> = (0..connections).map(|index| (rng.random_range(0..period), index)).collect();
+        turns.sort_unstable();
+        Self { begin, period, turns, next: 0 }
+    }
+
+    fn next(&self) -> (u64, usize) {
+        let (lap, turn) = (self.next / self.turns.len(), self.next % self.turns.len());
+        let (point, index) = self.turns[turn];
+        (self.begin + lap as u64 * self.period + point, index)
+    }
+
+    fn advance(&mut self) {
+        self.next += 1;
+    }
+}
+
+/// Reads an answer whole: it must be the one to the intent with this id.
+fn examine(payload: &[u8], id: u64) -> Result<()> {
+    let frame = Codec::MessagePack.decode_server_frame::<Character>(payload)?;
+    let Some(ServerFrame::Applied(applied)) = frame else { bail!("an answer is no `applied` after all") };
+    let id = RequestId::new(id);
+    ensure!(applied.id == id && !applied.duplicate, "the answer to {:?} came for {id:?}", applied.id);
+    ensure!(applied.character.last >= id, "an answer shows a state from before its intent");
+    Ok(())
+}
+
+fn describe(operation: u8, payload: &[u8]) -> String {
+    match Codec::MessagePack.decode_server_frame::<Character>(payload) {
+        Ok(Some(frame)) if operation == BINARY => format!("{frame:?}"),
+        _ => format!("operation {operation}, {}", String::from_utf8_lossy(payload)),
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

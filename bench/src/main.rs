@@ -1,0 +1,116 @@
+//! The bench: `cargo xtask bench` builds it, gives it a PostgreSQL, and runs it.
+
+use anyhow::Result;
+use castellan_bench::echo::{self, Mode};
+use clap::{Parser, Subcommand};
+
+/// Measures the server against the bare WebSocket echo.
+#[derive(Parser)]
+#[command(name = "castellan-bench")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Measures everything and writes a table and a JSON file.
+    #[cfg(target_os = "linux")]
+    Run(linux::RunArguments),
+    /// Is one of the echoes, until it is killed.
+    Echo {
+        /// How it reads and writes.
+        #[arg(long)]
+        mode: Mode,
+        /// Size of its answers, in bytes.
+        #[arg(long)]
+        answer_bytes: usize,
+    },
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().task {
+        #[cfg(target_os = "linux")]
+        Task::Run(arguments) => linux::run(arguments),
+        Task::Echo { mode, answer_bytes } => echo::run(mode, answer_bytes),
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::fs;
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use anyhow::{Context, Result, bail};
+    use castellan_bench::machine::cores;
+    use castellan_bench::measure::Cores;
+    use castellan_bench::run::{self, Part, Settings};
+    use clap::{Args, ValueEnum};
+
+    #[derive(Args)]
+    pub(super) struct RunArguments {
+        /// The server's program.
+        #[arg(long)]
+        server: PathBuf,
+        /// URL of an empty PostgreSQL database; without it the server is measured on SQLite only.
+        #[arg(long, env = "CASTELLAN_BENCH_POSTGRES", hide_env_values = true)]
+        postgres: Option<String>,
+        /// Folder for the table and the JSON file.
+        #[arg(long)]
+        out: PathBuf,
+        /// Core of what is measured; without it the first.
+        #[arg(long)]
+        server_core: Option<usize>,
+        /// Core of the load; without it the second.
+        #[arg(long)]
+        load_core: Option<usize>,
+        /// Rounds of each kind.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Seconds of a round, without half a second to warm up.
+        #[arg(long, default_value_t = 2.5)]
+        seconds: f64,
+        /// Players.
+        #[arg(long, default_value_t = 10_000)]
+        players: usize,
+        /// Only look whether everything works: one short round of each kind, 1,000 players.
+        #[arg(long)]
+        quick: bool,
+        /// What to measure, separated by commas; without it everything.
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<Part>,
+    }
+
+    pub(super) fn run(arguments: RunArguments) -> Result<()> {
+        let there = cores()?;
+        let cores = Cores {
+            server: arguments.server_core.or(there.first().copied()).context("no core")?,
+            load: arguments.load_core.or(there.get(1).copied()).unwrap_or(usize::MAX),
+        };
+        if cores.server == cores.load || !there.contains(&cores.server) || !there.contains(&cores.load) {
+            bail!("this takes two cores, one for what is measured and one for the load; there are {there:?}");
+        }
+        fs::create_dir_all(&arguments.out)?;
+        let (rounds, seconds, players) =
+            if arguments.quick { (1, 1.0, 1_000) } else { (arguments.rounds, arguments.seconds, arguments.players) };
+        let settings = Settings {
+            server: arguments.server.canonicalize().context("the server's program")?,
+            postgres: arguments.postgres,
+            place: arguments.out.clone(),
+            cores,
+            rounds,
+            time: Duration::from_secs_f64(seconds),
+            warm_up: Duration::from_millis(500),
+            players,
+            parts: if arguments.only.is_empty() { Part::value_variants().to_vec() } else { arguments.only },
+        };
+        let report = run::run(&settings)?;
+        let table = report.markdown();
+        fs::write(arguments.out.join("report.md"), &table)?;
+        fs::write(arguments.out.join("report.json"), serde_json::to_string_pretty(&report)?)?;
+        println!("{table}");
+        println!("written to {}", arguments.out.display());
+        Ok(())
+    }
+}

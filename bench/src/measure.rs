@@ -1,0 +1,226 @@
+//! One round of one system, with what both cores did meanwhile.
+
+#![expect(clippy::disallowed_methods, reason = "a round lasts for a time; nothing is waited for")]
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+
+use crate::load::{Load, Pace, Player, Tally, Target};
+use crate::machine::{CoreTime, make_timers_exact, pin_this_thread, process_time};
+use crate::report::thousands;
+
+/// A core that is busy for more than this share of a round is at its limit.
+const AT_THE_LIMIT: f64 = 0.97;
+
+/// A core that is busy for less than this share is at rest.
+const AT_REST: f64 = 0.15;
+
+/// How long a core may take to come to rest before a round.
+const REST_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The two cores.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Cores {
+    /// What is measured runs here, and nothing else.
+    pub server: usize,
+    /// The load runs here.
+    pub load: usize,
+}
+
+/// What a round does.
+#[derive(Debug, Clone, Copy)]
+pub struct Round<'a> {
+    /// The system.
+    pub target: Target,
+    /// Its process.
+    pub process: u32,
+    /// A connection each.
+    pub players: &'a [Player],
+    /// How intents follow each other.
+    pub pace: Pace,
+    /// Time that does not count.
+    pub warm_up: Duration,
+    /// Time that counts.
+    pub time: Duration,
+}
+
+/// What came of a round.
+#[derive(Debug, Clone, Serialize)]
+pub struct Measured {
+    /// Answers a second.
+    pub rate: f64,
+    /// Latency in milliseconds at the median, and at 99 and 99.9 of a hundred.
+    pub p50_ms: f64,
+    /// See above.
+    pub p99_ms: f64,
+    /// See above.
+    pub p999_ms: f64,
+    /// How late the load was to send what was due, at 99 of a hundred, in milliseconds; 0 in closed rounds.
+    pub lateness_p99_ms: f64,
+    /// Processor time of the system, as a share of one core.
+    pub server_cpu: f64,
+    /// Processor time of the load, as a share of one core.
+    pub load_cpu: f64,
+    /// Share of the time that the server's core was busy, with whatever.
+    pub server_core: f64,
+    /// Share of the time that the load's core was busy, with whatever.
+    pub load_core: f64,
+    /// Bytes of an intent, without the frame's header.
+    pub intent_bytes: usize,
+    /// Bytes of an answer, without the frame's header.
+    pub answer_bytes: f64,
+    /// `durable` frames a second that came beside the answers.
+    pub notices: f64,
+}
+
+impl Measured {
+    /// The load's core was at its limit while the server's was not: the figures say nothing of the server.
+    pub fn is_of_the_load(&self) -> bool {
+        self.load_core.max(self.load_cpu) >= AT_THE_LIMIT && self.server_core < AT_THE_LIMIT
+    }
+
+    /// The round in a line.
+    pub fn line(&self) -> String {
+        let refused = if self.is_of_the_load() { ", the load was the limit: does not count" } else { "" };
+        format!(
+            "{}/s, p50 {:.3}, p99 {:.3}, p99.9 {:.3} ms; CPU {:.2} (its core {:.2}), load {:.2} (its core {:.2}){refused}",
+            thousands(self.rate),
+            self.p50_ms,
+            self.p99_ms,
+            self.p999_ms,
+            self.server_cpu,
+            self.server_core,
+            self.load_cpu,
+            self.load_core,
+        )
+    }
+}
+
+/// Runs a round.
+///
+/// # Errors
+///
+/// Where an intent is not answered `applied`.
+pub fn measure(cores: Cores, round: Round<'_>) -> Result<Measured> {
+    rest(cores)?;
+    let (ready, is_ready) = mpsc::channel();
+    thread::scope(|scope| {
+        let load = scope.spawn(move || {
+            pin_this_thread(cores.load)?;
+            make_timers_exact()?;
+            let mut load = Load::connect(round.target, round.players)?;
+            // Nobody waits any more where the round was given up.
+            let _ = ready.send(());
+            Ok::<_, anyhow::Error>((load.intent_bytes(), load.run(round.pace, round.warm_up, round.time)?))
+        });
+        let mut watched = None;
+        if is_ready.recv().is_ok() {
+            thread::sleep(round.warm_up);
+            let before = Usage::now(cores, round.process)?;
+            thread::sleep(round.time);
+            watched = Some(Usage::now(cores, round.process)?.since(&before));
+        }
+        let (intent_bytes, tally) = load.join().map_err(|_| anyhow::anyhow!("the load panicked"))??;
+        Ok(measured(&tally, intent_bytes, &watched.context("the load was never ready")?))
+    })
+}
+
+/// Opens a connection for each player, lets them rest for a while, and calls `look` meanwhile.
+pub fn while_idle<T: Send>(
+    cores: Cores,
+    target: Target,
+    players: &[Player],
+    time: Duration,
+    look: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let (ready, is_ready) = mpsc::channel();
+    let (done, is_done) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        let load = scope.spawn(move || {
+            pin_this_thread(cores.load)?;
+            let mut load = Load::connect(target, players)?;
+            load.idle(time)?;
+            let _ = ready.send(());
+            while is_done.try_recv() == Err(mpsc::TryRecvError::Empty) {
+                load.idle(Duration::from_millis(50))?;
+            }
+            Ok::<_, anyhow::Error>(())
+        });
+        let looked = if is_ready.recv().is_ok() { Some(look()) } else { None };
+        drop(done);
+        load.join().map_err(|_| anyhow::anyhow!("the load panicked"))??;
+        looked.context("the load was never ready")?
+    })
+}
+
+fn measured(tally: &Tally, intent_bytes: usize, usage: &Share) -> Measured {
+    let ms = |quantile| tally.latency.value_at_quantile(quantile) as f64 / 1e6;
+    Measured {
+        rate: tally.rate(),
+        p50_ms: ms(0.5),
+        p99_ms: ms(0.99),
+        p999_ms: ms(0.999),
+        lateness_p99_ms: tally.lateness.value_at_quantile(0.99) as f64 / 1e6,
+        server_cpu: usage.process,
+        load_cpu: tally.load_time.as_secs_f64() / tally.time.as_secs_f64(),
+        server_core: usage.server_core,
+        load_core: usage.load_core,
+        intent_bytes,
+        answer_bytes: tally.bytes_an_answer(),
+        notices: tally.notices as f64 / tally.time.as_secs_f64(),
+    }
+}
+
+/// Waits until the server's core has nothing to do.
+fn rest(cores: Cores) -> Result<()> {
+    let deadline = Instant::now() + REST_PATIENCE;
+    loop {
+        let before = CoreTime::of(cores.server)?;
+        thread::sleep(Duration::from_millis(100));
+        if CoreTime::of(cores.server)?.busy_since(before) < AT_REST {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            bail!("core {} does not come to rest: is something else running on this machine?", cores.server);
+        }
+    }
+}
+
+/// What has been used up to a moment.
+struct Usage {
+    at: Instant,
+    process: Duration,
+    server_core: CoreTime,
+    load_core: CoreTime,
+}
+
+/// What was used between two moments, as shares of one core.
+struct Share {
+    process: f64,
+    server_core: f64,
+    load_core: f64,
+}
+
+impl Usage {
+    fn now(cores: Cores, process: u32) -> Result<Self> {
+        Ok(Self {
+            at: Instant::now(),
+            process: process_time(process)?,
+            server_core: CoreTime::of(cores.server)?,
+            load_core: CoreTime::of(cores.load)?,
+        })
+    }
+
+    fn since(&self, earlier: &Self) -> Share {
+        let time = (self.at - earlier.at).as_secs_f64();
+        Share {
+            process: (self.process - earlier.process).as_secs_f64() / time,
+            server_core: self.server_core.busy_since(earlier.server_core),
+            load_core: self.load_core.busy_since(earlier.load_core),
+        }
+    }
+}

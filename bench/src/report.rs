@@ -1,0 +1,275 @@
+//! What a run found, as JSON and as tables.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::cold::ColdLoads;
+use crate::goals::Goal;
+use crate::measure::{Cores, Measured};
+
+/// All of a run.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The machine.
+    pub machine: String,
+    /// Which core did what.
+    pub cores: Cores,
+    /// Rounds of each kind of each system, and the seconds of one.
+    pub rounds: usize,
+    /// See above.
+    pub seconds: f64,
+    /// Bytes of an intent and of an answer, without the frames' headers.
+    pub intent_bytes: usize,
+    /// See above.
+    pub answer_bytes: usize,
+    /// Closed loops, one entry a system and load.
+    pub closed: Vec<Series>,
+    /// The same with `ack: "durable"`.
+    pub durable: Vec<Series>,
+    /// Open loops.
+    pub open: Vec<Series>,
+    /// Memory of idle connections.
+    pub idle: Vec<Idle>,
+    /// Users brought from the database.
+    pub cold: Vec<Cold>,
+    /// From nothing to the first login.
+    pub start: Vec<Start>,
+    /// What was wanted and what was reached.
+    pub goals: Vec<Goal>,
+    /// Measurements that failed, and why.
+    pub failures: Vec<String>,
+}
+
+/// The rounds of one system under one load.
+#[derive(Debug, Clone, Serialize)]
+pub struct Series {
+    /// The system.
+    pub system: &'static str,
+    /// The load, such as `64 × 16`.
+    pub load: String,
+    /// All rounds, those of the load included.
+    pub rounds: Vec<Measured>,
+    /// The medians over the rounds that count; nothing where the load was the limit in most of them.
+    pub median: Option<Measured>,
+}
+
+/// Memory of idle connections.
+#[derive(Debug, Clone, Serialize)]
+pub struct Idle {
+    /// The system.
+    pub system: &'static str,
+    /// Connections.
+    pub connections: usize,
+    /// Resident bytes before and with the connections.
+    pub before_bytes: u64,
+    /// See above.
+    pub with_bytes: u64,
+    /// The difference for each connection.
+    pub bytes_a_connection: f64,
+}
+
+/// Users brought from a database.
+#[derive(Debug, Clone, Serialize)]
+pub struct Cold {
+    /// The system.
+    pub system: &'static str,
+    /// What came of it.
+    pub loads: ColdLoads,
+}
+
+/// How fast a server is there.
+#[derive(Debug, Clone, Serialize)]
+pub struct Start {
+    /// The system.
+    pub system: &'static str,
+    /// From its start with an empty database until it listens, in milliseconds.
+    pub listening_ms: f64,
+    /// Until the first player has an account and a token, with passwords hashed as delivered.
+    pub login_ms: f64,
+}
+
+impl Series {
+    /// The rounds of one system with their medians.
+    pub fn new(system: &'static str, load: String, rounds: Vec<Measured>) -> Self {
+        let counting: Vec<&Measured> = rounds.iter().filter(|round| !round.is_of_the_load()).collect();
+        let median = (counting.len() * 2 > rounds.len()).then(|| median(&counting));
+        Self { system, load, rounds, median }
+    }
+}
+
+fn median(rounds: &[&Measured]) -> Measured {
+    let of = |figure: fn(&Measured) -> f64| {
+        let mut figures: Vec<f64> = rounds.iter().map(|round| figure(round)).collect();
+        figures.sort_by(f64::total_cmp);
+        let middle = figures.len() / 2;
+        if figures.len().is_multiple_of(2) { (figures[middle - 1] + figures[middle]) / 2.0 } else { figures[middle] }
+    };
+    Measured {
+        rate: of(|round| round.rate),
+        p50_ms: of(|round| round.p50_ms),
+        p99_ms: of(|round| round.p99_ms),
+        p999_ms: of(|round| round.p999_ms),
+        lateness_p99_ms: of(|round| round.lateness_p99_ms),
+        server_cpu: of(|round| round.server_cpu),
+        load_cpu: of(|round| round.load_cpu),
+        server_core: of(|round| round.server_core),
+        load_core: of(|round| round.load_core),
+        intent_bytes: rounds[0].intent_bytes,
+        answer_bytes: of(|round| round.answer_bytes),
+        notices: of(|round| round.notices),
+    }
+}
+
+impl Report {
+    /// A report of nothing so far.
+    pub fn new(machine: String, cores: Cores, rounds: usize, seconds: f64) -> Self {
+        Self {
+            machine,
+            cores,
+            rounds,
+            seconds,
+            intent_bytes: 0,
+            answer_bytes: 0,
+            closed: Vec::new(),
+            durable: Vec::new(),
+            open: Vec::new(),
+            idle: Vec::new(),
+            cold: Vec::new(),
+            start: Vec::new(),
+            goals: Vec::new(),
+            failures: Vec::new(),
+        }
+    }
+
+    /// Keeps a measurement, or tells that it failed.
+    pub fn keep<T>(&mut self, what: &str, measured: Result<T>, keep: impl FnOnce(&mut Self, T)) {
+        match measured {
+            Ok(measured) => keep(self, measured),
+            Err(error) => {
+                eprintln!("{what}: failed: {error:#}");
+                self.failures.push(format!("{what}: {error:#}"));
+            }
+        }
+    }
+
+    /// The report for a person.
+    pub fn markdown(&self) -> String {
+        let mut text = String::new();
+        let cores = self.cores;
+        let _ = writeln!(
+            text,
+            "# Castellan against the bare WebSocket\n\n{}; systems on core {}, load on core {}. Medians of {} rounds of \
+             {} s, systems in turn. Intents of {} bytes, answers of {} bytes (MessagePack, frame headers not counted). \
+             Times in milliseconds, shares of one core.\n",
+            self.machine, cores.server, cores.load, self.rounds, self.seconds, self.intent_bytes, self.answer_bytes
+        );
+        text += "## Goals\n\n| goal | wanted | measured | reached |\n| --- | --- | --- | --- |\n";
+        for goal in &self.goals {
+            text += &goal.row();
+        }
+        table(&mut text, "Closed loop: connections × in flight", &self.closed);
+        table(&mut text, "Closed loop with `ack: \"durable\"`", &self.durable);
+        table(&mut text, "Open loop: connections × intents a second of each", &self.open);
+        text += "\n## Idle connections\n\n| system | connections | bytes a connection |\n| --- | --- | --- |\n";
+        for idle in &self.idle {
+            let _ = writeln!(text, "| {} | {} | {:.0} |", idle.system, idle.connections, idle.bytes_a_connection);
+        }
+        text += "\n## Users from the database\n\n| system | users | a second | p50 | p99 |\n| --- | --- | --- | --- | --- |\n";
+        for Cold { system, loads } in &self.cold {
+            let ColdLoads { users, rate, p50_ms, p99_ms } = loads;
+            let _ = writeln!(text, "| {system} | {users} | {} | {p50_ms:.2} | {p99_ms:.2} |", thousands(*rate));
+        }
+        text += "\n## First start\n\n| system | listening after | first login after |\n| --- | --- | --- |\n";
+        for Start { system, listening_ms, login_ms } in &self.start {
+            let _ = writeln!(text, "| {system} | {listening_ms:.0} | {login_ms:.0} |");
+        }
+        if !self.failures.is_empty() {
+            text += "\n## Failed\n\n";
+            self.failures.iter().for_each(|failure| text += &format!("- {failure}\n"));
+        }
+        text
+    }
+}
+
+fn table(text: &mut String, title: &str, series: &[Series]) {
+    let _ = writeln!(
+        text,
+        "\n## {title}\n\n| load | system | a second | p50 | p99 | p99.9 | system's CPU | its core | load's CPU | its core \
+         | load late (p99) | rounds |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    );
+    for Series { system, load, rounds, median } in series {
+        let Some(median) = median else {
+            let _ = writeln!(text, "| {load} | {system} | the load was the limit |||||||||| {} |", rounds.len());
+            continue;
+        };
+        let _ = writeln!(
+            text,
+            "| {load} | {system} | {} | {:.3} | {:.3} | {:.3} | {:.2} | {:.2} | {:.2} | {:.2} | {:.3} | {} of {} |",
+            thousands(median.rate),
+            median.p50_ms,
+            median.p99_ms,
+            median.p999_ms,
+            median.server_cpu,
+            median.server_core,
+            median.load_cpu,
+            median.load_core,
+            median.lateness_p99_ms,
+            rounds.iter().filter(|round| !round.is_of_the_load()).count(),
+            rounds.len(),
+        );
+    }
+}
+
+/// A number with commas at its thousands.
+pub fn thousands(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round(rate: f64, load_core: f64) -> Measured {
+        Measured {
+            rate,
+            p50_ms: 1.0,
+            p99_ms: 1.0,
+            p999_ms: 1.0,
+            lateness_p99_ms: 0.0,
+            server_cpu: 0.5,
+            load_cpu: 0.5,
+            server_core: 0.5,
+            load_core,
+            intent_bytes: 1,
+            answer_bytes: 1.0,
+            notices: 0.0,
+        }
+    }
+
+    #[test]
+    fn rounds_in_which_the_load_was_the_limit_do_not_count() {
+        let rounds = vec![round(1.0, 0.5), round(9.0, 1.0), round(3.0, 0.5)];
+        let median = Series::new("a", String::new(), rounds).median.expect("two of three count");
+        assert_eq!(median.rate, 2.0);
+        let rounds = vec![round(1.0, 0.5), round(9.0, 1.0), round(3.0, 0.99)];
+        assert!(Series::new("a", String::new(), rounds).median.is_none());
+    }
+
+    #[test]
+    fn thousands_have_commas() {
+        assert_eq!(
+            ["0", "999", "1,000", "1,234,567"],
+            [0.0, 999.0, 1_000.0, 1_234_567.0].map(thousands).each_ref().map(String::as_str)
+        );
+    }
+}

@@ -1,0 +1,82 @@
+//! `cargo xtask bench`.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::postgres::{Cluster, ClusterOptions};
+use crate::run::{cargo, catch_interrupts, foreground};
+
+/// What to measure.
+#[derive(Args)]
+pub struct BenchArguments {
+    /// Core of what is measured; without it the first.
+    #[arg(long)]
+    server_core: Option<usize>,
+    /// Core of the load; without it the second.
+    #[arg(long)]
+    load_core: Option<usize>,
+    /// Core of PostgreSQL; without it the third, or the load's where there are but two.
+    #[arg(long)]
+    database_core: Option<usize>,
+    /// What the bench itself shall get, such as `--quick`, `--only closed,open`, `--rounds 9`, `--help`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+/// Builds the server and the bench, starts a PostgreSQL that waits for the disk, and measures.
+pub fn bench(arguments: &BenchArguments) -> Result<ExitCode> {
+    catch_interrupts()?;
+    let there = cores()?;
+    let core = |wanted: Option<usize>, turn: usize| wanted.or_else(|| there.get(turn).copied());
+    let (Some(server), Some(load)) = (core(arguments.server_core, 0), core(arguments.load_core, 1)) else {
+        bail!("this takes two cores, one for what is measured and one for the load; there are {there:?}");
+    };
+    let build = ["build", "--release", "--package", "castellan", "--package", "castellan-bench"];
+    if !foreground(cargo().args(build))?.success() {
+        return Ok(ExitCode::FAILURE);
+    }
+    let target = target_folder()?;
+    // What this thread starts inherits its core.
+    pin(core(arguments.database_core, 2).unwrap_or(load))?;
+    let cluster = Cluster::start(ClusterOptions { durable: true, ..ClusterOptions::default() })?;
+    let mut command = Command::new(target.join("release/castellan-bench"));
+    command.arg("run").arg("--server").arg(target.join("release/castellan")).arg("--out").arg(target.join("bench"));
+    command.args(["--server-core", &server.to_string(), "--load-core", &load.to_string()]);
+    command.args(&arguments.arguments).env("CASTELLAN_BENCH_POSTGRES", cluster.url());
+    let status = foreground(&mut command)?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Cargo's target folder: this program lies in one of its folders.
+fn target_folder() -> Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    Ok(program.ancestors().nth(2).context("this program lies in cargo's target folder")?.to_owned())
+}
+
+#[cfg(target_os = "linux")]
+fn cores() -> Result<Vec<usize>> {
+    use rustix::thread::{CpuSet, sched_getaffinity};
+    let set = sched_getaffinity(None).context("the cores of this process cannot be asked for")?;
+    Ok((0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect())
+}
+
+#[cfg(target_os = "linux")]
+fn pin(core: usize) -> Result<()> {
+    use rustix::thread::{CpuSet, sched_setaffinity};
+    let mut set = CpuSet::new();
+    set.set(core);
+    sched_setaffinity(None, &set).with_context(|| format!("core {core} cannot be had"))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn cores() -> Result<Vec<usize>> {
+    bail!("the bench asks the kernel for what only Linux tells, such as the time of one core")
+}
+
+#[cfg(not(target_os = "linux"))]
+fn pin(_: usize) -> Result<()> {
+    Ok(())
+}
