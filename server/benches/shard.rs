@@ -10,7 +10,7 @@ use std::time::Duration;
 use castellan::clock::Clock;
 use castellan::flush::{Entries, Signals, Written};
 use castellan::rules::Catalogue;
-use castellan::shard::{Base, Capacity, Change, Command, Mailbox, Outcome, Shape, Shards};
+use castellan::shard::{Base, Capacity, Change, Command, Creation, Mailbox, Outcome, Shape, Shards};
 use castellan::storage::Storage;
 use castellan::storage::faulty::MemoryStorage;
 use castellan_protocol::{
@@ -58,7 +58,10 @@ impl World {
         shards.take(&leases);
         let world = Self { runtime, shards: Arc::new(shards), next_id: AtomicU64::new(1) };
         for number in 0..users {
-            let made = world.shards.create(user(number), character(number), None, &wanted(), &mut Vec::new());
+            let wanted = wanted();
+            let creation = Creation { owner: user(number), character: character(number), id: None, wanted: &wanted };
+            let mut body = Vec::new();
+            let made = world.shards.create(&creation, &mut body);
             assert!(matches!(world.runtime.block_on(made), Outcome::Applied { .. }), "a character is made");
         }
         world
@@ -100,7 +103,7 @@ fn wanted() -> NewCharacter {
         race: "dwarf".to_owned(),
         subrace: Some("hill-dwarf".to_owned()),
         class: "fighter".to_owned(),
-        abilities: Ability::ALL.into_iter().zip(scores).collect::<BTreeMap<_, _>>(),
+        abilities: Ability::ALL.iter().copied().zip(scores).collect::<BTreeMap<_, _>>(),
         skills: Some(vec!["athletics".to_owned(), "perception".to_owned()]),
     }
 }
