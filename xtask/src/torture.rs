@@ -19,7 +19,7 @@ pub struct TortureArguments {
 /// Builds a server with the hooks, in the profile of the tests, and pulls the plug on it.
 pub fn torture(arguments: &TortureArguments) -> Result<ExitCode> {
     catch_interrupts()?;
-    let features = "castellan/faults,castellan/planted";
+    let features = "faults,planted";
     let mut build = cargo();
     build.args(["build", "--package", "castellan", "--package", "castellan-torture", "--features", features]);
     if !foreground(&mut build)?.success() {

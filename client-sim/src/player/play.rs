@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use castellan_client::{BaseUrl, Client, Credentials, Notice, Options, SendError, StartError};
+use castellan_client::{BaseUrl, Client, Credentials, HttpError, Notice, Options, SendError, StartError};
 use castellan_protocol::{Ability, Ack, CharacterId, Codec, NewCharacter};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -145,8 +145,17 @@ async fn make_character(client: &Client, name: &str) -> Result<CharacterId> {
         abilities: scores.into(),
         skills: Some(vec!["athletics".to_owned(), "perception".to_owned()]),
     };
-    let made = client.create_character(&wanted).await.with_context(|| format!("{name} gets no character"))?;
-    Ok(made.id)
+    let deadline = Instant::now() + LOGIN_PATIENCE;
+    loop {
+        match client.create_character(&wanted).await {
+            Ok(made) => return Ok(made.id),
+            // Nothing was made. Where the answer got lost something may have been, and trying again could make two.
+            Err(HttpError::Refused { retry_after: Some(wait), .. }) if Instant::now() < deadline => {
+                tokio::time::sleep(wait).await;
+            }
+            Err(error) => return Err(error).with_context(|| format!("{name} gets no character")),
+        }
+    }
 }
 
 /// One client with its ledger.
