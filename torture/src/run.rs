@@ -349,7 +349,8 @@ impl<'a> World<'a> {
             evidence.ledgers.extend(Ledger::read(&entry?.path())?);
         }
         let mut verdict = check(&evidence);
-        verdict.violations.append(&mut self.complaints);
+        // What broke a run off comes first: the rest may follow from it.
+        verdict.violations.splice(0..0, self.complaints.drain(..));
         self.look_for_panics(&mut verdict)?;
         let memory_kib = self.memory.peak_kib();
         if memory_kib > MEMORY_KIB_MAX {

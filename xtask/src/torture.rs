@@ -7,6 +7,10 @@ use clap::Args;
 
 use crate::run::{cargo, catch_interrupts, foreground, quietly, workspace};
 
+/// What the server is built with for a torture. Written as `castellan/faults` it would name what the server's own tests
+/// depend on, and leave the program without.
+pub(crate) const FEATURES: &str = "faults,planted";
+
 /// How to torture.
 #[derive(Args)]
 pub struct TortureArguments {
@@ -21,7 +25,7 @@ pub fn torture(arguments: &TortureArguments) -> Result<ExitCode> {
     catch_interrupts()?;
     let features = "faults,planted";
     let mut build = cargo();
-    build.args(["build", "--package", "castellan", "--package", "castellan-torture", "--features", features]);
+    build.args(["build", "--package", "castellan", "--package", "castellan-torture", "--features", FEATURES]);
     if !foreground(&mut build)?.success() {
         return Ok(ExitCode::FAILURE);
     }
