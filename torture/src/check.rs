@@ -85,6 +85,11 @@ impl Verdict {
         self.violations.extend(other.violations);
     }
 
+    /// The violation to show where there is room for one: of the data rather than of a process.
+    pub fn most_telling(&self) -> Option<&Violation> {
+        self.violations.iter().min_by_key(|violation| violation.rule)
+    }
+
     /// Notes something that is wrong.
     pub fn complain(&mut self, rule: Rule, what: String) {
         self.violations.push(Violation { rule, what });

@@ -218,7 +218,7 @@ async fn planted(arguments: &RunArguments) -> Result<bool> {
             };
             let outcome = run(Some(&mut cluster), &options, interrupted.clone()).await?;
             let (tally, tries) = (&outcome.tally, again + 1);
-            if let Some(violation) = outcome.verdict.violations.first() {
+            if let Some(violation) = outcome.verdict.most_telling() {
                 row = Some(format!("| {} | yes | {seed} | {tries} | {tally} | {violation} |", bug.name()));
                 break;
             }

@@ -23,12 +23,16 @@ pub struct TortureArguments {
 /// Builds a server with the hooks, in the profile of the tests, and pulls the plug on it.
 pub fn torture(arguments: &TortureArguments) -> Result<ExitCode> {
     catch_interrupts()?;
-    let features = "faults,planted";
     let mut build = cargo();
     build.args(["build", "--package", "castellan", "--package", "castellan-torture", "--features", FEATURES]);
     if !foreground(&mut build)?.success() {
         return Ok(ExitCode::FAILURE);
     }
+    pull_the_plug(&arguments.arguments)
+}
+
+/// Runs the torture that was built last, on the server that was.
+pub(crate) fn pull_the_plug(arguments: &[String]) -> Result<ExitCode> {
     let programs = std::env::current_exe()?;
     let programs = programs.parent().context("this program lies in a folder")?;
     let folder = tempfile::Builder::new().prefix("castellan-torture-").tempdir()?;
@@ -36,7 +40,7 @@ pub fn torture(arguments: &TortureArguments) -> Result<ExitCode> {
     let server = folder.path().join("castellan");
     std::fs::copy(programs.join("castellan"), &server)?;
     let mut torture = Command::new(programs.join("castellan-torture"));
-    torture.arg("run").args(&arguments.arguments);
+    torture.arg("run").args(arguments);
     torture.arg("--server").arg(&server).arg("--commit").arg(commit());
     let status = foreground(&mut torture)?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
