@@ -1,5 +1,5 @@
 use castellan_protocol::limits::SERVER_FRAME_BYTES_MAX;
-use castellan_protocol::{self as protocol, Action, Codec, NewCharacter};
+use castellan_protocol::{self as protocol, Action, Applied, Codec, Conflict, NewCharacter, Pong, ServerFrame, State};
 use proptest::prelude::*;
 
 use super::*;
@@ -129,6 +129,33 @@ proptest! {
         prop_assert_eq!(&decoded, &wire(Codec::Json));
         prop_assert_eq!(decoded.inventory.len(), character.inventory().entries().len());
         prop_assert_eq!(decoded.equipment.len(), derived_slots(&character));
+    }
+
+    #[test]
+    fn what_is_written_by_hand_is_what_serde_writes(
+        character in any_character(),
+        numbers in prop::array::uniform3(prop_oneof![0u64..300, 0u64..70_000, any::<u64>()]),
+        duplicate in any::<bool>(),
+        asked in any::<bool>(),
+    ) {
+        let [version, last, durable] = numbers;
+        let header = Header { version: Version::new(version), last: RequestId::new(last), ..header() };
+        let derived = derive(&character, &CATALOGUE);
+        let view = CharacterView::new(&header, &character, &derived);
+        let (id, durable) = (RequestId::new(last), Version::new(durable));
+        for frame in [
+            ServerFrame::Applied(Applied { id, character: view, durable, duplicate }),
+            ServerFrame::Conflict(Conflict { id, character: view, durable }),
+            ServerFrame::State(State { character: view, durable, id: asked.then_some(id) }),
+            ServerFrame::Pong(Pong { id: Some(id) }),
+        ] {
+            for codec in [Codec::MessagePack, Codec::Json] {
+                let (mut by_hand, mut by_serde) = (b"before".to_vec(), b"before".to_vec());
+                encode_frame(codec, &frame, &mut by_hand);
+                codec.encode(&frame, &mut by_serde);
+                prop_assert_eq!(by_hand, by_serde);
+            }
+        }
     }
 }
 
