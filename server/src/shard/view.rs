@@ -3,6 +3,7 @@
 //! Both shapes are section 3 of the wire: clients get `derived`, the row what the rules keep for themselves. They are
 //! written straight from the rules' character, so that encoding a state allocates nothing.
 
+mod msgpack;
 mod packed;
 mod parts;
 mod timestamp;

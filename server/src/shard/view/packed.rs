@@ -4,41 +4,15 @@
 //! its own length and marker. Here a key is one constant that holds its marker already. The bytes are those that
 //! serde's writer gives; a property holds that for any character.
 
-use castellan_protocol::{Ability, Codec, RequestId, ServerFrame, Slot, Version};
+use castellan_protocol::{Codec, RequestId, ServerFrame, Slot, Version};
 
 use super::CharacterView;
+use super::msgpack::{elements, entries, integer, key, scores, signed, text, unsigned};
 use super::timestamp::Timestamp;
-use crate::rules::{Abilities, Character, Coin, Derived, Symbol};
+use crate::rules::{Character, Coin, Derived, Symbol};
 
 /// Room that is made at once for a frame, in bytes: enough for most characters.
 const USUAL_BYTES: usize = 2048;
-
-/// Longest text, and most entries of a map or list, whose number stands in the marker.
-///
-/// Source: the MessagePack specification, "Formats".
-const FIX_TEXT_BYTES_MAX: usize = 31;
-const FIX_ENTRIES_MAX: usize = 15;
-
-/// A text of at most 31 bytes behind its marker.
-const fn fix_text<const N: usize>(text: &str) -> [u8; N] {
-    assert!(text.len() + 1 == N && text.len() <= FIX_TEXT_BYTES_MAX);
-    let mut packed = [0; N];
-    packed[0] = 0xa0 | text.len() as u8;
-    let mut index = 1;
-    while index < N {
-        packed[index] = text.as_bytes()[index - 1];
-        index += 1;
-    }
-    packed
-}
-
-/// Appends a short text that is known beforehand, as one constant.
-macro_rules! key {
-    ($out:expr, $text:literal) => {{
-        const PACKED: [u8; $text.len() + 1] = fix_text($text);
-        $out.extend_from_slice(&PACKED);
-    }};
-}
 
 /// Writes a frame: by hand where it brings a character in MessagePack, else as the codec does.
 pub(in crate::shard) fn encode_frame(codec: Codec, frame: &ServerFrame<CharacterView<'_>>, out: &mut Vec<u8>) {
@@ -235,27 +209,6 @@ fn pack_derived(out: &mut Vec<u8>, derived: &Derived) {
     }
 }
 
-/// A number for each ability, all of them in one piece where each is a single byte.
-fn scores(out: &mut Vec<u8>, scores: &Abilities) {
-    let mut packed = *b"\x86\xa3str\0\xa3dex\0\xa3con\0\xa3int\0\xa3wis\0\xa3cha\0";
-    /// Bytes before the first number, and from one number to the next.
-    const FIRST: usize = 5;
-    const STEP: usize = 5;
-    let numbers = scores.numbers();
-    if numbers.iter().all(|number| (-32..=127).contains(number)) {
-        for (index, number) in numbers.into_iter().enumerate() {
-            // The low byte of a number in this range is its packed form.
-            packed[FIRST + STEP * index] = number as u8;
-        }
-        return out.extend_from_slice(&packed);
-    }
-    entries(out, Ability::ALL.len());
-    for (ability, number) in Ability::ALL.iter().zip(numbers) {
-        text(out, ability.as_str());
-        integer(out, number);
-    }
-}
-
 fn symbol(out: &mut Vec<u8>, symbol: Symbol) {
     text(out, symbol.as_str());
 }
@@ -265,79 +218,4 @@ fn symbols(out: &mut Vec<u8>, symbols: &[Symbol]) {
     for symbol in symbols {
         text(out, symbol.as_str());
     }
-}
-
-/// Begins a map of so many entries. No map of a character has more than 65,535.
-fn entries(out: &mut Vec<u8>, count: usize) {
-    begin(out, count, 0x80, 0xde);
-}
-
-/// Begins a list of so many elements. No list of a character has more than 65,535.
-fn elements(out: &mut Vec<u8>, count: usize) {
-    begin(out, count, 0x90, 0xdc);
-}
-
-fn begin(out: &mut Vec<u8>, count: usize, fix: u8, long: u8) {
-    if count <= FIX_ENTRIES_MAX {
-        out.push(fix | count as u8);
-    } else {
-        let [high, low] = u16::try_from(count).expect("far fewer are in a character").to_be_bytes();
-        out.extend_from_slice(&[long, high, low]);
-    }
-}
-
-/// Appends a text. No text of a character has more than 65,535 bytes.
-fn text(out: &mut Vec<u8>, text: &str) {
-    let length = text.len();
-    if length <= FIX_TEXT_BYTES_MAX {
-        out.push(0xa0 | length as u8);
-    } else if let Ok(length) = u8::try_from(length) {
-        out.extend_from_slice(&[0xd9, length]);
-    } else {
-        let [high, low] = u16::try_from(length).expect("far shorter in a character").to_be_bytes();
-        out.extend_from_slice(&[0xda, high, low]);
-    }
-    out.extend_from_slice(text.as_bytes());
-}
-
-fn integer(out: &mut Vec<u8>, number: i32) {
-    signed(out, i64::from(number));
-}
-
-/// Appends an integer in the shortest form.
-fn signed(out: &mut Vec<u8>, number: i64) {
-    if let Ok(number) = u64::try_from(number) {
-        return unsigned(out, number);
-    }
-    if number >= -32 {
-        out.push(number as u8);
-    } else if let Ok(number) = i8::try_from(number) {
-        out.extend_from_slice(&[0xd0, number as u8]);
-    } else if let Ok(number) = i16::try_from(number) {
-        marked(out, 0xd1, number.to_be_bytes());
-    } else if let Ok(number) = i32::try_from(number) {
-        marked(out, 0xd2, number.to_be_bytes());
-    } else {
-        marked(out, 0xd3, number.to_be_bytes());
-    }
-}
-
-/// Appends an integer that is not negative in the shortest form.
-fn unsigned(out: &mut Vec<u8>, number: u64) {
-    if number < 128 {
-        out.push(number as u8);
-    } else if let Ok(number) = u8::try_from(number) {
-        out.extend_from_slice(&[0xcc, number]);
-    } else if let Ok(number) = u16::try_from(number) {
-        marked(out, 0xcd, number.to_be_bytes());
-    } else if let Ok(number) = u32::try_from(number) {
-        marked(out, 0xce, number.to_be_bytes());
-    } else {
-        marked(out, 0xcf, number.to_be_bytes());
-    }
-}
-
-fn marked<const N: usize>(out: &mut Vec<u8>, marker: u8, bytes: [u8; N]) {
-    out.push(marker);
-    out.extend_from_slice(&bytes);
 }
