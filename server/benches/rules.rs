@@ -113,6 +113,22 @@ fn first_die(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| Dice::new(SECRET, header().id, RequestId::new(9), black_box(3)).roll(20));
 }
 
+/// The state as sockets get it.
+#[divan::bench(args = [4, 30])]
+fn pack(bencher: Bencher<'_, '_>, lines: usize) {
+    let catalogue = Catalogue::embedded();
+    let character = fighter(&catalogue, lines);
+    let derived = derive(&character, &catalogue);
+    let header = header();
+    let mut bytes = Vec::new();
+    CharacterView::new(&header, &character, &derived).pack(&mut bytes);
+    bencher.counter(divan::counter::BytesCount::new(bytes.len())).bench_local(|| {
+        bytes.clear();
+        CharacterView::new(&header, black_box(&character), &derived).pack(&mut bytes);
+    });
+}
+
+/// The same through serde, which JSON needs.
 #[divan::bench(args = ["msgpack", "json"], consts = [4, 30])]
 fn encode<const LINES: usize>(bencher: Bencher<'_, '_>, codec: &str) {
     let catalogue = Catalogue::embedded();

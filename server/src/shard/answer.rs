@@ -7,7 +7,7 @@ use castellan_protocol::{Applied, CharacterId, Codec, Conflict, RequestId, Serve
 use super::core::Decision;
 use super::entry::Entry;
 use super::refusal::Refusal;
-use super::view::CharacterView;
+use super::view::{CharacterView, encode_frame};
 use crate::rules::{self, Catalogue, Derived};
 
 /// How a character was answered.
@@ -87,7 +87,7 @@ impl Writer {
                 match shape {
                     Shape::Frame(codec) | Shape::FrameOnceDurable(codec) => {
                         let frame = Conflict { id, character: view, durable: shown.durable };
-                        codec.encode(&ServerFrame::Conflict(frame), out);
+                        encode_frame(codec, &ServerFrame::Conflict(frame), out);
                     }
                     Shape::Body => Codec::Json.encode(&view, out),
                 }
@@ -109,7 +109,7 @@ impl Writer {
         match shape {
             Shape::Frame(codec) | Shape::FrameOnceDurable(codec) => {
                 let frame = State { character: view, durable: shown.durable, id: request };
-                codec.encode(&ServerFrame::State(frame), out);
+                encode_frame(codec, &ServerFrame::State(frame), out);
             }
             Shape::Body => Codec::Json.encode(&view, out),
         }
@@ -130,7 +130,7 @@ impl Writer {
         match shape {
             Shape::Frame(codec) | Shape::FrameOnceDurable(codec) => {
                 let frame = Applied { id, character: view, durable: shown.durable, duplicate };
-                codec.encode(&ServerFrame::Applied(frame), out);
+                encode_frame(codec, &ServerFrame::Applied(frame), out);
             }
             Shape::Body => Codec::Json.encode(&view, out),
         }

@@ -3,6 +3,8 @@
 //! Both shapes are section 3 of the wire: clients get `derived`, the row what the rules keep for themselves. They are
 //! written straight from the rules' character, so that encoding a state allocates nothing.
 
+mod msgpack;
+mod packed;
 mod parts;
 mod timestamp;
 
@@ -10,6 +12,7 @@ use castellan_protocol::{CharacterId, RequestId, UserId, Version};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::rules::{Character, Derived};
+pub(in crate::shard) use packed::encode_frame;
 use parts::{DerivedView, Items, Saves, Scores, Worn};
 use timestamp::Timestamp;
 

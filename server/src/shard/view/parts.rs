@@ -69,13 +69,16 @@ impl Serialize for Units<'_> {
     }
 }
 
+/// Fields of `derived`.
+pub(super) const DERIVED_FIELDS: usize = 13;
+
 /// What follows from a character.
 pub(super) struct DerivedView<'a>(pub(super) &'a Derived);
 
 impl Serialize for DerivedView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let derived = self.0;
-        let mut map = serializer.serialize_struct("Derived", 13)?;
+        let mut map = serializer.serialize_struct("Derived", DERIVED_FIELDS)?;
         map.serialize_field("armor_class", &derived.armor_class())?;
         map.serialize_field("speed", &derived.speed())?;
         map.serialize_field("initiative", &derived.initiative())?;

@@ -1,12 +1,12 @@
 use castellan_protocol::limits::SERVER_FRAME_BYTES_MAX;
-use castellan_protocol::{self as protocol, Action, Codec, NewCharacter};
+use castellan_protocol::{self as protocol, Action, Applied, Codec, Conflict, NewCharacter, Pong, ServerFrame, State};
 use proptest::prelude::*;
 
 use super::*;
 use crate::rules::stored::{self, SCHEMA_VERSION};
 use crate::rules::tests::CATALOGUE;
 use crate::rules::tests::properties::any_character;
-use crate::rules::{Catalogue, Dice, INVENTORY_ENTRIES_MAX, apply, create, derive};
+use crate::rules::{Catalogue, Dice, INVENTORY_ENTRIES_MAX, applied, apply, create, derive};
 
 fn header() -> Header {
     Header {
@@ -130,6 +130,50 @@ proptest! {
         prop_assert_eq!(decoded.inventory.len(), character.inventory().entries().len());
         prop_assert_eq!(decoded.equipment.len(), derived_slots(&character));
     }
+
+    #[test]
+    fn what_is_written_by_hand_is_what_serde_writes(
+        character in any_character(),
+        name in "[a-zß-ž山-岳🐉]{1,40}",
+        ids in any::<[u128; 2]>(),
+        times in prop::array::uniform2(0i64..5_000_000_000_000),
+        numbers in prop::array::uniform3(prop_oneof![0u64..300, 0u64..70_000, any::<u64>()]),
+        duplicate in any::<bool>(),
+        asked in any::<bool>(),
+    ) {
+        let [version, last, durable] = numbers;
+        let header = Header {
+            id: CharacterId::from_uuid(uuid::Uuid::from_u128(ids[0])),
+            user: UserId::from_uuid(uuid::Uuid::from_u128(ids[1])),
+            version: Version::new(version),
+            last: RequestId::new(last),
+            created_at_ms: times[0],
+            updated_at_ms: times[1],
+        };
+        let character = renamed(&character, name);
+        let derived = derive(&character, &CATALOGUE);
+        let view = CharacterView::new(&header, &character, &derived);
+        let (id, durable) = (RequestId::new(last), Version::new(durable));
+        for frame in [
+            ServerFrame::Applied(Applied { id, character: view, durable, duplicate }),
+            ServerFrame::Conflict(Conflict { id, character: view, durable }),
+            ServerFrame::State(State { character: view, durable, id: asked.then_some(id) }),
+            ServerFrame::Pong(Pong { id: Some(id) }),
+        ] {
+            for codec in [Codec::MessagePack, Codec::Json] {
+                let (mut by_hand, mut by_serde) = (b"before".to_vec(), b"before".to_vec());
+                encode_frame(codec, &frame, &mut by_hand);
+                codec.encode(&frame, &mut by_serde);
+                prop_assert_eq!(by_hand, by_serde);
+            }
+        }
+    }
+}
+
+fn renamed(character: &Character, name: String) -> Character {
+    let rename = Action::Rename(protocol::Rename { name });
+    let mut dice = Dice::new(b"secret", header().id, RequestId::new(1), 0);
+    applied(character, &rename, &CATALOGUE, &mut dice).expect("a good name")
 }
 
 fn derived_slots(character: &Character) -> usize {

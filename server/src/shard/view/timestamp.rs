@@ -12,7 +12,7 @@ const DAY_SECONDS: i64 = 86_400;
 const SECONDS_MAX: i64 = 253_402_300_799;
 
 impl Timestamp {
-    fn text(&self) -> [u8; TEXT_BYTES] {
+    pub(super) fn text(&self) -> Text {
         let seconds = self.0.div_euclid(1000).clamp(0, SECONDS_MAX);
         let (year, month, day) = civil(seconds / DAY_SECONDS);
         let second = seconds % DAY_SECONDS;
@@ -23,7 +23,16 @@ impl Timestamp {
         digits(&mut text[11..13], second / 3600);
         digits(&mut text[14..16], second / 60 % 60);
         digits(&mut text[17..19], second % 60);
-        text
+        Text(text)
+    }
+}
+
+/// A time as text.
+pub(super) struct Text([u8; TEXT_BYTES]);
+
+impl Text {
+    pub(super) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("digits and signs are ASCII")
     }
 }
 
@@ -53,8 +62,7 @@ const fn civil(days: i64) -> (i64, i64, i64) {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let text = self.text();
-        serializer.serialize_str(std::str::from_utf8(&text).expect("digits and signs are ASCII"))
+        serializer.serialize_str(self.text().as_str())
     }
 }
 
@@ -69,7 +77,7 @@ mod tests {
         let expected =
             OffsetDateTime::from_unix_timestamp(seconds).expect("in range").format(&Rfc3339).expect("formats");
         let text = Timestamp(seconds * 1000 + 999).text();
-        assert_eq!(std::str::from_utf8(&text), Ok(expected.as_str()), "{seconds}");
+        assert_eq!(text.as_str(), expected, "{seconds}");
     }
 
     #[test]
@@ -84,7 +92,7 @@ mod tests {
 
     #[test]
     fn times_outside_the_calendar_stay_within_it() {
-        assert_eq!(&Timestamp(i64::MIN).text(), b"1970-01-01T00:00:00Z");
-        assert_eq!(&Timestamp(i64::MAX).text(), b"9999-12-31T23:59:59Z");
+        assert_eq!(Timestamp(i64::MIN).text().as_str(), "1970-01-01T00:00:00Z");
+        assert_eq!(Timestamp(i64::MAX).text().as_str(), "9999-12-31T23:59:59Z");
     }
 }
