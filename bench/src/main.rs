@@ -1,6 +1,7 @@
 //! The bench: `cargo xtask bench` builds it, gives it a PostgreSQL, and runs it.
 
-use anyhow::Result;
+use std::process::ExitCode;
+
 use castellan_bench::echo::{self, Mode};
 use clap::{Parser, Subcommand};
 
@@ -28,11 +29,18 @@ enum Task {
     },
 }
 
-fn main() -> Result<()> {
-    match Arguments::parse().task {
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
         #[cfg(target_os = "linux")]
         Task::Run(arguments) => linux::run(arguments),
         Task::Echo { mode, answer_bytes } => echo::run(mode, answer_bytes),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -77,6 +85,9 @@ mod linux {
         /// Only look whether everything works: one short round of each kind, 1,000 players.
         #[arg(long)]
         quick: bool,
+        /// Do not wait for the cores to be at rest before a round: something else runs on this machine.
+        #[arg(long)]
+        shared: bool,
         /// What to measure, separated by commas; without it everything.
         #[arg(long, value_delimiter = ',')]
         only: Vec<Part>,
@@ -87,6 +98,7 @@ mod linux {
         let cores = Cores {
             server: arguments.server_core.or(there.first().copied()).context("no core")?,
             load: arguments.load_core.or(there.get(1).copied()).unwrap_or(usize::MAX),
+            are_shared: arguments.quick || arguments.shared,
         };
         if cores.server == cores.load || !there.contains(&cores.server) || !there.contains(&cores.load) {
             bail!("this takes two cores, one for what is measured and one for the load; there are {there:?}");
