@@ -91,6 +91,9 @@ mod linux {
         /// What to measure, separated by commas; without it everything.
         #[arg(long, value_delimiter = ',')]
         only: Vec<Part>,
+        /// Which loads, such as 64x16 or 1000x10, separated by commas; without it all.
+        #[arg(long, value_delimiter = ',')]
+        loads: Vec<String>,
     }
 
     pub(super) fn run(arguments: RunArguments) -> Result<()> {
@@ -115,6 +118,7 @@ mod linux {
             time: Duration::from_secs_f64(seconds),
             warm_up: Duration::from_millis(500),
             players,
+            loads: arguments.loads,
             parts: if arguments.only.is_empty() { Part::value_variants().to_vec() } else { arguments.only },
         };
         let report = run::run(&settings)?;
