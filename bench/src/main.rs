@@ -1,6 +1,7 @@
 //! The bench: `cargo xtask bench` builds it, gives it a PostgreSQL, and runs it.
 
-use anyhow::Result;
+use std::process::ExitCode;
+
 use castellan_bench::echo::{self, Mode};
 use clap::{Parser, Subcommand};
 
@@ -28,11 +29,18 @@ enum Task {
     },
 }
 
-fn main() -> Result<()> {
-    match Arguments::parse().task {
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
         #[cfg(target_os = "linux")]
         Task::Run(arguments) => linux::run(arguments),
         Task::Echo { mode, answer_bytes } => echo::run(mode, answer_bytes),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -77,9 +85,15 @@ mod linux {
         /// Only look whether everything works: one short round of each kind, 1,000 players.
         #[arg(long)]
         quick: bool,
+        /// Do not wait for the cores to be at rest before a round: something else runs on this machine.
+        #[arg(long)]
+        shared: bool,
         /// What to measure, separated by commas; without it everything.
         #[arg(long, value_delimiter = ',')]
         only: Vec<Part>,
+        /// Which loads, such as 64x16 or 1000x10, separated by commas; without it all.
+        #[arg(long, value_delimiter = ',')]
+        loads: Vec<String>,
     }
 
     pub(super) fn run(arguments: RunArguments) -> Result<()> {
@@ -87,6 +101,7 @@ mod linux {
         let cores = Cores {
             server: arguments.server_core.or(there.first().copied()).context("no core")?,
             load: arguments.load_core.or(there.get(1).copied()).unwrap_or(usize::MAX),
+            are_shared: arguments.quick || arguments.shared,
         };
         if cores.server == cores.load || !there.contains(&cores.server) || !there.contains(&cores.load) {
             bail!("this takes two cores, one for what is measured and one for the load; there are {there:?}");
@@ -103,6 +118,7 @@ mod linux {
             time: Duration::from_secs_f64(seconds),
             warm_up: Duration::from_millis(500),
             players,
+            loads: arguments.loads,
             parts: if arguments.only.is_empty() { Part::value_variants().to_vec() } else { arguments.only },
         };
         let report = run::run(&settings)?;

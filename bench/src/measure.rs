@@ -29,6 +29,8 @@ pub struct Cores {
     pub server: usize,
     /// The load runs here.
     pub load: usize,
+    /// Something else may run on both: rounds do not wait for rest, and the figures say little.
+    pub are_shared: bool,
 }
 
 /// What a round does.
@@ -83,16 +85,22 @@ impl Measured {
         self.load_core.max(self.load_cpu) >= AT_THE_LIMIT && self.server_core < AT_THE_LIMIT
     }
 
+    /// Processor time of the system for each answer, in microseconds.
+    pub fn cpu_us_an_answer(&self) -> f64 {
+        self.server_cpu / self.rate.max(1.0) * 1e6
+    }
+
     /// The round in a line.
     pub fn line(&self) -> String {
         let refused = if self.is_of_the_load() { ", the load was the limit: does not count" } else { "" };
         format!(
-            "{}/s, p50 {:.3}, p99 {:.3}, p99.9 {:.3} ms; CPU {:.2} (its core {:.2}), load {:.2} (its core {:.2}){refused}",
+            "{}/s, p50 {:.3}, p99 {:.3}, p99.9 {:.3} ms; CPU {:.2}, {:.2} µs an answer (its core {:.2}), load {:.2} (its core {:.2}){refused}",
             thousands(self.rate),
             self.p50_ms,
             self.p99_ms,
             self.p999_ms,
             self.server_cpu,
+            self.cpu_us_an_answer(),
             self.server_core,
             self.load_cpu,
             self.load_core,
@@ -178,7 +186,7 @@ fn measured(tally: &Tally, intent_bytes: usize, usage: &Share) -> Measured {
 /// Waits until the server's core has nothing to do.
 fn rest(cores: Cores) -> Result<()> {
     let deadline = Instant::now() + REST_PATIENCE;
-    loop {
+    while !cores.are_shared {
         let before = CoreTime::of(cores.server)?;
         thread::sleep(Duration::from_millis(100));
         if CoreTime::of(cores.server)?.busy_since(before) < AT_REST {
@@ -188,6 +196,7 @@ fn rest(cores: Cores) -> Result<()> {
             bail!("core {} does not come to rest: is something else running on this machine?", cores.server);
         }
     }
+    Ok(())
 }
 
 /// What has been used up to a moment.

@@ -165,6 +165,9 @@ impl Report {
              Times in milliseconds, shares of one core.\n",
             self.machine, cores.server, cores.load, self.rounds, self.seconds, self.intent_bytes, self.answer_bytes
         );
+        if cores.are_shared {
+            text += "**The cores were shared with other work: these figures say little.**\n\n";
+        }
         text += "## Goals\n\n| goal | wanted | measured | reached |\n| --- | --- | --- | --- |\n";
         for goal in &self.goals {
             text += &goal.row();
@@ -196,21 +199,22 @@ impl Report {
 fn table(text: &mut String, title: &str, series: &[Series]) {
     let _ = writeln!(
         text,
-        "\n## {title}\n\n| load | system | a second | p50 | p99 | p99.9 | system's CPU | its core | load's CPU | its core \
-         | load late (p99) | rounds |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+        "\n## {title}\n\n| load | system | a second | p50 | p99 | p99.9 | CPU an answer, µs | system's CPU | its core | load's CPU | its core \
+         | load late (p99) | rounds |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     );
     for Series { system, load, rounds, median } in series {
         let Some(median) = median else {
-            let _ = writeln!(text, "| {load} | {system} | the load was the limit |||||||||| {} |", rounds.len());
+            let _ = writeln!(text, "| {load} | {system} | the load was the limit ||||||||||| {} |", rounds.len());
             continue;
         };
         let _ = writeln!(
             text,
-            "| {load} | {system} | {} | {:.3} | {:.3} | {:.3} | {:.2} | {:.2} | {:.2} | {:.2} | {:.3} | {} of {} |",
+            "| {load} | {system} | {} | {:.3} | {:.3} | {:.3} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.3} | {} of {} |",
             thousands(median.rate),
             median.p50_ms,
             median.p99_ms,
             median.p999_ms,
+            median.cpu_us_an_answer(),
             median.server_cpu,
             median.server_core,
             median.load_cpu,

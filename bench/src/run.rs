@@ -75,6 +75,8 @@ pub struct Settings {
     pub players: usize,
     /// What to do.
     pub parts: Vec<Part>,
+    /// Loads to run, such as `64x16`; without any all of them.
+    pub loads: Vec<String>,
 }
 
 /// A system under measurement.
@@ -130,20 +132,24 @@ impl Settings {
     fn has(&self, part: Part) -> bool {
         self.parts.contains(&part)
     }
+
+    fn has_load(&self, connections: usize, of_each: usize) -> bool {
+        self.loads.is_empty() || self.loads.contains(&format!("{connections}x{of_each}"))
+    }
 }
 
 fn measure_all(settings: &Settings, all: &[System], report: &mut Report) {
     let castellans: Vec<&System> = all.iter().filter(|system| system.castellan.is_some()).collect();
     let everybody: Vec<&System> = all.iter().collect();
     if settings.has(Part::Closed) {
-        for (connections, in_flight) in CLOSED {
+        for (connections, in_flight) in CLOSED.into_iter().filter(|load| settings.has_load(load.0, load.1)) {
             let load = format!("{} × {in_flight}", thousands(connections as f64));
             let series = rounds(settings, &everybody, &load, connections, Pace::Closed(in_flight), None, report);
             report.closed.extend(series);
         }
     }
     if settings.has(Part::Durable) {
-        for (connections, in_flight) in DURABLE {
+        for (connections, in_flight) in DURABLE.into_iter().filter(|load| settings.has_load(load.0, load.1)) {
             let (pace, ack) = (Pace::Closed(in_flight), Some(Ack::Durable));
             let load = format!("{} × {in_flight}", thousands(connections as f64));
             let series = rounds(settings, &castellans, &load, connections, pace, ack, report);
@@ -151,7 +157,7 @@ fn measure_all(settings: &Settings, all: &[System], report: &mut Report) {
         }
     }
     if settings.has(Part::Open) {
-        for (connections, per_second) in OPEN {
+        for (connections, per_second) in OPEN.into_iter().filter(|load| settings.has_load(load.0, load.1 as usize)) {
             let connections = connections.min(settings.players);
             let pace = Pace::Open(Duration::from_secs(1) / per_second);
             let load = format!("{} × {per_second}/s", thousands(connections as f64));
