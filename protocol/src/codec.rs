@@ -9,6 +9,7 @@ use crate::id::RequestId;
 use crate::limits::{DEPTH_MAX, INTEGER_MAX, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK};
 use crate::outline::Outline;
 use crate::rejection::RejectionCode;
+use crate::reply::ReplyFrame;
 use crate::server_frame::ServerFrame;
 
 /// How the frames of a connection are encoded.
@@ -24,6 +25,12 @@ pub enum Codec {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct DecodeError(String);
+
+impl DecodeError {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
 
 /// What is wrong with a client's message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,12 +89,25 @@ impl Codec {
         self,
         message: &[u8],
     ) -> Result<Option<ServerFrame<C>>, DecodeError> {
+        self.read_known(message, ServerFrame::<C>::KINDS)
+    }
+
+    /// As [`Codec::decode_server_frame`], on a connection that asked for changes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Codec::decode_server_frame`].
+    pub fn decode_reply_frame(self, message: &[u8]) -> Result<Option<ReplyFrame>, DecodeError> {
+        self.read_known(message, ReplyFrame::KINDS)
+    }
+
+    fn read_known<T: DeserializeOwned>(self, message: &[u8], kinds: &[&str]) -> Result<Option<T>, DecodeError> {
         let error = match self.read(message) {
             Ok(frame) => return Ok(Some(frame)),
             Err(error) => error,
         };
         match self.read::<Outline>(message).as_ref().map(Outline::only_entry) {
-            Ok(Some((kind, _))) if !ServerFrame::<C>::KINDS.contains(&kind) => Ok(None),
+            Ok(Some((kind, _))) if !kinds.contains(&kind) => Ok(None),
             _ => Err(DecodeError(error)),
         }
     }

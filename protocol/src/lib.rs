@@ -2,7 +2,8 @@
 //!
 //! A client holds one WebSocket and exchanges frames: maps with exactly one entry, the frame's kind and that kind's
 //! fields. [`ClientFrame`] is what a client sends, [`ServerFrame`] what it gets; [`Codec`] turns both into the bytes of
-//! one WebSocket message, as MessagePack or as JSON. HTTP bodies of the same contract are in [`http`].
+//! one WebSocket message, as MessagePack or as JSON. HTTP bodies of the same contract are in [`http`]. A client may ask
+//! for smaller answers, which say what has changed: [`reply`].
 //!
 //! Decoding is strict where a mistake would be lost in silence (actions refuse unknown keys) and lenient where old and
 //! new programs meet (frames ignore them; clients ignore kinds and codes that they do not know).
@@ -18,6 +19,7 @@ mod id;
 pub mod limits;
 mod outline;
 mod rejection;
+pub mod reply;
 mod server_frame;
 mod wire;
 
@@ -29,4 +31,5 @@ pub use creation::NewCharacter;
 pub use frame::{Ack, ClientFrame, Fetch, Intent, Ping, Refresh, Unwatch, Watch};
 pub use id::{CharacterId, ParseIdError, RequestId, SessionId, UserId, Version};
 pub use rejection::RejectionCode;
+pub use reply::{AppliedReply, Changes, REPLY_CHANGES, ReplyFrame, StateReply, Told, merge};
 pub use server_frame::*;

@@ -179,6 +179,6 @@ pub struct Closing {
     pub retry_after_ms: u64,
 }
 
-fn is_false(flag: &bool) -> bool {
+pub(crate) fn is_false(flag: &bool) -> bool {
     !flag
 }

@@ -98,3 +98,28 @@ fn server_frames_have_their_golden_bytes() {
     let kinds: BTreeSet<_> = samples.iter().map(|(_, frame)| frame.kind()).collect();
     assert_eq!(kinds, ServerFrame::<()>::KINDS.iter().copied().collect(), "every kind of frame has a sample");
 }
+
+#[test]
+fn frames_with_changes_have_their_golden_bytes() {
+    let samples = samples::reply_frames();
+    for (name, frame) in &samples {
+        check("reply", name, frame, |codec, bytes| {
+            codec.decode_reply_frame(bytes).expect("a golden frame is good").expect("a golden frame is known")
+        });
+    }
+    check_no_strays("reply", &samples.iter().map(|(name, _)| *name).collect());
+}
+
+/// Whoever asks for changes reads what the others get, and whole states in the same bytes.
+#[test]
+fn frames_without_changes_are_the_same_for_all() {
+    for (name, frame) in samples::server_frames() {
+        for codec in [Codec::MessagePack, Codec::Json] {
+            let (mut plain, mut reply) = (Vec::new(), Vec::new());
+            codec.encode(&frame, &mut plain);
+            let read = codec.decode_reply_frame(&plain).expect("a good frame").expect("a known frame");
+            codec.encode(&read, &mut reply);
+            assert_eq!(plain, reply, "{name}");
+        }
+    }
+}

@@ -21,7 +21,7 @@ use super::cors;
 use super::problem::Problem;
 use crate::auth::{Standing, Ticket};
 use crate::shard::CloseOrder;
-use crate::socket::{Accepted, Seat, accept_key};
+use crate::socket::{Accepted, Replies, Seat, accept_key};
 
 /// When a session with as many sockets as it may have can try again, in milliseconds.
 const RETRY_SEAT_MS: u64 = 1_000;
@@ -29,6 +29,7 @@ const RETRY_SEAT_MS: u64 = 1_000;
 #[derive(Deserialize)]
 struct Asked {
     client: Option<String>,
+    reply: Option<String>,
 }
 
 /// `GET /socket`.
@@ -44,11 +45,11 @@ pub(super) async fn upgrade(State(context): State<Arc<Context>>, mut request: Re
         Err(problem) => return Ok(upgrade_required(problem)),
     };
     let codec = agree(&offered)?;
-    let client = client(&request)?;
+    let (client, replies) = asked(&request)?;
     let echo = (!offered.is_empty()).then(|| codec.subprotocol());
     let ticket = admit(&context, ticket, client)?;
     let on_upgrade = hyper::upgrade::on(&mut request);
-    tokio::spawn(hand_over(context, on_upgrade, codec, ticket));
+    tokio::spawn(hand_over(context, on_upgrade, codec, replies, ticket));
     Ok(switching(&key, echo))
 }
 
@@ -80,12 +81,16 @@ fn agree(offered: &[String]) -> Result<Codec, Problem> {
         .ok_or_else(|| Problem::malformed("Sec-WebSocket-Protocol: castellan.v1.msgpack or castellan.v1.json"))
 }
 
-fn client(request: &Request) -> Result<Option<Uuid>, Problem> {
-    let malformed = || Problem::malformed("client: a lower-case hyphenated UUID");
-    let Query(asked) = Query::<Asked>::try_from_uri(request.uri()).map_err(|_| malformed())?;
+/// Who the client says it is, and how it wants to be told of states.
+fn asked(request: &Request) -> Result<(Option<Uuid>, Replies), Problem> {
+    let Query(Asked { client, reply }) = Query::try_from_uri(request.uri())
+        .map_err(|_| Problem::malformed("client and reply: each at most once in the query"))?;
     // The wire has one spelling of UUIDs, the same for all kinds of ids.
-    let client = asked.client.map(|text| text.parse::<castellan_protocol::SessionId>());
-    client.transpose().map(|client| client.map(|id| id.uuid())).map_err(|_| malformed())
+    let client = client.map(|text| text.parse::<castellan_protocol::SessionId>()).transpose();
+    let client = client.map_err(|_| Problem::malformed("client: a lower-case hyphenated UUID"))?;
+    let replies =
+        Replies::from_query(reply.as_deref()).ok_or_else(|| Problem::malformed("reply: changes, or not at all"))?;
+    Ok((client.map(|id| id.uuid()), replies))
 }
 
 /// What RFC 6455 asks of a handshake; returns the key.
@@ -163,6 +168,7 @@ async fn hand_over(
     context: Arc<Context>,
     on_upgrade: OnUpgrade,
     codec: Codec,
+    replies: Replies,
     ticket: Result<(crate::auth::Session, Seat), CloseOrder>,
 ) {
     // Fails where the client has gone before it had its answer.
@@ -173,7 +179,7 @@ async fn hand_over(
     };
     match parts.io.into_inner().into_std() {
         Ok(stream) => {
-            if !(context.hand_over)(Accepted { stream, leftover: parts.read_buf, codec, ticket }) {
+            if !(context.hand_over)(Accepted { stream, leftover: parts.read_buf, codec, replies, ticket }) {
                 tracing::warn!("an upgraded connection was dropped: the socket threads have too many waiting");
             }
         }

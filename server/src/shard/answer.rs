@@ -48,6 +48,8 @@ pub enum Shape {
     FrameOnceDurable(Codec),
     /// As the character alone, in JSON.
     Body,
+    /// As the character alone, in MessagePack: for [`encode_packed`](super::encode_packed).
+    Packed,
 }
 
 /// Writes answers, with space to derive sheets in.
@@ -90,6 +92,7 @@ impl Writer {
                         encode_frame(codec, &ServerFrame::Conflict(frame), out);
                     }
                     Shape::Body => Codec::Json.encode(&view, out),
+                    Shape::Packed => view.pack(out),
                 }
                 Outcome::Conflict(shown)
             }
@@ -112,6 +115,7 @@ impl Writer {
                 encode_frame(codec, &ServerFrame::State(frame), out);
             }
             Shape::Body => Codec::Json.encode(&view, out),
+            Shape::Packed => view.pack(out),
         }
         shown
     }
@@ -133,6 +137,7 @@ impl Writer {
                 encode_frame(codec, &ServerFrame::Applied(frame), out);
             }
             Shape::Body => Codec::Json.encode(&view, out),
+            Shape::Packed => view.pack(out),
         }
         shown
     }

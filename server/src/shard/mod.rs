@@ -24,7 +24,7 @@ pub use self::mailbox::{CloseOrder, Mail, Mailbox};
 pub use self::refusal::Refusal;
 pub use self::router::shard_of;
 pub use self::store::{Capacity, Shards};
-pub use self::view::{CharacterView, Header, StoredView};
+pub use self::view::{CharacterView, Header, Packed, StoredView, encode_packed, merge_patch};
 
 #[cfg(test)]
 mod tests;

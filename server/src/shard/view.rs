@@ -3,16 +3,21 @@
 //! Both shapes are section 3 of the wire: clients get `derived`, the row what the rules keep for themselves. They are
 //! written straight from the rules' character, so that encoding a state allocates nothing.
 
+mod changes;
+mod frame;
 mod msgpack;
 mod packed;
 mod parts;
+mod reader;
 mod timestamp;
 
 use castellan_protocol::{CharacterId, RequestId, UserId, Version};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::rules::{Character, Derived};
-pub(in crate::shard) use packed::encode_frame;
+pub use changes::merge_patch;
+pub(in crate::shard) use frame::encode_frame;
+pub use frame::{Packed, encode_packed};
 use parts::{DerivedView, Items, Saves, Scores, Worn};
 use timestamp::Timestamp;
 

@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::bucket::Bucket;
 use super::context::Context;
 use super::outbound::Outbound;
+use super::replies::{About, Answer};
 use super::session::{End, seconds_until};
 use super::waits::{Wait, Waits};
 use crate::auth::{Role, Session, Standing, Ticket};
@@ -136,7 +137,6 @@ impl Inbound {
             Err(refusal) => return out.refused(Some(intent.id), &refusal).await,
         };
         let durable = intent.ack == Some(Ack::Durable);
-        let codec = out.codec();
         let command = Command {
             owner,
             character: intent.character,
@@ -145,7 +145,10 @@ impl Inbound {
             change: Change::Action(&intent.action),
             permitted: self.context.policy.permits(self.session.role, &intent.action),
         };
-        let shape = if durable { Shape::FrameOnceDurable(codec) } else { Shape::Frame(codec) };
+        let shape = match out.shape() {
+            Shape::Frame(codec) if durable => Shape::FrameOnceDurable(codec),
+            shape => shape,
+        };
         let mut answer = Outbound::<S>::buffer();
         let outcome = self.context.shards.change(&command, Some(&self.mailbox), shape, self.now_ms, &mut answer).await;
         telemetry::intent(match &outcome {
@@ -168,7 +171,14 @@ impl Inbound {
                 });
                 Ok(())
             }
-            Outcome::Applied { .. } | Outcome::Conflict(_) => out.feed(answer).await,
+            Outcome::Applied { shown, duplicate, .. } => {
+                let kind = Answer::Applied { id: intent.id, duplicate };
+                out.tell(&About { character: intent.character, durable: shown.durable, answer: kind }, answer).await
+            }
+            Outcome::Conflict(shown) => {
+                let kind = Answer::Conflict { id: intent.id };
+                out.tell(&About { character: intent.character, durable: shown.durable, answer: kind }, answer).await
+            }
             Outcome::Refused(refusal) => out.refused(Some(intent.id), &refusal).await,
             // The order is in the mailbox: the connection's loop acts on it.
             Outcome::Closing => Ok(()),
@@ -202,13 +212,14 @@ impl Inbound {
         S: Sink<Message, Error = Error> + Unpin,
     {
         let mut answer = Outbound::<S>::buffer();
-        let (reader, shape) = (Some((&self.mailbox, watch)), Shape::Frame(out.codec()));
-        match self.context.shards.show(owner, character, reader, Some(id), shape, &mut answer).await {
-            Ok(_) => {
+        let reader = Some((&self.mailbox, watch));
+        match self.context.shards.show(owner, character, reader, Some(id), out.shape(), &mut answer).await {
+            Ok(shown) => {
                 if watch {
                     self.watched.insert(character, owner);
                 }
-                out.feed(answer).await
+                let kind = Answer::State { id: Some(id) };
+                out.tell(&About { character, durable: shown.durable, answer: kind }, answer).await
             }
             Err(refusal) => out.refused(Some(id), &refusal).await,
         }
@@ -250,9 +261,12 @@ impl Inbound {
             return Ok(());
         }
         let mut answer = Outbound::<S>::buffer();
-        let (reader, shape) = (Some((&self.mailbox, true)), Shape::Frame(out.codec()));
-        match self.context.shards.show(owner, character, reader, None, shape, &mut answer).await {
-            Ok(_) => out.feed(answer).await,
+        let reader = Some((&self.mailbox, true));
+        match self.context.shards.show(owner, character, reader, None, out.shape(), &mut answer).await {
+            Ok(shown) => {
+                let kind = Answer::State { id: None };
+                out.tell(&About { character, durable: shown.durable, answer: kind }, answer).await
+            }
             // Deleted meanwhile, or the shard is lost and the order to close on its way.
             Err(_) => Ok(()),
         }
@@ -293,16 +307,13 @@ impl Inbound {
         S: Sink<Message, Error = Error> + Unpin,
     {
         let mut answer = Outbound::<S>::buffer();
-        let confirmed = self.context.shards.confirm(
-            wait.owner,
-            wait.character,
-            wait.id,
-            wait.duplicate,
-            Shape::Frame(out.codec()),
-            &mut answer,
-        );
+        let confirmed =
+            self.context.shards.confirm(wait.owner, wait.character, wait.id, wait.duplicate, out.shape(), &mut answer);
         match confirmed.await {
-            Ok(_) => out.feed(answer).await,
+            Ok(shown) => {
+                let kind = Answer::Applied { id: wait.id, duplicate: wait.duplicate };
+                out.tell(&About { character: wait.character, durable: shown.durable, answer: kind }, answer).await
+            }
             Err(refusal) => out.refused(Some(wait.id), &refusal).await,
         }
     }

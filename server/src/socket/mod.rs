@@ -8,12 +8,14 @@ mod context;
 mod inbound;
 mod outbound;
 mod registry;
+mod replies;
 mod session;
 mod waits;
 mod workers;
 
 pub use self::context::{Context, Settings};
 pub use self::registry::{Registry, Seat, TooManySockets};
+pub use self::replies::Replies;
 pub use self::workers::{Accepted, Workers};
 
 /// What a handshake's key is answered with, by RFC 6455, section 4.2.2.

@@ -15,8 +15,9 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as SocketCode;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
+use super::replies::{About, Changes};
 use super::session::End;
-use crate::shard::{CloseOrder, Refusal};
+use crate::shard::{CloseOrder, Refusal, Shape};
 
 /// The server's frames carry characters only through the shards, which write them themselves.
 #[derive(Serialize)]
@@ -32,6 +33,8 @@ const COME_BACK_WITHIN: Duration = Duration::from_secs(1);
 pub(super) struct Outbound<S> {
     sink: S,
     codec: Codec,
+    /// What the peer was sent last, where it asked for changes.
+    changes: Option<Box<Changes>>,
     /// Something was fed and not flushed.
     unflushed: bool,
     /// How long the peer may leave what it is sent unread.
@@ -40,7 +43,12 @@ pub(super) struct Outbound<S> {
 
 impl<S: Sink<Message, Error = Error> + Unpin> Outbound<S> {
     pub(super) fn new(sink: S, codec: Codec, patience: Duration) -> Self {
-        Self { sink, codec, unflushed: false, patience }
+        Self { sink, codec, changes: None, unflushed: false, patience }
+    }
+
+    /// Tells of states by what has changed in them.
+    pub(super) fn tell_changes(&mut self, changes: Changes) {
+        self.changes = Some(Box::new(changes));
     }
 
     pub(super) fn socket(&mut self) -> &mut S {
@@ -56,8 +64,25 @@ impl<S: Sink<Message, Error = Error> + Unpin> Outbound<S> {
         Vec::with_capacity(ANSWER_BYTES)
     }
 
-    /// Feeds an answer that was written into [`Outbound::buffer`].
-    pub(super) async fn feed(&mut self, frame: Vec<u8>) -> Result<(), End> {
+    /// How [`Outbound::tell`] wants states to be written.
+    pub(super) const fn shape(&self) -> Shape {
+        if self.changes.is_none() { Shape::Frame(self.codec) } else { Shape::Packed }
+    }
+
+    /// Feeds an answer that tells of a state and was written into [`Outbound::buffer`] as [`Outbound::shape`] wants.
+    pub(super) async fn tell(&mut self, about: &About, written: Vec<u8>) -> Result<(), End> {
+        let frame = match &mut self.changes {
+            None => written,
+            Some(changes) => {
+                let mut frame = Self::buffer();
+                changes.write(self.codec, about, written, &mut frame);
+                frame
+            }
+        };
+        self.feed(frame).await
+    }
+
+    async fn feed(&mut self, frame: Vec<u8>) -> Result<(), End> {
         let message = match self.codec {
             Codec::MessagePack => Message::Binary(Bytes::from(frame)),
             Codec::Json => Message::Text(Utf8Bytes::try_from(frame).expect("JSON is UTF-8")),

@@ -16,6 +16,7 @@ use super::context::Context;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::registry::Seat;
+use super::replies::{Changes, Replies};
 use super::workers::Accepted;
 use crate::auth::Session;
 use crate::shard::CloseOrder;
@@ -58,7 +59,7 @@ impl From<Error> for End {
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(accepted: Accepted, context: Arc<Context>) {
-    let Accepted { stream, leftover, codec, ticket } = accepted;
+    let Accepted { stream, leftover, codec, replies, ticket } = accepted;
     let stream = match tokio::net::TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => {
@@ -71,7 +72,10 @@ pub(super) async fn serve(accepted: Accepted, context: Arc<Context>) {
         .max_message_size(Some(CLIENT_FRAME_BYTES_MAX))
         .max_frame_size(Some(CLIENT_FRAME_BYTES_MAX));
     let socket = WebSocketStream::from_partially_read(stream, leftover.to_vec(), Role::Server, Some(config)).await;
-    let outbound = Outbound::new(socket, codec, context.settings.slow_consumer);
+    let mut outbound = Outbound::new(socket, codec, context.settings.slow_consumer);
+    if replies == Replies::Changes {
+        outbound.tell_changes(Changes::new(context.settings.watch_max));
+    }
     match ticket {
         Ok((session, seat)) => Connection::new(outbound, session, seat, context).serve().await,
         Err(order) => say_goodbye(outbound, &order).await,

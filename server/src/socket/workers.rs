@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::context::Context;
 use super::registry::Seat;
+use super::replies::Replies;
 use super::session;
 use crate::auth::Session;
 use crate::shard::CloseOrder;
@@ -25,6 +26,8 @@ pub struct Accepted {
     pub leftover: Bytes,
     /// What was agreed on.
     pub codec: Codec,
+    /// How it wants to be told of states.
+    pub replies: Replies,
     /// Whose it is; an order where it was upgraded only to be told why it ends.
     pub ticket: Result<(Session, Seat), CloseOrder>,
 }

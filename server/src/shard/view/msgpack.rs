@@ -58,6 +58,19 @@ pub(super) fn entries(out: &mut Vec<u8>, count: usize) {
     begin(out, count, 0x80, [0xde, 0xdf]);
 }
 
+/// Corrects a map that was begun at `begin`, as one without entries, to so many.
+pub(super) fn recount_entries(out: &mut Vec<u8>, begin: usize, count: usize) {
+    let body = (count > FIX_ENTRIES_MAX).then(|| out.split_off(begin + 1));
+    match body {
+        None => out[begin] = 0x80 | count as u8,
+        Some(body) => {
+            out.truncate(begin);
+            entries(out, count);
+            out.extend_from_slice(&body);
+        }
+    }
+}
+
 /// Begins a list of so many elements.
 pub(super) fn elements(out: &mut Vec<u8>, count: usize) {
     begin(out, count, 0x90, [0xdc, 0xdd]);

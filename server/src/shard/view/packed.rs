@@ -4,65 +4,12 @@
 //! its own length and marker. Here a key is one constant that holds its marker already. The bytes are those that
 //! serde's writer gives; a property holds that for any character.
 
-use castellan_protocol::{Codec, RequestId, ServerFrame, Slot, Version};
+use castellan_protocol::Slot;
 
 use super::CharacterView;
 use super::msgpack::{elements, entries, integer, key, scores, signed, text, unsigned};
 use super::timestamp::Timestamp;
 use crate::rules::{Character, Coin, Derived, Symbol};
-
-/// Room that is made at once for a frame, in bytes: enough for most characters.
-const USUAL_BYTES: usize = 2048;
-
-/// Writes a frame: by hand where it brings a character in MessagePack, else as the codec does.
-pub(in crate::shard) fn encode_frame(codec: Codec, frame: &ServerFrame<CharacterView<'_>>, out: &mut Vec<u8>) {
-    if codec != Codec::MessagePack {
-        return codec.encode(frame, out);
-    }
-    out.reserve(USUAL_BYTES);
-    match frame {
-        ServerFrame::Applied(applied) => {
-            entries(out, 1);
-            key!(out, "applied");
-            entries(out, 3 + usize::from(applied.duplicate));
-            id(out, applied.id);
-            character(out, &applied.character, applied.durable);
-            if applied.duplicate {
-                key!(out, "duplicate");
-                out.push(0xc3);
-            }
-        }
-        ServerFrame::Conflict(conflict) => {
-            entries(out, 1);
-            key!(out, "conflict");
-            entries(out, 3);
-            id(out, conflict.id);
-            character(out, &conflict.character, conflict.durable);
-        }
-        ServerFrame::State(state) => {
-            entries(out, 1);
-            key!(out, "state");
-            entries(out, 2 + usize::from(state.id.is_some()));
-            character(out, &state.character, state.durable);
-            if let Some(request) = state.id {
-                id(out, request);
-            }
-        }
-        _ => codec.encode(frame, out),
-    }
-}
-
-fn id(out: &mut Vec<u8>, request: RequestId) {
-    key!(out, "id");
-    unsigned(out, request.get());
-}
-
-fn character(out: &mut Vec<u8>, view: &CharacterView<'_>, durable: Version) {
-    key!(out, "character");
-    view.pack(out);
-    key!(out, "durable");
-    unsigned(out, durable.get());
-}
 
 impl CharacterView<'_> {
     /// Appends the character in MessagePack.

@@ -1,0 +1,139 @@
+//! Smaller answers: what has changed since the state that a connection was sent last.
+
+use std::collections::HashMap;
+
+use castellan_protocol::limits::{CHARACTERS_PER_USER_MAX, SERVER_FRAME_BYTES_MAX};
+use castellan_protocol::{
+    Applied, CharacterId, Codec, Conflict, REPLY_CHANGES, RequestId, ServerFrame, State, Version,
+};
+
+use crate::shard::{Packed, encode_packed, merge_patch};
+
+/// How a connection wants to be told of states.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Replies {
+    /// Always whole.
+    #[default]
+    Whole,
+    /// What has changed, where it was sent a state before.
+    Changes,
+}
+
+impl Replies {
+    /// What a client asks for by the query parameter `reply`; `None` where there is no such thing.
+    pub fn from_query(value: Option<&str>) -> Option<Self> {
+        match value {
+            None => Some(Self::Whole),
+            Some(REPLY_CHANGES) => Some(Self::Changes),
+            Some(_) => None,
+        }
+    }
+}
+
+/// Bytes of last states that a connection keeps, beside the number of characters.
+///
+/// Room for the usual states of a full watch list; bounds what the fullest ones can take.
+const SENT_BYTES_MAX: usize = 512 * 1024;
+
+const _: () = assert!(SERVER_FRAME_BYTES_MAX <= SENT_BYTES_MAX, "any one state must fit");
+
+/// The last state that a connection was sent of a character, packed.
+#[derive(Debug)]
+struct Sent {
+    state: Vec<u8>,
+    /// Counts what was sent: the smaller, the longer ago.
+    turn: u64,
+}
+
+/// What a connection was sent last of each character, and so what the next patch is against.
+#[derive(Debug)]
+pub(super) struct Changes {
+    sent: HashMap<CharacterId, Sent>,
+    characters_max: usize,
+    bytes_max: usize,
+    bytes: usize,
+    turn: u64,
+    patch: Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+impl Changes {
+    /// For a connection that may watch so many characters.
+    pub(super) fn new(watch_max: usize) -> Self {
+        Self::with_bounds(watch_max + CHARACTERS_PER_USER_MAX, SENT_BYTES_MAX)
+    }
+
+    fn with_bounds(characters_max: usize, bytes_max: usize) -> Self {
+        Self {
+            sent: HashMap::new(),
+            characters_max,
+            bytes_max,
+            bytes: 0,
+            turn: 0,
+            patch: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Appends a frame that is sent next, of a state that was packed.
+    pub(super) fn write(&mut self, codec: Codec, about: &About, state: Vec<u8>, out: &mut Vec<u8>) {
+        let may_patch = !matches!(about.answer, Answer::Conflict { .. });
+        self.patch.clear();
+        if let Some(last) = self.sent.get(&about.character).filter(|_| may_patch) {
+            merge_patch(&last.state, &state, &mut self.patch);
+        }
+        // Empty: there is nothing that it could be against. Even a patch of nothing has a byte.
+        let is_smaller = !self.patch.is_empty() && self.patch.len() < state.len();
+        let told = if is_smaller { Packed::Changes(&self.patch) } else { Packed::Whole(&state) };
+        encode_packed(codec, &about.frame(told), &mut self.scratch, out);
+        self.keep(about.character, state);
+    }
+
+    /// Notes what was sent of a character. What was sent longest ago is forgotten where there is no room.
+    fn keep(&mut self, character: CharacterId, state: Vec<u8>) {
+        self.forget(character);
+        while self.sent.len() >= self.characters_max || self.bytes + state.len() > self.bytes_max {
+            let Some((&oldest, _)) = self.sent.iter().min_by_key(|(_, sent)| sent.turn) else { break };
+            self.forget(oldest);
+        }
+        self.turn += 1;
+        self.bytes += state.len();
+        self.sent.insert(character, Sent { state, turn: self.turn });
+    }
+
+    fn forget(&mut self, character: CharacterId) {
+        if let Some(sent) = self.sent.remove(&character) {
+            self.bytes -= sent.state.len();
+        }
+    }
+}
+
+/// A frame that tells of a state, but for the state.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct About {
+    pub(super) character: CharacterId,
+    pub(super) durable: Version,
+    pub(super) answer: Answer,
+}
+
+/// Which frame it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Answer {
+    Applied { id: RequestId, duplicate: bool },
+    Conflict { id: RequestId },
+    State { id: Option<RequestId> },
+}
+
+impl About {
+    fn frame<'a>(&self, character: Packed<'a>) -> ServerFrame<Packed<'a>> {
+        let durable = self.durable;
+        match self.answer {
+            Answer::Applied { id, duplicate } => ServerFrame::Applied(Applied { id, character, durable, duplicate }),
+            Answer::Conflict { id } => ServerFrame::Conflict(Conflict { id, character, durable }),
+            Answer::State { id } => ServerFrame::State(State { character, durable, id }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
