@@ -175,6 +175,48 @@ impl Clone for Character {
 }
 
 impl Character {
+    /// Whether everything is the same but what an adventure wears off: hit points, temporary hit points, hit dice, death
+    /// saves, experience and the dice rolled. The derived sheet follows from none of these.
+    pub fn has_sheet_of(&self, other: &Self) -> bool {
+        // Every field is named, so that a new one cannot be forgotten here.
+        let Self {
+            name,
+            race,
+            subrace,
+            class,
+            level,
+            experience: _,
+            abilities,
+            skills,
+            expertise,
+            hitpoints: _,
+            max_hitpoints: _,
+            temporary_hitpoints: _,
+            hit_dice: _,
+            hit_point_dice: _,
+            death_saves: _,
+            life,
+            conditions,
+            exhaustion,
+            purse,
+            equipment,
+            attuned,
+            inventory,
+            dice_rolled: _,
+        } = self;
+        (*race, *subrace, *class, *level, *life, *exhaustion)
+            == (other.race, other.subrace, other.class, other.level, other.life, other.exhaustion)
+            && *purse == other.purse
+            && *equipment == other.equipment
+            && *inventory == other.inventory
+            && *attuned == other.attuned
+            && *conditions == other.conditions
+            && *abilities == other.abilities
+            && *skills == other.skills
+            && *expertise == other.expertise
+            && *name == other.name
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

@@ -7,7 +7,7 @@ use castellan_protocol::{Applied, CharacterId, Codec, Conflict, RequestId, Serve
 use super::core::Decision;
 use super::entry::Entry;
 use super::refusal::Refusal;
-use super::view::{CharacterView, encode_frame};
+use super::view::{CharacterView, SheetView, encode_sheet};
 use crate::rules::{self, Catalogue, Derived};
 
 /// How a character was answered.
@@ -52,6 +52,39 @@ pub enum Shape {
     Packed,
 }
 
+/// Which frame tells of a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// `applied`.
+    Applied {
+        /// The intent.
+        id: RequestId,
+        /// It had been applied before.
+        duplicate: bool,
+    },
+    /// `conflict`.
+    Conflict {
+        /// The intent.
+        id: RequestId,
+    },
+    /// `state`.
+    State {
+        /// What it answers, where it answers anything.
+        id: Option<RequestId>,
+    },
+}
+
+impl Answer {
+    /// The frame, with the state in whatever form.
+    pub fn frame<C>(self, character: C, durable: Version) -> ServerFrame<C> {
+        match self {
+            Self::Applied { id, duplicate } => ServerFrame::Applied(Applied { id, character, durable, duplicate }),
+            Self::Conflict { id } => ServerFrame::Conflict(Conflict { id, character, durable }),
+            Self::State { id } => ServerFrame::State(State { character, durable, id }),
+        }
+    }
+}
+
 /// Writes answers, with space to derive sheets in.
 pub(super) struct Writer {
     pub(super) catalogue: Arc<Catalogue>,
@@ -79,72 +112,47 @@ impl Writer {
             Decision::Applied { entry, duplicate } => {
                 let shown = match shape {
                     Shape::FrameOnceDurable(_) if !entry.is_clean() => shown(entry),
-                    _ => self.applied(entry, id, duplicate, shape, out),
+                    _ => self.write(entry, Answer::Applied { id, duplicate }, shape, out),
                 };
                 Outcome::Applied { character: entry.id(), shown, duplicate }
             }
-            Decision::Conflict { entry } => {
-                let shown = shown(entry);
-                let view = self.view(entry);
-                match shape {
-                    Shape::Frame(codec) | Shape::FrameOnceDurable(codec) => {
-                        let frame = Conflict { id, character: view, durable: shown.durable };
-                        encode_frame(codec, &ServerFrame::Conflict(frame), out);
-                    }
-                    Shape::Body => Codec::Json.encode(&view, out),
-                    Shape::Packed => view.pack(out),
-                }
-                Outcome::Conflict(shown)
-            }
+            Decision::Conflict { entry } => Outcome::Conflict(self.write(entry, Answer::Conflict { id }, shape, out)),
         })
     }
 
-    /// Writes a character's present state, as the answer to `request` where there is one.
-    pub(super) fn state(
-        &mut self,
-        entry: &Entry,
-        request: Option<RequestId>,
-        shape: Shape,
-        out: &mut Vec<u8>,
-    ) -> Shown {
+    /// Writes a character's present state.
+    pub(super) fn write(&mut self, entry: &mut Entry, answer: Answer, shape: Shape, out: &mut Vec<u8>) -> Shown {
         let shown = shown(entry);
-        let view = self.view(entry);
         match shape {
-            Shape::Frame(codec) | Shape::FrameOnceDurable(codec) => {
-                let frame = State { character: view, durable: shown.durable, id: request };
-                encode_frame(codec, &ServerFrame::State(frame), out);
+            Shape::Frame(Codec::MessagePack) | Shape::FrameOnceDurable(Codec::MessagePack) => {
+                encode_sheet(&answer.frame(self.sheet_view(entry), shown.durable), out);
             }
-            Shape::Body => Codec::Json.encode(&view, out),
-            Shape::Packed => view.pack(out),
+            Shape::Frame(Codec::Json) | Shape::FrameOnceDurable(Codec::Json) => {
+                Codec::Json.encode(&answer.frame(self.view(entry), shown.durable), out);
+            }
+            Shape::Body => self.body(entry, out),
+            Shape::Packed => self.sheet_view(entry).pack(out),
         }
         shown
     }
 
-    /// Writes the answer to an intent that has become durable, or whose wait is over.
-    pub(super) fn applied(
-        &mut self,
-        entry: &Entry,
-        id: RequestId,
-        duplicate: bool,
-        shape: Shape,
-        out: &mut Vec<u8>,
-    ) -> Shown {
-        let shown = shown(entry);
-        let view = self.view(entry);
-        match shape {
-            Shape::Frame(codec) | Shape::FrameOnceDurable(codec) => {
-                let frame = Applied { id, character: view, durable: shown.durable, duplicate };
-                encode_frame(codec, &ServerFrame::Applied(frame), out);
-            }
-            Shape::Body => Codec::Json.encode(&view, out),
-            Shape::Packed => view.pack(out),
-        }
-        shown
+    /// Writes a character's present state alone, in JSON.
+    pub(super) fn body(&mut self, entry: &Entry, out: &mut Vec<u8>) {
+        Codec::Json.encode(&self.view(entry), out);
     }
 
     fn view<'a>(&'a mut self, entry: &'a Entry) -> CharacterView<'a> {
         rules::derive_into(&entry.character, &self.catalogue, &mut self.derived);
         CharacterView::new(&entry.header, &entry.character, &self.derived)
+    }
+
+    fn sheet_view<'a>(&mut self, entry: &'a mut Entry) -> SheetView<'a> {
+        if entry.sheet.is_empty() {
+            let mut sheet = std::mem::take(&mut entry.sheet);
+            sheet.pack(&self.view(entry));
+            entry.sheet = sheet;
+        }
+        SheetView { header: &entry.header, character: &entry.character, sheet: &entry.sheet }
     }
 }
 

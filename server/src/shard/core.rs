@@ -85,9 +85,9 @@ pub(super) struct Effects {
 #[derive(Debug)]
 pub(super) enum Decision<'a> {
     /// Applied now, or before where `duplicate`.
-    Applied { entry: &'a Entry, duplicate: bool },
+    Applied { entry: &'a mut Entry, duplicate: bool },
     /// Made on another state.
-    Conflict { entry: &'a Entry },
+    Conflict { entry: &'a mut Entry },
     /// Refused.
     Refused(Refusal),
     /// The owner's characters are not in memory.
@@ -192,6 +192,9 @@ impl Core {
                     return Decision::Refused(violation.into());
                 }
                 std::mem::swap(scratch, &mut entry.character);
+                if !entry.character.has_sheet_of(scratch) {
+                    entry.sheet.clear();
+                }
             }
             Change::Delete => entry.deleted_at_ms = Some(now_ms),
         }
@@ -228,7 +231,7 @@ impl Core {
         roster.touch(now_ms);
         let known = request.and_then(|id| roster.entries.iter().position(|entry| entry.ring.contains(id)));
         if let Some(index) = known {
-            return Decision::Applied { entry: &roster.entries[index], duplicate: true };
+            return Decision::Applied { entry: &mut roster.entries[index], duplicate: true };
         }
         if roster.living().count() >= CHARACTERS_PER_USER_MAX {
             return Decision::Refused(Refusal::too_many_characters());
@@ -253,8 +256,14 @@ impl Core {
         self.queue.push((owner, character));
         effects.dirtied += 1;
         roster.entries.push(entry);
-        let entry = roster.entries.last().expect("pushed just now");
+        let entry = roster.entries.last_mut().expect("pushed just now");
         Decision::Applied { entry, duplicate: false }
+    }
+
+    /// Goes on with another catalogue.
+    pub(super) fn use_catalogue(&mut self, catalogue: &Arc<Catalogue>) {
+        self.catalogue = Arc::clone(catalogue);
+        self.rosters.values_mut().flat_map(|roster| &mut roster.entries).for_each(|entry| entry.sheet.clear());
     }
 
     /// The present state of a character, for a connection that fetches or (`watch`) wants to be told of changes.

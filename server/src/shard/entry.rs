@@ -6,7 +6,7 @@ use castellan_protocol::{CharacterId, RequestId, Version};
 
 use super::mailbox::Mailbox;
 use super::ring::Ring;
-use super::view::Header;
+use super::view::{Header, Sheet};
 use crate::planted::{self, Bug};
 use crate::rules::Character;
 use crate::storage::{CharacterRow, Lease};
@@ -36,6 +36,8 @@ pub(super) struct Link {
 pub(super) struct Entry {
     pub(super) header: Header,
     pub(super) character: Character,
+    /// What of the character stays the same with most intents, packed; empty until somebody is answered.
+    pub(super) sheet: Sheet,
     pub(super) ring: Ring,
     /// The newest version known to be in the database; the present one where nothing is unflushed.
     pub(super) durable: Version,
@@ -61,6 +63,7 @@ impl Entry {
         Self {
             header,
             character,
+            sheet: Sheet::default(),
             ring,
             durable: Version::new(0),
             queued: false,

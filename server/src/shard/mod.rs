@@ -17,7 +17,7 @@ mod router;
 mod store;
 mod view;
 
-pub use self::answer::{Outcome, Shape, Shown};
+pub use self::answer::{Answer, Outcome, Shape, Shown};
 pub use self::core::{Base, Change, Command, Creation};
 pub use self::entry::VERSION_JUMP;
 pub use self::mailbox::{CloseOrder, Mail, Mailbox};

@@ -12,7 +12,7 @@ use castellan_protocol::{CharacterId, CharacterSummary, RequestId, UserId};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-use super::answer::{Outcome, Shape, Shown, Writer};
+use super::answer::{Answer, Outcome, Shape, Shown, Writer};
 use super::core::{Command, Core, Creation, Decision, Effects};
 use super::entry::Entry;
 use super::loading::Load;
@@ -107,7 +107,7 @@ impl Shards {
     pub fn use_catalogue(&self, catalogue: &Arc<Catalogue>) {
         for shard in ShardId::all() {
             let mut shard = self.lock(shard);
-            shard.core.catalogue = Arc::clone(catalogue);
+            shard.core.use_catalogue(catalogue);
             shard.writer.catalogue = Arc::clone(catalogue);
         }
     }
@@ -197,7 +197,10 @@ impl Shards {
         shape: Shape,
         out: &mut Vec<u8>,
     ) -> Result<Shown, Refusal> {
-        self.look(owner, character, reader, |writer, entry| writer.state(entry, request, shape, out)).await
+        self.look(owner, character, reader, |writer, entry| {
+            writer.write(entry, Answer::State { id: request }, shape, out)
+        })
+        .await
     }
 
     /// Writes the answer to an intent that was applied before and has waited for its commit.
@@ -214,7 +217,10 @@ impl Shards {
         shape: Shape,
         out: &mut Vec<u8>,
     ) -> Result<Shown, Refusal> {
-        self.look(owner, character, None, |writer, entry| writer.applied(entry, id, duplicate, shape, out)).await
+        self.look(owner, character, None, |writer, entry| {
+            writer.write(entry, Answer::Applied { id, duplicate }, shape, out)
+        })
+        .await
     }
 
     async fn look<T>(
@@ -222,7 +228,7 @@ impl Shards {
         owner: UserId,
         character: CharacterId,
         reader: Option<(&Arc<Mailbox>, bool)>,
-        write: impl FnOnce(&mut Writer, &Entry) -> T,
+        write: impl FnOnce(&mut Writer, &mut Entry) -> T,
     ) -> Result<T, Refusal> {
         loop {
             {
@@ -259,7 +265,7 @@ impl Shards {
                         if index > 0 {
                             out.push(b',');
                         }
-                        writer.state(entry, None, Shape::Body, out);
+                        writer.body(entry, out);
                     }
                     out.push(b']');
                     return Ok(());

@@ -9,6 +9,7 @@ mod msgpack;
 mod packed;
 mod parts;
 mod reader;
+mod sheet;
 mod timestamp;
 
 use castellan_protocol::{CharacterId, RequestId, UserId, Version};
@@ -16,9 +17,10 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::rules::{Character, Derived};
 pub use changes::merge_patch;
-pub(in crate::shard) use frame::encode_frame;
+pub(in crate::shard) use frame::encode_sheet;
 pub use frame::{Packed, encode_packed};
 use parts::{DerivedView, Items, Saves, Scores, Worn};
+pub(in crate::shard) use sheet::{Sheet, SheetView};
 use timestamp::Timestamp;
 
 /// What a character has beside the rules: whose it is, and which state of it this is.

@@ -16,11 +16,11 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::bucket::Bucket;
 use super::context::Context;
 use super::outbound::Outbound;
-use super::replies::{About, Answer};
+use super::replies::About;
 use super::session::{End, seconds_until};
 use super::waits::{Wait, Waits};
 use crate::auth::{Role, Session, Standing, Ticket};
-use crate::shard::{Base, Change, Command, Mailbox, Outcome, Refusal, Shape};
+use crate::shard::{Answer, Base, Change, Command, Mailbox, Outcome, Refusal, Shape};
 use crate::telemetry::{self, IntentOutcome};
 
 /// Frames above the rate, one behind the other, that end a connection.

@@ -1,5 +1,6 @@
 //! Effects to bytes: the answers of a connection on their way to its socket.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::time::Duration;
 
@@ -24,7 +25,15 @@ use crate::shard::{CloseOrder, Refusal, Shape};
 enum NoCharacter {}
 
 /// Room that most answers fit into, in bytes.
-const ANSWER_BYTES: usize = 1_024;
+const ANSWER_BYTES: usize = 2 * 1_024;
+
+/// A larger buffer is not used again.
+const SPARE_BYTES_MAX: usize = 16 * 1_024;
+
+thread_local! {
+    /// The buffer of this thread's last answer: the socket has copied it, the next answer goes into it.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// Clients of a stopping server come back spread over this long.
 const COME_BACK_WITHIN: Duration = Duration::from_secs(1);
@@ -61,7 +70,10 @@ impl<S: Sink<Message, Error = Error> + Unpin> Outbound<S> {
 
     /// An empty buffer for one answer.
     pub(super) fn buffer() -> Vec<u8> {
-        Vec::with_capacity(ANSWER_BYTES)
+        let mut spare = SPARE.take();
+        spare.clear();
+        spare.reserve(ANSWER_BYTES);
+        spare
     }
 
     /// How [`Outbound::tell`] wants states to be written.
@@ -83,12 +95,17 @@ impl<S: Sink<Message, Error = Error> + Unpin> Outbound<S> {
     }
 
     async fn feed(&mut self, frame: Vec<u8>) -> Result<(), End> {
+        let frame = Bytes::from(frame);
         let message = match self.codec {
-            Codec::MessagePack => Message::Binary(Bytes::from(frame)),
-            Codec::Json => Message::Text(Utf8Bytes::try_from(frame).expect("JSON is UTF-8")),
+            Codec::MessagePack => Message::Binary(frame.clone()),
+            Codec::Json => Message::Text(Utf8Bytes::try_from(frame.clone()).expect("JSON is UTF-8")),
         };
         self.unflushed = true;
-        patiently(self.patience, self.sink.feed(message)).await
+        patiently(self.patience, self.sink.feed(message)).await?;
+        if frame.is_unique() && frame.len() <= SPARE_BYTES_MAX {
+            SPARE.set(Vec::from(frame));
+        }
+        Ok(())
     }
 
     pub(super) async fn welcome(&mut self, welcome: Welcome) -> Result<(), End> {

@@ -3,11 +3,9 @@
 use std::collections::HashMap;
 
 use castellan_protocol::limits::{CHARACTERS_PER_USER_MAX, SERVER_FRAME_BYTES_MAX};
-use castellan_protocol::{
-    Applied, CharacterId, Codec, Conflict, REPLY_CHANGES, RequestId, ServerFrame, State, Version,
-};
+use castellan_protocol::{CharacterId, Codec, REPLY_CHANGES, Version};
 
-use crate::shard::{Packed, encode_packed, merge_patch};
+use crate::shard::{Answer, Packed, encode_packed, merge_patch};
 
 /// How a connection wants to be told of states.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +83,7 @@ impl Changes {
         // Empty: there is nothing that it could be against. Even a patch of nothing has a byte.
         let is_smaller = !self.patch.is_empty() && self.patch.len() < state.len();
         let told = if is_smaller { Packed::Changes(&self.patch) } else { Packed::Whole(&state) };
-        encode_packed(codec, &about.frame(told), &mut self.scratch, out);
+        encode_packed(codec, &about.answer.frame(told, about.durable), &mut self.scratch, out);
         self.keep(about.character, state);
     }
 
@@ -114,25 +112,6 @@ pub(super) struct About {
     pub(super) character: CharacterId,
     pub(super) durable: Version,
     pub(super) answer: Answer,
-}
-
-/// Which frame it is.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Answer {
-    Applied { id: RequestId, duplicate: bool },
-    Conflict { id: RequestId },
-    State { id: Option<RequestId> },
-}
-
-impl About {
-    fn frame<'a>(&self, character: Packed<'a>) -> ServerFrame<Packed<'a>> {
-        let durable = self.durable;
-        match self.answer {
-            Answer::Applied { id, duplicate } => ServerFrame::Applied(Applied { id, character, durable, duplicate }),
-            Answer::Conflict { id } => ServerFrame::Conflict(Conflict { id, character, durable }),
-            Answer::State { id } => ServerFrame::State(State { character, durable, id }),
-        }
-    }
 }
 
 #[cfg(test)]

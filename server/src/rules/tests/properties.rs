@@ -227,7 +227,7 @@ fn live(start: &Character, actions: &[Action]) -> Character {
 }
 
 /// Somebody new, and what they will try to do.
-fn any_life() -> impl Strategy<Value = (Character, Vec<Action>)> {
+pub(crate) fn any_life() -> impl Strategy<Value = (Character, Vec<Action>)> {
     let rich = [
         from_value(&json!({"modify_currency": {"pp": 500, "gp": 5000, "ep": 3, "sp": 77, "cp": 777}})),
         from_value(&json!({"gain_experience": {"amount": 400_000}})),

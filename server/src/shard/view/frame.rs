@@ -2,18 +2,16 @@
 
 use castellan_protocol::{Codec, RequestId, ServerFrame, Version};
 
-use super::CharacterView;
 use super::changes::write_json;
 use super::msgpack::{entries, key, unsigned};
+use super::sheet::SheetView;
 
 /// Room that is made at once for a frame, in bytes: enough for most characters.
 const USUAL_BYTES: usize = 2048;
 
-/// Writes a frame: by hand where it brings a character in MessagePack, else as the codec does.
-pub(in crate::shard) fn encode_frame(codec: Codec, frame: &ServerFrame<CharacterView<'_>>, out: &mut Vec<u8>) {
-    if codec != Codec::MessagePack || !pack_frame(frame, out) {
-        codec.encode(frame, out);
-    }
+/// Writes an `applied`, `conflict` or `state` in MessagePack.
+pub(in crate::shard) fn encode_sheet(frame: &ServerFrame<SheetView<'_>>, out: &mut Vec<u8>) {
+    assert!(pack_frame(frame, out), "a {} brings no character", frame.kind());
 }
 
 /// A state that was packed, or the merge patch that leads to it.
@@ -46,7 +44,7 @@ trait Entry {
     fn pack_entry(&self, out: &mut Vec<u8>);
 }
 
-impl Entry for CharacterView<'_> {
+impl Entry for SheetView<'_> {
     fn pack_entry(&self, out: &mut Vec<u8>) {
         key!(out, "character");
         self.pack(out);

@@ -6,37 +6,34 @@
 
 use castellan_protocol::Slot;
 
-use super::CharacterView;
 use super::msgpack::{elements, entries, integer, key, scores, signed, text, unsigned};
 use super::timestamp::Timestamp;
+use super::{CharacterView, Header};
 use crate::rules::{Character, Coin, Derived, Symbol};
 
 impl CharacterView<'_> {
     /// Appends the character in MessagePack.
     pub fn pack(&self, out: &mut Vec<u8>) {
         let Self { header, character, derived } = *self;
-        let mut uuid = [0; uuid::fmt::Hyphenated::LENGTH];
-        entries(out, super::SHARED_FIELDS + usize::from(character.subrace().is_some()) + 1);
-        key!(out, "id");
-        text(out, header.id.uuid().as_hyphenated().encode_lower(&mut uuid));
-        key!(out, "user_id");
-        text(out, header.user.uuid().as_hyphenated().encode_lower(&mut uuid));
-        pack_state(out, character);
-        key!(out, "derived");
-        pack_derived(out, derived);
-        key!(out, "version");
-        unsigned(out, header.version.get());
-        key!(out, "last");
-        unsigned(out, header.last.get());
-        key!(out, "created_at");
-        text(out, Timestamp(header.created_at_ms).text().as_str());
-        key!(out, "updated_at");
-        text(out, Timestamp(header.updated_at_ms).text().as_str());
+        pack_head(out, header, character);
+        pack_experience(out, character);
+        pack_training(out, character);
+        pack_wounds(out, character);
+        pack_gear(out, character, derived);
+        pack_version(out, header);
+        pack_birth(out, header);
+        pack_update(out, header);
     }
 }
 
-/// The fields from `name` to `inventory`.
-fn pack_state(out: &mut Vec<u8>, character: &Character) {
+/// The map's beginning and the fields from `id` to `level`.
+pub(super) fn pack_head(out: &mut Vec<u8>, header: &Header, character: &Character) {
+    let mut uuid = [0; uuid::fmt::Hyphenated::LENGTH];
+    entries(out, super::SHARED_FIELDS + usize::from(character.subrace().is_some()) + 1);
+    key!(out, "id");
+    text(out, header.id.uuid().as_hyphenated().encode_lower(&mut uuid));
+    key!(out, "user_id");
+    text(out, header.user.uuid().as_hyphenated().encode_lower(&mut uuid));
     key!(out, "name");
     text(out, character.name());
     key!(out, "race");
@@ -49,12 +46,24 @@ fn pack_state(out: &mut Vec<u8>, character: &Character) {
     symbol(out, character.class());
     key!(out, "level");
     integer(out, character.level());
+}
+
+/// `experience`.
+pub(super) fn pack_experience(out: &mut Vec<u8>, character: &Character) {
     key!(out, "experience");
     integer(out, character.experience());
+}
+
+/// `abilities` and `skills`.
+pub(super) fn pack_training(out: &mut Vec<u8>, character: &Character) {
     key!(out, "abilities");
     scores(out, character.abilities());
     key!(out, "skills");
     symbols(out, character.skills());
+}
+
+/// The fields from `hitpoints` to `death_saves`.
+pub(super) fn pack_wounds(out: &mut Vec<u8>, character: &Character) {
     key!(out, "hitpoints");
     integer(out, character.hitpoints());
     key!(out, "max_hitpoints");
@@ -69,6 +78,10 @@ fn pack_state(out: &mut Vec<u8>, character: &Character) {
     integer(out, character.death_saves().successes());
     key!(out, "failures");
     integer(out, character.death_saves().failures());
+}
+
+/// The fields from `life` to `derived`.
+pub(super) fn pack_gear(out: &mut Vec<u8>, character: &Character, derived: &Derived) {
     key!(out, "life");
     text(out, character.life().as_str());
     key!(out, "conditions");
@@ -82,6 +95,28 @@ fn pack_state(out: &mut Vec<u8>, character: &Character) {
         signed(out, character.purse().coins(coin));
     }
     pack_items(out, character);
+    key!(out, "derived");
+    pack_derived(out, derived);
+}
+
+/// `version` and `last`.
+pub(super) fn pack_version(out: &mut Vec<u8>, header: &Header) {
+    key!(out, "version");
+    unsigned(out, header.version.get());
+    key!(out, "last");
+    unsigned(out, header.last.get());
+}
+
+/// `created_at`.
+pub(super) fn pack_birth(out: &mut Vec<u8>, header: &Header) {
+    key!(out, "created_at");
+    text(out, Timestamp(header.created_at_ms).text().as_str());
+}
+
+/// `updated_at`.
+pub(super) fn pack_update(out: &mut Vec<u8>, header: &Header) {
+    key!(out, "updated_at");
+    text(out, Timestamp(header.updated_at_ms).text().as_str());
 }
 
 /// The fields `equipment`, `attuned` and `inventory`.

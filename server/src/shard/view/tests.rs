@@ -1,11 +1,11 @@
 use castellan_protocol::limits::SERVER_FRAME_BYTES_MAX;
-use castellan_protocol::{self as protocol, Action, Applied, Codec, Conflict, NewCharacter, Pong, ServerFrame, State};
+use castellan_protocol::{self as protocol, Action, Applied, Codec, Conflict, NewCharacter, ServerFrame, State};
 use proptest::prelude::*;
 
 use super::*;
 use crate::rules::stored::{self, SCHEMA_VERSION};
 use crate::rules::tests::CATALOGUE;
-use crate::rules::tests::properties::any_character;
+use crate::rules::tests::properties::{any_character, any_life};
 use crate::rules::{Catalogue, Dice, INVENTORY_ENTRIES_MAX, applied, apply, create, derive};
 
 fn header() -> Header {
@@ -154,17 +154,58 @@ proptest! {
         let derived = derive(&character, &CATALOGUE);
         let view = CharacterView::new(&header, &character, &derived);
         let (id, durable) = (RequestId::new(last), Version::new(durable));
-        for frame in [
+        let mut sheet = Sheet::default();
+        sheet.pack(&view);
+        let packed = SheetView { header: &header, character: &character, sheet: &sheet };
+        let check = |by_hand: ServerFrame<SheetView<'_>>, by_serde: ServerFrame<CharacterView<'_>>| {
+            let (mut one, mut other) = (b"before".to_vec(), b"before".to_vec());
+            encode_sheet(&by_hand, &mut one);
+            Codec::MessagePack.encode(&by_serde, &mut other);
+            assert_eq!(one, other);
+        };
+        check(
+            ServerFrame::Applied(Applied { id, character: packed, durable, duplicate }),
             ServerFrame::Applied(Applied { id, character: view, durable, duplicate }),
+        );
+        check(
+            ServerFrame::Conflict(Conflict { id, character: packed, durable }),
             ServerFrame::Conflict(Conflict { id, character: view, durable }),
-            ServerFrame::State(State { character: view, durable, id: asked.then_some(id) }),
-            ServerFrame::Pong(Pong { id: Some(id) }),
-        ] {
-            for codec in [Codec::MessagePack, Codec::Json] {
-                let (mut by_hand, mut by_serde) = (b"before".to_vec(), b"before".to_vec());
-                encode_frame(codec, &frame, &mut by_hand);
-                codec.encode(&frame, &mut by_serde);
-                prop_assert_eq!(by_hand, by_serde);
+        );
+        let id = asked.then_some(id);
+        check(
+            ServerFrame::State(State { character: packed, durable, id }),
+            ServerFrame::State(State { character: view, durable, id }),
+        );
+        let mut whole = Vec::new();
+        view.pack(&mut whole);
+        let mut by_parts = Vec::new();
+        packed.pack(&mut by_parts);
+        prop_assert_eq!(whole, by_parts);
+    }
+
+    #[test]
+    fn a_sheet_holds_while_the_rules_say_so((mut character, actions) in any_life(), at_ms in 0i64..9_000_000) {
+        let mut header = header();
+        let mut sheet = Sheet::default();
+        for (index, action) in actions.iter().enumerate() {
+            if sheet.is_empty() {
+                sheet.pack(&CharacterView::new(&header, &character, &derive(&character, &CATALOGUE)));
+            }
+            let mut dice = Dice::new(b"secret", header.id, RequestId::new(1), index as u64);
+            let Ok(next) = applied(&character, action, &CATALOGUE, &mut dice) else { continue };
+            if !next.has_sheet_of(&character) {
+                sheet.clear();
+            }
+            character = next;
+            header.version = header.version.next();
+            header.updated_at_ms += at_ms;
+            let derived = derive(&character, &CATALOGUE);
+            let view = CharacterView::new(&header, &character, &derived);
+            if !sheet.is_empty() {
+                let (mut whole, mut by_parts) = (Vec::new(), Vec::new());
+                view.pack(&mut whole);
+                SheetView { header: &header, character: &character, sheet: &sheet }.pack(&mut by_parts);
+                prop_assert_eq!(whole, by_parts, "{:?}", action);
             }
         }
     }

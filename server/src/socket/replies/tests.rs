@@ -1,4 +1,4 @@
-use castellan_protocol::merge;
+use castellan_protocol::{RequestId, merge};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
