@@ -123,3 +123,6 @@ impl ReplyFrame {
     /// The kinds, as they are spelled on the wire.
     pub const KINDS: &'static [&'static str] = ServerFrame::<Character>::KINDS;
 }
+
+#[cfg(test)]
+mod tests;

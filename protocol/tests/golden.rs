@@ -3,6 +3,8 @@
 //! The files change only with the wire version. A new frame or action gets new files: run the test with
 //! `CASTELLAN_WRITE_GOLDEN=1` and read what it wrote before you keep it.
 
+#[path = "samples/reply.rs"]
+mod reply;
 mod samples;
 
 use std::collections::BTreeSet;
@@ -101,7 +103,7 @@ fn server_frames_have_their_golden_bytes() {
 
 #[test]
 fn frames_with_changes_have_their_golden_bytes() {
-    let samples = samples::reply_frames();
+    let samples = reply::frames();
     for (name, frame) in &samples {
         check("reply", name, frame, |codec, bytes| {
             codec.decode_reply_frame(bytes).expect("a golden frame is good").expect("a golden frame is known")

@@ -4,6 +4,7 @@ mod frames;
 mod harness;
 mod play;
 mod recovery;
+mod replies;
 mod simulation;
 mod storage;
 mod tidy;

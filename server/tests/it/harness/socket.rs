@@ -1,9 +1,10 @@
-//! A plain WebSocket client that speaks JSON frames and checks what every answer has to keep.
+//! A plain WebSocket client that speaks frames of either subprotocol and checks what every answer has to keep.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use castellan_protocol::Codec;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::Error;
@@ -16,15 +17,24 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// One connection; its calls block.
 pub(crate) struct Socket {
     socket: WebSocket<TcpStream>,
+    codec: Codec,
     /// The first frame's fields.
     pub(crate) welcome: Value,
     next_id: u64,
+    /// Of the message that brought the last frame.
+    pub(crate) last_bytes: usize,
 }
 
 impl Socket {
     /// Connects and takes the welcome.
     pub(crate) fn open(server: SocketAddr, token: &str) -> Self {
-        let mut socket = Self::bare(server, &format!("Bearer {token}"), "castellan.v1.json", "").expect("an upgrade");
+        Self::open_as(server, token, Codec::Json, "")
+    }
+
+    /// Connects with this codec and query and takes the welcome.
+    pub(crate) fn open_as(server: SocketAddr, token: &str, codec: Codec, query: &str) -> Self {
+        let bearer = format!("Bearer {token}");
+        let mut socket = Self::bare(server, &bearer, codec.subprotocol(), query).expect("an upgrade");
         let (kind, welcome) = socket.next();
         assert_eq!(kind, "welcome");
         socket.welcome = welcome;
@@ -47,7 +57,8 @@ impl Socket {
         // No two connections use the same ids.
         static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
         let next_id = CONNECTIONS.fetch_add(1, Ordering::Relaxed) * 1_000_000;
-        Ok(Self { socket, welcome: Value::Null, next_id })
+        let codec = Codec::from_subprotocol(subprotocol).unwrap_or(Codec::Json);
+        Ok(Self { socket, codec, welcome: Value::Null, next_id, last_bytes: 0 })
     }
 
     /// Sends a text message.
@@ -64,8 +75,18 @@ impl Socket {
     pub(crate) fn ask(&mut self, kind: &str, mut fields: Value) -> u64 {
         self.next_id += 1;
         fields["id"] = json!(self.next_id);
-        self.send_text(&json!({ kind: fields }).to_string());
+        self.send_frame(&json!({ kind: fields }));
         self.next_id
+    }
+
+    /// Sends a frame as it is.
+    pub(crate) fn send_frame(&mut self, frame: &Value) {
+        let mut bytes = Vec::new();
+        self.codec.encode(frame, &mut bytes);
+        self.send(match self.codec {
+            Codec::MessagePack => Message::binary(bytes),
+            Codec::Json => Message::text(String::from_utf8(bytes).expect("JSON is text")),
+        });
     }
 
     /// Sends a frame and waits for the answer that carries its id; what comes meanwhile is passed over.
@@ -103,8 +124,11 @@ impl Socket {
     pub(crate) fn next(&mut self) -> (String, Value) {
         loop {
             match self.socket.read().expect("a frame comes") {
-                Message::Text(text) => {
-                    let frame: Value = serde_json::from_str(&text).expect("a frame is JSON");
+                message @ (Message::Text(_) | Message::Binary(_)) => {
+                    assert_eq!(message.is_text(), self.codec == Codec::Json, "the subprotocol's type of message");
+                    let bytes = message.into_data();
+                    self.last_bytes = bytes.len();
+                    let frame: Value = self.codec.decode(&bytes).expect("a frame is a value of its codec");
                     let map = frame.as_object().expect("a frame is a map");
                     assert_eq!(map.len(), 1, "a frame has one entry: {frame}");
                     let (kind, fields) = map.iter().next().expect("one entry");

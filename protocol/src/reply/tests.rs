@@ -1,9 +1,7 @@
-//! Merge patches, and states from whole characters and changes.
+use serde_json::json;
 
-mod samples;
-
-use castellan_protocol::{Codec, ReplyFrame, Told, merge};
-use serde_json::{Value, json};
+use super::*;
+use crate::codec::Codec;
 
 /// The example test cases of RFC 7396, appendix A: original, patch, result.
 #[test]
@@ -32,30 +30,32 @@ fn merging_is_that_of_the_rfc() {
     }
 }
 
-fn told(json: Value) -> Told {
-    let frame = Codec::Json.decode_reply_frame(json!({"state": json}).to_string().as_bytes());
-    match frame.expect("a good frame").expect("a known frame") {
+fn told(fields: Value) -> Told {
+    of(json!({"state": fields}).to_string().as_bytes())
+}
+
+/// What the golden file of this name tells of.
+macro_rules! golden {
+    ($name:literal) => {
+        of(include_bytes!(concat!("../../tests/golden/reply/", $name, ".json")))
+    };
+}
+
+fn of(frame: &[u8]) -> Told {
+    match Codec::Json.decode_reply_frame(frame).expect("a good frame").expect("a known frame") {
+        ReplyFrame::Applied(applied) => applied.told,
         ReplyFrame::State(state) => state.told,
-        other => panic!("a state was to come, not {other:?}"),
+        other => panic!("{other:?} tells of no state"),
     }
 }
 
 #[test]
 fn changes_lead_from_one_state_to_the_next() {
-    let frames = samples::reply_frames();
-    let of = |wanted: &str| {
-        let (_, frame) = frames.iter().find(|(name, _)| *name == wanted).expect("a sample");
-        match frame {
-            ReplyFrame::Applied(applied) => applied.told.clone(),
-            ReplyFrame::State(state) => state.told.clone(),
-            other => panic!("{other:?} tells of no state"),
-        }
-    };
-    let first = of("applied_whole").state(None).expect("whole");
-    let hurt = of("applied").state(Some(&first)).expect("a patch of it");
+    let first = golden!("applied_whole").state(None).expect("whole");
+    let hurt = golden!("applied").state(Some(&first)).expect("a patch of it");
     assert_eq!((hurt.hitpoints, hurt.version.get(), hurt.last.get()), (17, 7, 1832));
-    assert_eq!(of("applied_duplicate").state(Some(&hurt)).as_ref(), Ok(&hurt));
-    let disarmed = of("state").state(Some(&hurt)).expect("a patch of it");
+    assert_eq!(golden!("applied_duplicate").state(Some(&hurt)).as_ref(), Ok(&hurt));
+    let disarmed = golden!("state").state(Some(&hurt)).expect("a patch of it");
     assert_eq!(disarmed.equipment.keys().collect::<Vec<_>>(), ["armor"]);
     assert_eq!((disarmed.derived.armor_class, disarmed.derived.speed), (16, hurt.derived.speed));
     assert_eq!((disarmed.derived.attacks.len(), &disarmed.inventory), (0, &hurt.inventory));
@@ -65,10 +65,7 @@ fn changes_lead_from_one_state_to_the_next() {
 fn changes_need_a_state_that_they_fit() {
     let patch = told(json!({"changes": {"hitpoints": 3}, "durable": 1}));
     assert!(patch.state(None).expect_err("no base").to_string().contains("no state"));
-    let whole = match samples::reply_frames().remove(0).1 {
-        ReplyFrame::Applied(applied) => applied.told.state(None).expect("whole"),
-        other => panic!("{other:?} was not the first sample"),
-    };
+    let whole = golden!("state_whole").state(None).expect("whole");
     let broken = told(json!({"changes": {"hitpoints": "three"}, "durable": 1}));
     assert!(broken.state(Some(&whole)).expect_err("no character").to_string().contains("hitpoints"));
     let newer =
