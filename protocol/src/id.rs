@@ -6,19 +6,40 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
-use crate::wire::{BoundedInt, Wire};
+use crate::wire::{BoundedInt, Cursor, Wire};
 
 /// A string that is not a lower-case hyphenated UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a lower-case hyphenated UUID")]
 pub struct ParseIdError;
 
-/// Reads the one spelling that the wire allows: 36 characters, lower case, hyphens.
-fn parse_uuid(text: &str) -> Result<Uuid, ParseIdError> {
-    if text.len() != 36 || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return Err(ParseIdError);
+/// What each byte is worth as a lower-case hexadecimal digit; [`NO_DIGIT`] for all others.
+const DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        digits[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
     }
-    Uuid::try_parse(text).map_err(|_| ParseIdError)
+    digits
+};
+const NO_DIGIT: u8 = 0xff;
+
+/// Where the two digits of each byte begin in a hyphenated UUID, and where its hyphens are.
+const DIGIT_PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+const HYPHEN_PLACES: [usize; 4] = [8, 13, 18, 23];
+
+/// Reads the one spelling that the wire allows: 36 characters, lower case, hyphens.
+fn parse_uuid(text: &[u8]) -> Option<Uuid> {
+    let text: &[u8; 36] = text.try_into().ok()?;
+    let hyphens = HYPHEN_PLACES.iter().all(|place| text[*place] == b'-');
+    let (mut bytes, mut seen) = ([0; 16], 0);
+    for (byte, place) in bytes.iter_mut().zip(DIGIT_PLACES) {
+        let (high, low) = (DIGITS[usize::from(text[place])], DIGITS[usize::from(text[place + 1])]);
+        seen |= high | low;
+        *byte = high << 4 | low & 0x0f;
+    }
+    (hyphens && seen != NO_DIGIT).then(|| Uuid::from_bytes(bytes))
 }
 
 macro_rules! uuid_id {
@@ -55,7 +76,7 @@ macro_rules! uuid_id {
             type Err = ParseIdError;
 
             fn from_str(text: &str) -> Result<Self, ParseIdError> {
-                parse_uuid(text).map(Self)
+                parse_uuid(text.as_bytes()).map(Self).ok_or(ParseIdError)
             }
         }
 
@@ -87,6 +108,11 @@ macro_rules! uuid_id {
         impl<'de> Wire<'de> for $name {
             fn read<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 Self::deserialize(deserializer)
+            }
+
+            #[inline]
+            fn quick(cursor: &mut Cursor<'de>) -> Option<Self> {
+                parse_uuid(cursor.text()?).map(Self)
             }
         }
     };
@@ -146,6 +172,11 @@ macro_rules! number_id {
         impl<'de> Wire<'de> for $name {
             fn read<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 Self::deserialize(deserializer)
+            }
+
+            #[inline]
+            fn quick(cursor: &mut Cursor<'de>) -> Option<Self> {
+                BoundedInt::<$min>::quick(cursor).map(|number| Self(number.0.unsigned_abs()))
             }
         }
     };

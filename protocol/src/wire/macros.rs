@@ -49,6 +49,18 @@ macro_rules! wire_map {
                 }
                 deserializer.deserialize_map(Map)
             }
+
+            #[allow(unused_mut, unused_variables, reason = "a map without fields fills none")]
+            fn quick(cursor: &mut $crate::wire::Cursor<'de>) -> Option<Self> {
+                $( let mut $field: Option<$type> = None; )*
+                cursor.entries(|cursor, key| {
+                    $( if key == stringify!($field).as_bytes() {
+                        return cursor.fill(&mut $field);
+                    } )*
+                    None
+                })?;
+                Some($name { $( $field: $field.or_else(<$type as $crate::wire::Wire>::absent)?, )* })
+            }
         }
 
         impl<'de> serde::Deserialize<'de> for $name {
@@ -124,6 +136,17 @@ macro_rules! wire_choice {
                 }
                 deserializer.deserialize_map(Choice)
             }
+
+            fn quick(cursor: &mut $crate::wire::Cursor<'de>) -> Option<Self> {
+                if cursor.map()? != 1 {
+                    return None;
+                }
+                let key = cursor.text()?;
+                $( if key == $key.as_bytes() {
+                    return <$type as $crate::wire::Wire>::quick(cursor).map(Self::$variant);
+                } )*
+                None
+            }
         }
 
         impl<'de> serde::Deserialize<'de> for $name {
@@ -190,6 +213,14 @@ macro_rules! wire_names {
         impl<'de> $crate::wire::Wire<'de> for $name {
             fn read<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 serde::Deserialize::deserialize(deserializer)
+            }
+
+            fn quick(cursor: &mut $crate::wire::Cursor<'de>) -> Option<Self> {
+                let name = cursor.text()?;
+                $( if name == $text.as_bytes() {
+                    return Some(Self::$variant);
+                } )*
+                None
             }
         }
     };

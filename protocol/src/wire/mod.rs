@@ -1,10 +1,11 @@
 //! How maps, choices and numbers are read: the wire's own leniency and strictness, once for both encodings.
 //!
 //! Serde's derived readers accept lists for structs, refuse `6.0` for an integer and treat nil as a value; the wire
-//! says otherwise. The macros here write readers that follow it.
+//! says otherwise. The macros here write readers that follow it, and beside each a quick one for plain MessagePack.
 
 mod key;
 mod macros;
+mod quick;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,11 +17,17 @@ use crate::limits::INTEGER_MAX;
 
 pub(crate) use key::Key;
 pub(crate) use macros::{wire_choice, wire_map, wire_names};
+pub(crate) use quick::Cursor;
 
 /// A value that can stand in a field of the wire.
 pub(crate) trait Wire<'de>: Sized {
     /// Reads the value; nil never gets here.
     fn read<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
+
+    /// Reads the value from plain MessagePack; `None` leaves the message to [`Wire::read`].
+    ///
+    /// What it reads, [`Wire::read`] reads too, as the same value.
+    fn quick(cursor: &mut Cursor<'de>) -> Option<Self>;
 
     /// What the field is when it is missing or nil; `None` where it is required.
     fn absent() -> Option<Self> {
@@ -42,6 +49,11 @@ impl<'de, T: Wire<'de>> Wire<'de> for Option<T> {
         T::read(deserializer).map(Some)
     }
 
+    #[inline]
+    fn quick(cursor: &mut Cursor<'de>) -> Option<Self> {
+        T::quick(cursor).map(Some)
+    }
+
     fn absent() -> Option<Self> {
         Some(None)
     }
@@ -50,6 +62,11 @@ impl<'de, T: Wire<'de>> Wire<'de> for Option<T> {
 impl<'de> Wire<'de> for bool {
     fn read<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::deserialize(deserializer)
+    }
+
+    #[inline]
+    fn quick(cursor: &mut Cursor<'de>) -> Option<Self> {
+        cursor.flag()
     }
 
     fn absent() -> Option<Self> {
@@ -78,11 +95,21 @@ impl<'de> Wire<'de> for String {
         }
         deserializer.deserialize_string(Text)
     }
+
+    #[inline]
+    fn quick(cursor: &mut Cursor<'de>) -> Option<Self> {
+        str::from_utf8(cursor.text()?).ok().map(str::to_owned)
+    }
 }
 
 impl<'de> Wire<'de> for i64 {
     fn read<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         BoundedInt::<{ -INTEGER_MAX }>::read(deserializer).map(|number| number.0)
+    }
+
+    #[inline]
+    fn quick(cursor: &mut Cursor<'de>) -> Option<Self> {
+        cursor.integer(-INTEGER_MAX, INTEGER_MAX)
     }
 }
 
@@ -90,9 +117,13 @@ impl<'de, T: Wire<'de>> Wire<'de> for Vec<T> {
     fn read<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Vec::<Field<T>>::deserialize(deserializer).map(|list| list.into_iter().map(|field| field.0).collect())
     }
+
+    fn quick(cursor: &mut Cursor<'de>) -> Option<Self> {
+        (0..cursor.list()?).map(|_| T::quick(cursor)).collect()
+    }
 }
 
-impl<'de, K: Deserialize<'de> + Ord, T: Wire<'de>> Wire<'de> for BTreeMap<K, T> {
+impl<'de, K: Deserialize<'de> + Wire<'de> + Ord, T: Wire<'de>> Wire<'de> for BTreeMap<K, T> {
     fn read<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Entries<K, T>(PhantomData<(K, T)>);
         impl<'de, K: Deserialize<'de> + Ord, T: Wire<'de>> de::Visitor<'de> for Entries<K, T> {
@@ -115,6 +146,17 @@ impl<'de, K: Deserialize<'de> + Ord, T: Wire<'de>> Wire<'de> for BTreeMap<K, T> 
             }
         }
         deserializer.deserialize_map(Entries(PhantomData))
+    }
+
+    fn quick(cursor: &mut Cursor<'de>) -> Option<Self> {
+        let mut entries = BTreeMap::new();
+        for _ in 0..cursor.map()? {
+            let (key, value) = (K::quick(cursor)?, T::quick(cursor)?);
+            if entries.insert(key, value).is_some() {
+                return None;
+            }
+        }
+        Some(entries)
     }
 }
 
@@ -156,5 +198,10 @@ impl<'de, const MIN: i64> Wire<'de> for BoundedInt<MIN> {
             }
         }
         deserializer.deserialize_any(Number::<MIN>).map(Self)
+    }
+
+    #[inline]
+    fn quick(cursor: &mut Cursor<'de>) -> Option<Self> {
+        cursor.integer(MIN, INTEGER_MAX).map(Self)
     }
 }
