@@ -126,6 +126,34 @@ fn what_is_not_plain_is_left_to_the_general_readers() {
 }
 
 #[test]
+fn actions_that_are_not_plain_are_left_to_the_general_readers() {
+    let intent = |action: &[u8]| {
+        let fields =
+            b"\x81\xa6intent\x84\xa2id\x09\xa9character\xd9\x24f81d4fae-7dec-11d0-a765-00a0c91e6bf6\xa5after\x00";
+        [fields, &b"\xa6action"[..], action].concat()
+    };
+    assert!(
+        read(&intent(b"\x81\xa8level_up\x82\xa9hitpoints\xa4roll\xa9abilities\x82\xa3str\x01\xa3dex\x01")).is_some()
+    );
+    for (good, action) in [
+        (true, &b"\x81\xa8level_up\x82\xa9hitpoints\xa4roll\xa9abilities\x82\xa3str\xc0\xa3dex\x01"[..]),
+        (true, b"\x81\xb0modify_hitpoints\x82\xa5delta\x01\xa1x\xc0"),
+        (true, b"\x82\xa9long_rest\x80\xa6revive\xc0"),
+        (false, b"\x81\xa8level_up\x82\xa9hitpoints\xa4roll\xa9abilities\x82\xa3str\x01\xa3str\x01"),
+        (false, b"\x81\xb0modify_hitpoints\x81\xa5delta\xcf\xff\xff\xff\xff\xff\xff\xff\xff"),
+        (false, b"\x81\xb0modify_hitpoints\x81\xa5delta\xd3\x80\0\0\0\0\0\0\0"),
+        (false, b"\x81\xb0modify_hitpoints\x82\xa5delta\x01\xa1x\x01"),
+        (false, b"\x81\xa6rename\x81\xa4name\xc4\x01N"),
+        (false, b"\x81\xa6rename\x81\xa4name\xa2\xff\xfe"),
+        (false, b"\x82\xa9long_rest\x80\xa9stabilize\x80"),
+    ] {
+        let message = intent(action);
+        assert_eq!(CODEC.decode_client_frame_quickly(&message), None, "{message:02x?}");
+        assert_eq!(CODEC.decode_client_frame(&message).is_ok(), good, "{message:02x?}");
+    }
+}
+
+#[test]
 fn what_is_read_quickly_is_still_checked() {
     let (_, sample) = samples::client_frames().swap_remove(0);
     let ClientFrame::Intent(intent) = sample else { panic!("the first sample is an intent") };
