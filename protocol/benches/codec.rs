@@ -6,7 +6,7 @@
 #[allow(dead_code, reason = "the golden tests use what is not used here")]
 mod samples;
 
-use castellan_protocol::{Applied, ClientFrame, Codec, RequestId, ServerFrame, Version};
+use castellan_protocol::{Applied, CharacterId, ClientFrame, Codec, RequestId, ServerFrame, Version};
 use divan::counter::BytesCount;
 use divan::{AllocProfiler, Bencher, black_box};
 
@@ -31,6 +31,48 @@ fn decode_intent(bencher: Bencher<'_, '_>, name: &str) {
     codec.encode::<ClientFrame>(frame, &mut bytes);
     let decode = || codec.decode_client_frame(black_box(&bytes));
     bencher.counter(BytesCount::new(bytes.len())).bench(decode);
+}
+
+/// The kinds of client frame whose quick and general reading are compared: the usual ones, the shortest, the longest.
+const SAMPLES: [&str; 5] =
+    ["intent_modify_hitpoints", "intent_equip_item", "intent_level_up", "intent_every_field", "ping"];
+
+fn sample(name: &str) -> Vec<u8> {
+    let (frames, mut bytes) = (samples::client_frames(), Vec::new());
+    let (_, frame) = frames.iter().find(|(found, _)| *found == name).expect("a sample");
+    Codec::MessagePack.encode::<ClientFrame>(frame, &mut bytes);
+    bytes
+}
+
+#[divan::bench(args = SAMPLES)]
+fn read_quickly(bencher: Bencher<'_, '_>, name: &str) {
+    let bytes = sample(name);
+    assert!(Codec::MessagePack.decode_client_frame_quickly(&bytes).is_some(), "a sample is plain");
+    let read = || Codec::MessagePack.decode_client_frame_quickly(black_box(&bytes));
+    bencher.counter(BytesCount::new(bytes.len())).bench(read);
+}
+
+#[divan::bench(args = SAMPLES)]
+fn read_generally(bencher: Bencher<'_, '_>, name: &str) {
+    let bytes = sample(name);
+    let read = || Codec::MessagePack.decode::<ClientFrame>(black_box(&bytes));
+    bencher.counter(BytesCount::new(bytes.len())).bench(read);
+}
+
+/// An intent whose `delta`, its last number, is a double: the quick reading gives up late, then the general one begins.
+#[divan::bench]
+fn decode_intent_with_a_double(bencher: Bencher<'_, '_>) {
+    let mut bytes = sample("intent_modify_hitpoints");
+    let delta = bytes.windows(6).position(|part| part == b"delta\xf6").expect("the sample's delta is -10") + 5;
+    bytes.splice(delta..=delta, [&[0xcb][..], &(-10_f64).to_be_bytes()].concat());
+    assert!(Codec::MessagePack.decode_client_frame(&bytes).is_ok(), "doubles are read");
+    let decode = || Codec::MessagePack.decode_client_frame(black_box(&bytes));
+    bencher.counter(BytesCount::new(bytes.len())).bench(decode);
+}
+
+#[divan::bench]
+fn parse_id(bencher: Bencher<'_, '_>) {
+    bencher.bench(|| black_box("f81d4fae-7dec-11d0-a765-00a0c91e6bf6").parse::<CharacterId>());
 }
 
 /// The answer as clients' own types have it; the server writes it straight from its own.

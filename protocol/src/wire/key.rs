@@ -1,0 +1,72 @@
+//! The keys of maps, whatever a peer writes there.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, de};
+
+/// The key that stands for all keys that are neither text nor number, which MessagePack allows.
+const NOT_A_TEXT: Key<'static> = Key(Cow::Borrowed("(not a text)"));
+
+/// A map's key; what is no text is a key that nobody knows.
+pub(crate) struct Key<'de>(pub(crate) Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> de::Visitor<'de> for Text {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(text.to_owned())))
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(number.to_string())))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(number.to_string())))
+            }
+
+            fn visit_bool<E: de::Error>(self, _: bool) -> Result<Key<'de>, E> {
+                Ok(NOT_A_TEXT)
+            }
+
+            fn visit_f64<E: de::Error>(self, _: f64) -> Result<Key<'de>, E> {
+                Ok(NOT_A_TEXT)
+            }
+
+            fn visit_unit<E: de::Error>(self) -> Result<Key<'de>, E> {
+                Ok(NOT_A_TEXT)
+            }
+
+            fn visit_bytes<E: de::Error>(self, _: &[u8]) -> Result<Key<'de>, E> {
+                Ok(NOT_A_TEXT)
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Key<'de>, D::Error> {
+                de::IgnoredAny::deserialize(deserializer).map(|_| NOT_A_TEXT)
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Key<'de>, A::Error> {
+                while list.next_element::<de::IgnoredAny>()?.is_some() {}
+                Ok(NOT_A_TEXT)
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Key<'de>, A::Error> {
+                while map.next_entry::<de::IgnoredAny, de::IgnoredAny>()?.is_some() {}
+                Ok(NOT_A_TEXT)
+            }
+        }
+        deserializer.deserialize_any(Text)
+    }
+}
