@@ -36,7 +36,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 const SLOW_CONSUMER: Duration = Duration::from_secs(10);
 
 /// Read buffer of a connection, in bytes. It is zeroed at every read: a large one costs more than it saves.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
+const READ_BUFFER_BYTES: usize = 1024;
 
 /// How often gauges are read, and operators' decisions looked for.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);

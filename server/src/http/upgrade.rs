@@ -179,7 +179,9 @@ async fn hand_over(
     };
     match parts.io.into_inner().into_std() {
         Ok(stream) => {
-            if !(context.hand_over)(Accepted { stream, leftover: parts.read_buf, codec, replies, ticket }) {
+            // Copied: what was read is a piece of a buffer that would live as long as it does.
+            let leftover = parts.read_buf.to_vec();
+            if !(context.hand_over)(Accepted { stream, leftover, codec, replies, ticket }) {
                 tracing::warn!("an upgraded connection was dropped: the socket threads have too many waiting");
             }
         }

@@ -76,7 +76,8 @@ impl Mailbox {
 
     /// Takes what has gathered.
     pub fn take(&self) -> Mail {
-        std::mem::take(&mut self.mail.lock())
+        let mut mail = self.mail.lock();
+        if mail.is_empty() { Mail::default() } else { std::mem::take(&mut mail) }
     }
 
     /// Waits until something may have gathered.

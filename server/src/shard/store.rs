@@ -132,7 +132,7 @@ impl Shards {
                 }
                 None => absent = true,
             }
-            if let Err(refusal) = self.load(command.owner).await {
+            if let Err(refusal) = Box::pin(self.load(command.owner)).await {
                 return Outcome::Refused(refusal);
             }
         }
@@ -241,7 +241,7 @@ impl Shards {
                     Decision::Absent => {}
                 }
             }
-            self.load(owner).await?;
+            Box::pin(self.load(owner)).await?;
         }
     }
 
@@ -271,7 +271,7 @@ impl Shards {
                     return Ok(());
                 }
             }
-            self.load(owner).await?;
+            Box::pin(self.load(owner)).await?;
         }
     }
 

@@ -19,8 +19,8 @@ pub struct TooManySockets;
 #[derive(Debug)]
 struct Registered {
     mailbox: Arc<Mailbox>,
-    client: Option<Uuid>,
-    ended: watch::Receiver<()>,
+    /// The client that it named, and what closes when it serves no more frames.
+    client: Option<(Uuid, watch::Receiver<()>)>,
 }
 
 /// All open connections, by session.
@@ -52,18 +52,20 @@ impl Registry {
         let mut sessions = self.sessions.lock();
         let sockets = sessions.entry(session).or_default();
         let (older, others): (Vec<_>, Vec<_>) =
-            sockets.iter().partition(|socket| client.is_some() && socket.client == client);
+            sockets.iter().partition(|socket| client.is_some() && socket.client.as_ref().map(|(id, _)| *id) == client);
         if others.iter().filter(|socket| !socket.mailbox.is_closing()).count() >= SOCKETS_PER_SESSION_MAX {
             return Err(TooManySockets);
         }
-        let predecessors = older.iter().map(|socket| socket.ended.clone()).collect();
+        let predecessors = older.iter().filter_map(|socket| Some(socket.client.as_ref()?.1.clone())).collect();
         for socket in older {
             socket.mailbox.order_close(REPLACED);
         }
         let mailbox = Arc::new(Mailbox::default());
-        let (serving, ended) = watch::channel(());
-        sockets.push(Registered { mailbox: Arc::clone(&mailbox), client, ended });
-        Ok(Seat { registry: Arc::clone(self), session, mailbox, serving: Some(serving), predecessors })
+        let named = client.map(|client| (client, watch::channel(())));
+        let (serving, client) = named.map(|(client, (serving, ended))| (serving, (client, ended))).unzip();
+        sockets.reserve_exact(1);
+        sockets.push(Registered { mailbox: Arc::clone(&mailbox), client });
+        Ok(Seat { registry: Arc::clone(self), session, mailbox, serving, predecessors })
     }
 
     /// Ends all sockets of a session.

@@ -71,14 +71,14 @@ pub(super) async fn serve(accepted: Accepted, context: Arc<Context>) {
         .read_buffer_size(context.settings.read_buffer_bytes)
         .max_message_size(Some(CLIENT_FRAME_BYTES_MAX))
         .max_frame_size(Some(CLIENT_FRAME_BYTES_MAX));
-    let socket = WebSocketStream::from_partially_read(stream, leftover.to_vec(), Role::Server, Some(config)).await;
+    let socket = WebSocketStream::from_partially_read(stream, leftover, Role::Server, Some(config)).await;
     let mut outbound = Outbound::new(socket, codec, context.settings.slow_consumer);
     if replies == Replies::Changes {
         outbound.tell_changes(Changes::new(context.settings.watch_max));
     }
     match ticket {
-        Ok((session, seat)) => Connection::new(outbound, session, seat, context).serve().await,
-        Err(order) => say_goodbye(outbound, &order).await,
+        Ok((session, seat)) => Box::new(Connection::new(outbound, session, seat, context)).serve().await,
+        Err(order) => Box::pin(say_goodbye(outbound, &order)).await,
     }
 }
 
@@ -104,7 +104,7 @@ where
         Self { outbound, inbound, seat, context, heard_at: now, pinged_at: now, read_at: None }
     }
 
-    async fn serve(mut self) {
+    async fn serve(mut self: Box<Self>) {
         telemetry::socket_opened();
         let mailbox = Arc::clone(self.seat.mailbox());
         let end = tokio::select! {
@@ -117,11 +117,11 @@ where
         };
         let user = self.inbound.user();
         self.context.shards.farewell(user, &mailbox);
-        let Self { outbound, mut seat, .. } = self;
+        let Self { outbound, mut seat, .. } = *self;
         seat.serve_no_more();
         if let End::Order(order) = end {
             telemetry::socket_closed(order.code.number());
-            say_goodbye(outbound, &order).await;
+            Box::pin(say_goodbye(outbound, &order)).await;
         } else {
             telemetry::socket_closed(CloseCode::Normal.number());
         }
@@ -130,7 +130,8 @@ where
     /// Serves until the connection ends: reads what is there, answers it, delivers what came by mail, flushes once.
     async fn run(&mut self) -> Result<std::convert::Infallible, End> {
         self.seat.predecessors_ended().await;
-        self.welcome().await?;
+        // Once a connection: not a part of what each connection takes all its life.
+        Box::pin(self.welcome()).await?;
         let mailbox = Arc::clone(self.seat.mailbox());
         let timer = tokio::time::sleep_until(self.next_deadline());
         tokio::pin!(timer);
@@ -140,7 +141,7 @@ where
                 message = self.outbound.socket().next() => self.hear(message, timer.as_mut()).await?,
                 () = mailbox.arrived() => {}
                 () = timer.as_mut() => {
-                    self.on_time().await?;
+                    Box::pin(self.on_time()).await?;
                     timer.as_mut().reset(self.next_deadline());
                 }
             }

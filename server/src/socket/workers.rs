@@ -4,7 +4,6 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes;
 use castellan_protocol::Codec;
 use tokio::sync::mpsc;
 
@@ -23,7 +22,7 @@ pub struct Accepted {
     /// The bare connection.
     pub stream: TcpStream,
     /// What was read behind the request.
-    pub leftover: Bytes,
+    pub leftover: Vec<u8>,
     /// What was agreed on.
     pub codec: Codec,
     /// How it wants to be told of states.

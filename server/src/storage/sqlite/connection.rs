@@ -24,6 +24,11 @@ pub(super) struct Connections {
     _hold: Option<File>,
 }
 
+/// Cache of a connection that reads, as SQLite wants it: negative, in KiB.
+///
+/// A user's rows are read once and then live in memory, so there is little to keep here.
+const READER_CACHE: &str = "-256";
+
 impl Connections {
     pub(super) async fn open(path: &Path, storage: &StorageOptions) -> Result<Self, StorageError> {
         let path = file::make(path)?;
@@ -34,7 +39,8 @@ impl Connections {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .thread_name(|_| "sqlite-writer".to_owned());
-        let reading = options.read_only(true).thread_name(|id| format!("sqlite-reader-{id}"));
+        let reading =
+            options.read_only(true).pragma("cache_size", READER_CACHE).thread_name(|id| format!("sqlite-reader-{id}"));
         let pool = || {
             SqlitePoolOptions::new()
                 .acquire_timeout(storage.acquire_timeout)
