@@ -4,7 +4,7 @@
 //! reuses what it has. Goal: `apply_and_derive` below 1 µs with 30 inventory lines.
 
 use castellan::rules::{Catalogue, Character, Derived, Dice, applied, apply, create, derive, derive_into, stored};
-use castellan::shard::{CharacterView, Header, StoredView};
+use castellan::shard::{CharacterView, Header, StoredView, merge_patch};
 use castellan_protocol::{Action, Codec, NewCharacter, RequestId, Version};
 use divan::{AllocProfiler, Bencher, black_box};
 
@@ -141,6 +141,27 @@ fn encode<const LINES: usize>(bencher: Bencher<'_, '_>, codec: &str) {
     bencher.counter(divan::counter::BytesCount::new(bytes.len())).bench_local(|| {
         bytes.clear();
         codec.encode(&CharacterView::new(&header, black_box(&character), &derived), &mut bytes);
+    });
+}
+
+/// What an intent changed, between two packed states: for sockets that ask for changes.
+#[divan::bench(args = [4, 30])]
+fn patch(bencher: Bencher<'_, '_>, lines: usize) {
+    let catalogue = Catalogue::embedded();
+    let before = fighter(&catalogue, lines);
+    let mut dice = Dice::new(SECRET, header().id, RequestId::new(9), 0);
+    let hurt = action(r#"{"modify_hitpoints": {"delta": -3}}"#);
+    let after = applied(&before, &hurt, &catalogue, &mut dice).expect("by the rules");
+    let [old, new] = [(&before, 6), (&after, 7)].map(|(character, version)| {
+        let header = Header { version: Version::new(version), last: RequestId::new(1825 + version), ..header() };
+        let mut packed = Vec::new();
+        CharacterView::new(&header, character, &derive(character, &catalogue)).pack(&mut packed);
+        packed
+    });
+    let mut patch = Vec::with_capacity(1_024);
+    bencher.counter(divan::counter::BytesCount::new(new.len())).bench_local(|| {
+        patch.clear();
+        merge_patch(black_box(&old), black_box(&new), &mut patch);
     });
 }
 

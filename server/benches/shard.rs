@@ -37,6 +37,8 @@ fn main() {
 struct World {
     runtime: Runtime,
     shards: Arc<Shards>,
+    /// Intents until the same character's turn comes again.
+    round: u64,
     next_id: AtomicU64,
 }
 
@@ -56,7 +58,7 @@ impl World {
         let (signals, handle) = (Arc::new(Signals::default()), runtime.handle().clone());
         let shards = Shards::new(storage, &catalogue, &secret, capacity, signals, handle, clock);
         shards.take(&leases);
-        let world = Self { runtime, shards: Arc::new(shards), next_id: AtomicU64::new(1) };
+        let world = Self { runtime, shards: Arc::new(shards), round: users as u64, next_id: AtomicU64::new(1) };
         for number in 0..users {
             let wanted = wanted();
             let creation = Creation { owner: user(number), character: character(number), id: None, wanted: &wanted };
@@ -67,10 +69,10 @@ impl World {
         world
     }
 
-    /// Applies an intent as a connection does; alternates between a lost and a regained hit point.
+    /// Applies an intent as a connection does; a hit point is lost in one round, regained in the next.
     fn apply(&self, number: usize, mailbox: &Arc<Mailbox>, out: &mut Vec<u8>) {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let delta = if id.is_multiple_of(2) { -1 } else { 1 };
+        let delta = if (id / self.round).is_multiple_of(2) { -1 } else { 1 };
         let action = Action::ModifyHitpoints(ModifyHitpoints { delta, critical: false });
         let command = Command {
             owner: user(number),
@@ -118,6 +120,23 @@ fn apply_and_answer(bencher: Bencher<'_, '_>, users: usize) {
         world.apply(turn, &mailbox, &mut out);
         black_box(out.len())
     });
+}
+
+/// Users of [`few_among_many`] who play.
+const PLAYING: usize = 1_000;
+
+/// A thousand characters are played while so many are in memory: the second line is to be as the first.
+#[divan::bench(args = [PLAYING, 100 * PLAYING])]
+fn few_among_many(bencher: Bencher<'_, '_>, users: usize) {
+    let world = World { round: PLAYING as u64, ..World::new(users) };
+    let (mailbox, mut out, mut turn) = (Arc::new(Mailbox::default()), Vec::with_capacity(4_096), 0);
+    let mut play = || {
+        turn = (turn + 7_919) % PLAYING;
+        world.apply(turn * (users / PLAYING), &mailbox, &mut out);
+    };
+    // What is allocated once a character is not the cost of an intent.
+    (0..PLAYING).for_each(|_| play());
+    bencher.bench_local(play);
 }
 
 /// The same with the reading of the intent: everything between two sockets.

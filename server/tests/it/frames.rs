@@ -193,34 +193,6 @@ fn intents_that_wait_for_a_commit_are_bounded_and_answered_after_it() {
 }
 
 #[test]
-fn a_slow_reader_gets_the_newest_state_and_never_a_backlog() {
-    let house = House::new(Kind::Sqlite);
-    let server = house.server(&[]);
-    let (_, token, made) = enter(&server, "ada");
-    let me = id(&made);
-    let [mut actor, mut reader] = [(); 2].map(|()| Socket::open(server.address(), &token));
-    reader.call("watch", json!({"character": me}));
-    let changes = 20_000;
-    for _ in 0..changes / 100 {
-        let ids: Vec<_> = (0..100)
-            .map(|_| {
-                actor.ask("intent", json!({"character": me, "expect": 0, "action": {"modify_currency": {"cp": 1}}}))
-            })
-            .collect();
-        assert_eq!(actor.answer(ids[99]).0, "applied");
-    }
-    let mut states = 0;
-    loop {
-        let state = reader.wait_for("state");
-        states += 1;
-        if state["character"]["version"] == json!(changes + 1) {
-            break;
-        }
-    }
-    assert!(states < changes, "{states} states for {changes} changes: a backlog was kept");
-}
-
-#[test]
 fn who_sends_above_the_rate_is_refused_and_at_last_closed() {
     let house = House::new(Kind::Sqlite);
     let server = house.server(&["--socket-rate-per-second", "5", "--socket-rate-burst", "5"]);

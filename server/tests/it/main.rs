@@ -3,6 +3,7 @@
 mod frames;
 mod harness;
 mod play;
+mod readers;
 mod recovery;
 mod replies;
 mod simulation;
