@@ -87,7 +87,7 @@ impl<S: Sink<Message, Error = Error> + Unpin> Outbound<S> {
             None => written,
             Some(changes) => {
                 let mut frame = Self::buffer();
-                changes.write(self.codec, about, written, &mut frame);
+                changes.write(self.codec, about, &written, &mut frame);
                 frame
             }
         };

@@ -74,35 +74,39 @@ impl Changes {
     }
 
     /// Appends a frame that is sent next, of a state that was packed.
-    pub(super) fn write(&mut self, codec: Codec, about: &About, state: Vec<u8>, out: &mut Vec<u8>) {
+    pub(super) fn write(&mut self, codec: Codec, about: &About, state: &[u8], out: &mut Vec<u8>) {
         let may_patch = !matches!(about.answer, Answer::Conflict { .. });
         self.patch.clear();
         if let Some(last) = self.sent.get(&about.character).filter(|_| may_patch) {
-            merge_patch(&last.state, &state, &mut self.patch);
+            merge_patch(&last.state, state, &mut self.patch);
         }
         // Empty: there is nothing that it could be against. Even a patch of nothing has a byte.
         let is_smaller = !self.patch.is_empty() && self.patch.len() < state.len();
-        let told = if is_smaller { Packed::Changes(&self.patch) } else { Packed::Whole(&state) };
+        let told = if is_smaller { Packed::Changes(&self.patch) } else { Packed::Whole(state) };
         encode_packed(codec, &about.answer.frame(told, about.durable), &mut self.scratch, out);
         self.keep(about.character, state);
     }
 
     /// Notes what was sent of a character. What was sent longest ago is forgotten where there is no room.
-    fn keep(&mut self, character: CharacterId, state: Vec<u8>) {
-        self.forget(character);
-        while self.sent.len() >= self.characters_max || self.bytes + state.len() > self.bytes_max {
+    fn keep(&mut self, character: CharacterId, sent: &[u8]) {
+        // Not more room than it needs: that is what is counted.
+        let mut state = self.forget(character).unwrap_or_default();
+        state.clear();
+        state.reserve_exact(sent.len());
+        state.extend_from_slice(sent);
+        while self.sent.len() >= self.characters_max || self.bytes + state.capacity() > self.bytes_max {
             let Some((&oldest, _)) = self.sent.iter().min_by_key(|(_, sent)| sent.turn) else { break };
             self.forget(oldest);
         }
         self.turn += 1;
-        self.bytes += state.len();
+        self.bytes += state.capacity();
         self.sent.insert(character, Sent { state, turn: self.turn });
     }
 
-    fn forget(&mut self, character: CharacterId) {
-        if let Some(sent) = self.sent.remove(&character) {
-            self.bytes -= sent.state.len();
-        }
+    fn forget(&mut self, character: CharacterId) -> Option<Vec<u8>> {
+        let Sent { state, .. } = self.sent.remove(&character)?;
+        self.bytes -= state.capacity();
+        Some(state)
     }
 }
 
