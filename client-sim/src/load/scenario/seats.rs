@@ -29,7 +29,10 @@ pub(in crate::load) fn seats(scenario: &Scenario, players: u32) -> Result<Vec<Se
     let counts = counts(scenario, players);
     if let Some(group) = counts.iter().position(|count| *count == 0) {
         let group = &scenario.groups[group];
-        return Err(format!("group `{}` with share {} of {players} players would have nobody", group.name, group.share));
+        return Err(format!(
+            "group `{}` with share {} of {players} players would have nobody",
+            group.name, group.share
+        ));
     }
     let mut parties = Vec::new();
     for (group, count) in counts.into_iter().enumerate() {

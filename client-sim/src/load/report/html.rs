@@ -1,0 +1,5 @@
+impl super::Report {
+    pub(in crate::load) fn html(&self) -> String {
+        String::new()
+    }
+}
