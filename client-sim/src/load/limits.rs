@@ -36,6 +36,9 @@ pub(crate) struct Limits {
     conflicts: Option<u64>,
 }
 
+/// What is asked of every run: that nothing is.
+const ALWAYS: [&str; 2] = ["contradictions", "without an end"];
+
 /// What the limits are held against.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Found {
@@ -52,6 +55,8 @@ pub(super) struct Found {
 pub(super) struct Verdict {
     /// The option's name, or that of what is always asked.
     pub(super) limit: &'static str,
+    /// It was given on the command line; else it is always asked.
+    pub(super) given: bool,
     /// At most so much.
     pub(super) asked: f64,
     /// None where nothing was measured, which holds no limit.
@@ -63,7 +68,8 @@ pub(super) struct Verdict {
 
 impl Verdict {
     fn of(limit: &'static str, asked: f64, found: Option<f64>, unit: &'static str) -> Self {
-        Self { limit, asked, found, unit, held: found.is_some_and(|found| found <= asked) }
+        let given = !ALWAYS.contains(&limit);
+        Self { limit, given, asked, found, unit, held: found.is_some_and(|found| found <= asked) }
     }
 
     /// What was asked, for a person.
@@ -103,8 +109,8 @@ impl Limits {
         let counts = [
             ("errors", self.errors, found.errors),
             ("conflicts", self.conflicts, found.conflicts),
-            ("contradictions", Some(0), found.contradictions),
-            ("without an end", Some(0), found.unsettled),
+            (ALWAYS[0], Some(0), found.contradictions),
+            (ALWAYS[1], Some(0), found.unsettled),
         ];
         let times = times
             .into_iter()

@@ -91,15 +91,14 @@ impl Pace {
 
 /// Wakes every player at each of its due times, counted from `start`.
 ///
-/// `asked` counts all intents that have fallen due.
+/// `asked` counts all intents that have fallen due. Nobody is told to be finished before `end`, so that who has nothing
+/// left to do still holds its connection.
 #[expect(clippy::disallowed_methods, reason = "a due time is the thing that is waited for")]
-pub(crate) fn run(start: Instant, players: &[(Schedule, Arc<Pace>)], asked: &AtomicU64) {
+pub(crate) fn run(start: Instant, players: &[(Schedule, Arc<Pace>)], asked: &AtomicU64, end: Instant) {
     let mut queue: BinaryHeap<Reverse<(Duration, usize, u64)>> = BinaryHeap::with_capacity(players.len());
-    for (player, (schedule, pace)) in players.iter().enumerate() {
+    for (player, (schedule, _)) in players.iter().enumerate() {
         if schedule.count > 0 {
             queue.push(Reverse((schedule.due(0), player, 0)));
-        } else {
-            pace.finished.store(true, Ordering::Release);
         }
     }
     while let Some(Reverse((due, player, number))) = queue.pop() {
@@ -113,12 +112,12 @@ pub(crate) fn run(start: Instant, players: &[(Schedule, Arc<Pace>)], asked: &Ato
         asked.fetch_add(next - number, Ordering::Relaxed);
         if next < schedule.count {
             queue.push(Reverse((schedule.due(next), player, next)));
-        } else {
-            pace.finished.store(true, Ordering::Release);
         }
         pace.wake.notify_one();
     }
+    std::thread::sleep(end.saturating_duration_since(Instant::now()));
     for (_, pace) in players {
+        pace.finished.store(true, Ordering::Release);
         pace.wake.notify_one();
     }
 }
@@ -174,7 +173,9 @@ mod tests {
         let nobody = Schedule { first: Duration::ZERO, period: Duration::ZERO, burst: 1, count: 0 };
         schedules.push((nobody, Arc::default()));
         let asked = AtomicU64::new(0);
-        run(Instant::now(), &schedules, &asked);
+        let begin = Instant::now();
+        run(begin, &schedules, &asked, begin + Duration::from_millis(30));
+        assert!(begin.elapsed() >= Duration::from_millis(30));
         assert_eq!(asked.into_inner(), schedules.iter().map(|(schedule, _)| schedule.count).sum::<u64>());
         for (schedule, pace) in schedules {
             assert_eq!((pace.due(), pace.finished()), (schedule.count, true));

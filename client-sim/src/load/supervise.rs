@@ -81,7 +81,10 @@ pub(super) fn supervise(
     start.send_replace(Some(begin));
     let pacer = {
         let (paces, common) = (paces.to_vec(), Arc::clone(common));
-        std::thread::Builder::new().name("pacer".to_owned()).spawn(move || pace::run(begin, &paces, &common.asked))?
+        let end = begin + settings.duration;
+        std::thread::Builder::new()
+            .name("pacer".to_owned())
+            .spawn(move || pace::run(begin, &paces, &common.asked, end))?
     };
     while !pacer.is_finished() {
         std::thread::park_timeout(LOOK_INTERVAL);

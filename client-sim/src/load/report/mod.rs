@@ -1,7 +1,9 @@
 //! The report of a run: as JSON by its own shape, for a terminal, and as a page.
 
 mod chart;
+mod charts;
 mod html;
+mod scale;
 mod text;
 
 use std::collections::BTreeMap;

@@ -51,7 +51,7 @@ impl Report {
             line("", contradiction.clone());
         }
         for limit in &self.limits {
-            line(if limit.limit == "contradictions" { "always" } else { "limit" }, Verdict::line(limit));
+            line(if limit.given { "limit" } else { "always" }, Verdict::line(limit));
         }
         text
     }
