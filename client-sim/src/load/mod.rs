@@ -3,6 +3,7 @@
 mod cast;
 mod checker;
 pub(crate) mod enter;
+mod exposition;
 mod generator;
 mod limits;
 mod live;

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use super::exposition::{Buckets, bucket_quantile, buckets, series};
+
 /// How often they are read.
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -18,9 +20,6 @@ const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Over how long processor time is taken together: it is told in whole seconds.
 const CPU_WINDOW: Duration = Duration::from_secs(10);
-
-/// A histogram's upper bounds, in seconds, and how much was at or below each.
-type Buckets = Vec<(f64, f64)>;
 
 /// What the server told at one time.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,14 +50,7 @@ impl Sample {
             values.map(|(_, _, value)| value).copied().reduce(|sum, value| sum + value)
         };
         let total = |name, label| of(name, label).unwrap_or(0.0);
-        let buckets = |name: &str| {
-            let bucket = |(n, labels, value): &(&str, &str, f64)| {
-                (n.strip_suffix("_bucket")? == name).then_some(())?;
-                let bound = labels.split("le=\"").nth(1)?.split('"').next()?;
-                Some((bound.parse().ok()?, *value))
-            };
-            lines.iter().filter_map(bucket).collect()
-        };
+        let buckets = |name| buckets(&lines, name);
         of("castellan_intents_total", "").or(of("castellan_sockets_open", ""))?;
         Some(Self {
             at,
@@ -78,16 +70,6 @@ impl Sample {
             persistence: buckets("castellan_persistence_seconds"),
         })
     }
-}
-
-/// Name, labels and value of a line; `None` for comments and what is no number.
-fn series(line: &str) -> Option<(&str, &str, f64)> {
-    if line.starts_with('#') {
-        return None;
-    }
-    let (series, value) = line.rsplit_once(' ')?;
-    let (name, labels) = series.split_once('{').unwrap_or((series, ""));
-    Some((name, labels.trim_end_matches('}'), value.parse().ok()?))
 }
 
 /// What the server told between two readings.
@@ -151,25 +133,6 @@ impl ServerMoment {
             persistence_p99_ms: quantile(|sample| &sample.persistence, 0.99),
         })
     }
-}
-
-/// The value below which a share of what came between two readings lies, evenly spread within its bucket; what is above
-/// the last bound counts as that bound. `None` where nothing came.
-fn bucket_quantile(before: &Buckets, after: &Buckets, quantile: f64) -> Option<f64> {
-    let came = |index: usize| after[index].1 - before.get(index).map_or(0.0, |(_, count)| *count);
-    let all = came(after.len().checked_sub(1)?);
-    if all <= 0.0 {
-        return None;
-    }
-    let rank = all * quantile;
-    let index = (0..after.len()).find(|index| came(*index) >= rank)?;
-    let (low, below) = index.checked_sub(1).map_or((0.0, 0.0), |index| (after[index].0, came(index)));
-    let high = after[index].0;
-    if high.is_infinite() {
-        return Some(low);
-    }
-    let share = (rank - below) / (came(index) - below).max(f64::MIN_POSITIVE);
-    Some(low + (high - low) * share)
 }
 
 /// Reads a server's metrics on a thread of its own.
@@ -277,21 +240,6 @@ mod tests {
         assert_eq!(moment.answer_p99_ms, None);
         assert_eq!(ServerMoment::between(&samples, 2), None);
         assert_eq!(ServerMoment::between(&[], 0), None);
-    }
-
-    #[test]
-    fn quantiles_of_buckets() {
-        let buckets = |counts: [f64; 3]| vec![(0.1, counts[0]), (0.2, counts[1]), (f64::INFINITY, counts[2])];
-        let cases = [
-            ([10.0, 10.0, 10.0], 0.5, Some(0.05)),
-            ([0.0, 10.0, 10.0], 0.9, Some(0.19)),
-            ([0.0, 0.0, 10.0], 0.5, Some(0.2)),
-            ([0.0, 0.0, 0.0], 0.5, None),
-        ];
-        for (counts, quantile, expected) in cases {
-            let found = bucket_quantile(&Vec::new(), &buckets(counts), quantile);
-            assert_eq!(found.map(|value| (value * 1000.0).round() / 1000.0), expected, "{counts:?}");
-        }
     }
 
     #[test]

@@ -90,6 +90,8 @@ pub(super) fn supervise(
         std::thread::park_timeout(LOOK_INTERVAL);
         ticker.look(false);
     }
+    // So that the load's last stretch ends with it.
+    ticker.look(true);
     let seconds = begin.elapsed().as_secs_f64().max(settings.duration.as_secs_f64());
     let cores = Usage::now().cores_since(&ticker.usage_at_begin, begin.elapsed());
     let deadline = Instant::now() + settings.settle;
@@ -166,11 +168,11 @@ impl<'a> Ticker<'a> {
         }
     }
 
-    /// Takes the counts if a second has gone by, or at the end whatever has gone by.
-    fn look(&mut self, is_last: bool) {
+    /// Takes the counts if a second has gone by, or at an end whatever has gone by.
+    fn look(&mut self, at_end: bool) {
         let now = Instant::now();
         let length = now.saturating_duration_since(self.last);
-        if now < self.next && !(is_last && length > LOOK_INTERVAL) {
+        if now < self.next && !(at_end && length > 2 * LOOK_INTERVAL) {
             return;
         }
         while self.next <= now {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::super::pace::{Pace, Schedule};
 use super::super::tally::us;
-use super::Score;
+use super::mind::Score;
 
 /// The due times of one player.
 pub(in crate::load) struct Agenda {

@@ -12,7 +12,8 @@ use super::super::checker::{Checker, Contradiction};
 use super::super::mix::{self, Mix};
 use super::super::scenario::Conduct;
 use super::super::sheet::Sheet;
-use super::{Agenda, Mind, Score};
+use super::Agenda;
+use super::mind::{Mind, Score};
 
 /// Intents of one player that may wait for the database.
 const KEPT_MAX: usize = 8192;

@@ -16,7 +16,9 @@ use super::super::mix::{self, Mix};
 use super::super::pace::Pace;
 use super::super::scenario::Conduct;
 use super::super::sheet::Sheet;
-use super::{Agenda, Mind, PartyBook, Score};
+use super::mind::{Mind, Score};
+use super::told::Told;
+use super::{Agenda, PartyBook};
 
 /// Due intents of one member that may wait for the answers to those before.
 const WAITING_MAX: usize = 8192;
@@ -54,11 +56,8 @@ pub(in crate::load) struct Member {
     next_id: RequestId,
     served: bool,
     newest: Option<Sheet>,
-    /// The newest version with which the present connection has answered, and the one that it called durable.
-    answered: Version,
-    durable: Version,
-    /// Versions made by intents of this member that the present connection has not called durable yet, oldest first.
-    unstored: VecDeque<Version>,
+    /// What the present connection has told.
+    told: Told,
     requests: VecDeque<ClientFrame>,
     outfit: VecDeque<Action>,
     waiting: VecDeque<Instant>,
@@ -87,9 +86,7 @@ impl Member {
             next_id: first,
             served: false,
             newest: None,
-            answered: Version::new(0),
-            durable: Version::new(0),
-            unstored: VecDeque::new(),
+            told: Told::default(),
             requests: VecDeque::new(),
             outfit: VecDeque::new(),
             waiting: VecDeque::new(),
@@ -141,33 +138,8 @@ impl Member {
         }
     }
 
-    /// An answer came; those that waited for a commit may have been overtaken.
-    fn check_answer(&mut self, state: &Sheet, durable: Version, late: bool) {
-        let version = state.version;
-        if late {
-            return;
-        }
-        if version < self.answered {
-            self.judge(Err(Contradiction::VersionFell { known: self.answered, found: version }));
-        } else if durable > version {
-            self.judge(Err(Contradiction::DurableAhead { version, durable }));
-        }
-        self.answered = version;
-        self.note_durable(durable);
-    }
-
-    fn note_durable(&mut self, durable: Version) {
-        if durable < self.durable {
-            self.judge(Err(Contradiction::DurableFell { known: self.durable, found: durable }));
-        }
-        self.durable = durable;
-        self.count_stored();
-    }
-
     fn count_stored(&mut self) {
-        let stored = self.unstored.partition_point(|version| *version <= self.durable);
-        self.unstored.drain(..stored);
-        self.score.tally.lock().durable += stored as u64;
+        self.score.tally.lock().durable += self.told.take_stored();
     }
 
     /// The intent that was answered; none where the answer is to none that waits for one.
@@ -223,8 +195,7 @@ impl Mind for Member {
         self.requests.clear();
         self.hold_until = None;
         self.final_fetch = None;
-        (self.answered, self.durable) = (Version::new(0), Version::new(0));
-        self.unstored.clear();
+        self.told = Told::default();
         if let Some(lost) = self.asked.take_if(|asked| asked.sent) {
             self.party.book.lock().lost_an_answer();
             self.score.tally.lock().unknown += 1;
@@ -289,11 +260,13 @@ impl Mind for Member {
                 let asked = self.take_asked(id);
                 let late = asked.as_ref().is_some_and(|(_, ack)| *ack == Ack::Durable);
                 self.see(state);
-                self.check_answer(state, applied.durable, late);
+                if !late {
+                    let found = self.told.answer(state.version, applied.durable);
+                    self.judge(found);
+                }
                 let Some((asked, ack)) = asked else { return };
                 let on = asked.intent.expect.unwrap_or(Version::new(0));
-                self.unstored.push_back(Version::new(on.get() + 1));
-                self.durable = self.durable.max(applied.durable);
+                self.told.made(Version::new(on.get() + 1), applied.durable);
                 self.count_stored();
                 let found = self.party.book.lock().applied(id, on, &asked.intent.action, state);
                 self.score.answered(asked.due, ack, now, |tally| tally.applied += 1);
@@ -301,7 +274,9 @@ impl Mind for Member {
             }
             ServerFrame::Conflict(conflict) => {
                 self.see(&conflict.character);
-                self.check_answer(&conflict.character, conflict.durable, false);
+                let found = self.told.answer(conflict.character.version, conflict.durable);
+                self.judge(found);
+                self.count_stored();
                 let Some((asked, ack)) = self.take_asked(conflict.id) else { return };
                 match asked.due {
                     Some(due) => self.score.answered(Some(due), ack, now, |tally| tally.refused += 1),
@@ -319,7 +294,9 @@ impl Mind for Member {
             }
             ServerFrame::Durable(durable) => {
                 if let Some(version) = durable.versions.get(&self.party.character) {
-                    self.note_durable(*version);
+                    let found = self.told.durable(*version);
+                    self.judge(found);
+                    self.count_stored();
                 }
             }
             ServerFrame::Accepted(_) | ServerFrame::Pong(_) | ServerFrame::Closing(_) => {}
@@ -335,6 +312,6 @@ impl Mind for Member {
     }
 
     fn without_an_end(&self) -> usize {
-        self.outfit.len() + self.waiting.len() + usize::from(self.asked.is_some()) + self.unstored.len()
+        self.outfit.len() + self.waiting.len() + usize::from(self.asked.is_some()) + self.told.unstored()
     }
 }

@@ -4,18 +4,19 @@ mod agenda;
 mod book;
 mod chain;
 mod member;
+mod mind;
+mod told;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use castellan_client::protocol::{Ack, ClientFrame, Codec, ServerFrame};
+use castellan_client::protocol::{ClientFrame, Codec, ServerFrame};
 use castellan_client::reconnect::{Backoff, Ended, First, Next};
 use castellan_client::{
     Credentials, HttpClient, Session, Socket, SocketOptions, connect, decode_message, encode_message,
 };
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::watch;
@@ -24,11 +25,12 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use super::checker::Contradiction;
 use super::pace::Pace;
 use super::sheet::Sheet;
-use super::tally::{Tally, us};
 pub(super) use agenda::Agenda;
 pub(super) use book::PartyBook;
 pub(super) use chain::Chain;
 pub(super) use member::{Member, Party};
+use mind::Mind;
+pub(super) use mind::Score;
 
 /// Messages taken in one go before anything is sent.
 const BURST_MAX: usize = 64;
@@ -46,54 +48,6 @@ pub(super) struct Common {
     pub(super) asked: AtomicU64,
     /// Players that have left, for better or worse.
     pub(super) left: AtomicU64,
-}
-
-/// Where a player's deeds are counted.
-#[derive(Clone)]
-pub(super) struct Score {
-    pub(super) tally: Arc<Mutex<Tally>>,
-    pub(super) username: String,
-}
-
-impl Score {
-    /// Notes something that cannot be.
-    pub(super) fn contradict(&self, contradiction: &Contradiction) {
-        self.tally.lock().contradict(&self.username, contradiction);
-    }
-
-    /// Counts an answer; its latency runs from `due`, whenever the intent was sent.
-    fn answered(&self, due: Option<Instant>, ack: Ack, now: Instant, count: impl FnOnce(&mut Tally)) {
-        let mut tally = self.tally.lock();
-        count(&mut tally);
-        let Some(due) = due else { return };
-        let latency = us(now.saturating_duration_since(due));
-        match ack {
-            Ack::Applied => tally.latency.saturating_record(latency),
-            Ack::Durable => tally.latency_durable.saturating_record(latency),
-        }
-    }
-}
-
-/// Decides what is sent and judges what comes. Knows no socket.
-pub(super) trait Mind: Send + 'static {
-    /// A connection is open.
-    fn connected(&mut self, now: Instant);
-    /// It has ended.
-    fn disconnected(&mut self);
-    /// Takes up what has fallen due; `start` is when the load begins, once that is known.
-    fn take_up(&mut self, start: Option<Instant>, now: Instant);
-    /// The next frame to send now.
-    fn next_frame(&mut self, now: Instant) -> Option<ClientFrame>;
-    /// When there may be a frame to send that there is not now, if nothing arrives before.
-    fn wakeup(&self) -> Option<Instant>;
-    /// Takes in a frame.
-    fn receive(&mut self, frame: ServerFrame<Sheet>, now: Instant);
-    /// Has its character, and may begin.
-    fn is_ready(&self) -> bool;
-    /// Everything has ended and was checked.
-    fn is_done(&self) -> bool;
-    /// Intents that have not ended.
-    fn without_an_end(&self) -> usize;
 }
 
 /// When a player breaks its own socket.

@@ -41,6 +41,8 @@ pub(super) struct Chart<'a> {
     pub(super) logarithmic: bool,
     /// Limits to be drawn across.
     pub(super) marks: Vec<(String, f64)>,
+    /// When the load ended; what comes behind it is the rest of the answers.
+    pub(super) load_seconds: f64,
 }
 
 impl Chart<'_> {
@@ -64,6 +66,12 @@ impl Chart<'_> {
         } else {
             self.lines(&mut svg, &scale, end)
         }
+        if self.load_seconds + 0.5 < end {
+            let at = x(self.load_seconds / end);
+            let floor = HEIGHT - BOTTOM;
+            let _ = write!(svg, r#"<line class="mark" x1="{at:.1}" x2="{at:.1}" y1="{TOP}" y2="{floor}"/>"#);
+            label(&mut svg, at - 4.0, TOP + 12.0, "end", "end of the load");
+        }
         for (name, value) in &self.marks {
             let y = y(scale.position(*value));
             let _ =
@@ -84,16 +92,19 @@ impl Chart<'_> {
     fn lines(&self, svg: &mut String, scale: &Scale, end: f64) {
         for series in &self.series {
             let mut path = String::new();
-            let mut pen_down = false;
-            for (time, value) in self.times.iter().zip(&series.values) {
-                let Some(value) = value else {
-                    pen_down = false;
-                    continue;
-                };
+            for (index, (time, value)) in self.times.iter().zip(&series.values).enumerate() {
+                let Some(value) = value else { continue };
                 let (x, y) = (x(time / end), y(scale.position(*value)));
-                // A point without neighbours is drawn too: a line of no length with round ends.
-                let _ = if pen_down { write!(path, "L{x:.1} {y:.1}") } else { write!(path, "M{x:.1} {y:.1}h0") };
-                pen_down = true;
+                let is_drawn = |index: Option<usize>| {
+                    index.and_then(|index| series.values.get(index)).is_some_and(Option::is_some)
+                };
+                let color = series.color;
+                let _ = match (is_drawn(index.checked_sub(1)), is_drawn(Some(index + 1))) {
+                    (true, _) => write!(path, "L{x:.1} {y:.1}"),
+                    (false, true) => write!(path, "M{x:.1} {y:.1}"),
+                    // A point without neighbours.
+                    (false, false) => write!(svg, r#"<circle class="f{color}" cx="{x:.1}" cy="{y:.1}" r="2.5"/>"#),
+                };
             }
             let _ = write!(svg, r#"<path class="line c{}" d="{path}"/>"#, series.color);
         }
@@ -169,8 +180,10 @@ pub(super) fn distribution(
     let scale = Scale::over(columns.iter().map(|column| column.share * 100.0), false);
     let mut svg = open(title);
     grid(&mut svg, &scale);
-    for decade in low.ceil() as i32..=high.floor() as i32 {
-        let value = 10_f64.powi(decade);
+    for value in Scale::Logarithmic(low.floor(), high.ceil()).ticks() {
+        if !(low..=high).contains(&value.log10()) {
+            continue;
+        }
         label(&mut svg, across(value), HEIGHT - BOTTOM + 16.0, "middle", &format!("{} ms", number(value)));
     }
     for column in columns {

@@ -187,16 +187,36 @@ impl Report {
         unit: &'static str,
         series: Vec<Series>,
     ) -> Chart<'a> {
-        Chart { title, note, unit, times, series, stacked: false, logarithmic: false, marks: Vec::new() }
+        Chart {
+            title,
+            note,
+            unit,
+            times,
+            series,
+            stacked: false,
+            logarithmic: false,
+            marks: Vec::new(),
+            load_seconds: self.totals.seconds,
+        }
+    }
+
+    /// The stretches that are drawn: those of the load, and of those behind it up to the last in which something came.
+    fn drawn(&self) -> &[Moment] {
+        let happened = |moment: &Moment| {
+            let begin = moment.at_seconds - moment.length_seconds;
+            begin < self.totals.seconds - 0.1 || moment.answered_per_second() > 0.0 || moment.errors > 0
+        };
+        let last = self.moments.iter().rposition(happened).map_or(0, |last| last + 1);
+        &self.moments[..last]
     }
 
     /// Of each stretch its middle.
     fn times(&self) -> Vec<f64> {
-        self.moments.iter().map(|moment| moment.at_seconds - moment.length_seconds / 2.0).collect()
+        self.drawn().iter().map(|moment| moment.at_seconds - moment.length_seconds / 2.0).collect()
     }
 
     fn series(&self, name: &'static str, color: u8, value: impl Fn(&Moment) -> Option<f64>) -> Series {
-        Series { name, color, values: self.moments.iter().map(value).collect() }
+        Series { name, color, values: self.drawn().iter().map(value).collect() }
     }
 
     fn server(&self, name: &'static str, color: u8, value: impl Fn(&ServerMoment) -> Option<f64>) -> Series {

@@ -4,6 +4,8 @@ mod chart;
 mod charts;
 mod html;
 mod scale;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::collections::BTreeMap;
