@@ -192,8 +192,7 @@ mod tests {
     use super::*;
 
     fn second(series: &mut Series, second: u64, applied: u64, latency_us: u64) {
-        let mut tally = Tally::default();
-        tally.applied = applied;
+        let mut tally = Tally { applied, ..Tally::default() };
         for _ in 0..applied {
             tally.latency.saturating_record(latency_us);
         }

@@ -227,8 +227,7 @@ mod tests {
 
     #[test]
     fn tallies_add_up() {
-        let mut part = Tally::default();
-        part.applied = 2;
+        let mut part = Tally { applied: 2, ..Tally::default() };
         part.reject(RejectionCode::Dead);
         part.latency.saturating_record(1_000);
         part.examples = vec!["a".to_owned(); EXAMPLES_MAX - 1];

@@ -117,12 +117,12 @@ impl Chart<'_> {
                 floor.iter().zip(&series.values).map(|(floor, value)| floor + value.unwrap_or(0.0)).collect();
             let point = |index: usize, value: f64| (x(self.times[index] / end), y(scale.position(value)));
             let mut path = String::new();
-            for index in 0..top.len() {
-                let (x, y) = point(index, top[index]);
+            for (index, value) in top.iter().enumerate() {
+                let (x, y) = point(index, *value);
                 let _ = write!(path, "{}{x:.1} {y:.1}", if index == 0 { "M" } else { "L" });
             }
-            for index in (0..top.len()).rev() {
-                let (x, y) = point(index, floor[index]);
+            for (index, value) in floor.iter().enumerate().rev() {
+                let (x, y) = point(index, *value);
                 let _ = write!(path, "L{x:.1} {y:.1}");
             }
             let _ = write!(svg, r#"<path class="area f{}" d="{path}Z"/>"#, series.color);
