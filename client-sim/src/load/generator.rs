@@ -88,7 +88,12 @@ impl Generator {
         let late = lateness.p99_ms;
         if late > LATE_MS && late > latency.p99_ms * LATE_SHARE_MAX {
             let of = latency.p99_ms;
-            doubts.push(format!("the generator itself was {late:.2} ms late at p99, of {of:.2} ms that it measured"));
+            let mut doubt =
+                format!("the generator itself was {late:.2} ms late at p99, of {of:.2} ms that it measured");
+            if busiest_thread_cores.is_some_and(|busiest| busiest < BUSY_CORES_MAX / 2.0) {
+                doubt.push_str(", and had little to do: something else keeps the processor busy");
+            }
+            doubts.push(doubt);
         }
         Self { lateness, cores: cores.map(|(all, _)| all), busiest_thread_cores, memory_bytes: memory_bytes(), doubts }
     }

@@ -32,8 +32,8 @@ impl Schedule {
     }
 }
 
-/// The schedules of all players, beginning over the ramp. Each party has a phase of its own: its members fall due
-/// together, as those do who fight side by side.
+/// The schedules of all players, beginning over the ramp. Each player has a phase of its own; members of a party
+/// who fall due together have that of the first of them.
 pub(crate) fn schedules(
     scenario: &Scenario,
     seats: &[Seat],
@@ -47,7 +47,7 @@ pub(crate) fn schedules(
         let conduct = seat.conduct(scenario);
         let burst = u64::from(conduct.burst_intents);
         let period = Duration::from_secs_f64(burst as f64 / conduct.intents_per_second);
-        if seat.member == 0 {
+        if seat.member == 0 || !conduct.due_together {
             first = ramp.mul_f64(player as f64 / seats.len() as f64) + period.mul_f64(rng.random());
         }
         let left = duration.saturating_sub(first).as_secs_f64();

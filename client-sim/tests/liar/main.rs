@@ -78,7 +78,8 @@ fn intents_on_what_was_rejected_must_not_be_applied() {
 #[test]
 fn parties_believe_an_honest_server_and_find_lies() {
     // Two players who act on one character at the same moments, each on the version that it last saw.
-    let fields = "clients_per_character = 2\nmade_on = \"expect\"\nwatch = true\nburst_intents = 6";
+    let fields =
+        "clients_per_character = 2\nmade_on = \"expect\"\ndue_together = true\nwatch = true\nburst_intents = 6";
     for (lie, good, words) in [
         (Lie::None, true, "contradictions        0"),
         (Lie::Twice, false, "should be"),
@@ -111,6 +112,16 @@ fn limits_decide_the_exit_code_and_are_told_one_by_one() {
     let missed = limited(&["--p50", "0.001ms", "--p99", "1h"]);
     expect(&missed, 1, "MISSED  p50             asked at most 0.001 ms, found");
     expect(&missed, 1, "held    p99");
+}
+
+/// The server stops for half a second. At a hundred intents a second that delays half of all that fall due in a second,
+/// although one alone is unanswered when it begins.
+#[test]
+fn latency_counts_from_when_an_intent_was_due() {
+    let arguments = ["--players", "1", "--rate", "100", "--p50", "1h", "--p90", "150ms"];
+    let output = run(Lie::Pause, Owner::Client, &arguments);
+    expect(&output, 1, "MISSED  p90");
+    expect(&output, 1, "held    contradictions");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use castellan_client::protocol::{Action, ClientFrame, Codec, Fetch, Intent, Watch};
 use futures_util::{SinkExt, StreamExt};
@@ -12,6 +13,9 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
 const UUID: &str = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6";
+
+/// How long a pause is.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// What the server does wrong, with the tenth intent that it applies.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,6 +39,8 @@ pub(super) enum Lie {
     AnyBase,
     /// What has been applied is applied again when it is sent again.
     Again,
+    /// None, but it takes a pause.
+    Pause,
 }
 
 /// Who acts on a character.
@@ -51,6 +57,7 @@ struct State {
     character: Value,
     ids: BTreeSet<u64>,
     applied: u32,
+    has_paused: bool,
     durable: u64,
 }
 
@@ -64,7 +71,7 @@ impl Default for State {
             "temporary_hitpoints": 0, "life": "conscious", "currency": {"cp": 0, "sp": 0, "ep": 0, "gp": 0, "pp": 0},
             "inventory": [{"item": "torch", "quantity": 1}], "equipment": {}, "derived": {"armor_class": 11},
         });
-        Self { character, ids: BTreeSet::new(), applied: 0, durable: 1 }
+        Self { character, ids: BTreeSet::new(), applied: 0, has_paused: false, durable: 1 }
     }
 }
 
@@ -94,6 +101,13 @@ impl State {
             _ => return false,
         }
         true
+    }
+
+    /// It is time for a pause: the tenth intent was applied just now.
+    fn pauses(&mut self) -> bool {
+        let pauses = self.applied >= 10 && !self.has_paused;
+        self.has_paused |= pauses;
+        pauses
     }
 
     /// The answers to an intent.
@@ -207,6 +221,9 @@ async fn play(stream: TcpStream, lie: Lie, owner: Owner, characters: Characters)
             }
             other => panic!("unexpected {}", other.kind()),
         };
+        if lie == Lie::Pause && state.lock().expect("nobody panics").pauses() {
+            tokio::time::sleep(PAUSE).await;
+        }
         for answer in answers {
             // A client that has broken off does not read.
             if socket.send(Message::text(answer.to_string())).await.is_err() {

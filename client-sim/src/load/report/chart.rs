@@ -66,11 +66,11 @@ impl Chart<'_> {
         } else {
             self.lines(&mut svg, &scale, end)
         }
-        if self.load_seconds + 0.5 < end {
+        if self.load_seconds < end {
             let at = x(self.load_seconds / end);
             let floor = HEIGHT - BOTTOM;
             let _ = write!(svg, r#"<line class="mark" x1="{at:.1}" x2="{at:.1}" y1="{TOP}" y2="{floor}"/>"#);
-            label(&mut svg, at - 4.0, TOP + 12.0, "end", "end of the load");
+            label(&mut svg, at - 4.0, TOP + 13.0, "end", "end of the load");
         }
         for (name, value) in &self.marks {
             let y = y(scale.position(*value));

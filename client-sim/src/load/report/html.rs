@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::super::limits::Verdict;
+use super::super::scenario::{Conduct, MadeOn};
 use super::super::series::Percentiles;
 use super::scale::number;
 use super::text::counts;
@@ -173,11 +174,35 @@ impl Report {
             ("Threads, seed", format!("{}, {}", settings.threads, settings.seed)),
         ];
         for group in &self.scenario.groups {
-            let conduct = serde_json::to_string(&group.conduct).unwrap_or_default();
-            rows.push(("Group", format!("{}, share {}: {conduct}", group.name, group.share)));
+            rows.push(("Group", format!("{}, {} of all: {}", group.name, group.share, conduct(&group.conduct))));
         }
         rows
     }
+}
+
+/// How a group behaves, for a person.
+fn conduct(conduct: &Conduct) -> String {
+    let made_on = match conduct.made_on {
+        MadeOn::After => "the intent before",
+        MadeOn::Expect => "the version last seen",
+    };
+    let mut parts = vec![format!("{}/s each", conduct.intents_per_second), format!("made on {made_on}")];
+    for (holds, part) in [
+        (conduct.burst_intents > 1, format!("bursts of {}", conduct.burst_intents)),
+        (conduct.clients_per_character > 1, format!("{} clients a character", conduct.clients_per_character)),
+        (conduct.due_together, "due together".to_owned()),
+        (conduct.watch, "watching".to_owned()),
+        (conduct.ack_durable_share > 0.0, format!("{} answered after the commit", conduct.ack_durable_share)),
+    ] {
+        if holds {
+            parts.push(part);
+        }
+    }
+    if let Some(every) = conduct.reconnect_every_seconds {
+        parts.push(format!("breaks off every {every} s for {} s", conduct.away_seconds));
+    }
+    let weights: Vec<_> = conduct.weights.iter().map(|(deed, weight)| format!("{} {weight}", deed.name())).collect();
+    format!("{}. Weights: {}.", parts.join(", "), weights.join(", "))
 }
 
 fn sentence(limit: &Verdict) -> String {

@@ -49,6 +49,8 @@ pub(crate) struct Conduct {
     pub(crate) burst_intents: u32,
     /// Players who share an account and act on its one character.
     pub(crate) clients_per_character: u32,
+    /// Their intents fall due at the same moments, and meet in conflicts.
+    pub(crate) due_together: bool,
     pub(crate) made_on: MadeOn,
     /// Asks to be told of what others do to the character.
     pub(crate) watch: bool,
@@ -89,6 +91,13 @@ pub(crate) enum Deed {
     EquipItem,
     UnequipItem,
     LongRest,
+}
+
+impl Deed {
+    /// As it is spelled in files.
+    pub(crate) fn name(self) -> String {
+        serde_json::to_value(self).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+    }
 }
 
 impl Scenario {
