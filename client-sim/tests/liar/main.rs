@@ -52,8 +52,9 @@ fn an_honest_server_is_believed() {
 
 #[test]
 fn intents_without_effect_and_with_twice_the_effect_are_found() {
-    check(Lie::Nothing, false, "should be");
-    check(Lie::Twice, false, "should be");
+    for lie in [Lie::Nothing, Lie::Twice] {
+        check_scenario(Owner::Client, "", "gain_experience = 1", lie, false, "experience should be");
+    }
 }
 
 #[test]
