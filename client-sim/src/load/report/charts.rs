@@ -75,9 +75,18 @@ impl Report {
 
     /// What the server's own metrics say. Empty where they were not read.
     pub(super) fn server_charts(&self) -> String {
+        if self.moments.iter().all(|moment| moment.server.is_none()) {
+            return String::new();
+        }
         let times = self.times();
-        let chart = |title, note, unit, series| self.chart(&times, title, note, unit, series);
-        let charts = [
+        let charts = self.server_pace(&times).into_iter().chain(self.server_stock(&times));
+        charts.map(|chart| chart.render()).collect()
+    }
+
+    /// How fast the server answers and writes.
+    fn server_pace<'a>(&self, times: &'a [f64]) -> Vec<Chart<'a>> {
+        let chart = |title, note, unit, series| self.chart(times, title, note, unit, series);
+        vec![
             Chart {
                 stacked: true,
                 ..chart(
@@ -125,6 +134,13 @@ impl Report {
                     ],
                 )
             },
+        ]
+    }
+
+    /// How much the server writes and holds.
+    fn server_stock<'a>(&self, times: &'a [f64]) -> Vec<Chart<'a>> {
+        let chart = |title, note, unit, series| self.chart(times, title, note, unit, series);
+        vec![
             chart(
                 "Rows written",
                 "Characters committed; several changes of one are written as one.",
@@ -152,12 +168,7 @@ impl Report {
                 "MiB",
                 vec![self.server("server", 5, |server| server.memory_bytes.map(|bytes| bytes / MIB))],
             ),
-        ];
-        if self.moments.iter().any(|moment| moment.server.is_some()) {
-            charts.iter().map(Chart::render).collect()
-        } else {
-            String::new()
-        }
+        ]
     }
 
     /// What this program itself cost, beside the server where that tells.
