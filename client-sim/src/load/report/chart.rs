@@ -57,7 +57,7 @@ impl Chart<'_> {
         let scale = Scale::over(tops.into_iter().chain(marks), self.logarithmic);
         let mut svg = open(self.title);
         grid(&mut svg, &scale);
-        let end = self.times.last().copied().unwrap_or(1.0).max(1.0);
+        let end = self.times.last().copied().unwrap_or(1.0).max(self.load_seconds).max(1.0);
         for tick in time_ticks(end) {
             label(&mut svg, x(tick / end), HEIGHT - BOTTOM + 16.0, "middle", &time(tick));
         }
@@ -76,7 +76,8 @@ impl Chart<'_> {
             let y = y(scale.position(*value));
             let _ =
                 write!(svg, r#"<line class="mark" x1="{LEFT}" x2="{:.1}" y1="{y:.1}" y2="{y:.1}"/>"#, WIDTH - RIGHT);
-            label(&mut svg, WIDTH - RIGHT - 4.0, y - 4.0, "end", name);
+            let above_or_below = if y < TOP + 16.0 { y + 14.0 } else { y - 4.0 };
+            label(&mut svg, WIDTH - RIGHT - 4.0, above_or_below, "end", name);
         }
         self.slices(&mut svg, end);
         svg.push_str("</svg>");
