@@ -57,10 +57,10 @@ fn seconds(stat: &str) -> Option<f64> {
     Some((ticks(USER_TICKS)? + ticks(SYSTEM_TICKS)?) / TICKS_PER_SECOND)
 }
 
-/// Memory that this process holds, in bytes; `None` where the system does not tell.
-pub(super) fn memory_bytes() -> Option<u64> {
+/// The most memory that this process has held, in bytes; `None` where the system does not tell.
+pub(super) fn memory_peak_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?;
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.split_whitespace().next()?;
     Some(kib.parse::<u64>().ok()? * 1024)
 }
 
@@ -72,7 +72,7 @@ pub(super) struct Generator {
     /// Of all threads.
     pub(super) cores: Option<f64>,
     pub(super) busiest_thread_cores: Option<f64>,
-    pub(super) memory_bytes: Option<u64>,
+    pub(super) memory_peak_bytes: Option<u64>,
     /// Why the figures are not to be believed, a sentence each; empty where they are.
     pub(super) doubts: Vec<String>,
 }
@@ -95,7 +95,13 @@ impl Generator {
             }
             doubts.push(doubt);
         }
-        Self { lateness, cores: cores.map(|(all, _)| all), busiest_thread_cores, memory_bytes: memory_bytes(), doubts }
+        Self {
+            lateness,
+            cores: cores.map(|(all, _)| all),
+            busiest_thread_cores,
+            memory_peak_bytes: memory_peak_bytes(),
+            doubts,
+        }
     }
 
     /// The generator was not the bottleneck.

@@ -134,7 +134,7 @@ impl Report {
         let cores =
             |cores: Option<f64>| cores.map_or_else(|| "not told".to_owned(), |cores| format!("{cores:.2} cores"));
         let memory =
-            generator.memory_bytes.map_or_else(|| "not told".to_owned(), |bytes| format!("{} MiB", bytes >> 20));
+            generator.memory_peak_bytes.map_or_else(|| "not told".to_owned(), |bytes| format!("{} MiB", bytes >> 20));
         vec![
             ("Intents begun", number(totals.begun as f64)),
             (
@@ -156,7 +156,7 @@ impl Report {
                 "The generator's processor time",
                 format!("{}, its busiest thread {}", cores(generator.cores), cores(generator.busiest_thread_cores)),
             ),
-            ("The generator's memory", memory),
+            ("The generator's memory at most", memory),
         ]
     }
 

@@ -62,8 +62,8 @@ impl Report {
         if let (Some(all), Some(busiest)) = (generator.cores, generator.busiest_thread_cores) {
             let _ = write!(own, ", {all:.2} cores, the busiest thread {busiest:.2}");
         }
-        if let Some(bytes) = generator.memory_bytes {
-            let _ = write!(own, ", {} MiB", bytes / (1024 * 1024));
+        if let Some(bytes) = generator.memory_peak_bytes {
+            let _ = write!(own, ", at most {} MiB", bytes / (1024 * 1024));
         }
         line("this generator", own);
         for doubt in &generator.doubts {
