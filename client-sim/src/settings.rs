@@ -7,9 +7,12 @@ use castellan_client::BaseUrl;
 use castellan_client::protocol::Codec;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::load::{Limits, Scenario};
+
 /// Plays many players at a given rate and checks what the server tells them, or one player from the terminal.
 ///
-/// Exits with 1 if anything that the server said contradicts what a player knows, or an intent was left without an end.
+/// Exits with 1 if anything that the server said contradicts what a player knows, an intent was left without an end, or
+/// a limit was missed; with 2 if the arguments cannot be used.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Settings {
@@ -30,14 +33,20 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct LoadSettings {
     /// Where the server is.
-    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    #[arg(long, default_value = "http://127.0.0.1:8080", value_parser = parse_url)]
     pub(crate) server: String,
-    /// Players, each with an account, a character and a socket of its own; 1 to 100,000.
+    /// Where its metrics are, if not under `/metrics` of the server: those with `--admin-listen` have them elsewhere.
+    #[arg(long, value_name = "URL", value_parser = parse_url)]
+    pub(crate) metrics: Option<String>,
+    /// Who plays, and how: casual, raid, trader, lurker, reconnecting, mixed, or a TOML file.
+    #[arg(long, value_name = "NAME|FILE", default_value = "casual", value_parser = parse_scenario)]
+    pub(crate) scenario: Scenario,
+    /// Players, each with a socket of its own; 1 to 100,000.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) players: u32,
-    /// Intents a second of each player.
-    #[arg(long, default_value_t = 1.0, value_parser = parse_rate)]
-    pub(crate) rate: f64,
+    /// Intents a second of each player, whatever the scenario says.
+    #[arg(long, value_parser = parse_rate)]
+    pub(crate) rate: Option<f64>,
     /// How long intents fall due.
     #[arg(long, default_value = "10s", value_parser = parse_duration)]
     pub(crate) duration: Duration,
@@ -50,9 +59,9 @@ pub(crate) struct LoadSettings {
     /// How frames are encoded.
     #[arg(long, value_enum, default_value_t = CodecName::Msgpack)]
     pub(crate) codec: CodecName,
-    /// Share of the intents that ask to be answered after the commit, 0 to 1.
-    #[arg(long, default_value_t = 0.0, value_parser = parse_share)]
-    pub(crate) durable_share: f64,
+    /// Share of the intents that ask to be answered after the commit, 0 to 1, whatever the scenario says.
+    #[arg(long, value_parser = parse_share)]
+    pub(crate) durable_share: Option<f64>,
     /// Decides accounts, characters, due times and actions; the same seed meets the same characters again.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
@@ -63,8 +72,14 @@ pub(crate) struct LoadSettings {
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) logins: u16,
     /// Also write the report to this file, as JSON.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Also write the report to this file, as a page with charts that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// What the run must keep to.
+    #[command(flatten)]
+    pub(crate) limits: Limits,
 }
 
 #[derive(Debug, Args)]
@@ -106,7 +121,7 @@ impl CodecName {
 /// Longest time that an option can name.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let number: f64 = number.parse().map_err(|_| format!("`{text}` is no duration such as 500ms, 30s or 2m"))?;
@@ -121,6 +136,22 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         .ok()
         .filter(|duration| *duration <= DURATION_MAX)
         .ok_or_else(|| format!("`{text}` is more than a day"))
+}
+
+/// A delivered scenario by its name, else one from a file.
+fn parse_scenario(text: &str) -> Result<Scenario, String> {
+    if let Some(delivered) = Scenario::delivered(text) {
+        return delivered;
+    }
+    let file = std::fs::read_to_string(text).map_err(|error| {
+        format!("no scenario of that name ({}), and no file that can be read: {error}", Scenario::names())
+    })?;
+    Scenario::parse(text, &file)
+}
+
+/// An address of plain HTTP.
+fn parse_url(text: &str) -> Result<String, String> {
+    text.parse::<BaseUrl>().map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {

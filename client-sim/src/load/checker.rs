@@ -29,6 +29,8 @@ pub(crate) enum Contradiction {
     Stranger { last: RequestId },
     #[error("intent {id} ({kind}) made version {version}: {why}")]
     DoesNotFollow { id: RequestId, kind: &'static str, version: Version, why: String },
+    #[error("intents {first} and {second} were both applied, although both were made on version {version}")]
+    TwiceOn { version: Version, first: RequestId, second: RequestId },
     #[error("intent {id} was applied and then refused, although nobody else acts")]
     AppliedThenRefused { id: RequestId },
     #[error("intent {id} was rejected, and then what was made on it was applied")]
@@ -64,7 +66,7 @@ impl Checker {
             first_id,
             next_id: first_id,
             found_last: None,
-            states: VecDeque::with_capacity(STATES_MAX),
+            states: VecDeque::new(),
             durable: Version::new(0),
             connection_first: None,
             connection_sent: 0,

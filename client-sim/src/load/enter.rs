@@ -6,13 +6,13 @@ use castellan_client::{Credentials, HttpClient, HttpError, Session};
 use hyper::Method;
 use serde::Deserialize;
 
-/// The account of a player; the same seed and number name the same one.
-pub(crate) fn credentials(seed: u64, player: u32) -> Credentials {
-    let username = format!("sim-{seed}-{player}");
+/// The account of a party; the same seed and number name the same one.
+pub(crate) fn credentials(seed: u64, party: u32) -> Credentials {
+    let username = format!("sim-{seed}-{party}");
     Credentials { password: format!("the password of {username}"), username, create: true }
 }
 
-/// Logs in and finds or creates the player's character.
+/// Logs in and finds or creates the party's character.
 pub(crate) async fn enter(
     http: &HttpClient,
     credentials: Credentials,

@@ -1,39 +1,75 @@
 //! Which action comes next: a player who fights, trades and rests. Pure, from a seeded source of chance.
 
+use std::collections::BTreeMap;
+
 use castellan_client::protocol::{
     Action, AddItem, BuyItem, EquipItem, GainExperience, GrantTemporaryHitpoints, LongRest, ModifyCurrency,
     ModifyHitpoints, RemoveItem, Revive, SellItem, Slot, UnequipItem,
 };
 use rand::{Rng, RngExt};
 
+use super::scenario::Deed;
 use super::sheet::{Life, Sheet};
 
-/// The next action of a player who last saw `state`.
-///
-/// Most succeed. Those that were chosen on a state that has moved on since may be turned down by the rules, as with
-/// real players.
-pub(crate) fn next_action(rng: &mut impl Rng, state: &Sheet) -> Action {
-    if state.life == Life::Dead {
-        return Action::Revive(Revive { hitpoints: 1 });
+/// What a player does how often, ready to be drawn from.
+#[derive(Debug)]
+pub(crate) struct Mix {
+    /// Each deed with the sum of its weight and those before it.
+    deeds: Vec<(u32, Deed)>,
+}
+
+impl Mix {
+    /// One with these weights, of which at least one is above 0.
+    pub(crate) fn new(weights: &BTreeMap<Deed, u32>) -> Self {
+        let mut sum = 0;
+        let deeds = weights.iter().filter(|(_, weight)| **weight > 0).map(|(deed, weight)| {
+            sum += weight;
+            (sum, *deed)
+        });
+        Self { deeds: deeds.collect() }
     }
-    if state.hitpoints == 0 {
-        return heal(rng.random_range(1..=8));
+
+    /// The next action of a player who last saw `state`.
+    ///
+    /// Most succeed. Those that were chosen on a state that has moved on since may be turned down by the rules, as with
+    /// real players.
+    pub(crate) fn next_action(&self, rng: &mut impl Rng, state: &Sheet) -> Action {
+        if state.life == Life::Dead {
+            return Action::Revive(Revive { hitpoints: 1 });
+        }
+        if state.hitpoints == 0 {
+            return heal(rng.random_range(1..=8));
+        }
+        let sum = self.deeds.last().map_or(1, |(sum, _)| *sum);
+        let drawn = rng.random_range(0..sum);
+        let index = self.deeds.partition_point(|(sum, _)| *sum <= drawn);
+        let deed = self.deeds.get(index).map_or(Deed::Earn, |(_, deed)| *deed);
+        action(deed, rng, state)
     }
-    match rng.random_range(0..100) {
-        0..30 => Action::ModifyHitpoints(ModifyHitpoints { delta: -rng.random_range(1..=4), critical: false }),
-        30..50 => heal(rng.random_range(1..=6)),
-        50..55 => Action::GrantTemporaryHitpoints(GrantTemporaryHitpoints { amount: rng.random_range(1..=8) }),
-        55..65 => coins(rng.random_range(1..=9)),
-        65..70 if state.currency.gp > 0 => coins(-1),
-        70..78 => Action::GainExperience(GainExperience { amount: rng.random_range(1..=5) }),
-        78..83 => Action::AddItem(AddItem { item: torch(), quantity: 2 }),
-        83..86 => Action::RemoveItem(RemoveItem { item: torch(), quantity: 1 }),
-        86..90 if state.currency.gp > 0 => Action::BuyItem(BuyItem { item: torch(), quantity: 1 }),
-        90..92 => Action::SellItem(SellItem { item: torch(), quantity: 1 }),
-        92..95 => Action::EquipItem(EquipItem { item: "dagger".to_owned(), slot: Some(Slot::OffHand) }),
-        95..97 if !state.equipment.is_empty_map() => Action::UnequipItem(UnequipItem { slot: Slot::OffHand }),
-        97..99 => Action::LongRest(LongRest {}),
-        _ => coins(5),
+}
+
+/// Where a deed has no chance in this state, some coins are earned instead.
+fn action(deed: Deed, rng: &mut impl Rng, state: &Sheet) -> Action {
+    let has_gold = state.currency.gp > 0;
+    match deed {
+        Deed::Damage => Action::ModifyHitpoints(ModifyHitpoints { delta: -rng.random_range(1..=4), critical: false }),
+        Deed::Heal => heal(rng.random_range(1..=6)),
+        Deed::GrantTemporaryHitpoints => {
+            Action::GrantTemporaryHitpoints(GrantTemporaryHitpoints { amount: rng.random_range(1..=8) })
+        }
+        Deed::Earn => coins(rng.random_range(1..=9)),
+        Deed::Pay if has_gold => coins(-1),
+        Deed::GainExperience => Action::GainExperience(GainExperience { amount: rng.random_range(1..=5) }),
+        Deed::AddItem => Action::AddItem(AddItem { item: torch(), quantity: 2 }),
+        Deed::RemoveItem => Action::RemoveItem(RemoveItem { item: torch(), quantity: 1 }),
+        Deed::BuyItem if has_gold => Action::BuyItem(BuyItem { item: torch(), quantity: rng.random_range(1..=3) }),
+        Deed::SellItem => Action::SellItem(SellItem { item: torch(), quantity: 1 }),
+        Deed::EquipItem => Action::EquipItem(EquipItem { item: "dagger".to_owned(), slot: Some(Slot::OffHand) }),
+        Deed::UnequipItem if !state.equipment.is_empty_map() => {
+            Action::UnequipItem(UnequipItem { slot: Slot::OffHand })
+        }
+        Deed::LongRest => Action::LongRest(LongRest {}),
+        Deed::Pay | Deed::BuyItem | Deed::UnequipItem => coins(5),
     }
 }
 
@@ -57,31 +93,50 @@ fn coins(gp: i64) -> Action {
 
 #[cfg(test)]
 mod tests {
+    use super::super::scenario::Scenario;
     use super::super::sheet::tests::sheet;
     use super::*;
     use rand::SeedableRng;
     use rand::rngs::StdRng;
     use std::collections::BTreeSet;
 
+    fn casual() -> Mix {
+        let scenario = Scenario::delivered("casual").expect("delivered").expect("good");
+        Mix::new(&scenario.groups[0].conduct.weights)
+    }
+
     #[test]
     fn the_dead_are_revived_and_the_fallen_healed() {
         let mut rng = StdRng::seed_from_u64(1);
         let mut state = sheet(1, 0);
         state.hitpoints = 0;
-        assert!(matches!(next_action(&mut rng, &state), Action::ModifyHitpoints(modify) if modify.delta > 0));
+        let fallen = casual().next_action(&mut rng, &state);
+        assert!(matches!(fallen, Action::ModifyHitpoints(modify) if modify.delta > 0));
         state.life = Life::Dead;
-        assert!(matches!(next_action(&mut rng, &state), Action::Revive(_)));
+        assert!(matches!(casual().next_action(&mut rng, &state), Action::Revive(_)));
     }
 
     #[test]
     fn the_same_seed_gives_the_same_mix() {
         let run = |seed| {
             let mut rng = StdRng::seed_from_u64(seed);
-            (0..1000).map(|_| next_action(&mut rng, &sheet(1, 0))).collect::<Vec<_>>()
+            (0..1000).map(|_| casual().next_action(&mut rng, &sheet(1, 0))).collect::<Vec<_>>()
         };
         assert_eq!(run(1), run(1));
         assert_ne!(run(1), run(2));
         let kinds: BTreeSet<_> = run(1).iter().map(Action::kind).collect();
         assert_eq!(kinds.len(), 11, "{kinds:?}");
+    }
+
+    #[test]
+    fn deeds_come_as_often_as_their_weights_say() {
+        let weights = [(Deed::Damage, 0), (Deed::Heal, 3), (Deed::GainExperience, 1)].into_iter().collect();
+        let mix = Mix::new(&weights);
+        let mut rng = StdRng::seed_from_u64(1);
+        let actions: Vec<_> = (0..4000).map(|_| mix.next_action(&mut rng, &sheet(1, 0))).collect();
+        let heals = actions.iter().filter(|action| matches!(action, Action::ModifyHitpoints(m) if m.delta > 0)).count();
+        let gains = actions.iter().filter(|action| matches!(action, Action::GainExperience(_))).count();
+        assert_eq!(heals + gains, 4000);
+        assert!((2900..=3100).contains(&heals), "{heals} of 4000 × 3/4");
     }
 }

@@ -12,11 +12,15 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::Notify;
 
+use super::scenario::{Scenario, Seat};
+
 /// When the intents of one player fall due.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Schedule {
     first: Duration,
+    /// From one burst to the next.
     period: Duration,
+    burst: u64,
     /// How many.
     pub(crate) count: u64,
 }
@@ -24,22 +28,33 @@ pub(crate) struct Schedule {
 impl Schedule {
     /// When the intent with this number, from 0 on, falls due after the start.
     pub(crate) fn due(&self, number: u64) -> Duration {
-        self.first + self.period.mul_f64(number as f64)
+        self.first + self.period.mul_f64((number / self.burst) as f64)
     }
 }
 
-/// The schedules of all players: at the same rate, each with a phase of its own, beginning over the ramp.
-pub(crate) fn schedules(players: u32, rate: f64, ramp: Duration, duration: Duration, seed: u64) -> Vec<Schedule> {
+/// The schedules of all players, beginning over the ramp. Each player has a phase of its own; members of a party
+/// who fall due together have that of the first of them.
+pub(crate) fn schedules(
+    scenario: &Scenario,
+    seats: &[Seat],
+    ramp: Duration,
+    duration: Duration,
+    seed: u64,
+) -> Vec<Schedule> {
     let mut rng = StdRng::seed_from_u64(seed);
-    let period = Duration::from_secs_f64(1.0 / rate);
-    (0..players)
-        .map(|player| {
-            let first = ramp.mul_f64(f64::from(player) / f64::from(players)) + period.mul_f64(rng.random());
-            let left = duration.saturating_sub(first).as_secs_f64();
-            let count = (left / period.as_secs_f64()).ceil() as u64;
-            Schedule { first, period, count }
-        })
-        .collect()
+    let mut first = Duration::ZERO;
+    let schedule = |(player, seat): (usize, &Seat)| {
+        let conduct = seat.conduct(scenario);
+        let burst = u64::from(conduct.burst_intents);
+        let period = Duration::from_secs_f64(burst as f64 / conduct.intents_per_second);
+        if seat.member == 0 || !conduct.due_together {
+            first = ramp.mul_f64(player as f64 / seats.len() as f64) + period.mul_f64(rng.random());
+        }
+        let left = duration.saturating_sub(first).as_secs_f64();
+        let count = (left / period.as_secs_f64()).ceil() as u64 * burst;
+        Schedule { first, period, burst, count }
+    };
+    seats.iter().enumerate().map(schedule).collect()
 }
 
 /// Tells one player how many of its intents are due.
@@ -75,14 +90,15 @@ impl Pace {
 }
 
 /// Wakes every player at each of its due times, counted from `start`.
+///
+/// `asked` counts all intents that have fallen due. Nobody is told to be finished before `end`, so that who has nothing
+/// left to do still holds its connection.
 #[expect(clippy::disallowed_methods, reason = "a due time is the thing that is waited for")]
-pub(crate) fn run(start: Instant, players: &[(Schedule, Arc<Pace>)]) {
+pub(crate) fn run(start: Instant, players: &[(Schedule, Arc<Pace>)], asked: &AtomicU64, end: Instant) {
     let mut queue: BinaryHeap<Reverse<(Duration, usize, u64)>> = BinaryHeap::with_capacity(players.len());
-    for (player, (schedule, pace)) in players.iter().enumerate() {
+    for (player, (schedule, _)) in players.iter().enumerate() {
         if schedule.count > 0 {
             queue.push(Reverse((schedule.due(0), player, 0)));
-        } else {
-            pace.finished.store(true, Ordering::Release);
         }
     }
     while let Some(Reverse((due, player, number))) = queue.pop() {
@@ -91,44 +107,77 @@ pub(crate) fn run(start: Instant, players: &[(Schedule, Arc<Pace>)]) {
             std::thread::sleep(wait);
         }
         let (schedule, pace) = &players[player];
-        pace.due.store(number + 1, Ordering::Release);
-        if number + 1 < schedule.count {
-            queue.push(Reverse((schedule.due(number + 1), player, number + 1)));
-        } else {
-            pace.finished.store(true, Ordering::Release);
+        let next = (number + schedule.burst).min(schedule.count);
+        pace.due.store(next, Ordering::Release);
+        asked.fetch_add(next - number, Ordering::Relaxed);
+        if next < schedule.count {
+            queue.push(Reverse((schedule.due(next), player, next)));
         }
         pace.wake.notify_one();
     }
+    std::thread::sleep(end.saturating_duration_since(Instant::now()));
     for (_, pace) in players {
+        pace.finished.store(true, Ordering::Release);
         pace.wake.notify_one();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::scenario::seats;
     use super::*;
+
+    fn scheduled(scenario: &str, players: u32, rate: f64, ramp: Duration, duration: Duration) -> Vec<(Seat, Schedule)> {
+        let mut scenario = Scenario::delivered(scenario).expect("delivered").expect("good");
+        scenario.overrule(Some(rate), None);
+        let seats = seats(&scenario, players).expect("everybody has a seat");
+        let schedules = schedules(&scenario, &seats, ramp, duration, 1);
+        assert_eq!(schedules, super::schedules(&scenario, &seats, ramp, duration, 1));
+        seats.into_iter().zip(schedules).collect()
+    }
 
     #[test]
     fn schedules_keep_the_rate_and_the_ramp() {
         let (ramp, duration) = (Duration::from_secs(4), Duration::from_secs(20));
-        let schedules = schedules(100, 2.0, ramp, duration, 1);
-        assert_eq!(schedules, super::schedules(100, 2.0, ramp, duration, 1));
-        for (player, schedule) in schedules.iter().enumerate() {
+        let schedules = scheduled("casual", 100, 2.0, ramp, duration);
+        for (player, (_, schedule)) in schedules.iter().enumerate() {
             let begin = ramp.mul_f64(player as f64 / 100.0);
             assert!(schedule.due(0) >= begin && schedule.due(0) < begin + Duration::from_millis(500));
             assert!(schedule.due(schedule.count - 1) < duration && schedule.due(schedule.count) >= duration);
         }
-        let all: u64 = schedules.iter().map(|schedule| schedule.count).sum();
+        let all: u64 = schedules.iter().map(|(_, schedule)| schedule.count).sum();
         assert!((3500..=3700).contains(&all), "{all} of 100 × 2 × 18 s");
     }
 
     #[test]
+    fn bursts_keep_the_rate_and_a_party_falls_due_together() {
+        let duration = Duration::from_secs(30);
+        let schedules = scheduled("raid", 10, 2.0, Duration::ZERO, duration);
+        let all: u64 = schedules.iter().map(|(_, schedule)| schedule.count).sum();
+        assert!((540..=660).contains(&all), "{all} of 10 × 2 × 30 s");
+        for (seat, schedule) in &schedules {
+            assert_eq!(schedule.due(5), schedule.due(0), "six at once");
+            assert_eq!(schedule.due(6), schedule.due(0) + Duration::from_secs(3), "at 2 a second");
+            let (_, leader) = schedules.iter().find(|(other, _)| other.party == seat.party).expect("a party");
+            assert_eq!(schedule, leader);
+        }
+    }
+
+    #[test]
     fn everybody_is_told_all_that_is_due() {
-        let schedules = schedules(3, 1000.0, Duration::ZERO, Duration::from_millis(20), 1);
-        let mut players: Vec<_> = schedules.into_iter().map(|schedule| (schedule, Arc::new(Pace::default()))).collect();
-        players.push((Schedule { first: Duration::ZERO, period: Duration::ZERO, count: 0 }, Arc::default()));
-        run(Instant::now(), &players);
-        for (schedule, pace) in players {
+        let mut schedules: Vec<_> = ["casual", "raid"]
+            .into_iter()
+            .flat_map(|scenario| scheduled(scenario, 5, 1000.0, Duration::ZERO, Duration::from_millis(20)))
+            .map(|(_, schedule)| (schedule, Arc::new(Pace::default())))
+            .collect();
+        let nobody = Schedule { first: Duration::ZERO, period: Duration::ZERO, burst: 1, count: 0 };
+        schedules.push((nobody, Arc::default()));
+        let asked = AtomicU64::new(0);
+        let begin = Instant::now();
+        run(begin, &schedules, &asked, begin + Duration::from_millis(30));
+        assert!(begin.elapsed() >= Duration::from_millis(30));
+        assert_eq!(asked.into_inner(), schedules.iter().map(|(schedule, _)| schedule.count).sum::<u64>());
+        for (schedule, pace) in schedules {
             assert_eq!((pace.due(), pace.finished()), (schedule.count, true));
         }
     }

@@ -1,11 +1,11 @@
-//! What is counted and measured, and how it is reported.
+//! What is counted and measured.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::time::Duration;
 
+use castellan_client::protocol::RejectionCode;
+use castellan_client::reconnect::Ended;
 use hdrhistogram::Histogram;
-use serde::Serialize;
 
 use super::checker::Contradiction;
 
@@ -15,29 +15,48 @@ const LATENCY_US_MAX: u64 = 60_000_000;
 /// Contradictions kept word by word.
 const EXAMPLES_MAX: usize = 20;
 
-/// Counts of one thread's players.
+/// Close code for a token that has expired: the client's own affair, met by coming back with a newer one.
+const CLOSED_TOKEN_EXPIRED: u16 = 4502;
+
+/// Counts of the players of one group on one thread.
 #[derive(Debug)]
-pub(crate) struct Tally {
-    /// Intents given to a player's ledger.
-    pub(crate) begun: u64,
-    pub(crate) applied: u64,
-    pub(crate) durable: u64,
-    pub(crate) refused: u64,
-    pub(crate) rejected: BTreeMap<&'static str, u64>,
+pub(super) struct Tally {
+    /// Intents given to a player's mind.
+    pub(super) begun: u64,
+    pub(super) applied: u64,
+    pub(super) durable: u64,
+    pub(super) refused: u64,
+    /// By the rules of the game, by code.
+    pub(super) rejected: BTreeMap<&'static str, u64>,
+    /// For other reasons, by code.
+    pub(super) failed: BTreeMap<&'static str, u64>,
+    /// Rejections with a time after which to send the same again.
+    pub(super) turned_away: u64,
     /// Intents that could not be begun because too many wait.
-    pub(crate) full: u64,
+    pub(super) full: u64,
+    /// Intents of which the answer was lost, and that are never sent again.
+    pub(super) unknown: u64,
+    /// Intents sent once more.
+    pub(super) resent: u64,
     /// Intents without an end when the time was up.
-    pub(crate) unsettled: u64,
-    pub(crate) connections: u64,
-    pub(crate) lost: BTreeMap<String, u64>,
-    pub(crate) contradictions: u64,
-    pub(crate) examples: Vec<String>,
+    pub(super) unsettled: u64,
+    /// States told because somebody else changed them.
+    pub(super) pushed: u64,
+    pub(super) connections: u64,
+    /// Connections that players broke off to come back.
+    pub(super) reconnects: u64,
+    /// Connections that ended because the token had.
+    pub(super) expired: u64,
+    /// Connections that ended otherwise, by reason.
+    pub(super) lost: BTreeMap<String, u64>,
+    pub(super) contradictions: u64,
+    pub(super) examples: Vec<String>,
     /// From the due time to the answer, in microseconds.
-    pub(crate) latency: Histogram<u64>,
+    pub(super) latency: Histogram<u64>,
     /// The same of intents that were answered after their commit.
-    pub(crate) latency_durable: Histogram<u64>,
-    /// From the due time until the intent was handed to the socket: the generator's own delay.
-    pub(crate) lateness: Histogram<u64>,
+    pub(super) latency_durable: Histogram<u64>,
+    /// From the due time until the player took the intent up: the generator's own delay.
+    pub(super) lateness: Histogram<u64>,
 }
 
 impl Default for Tally {
@@ -49,9 +68,16 @@ impl Default for Tally {
             durable: 0,
             refused: 0,
             rejected: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            turned_away: 0,
             full: 0,
+            unknown: 0,
+            resent: 0,
             unsettled: 0,
+            pushed: 0,
             connections: 0,
+            reconnects: 0,
+            expired: 0,
             lost: BTreeMap::new(),
             contradictions: 0,
             examples: Vec::new(),
@@ -64,190 +90,150 @@ impl Default for Tally {
 
 impl Tally {
     /// Notes something that cannot be.
-    pub(crate) fn contradict(&mut self, player: &str, contradiction: &Contradiction) {
+    pub(super) fn contradict(&mut self, player: &str, contradiction: &Contradiction) {
         self.contradictions += 1;
         if self.examples.len() < EXAMPLES_MAX {
             self.examples.push(format!("{player}: {contradiction}"));
         }
     }
 
-    /// Takes in the counts of another thread.
-    pub(crate) fn add(&mut self, other: Self) {
-        self.begun += other.begun;
-        self.applied += other.applied;
-        self.durable += other.durable;
-        self.refused += other.refused;
-        self.full += other.full;
-        self.unsettled += other.unsettled;
-        self.connections += other.connections;
-        self.contradictions += other.contradictions;
-        for (code, count) in other.rejected {
-            *self.rejected.entry(code).or_default() += count;
+    /// Counts an intent that was turned down for good.
+    pub(super) fn reject(&mut self, code: RejectionCode) {
+        let counts = if is_of_the_game(code) { &mut self.rejected } else { &mut self.failed };
+        *counts.entry(code.as_str()).or_default() += 1;
+    }
+
+    /// Counts the end of a connection that the player did not want.
+    pub(super) fn lose(&mut self, ended: Ended) {
+        let reason = match ended {
+            Ended::Closed { code: CLOSED_TOKEN_EXPIRED, .. } => {
+                self.expired += 1;
+                return;
+            }
+            Ended::Closed { code, .. } => format!("closed with {code}"),
+            Ended::Lost { .. } => "cut".to_owned(),
+            Ended::Refused { status, .. } => format!("upgrade refused with {status}"),
+        };
+        *self.lost.entry(reason).or_default() += 1;
+    }
+
+    /// Takes in the counts of others.
+    pub(super) fn add(&mut self, other: &Self) {
+        let counts = [
+            (&mut self.begun, other.begun),
+            (&mut self.applied, other.applied),
+            (&mut self.durable, other.durable),
+            (&mut self.refused, other.refused),
+            (&mut self.turned_away, other.turned_away),
+            (&mut self.full, other.full),
+            (&mut self.unknown, other.unknown),
+            (&mut self.resent, other.resent),
+            (&mut self.unsettled, other.unsettled),
+            (&mut self.pushed, other.pushed),
+            (&mut self.connections, other.connections),
+            (&mut self.reconnects, other.reconnects),
+            (&mut self.expired, other.expired),
+            (&mut self.contradictions, other.contradictions),
+        ];
+        for (own, other) in counts {
+            *own += other;
         }
-        for (reason, count) in other.lost {
-            *self.lost.entry(reason).or_default() += count;
+        for (own, other) in [(&mut self.rejected, &other.rejected), (&mut self.failed, &other.failed)] {
+            for (code, count) in other {
+                *own.entry(code).or_default() += count;
+            }
         }
-        self.examples.extend(other.examples);
-        self.examples.truncate(EXAMPLES_MAX);
+        for (reason, count) in &other.lost {
+            *self.lost.entry(reason.clone()).or_default() += count;
+        }
+        self.examples.extend(other.examples.iter().take(EXAMPLES_MAX - self.examples.len()).cloned());
         let histograms = [
-            (&mut self.latency, other.latency),
-            (&mut self.latency_durable, other.latency_durable),
-            (&mut self.lateness, other.lateness),
+            (&mut self.latency, &other.latency),
+            (&mut self.latency_durable, &other.latency_durable),
+            (&mut self.lateness, &other.lateness),
         ];
         for (own, other) in histograms {
-            own.add(other).expect("all have the same bounds");
+            if !other.is_empty() {
+                own.add(other).expect("all have the same bounds");
+            }
         }
+    }
+
+    /// Intents turned down by the rules of the game.
+    pub(super) fn rejections(&self) -> u64 {
+        self.rejected.values().sum()
     }
 
     /// Intents with an answer.
-    pub(crate) fn answered(&self) -> u64 {
-        self.applied + self.refused + self.rejected.values().sum::<u64>()
+    pub(super) fn answered(&self) -> u64 {
+        self.applied + self.refused + self.rejections() + self.failed.values().sum::<u64>()
     }
+
+    /// What a player would call the server's failure: an intent that was not served, or a connection that was lost.
+    ///
+    /// Conflicts and what the game's rules turn down are none.
+    pub(super) fn errors(&self) -> u64 {
+        let lost: u64 = self.lost.values().sum();
+        self.failed.values().sum::<u64>() + self.turned_away + self.full + self.unknown + lost
+    }
+}
+
+/// Whether a code says what the rules of the game say to an action that was understood.
+fn is_of_the_game(code: RejectionCode) -> bool {
+    use RejectionCode as Code;
+    matches!(
+        code,
+        Code::InsufficientFunds
+            | Code::UnknownItem
+            | Code::NotInInventory
+            | Code::ItemEquipped
+            | Code::CannotEquip
+            | Code::CannotUse
+            | Code::NotForSale
+            | Code::AttunementRefused
+            | Code::NotEnoughExperience
+            | Code::NoHitDice
+            | Code::NotDying
+            | Code::Dead
+            | Code::InvalidChoice
+            | Code::InvalidName
+            | Code::LimitExceeded
+    )
 }
 
 /// Microseconds, as the histograms hold them.
-pub(crate) fn us(time: Duration) -> u64 {
+pub(super) fn us(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Percentiles in milliseconds.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub(crate) struct Percentiles {
-    count: u64,
-    p50_ms: f64,
-    p90_ms: f64,
-    p99_ms: f64,
-    p99_9_ms: f64,
-    max_ms: f64,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Percentiles {
-    fn of(histogram: &Histogram<u64>) -> Self {
-        let ms = |us: u64| us as f64 / 1000.0;
-        let at = |quantile| ms(histogram.value_at_quantile(quantile));
-        Self {
-            count: histogram.len(),
-            p50_ms: at(0.5),
-            p90_ms: at(0.9),
-            p99_ms: at(0.99),
-            p99_9_ms: at(0.999),
-            max_ms: ms(histogram.max()),
-        }
+    #[test]
+    fn errors_are_what_was_not_served() {
+        let mut tally = Tally::default();
+        tally.reject(RejectionCode::InsufficientFunds);
+        tally.refused = 3;
+        tally.reconnects = 2;
+        tally.lose(Ended::Closed { code: CLOSED_TOKEN_EXPIRED, retry_after: None });
+        assert_eq!((tally.errors(), tally.answered()), (0, 4));
+        tally.reject(RejectionCode::Internal);
+        tally.lose(Ended::Lost { retry_after: None });
+        tally.lose(Ended::Closed { code: 4403, retry_after: None });
+        (tally.turned_away, tally.full, tally.unknown) = (10, 20, 30);
+        assert_eq!((tally.errors(), tally.answered()), (63, 5));
     }
 
-    fn line(&self) -> String {
-        let Self { p50_ms, p90_ms, p99_ms, p99_9_ms, max_ms, .. } = self;
-        format!("p50 {p50_ms:.2}  p90 {p90_ms:.2}  p99 {p99_ms:.2}  p99.9 {p99_9_ms:.2}  max {max_ms:.2}")
+    #[test]
+    fn tallies_add_up() {
+        let mut part = Tally { applied: 2, ..Tally::default() };
+        part.reject(RejectionCode::Dead);
+        part.latency.saturating_record(1_000);
+        part.examples = vec!["a".to_owned(); EXAMPLES_MAX - 1];
+        let mut sum = Tally::default();
+        sum.add(&part);
+        sum.add(&part);
+        assert_eq!((sum.applied, sum.rejections(), sum.latency.len(), sum.examples.len()), (4, 2, 2, EXAMPLES_MAX));
     }
-}
-
-/// The report of a run.
-#[derive(Debug, Serialize)]
-pub(crate) struct Report {
-    pub(crate) server: String,
-    pub(crate) players: u32,
-    pub(crate) rate_per_player: f64,
-    pub(crate) duration_seconds: f64,
-    pub(crate) seed: u64,
-    pub(crate) codec: &'static str,
-    pub(crate) durable_share: f64,
-    pub(crate) begun: u64,
-    pub(crate) answered: u64,
-    /// Of those that were due, without the outfit.
-    pub(crate) answered_per_second: f64,
-    pub(crate) applied: u64,
-    pub(crate) durable: u64,
-    pub(crate) refused: u64,
-    pub(crate) rejected: BTreeMap<&'static str, u64>,
-    pub(crate) full: u64,
-    pub(crate) unsettled: u64,
-    pub(crate) connections: u64,
-    pub(crate) connections_lost: BTreeMap<String, u64>,
-    pub(crate) latency: Percentiles,
-    pub(crate) latency_ack_durable: Percentiles,
-    pub(crate) generator_lateness: Percentiles,
-    /// Processor time of this process over the time of the run, in cores; absent where it cannot be read.
-    pub(crate) generator_cores: Option<f64>,
-    pub(crate) contradictions: u64,
-    pub(crate) examples: Vec<String>,
-}
-
-impl Report {
-    /// Whether the server kept its word.
-    pub(crate) fn is_good(&self) -> bool {
-        self.contradictions == 0 && self.unsettled == 0
-    }
-
-    /// A report about the players of a run, but for the settings.
-    pub(crate) fn of(tally: Tally, settings: &crate::settings::LoadSettings, seconds: f64, cores: Option<f64>) -> Self {
-        Self {
-            server: settings.server.clone(),
-            players: settings.players,
-            rate_per_player: settings.rate,
-            duration_seconds: seconds,
-            seed: settings.seed,
-            codec: settings.codec.codec().subprotocol(),
-            durable_share: settings.durable_share,
-            begun: tally.begun,
-            answered: tally.answered(),
-            answered_per_second: (tally.latency.len() + tally.latency_durable.len()) as f64 / seconds,
-            applied: tally.applied,
-            durable: tally.durable,
-            refused: tally.refused,
-            full: tally.full,
-            unsettled: tally.unsettled,
-            connections: tally.connections,
-            latency: Percentiles::of(&tally.latency),
-            latency_ack_durable: Percentiles::of(&tally.latency_durable),
-            generator_lateness: Percentiles::of(&tally.lateness),
-            generator_cores: cores,
-            rejected: tally.rejected,
-            connections_lost: tally.lost,
-            contradictions: tally.contradictions,
-            examples: tally.examples,
-        }
-    }
-
-    /// The report for a person.
-    pub(crate) fn text(&self) -> String {
-        let mut text = String::new();
-        let mut line = |name: &str, value: String| {
-            let _ = writeln!(text, "{name:<22}{value}");
-        };
-        let load = format!("{} at {}/s each for {:.1} s", self.players, self.rate_per_player, self.duration_seconds);
-        line("players", load);
-        line("intents", format!("{} begun, {} answered, {:.0}/s", self.begun, self.answered, self.answered_per_second));
-        line("  applied", format!("{} ({} of them durable)", self.applied, self.durable));
-        line("  conflicts", self.refused.to_string());
-        line("  rejected", counts(&self.rejected));
-        if self.full > 0 {
-            line("  not begun", format!("{}: too many were waiting", self.full));
-        }
-        if self.unsettled > 0 {
-            line("  without an end", self.unsettled.to_string());
-        }
-        line("latency, ms", self.latency.line());
-        if self.latency_ack_durable.count > 0 {
-            line("  after the commit", self.latency_ack_durable.line());
-        }
-        line("  of it our own", self.generator_lateness.line());
-        if let Some(cores) = self.generator_cores {
-            line("our processor time", format!("{cores:.2} cores"));
-        }
-        line("connections", format!("{} made, lost: {}", self.connections, counts(&self.connections_lost)));
-        line("contradictions", self.contradictions.to_string());
-        for example in &self.examples {
-            line("", example.clone());
-        }
-        text
-    }
-}
-
-fn counts<K: AsRef<str>>(counts: &BTreeMap<K, u64>) -> String {
-    if counts.is_empty() {
-        return "0".to_owned();
-    }
-    let all: u64 = counts.values().sum();
-    let each: Vec<_> = counts.iter().map(|(name, count)| format!("{} {count}", name.as_ref())).collect();
-    format!("{all} ({})", each.join(", "))
 }

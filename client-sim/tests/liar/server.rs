@@ -1,8 +1,10 @@
-//! client-sim against a small server that keeps its word, or breaks it in one way: the exit code has to tell.
+//! The server: one character, the way of an intent, and its lies.
 
-use std::process::{Command, Output};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use castellan_client::protocol::{Action, ClientFrame, Codec, Intent};
+use castellan_client::protocol::{Action, ClientFrame, Codec, Fetch, Intent, Watch};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,9 +14,12 @@ use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
 const UUID: &str = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6";
 
+/// How long a pause is.
+const PAUSE: Duration = Duration::from_millis(500);
+
 /// What the server does wrong, with the tenth intent that it applies.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Lie {
+pub(super) enum Lie {
     None,
     /// The answer says `applied`, and nothing was done.
     Nothing,
@@ -32,25 +37,45 @@ enum Lie {
     Silence,
     /// Intents are applied whatever they were made on, every time.
     AnyBase,
+    /// What has been applied is applied again when it is sent again.
+    Again,
+    /// None, but it takes a pause.
+    Pause,
 }
 
-/// The only character of a player.
+/// Who acts on a character.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Owner {
+    /// One client, on all its connections.
+    Client,
+    /// All clients.
+    Everybody,
+}
+
+/// A character, and which intents were applied to it.
 struct State {
     character: Value,
+    ids: BTreeSet<u64>,
     applied: u32,
+    has_paused: bool,
     durable: u64,
 }
 
-impl State {
-    fn new() -> Self {
+/// All characters, by whose they are.
+type Characters = Arc<Mutex<BTreeMap<String, Arc<Mutex<State>>>>>;
+
+impl Default for State {
+    fn default() -> Self {
         let character = json!({
             "id": UUID, "version": 1, "last": 0, "experience": 0, "hitpoints": 12, "max_hitpoints": 12,
             "temporary_hitpoints": 0, "life": "conscious", "currency": {"cp": 0, "sp": 0, "ep": 0, "gp": 0, "pp": 0},
             "inventory": [{"item": "torch", "quantity": 1}], "equipment": {}, "derived": {"armor_class": 11},
         });
-        Self { character, applied: 0, durable: 1 }
+        Self { character, ids: BTreeSet::new(), applied: 0, has_paused: false, durable: 1 }
     }
+}
 
+impl State {
     /// Does what an action says; false where this server's rules do not know it.
     fn act(&mut self, action: &Action) -> bool {
         let mut add = |path: &str, amount: i64| {
@@ -78,16 +103,32 @@ impl State {
         true
     }
 
+    /// It is time for a pause: the tenth intent was applied just now.
+    fn pauses(&mut self) -> bool {
+        let pauses = self.applied >= 10 && !self.has_paused;
+        self.has_paused |= pauses;
+        pauses
+    }
+
     /// The answers to an intent.
     fn answer(&mut self, intent: &Intent, lie: Lie) -> Vec<Value> {
         let before = self.character.clone();
-        if json!(intent.after) != before["last"] && lie != Lie::AnyBase {
+        if self.ids.contains(&intent.id.get()) && lie != Lie::Again {
+            let applied = json!({"id": intent.id, "character": before, "durable": self.durable, "duplicate": true});
+            return vec![json!({"applied": applied})];
+        }
+        let matches = match intent.expect {
+            Some(version) => json!(version) == before["version"],
+            None => json!(intent.after) == before["last"],
+        };
+        if !matches && !matches!(lie, Lie::AnyBase | Lie::Again) {
             return vec![json!({"conflict": {"id": intent.id, "character": before, "durable": self.durable}})];
         }
         if !self.act(&intent.action) {
             return vec![json!({"rejected": {"id": intent.id, "code": "cannot_use", "message": "Not here."}})];
         }
         self.applied += 1;
+        self.ids.insert(intent.id.get());
         let lies = self.applied == 10;
         let version = before["version"].as_u64().expect("a version") + 1;
         match lie {
@@ -115,13 +156,15 @@ impl State {
     }
 }
 
-async fn serve(listener: TcpListener, lie: Lie) {
+pub(super) async fn serve(listener: TcpListener, lie: Lie, owner: Owner) {
     let address = listener.local_addr().expect("bound");
+    let characters = Characters::default();
     while let Ok((mut stream, _)) = listener.accept().await {
+        stream.set_nodelay(true).expect("a socket");
         let mut head = [0; 11];
         while stream.peek(&mut head).await.is_ok_and(|length| (1..head.len()).contains(&length)) {}
         if &head == b"GET /socket" {
-            tokio::spawn(play(stream, lie));
+            tokio::spawn(play(stream, lie, owner, Arc::clone(&characters)));
             continue;
         }
         let path = read_request(&mut stream).await;
@@ -152,14 +195,17 @@ async fn read_request(stream: &mut TcpStream) -> String {
 }
 
 #[allow(clippy::result_large_err, reason = "the library's own type")]
-async fn play(stream: TcpStream, lie: Lie) {
-    let socket = tokio_tungstenite::accept_hdr_async(stream, |_: &Request, mut response: Response| {
+async fn play(stream: TcpStream, lie: Lie, owner: Owner, characters: Characters) {
+    let mut client = String::new();
+    let socket = tokio_tungstenite::accept_hdr_async(stream, |request: &Request, mut response: Response| {
+        client = request.uri().query().expect("the client names itself").to_owned();
         let name = Codec::Json.subprotocol().parse().expect("a header");
         response.headers_mut().insert("sec-websocket-protocol", name);
         Ok(response)
     });
     let mut socket = socket.await.expect("a good upgrade");
-    let mut state = State::new();
+    let key = if owner == Owner::Client { client } else { String::new() };
+    let state = Arc::clone(characters.lock().expect("nobody panics").entry(key).or_default());
     let welcome = json!({"welcome": {
         "protocol": 1, "server": "liar", "session": UUID, "user": UUID, "expires_in": 900, "ping_seconds": 20,
         "in_flight_max": 64, "watch_max": 64, "frame_bytes_max": 16384, "characters": [],
@@ -168,63 +214,21 @@ async fn play(stream: TcpStream, lie: Lie) {
     while let Some(Ok(message)) = socket.next().await {
         let Message::Text(text) = message else { continue };
         let answers = match Codec::Json.decode_client_frame(text.as_bytes()).expect("a good frame") {
-            ClientFrame::Intent(intent) => state.answer(&intent, lie),
-            ClientFrame::Fetch(fetch) => {
-                vec![json!({"state": {"character": state.character, "durable": state.durable, "id": fetch.id}})]
+            ClientFrame::Intent(intent) => state.lock().expect("nobody panics").answer(&intent, lie),
+            ClientFrame::Fetch(Fetch { id, .. }) | ClientFrame::Watch(Watch { id, .. }) => {
+                let state = state.lock().expect("nobody panics");
+                vec![json!({"state": {"character": state.character, "durable": state.durable, "id": id}})]
             }
             other => panic!("unexpected {}", other.kind()),
         };
+        if lie == Lie::Pause && state.lock().expect("nobody panics").pauses() {
+            tokio::time::sleep(PAUSE).await;
+        }
         for answer in answers {
-            socket.send(Message::text(answer.to_string())).await.expect("the client reads");
+            // A client that has broken off does not read.
+            if socket.send(Message::text(answer.to_string())).await.is_err() {
+                return;
+            }
         }
     }
-}
-
-fn run(lie: Lie) -> Output {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
-    let server = format!("http://{}", listener.local_addr().expect("bound"));
-    runtime.spawn(serve(listener, lie));
-    Command::new(env!("CARGO_BIN_EXE_client-sim"))
-        .args(["--server", &server, "--players", "2", "--rate", "100", "--duration", "1s", "--settle", "1s"])
-        .args(["--codec", "json", "--durable-share", "0"])
-        .output()
-        .expect("client-sim runs")
-}
-
-/// Runs against one lie and looks for words in the report.
-fn check(lie: Lie, good: bool, words: &str) {
-    let output = run(lie);
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.success(), good, "{lie:?}\n{said}");
-    assert!(said.contains(words), "{lie:?} is not called `{words}`\n{said}");
-}
-
-#[test]
-fn an_honest_server_is_believed() {
-    check(Lie::None, true, "contradictions        0");
-}
-
-#[test]
-fn intents_without_effect_and_with_twice_the_effect_are_found() {
-    check(Lie::Nothing, false, "should be");
-    check(Lie::Twice, false, "should be");
-}
-
-#[test]
-fn false_versions_are_found() {
-    check(Lie::VersionFalls, false, "after version");
-    check(Lie::DurableAhead, false, "is called durable, but");
-    check(Lie::Stranger, false, "which this player never sent");
-}
-
-#[test]
-fn intents_without_an_end_are_found() {
-    check(Lie::NeverDurable, false, "without an end");
-    check(Lie::Silence, false, "without an end");
-}
-
-#[test]
-fn intents_on_what_was_rejected_must_not_be_applied() {
-    check(Lie::AnyBase, false, "made on it was applied");
 }

@@ -1,0 +1,135 @@
+//! Before the load: everybody logs in and is given a mind, a schedule and a thread.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use castellan_client::protocol::CharacterId;
+use castellan_client::{Credentials, HttpClient, Session};
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, FutureExt};
+use parking_lot::Mutex;
+
+use std::time::Duration;
+
+use super::enter;
+use super::live::waiting_bar;
+use super::pace::{self, Pace, Schedule};
+use super::player::{Agenda, Break, Chain, Common, Identity, Member, Party, PartyBook, Player, Score};
+use super::scenario::{Conduct, MadeOn, Scenario, Seat};
+use super::tally::Tally;
+use crate::settings::LoadSettings;
+
+/// Who logged in, and the character to play.
+pub(super) type Login = (Credentials, Session, CharacterId);
+
+/// Counts, by thread and group.
+pub(super) type Tallies = Vec<Vec<Arc<Mutex<Tally>>>>;
+
+/// Everybody, ready to begin.
+pub(super) struct Cast {
+    pub(super) paces: Vec<(Schedule, Arc<Pace>)>,
+    pub(super) threads: Vec<std::thread::JoinHandle<()>>,
+    pub(super) tallies: Tallies,
+}
+
+/// Logs in all players, a few parties at a time; the first of a party makes the account and the character.
+pub(super) fn log_in_all(http: &HttpClient, seats: &[Seat], settings: &LoadSettings) -> Result<Vec<Login>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let bar = waiting_bar(u64::from(settings.players), "logging in");
+    let parties = seats.iter().filter(|seat| seat.member == 0);
+    let logins = runtime.block_on(async {
+        let logins = futures_util::stream::iter(parties).map(async |seat| {
+            let mut logins = Vec::with_capacity(seat.party_size as usize);
+            for _ in 0..seat.party_size {
+                let login = enter::enter(http, enter::credentials(settings.seed, seat.party)).await;
+                logins.push(login.with_context(|| format!("party {} cannot enter", seat.party))?);
+                bar.inc(1);
+            }
+            anyhow::Ok(logins)
+        });
+        let logins: Vec<_> = logins.buffered(usize::from(settings.logins)).collect().await;
+        logins.into_iter().collect::<Result<Vec<_>>>()
+    });
+    bar.finish_and_clear();
+    Ok(logins?.into_iter().flatten().collect())
+}
+
+/// Gives everybody a mind and a schedule, and starts the threads that carry them.
+///
+/// A thread has one runtime and a share of the players; no player has a thread.
+pub(super) fn cast(
+    common: &Arc<Common>,
+    scenario: &Scenario,
+    seats: &[Seat],
+    logins: Vec<Login>,
+    settings: &LoadSettings,
+) -> Result<Cast> {
+    let schedules = pace::schedules(scenario, seats, settings.ramp, settings.duration, settings.seed);
+    let paces: Vec<(Schedule, Arc<Pace>)> =
+        schedules.into_iter().map(|schedule| (schedule, Arc::new(Pace::default()))).collect();
+    let threads = usize::from(settings.threads);
+    let groups = scenario.groups.len();
+    let tallies: Tallies = (0..threads).map(|_| (0..groups).map(|_| Arc::default()).collect()).collect();
+    let mut shares: Vec<Vec<BoxFuture<'static, ()>>> = (0..threads).map(|_| Vec::new()).collect();
+    let mut party: Option<Party> = None;
+    for (number, ((seat, login), (schedule, pace))) in seats.iter().zip(logins).zip(&paces).enumerate() {
+        let conduct = seat.conduct(scenario);
+        if seat.member == 0 {
+            party = (conduct.made_on == MadeOn::Expect).then(|| Party {
+                character: login.2,
+                book: Arc::new(Mutex::new(PartyBook::default())),
+                leader: Arc::clone(pace),
+            });
+        }
+        let score =
+            Score { tally: Arc::clone(&tallies[number % threads][seat.group]), username: login.0.username.clone() };
+        let seed = settings.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(number as u64);
+        let agenda = Agenda::new(Arc::clone(pace), *schedule);
+        let player = player(common, score, (agenda, Arc::clone(pace)), login, conduct, (party.clone(), seed));
+        shares[number % threads].push(player);
+    }
+    let threads = shares.into_iter().zip(&tallies).map(|(share, tallies)| spawn(share, Arc::clone(&tallies[0])));
+    let threads = threads.collect::<Result<_>>()?;
+    Ok(Cast { paces, threads, tallies })
+}
+
+/// One player, playing.
+fn player(
+    common: &Arc<Common>,
+    score: Score,
+    (agenda, pace): (Agenda, Arc<Pace>),
+    (credentials, session, character): Login,
+    conduct: &Conduct,
+    (party, seed): (Option<Party>, u64),
+) -> BoxFuture<'static, ()> {
+    let away = Duration::from_secs_f64(conduct.away_seconds);
+    let breaks = conduct.reconnect_every_seconds.map(|every| Break { every: Duration::from_secs_f64(every), away });
+    let (common, identity) = (Arc::clone(common), Identity { credentials, session, seed });
+    match party {
+        Some(party) => {
+            let mind = Member::new(score.clone(), agenda, party, conduct, seed);
+            Player::new(common, score, pace, identity, breaks, mind).run().boxed()
+        }
+        None => {
+            let mind = Chain::new(score.clone(), agenda, character, conduct, seed);
+            Player::new(common, score, pace, identity, breaks, mind).run().boxed()
+        }
+    }
+}
+
+/// A thread for a share of the players.
+fn spawn(share: Vec<BoxFuture<'static, ()>>, tally: Arc<Mutex<Tally>>) -> Result<std::thread::JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let run = move || {
+        runtime.block_on(async {
+            let players: Vec<_> = share.into_iter().map(tokio::spawn).collect();
+            for player in players {
+                // A player that panicked has said so on standard error; the others go on, but the run is no good.
+                if player.await.is_err() {
+                    tally.lock().unsettled += 1;
+                }
+            }
+        });
+    };
+    Ok(std::thread::Builder::new().name("players".to_owned()).spawn(run)?)
+}

@@ -1,0 +1,176 @@
+//! What a run must keep to, given on the command line, and whether it did.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::series::Percentiles;
+use crate::settings::parse_duration;
+
+/// Limits; each that is missed makes the exit code 1.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct Limits {
+    /// Half of the answers may take no longer, counted from when the intent fell due.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    p50: Option<Duration>,
+    /// 90 of 100 answers may take no longer.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    p90: Option<Duration>,
+    /// 99 of 100 answers may take no longer.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    p99: Option<Duration>,
+    /// 999 of 1,000 answers may take no longer.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    p999: Option<Duration>,
+    /// 99 of 100 answers that come after the commit may take no longer.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    durable_p99: Option<Duration>,
+    /// So many intents may not be served, and connections be lost. Conflicts and what the game's rules turn down do not
+    /// count.
+    #[arg(long, value_name = "NUMBER")]
+    errors: Option<u64>,
+    /// So many intents may end in a conflict.
+    #[arg(long, value_name = "NUMBER")]
+    conflicts: Option<u64>,
+}
+
+/// What is asked of every run: that nothing is.
+const ALWAYS: [&str; 2] = ["contradictions", "without an end"];
+
+/// What the limits are held against.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    pub(super) latency: Percentiles,
+    pub(super) durable: Percentiles,
+    pub(super) errors: u64,
+    pub(super) conflicts: u64,
+    pub(super) contradictions: u64,
+    pub(super) unsettled: u64,
+}
+
+/// One limit, and how the run did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Verdict {
+    /// The option's name, or that of what is always asked.
+    pub(super) limit: &'static str,
+    /// It was given on the command line; else it is always asked.
+    pub(super) given: bool,
+    /// At most so much.
+    pub(super) asked: f64,
+    /// None where nothing was measured, which holds no limit.
+    pub(super) found: Option<f64>,
+    /// `ms`, or empty where things are counted.
+    pub(super) unit: &'static str,
+    pub(super) held: bool,
+}
+
+impl Verdict {
+    fn of(limit: &'static str, asked: f64, found: Option<f64>, unit: &'static str) -> Self {
+        let given = !ALWAYS.contains(&limit);
+        Self { limit, given, asked, found, unit, held: found.is_some_and(|found| found <= asked) }
+    }
+
+    /// What was asked, for a person.
+    pub(super) fn asked_text(&self) -> String {
+        format!("at most {}", amount(self.asked, self.unit))
+    }
+
+    /// What was found, for a person.
+    pub(super) fn found_text(&self) -> String {
+        self.found.map_or_else(|| "nothing was measured".to_owned(), |found| amount(found, self.unit))
+    }
+
+    /// All of it in a line.
+    pub(super) fn line(&self) -> String {
+        let held = if self.held { "held  " } else { "MISSED" };
+        format!("{held}  {:<16}asked {}, found {}", self.limit, self.asked_text(), self.found_text())
+    }
+}
+
+fn amount(value: f64, unit: &str) -> String {
+    if unit.is_empty() { format!("{value:.0}") } else { format!("{value} {unit}") }
+}
+
+impl Limits {
+    /// Holds a run against the limits that were given, and against what is always asked: no contradiction, and an end
+    /// for every intent.
+    pub(super) fn verdicts(&self, found: &Found) -> Vec<Verdict> {
+        let some = |percentiles: &Percentiles, value: f64| (percentiles.count > 0).then_some(value);
+        let latency = |value| some(&found.latency, value);
+        let times = [
+            ("p50", self.p50, latency(found.latency.p50_ms)),
+            ("p90", self.p90, latency(found.latency.p90_ms)),
+            ("p99", self.p99, latency(found.latency.p99_ms)),
+            ("p999", self.p999, latency(found.latency.p99_9_ms)),
+            ("durable-p99", self.durable_p99, some(&found.durable, found.durable.p99_ms)),
+        ];
+        let counts = [
+            ("errors", self.errors, found.errors),
+            ("conflicts", self.conflicts, found.conflicts),
+            (ALWAYS[0], Some(0), found.contradictions),
+            (ALWAYS[1], Some(0), found.unsettled),
+        ];
+        let times = times
+            .into_iter()
+            .filter_map(|(limit, asked, found)| Some(Verdict::of(limit, asked?.as_secs_f64() * 1000.0, found, "ms")));
+        let counts = counts
+            .into_iter()
+            .filter_map(|(limit, asked, found)| Some(Verdict::of(limit, asked? as f64, Some(found as f64), "")));
+        times.chain(counts).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found() -> Found {
+        let latency =
+            Percentiles { count: 9, p50_ms: 1.0, p90_ms: 2.0, p99_ms: 10.0, p99_9_ms: 20.5, ..Percentiles::default() };
+        let durable = Percentiles::default();
+        Found { latency, durable, errors: 2, conflicts: 7, contradictions: 0, unsettled: 0 }
+    }
+
+    /// Which limits were missed.
+    fn missed(limits: Limits, found: Found) -> Vec<&'static str> {
+        let verdicts = limits.verdicts(&found);
+        verdicts.into_iter().filter(|verdict| !verdict.held).map(|verdict| verdict.limit).collect()
+    }
+
+    #[test]
+    fn each_limit_is_held_or_missed_on_its_own() {
+        let ms = |ms| Some(Duration::from_micros((ms * 1000.0) as u64));
+        let none = Limits::default;
+        for (limits, expected) in [
+            (none(), vec![]),
+            (Limits { p50: ms(1.0), p90: ms(2.0), p99: ms(10.0), p999: ms(20.5), ..none() }, vec![]),
+            (Limits { p50: ms(0.9), ..none() }, vec!["p50"]),
+            (Limits { p90: ms(1.99), ..none() }, vec!["p90"]),
+            (Limits { p99: ms(9.9), ..none() }, vec!["p99"]),
+            (Limits { p999: ms(20.0), p99: ms(5.0), p50: ms(3.0), ..none() }, vec!["p99", "p999"]),
+            (Limits { durable_p99: ms(1000.0), ..none() }, vec!["durable-p99"]),
+            (Limits { errors: Some(2), conflicts: Some(7), ..none() }, vec![]),
+            (Limits { errors: Some(1), conflicts: Some(0), ..none() }, vec!["errors", "conflicts"]),
+        ] {
+            assert_eq!(missed(limits.clone(), found()), expected, "{limits:?}");
+        }
+    }
+
+    #[test]
+    fn contradictions_and_open_intents_are_never_let_pass() {
+        assert_eq!(missed(Limits::default(), Found { contradictions: 1, ..found() }), ["contradictions"]);
+        assert_eq!(missed(Limits::default(), Found { unsettled: 3, ..found() }), ["without an end"]);
+    }
+
+    #[test]
+    fn lines_say_what_was_asked_and_what_was_found() {
+        let limits = Limits { p99: Some(Duration::from_millis(5)), errors: Some(3), ..Limits::default() };
+        let lines: Vec<_> = limits.verdicts(&found()).iter().map(Verdict::line).collect();
+        assert_eq!(lines[0], "MISSED  p99             asked at most 5 ms, found 10 ms");
+        assert_eq!(lines[1], "held    errors          asked at most 3, found 2");
+        let nothing = Found { latency: Percentiles::default(), ..found() };
+        assert!(limits.verdicts(&nothing)[0].line().ends_with("found nothing was measured"));
+    }
+}

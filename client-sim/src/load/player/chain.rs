@@ -1,0 +1,222 @@
+//! A player who is alone with its character: a chain of intents, kept and sent again until each is stored.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use castellan_client::ledger::{Event, Ledger};
+use castellan_client::protocol::{Ack, Action, CharacterId, ClientFrame, RequestId, ServerFrame, Version};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::super::checker::{Checker, Contradiction};
+use super::super::mix::{self, Mix};
+use super::super::scenario::Conduct;
+use super::super::sheet::Sheet;
+use super::Agenda;
+use super::mind::{Mind, Score};
+
+/// Intents of one player that may wait for the database.
+const KEPT_MAX: usize = 8192;
+
+/// An intent that has not ended.
+struct Pending {
+    /// When it fell due; `None` for those before the load.
+    due: Option<Instant>,
+    action: Action,
+    ack: Ack,
+    applied: bool,
+    sent: bool,
+}
+
+/// The mind of a player with a ledger.
+pub(in crate::load) struct Chain {
+    score: Score,
+    agenda: Agenda,
+    character: CharacterId,
+    ack_durable_share: f64,
+    watch: bool,
+    mix: Mix,
+    ledger: Ledger<Sheet>,
+    checker: Checker,
+    pending: BTreeMap<RequestId, Pending>,
+    rng: StdRng,
+    outfitted: bool,
+    final_fetch: Option<RequestId>,
+    checked: bool,
+}
+
+impl Chain {
+    /// One that has seen nothing yet.
+    pub(in crate::load) fn new(
+        score: Score,
+        agenda: Agenda,
+        character: CharacterId,
+        conduct: &Conduct,
+        seed: u64,
+    ) -> Self {
+        // Ids must differ from one run to the next, whatever the seed.
+        let first = RequestId::new(rand::rng().random_range(1..1 << 52));
+        Self {
+            score,
+            agenda,
+            character,
+            ack_durable_share: conduct.ack_durable_share,
+            watch: conduct.watch,
+            mix: Mix::new(&conduct.weights),
+            ledger: Ledger::new(first, KEPT_MAX),
+            checker: Checker::new(first),
+            pending: BTreeMap::new(),
+            rng: StdRng::seed_from_u64(seed),
+            outfitted: false,
+            final_fetch: None,
+            checked: false,
+        }
+    }
+
+    fn begin(&mut self, action: Action, ack: Ack, due: Option<Instant>) {
+        match self.ledger.act(self.character, action.clone(), ack) {
+            Ok(id) => {
+                self.pending.insert(id, Pending { due, action, ack, applied: false, sent: false });
+                self.score.tally.lock().begun += 1;
+            }
+            Err(_) => self.score.tally.lock().full += 1,
+        }
+    }
+
+    /// Holds a frame against what is known.
+    fn check(&mut self, frame: &ServerFrame<Sheet>) {
+        let character = self.character;
+        let found = match frame {
+            ServerFrame::Applied(applied) => {
+                let pending = self.pending.get(&applied.id);
+                let late = pending.is_some_and(|pending| pending.ack == Ack::Durable);
+                self.checker.state(&applied.character, applied.durable, late)
+            }
+            ServerFrame::Conflict(conflict) => self.checker.state(&conflict.character, conflict.durable, false),
+            ServerFrame::State(state) => self.checker.state(&state.character, state.durable, false),
+            ServerFrame::Durable(durable) => {
+                let of = |(id, version): (&CharacterId, &Version)| (*id == character).then_some(*version);
+                durable.versions.iter().find_map(of).map_or(Ok(()), |version| self.checker.durable(version))
+            }
+            _ => Ok(()),
+        };
+        if let Err(contradiction) = found {
+            self.score.contradict(&contradiction);
+        }
+    }
+
+    fn note(&mut self, event: Event<Sheet>, now: Instant) {
+        match event {
+            Event::Applied { id, state } => {
+                let Some(pending) = self.pending.get_mut(&id) else {
+                    self.score.contradict(&Contradiction::RejectedThenApplied { id });
+                    return;
+                };
+                pending.applied = true;
+                let found = self.checker.applied(id, &pending.action, &state);
+                self.score.answered(pending.due, pending.ack, now, |tally| tally.applied += 1);
+                if let Err(contradiction) = found {
+                    self.score.contradict(&contradiction);
+                }
+            }
+            Event::Durable { id, .. } => {
+                self.pending.remove(&id);
+                self.score.tally.lock().durable += 1;
+            }
+            Event::Refused { id, .. } => {
+                let Some(pending) = self.pending.remove(&id) else { return };
+                if pending.applied {
+                    self.score.contradict(&Contradiction::AppliedThenRefused { id });
+                }
+                self.score.answered(pending.due, pending.ack, now, |tally| tally.refused += 1);
+            }
+            Event::Rejected { id, code, .. } => {
+                let Some(pending) = self.pending.remove(&id) else { return };
+                self.score.answered(pending.due, pending.ack, now, |tally| tally.reject(code));
+            }
+            Event::State { state, asked } if asked.is_some() && asked == self.final_fetch => {
+                self.checked = true;
+                if let Err(contradiction) = self.checker.total(&state) {
+                    self.score.contradict(&contradiction);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Mind for Chain {
+    fn connected(&mut self, now: Instant) {
+        self.agenda.connected(now);
+        if self.checker.newest().is_none() && self.ledger.state(self.character).is_none() {
+            // There is room: nothing was asked before.
+            let _ = self.ledger.fetch(self.character);
+            if self.watch {
+                let _ = self.ledger.watch(self.character);
+            }
+        }
+    }
+
+    fn disconnected(&mut self) {
+        self.ledger.disconnected();
+        self.checker.disconnected();
+    }
+
+    fn take_up(&mut self, start: Option<Instant>, now: Instant) {
+        let Some(state) = self.checker.newest() else { return };
+        if !self.outfitted {
+            self.outfitted = true;
+            if state.inventory.units == 0 {
+                for action in mix::outfit() {
+                    self.begin(action, Ack::Applied, None);
+                }
+            }
+        }
+        while let Some(due) = self.agenda.take(start, now, &self.score) {
+            let Some(state) = self.checker.newest() else { return };
+            let action = self.mix.next_action(&mut self.rng, state);
+            let durable = self.ack_durable_share > 0.0 && self.rng.random_bool(self.ack_durable_share);
+            self.begin(action, if durable { Ack::Durable } else { Ack::Applied }, Some(due));
+        }
+        if self.agenda.is_finished() && start.is_some() && self.without_an_end() == 0 && self.final_fetch.is_none() {
+            self.final_fetch = self.ledger.fetch(self.character).ok();
+        }
+    }
+
+    fn next_frame(&mut self, now: Instant) -> Option<ClientFrame> {
+        let frame = self.ledger.next_frame(now)?;
+        if let ClientFrame::Intent(intent) = &frame {
+            self.checker.sent(intent.id);
+            if let Some(pending) = self.pending.get_mut(&intent.id)
+                && std::mem::replace(&mut pending.sent, true)
+            {
+                self.score.tally.lock().resent += 1;
+            }
+        }
+        Some(frame)
+    }
+
+    fn wakeup(&self) -> Option<Instant> {
+        self.ledger.wakeup()
+    }
+
+    fn receive(&mut self, frame: ServerFrame<Sheet>, now: Instant) {
+        self.check(&frame);
+        self.ledger.receive(frame, now);
+        while let Some(event) = self.ledger.next_event() {
+            self.note(event, now);
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.outfitted && self.pending.is_empty()
+    }
+
+    fn is_done(&self) -> bool {
+        self.checked
+    }
+
+    fn without_an_end(&self) -> usize {
+        self.ledger.kept().max(self.ledger.unanswered())
+    }
+}

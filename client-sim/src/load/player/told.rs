@@ -1,0 +1,94 @@
+//! What one connection has told a member of a party, and may not take back. Pure.
+
+use std::collections::VecDeque;
+
+use castellan_client::protocol::Version;
+
+use super::super::checker::Contradiction;
+
+/// The knowledge of one connection.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// The newest version with which it has answered, and the one that it called durable.
+    answered: Version,
+    durable: Version,
+    /// Versions made by this member's intents that it has not called durable yet, oldest first.
+    unstored: VecDeque<Version>,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self { answered: Version::new(0), durable: Version::new(0), unstored: VecDeque::new() }
+    }
+}
+
+impl Told {
+    /// An answer came that was not held back for a commit: such answers come in order.
+    pub(super) fn answer(&mut self, version: Version, durable: Version) -> Result<(), Contradiction> {
+        let known = std::mem::replace(&mut self.answered, version);
+        if version < known {
+            return Err(Contradiction::VersionFell { known, found: version });
+        }
+        if durable > version {
+            return Err(Contradiction::DurableAhead { version, durable });
+        }
+        self.durable(durable)
+    }
+
+    /// A version was called durable.
+    pub(super) fn durable(&mut self, durable: Version) -> Result<(), Contradiction> {
+        let known = std::mem::replace(&mut self.durable, durable);
+        if durable < known { Err(Contradiction::DurableFell { known, found: durable }) } else { Ok(()) }
+    }
+
+    /// An intent of this member made a version, and came back with what was durable then.
+    pub(super) fn made(&mut self, version: Version, durable: Version) {
+        self.unstored.push_back(version);
+        self.durable = self.durable.max(durable);
+    }
+
+    /// Takes out those made that are durable by now; says how many.
+    pub(super) fn take_stored(&mut self) -> u64 {
+        let stored = self.unstored.partition_point(|version| *version <= self.durable);
+        self.unstored.drain(..stored);
+        stored as u64
+    }
+
+    /// Versions made that are not durable yet.
+    pub(super) fn unstored(&self) -> usize {
+        self.unstored.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(version: u64) -> Version {
+        Version::new(version)
+    }
+
+    #[test]
+    fn answers_come_in_order_and_durable_never_falls() {
+        let mut told = Told::default();
+        assert_eq!(told.answer(version(5), version(4)), Ok(()));
+        let ahead = Contradiction::DurableAhead { version: version(6), durable: version(7) };
+        assert_eq!(told.answer(version(6), version(7)), Err(ahead));
+        let fell = Contradiction::VersionFell { known: version(6), found: version(5) };
+        assert_eq!(told.answer(version(5), version(5)), Err(fell));
+        let fell = Contradiction::DurableFell { known: version(4), found: version(3) };
+        assert_eq!(told.durable(version(3)), Err(fell));
+    }
+
+    #[test]
+    fn what_was_made_is_counted_once_it_is_durable() {
+        let mut told = Told::default();
+        told.made(version(5), version(4));
+        told.made(version(6), version(4));
+        assert_eq!((told.take_stored(), told.unstored()), (0, 2));
+        told.durable(version(5)).expect("it rises");
+        assert_eq!((told.take_stored(), told.unstored()), (1, 1));
+        told.made(version(7), version(9));
+        assert_eq!((told.take_stored(), told.unstored()), (2, 0));
+    }
+}

@@ -1,0 +1,162 @@
+//! client-sim against a small server that keeps its word, or breaks it in one way: the exit code has to tell.
+
+mod server;
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+use server::{Lie, Owner, serve};
+
+fn run(lie: Lie, owner: Owner, arguments: &[&str]) -> Output {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
+    let server = format!("http://{}", listener.local_addr().expect("bound"));
+    runtime.spawn(serve(listener, lie, owner));
+    let usual = [("--server", server.as_str()), ("--players", "2"), ("--duration", "1s"), ("--settle", "2s")];
+    let usual = usual.into_iter().filter(|(name, _)| !arguments.contains(name));
+    Command::new(env!("CARGO_BIN_EXE_client-sim"))
+        .args(["--codec", "json"])
+        .args(usual.flat_map(|(name, value)| [name, value]))
+        .args(arguments)
+        .output()
+        .expect("client-sim runs")
+}
+
+/// Looks at the exit code, and for words in what was said.
+fn expect(output: &Output, code: i32, words: &str) {
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(said.contains(words), "`{words}` is not in:\n{said}");
+}
+
+/// Runs against one lie and looks for words in the report.
+fn check(lie: Lie, good: bool, words: &str) {
+    expect(&run(lie, Owner::Client, &["--rate", "100", "--durable-share", "0"]), i32::from(!good), words);
+}
+
+/// Runs a scenario of one group at a hundred intents a second.
+fn run_scenario(owner: Owner, fields: &str, weights: &str, lie: Lie, arguments: &[&str]) -> Output {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("scenario.toml");
+    let text = format!("[[group]]\nname = \"a\"\nintents_per_second = 100.0\n{fields}\n[group.weights]\n{weights}\n");
+    std::fs::write(&file, text).expect("room on the disk");
+    let scenario = ["--scenario", file.to_str().expect("a path of ASCII")];
+    run(lie, owner, &[&scenario, arguments].concat())
+}
+
+/// The same, and looks for words in the report.
+fn check_scenario(owner: Owner, fields: &str, weights: &str, lie: Lie, good: bool, words: &str) {
+    expect(&run_scenario(owner, fields, weights, lie, &[]), i32::from(!good), words);
+}
+
+#[test]
+fn an_honest_server_is_believed() {
+    check(Lie::None, true, "contradictions        0");
+}
+
+#[test]
+fn intents_without_effect_and_with_twice_the_effect_are_found() {
+    for lie in [Lie::Nothing, Lie::Twice] {
+        check_scenario(Owner::Client, "", "gain_experience = 1", lie, false, "experience should be");
+    }
+}
+
+#[test]
+fn false_versions_are_found() {
+    check(Lie::VersionFalls, false, "after version");
+    check(Lie::DurableAhead, false, "is called durable, but");
+    check(Lie::Stranger, false, "which this player never sent");
+}
+
+#[test]
+fn intents_without_an_end_are_found() {
+    check(Lie::NeverDurable, false, "without an end");
+    check(Lie::Silence, false, "without an end");
+}
+
+#[test]
+fn intents_on_what_was_rejected_must_not_be_applied() {
+    let weights = "gain_experience = 3\nequip_item = 1";
+    check_scenario(Owner::Client, "burst_intents = 16", weights, Lie::AnyBase, false, "made on it was applied");
+}
+
+#[test]
+fn parties_believe_an_honest_server_and_find_lies() {
+    // Two players who act on one character at the same moments, each on the version that it last saw.
+    let fields =
+        "clients_per_character = 2\nmade_on = \"expect\"\ndue_together = true\nwatch = true\nburst_intents = 6";
+    for (lie, good, words) in [
+        (Lie::None, true, "contradictions        0"),
+        (Lie::Twice, false, "should be"),
+        (Lie::Nothing, false, "should be"),
+        (Lie::AnyBase, false, "were both applied, although both were made on version"),
+        (Lie::Stranger, false, "which this player never sent"),
+        (Lie::NeverDurable, false, "without an end"),
+    ] {
+        check_scenario(Owner::Everybody, fields, "gain_experience = 1", lie, good, words);
+    }
+}
+
+#[test]
+fn what_was_sent_before_a_break_is_sent_again_and_counts_once() {
+    let fields = "reconnect_every_seconds = 0.1";
+    for (lie, good, words) in [(Lie::None, true, "sent again"), (Lie::Again, false, "should be")] {
+        check_scenario(Owner::Client, fields, "gain_experience = 1", lie, good, words);
+    }
+}
+
+#[test]
+fn limits_decide_the_exit_code_and_are_told_one_by_one() {
+    let limited = |limits: &[&str]| {
+        let arguments: Vec<_> = ["--rate", "50"].into_iter().chain(limits.iter().copied()).collect();
+        run(Lie::None, Owner::Client, &arguments)
+    };
+    let held = limited(&["--p99", "1h", "--p999", "1h", "--errors", "0", "--conflicts", "1000"]);
+    expect(&held, 0, "held    p99             asked at most 3600000 ms, found");
+    expect(&held, 0, "held    errors          asked at most 0, found 0");
+    let missed = limited(&["--p50", "0.001ms", "--p99", "1h"]);
+    expect(&missed, 1, "MISSED  p50             asked at most 0.001 ms, found");
+    expect(&missed, 1, "held    p99");
+}
+
+/// The server stops for half a second. At a hundred intents a second that delays half of all that fall due in a second,
+/// although one alone was sent: those that wait for its answer have waited since they were due.
+#[test]
+fn latency_counts_from_when_an_intent_was_due() {
+    for fields in ["made_on = \"expect\"", "made_on = \"after\""] {
+        let arguments = ["--players", "1", "--p50", "1h", "--p90", "150ms"];
+        let output = run_scenario(Owner::Client, fields, "gain_experience = 1", Lie::Pause, &arguments);
+        expect(&output, 1, "MISSED  p90");
+        expect(&output, 1, "held    contradictions");
+    }
+}
+
+#[test]
+fn arguments_that_cannot_be_used_are_told_before_anything_is_sent() {
+    for (arguments, words) in [
+        (["--p99", "fast"], "no duration such as"),
+        (["--scenario", "party"], "no scenario of that name (casual, raid,"),
+        (["--scenario", "mixed"], "of 2 players would have nobody"),
+        (["--html", "/nowhere/at/all.html"], "cannot write /nowhere/at/all.html"),
+        (["--server", "ws://127.0.0.1"], "must begin with http://"),
+        (["--errors", "few"], "--errors"),
+    ] {
+        expect(&run(Lie::None, Owner::Client, &arguments), 2, words);
+    }
+}
+
+#[test]
+fn reports_are_written_to_files() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("a path of ASCII").to_owned();
+    let (json, html) = (path("report.json"), path("report.html"));
+    expect(&run(Lie::None, Owner::Client, &["--rate", "50", "--json", &json, "--html", &html]), 0, "always");
+    let report: Value = serde_json::from_slice(&std::fs::read(json).expect("a file")).expect("JSON");
+    let applied: Vec<_> =
+        report["moments"].as_array().expect("a series").iter().map(|m| m["applied"].as_u64()).collect();
+    assert!(applied.iter().flatten().sum::<u64>() > 20, "{applied:?}");
+    let page = std::fs::read_to_string(html).expect("a file");
+    assert!(page.contains("<svg") && page.contains("could not be read during this run"));
+}
