@@ -35,9 +35,6 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// How long a client may leave its answers unread.
 const SLOW_CONSUMER: Duration = Duration::from_secs(10);
 
-/// Read buffer of a connection, in bytes. It is zeroed at every read: a large one costs more than it saves.
-const READ_BUFFER_BYTES: usize = 1024;
-
 /// How often gauges are read, and operators' decisions looked for.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
@@ -281,7 +278,7 @@ fn socket_settings(config: &Config) -> socket::Settings {
         rate_burst: config.socket.rate_burst,
         slow_consumer: SLOW_CONSUMER,
         durable_timeout: config.flush.durable_timeout,
-        read_buffer_bytes: READ_BUFFER_BYTES,
+        read_buffer_bytes: usize::try_from(config.socket.read_buffer.0).expect("at most 64 KiB"),
     }
 }
 

@@ -108,7 +108,8 @@ pub(super) struct Roster {
 /// One shard's characters.
 pub(super) struct Core {
     pub(super) lease: Option<Lease>,
-    pub(super) rosters: HashMap<UserId, Roster>,
+    /// Users name themselves by ids that the server gave them, so a fast hash is safe.
+    pub(super) rosters: HashMap<UserId, Roster, foldhash::fast::RandomState>,
     /// What the flusher is to collect, oldest first.
     pub(super) queue: Vec<(UserId, CharacterId)>,
     /// Connections of this shard's own users, by mailbox.
@@ -125,7 +126,7 @@ impl Core {
     pub(super) fn new(lease: Option<Lease>, catalogue: Arc<Catalogue>, dice_secret: Arc<[u8]>) -> Self {
         Self {
             lease,
-            rosters: HashMap::new(),
+            rosters: HashMap::default(),
             queue: Vec::new(),
             sockets: Vec::new(),
             buried: HashSet::new(),

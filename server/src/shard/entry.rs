@@ -132,14 +132,20 @@ impl Entry {
     }
 
     /// Tells the watchers but `sender` that there is a newer state; returns through `wake` whom to wake.
-    pub(super) fn tell_watchers(&self, sender: Option<&Arc<Mailbox>>, wake: &mut Vec<Arc<Mailbox>>) {
+    pub(super) fn tell_watchers(&mut self, sender: Option<&Arc<Mailbox>>, wake: &mut Vec<Arc<Mailbox>>) {
+        let mut some_ended = false;
         for link in self.links.iter().filter(|link| link.watching) {
             if sender.is_some_and(|sender| Arc::ptr_eq(sender, &link.mailbox)) {
                 continue;
             }
-            if link.mailbox.put_changed(self.header.user, self.header.id) {
+            if link.mailbox.is_closing() {
+                some_ended = true;
+            } else if link.mailbox.put_changed(self.header.user, self.header.id) {
                 wake.push(Arc::clone(&link.mailbox));
             }
+        }
+        if some_ended {
+            self.links.retain(|link| !link.mailbox.is_closing());
         }
     }
 

@@ -297,6 +297,20 @@ fn a_connection_that_is_ordered_to_end_changes_nothing_more() {
 }
 
 #[test]
+fn a_connection_that_has_ended_is_forgotten_with_the_next_change() {
+    let mut bench = Bench::new();
+    let [ended, open] = [(); 2].map(|()| Arc::new(Mailbox::default()));
+    for watcher in [&ended, &open] {
+        bench.core.look(user(1), character(11), Some((watcher, true)), 0);
+    }
+    ended.order_close(super::CloseOrder::SHARD_MOVED);
+    bench.gold(5, ANY, 1);
+    assert!(ended.take().is_empty(), "nothing is put where nobody looks");
+    assert_eq!(Arc::strong_count(&ended), 1, "no link is left");
+    assert_eq!(open.take().changed.len(), 1);
+}
+
+#[test]
 fn a_lost_shard_forgets_everything_and_ends_the_sockets_that_saw_it() {
     let mut bench = Bench::new();
     let [actor, idle, stranger] = [(); 3].map(|()| Arc::new(Mailbox::default()));
