@@ -256,6 +256,8 @@ impl Core {
         entry.queued = true;
         self.queue.push((owner, character));
         effects.dirtied += 1;
+        // Most players have one or two.
+        roster.entries.reserve_exact(1);
         roster.entries.push(entry);
         let entry = roster.entries.last_mut().expect("pushed just now");
         Decision::Applied { entry, duplicate: false }

@@ -107,7 +107,8 @@ impl Inbound {
         self.over_rate = 0;
         match frame {
             ClientFrame::Intent(intent) => self.intent(out, &intent).await,
-            ClientFrame::Watch(watch) => self.watch(out, &watch).await,
+            // Boxed: what is rare shall not be a part of what each connection takes all its life.
+            ClientFrame::Watch(watch) => Box::pin(self.watch(out, &watch)).await,
             ClientFrame::Unwatch(unwatch) => {
                 if let Some(owner) = self.watched.remove(&unwatch.character) {
                     self.context.shards.unwatch(owner, unwatch.character, &self.mailbox);
@@ -115,10 +116,10 @@ impl Inbound {
                 out.accepted(unwatch.id, None).await
             }
             ClientFrame::Fetch(fetch) => match self.owner(fetch.user) {
-                Ok(owner) => self.show(out, owner, fetch.character, fetch.id, false).await,
+                Ok(owner) => Box::pin(self.show(out, owner, fetch.character, fetch.id, false)).await,
                 Err(refusal) => out.refused(Some(fetch.id), &refusal).await,
             },
-            ClientFrame::Refresh(refresh) => self.refresh(out, &refresh).await,
+            ClientFrame::Refresh(refresh) => Box::pin(self.refresh(out, &refresh)).await,
             ClientFrame::Ping(ping) => out.pong(ping.id).await,
         }
     }
@@ -272,6 +273,11 @@ impl Inbound {
         }
     }
 
+    /// Whether an intent waits for its commit.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waits.len() > 0
+    }
+
     /// Answers those that waited for this.
     pub(super) async fn durable<S>(
         &mut self,
@@ -282,9 +288,6 @@ impl Inbound {
     where
         S: Sink<Message, Error = Error> + Unpin,
     {
-        if self.waits.len() == 0 {
-            return Ok(());
-        }
         for wait in self.waits.covered(character, version) {
             self.answer(out, &wait).await?;
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use castellan_protocol::limits::{CLIENT_FRAME_BYTES_MAX, IN_FLIGHT_MAX, PROTOCOL_VERSION};
 use castellan_protocol::{CloseCode, Durable, Welcome};
 use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::CapacityError;
@@ -59,12 +60,20 @@ impl From<Error> for End {
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(accepted: Accepted, context: Arc<Context>) {
+    // Boxed: what opening takes shall not be a part of what each connection takes all its life.
+    if let Some(connection) = Box::pin(open(accepted, context)).await {
+        connection.serve().await;
+    }
+}
+
+/// Takes a connection over from HTTP; `None` where it was only to be told why it ends.
+async fn open(accepted: Accepted, context: Arc<Context>) -> Option<Box<Connection<WebSocketStream<TcpStream>>>> {
     let Accepted { stream, leftover, codec, replies, ticket } = accepted;
-    let stream = match tokio::net::TcpStream::from_std(stream) {
+    let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => {
             tracing::warn!(%error, "an upgraded connection could not be taken over");
-            return;
+            return None;
         }
     };
     let config = WebSocketConfig::default()
@@ -77,8 +86,11 @@ pub(super) async fn serve(accepted: Accepted, context: Arc<Context>) {
         outbound.tell_changes(Changes::new(context.settings.watch_max));
     }
     match ticket {
-        Ok((session, seat)) => Box::new(Connection::new(outbound, session, seat, context)).serve().await,
-        Err(order) => Box::pin(say_goodbye(outbound, &order)).await,
+        Ok((session, seat)) => Some(Box::new(Connection::new(outbound, session, seat, context))),
+        Err(order) => {
+            say_goodbye(outbound, &order).await;
+            None
+        }
     }
 }
 
@@ -219,10 +231,12 @@ where
             return Ok(());
         }
         for (character, owner) in mail.changed {
-            self.inbound.changed(&mut self.outbound, owner, character).await?;
+            Box::pin(self.inbound.changed(&mut self.outbound, owner, character)).await?;
         }
         for (&character, &version) in &mail.durable {
-            self.inbound.durable(&mut self.outbound, character, version).await?;
+            if self.inbound.is_waiting() {
+                Box::pin(self.inbound.durable(&mut self.outbound, character, version)).await?;
+            }
         }
         if !mail.durable.is_empty() {
             self.outbound.durable(Durable { versions: mail.durable }).await?;
