@@ -7,6 +7,7 @@
 //! here but the echoes.
 
 pub mod echo;
+pub mod errands;
 pub mod frame;
 
 #[cfg(target_os = "linux")]

@@ -108,6 +108,7 @@ fn median(rounds: &[&Measured]) -> Measured {
     };
     Measured {
         rate: of(|round| round.rate),
+        crowd_rate: of(|round| round.crowd_rate),
         p50_ms: of(|round| round.p50_ms),
         p99_ms: of(|round| round.p99_ms),
         p999_ms: of(|round| round.p999_ms),
@@ -246,6 +247,7 @@ mod tests {
     fn round(rate: f64, load_core: f64) -> Measured {
         Measured {
             rate,
+            crowd_rate: 0.0,
             p50_ms: 1.0,
             p99_ms: 1.0,
             p999_ms: 1.0,

@@ -186,6 +186,7 @@ fn rounds(
                 process: system.running.process(),
                 players: &system.players[..connections.min(system.players.len())],
                 pace,
+                game: None,
                 // An open loop's first second is its connections' first intents all at once.
                 warm_up: if matches!(pace, Pace::Open(_)) { 3 * settings.warm_up } else { settings.warm_up },
                 time: settings.time,
@@ -263,6 +264,7 @@ fn probe(settings: &Settings, system: &System) -> Result<Measured> {
         process: system.running.process(),
         players: &system.players[..1],
         pace: Pace::Closed(1),
+        game: None,
         warm_up: Duration::ZERO,
         time: Duration::from_millis(500),
     };
