@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use castellan_protocol::{Action, CharacterId, ClientFrame, Codec, Intent, ModifyHitpoints, RequestId, UserId, Version};
+use castellan_protocol::{
+    Action, CharacterId, ClientFrame, Codec, Intent, ModifyHitpoints, RequestId, UserId, Version,
+};
 use rand::RngExt;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
@@ -86,7 +88,8 @@ impl Errands {
 pub fn answered_id(payload: &[u8]) -> Result<u64> {
     // A byte between the two says how many fields there are.
     let fields = payload.get(APPLIED.len() + 1..).context("an answer has fields")?;
-    let id = fields.strip_prefix(ID_KEY).and_then(|rest| rest.first_chunk::<8>()).context("an answer begins with its id")?;
+    let id =
+        fields.strip_prefix(ID_KEY).and_then(|rest| rest.first_chunk::<8>()).context("an answer begins with its id")?;
     Ok(u64::from_be_bytes(*id))
 }
 

@@ -11,6 +11,8 @@ pub mod errands;
 pub mod frame;
 
 #[cfg(target_os = "linux")]
+pub mod cliff;
+#[cfg(target_os = "linux")]
 pub mod cold;
 #[cfg(target_os = "linux")]
 pub mod goals;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::cliff::Cliff;
 use crate::cold::ColdLoads;
 use crate::goals::Goal;
 use crate::measure::{Cores, Measured};
@@ -36,6 +37,8 @@ pub struct Report {
     pub cold: Vec<Cold>,
     /// From nothing to the first login.
     pub start: Vec<Start>,
+    /// Many characters, a wanted one, little memory; nothing where that was not asked for.
+    pub cliff: Option<Cliff>,
     /// What was wanted and what was reached.
     pub goals: Vec<Goal>,
     /// Measurements that failed, and why.
@@ -139,6 +142,7 @@ impl Report {
             idle: Vec::new(),
             cold: Vec::new(),
             start: Vec::new(),
+            cliff: None,
             goals: Vec::new(),
             failures: Vec::new(),
         }
@@ -189,6 +193,7 @@ impl Report {
         for Start { system, listening_ms, login_ms } in &self.start {
             let _ = writeln!(text, "| {system} | {listening_ms:.0} | {login_ms:.0} |");
         }
+        self.cliff.iter().for_each(|cliff| text += &cliff.markdown());
         if !self.failures.is_empty() {
             text += "\n## Failed\n\n";
             self.failures.iter().for_each(|failure| text += &format!("- {failure}\n"));
