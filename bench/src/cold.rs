@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use castellan_protocol::{Character, ClientFrame, Codec, Fetch, RequestId, ServerFrame};
+use castellan_protocol::{Character, CharacterId, ClientFrame, Codec, Fetch, RequestId, ServerFrame};
 use serde::Serialize;
 
+use crate::errands::Owned;
 use crate::frame::{BINARY, push_masked};
 use crate::http::Http;
 use crate::load::{Connection, Player, Target, connect, histogram};
@@ -20,7 +21,7 @@ const SOCKETS_A_SESSION: usize = 4;
 const SESSIONS: usize = 16;
 
 /// The game server's name.
-const GAME: &str = "game-server";
+pub const GAME: &str = "game-server";
 
 /// What came of it.
 #[derive(Debug, Clone, Serialize)]
@@ -44,20 +45,40 @@ pub struct ColdLoads {
 /// Where a request is answered with anything but the character.
 pub fn cold_loads(castellan: &Castellan, running: &Program, players: &[Player]) -> Result<ColdLoads> {
     castellan.make_game_account(GAME, PASSWORD)?;
+    let owned: Vec<Owned> =
+        players.iter().map(|player| Owned { user: player.user, character: player.character }).collect();
+    fetch_all(running, &game_seats(running, SESSIONS * SOCKETS_A_SESSION)?, &owned)
+}
+
+/// Seats for so many connections of the game server, whose account has been made.
+///
+/// # Errors
+///
+/// Where a login is refused.
+pub fn game_seats(running: &Program, connections: usize) -> Result<Vec<Player>> {
     let mut http = Http::connect(running.address())?;
     let mut seats = Vec::new();
-    for _ in 0..SESSIONS {
+    while seats.len() < connections {
         let (token, user) = log_in(&mut http, GAME, PASSWORD, false)?;
-        let seat = Player { token, user, character: players[0].character };
-        seats.extend(std::iter::repeat_n(seat, SOCKETS_A_SESSION));
+        let seat = Player { token, user, character: CharacterId::from_uuid(user.uuid()) };
+        seats.extend(std::iter::repeat_n(seat, SOCKETS_A_SESSION.min(connections - seats.len())));
     }
+    Ok(seats)
+}
+
+/// Has the game server ask for each of `owned` once, one request at a time on each connection.
+///
+/// # Errors
+///
+/// Where a request is answered with anything but the character.
+pub fn fetch_all(running: &Program, seats: &[Player], owned: &[Owned]) -> Result<ColdLoads> {
     let target = Target { address: running.address(), is_castellan: true, ack: None };
-    let connections = connect(target, &seats)?;
+    let connections = connect(target, seats)?;
     let next = AtomicUsize::new(0);
     let begin = Instant::now();
     let latencies = std::thread::scope(|scope| {
         let workers: Vec<_> =
-            connections.into_iter().map(|connection| scope.spawn(|| fetch_all(connection, players, &next))).collect();
+            connections.into_iter().map(|connection| scope.spawn(|| fetch_some(connection, owned, &next))).collect();
         workers.into_iter().map(|worker| worker.join().expect("the thread does not panic")).collect::<Result<Vec<_>>>()
     })?;
     let time = begin.elapsed();
@@ -66,20 +87,20 @@ pub fn cold_loads(castellan: &Castellan, running: &Program, players: &[Player]) 
         all.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
     }
     Ok(ColdLoads {
-        users: players.len(),
-        rate: players.len() as f64 / time.as_secs_f64(),
+        users: owned.len(),
+        rate: owned.len() as f64 / time.as_secs_f64(),
         p50_ms: all.value_at_quantile(0.5) as f64 / 1e6,
         p99_ms: all.value_at_quantile(0.99) as f64 / 1e6,
     })
 }
 
-fn fetch_all(mut connection: Connection, players: &[Player], next: &AtomicUsize) -> Result<Vec<Duration>> {
+fn fetch_some(mut connection: Connection, owned: &[Owned], next: &AtomicUsize) -> Result<Vec<Duration>> {
     let mut latencies = Vec::new();
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
-        let Some(player) = players.get(number) else { return Ok(latencies) };
+        let Some(Owned { user, character }) = owned.get(number).copied() else { return Ok(latencies) };
         let id = RequestId::new(number as u64 + 1);
-        let fetch = ClientFrame::Fetch(Fetch { id, character: player.character, user: Some(player.user) });
+        let fetch = ClientFrame::Fetch(Fetch { id, character, user: Some(user) });
         let (mut payload, mut frame) = (Vec::new(), Vec::new());
         Codec::MessagePack.encode(&fetch, &mut payload);
         push_masked(BINARY, &payload, &mut frame);
@@ -87,7 +108,7 @@ fn fetch_all(mut connection: Connection, players: &[Player], next: &AtomicUsize)
         let answer = connection.ask(&frame)?;
         latencies.push(begin.elapsed());
         match Codec::MessagePack.decode_server_frame::<Character>(&answer)? {
-            Some(ServerFrame::State(state)) if state.id == Some(id) && state.character.id == player.character => {}
+            Some(ServerFrame::State(state)) if state.id == Some(id) && state.character.id == character => {}
             other => bail!("instead of a character: {other:?}"),
         }
     }

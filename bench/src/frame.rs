@@ -27,7 +27,7 @@ const LENGTH_IN_EIGHT: u8 = 127;
 /// Bytes of a MessagePack integer that needs 64 bits, without its marker.
 const LONG_BYTES: usize = 8;
 /// Every client frame's key. Any will do: it costs the server the same work.
-const MASK: [u8; 4] = [0x3a, 0xc5, 0x96, 0x51];
+pub(crate) const MASK: [u8; 4] = [0x3a, 0xc5, 0x96, 0x51];
 
 /// Smallest request id that the load uses: its encoding is as long as that of nearly all ids that clients draw.
 pub const FIRST_ID: u64 = 1 << 40;
@@ -115,7 +115,8 @@ impl Intents {
     }
 }
 
-fn patch(payload: &mut [u8], at: usize, bytes: &[u8]) {
+/// Replaces bytes of a masked payload from `at` on.
+pub(crate) fn patch(payload: &mut [u8], at: usize, bytes: &[u8]) {
     for (index, byte) in bytes.iter().enumerate() {
         payload[at + index] = byte ^ MASK[(at + index) % MASK.len()];
     }

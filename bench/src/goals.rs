@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use crate::cliff::Cliff;
 use crate::report::{Report, Series, thousands};
 
 /// The name of the echo that is the limit.
@@ -46,11 +47,13 @@ pub struct Goal {
 }
 
 impl Goal {
-    fn at_least(what: String, wanted: f64, measured: Option<f64>) -> Self {
+    /// One that is reached by `wanted` and more.
+    pub(crate) fn at_least(what: String, wanted: f64, measured: Option<f64>) -> Self {
         Self { what, wanted, measured, is_bound: false }
     }
 
-    fn at_most(what: String, wanted: f64, measured: Option<f64>) -> Self {
+    /// One that is reached by `wanted` and less.
+    pub(crate) fn at_most(what: String, wanted: f64, measured: Option<f64>) -> Self {
         Self { what, wanted, measured, is_bound: true }
     }
 
@@ -105,6 +108,7 @@ pub fn goals(report: &Report) -> Vec<Goal> {
         let start = report.start.iter().find(|start| start.system == system).map(|start| start.login_ms);
         goals.push(Goal::at_most(format!("{system}: first start to first login in ms"), 1_000.0, start));
     }
+    goals.extend(report.cliff.iter().flat_map(Cliff::goals));
     goals
 }
 

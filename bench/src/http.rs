@@ -45,7 +45,26 @@ impl Http {
         self.answer().with_context(|| format!("{method} {path}"))
     }
 
+    /// A figure of the server's metrics, by its name; nothing where it has none.
+    ///
+    /// # Errors
+    ///
+    /// Where the metrics cannot be had.
+    pub fn metric(&mut self, name: &str) -> Result<Option<f64>> {
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\n\r\n", self.address);
+        self.stream.get_mut().write_all(request.as_bytes())?;
+        let (status, body) = self.body().context("GET /metrics")?;
+        ensure!(status == 200, "the metrics are refused: {status}");
+        let text = String::from_utf8(body)?;
+        Ok(text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok()))
+    }
+
     fn answer(&mut self) -> Result<(u16, Value)> {
+        let (status, body) = self.body()?;
+        Ok((status, if body.is_empty() { Value::Null } else { serde_json::from_slice(&body)? }))
+    }
+
+    fn body(&mut self) -> Result<(u16, Vec<u8>)> {
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
         let status = line.split_whitespace().nth(1).and_then(|status| status.parse().ok());
@@ -62,6 +81,6 @@ impl Http {
         }
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
-        Ok((status, if body.is_empty() { Value::Null } else { serde_json::from_slice(&body)? }))
+        Ok((status, body))
     }
 }

@@ -7,8 +7,11 @@
 //! here but the echoes.
 
 pub mod echo;
+pub mod errands;
 pub mod frame;
 
+#[cfg(target_os = "linux")]
+pub mod cliff;
 #[cfg(target_os = "linux")]
 pub mod cold;
 #[cfg(target_os = "linux")]

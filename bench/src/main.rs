@@ -56,6 +56,9 @@ mod linux {
     use castellan_bench::run::{self, Part, Settings};
     use clap::{Args, ValueEnum};
 
+    /// Rows in the database of the part `cliff` that are enough to look whether it works.
+    const QUICK_ROWS: usize = 40_000;
+
     #[derive(Args)]
     pub(super) struct RunArguments {
         /// The server's program.
@@ -88,7 +91,10 @@ mod linux {
         /// Do not wait for the cores to be at rest before a round: something else runs on this machine.
         #[arg(long)]
         shared: bool,
-        /// What to measure, separated by commas; without it everything.
+        /// Rows in the database of the part `cliff`, at least 40,000.
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: usize,
+        /// What to measure, separated by commas; without it everything but `cliff`.
         #[arg(long, value_delimiter = ',')]
         only: Vec<Part>,
         /// Which loads, such as 64x16 or 1000x10, separated by commas; without it all.
@@ -109,6 +115,13 @@ mod linux {
         fs::create_dir_all(&arguments.out)?;
         let (rounds, seconds, players) =
             if arguments.quick { (1, 1.0, 1_000) } else { (arguments.rounds, arguments.seconds, arguments.players) };
+        let rows = if arguments.quick { QUICK_ROWS } else { arguments.rows };
+        let parts = match arguments.only {
+            only if only.is_empty() => {
+                Part::value_variants().iter().copied().filter(|part| *part != Part::Cliff).collect()
+            }
+            only => only,
+        };
         let settings = Settings {
             server: arguments.server.canonicalize().context("the server's program")?,
             postgres: arguments.postgres,
@@ -119,7 +132,8 @@ mod linux {
             warm_up: Duration::from_millis(500),
             players,
             loads: arguments.loads,
-            parts: if arguments.only.is_empty() { Part::value_variants().to_vec() } else { arguments.only },
+            rows,
+            parts,
         };
         let report = run::run(&settings)?;
         let table = report.markdown();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
-use crate::load::{Load, Pace, Player, Tally, Target};
+use crate::load::{GameServer, Load, Pace, Player, Tally, Target};
 use crate::machine::{CoreTime, make_timers_exact, pin_this_thread, process_time};
 use crate::report::thousands;
 
@@ -44,6 +44,8 @@ pub struct Round<'a> {
     pub players: &'a [Player],
     /// How intents follow each other.
     pub pace: Pace,
+    /// The connections are a game server's; otherwise each is a player's with one character.
+    pub game: Option<GameServer<'a>>,
     /// Time that does not count.
     pub warm_up: Duration,
     /// Time that counts.
@@ -55,6 +57,8 @@ pub struct Round<'a> {
 pub struct Measured {
     /// Answers a second.
     pub rate: f64,
+    /// Answers a second that a crowd got beside these.
+    pub crowd_rate: f64,
     /// Latency in milliseconds at the median, and at 99 and 99.9 of a hundred.
     pub p50_ms: f64,
     /// See above.
@@ -87,7 +91,7 @@ impl Measured {
 
     /// Processor time of the system for each answer, in microseconds.
     pub fn cpu_us_an_answer(&self) -> f64 {
-        self.server_cpu / self.rate.max(1.0) * 1e6
+        self.server_cpu / (self.rate + self.crowd_rate).max(1.0) * 1e6
     }
 
     /// The round in a line.
@@ -121,6 +125,7 @@ pub fn measure(cores: Cores, round: Round<'_>) -> Result<Measured> {
             pin_this_thread(cores.load)?;
             make_timers_exact()?;
             let mut load = Load::connect(round.target, round.players)?;
+            round.game.map_or(Ok(()), |game| load.send_out(game))?;
             // Nobody waits any more where the round was given up.
             let _ = ready.send(());
             Ok::<_, anyhow::Error>((load.intent_bytes(), load.run(round.pace, round.warm_up, round.time)?))
@@ -169,6 +174,7 @@ fn measured(tally: &Tally, intent_bytes: usize, usage: &Share) -> Measured {
     let ms = |quantile| tally.latency.value_at_quantile(quantile) as f64 / 1e6;
     Measured {
         rate: tally.rate(),
+        crowd_rate: tally.crowd_answers as f64 / tally.time.as_secs_f64(),
         p50_ms: ms(0.5),
         p99_ms: ms(0.99),
         p999_ms: ms(0.999),

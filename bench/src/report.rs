@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::cliff::Cliff;
 use crate::cold::ColdLoads;
 use crate::goals::Goal;
 use crate::measure::{Cores, Measured};
@@ -36,6 +37,8 @@ pub struct Report {
     pub cold: Vec<Cold>,
     /// From nothing to the first login.
     pub start: Vec<Start>,
+    /// Many characters, a wanted one, little memory; nothing where that was not asked for.
+    pub cliff: Option<Cliff>,
     /// What was wanted and what was reached.
     pub goals: Vec<Goal>,
     /// Measurements that failed, and why.
@@ -108,6 +111,7 @@ fn median(rounds: &[&Measured]) -> Measured {
     };
     Measured {
         rate: of(|round| round.rate),
+        crowd_rate: of(|round| round.crowd_rate),
         p50_ms: of(|round| round.p50_ms),
         p99_ms: of(|round| round.p99_ms),
         p999_ms: of(|round| round.p999_ms),
@@ -138,6 +142,7 @@ impl Report {
             idle: Vec::new(),
             cold: Vec::new(),
             start: Vec::new(),
+            cliff: None,
             goals: Vec::new(),
             failures: Vec::new(),
         }
@@ -188,6 +193,7 @@ impl Report {
         for Start { system, listening_ms, login_ms } in &self.start {
             let _ = writeln!(text, "| {system} | {listening_ms:.0} | {login_ms:.0} |");
         }
+        self.cliff.iter().for_each(|cliff| text += &cliff.markdown());
         if !self.failures.is_empty() {
             text += "\n## Failed\n\n";
             self.failures.iter().for_each(|failure| text += &format!("- {failure}\n"));
@@ -246,6 +252,7 @@ mod tests {
     fn round(rate: f64, load_core: f64) -> Measured {
         Measured {
             rate,
+            crowd_rate: 0.0,
             p50_ms: 1.0,
             p99_ms: 1.0,
             p999_ms: 1.0,

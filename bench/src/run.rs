@@ -8,6 +8,7 @@ use castellan_protocol::{Ack, CharacterId, UserId};
 use clap::ValueEnum;
 use uuid::Uuid;
 
+use crate::cliff::cliff;
 use crate::cold::cold_loads;
 use crate::echo::Mode;
 use crate::goals::{LIMIT, POSTGRES, SQLITE, goals};
@@ -52,6 +53,8 @@ pub enum Part {
     Durable,
     /// Open loops.
     Open,
+    /// Many characters, a wanted one, little memory. It takes minutes and is done only where it is asked for.
+    Cliff,
 }
 
 /// How a run is run.
@@ -73,6 +76,8 @@ pub struct Settings {
     pub warm_up: Duration,
     /// Players.
     pub players: usize,
+    /// Rows in the database where they are many.
+    pub rows: usize,
     /// What to do.
     pub parts: Vec<Part>,
     /// Loads to run, such as `64x16`; without any all of them.
@@ -96,10 +101,22 @@ struct System {
 pub fn run(settings: &Settings) -> Result<Report> {
     raise_open_files(settings.players as u64 + OTHER_FILES)?;
     let mut report = Report::new(describe(), settings.cores, settings.rounds, settings.time.as_secs_f64());
-    let mut systems = start_castellans(settings, &mut report)?;
+    if settings.parts.iter().any(|part| *part != Part::Cliff) {
+        against_echo(settings, &mut report)?;
+    }
+    if settings.has(Part::Cliff) {
+        cliff(settings, &mut report)?;
+    }
+    report.goals = goals(&report);
+    Ok(report)
+}
+
+/// Runs the parts that put the servers, with players made by themselves, beside the echoes.
+fn against_echo(settings: &Settings, report: &mut Report) -> Result<()> {
+    let mut systems = start_castellans(settings, report)?;
     if settings.has(Part::Cold) {
         for system in &mut systems {
-            cold(system, &mut report)?;
+            cold(system, report)?;
         }
     }
     if settings.has(Part::Idle) {
@@ -118,14 +135,13 @@ pub fn run(settings: &Settings) -> Result<Report> {
             report.keep(&format!("{}, idle", system.name), idle, |report, idle| report.idle.push(idle));
         }
     }
-    measure_all(settings, &all, &mut report);
+    measure_all(settings, &all, report);
     for mut system in all {
         if system.castellan.is_some() {
             report.keep(&format!("{}, its end", system.name), system.running.end(), |_, ()| {});
         }
     }
-    report.goals = goals(&report);
-    Ok(report)
+    Ok(())
 }
 
 impl Settings {
@@ -186,6 +202,7 @@ fn rounds(
                 process: system.running.process(),
                 players: &system.players[..connections.min(system.players.len())],
                 pace,
+                game: None,
                 // An open loop's first second is its connections' first intents all at once.
                 warm_up: if matches!(pace, Pace::Open(_)) { 3 * settings.warm_up } else { settings.warm_up },
                 time: settings.time,
@@ -263,6 +280,7 @@ fn probe(settings: &Settings, system: &System) -> Result<Measured> {
         process: system.running.process(),
         players: &system.players[..1],
         pace: Pace::Closed(1),
+        game: None,
         warm_up: Duration::ZERO,
         time: Duration::from_millis(500),
     };

@@ -146,9 +146,20 @@ impl Castellan {
 
     /// Starts it with passwords that hash fast and tokens that last, so that thousands of players can be made.
     pub fn start(&self) -> Result<Program> {
+        self.start_with(&[])
+    }
+
+    /// The same with further settings.
+    pub fn start_with(&self, settings: &[&str]) -> Result<Program> {
         let mut command = self.command()?;
+        command.args(settings);
         command.args(["--auth-argon2-memory", "64KiB", "--auth-argon2-iterations", "1", "--auth-access-ttl", "1d"]);
         Program::start(command, self.core)
+    }
+
+    /// The file in which it keeps its characters where that is SQLite's.
+    pub fn database_file(&self) -> PathBuf {
+        self.folder.path().join("data/castellan.db")
     }
 
     fn command(&self) -> Result<Command> {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -10,6 +11,7 @@ use castellan_protocol::{Ack, CharacterId, UserId};
 use rand::RngExt;
 use socket2::{Domain, Socket, Type};
 
+use crate::errands::{Errands, Owned};
 use crate::frame::{BINARY, FIRST_ID, Intents, PING, push_masked, take};
 
 /// Upgrades that wait for their answers at the same time: far below what a listener keeps in line.
@@ -49,15 +51,50 @@ pub struct Target {
     pub ack: Option<Ack>,
 }
 
+/// What a connection sends.
+#[derive(Debug)]
+pub(super) enum Sends {
+    /// Intents of the player's own character, each made on the one before.
+    Own(Intents),
+    /// A game server's.
+    Errands(Errands),
+}
+
+impl Sends {
+    pub(super) fn payload_bytes(&self) -> usize {
+        match self {
+            Self::Own(intents) => intents.payload_bytes(),
+            Self::Errands(errands) => errands.payload_bytes(),
+        }
+    }
+
+    pub(super) fn push_first(&mut self, character: CharacterId, ack: Option<Ack>, out: &mut Vec<u8>) {
+        match self {
+            Self::Own(intents) => intents.push_first(character, ack, out),
+            Self::Errands(errands) => errands.push_next(out),
+        }
+    }
+
+    pub(super) fn push_next(&mut self, out: &mut Vec<u8>) {
+        match self {
+            Self::Own(intents) => intents.push_next(out),
+            Self::Errands(errands) => errands.push_next(out),
+        }
+    }
+}
+
 /// An open connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(super) stream: TcpStream,
-    pub(super) intents: Intents,
-    /// The id that the next answer is for.
+    pub(super) sends: Sends,
+    /// One of a crowd: it sends as fast as it is answered whatever the round's pace, and its answers are only counted.
+    pub(super) is_crowd: bool,
+    /// The id of the oldest intent that is not answered.
     pub(super) expected: u64,
-    /// When the unanswered intents were due, oldest first, in nanoseconds since the load began.
-    pub(super) stamps: VecDeque<u64>,
+    /// When the intents from `expected` on were due, in nanoseconds since the load began; nothing where one was
+    /// answered before those in front of it.
+    pub(super) stamps: VecDeque<Option<u64>>,
     /// The beginning of a frame whose end has not arrived.
     pub(super) leftover: Vec<u8>,
     /// What the socket had no room for.
@@ -65,6 +102,23 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// Lets it send a game server's intents on `targets` instead of a player's own.
+    pub(super) fn send_out(&mut self, targets: Arc<[Owned]>) -> Result<()> {
+        self.sends = Sends::Errands(Errands::new(targets, self.expected)?);
+        Ok(())
+    }
+
+    /// Takes the answer to an intent off the list and returns when that was due.
+    pub(super) fn strike(&mut self, id: u64) -> Result<u64> {
+        let place = id.checked_sub(self.expected).and_then(|place| usize::try_from(place).ok());
+        let stamp = place.and_then(|place| self.stamps.get_mut(place)).and_then(Option::take);
+        while let Some(None) = self.stamps.front() {
+            self.stamps.pop_front();
+            self.expected += 1;
+        }
+        stamp.context("an answer that nobody asked for")
+    }
+
     /// Sends `bytes`, and what had to wait before; returns whether something has to wait.
     pub(super) fn send(&mut self, bytes: &[u8]) -> Result<bool> {
         if !self.unsent.is_empty() {
@@ -133,7 +187,8 @@ impl Connection {
         let first = rand::rng().random_range(FIRST_ID..2 * FIRST_ID);
         Ok(Self {
             stream,
-            intents: Intents::new(player.character, first, ack)?,
+            sends: Sends::Own(Intents::new(player.character, first, ack)?),
+            is_crowd: false,
             expected: first,
             stamps: VecDeque::new(),
             leftover: Vec::new(),

@@ -8,6 +8,7 @@ mod tally;
 
 use std::io::{ErrorKind, Read};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,9 +17,11 @@ use rand::RngExt;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
+use self::connection::Sends;
 pub(crate) use self::connection::{Connection, connect};
 pub use self::connection::{Player, Target};
 pub use self::tally::{Tally, histogram};
+use crate::errands::{Owned, answered_id};
 use crate::frame::{APPLIED, BINARY, DURABLE, PING, take};
 use crate::machine::thread_time;
 
@@ -41,6 +44,15 @@ pub enum Pace {
     Closed(usize),
     /// Each connection sends one intent in this time.
     Open(Duration),
+}
+
+/// Connections of a game server.
+#[derive(Debug, Clone, Copy)]
+pub struct GameServer<'a> {
+    /// Whom each connection acts on.
+    pub targets: &'a [Arc<[Owned]>],
+    /// The last so many connections are a crowd: each sends the next intent when one is answered, whatever the pace.
+    pub crowd: usize,
 }
 
 /// Connections, and what drives them.
@@ -91,7 +103,22 @@ impl Load {
 
     /// Bytes of an intent, without the frame's header.
     pub fn intent_bytes(&self) -> usize {
-        self.connections.first().map_or(0, |connection| connection.intents.payload_bytes())
+        self.connections.first().map_or(0, |connection| connection.sends.payload_bytes())
+    }
+
+    /// Makes the connections those of a game server.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not say whom each connection acts on.
+    pub fn send_out(&mut self, game: GameServer<'_>) -> Result<()> {
+        ensure!(game.targets.len() == self.connections.len(), "each connection acts on somebody");
+        let paced = self.connections.len() - game.crowd;
+        for (index, (connection, targets)) in self.connections.iter_mut().zip(game.targets).enumerate() {
+            connection.send_out(Arc::clone(targets))?;
+            connection.is_crowd = index >= paced;
+        }
+        Ok(())
     }
 
     /// Runs a round: `warm_up` first, which does not count, then `time`.
@@ -110,7 +137,7 @@ impl Load {
         }
         let mut schedule = match pace {
             Pace::Closed(_) => None,
-            Pace::Open(period) => Some(Schedule::new(self.now(), period, self.connections.len())),
+            Pace::Open(period) => Some(Schedule::new(self.now(), period, self.paced())),
         };
         let mut load_time = None;
         loop {
@@ -148,11 +175,11 @@ impl Load {
             let now = self.now();
             let (connection, player) = (&mut self.connections[index], &self.players[index]);
             self.out.clear();
-            connection.intents.push_first(player.character, self.target.ack, &mut self.out);
+            connection.sends.push_first(player.character, self.target.ack, &mut self.out);
             for _ in 1..in_flight {
-                connection.intents.push_next(&mut self.out);
+                connection.sends.push_next(&mut self.out);
             }
-            connection.stamps.extend(std::iter::repeat_n(now, in_flight));
+            connection.stamps.extend(std::iter::repeat_n(Some(now), in_flight));
             round.unanswered += in_flight;
             ensure!(!connection.send(&self.out)?, "a new connection takes nothing");
             // What is answered meanwhile is heard at once, so that nobody's buffers fill.
@@ -171,8 +198,8 @@ impl Load {
             schedule.advance();
             let connection = &mut self.connections[index];
             self.out.clear();
-            connection.intents.push_next(&mut self.out);
-            connection.stamps.push_back(due);
+            connection.sends.push_next(&mut self.out);
+            connection.stamps.push_back(Some(due));
             round.unanswered += 1;
             if due >= round.from {
                 round.tally.lateness.saturating_record((now - due).max(1));
@@ -225,9 +252,9 @@ impl Load {
                 if frame.operation == BINARY && frame.payload.starts_with(APPLIED) {
                     answers += 1;
                     self.answers_ever += 1;
-                    round.answered(connection, frame.payload.len(), now)?;
+                    let id = round.answered(connection, frame.payload, now)?;
                     if self.target.is_castellan && self.answers_ever.is_multiple_of(EXAMINE_EVERY) {
-                        examine(frame.payload, connection.expected - 1)?;
+                        examine(frame.payload, id, matches!(connection.sends, Sends::Own(_)))?;
                     }
                 } else if frame.operation == BINARY && frame.payload.starts_with(DURABLE) {
                     round.tally.notices += u64::from(now >= round.from);
@@ -240,11 +267,11 @@ impl Load {
             connection.leftover.clear();
             connection.leftover.extend_from_slice(bytes);
             let is_drained = left + read < self.buffer.len();
-            if round.refills && now < round.until && answers > 0 {
+            if (round.refills || connection.is_crowd) && now < round.until && answers > 0 {
                 self.out.clear();
                 for _ in 0..answers {
-                    connection.intents.push_next(&mut self.out);
-                    connection.stamps.push_back(now);
+                    connection.sends.push_next(&mut self.out);
+                    connection.stamps.push_back(Some(now));
                 }
                 round.unanswered += answers;
                 if connection.send(&self.out)? {
@@ -272,6 +299,11 @@ impl Load {
         Ok(epoll::modify(&self.epoll, &connection.stream, data, READABLE | epoll::EventFlags::OUT)?)
     }
 
+    /// How many connections keep to the round's pace; they come before the crowd.
+    fn paced(&self) -> usize {
+        self.connections.partition_point(|connection| !connection.is_crowd)
+    }
+
     fn now(&self) -> u64 {
         nanoseconds(self.began.elapsed())
     }
@@ -281,16 +313,25 @@ impl Load {
 const READABLE: epoll::EventFlags = epoll::EventFlags::IN.union(epoll::EventFlags::ET);
 
 impl Round {
-    fn answered(&mut self, connection: &mut Connection, bytes: usize, now: u64) -> Result<()> {
-        let stamp = connection.stamps.pop_front().context("an answer that nobody asked for")?;
-        connection.expected += 1;
+    /// Counts an answer and returns the id of its intent.
+    fn answered(&mut self, connection: &mut Connection, payload: &[u8], now: u64) -> Result<u64> {
+        let id = match connection.sends {
+            Sends::Own(_) => connection.expected,
+            Sends::Errands(_) => answered_id(payload)?,
+        };
+        let stamp = connection.strike(id)?;
         self.unanswered = self.unanswered.saturating_sub(1);
-        if (self.from..self.until).contains(&stamp) {
+        if !(self.from..self.until).contains(&stamp) {
+            return Ok(id);
+        }
+        if connection.is_crowd {
+            self.tally.crowd_answers += 1;
+        } else {
             self.tally.answers += 1;
-            self.tally.answer_bytes += bytes as u64;
+            self.tally.answer_bytes += payload.len() as u64;
             self.tally.latency.saturating_record((now - stamp).max(1));
         }
-        Ok(())
+        Ok(id)
     }
 }
 
@@ -322,13 +363,14 @@ impl Schedule {
     }
 }
 
-/// Reads an answer whole: it must be the one to the intent with this id.
-fn examine(payload: &[u8], id: u64) -> Result<()> {
+/// Reads an answer whole: it must be the one to the intent with this id. Where the connection `is_alone` with its
+/// character the ids of states grow.
+fn examine(payload: &[u8], id: u64, is_alone: bool) -> Result<()> {
     let frame = Codec::MessagePack.decode_server_frame::<Character>(payload)?;
     let Some(ServerFrame::Applied(applied)) = frame else { bail!("an answer is no `applied` after all") };
     let id = RequestId::new(id);
     ensure!(applied.id == id && !applied.duplicate, "the answer to {:?} came for {id:?}", applied.id);
-    ensure!(applied.character.last >= id, "an answer shows a state from before its intent");
+    ensure!(!is_alone || applied.character.last >= id, "an answer shows a state from before its intent");
     Ok(())
 }
 

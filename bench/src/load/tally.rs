@@ -12,6 +12,8 @@ const LATENCY_MAX_NS: u64 = 60_000_000_000;
 pub struct Tally {
     /// Intents that were sent, all of which were answered `applied`.
     pub answers: u64,
+    /// Answers that a crowd got beside these.
+    pub crowd_answers: u64,
     /// From when an intent was due to its answer, in nanoseconds.
     pub latency: Histogram<u64>,
     /// How late the load itself was to send what was due, in nanoseconds; nothing where nothing is due by the clock.
@@ -30,6 +32,7 @@ impl Tally {
     pub(super) fn new(time: Duration) -> Self {
         Self {
             answers: 0,
+            crowd_answers: 0,
             latency: histogram(),
             lateness: histogram(),
             notices: 0,

@@ -1,0 +1,84 @@
+//! A server with so many characters in its database, so many of them in memory.
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use super::seed::seed;
+use super::{CROWD, PLACES_A_USER, PLAYERS, SPARE_PLACES};
+use crate::cold::{GAME, fetch_all, game_seats};
+use crate::errands::Owned;
+use crate::http::Http;
+use crate::load::{Player, Target};
+use crate::players::{PASSWORD, make};
+use crate::report::thousands;
+use crate::run::Settings;
+use crate::system::{Castellan, Database, Program};
+
+pub(super) struct World {
+    castellan: Castellan,
+    running: Program,
+    /// Who logs in, beside the people.
+    pub(super) players: Vec<Player>,
+    /// Connections of the game server.
+    pub(super) seats: Vec<Player>,
+    /// Who is in the database, in random order.
+    pub(super) people: Vec<Owned>,
+    /// So many of the people, the first ones, are in memory.
+    pub(super) in_memory: usize,
+}
+
+impl World {
+    /// Starts a server on a new database with `rows` people and brings the first `in_memory` of them into memory.
+    pub(super) fn make(settings: &Settings, rows: usize, in_memory: usize) -> Result<Self> {
+        let castellan = Castellan::new(&settings.server, Database::Sqlite, &settings.place, settings.cores.server)?;
+        let mut running = castellan.start()?;
+        let players = make(running.address(), PLAYERS)?;
+        castellan.make_game_account(GAME, PASSWORD)?;
+        running.end()?;
+        let begin = Instant::now();
+        let people = seed(&castellan.database_file(), rows)?;
+        eprintln!("{} rows written in {:.1} s", thousands(rows as f64), begin.elapsed().as_secs_f64());
+        let mut world = Self { castellan, running, players, seats: Vec::new(), people, in_memory: 0 };
+        world.start(PLACES_A_USER * in_memory + SPARE_PLACES)?;
+        world.fetch(in_memory)?;
+        Ok(world)
+    }
+
+    /// Ends the server and starts it with nobody, and room for so many places, in memory.
+    pub(super) fn restart(&mut self, places: usize) -> Result<()> {
+        self.running.end()?;
+        self.start(places)
+    }
+
+    fn start(&mut self, places: usize) -> Result<()> {
+        self.running = self.castellan.start_with(&["--cache-characters-max", &places.to_string()])?;
+        self.seats = game_seats(&self.running, PLAYERS + CROWD)?;
+        self.in_memory = 0;
+        Ok(())
+    }
+
+    /// Has the game server ask for the first `count` people.
+    pub(super) fn fetch(&mut self, count: usize) -> Result<()> {
+        let loads = fetch_all(&self.running, &self.seats[..PLAYERS], &self.people[..count])?;
+        eprintln!("{} users brought into memory, {} a second", thousands(count as f64), thousands(loads.rate));
+        self.in_memory = count;
+        Ok(())
+    }
+
+    pub(super) fn metric(&self, name: &str) -> Result<Option<f64>> {
+        Http::connect(self.running.address())?.metric(name)
+    }
+
+    pub(super) fn target(&self) -> Target {
+        Target { address: self.running.address(), is_castellan: true, ack: None }
+    }
+
+    pub(super) fn process(&self) -> u32 {
+        self.running.process()
+    }
+
+    pub(super) fn end(mut self) -> Result<()> {
+        self.running.end()
+    }
+}
