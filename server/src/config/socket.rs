@@ -14,8 +14,8 @@ settings! {
         "socket.connections_max" connections_max: usize = "100000", "1" to "10000000";
         /// How often the server pings; a socket silent for twice that is closed.
         "socket.ping_interval" ping_interval: Duration = "20s", "100ms" to "10m";
-        /// Bytes read of a socket at a time. Each open socket takes so much memory; a larger one answers clients that send many
-        /// intents at once with fewer system calls.
+        /// Bytes read of a socket at a time. Each open socket takes so much memory; a larger one answers clients
+        /// that send many intents at once with fewer system calls.
         "socket.read_buffer" read_buffer: ByteSize = "2KiB", "512B" to "64KiB";
         /// Characters that one socket may watch.
         "socket.watch_max" watch_max: usize = "256", "1" to "10000";
