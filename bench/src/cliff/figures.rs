@@ -20,8 +20,10 @@ pub const HOT: &str = "crowd at one character of their shard";
 /// The same neighbours while the crowd acts on a character each, in other shards.
 pub const ELSEWHERE: &str = "crowd in other shards";
 
-/// A game server that acts on everybody in memory, at random.
-pub const ROAMING: &str = "64 × 1, all in memory at random";
+/// A game server that acts on a thousand characters of those in memory, at random.
+pub const ROAMING: &str = "64 × 1, 1,000 of those in memory";
+/// The same on all of them. Each flush then has many times the rows, so it is told and not compared.
+pub const ROAMING_ALL: &str = "64 × 1, all of those in memory";
 /// Those who live in one shard.
 pub const NEIGHBOURS: &str = "64 neighbours × 20/s";
 /// A game server that acts on more characters than there is room for, at random.
