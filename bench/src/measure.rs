@@ -94,6 +94,26 @@ impl Measured {
         self.server_cpu / (self.rate + self.crowd_rate).max(1.0) * 1e6
     }
 
+    /// A round of a server at half its core, with this rate and this load's core, and a millisecond for each answer.
+    #[cfg(test)]
+    pub(crate) fn of_rate(rate: f64, load_core: f64) -> Self {
+        Self {
+            rate,
+            crowd_rate: 0.0,
+            p50_ms: 1.0,
+            p99_ms: 1.0,
+            p999_ms: 1.0,
+            lateness_p99_ms: 0.0,
+            server_cpu: 0.5,
+            load_cpu: 0.5,
+            server_core: 0.5,
+            load_core,
+            intent_bytes: 1,
+            answer_bytes: 1.0,
+            notices: 0.0,
+        }
+    }
+
     /// The round in a line.
     pub fn line(&self) -> String {
         let refused = if self.is_of_the_load() { ", the load was the limit: does not count" } else { "" };

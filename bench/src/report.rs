@@ -249,30 +249,12 @@ pub fn thousands(number: f64) -> String {
 mod tests {
     use super::*;
 
-    fn round(rate: f64, load_core: f64) -> Measured {
-        Measured {
-            rate,
-            crowd_rate: 0.0,
-            p50_ms: 1.0,
-            p99_ms: 1.0,
-            p999_ms: 1.0,
-            lateness_p99_ms: 0.0,
-            server_cpu: 0.5,
-            load_cpu: 0.5,
-            server_core: 0.5,
-            load_core,
-            intent_bytes: 1,
-            answer_bytes: 1.0,
-            notices: 0.0,
-        }
-    }
-
     #[test]
     fn rounds_in_which_the_load_was_the_limit_do_not_count() {
-        let rounds = vec![round(1.0, 0.5), round(9.0, 1.0), round(3.0, 0.5)];
+        let rounds = vec![Measured::of_rate(1.0, 0.5), Measured::of_rate(9.0, 1.0), Measured::of_rate(3.0, 0.5)];
         let median = Series::new("a", String::new(), rounds).median.expect("two of three count");
         assert_eq!(median.rate, 2.0);
-        let rounds = vec![round(1.0, 0.5), round(9.0, 1.0), round(3.0, 0.99)];
+        let rounds = vec![Measured::of_rate(1.0, 0.5), Measured::of_rate(9.0, 1.0), Measured::of_rate(3.0, 0.99)];
         assert!(Series::new("a", String::new(), rounds).median.is_none());
     }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::PLACES_A_USER;
 use crate::goals::Goal;
 use crate::measure::Measured;
 use crate::report::{Series, thousands};
@@ -19,8 +20,10 @@ pub const HOT: &str = "crowd at one character of their shard";
 /// The same neighbours while the crowd acts on a character each, in other shards.
 pub const ELSEWHERE: &str = "crowd in other shards";
 
-/// A game server that acts on everybody in memory, at random.
-pub const ROAMING: &str = "64 × 1, all in memory at random";
+/// A game server that acts on a thousand characters of those in memory, at random.
+pub const ROAMING: &str = "64 × 1, 1,000 of those in memory";
+/// The same on all of them. Each flush then has many times the rows, so it is told and not compared.
+pub const ROAMING_ALL: &str = "64 × 1, all of those in memory";
 /// Those who live in one shard.
 pub const NEIGHBOURS: &str = "64 neighbours × 20/s";
 /// A game server that acts on more characters than there is room for, at random.
@@ -61,8 +64,10 @@ impl Cliff {
     /// What is wanted and what was reached.
     pub fn goals(&self) -> Vec<Goal> {
         let mut goals = Vec::new();
+        // Where they had left memory they were not many.
+        let are_many = self.places.is_some_and(|places| places >= (PLACES_A_USER * self.in_memory) as f64);
         for load in COMPARED {
-            let share = self.ratio(load, MANY, FEW, |median| median.rate);
+            let share = self.ratio(load, MANY, FEW, |median| median.rate).filter(|_| are_many);
             goals.push(Goal::at_least(format!("{load}: rate with many characters beside few"), SHARE_OF_FEW, share));
         }
         let cost = self.ratio(NEIGHBOURS, HOT, ELSEWHERE, Measured::cpu_us_an_answer);
@@ -123,5 +128,35 @@ impl Cliff {
             );
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_characters_count_as_many_while_they_are_in_memory() {
+        let series = [(FEW, 100.0), (MANY, 95.0)]
+            .map(|(system, rate)| Series::new(system, COMPARED[0].to_owned(), vec![Measured::of_rate(rate, 0.5)]));
+        let measured = |places| {
+            let cliff = Cliff { in_memory: 10, places, series: series.to_vec(), ..Cliff::default() };
+            cliff.goals()[0].measured
+        };
+        assert_eq!(measured(Some(20.0)), Some(0.95));
+        assert_eq!(measured(Some(19.0)), None);
+        assert_eq!(measured(None), None);
+    }
+
+    #[test]
+    fn memory_that_was_not_short_says_nothing_of_short_memory() {
+        let series = vec![Series::new(MANY, PRESSED.to_owned(), vec![Measured::of_rate(1.0, 0.5)])];
+        let measured = |evictions| {
+            let cliff = Cliff { evictions, series: series.clone(), ..Cliff::default() };
+            cliff.goals().last().and_then(|goal| goal.measured)
+        };
+        assert_eq!(measured(Some(1.0)), Some(1.0));
+        assert_eq!(measured(Some(0.0)), None);
+        assert_eq!(measured(None), None);
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-pub use self::figures::{ALONE, Cliff, ELSEWHERE, FEW, HOT, MANY, NEIGHBOURS, PRESSED, ROAMING};
+pub use self::figures::{ALONE, Cliff, ELSEWHERE, FEW, HOT, MANY, NEIGHBOURS, PRESSED, ROAMING, ROAMING_ALL};
 use self::seed::shard_of;
 use self::world::World;
 use crate::errands::Owned;
@@ -81,7 +81,6 @@ pub fn cliff(settings: &Settings, report: &mut Report) -> Result<()> {
     let mut figures = Cliff {
         rows: settings.rows,
         in_memory: settings.rows / IN_MEMORY_OF,
-        places: many.metric("castellan_cache_places")?,
         pressed_users: room * PRESSED_PER_ROOM,
         room,
         ..Cliff::default()
@@ -96,6 +95,8 @@ pub fn cliff(settings: &Settings, report: &mut Report) -> Result<()> {
     let cases = hot(&many)?;
     figures.series.extend(rounds(settings, &cases, report));
     drop(cases);
+    // The server looks at this once a second, so not right after the loads.
+    figures.places = many.metric("castellan_cache_places")?;
     many.restart(PLACES_A_USER * room)?;
     // Memory is full before anything counts.
     many.fetch(room)?;
@@ -120,12 +121,15 @@ fn against_few<'a>(few: &'a World, many: &'a World) -> Vec<Vec<Case<'a>>> {
         };
         worlds.map(case).into()
     };
-    let roaming = |(system, world): (_, &'a World)| {
-        let everybody: Arc<[Owned]> = world.people[..world.in_memory].into();
-        let game = Some((vec![everybody; PLAYERS], 0));
-        Case { system, load: ROAMING, world, seats: &world.seats[..PLAYERS], pace: Pace::Closed(1), game }
+    let roaming = |load, (system, world): (_, &'a World), count: usize| {
+        let targets: Arc<[Owned]> = world.people[..count].into();
+        let game = Some((vec![targets; PLAYERS], 0));
+        Case { system, load, world, seats: &world.seats[..PLAYERS], pace: Pace::Closed(1), game }
     };
-    vec![own("64 × 1", 1), own("64 × 16", 16), worlds.map(roaming).into()]
+    // As many different characters in both, so that a flush has as many rows.
+    let some = worlds.map(|world| roaming(ROAMING, world, FEW_CHARACTERS)).into();
+    let all = vec![roaming(ROAMING_ALL, (MANY, many), many.in_memory)];
+    vec![own("64 × 1", 1), own("64 × 16", 16), some, all]
 }
 
 /// Neighbours of a character: alone, while a crowd is at that character, and while the crowd is in other shards.

@@ -113,3 +113,14 @@ async fn pattern(connection: &mut SqliteConnection) -> Result<Pattern> {
     ensure!(pattern.state.contains(&pattern.id) && pattern.state.contains(&pattern.user), "a state names its ids");
     Ok(pattern)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_in_the_shards_that_a_server_put_them_in() {
+        let user = "a1c59182-98e0-4cc5-a41d-f032ee19d21f".parse().map(UserId::from_uuid).expect("an id");
+        assert_eq!(shard_of(user), 94);
+    }
+}

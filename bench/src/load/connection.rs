@@ -249,3 +249,33 @@ fn write(stream: &mut TcpStream, bytes: &[u8]) -> Result<usize> {
     }
     Ok(written)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn answers_that_overtake_each_other_are_struck_off_once() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let player = Player {
+            token: String::new(),
+            user: UserId::from_uuid(Uuid::from_u128(1)),
+            character: CharacterId::from_uuid(Uuid::from_u128(1)),
+        };
+        let address = listener.local_addr().expect("an address");
+        let mut connection = Connection::open(address, 0, &player, None).expect("a connection");
+        let first = connection.expected;
+        connection.stamps.extend([Some(10), Some(20), Some(30)]);
+        assert_eq!(connection.strike(first + 1).ok(), Some(20));
+        assert_eq!((connection.expected, connection.stamps.len()), (first, 3));
+        assert!(connection.strike(first + 1).is_err(), "answered twice");
+        assert_eq!(connection.strike(first).ok(), Some(10));
+        assert_eq!((connection.expected, connection.stamps.len()), (first + 2, 1));
+        assert!(connection.strike(first).is_err() && connection.strike(first + 3).is_err());
+        assert_eq!(connection.strike(first + 2).ok(), Some(30));
+    }
+}

@@ -4,6 +4,7 @@
 //! connection's intents are due at times fixed in advance, and latency counts from then, however late the load is).
 
 mod connection;
+mod schedule;
 mod tally;
 
 use std::io::{ErrorKind, Read};
@@ -13,13 +14,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use castellan_protocol::{Character, Codec, RequestId, ServerFrame};
-use rand::RngExt;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
 use self::connection::Sends;
 pub(crate) use self::connection::{Connection, connect};
 pub use self::connection::{Player, Target};
+use self::schedule::Schedule;
 pub use self::tally::{Tally, histogram};
 use crate::errands::{Owned, answered_id};
 use crate::frame::{APPLIED, BINARY, DURABLE, PING, take};
@@ -332,34 +333,6 @@ impl Round {
             self.tally.latency.saturating_record((now - stamp).max(1));
         }
         Ok(id)
-    }
-}
-
-/// When which connection's intents are due: in every period once, at a random point of it that stays the same.
-struct Schedule {
-    begin: u64,
-    period: u64,
-    /// Points within the period and the connections that they are of, in order.
-    turns: Vec<(u64, usize)>,
-    next: usize,
-}
-
-impl Schedule {
-    fn new(begin: u64, period: Duration, connections: usize) -> Self {
-        let (mut rng, period) = (rand::rng(), nanoseconds(period));
-        let mut turns: Vec<_> = (0..connections).map(|index| (rng.random_range(0..period), index)).collect();
-        turns.sort_unstable();
-        Self { begin, period, turns, next: 0 }
-    }
-
-    fn next(&self) -> (u64, usize) {
-        let (lap, turn) = (self.next / self.turns.len(), self.next % self.turns.len());
-        let (point, index) = self.turns[turn];
-        (self.begin + lap as u64 * self.period + point, index)
-    }
-
-    fn advance(&mut self) {
-        self.next += 1;
     }
 }
 

@@ -1,0 +1,35 @@
+//! When an open loop's intents are due.
+
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::nanoseconds;
+
+/// When which connection's intents are due: in every period once, at a random point of it that stays the same.
+pub(super) struct Schedule {
+    begin: u64,
+    period: u64,
+    /// Points within the period and the connections that they are of, in order.
+    turns: Vec<(u64, usize)>,
+    next: usize,
+}
+
+impl Schedule {
+    pub(super) fn new(begin: u64, period: Duration, connections: usize) -> Self {
+        let (mut rng, period) = (rand::rng(), nanoseconds(period));
+        let mut turns: Vec<_> = (0..connections).map(|index| (rng.random_range(0..period), index)).collect();
+        turns.sort_unstable();
+        Self { begin, period, turns, next: 0 }
+    }
+
+    pub(super) fn next(&self) -> (u64, usize) {
+        let (lap, turn) = (self.next / self.turns.len(), self.next % self.turns.len());
+        let (point, index) = self.turns[turn];
+        (self.begin + lap as u64 * self.period + point, index)
+    }
+
+    pub(super) fn advance(&mut self) {
+        self.next += 1;
+    }
+}
