@@ -48,7 +48,8 @@ impl Bug {
             Self::IdsNotStored => &[Fault::CrashAfterCommit, Fault::Kill],
             Self::NoJump => &[Fault::Kill],
             Self::LostCommitAssumed => &[Fault::CommitLost],
-            Self::DirtyEvicted => &[Fault::SocketsCut],
+            // A server that has just begun loads its players one by one, and has not room for all of them.
+            Self::DirtyEvicted => &[Fault::Restart, Fault::SocketsCut],
             Self::ReleaseWhileDirty => &[Fault::Restart],
         }
     }

@@ -107,8 +107,7 @@ impl Entry {
 
     /// May leave memory: the database has all of it, and nobody waits for a word about it.
     pub(super) fn is_evictable(&self) -> bool {
-        (self.is_clean() || planted::is(Bug::DirtyEvicted))
-            && !self.queued
+        ((self.is_clean() && !self.queued) || planted::is(Bug::DirtyEvicted))
             && !self.dead_letter
             && self.links.iter().all(|link| link.mailbox.is_closing() || !link.watching)
     }

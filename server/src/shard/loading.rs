@@ -124,8 +124,8 @@ impl Shards {
         tracing::error!(shard = %lease.shard, dropped, unflushed, "another server has taken over a shard");
     }
 
-    /// Sees to it that there is room for one more user's characters, beginning with the shard that they are of.
-    fn make_room(&self, shard: ShardId) -> bool {
+    /// Sees to it that there is room for one more user's characters or one more character, beginning with the shard that they are of.
+    pub(super) fn make_room(&self, shard: ShardId) -> bool {
         if self.occupied() < self.capacity.characters_max {
             return true;
         }

@@ -161,6 +161,9 @@ impl Shards {
     /// Makes a character under this new id and writes it; a repeated request gives the one that it made before.
     pub async fn create(self: &Arc<Self>, creation: &Creation<'_>, out: &mut Vec<u8>) -> Outcome {
         loop {
+            if !self.make_room(shard_of(creation.owner)) {
+                return Outcome::Refused(Refusal::memory_full());
+            }
             {
                 let (has_room, now_ms) = (self.has_room(), (self.clock)());
                 let mut shard = self.lock(shard_of(creation.owner));
