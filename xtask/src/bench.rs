@@ -40,8 +40,9 @@ pub fn bench(arguments: &BenchArguments) -> Result<ExitCode> {
     }
     let target = target_folder()?;
     // What this thread starts inherits its core.
-    pin(core(arguments.database_core, 2).unwrap_or(load))?;
+    pin(&[core(arguments.database_core, 2).unwrap_or(load)])?;
     let cluster = Cluster::start(ClusterOptions { durable: true, ..ClusterOptions::default() })?;
+    pin(&there)?;
     let mut command = Command::new(target.join("release/castellan-bench"));
     command.arg("run").arg("--server").arg(target.join("release/castellan")).arg("--out").arg(target.join("bench"));
     command.args(["--server-core", &server.to_string(), "--load-core", &load.to_string()]);
@@ -64,10 +65,10 @@ fn cores() -> Result<Vec<usize>> {
 }
 
 #[cfg(target_os = "linux")]
-fn pin(core: usize) -> Result<()> {
+fn pin(cores: &[usize]) -> Result<()> {
     use rustix::thread::{CpuSet, sched_setaffinity};
     let mut set = CpuSet::new();
-    set.set(core);
+    cores.iter().for_each(|core| set.set(*core));
     sched_setaffinity(None, &set).with_context(|| format!("core {core} cannot be had"))
 }
 
@@ -77,6 +78,6 @@ fn cores() -> Result<Vec<usize>> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn pin(_: usize) -> Result<()> {
+fn pin(_: &[usize]) -> Result<()> {
     Ok(())
 }
