@@ -69,7 +69,7 @@ fn pin(cores: &[usize]) -> Result<()> {
     use rustix::thread::{CpuSet, sched_setaffinity};
     let mut set = CpuSet::new();
     cores.iter().for_each(|core| set.set(*core));
-    sched_setaffinity(None, &set).with_context(|| format!("core {core} cannot be had"))
+    sched_setaffinity(None, &set).with_context(|| format!("cores {cores:?} cannot be had"))
 }
 
 #[cfg(not(target_os = "linux"))]
