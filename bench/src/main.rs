@@ -64,6 +64,9 @@ mod linux {
         /// The server's program.
         #[arg(long)]
         server: PathBuf,
+        /// Another build of the server, to take turns with the first one: what a change was worth.
+        #[arg(long)]
+        against: Option<PathBuf>,
         /// URL of an empty PostgreSQL database; without it the server is measured on SQLite only.
         #[arg(long, env = "CASTELLAN_BENCH_POSTGRES", hide_env_values = true)]
         postgres: Option<String>,
@@ -124,6 +127,7 @@ mod linux {
         };
         let settings = Settings {
             server: arguments.server.canonicalize().context("the server's program")?,
+            against: arguments.against.map(|program| program.canonicalize()).transpose().context("the other build")?,
             postgres: arguments.postgres,
             place: arguments.out.clone(),
             cores,

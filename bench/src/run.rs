@@ -23,6 +23,9 @@ use crate::system::{Castellan, Database, Program, start_echo};
 /// The echo that does as the library's example does.
 const PLAIN: &str = "echo, plain";
 
+/// Another build of the server.
+const OTHER_BUILD: &str = "Castellan, the other build";
+
 /// Connections and intents in flight on each, of the closed loops.
 const CLOSED: [(usize, usize); 4] = [(1, 1), (64, 1), (64, 16), (1_000, 1)];
 
@@ -62,6 +65,8 @@ pub enum Part {
 pub struct Settings {
     /// The server's program.
     pub server: PathBuf,
+    /// Another build of the server, which takes turns with the first one, on SQLite as well.
+    pub against: Option<PathBuf>,
     /// An empty PostgreSQL database; without it the server runs on SQLite only.
     pub postgres: Option<String>,
     /// Where servers keep their files while they run.
@@ -230,11 +235,12 @@ impl System {
 
 /// Starts the servers and makes their players.
 fn start_castellans(settings: &Settings, report: &mut Report) -> Result<Vec<System>> {
-    let mut databases = vec![(SQLITE, Database::Sqlite)];
-    databases.extend(settings.postgres.clone().map(|url| (POSTGRES, Database::Postgres(url))));
+    let mut servers = vec![(SQLITE, &settings.server, Database::Sqlite)];
+    servers.extend(settings.against.iter().map(|program| (OTHER_BUILD, program, Database::Sqlite)));
+    servers.extend(settings.postgres.clone().map(|url| (POSTGRES, &settings.server, Database::Postgres(url))));
     let mut systems = Vec::new();
-    for (name, database) in databases {
-        let castellan = Castellan::new(&settings.server, database, &settings.place, settings.cores.server)?;
+    for (name, program, database) in servers {
+        let castellan = Castellan::new(program, database, &settings.place, settings.cores.server)?;
         if settings.has(Part::Start) {
             let start = first_start(name, &castellan)?;
             eprintln!("{name}: first login after {:.0} ms", start.login_ms);
