@@ -278,7 +278,7 @@ fn socket_settings(config: &Config) -> socket::Settings {
         rate_burst: config.socket.rate_burst,
         slow_consumer: SLOW_CONSUMER,
         durable_timeout: config.flush.durable_timeout,
-        read_buffer_bytes: usize::try_from(config.socket.read_buffer.0).expect("at most 64 KiB"),
+        read_buffer_bytes: usize::try_from(config.socket.read_buffer.0).expect("at most 1 MiB"),
     }
 }
 

@@ -14,9 +14,8 @@ settings! {
         "socket.connections_max" connections_max: usize = "100000", "1" to "10000000";
         /// How often the server pings; a socket silent for twice that is closed.
         "socket.ping_interval" ping_interval: Duration = "20s", "100ms" to "10m";
-        /// Bytes read of a socket at a time. Each open socket takes so much memory; a larger one answers clients
-        /// that send many intents at once with fewer system calls.
-        "socket.read_buffer" read_buffer: ByteSize = "2KiB", "512B" to "64KiB";
+        /// Bytes read of a socket at a time, and answered before another one's turn. Shared by all sockets of a thread.
+        "socket.read_buffer" read_buffer: ByteSize = "16KiB", "512B" to "1MiB";
         /// Characters that one socket may watch.
         "socket.watch_max" watch_max: usize = "256", "1" to "10000";
         /// Frames that one socket may send, a second.

@@ -164,13 +164,12 @@ impl Waiter {
         context.signals.waiting();
         let wait = async {
             while durable < shown.version {
-                tokio::select! {
-                    biased;
-                    () = self.0.arrived() => {}
-                    _ = self.0.ordered_close() => return Err(fallen_back()),
-                }
+                self.0.arrived().await;
                 let told = self.0.take().durable.get(&character).copied();
                 durable = durable.max(told.unwrap_or_default());
+                if durable < shown.version && self.0.is_closing() {
+                    return Err(fallen_back());
+                }
             }
             Ok(())
         };

@@ -118,8 +118,6 @@ pub(super) struct Core {
     pub(super) buried: HashSet<CharacterId>,
     pub(super) catalogue: Arc<Catalogue>,
     dice_secret: Arc<[u8]>,
-    /// Where an action is tried out before it counts.
-    scratch: Option<Character>,
 }
 
 impl Core {
@@ -132,19 +130,20 @@ impl Core {
             buried: HashSet::new(),
             catalogue,
             dice_secret,
-            scratch: None,
         }
     }
 
     /// Decides a change. Checks run in the wire's order: character, permission, id, version, rule.
     ///
-    /// `sender` is the connection that asks, `has_room` whether one more character may have something to flush.
+    /// `sender` is the connection that asks, `has_room` whether one more character may have something to flush,
+    /// `scratch` where an action is tried out before it counts.
     pub(super) fn change(
         &mut self,
         command: &Command<'_>,
         sender: Option<&Arc<Mailbox>>,
         has_room: bool,
         now_ms: i64,
+        scratch: &mut Option<Character>,
         effects: &mut Effects,
     ) -> Decision<'_> {
         if sender.is_some_and(|mailbox| mailbox.is_closing()) {
@@ -180,7 +179,7 @@ impl Core {
         }
         match command.change {
             Change::Action(action) => {
-                let scratch = match &mut self.scratch {
+                let scratch = match scratch {
                     Some(scratch) => {
                         scratch.clone_from(&entry.character);
                         scratch

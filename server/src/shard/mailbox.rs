@@ -4,11 +4,13 @@
 //! writes the newest one when it gets to it. So a slow reader costs one line a character, whatever happens meanwhile.
 
 use std::collections::{BTreeMap, HashMap};
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Poll, Waker};
 
 use castellan_protocol::{CharacterId, CloseCode, UserId, Version};
+use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 /// Why a connection is to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,53 +47,69 @@ impl Mail {
 #[derive(Debug, Default)]
 pub struct Mailbox {
     mail: Mutex<Mail>,
-    arrived: Notify,
-    close: Mutex<Option<CloseOrder>>,
+    has_mail: AtomicBool,
+    order: Mutex<Option<CloseOrder>>,
     closing: AtomicBool,
-    ordered: Notify,
+    /// The task to wake, for mail and for the order.
+    listener: AtomicWaker,
 }
 
 impl Mailbox {
     /// Tells that a watched character changed. Returns whether the connection has to be woken.
     pub(super) fn put_changed(&self, owner: UserId, character: CharacterId) -> bool {
         let mut mail = self.mail.lock();
-        let was_empty = mail.is_empty();
         mail.changed.insert(character, owner);
-        was_empty
+        !self.has_mail.swap(true, Ordering::AcqRel)
     }
 
     /// Tells how far a character is durable. Returns whether the connection has to be woken.
     pub(super) fn put_durable(&self, character: CharacterId, version: Version) -> bool {
         let mut mail = self.mail.lock();
-        let was_empty = mail.is_empty();
         let known = mail.durable.entry(character).or_default();
         *known = version.max(*known);
-        was_empty
+        !self.has_mail.swap(true, Ordering::AcqRel)
     }
 
     /// Wakes the connection's task to look into its mailbox.
     pub(super) fn wake(&self) {
-        self.arrived.notify_one();
+        self.listener.wake();
+    }
+
+    /// Something has gathered.
+    pub fn has_mail(&self) -> bool {
+        self.has_mail.load(Ordering::Acquire)
     }
 
     /// Takes what has gathered.
     pub fn take(&self) -> Mail {
         let mut mail = self.mail.lock();
-        if mail.is_empty() { Mail::default() } else { std::mem::take(&mut mail) }
+        self.has_mail.store(false, Ordering::Release);
+        std::mem::take(&mut mail)
     }
 
-    /// Waits until something may have gathered.
+    /// Has this task woken when mail or an order comes; what came before is to be looked for afterwards.
+    ///
+    /// One task listens to a mailbox.
+    pub fn listen(&self, waker: &Waker) {
+        self.listener.register(waker);
+    }
+
+    /// Waits until there is mail, or an order.
     pub async fn arrived(&self) {
-        self.arrived.notified().await;
+        poll_fn(|cx| {
+            self.listen(cx.waker());
+            if self.has_mail() || self.is_closing() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     /// Orders the connection to end; the first order counts.
     ///
     /// From here on no shard takes an intent from it.
     pub fn order_close(&self, order: CloseOrder) {
+        self.order.lock().get_or_insert(order);
         self.closing.store(true, Ordering::SeqCst);
-        self.close.lock().get_or_insert(order);
-        self.ordered.notify_one();
+        self.listener.wake();
     }
 
     /// Whether the connection has been ordered to end.
@@ -99,13 +117,8 @@ impl Mailbox {
         self.closing.load(Ordering::SeqCst)
     }
 
-    /// Waits until the connection is ordered to end.
-    pub async fn ordered_close(&self) -> CloseOrder {
-        loop {
-            if let Some(order) = self.close.lock().clone() {
-                return order;
-            }
-            self.ordered.notified().await;
-        }
+    /// The order to end, where there is one.
+    pub fn order(&self) -> Option<CloseOrder> {
+        if self.is_closing() { self.order.lock().clone() } else { None }
     }
 }

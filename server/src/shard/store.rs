@@ -3,6 +3,7 @@
 //! Whoever has an intent takes the lock itself and writes the answer before letting go: no queue, no other task. No
 //! lock is held across an await.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +22,7 @@ use super::refusal::Refusal;
 use super::router::shard_of;
 use crate::clock::Clock;
 use crate::flush::Signals;
-use crate::rules::Catalogue;
+use crate::rules::{Catalogue, Character};
 use crate::storage::{Lease, SHARDS, ShardId, Storage};
 use crate::telemetry;
 
@@ -38,11 +39,15 @@ pub struct Capacity {
     pub load_timeout: Duration,
 }
 
-/// One shard with its scratch space.
+/// One shard with what writes its answers.
 pub(super) struct Shard {
     pub(super) core: Core,
-    effects: Effects,
     writer: Writer,
+}
+
+thread_local! {
+    /// Where this thread tries actions out: one for all shards, as what was used last is near.
+    static SCRATCH: RefCell<Option<Character>> = const { RefCell::new(None) };
 }
 
 /// All shards of this process.
@@ -75,7 +80,7 @@ impl Shards {
     ) -> Self {
         let shard = || {
             let core = Core::new(None, Arc::clone(catalogue), Arc::clone(dice_secret));
-            Mutex::new(Shard { core, effects: Effects::default(), writer: Writer::new(Arc::clone(catalogue)) })
+            Mutex::new(Shard { core, writer: Writer::new(Arc::clone(catalogue)) })
         };
         Self {
             shards: (0..SHARDS).map(|_| shard()).collect(),
@@ -125,7 +130,7 @@ impl Shards {
     ) -> Outcome {
         let mut absent = false;
         loop {
-            match self.try_change(command, sender, shape, now_ms, out) {
+            match self.decide(command, sender, shape, now_ms, out) {
                 Some(outcome) => {
                     telemetry::cache_lookup(!absent);
                     return outcome;
@@ -138,8 +143,21 @@ impl Shards {
         }
     }
 
-    /// As [`Shards::change`], but `None` where the owner's characters would have to be loaded.
-    fn try_change(
+    /// As [`Shards::change`], but `None`, and nothing done, where the owner's characters have to be loaded first.
+    pub fn try_change(
+        &self,
+        command: &Command<'_>,
+        sender: Option<&Arc<Mailbox>>,
+        shape: Shape,
+        now_ms: i64,
+        out: &mut Vec<u8>,
+    ) -> Option<Outcome> {
+        let outcome = self.decide(command, sender, shape, now_ms, out)?;
+        telemetry::cache_lookup(true);
+        Some(outcome)
+    }
+
+    fn decide(
         &self,
         command: &Command<'_>,
         sender: Option<&Arc<Mailbox>>,
@@ -148,12 +166,13 @@ impl Shards {
         out: &mut Vec<u8>,
     ) -> Option<Outcome> {
         let has_room = self.has_room();
-        let mut shard = self.lock(shard_of(command.owner));
-        let Shard { core, effects, writer } = &mut *shard;
-        let decision = core.change(command, sender, has_room, now_ms, effects);
-        let outcome = writer.answer(decision, Some(command.id), shape, out);
-        let effects = std::mem::take(effects);
-        drop(shard);
+        let mut effects = Effects::default();
+        let outcome = SCRATCH.with_borrow_mut(|scratch| {
+            let mut shard = self.lock(shard_of(command.owner));
+            let Shard { core, writer } = &mut *shard;
+            let decision = core.change(command, sender, has_room, now_ms, scratch, &mut effects);
+            writer.answer(decision, Some(command.id), shape, out)
+        });
         self.perform(effects);
         outcome
     }
@@ -166,11 +185,11 @@ impl Shards {
             }
             {
                 let (has_room, now_ms) = (self.has_room(), (self.clock)());
+                let mut effects = Effects::default();
                 let mut shard = self.lock(shard_of(creation.owner));
-                let Shard { core, effects, writer } = &mut *shard;
-                let decision = core.create(creation, has_room, now_ms, effects);
+                let Shard { core, writer } = &mut *shard;
+                let decision = core.create(creation, has_room, now_ms, &mut effects);
                 let outcome = writer.answer(decision, creation.id, Shape::Body, out);
-                let effects = std::mem::take(effects);
                 drop(shard);
                 self.perform(effects);
                 if let Some(outcome) = outcome {

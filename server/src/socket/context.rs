@@ -23,7 +23,7 @@ pub struct Settings {
     pub slow_consumer: Duration,
     /// How long an intent with `ack: "durable"` waits for the commit.
     pub durable_timeout: Duration,
-    /// Read buffer of a connection, in bytes: zeroed at every read, so small.
+    /// Bytes read of a connection at a time.
     pub read_buffer_bytes: usize,
 }
 

@@ -9,15 +9,14 @@ use castellan_protocol::{
     Ack, CharacterId, ClientFrame, CloseCode, Codec, FrameError, Intent, Refresh, RejectionCode, RequestId, UserId,
     Version, Watch,
 };
-use futures_util::Sink;
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::bucket::Bucket;
 use super::context::Context;
 use super::outbound::Outbound;
 use super::replies::About;
 use super::session::{End, seconds_until};
+use super::transport::Io;
 use super::waits::{Wait, Waits};
 use crate::auth::{Role, Session, Standing, Ticket};
 use crate::shard::{Answer, Base, Change, Command, Mailbox, Outcome, Refusal, Shape};
@@ -41,6 +40,23 @@ pub(super) struct Inbound {
     expires_at: Instant,
     now: Instant,
     now_ms: i64,
+}
+
+/// What cannot be answered at once: its character may have to come from the database.
+pub(super) enum Slow {
+    /// An intent whose character is not in memory.
+    Intent(Intent),
+    /// The state of a character.
+    Show(Show),
+}
+
+/// A request for the state of a character.
+pub(super) struct Show {
+    owner: UserId,
+    character: CharacterId,
+    id: RequestId,
+    /// And for those that follow.
+    watch: bool,
 }
 
 impl Inbound {
@@ -82,11 +98,13 @@ impl Inbound {
         (self.now, self.now_ms) = (now, now_ms);
     }
 
-    /// Answers one message.
-    pub(super) async fn frame<S>(&mut self, out: &mut Outbound<S>, bytes: &[u8], is_text: bool) -> Result<(), End>
-    where
-        S: Sink<Message, Error = Error> + Unpin,
-    {
+    /// Answers one message, or says what has to be waited for before it can be.
+    pub(super) fn frame<IO: Io>(
+        &mut self,
+        out: &mut Outbound<IO>,
+        bytes: &[u8],
+        is_text: bool,
+    ) -> Result<Option<Slow>, End> {
         if is_text != (out.codec() == Codec::Json) {
             return Err(End::order(CloseCode::ProtocolError, "the message is of the wrong type for the subprotocol"));
         }
@@ -98,178 +116,200 @@ impl Inbound {
             }
             Err(FrameError::Rejected { id, code, message }) => {
                 telemetry::intent(IntentOutcome::Rejected(code));
-                return out.rejected(id, code, message).await;
+                out.rejected(id, code, message);
+                return Ok(None);
             }
         };
         if let Err(wait) = self.bucket.take(self.now) {
-            return self.over_rate(out, &frame, wait).await;
+            return self.over_rate(out, &frame, wait).map(|()| None);
         }
         self.over_rate = 0;
         match frame {
-            ClientFrame::Intent(intent) => self.intent(out, &intent).await,
-            // Boxed: what is rare shall not be a part of what each connection takes all its life.
-            ClientFrame::Watch(watch) => Box::pin(self.watch(out, &watch)).await,
+            ClientFrame::Intent(intent) => return Ok(self.intent(out, intent).map(Slow::Intent)),
+            ClientFrame::Watch(watch) => return Ok(self.watch(out, watch).map(Slow::Show)),
             ClientFrame::Unwatch(unwatch) => {
                 if let Some(owner) = self.watched.remove(&unwatch.character) {
                     self.context.shards.unwatch(owner, unwatch.character, &self.mailbox);
                 }
-                out.accepted(unwatch.id, None).await
+                out.accepted(unwatch.id, None);
             }
             ClientFrame::Fetch(fetch) => match self.owner(fetch.user) {
-                Ok(owner) => Box::pin(self.show(out, owner, fetch.character, fetch.id, false)).await,
-                Err(refusal) => out.refused(Some(fetch.id), &refusal).await,
+                Ok(owner) => {
+                    let show = Show { owner, character: fetch.character, id: fetch.id, watch: false };
+                    return Ok(Some(Slow::Show(show)));
+                }
+                Err(refusal) => out.refused(Some(fetch.id), &refusal),
             },
-            ClientFrame::Refresh(refresh) => Box::pin(self.refresh(out, &refresh)).await,
-            ClientFrame::Ping(ping) => out.pong(ping.id).await,
+            ClientFrame::Refresh(refresh) => self.refresh(out, &refresh),
+            ClientFrame::Ping(ping) => out.pong(ping.id),
+        }
+        Ok(None)
+    }
+
+    /// Answers what had to be waited for.
+    pub(super) async fn slow<IO: Io>(&mut self, out: &mut Outbound<IO>, slow: Slow) {
+        match slow {
+            Slow::Intent(intent) => self.intent_on_absent(out, &intent).await,
+            Slow::Show(show) => self.show(out, &show).await,
         }
     }
 
-    async fn intent<S>(&mut self, out: &mut Outbound<S>, intent: &Intent) -> Result<(), End>
-    where
-        S: Sink<Message, Error = Error> + Unpin,
-    {
+    /// Answers an intent; gives it back where its character is not in memory.
+    fn intent<IO: Io>(&mut self, out: &mut Outbound<IO>, intent: Intent) -> Option<Intent> {
         if self.waits.len() >= IN_FLIGHT_MAX {
             let message = "too many of your intents are unanswered";
             let refusal = Refusal::retry(RejectionCode::TooManyInFlight, message, RETRY_IN_FLIGHT_MS);
-            return out.refused(Some(intent.id), &refusal).await;
+            out.refused(Some(intent.id), &refusal);
+            return None;
         }
-        let owner = match self.owner(intent.user) {
-            Ok(owner) => owner,
-            Err(refusal) => return out.refused(Some(intent.id), &refusal).await,
+        let command = match self.command(&intent) {
+            Ok(command) => command,
+            Err(refusal) => {
+                out.refused(Some(intent.id), &refusal);
+                return None;
+            }
         };
-        let durable = intent.ack == Some(Ack::Durable);
-        let command = Command {
-            owner,
+        let shape = shape(&intent, out.shape());
+        let answer = out.begin_state();
+        match self.context.shards.try_change(&command, Some(&self.mailbox), shape, self.now_ms, answer) {
+            Some(outcome) => {
+                self.settle(out, &intent, command.owner, outcome);
+                None
+            }
+            None => {
+                out.take_back_state();
+                Some(intent)
+            }
+        }
+    }
+
+    /// Answers an intent whose character has to be loaded first.
+    async fn intent_on_absent<IO: Io>(&mut self, out: &mut Outbound<IO>, intent: &Intent) {
+        let command = match self.command(intent) {
+            Ok(command) => command,
+            Err(refusal) => return out.refused(Some(intent.id), &refusal),
+        };
+        let shape = shape(intent, out.shape());
+        let answer = out.begin_state();
+        let outcome = self.context.shards.change(&command, Some(&self.mailbox), shape, self.now_ms, answer).await;
+        self.settle(out, intent, command.owner, outcome);
+    }
+
+    /// The intent as the shards take it.
+    fn command<'a>(&self, intent: &'a Intent) -> Result<Command<'a>, Refusal> {
+        Ok(Command {
+            owner: self.owner(intent.user)?,
             character: intent.character,
             id: intent.id,
             base: Base { after: intent.after, expect: intent.expect },
             change: Change::Action(&intent.action),
             permitted: self.context.policy.permits(self.session.role, &intent.action),
-        };
-        let shape = match out.shape() {
-            Shape::Frame(codec) if durable => Shape::FrameOnceDurable(codec),
-            shape => shape,
-        };
-        let mut answer = Outbound::<S>::buffer();
-        let outcome = self.context.shards.change(&command, Some(&self.mailbox), shape, self.now_ms, &mut answer).await;
+        })
+    }
+
+    /// Ends the answer that was begun by what the intent came to.
+    fn settle<IO: Io>(&mut self, out: &mut Outbound<IO>, intent: &Intent, owner: UserId, outcome: Outcome) {
         telemetry::intent(match &outcome {
             Outcome::Applied { duplicate: false, .. } => IntentOutcome::Applied,
             Outcome::Applied { duplicate: true, .. } => IntentOutcome::Duplicate,
             Outcome::Conflict(_) => IntentOutcome::Conflict,
             Outcome::Refused(refusal) => IntentOutcome::Rejected(refusal.code),
-            Outcome::Closing => return Ok(()),
-        });
-        match outcome {
-            Outcome::Applied { shown, duplicate, .. } if durable && shown.durable < shown.version => {
-                self.context.signals.waiting();
-                self.waits.push(Wait {
-                    id: intent.id,
-                    owner,
-                    character: intent.character,
-                    version: shown.version,
-                    duplicate,
-                    deadline: self.now + self.context.settings.durable_timeout,
-                });
-                Ok(())
-            }
-            Outcome::Applied { shown, duplicate, .. } => {
-                let kind = Answer::Applied { id: intent.id, duplicate };
-                out.tell(&About { character: intent.character, durable: shown.durable, answer: kind }, answer).await
-            }
-            Outcome::Conflict(shown) => {
-                let kind = Answer::Conflict { id: intent.id };
-                out.tell(&About { character: intent.character, durable: shown.durable, answer: kind }, answer).await
-            }
-            Outcome::Refused(refusal) => out.refused(Some(intent.id), &refusal).await,
             // The order is in the mailbox: the connection's loop acts on it.
-            Outcome::Closing => Ok(()),
-        }
+            Outcome::Closing => return out.take_back_state(),
+        });
+        let (shown, answer) = match outcome {
+            Outcome::Applied { shown, duplicate, .. } => {
+                if intent.ack == Some(Ack::Durable) && shown.durable < shown.version {
+                    out.take_back_state();
+                    self.context.signals.waiting();
+                    return self.waits.push(Wait {
+                        id: intent.id,
+                        owner,
+                        character: intent.character,
+                        version: shown.version,
+                        duplicate,
+                        deadline: self.now + self.context.settings.durable_timeout,
+                    });
+                }
+                (shown, Answer::Applied { id: intent.id, duplicate })
+            }
+            Outcome::Conflict(shown) => (shown, Answer::Conflict { id: intent.id }),
+            Outcome::Refused(refusal) => {
+                out.take_back_state();
+                return out.refused(Some(intent.id), &refusal);
+            }
+            Outcome::Closing => unreachable!("was dealt with above"),
+        };
+        out.end_state(&About { character: intent.character, durable: shown.durable, answer });
     }
 
-    async fn watch<S>(&mut self, out: &mut Outbound<S>, watch: &Watch) -> Result<(), End>
-    where
-        S: Sink<Message, Error = Error> + Unpin,
-    {
+    /// Whether a watch may begin, and of what.
+    fn watch<IO: Io>(&mut self, out: &mut Outbound<IO>, watch: Watch) -> Option<Show> {
         let watch_max = self.context.settings.watch_max;
         if self.watched.len() >= watch_max && !self.watched.contains_key(&watch.character) {
             let message = format!("a connection may watch {watch_max} characters");
-            return out.rejected(Some(watch.id), RejectionCode::LimitExceeded, message).await;
+            out.rejected(Some(watch.id), RejectionCode::LimitExceeded, message);
+            return None;
         }
         match self.owner(watch.user) {
-            Ok(owner) => self.show(out, owner, watch.character, watch.id, true).await,
-            Err(refusal) => out.refused(Some(watch.id), &refusal).await,
+            Ok(owner) => Some(Show { owner, character: watch.character, id: watch.id, watch: true }),
+            Err(refusal) => {
+                out.refused(Some(watch.id), &refusal);
+                None
+            }
         }
     }
 
-    async fn show<S>(
-        &mut self,
-        out: &mut Outbound<S>,
-        owner: UserId,
-        character: CharacterId,
-        id: RequestId,
-        watch: bool,
-    ) -> Result<(), End>
-    where
-        S: Sink<Message, Error = Error> + Unpin,
-    {
-        let mut answer = Outbound::<S>::buffer();
+    async fn show<IO: Io>(&mut self, out: &mut Outbound<IO>, show: &Show) {
+        let Show { owner, character, id, watch } = *show;
         let reader = Some((&self.mailbox, watch));
-        match self.context.shards.show(owner, character, reader, Some(id), out.shape(), &mut answer).await {
+        let shape = out.shape();
+        match self.context.shards.show(owner, character, reader, Some(id), shape, out.begin_state()).await {
             Ok(shown) => {
                 if watch {
                     self.watched.insert(character, owner);
                 }
-                let kind = Answer::State { id: Some(id) };
-                out.tell(&About { character, durable: shown.durable, answer: kind }, answer).await
+                out.end_state(&About { character, durable: shown.durable, answer: Answer::State { id: Some(id) } });
             }
-            Err(refusal) => out.refused(Some(id), &refusal).await,
+            Err(refusal) => {
+                out.take_back_state();
+                out.refused(Some(id), &refusal);
+            }
         }
     }
 
-    async fn refresh<S>(&mut self, out: &mut Outbound<S>, refresh: &Refresh) -> Result<(), End>
-    where
-        S: Sink<Message, Error = Error> + Unpin,
-    {
+    fn refresh<IO: Io>(&mut self, out: &mut Outbound<IO>, refresh: &Refresh) {
         let message = match self.context.auth.verify(&refresh.token) {
             Some(Ticket { session, .. }) if session.id != self.session.id => {
                 let message = "the token is of another session".to_owned();
-                return out.rejected(Some(refresh.id), RejectionCode::WrongSession, message).await;
+                return out.rejected(Some(refresh.id), RejectionCode::WrongSession, message);
             }
             Some(Ticket { session, standing: Standing::Live }) => {
                 self.expires_at = self.now + until(session.expires_at_ms, self.now_ms);
                 let expires_in = seconds_until(session.expires_at_ms, self.now_ms);
                 self.session = session;
-                return out.accepted(refresh.id, Some(expires_in)).await;
+                return out.accepted(refresh.id, Some(expires_in));
             }
             Some(Ticket { standing: Standing::Expired, .. }) => "the token has expired",
             Some(Ticket { standing: Standing::Revoked, .. }) => "the session was ended",
             None => "this is no token of ours",
         };
-        out.rejected(Some(refresh.id), RejectionCode::Unauthenticated, message.to_owned()).await
+        out.rejected(Some(refresh.id), RejectionCode::Unauthenticated, message.to_owned());
     }
 
-    /// Sends the newest state of a watched character.
-    pub(super) async fn changed<S>(
-        &mut self,
-        out: &mut Outbound<S>,
-        owner: UserId,
-        character: CharacterId,
-    ) -> Result<(), End>
-    where
-        S: Sink<Message, Error = Error> + Unpin,
-    {
+    /// Writes the newest state of a watched character.
+    pub(super) async fn changed<IO: Io>(&mut self, out: &mut Outbound<IO>, owner: UserId, character: CharacterId) {
         if !self.watched.contains_key(&character) {
-            return Ok(());
+            return;
         }
-        let mut answer = Outbound::<S>::buffer();
         let reader = Some((&self.mailbox, true));
-        match self.context.shards.show(owner, character, reader, None, out.shape(), &mut answer).await {
+        let shape = out.shape();
+        match self.context.shards.show(owner, character, reader, None, shape, out.begin_state()).await {
             Ok(shown) => {
-                let kind = Answer::State { id: None };
-                out.tell(&About { character, durable: shown.durable, answer: kind }, answer).await
+                out.end_state(&About { character, durable: shown.durable, answer: Answer::State { id: None } });
             }
             // Deleted meanwhile, or the shard is lost and the order to close on its way.
-            Err(_) => Ok(()),
+            Err(_) => out.take_back_state(),
         }
     }
 
@@ -279,59 +319,43 @@ impl Inbound {
     }
 
     /// Answers those that waited for this.
-    pub(super) async fn durable<S>(
-        &mut self,
-        out: &mut Outbound<S>,
-        character: CharacterId,
-        version: Version,
-    ) -> Result<(), End>
-    where
-        S: Sink<Message, Error = Error> + Unpin,
-    {
+    pub(super) async fn durable<IO: Io>(&mut self, out: &mut Outbound<IO>, character: CharacterId, version: Version) {
         for wait in self.waits.covered(character, version) {
-            self.answer(out, &wait).await?;
+            self.answer(out, &wait).await;
         }
-        Ok(())
     }
 
     /// Answers those that have waited long enough: applied, not yet safe.
-    pub(super) async fn overdue<S>(&mut self, out: &mut Outbound<S>) -> Result<(), End>
-    where
-        S: Sink<Message, Error = Error> + Unpin,
-    {
+    pub(super) async fn overdue<IO: Io>(&mut self, out: &mut Outbound<IO>) {
         for wait in self.waits.overdue(self.now) {
-            self.answer(out, &wait).await?;
+            self.answer(out, &wait).await;
         }
-        Ok(())
     }
 
-    async fn answer<S>(&mut self, out: &mut Outbound<S>, wait: &Wait) -> Result<(), End>
-    where
-        S: Sink<Message, Error = Error> + Unpin,
-    {
-        let mut answer = Outbound::<S>::buffer();
-        let confirmed =
-            self.context.shards.confirm(wait.owner, wait.character, wait.id, wait.duplicate, out.shape(), &mut answer);
-        match confirmed.await {
+    async fn answer<IO: Io>(&mut self, out: &mut Outbound<IO>, wait: &Wait) {
+        let Wait { id, owner, character, duplicate, .. } = *wait;
+        let shape = out.shape();
+        match self.context.shards.confirm(owner, character, id, duplicate, shape, out.begin_state()).await {
             Ok(shown) => {
-                let kind = Answer::Applied { id: wait.id, duplicate: wait.duplicate };
-                out.tell(&About { character: wait.character, durable: shown.durable, answer: kind }, answer).await
+                let answer = Answer::Applied { id, duplicate };
+                out.end_state(&About { character, durable: shown.durable, answer });
             }
-            Err(refusal) => out.refused(Some(wait.id), &refusal).await,
+            Err(refusal) => {
+                out.take_back_state();
+                out.refused(Some(id), &refusal);
+            }
         }
     }
 
-    async fn over_rate<S>(&mut self, out: &mut Outbound<S>, frame: &ClientFrame, wait: Duration) -> Result<(), End>
-    where
-        S: Sink<Message, Error = Error> + Unpin,
-    {
+    fn over_rate<IO: Io>(&mut self, out: &mut Outbound<IO>, frame: &ClientFrame, wait: Duration) -> Result<(), End> {
         self.over_rate += 1;
         if self.over_rate > OVER_RATE_MAX {
             return Err(End::order(CloseCode::RateLimit, "you keep sending above your rate"));
         }
         let retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
         let refusal = Refusal::retry(RejectionCode::RateLimited, "you send above your rate", retry_after_ms);
-        out.refused(frame.id(), &refusal).await
+        out.refused(frame.id(), &refusal);
+        Ok(())
     }
 
     /// Whose character a frame is about: only game servers may name another user; who else does finds nothing there.
@@ -341,6 +365,14 @@ impl Inbound {
             Some(_) => Err(Refusal::no_such_character()),
             None => Ok(self.session.user),
         }
+    }
+}
+
+/// An intent that waits for its commit is answered then.
+fn shape(intent: &Intent, shape: Shape) -> Shape {
+    match shape {
+        Shape::Frame(codec) if intent.ack == Some(Ack::Durable) => Shape::FrameOnceDurable(codec),
+        shape => shape,
     }
 }
 

@@ -10,6 +10,7 @@ mod outbound;
 mod registry;
 mod replies;
 mod session;
+mod transport;
 mod waits;
 mod workers;
 

@@ -1,58 +1,47 @@
 //! Effects to bytes: the answers of a connection on their way to its socket.
 
-use std::cell::Cell;
-use std::future::Future;
+use std::future::poll_fn;
 use std::time::Duration;
 
-use bytes::Bytes;
 use castellan_protocol::{
     Accepted, CloseCode, Closing, Codec, Durable, Pong, Rejected, RejectionCode, RequestId, ServerFrame, Welcome,
 };
-use futures_util::{FutureExt, Sink, SinkExt};
+use futures_util::FutureExt;
 use rand::RngExt;
 use serde::Serialize;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as SocketCode;
-use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode as SocketCode, Data};
 
 use super::replies::{About, Changes};
 use super::session::End;
+use super::transport::{Io, Transport};
 use crate::shard::{CloseOrder, Refusal, Shape};
 
 /// The server's frames carry characters only through the shards, which write them themselves.
 #[derive(Serialize)]
 enum NoCharacter {}
 
-/// Room that most answers fit into, in bytes.
-const ANSWER_BYTES: usize = 2 * 1_024;
-
-/// A larger buffer is not used again.
-const SPARE_BYTES_MAX: usize = 16 * 1_024;
-
-thread_local! {
-    /// The buffer of this thread's last answer: the socket has copied it, the next answer goes into it.
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
 /// Clients of a stopping server come back spread over this long.
 const COME_BACK_WITHIN: Duration = Duration::from_secs(1);
 
-/// Writes frames into the socket's buffer; [`Outbound::flush`] sends them.
-pub(super) struct Outbound<S> {
-    sink: S,
+/// Unsent bytes at which a connection sends before it answers more of what it has read.
+const UNSENT_BYTES_MAX: usize = 64 * 1_024;
+
+/// Writes frames into the connection's buffer; [`Outbound::flush`] sends them.
+pub(super) struct Outbound<IO> {
+    transport: Transport<IO>,
     codec: Codec,
     /// What the peer was sent last, where it asked for changes.
     changes: Option<Box<Changes>>,
-    /// Something was fed and not flushed.
-    unflushed: bool,
     /// How long the peer may leave what it is sent unread.
     patience: Duration,
 }
 
-impl<S: Sink<Message, Error = Error> + Unpin> Outbound<S> {
-    pub(super) fn new(sink: S, codec: Codec, patience: Duration) -> Self {
-        Self { sink, codec, changes: None, unflushed: false, patience }
+impl<IO: Io> Outbound<IO> {
+    pub(super) fn new(transport: Transport<IO>, codec: Codec, patience: Duration) -> Self {
+        Self { transport, codec, changes: None, patience }
     }
 
     /// Tells of states by what has changed in them.
@@ -60,138 +49,117 @@ impl<S: Sink<Message, Error = Error> + Unpin> Outbound<S> {
         self.changes = Some(Box::new(changes));
     }
 
-    pub(super) fn socket(&mut self) -> &mut S {
-        &mut self.sink
+    pub(super) fn transport(&mut self) -> &mut Transport<IO> {
+        &mut self.transport
     }
 
     pub(super) const fn codec(&self) -> Codec {
         self.codec
     }
 
-    /// An empty buffer for one answer.
-    pub(super) fn buffer() -> Vec<u8> {
-        let mut spare = SPARE.take();
-        spare.clear();
-        spare.reserve(ANSWER_BYTES);
-        spare
-    }
-
-    /// How [`Outbound::tell`] wants states to be written.
+    /// How an answer that tells of a state is to be written into [`Outbound::begin_state`].
     pub(super) const fn shape(&self) -> Shape {
         if self.changes.is_none() { Shape::Frame(self.codec) } else { Shape::Packed }
     }
 
-    /// Feeds an answer that tells of a state and was written into [`Outbound::buffer`] as [`Outbound::shape`] wants.
-    pub(super) async fn tell(&mut self, about: &About, written: Vec<u8>) -> Result<(), End> {
-        let frame = match &mut self.changes {
-            None => written,
-            Some(changes) => {
-                let mut frame = Self::buffer();
-                changes.write(self.codec, about, &written, &mut frame);
-                frame
-            }
-        };
-        self.feed(frame).await
-    }
-
-    async fn feed(&mut self, frame: Vec<u8>) -> Result<(), End> {
-        let frame = Bytes::from(frame);
-        let message = match self.codec {
-            Codec::MessagePack => Message::Binary(frame.clone()),
-            Codec::Json => Message::Text(Utf8Bytes::try_from(frame.clone()).expect("JSON is UTF-8")),
-        };
-        self.unflushed = true;
-        patiently(self.patience, self.sink.feed(message)).await?;
-        if frame.is_unique() && frame.len() <= SPARE_BYTES_MAX {
-            SPARE.set(Vec::from(frame));
+    /// Where the next answer that tells of a state goes, until [`Outbound::end_state`].
+    pub(super) fn begin_state(&mut self) -> &mut Vec<u8> {
+        match &mut self.changes {
+            None => self.transport.begin_frame(),
+            Some(changes) => changes.begin_state(),
         }
-        Ok(())
     }
 
-    pub(super) async fn welcome(&mut self, welcome: Welcome) -> Result<(), End> {
-        self.send_frame(ServerFrame::Welcome(welcome)).await
+    /// The answer that was begun is whole. Where nothing was written there is none.
+    pub(super) fn end_state(&mut self, about: &About) {
+        if let Some(changes) = &mut self.changes {
+            changes.write(self.codec, about, self.transport.begin_frame());
+        }
+        self.end_frame();
     }
 
-    pub(super) async fn accepted(&mut self, id: RequestId, expires_in: Option<u64>) -> Result<(), End> {
-        self.send_frame(ServerFrame::Accepted(Accepted { id, expires_in })).await
+    /// The answer that was begun is not to be.
+    pub(super) fn take_back_state(&mut self) {
+        self.transport.take_back_frame();
     }
 
-    pub(super) async fn pong(&mut self, id: Option<RequestId>) -> Result<(), End> {
-        self.send_frame(ServerFrame::Pong(Pong { id })).await
+    fn end_frame(&mut self) {
+        self.transport.end_frame(match self.codec {
+            Codec::MessagePack => Data::Binary,
+            Codec::Json => Data::Text,
+        });
     }
 
-    pub(super) async fn durable(&mut self, durable: Durable) -> Result<(), End> {
-        self.send_frame(ServerFrame::Durable(durable)).await
+    /// Writes a frame that tells of no state.
+    fn write(&mut self, frame: &ServerFrame<NoCharacter>) {
+        self.codec.encode(frame, self.transport.begin_frame());
+        self.end_frame();
     }
 
-    pub(super) async fn refused(&mut self, id: Option<RequestId>, refusal: &Refusal) -> Result<(), End> {
+    pub(super) fn welcome(&mut self, welcome: Welcome) {
+        self.write(&ServerFrame::Welcome(welcome));
+    }
+
+    pub(super) fn accepted(&mut self, id: RequestId, expires_in: Option<u64>) {
+        self.write(&ServerFrame::Accepted(Accepted { id, expires_in }));
+    }
+
+    pub(super) fn pong(&mut self, id: Option<RequestId>) {
+        self.write(&ServerFrame::Pong(Pong { id }));
+    }
+
+    pub(super) fn durable(&mut self, durable: Durable) {
+        self.write(&ServerFrame::Durable(durable));
+    }
+
+    pub(super) fn refused(&mut self, id: Option<RequestId>, refusal: &Refusal) {
         let rejected = Rejected {
             id,
             code: refusal.code,
             message: refusal.message.to_string(),
             retry_after_ms: refusal.retry_after_ms,
         };
-        self.send_frame(ServerFrame::Rejected(rejected)).await
+        self.write(&ServerFrame::Rejected(rejected));
     }
 
-    pub(super) async fn rejected(
-        &mut self,
-        id: Option<RequestId>,
-        code: RejectionCode,
-        message: String,
-    ) -> Result<(), End> {
-        self.send_frame(ServerFrame::Rejected(Rejected { id, code, message, retry_after_ms: None })).await
+    pub(super) fn rejected(&mut self, id: Option<RequestId>, code: RejectionCode, message: String) {
+        self.write(&ServerFrame::Rejected(Rejected { id, code, message, retry_after_ms: None }));
     }
 
-    pub(super) async fn ping(&mut self) -> Result<(), End> {
-        self.unflushed = true;
-        patiently(self.patience, self.sink.feed(Message::Ping(Bytes::new()))).await
+    /// So much waits to be sent that it has to be sent before more is written.
+    pub(super) fn is_full(&self) -> bool {
+        self.transport.unsent_bytes() >= UNSENT_BYTES_MAX
     }
 
-    /// The socket itself has put something into its buffer: the answer to a ping.
-    pub(super) fn answered_by_itself(&mut self) {
-        self.unflushed = true;
-    }
-
-    /// Sends what was fed.
+    /// Sends what was written.
     pub(super) async fn flush(&mut self) -> Result<(), End> {
-        if self.unflushed {
-            patiently(self.patience, self.sink.flush()).await?;
-            self.unflushed = false;
+        if self.transport.unsent_bytes() == 0 {
+            return Ok(());
         }
-        Ok(())
+        // Most sockets take it at once: only the others pay for a timer.
+        let sending = poll_fn(|cx| self.transport.poll_flush(cx));
+        tokio::pin!(sending);
+        let sent = match sending.as_mut().now_or_never() {
+            Some(sent) => Ok(sent),
+            None => timeout(self.patience, sending).await,
+        };
+        match sent {
+            Ok(sent) => sent.map_err(|_| End::Gone),
+            Err(_) => Err(End::order(CloseCode::SlowConsumer, "you do not read what you are sent")),
+        }
     }
 
     /// Says that the connection ends and why, then the close frame.
     pub(super) async fn close(&mut self, order: &CloseOrder) -> Result<(), End> {
-        let closing = Closing {
+        self.take_back_state();
+        self.write(&ServerFrame::Closing(Closing {
             code: order.code.number(),
             reason: order.reason.to_owned(),
             retry_after_ms: come_back_after(order.code),
-        };
-        self.send_frame(ServerFrame::Closing(closing)).await?;
-        let frame =
-            CloseFrame { code: SocketCode::from(order.code.number()), reason: Utf8Bytes::from_static(order.reason) };
-        Ok(self.sink.send(Message::Close(Some(frame))).await?)
-    }
-
-    async fn send_frame(&mut self, frame: ServerFrame<NoCharacter>) -> Result<(), End> {
-        let mut out = Self::buffer();
-        self.codec.encode(&frame, &mut out);
-        self.feed(out).await
-    }
-}
-
-/// Waits for the socket; a client that leaves what it is sent unread for too long is a slow consumer.
-async fn patiently(patience: Duration, sending: impl Future<Output = Result<(), Error>>) -> Result<(), End> {
-    tokio::pin!(sending);
-    // Most sockets take it at once: only the others pay for a timer.
-    if let Some(sent) = sending.as_mut().now_or_never() {
-        return Ok(sent?);
-    }
-    match timeout(patience, sending).await {
-        Ok(sent) => Ok(sent?),
-        Err(_) => Err(End::order(CloseCode::SlowConsumer, "you do not read what you are sent")),
+        }));
+        let code = SocketCode::from(order.code.number());
+        self.transport.close(CloseFrame { code, reason: Utf8Bytes::from_static(order.reason) })?;
+        self.flush().await
     }
 }
 

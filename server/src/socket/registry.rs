@@ -164,7 +164,8 @@ mod tests {
         let older = registry.take_seat(session(1), client).expect("the first");
         let other = registry.take_seat(session(1), Some(Uuid::from_u128(8))).expect("another client");
         let mut newer = registry.take_seat(session(1), client).expect("the second");
-        assert_eq!(older.mailbox().ordered_close().await.code, CloseCode::Normal);
+        older.mailbox().arrived().await;
+        assert_eq!(older.mailbox().order().map(|order| order.code), Some(CloseCode::Normal));
         assert!(!other.mailbox().is_closing() && !newer.mailbox().is_closing());
         let mut wait = Box::pin(newer.predecessors_ended());
         assert!((&mut wait).now_or_never().is_none());

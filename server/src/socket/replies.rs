@@ -51,6 +51,8 @@ pub(super) struct Changes {
     bytes_max: usize,
     bytes: usize,
     turn: u64,
+    /// The state that is told next, packed.
+    state: Vec<u8>,
     patch: Vec<u8>,
     scratch: Vec<u8>,
 }
@@ -68,13 +70,28 @@ impl Changes {
             bytes_max,
             bytes: 0,
             turn: 0,
+            state: Vec::new(),
             patch: Vec::new(),
             scratch: Vec::new(),
         }
     }
 
-    /// Appends a frame that is sent next, of a state that was packed.
-    pub(super) fn write(&mut self, codec: Codec, about: &About, state: &[u8], out: &mut Vec<u8>) {
+    /// Where the state that is told next is to be packed.
+    pub(super) fn begin_state(&mut self) -> &mut Vec<u8> {
+        self.state.clear();
+        &mut self.state
+    }
+
+    /// Appends a frame that is sent next, of the state that was packed; nothing where none was.
+    pub(super) fn write(&mut self, codec: Codec, about: &About, out: &mut Vec<u8>) {
+        let state = std::mem::take(&mut self.state);
+        if !state.is_empty() {
+            self.write_state(codec, about, &state, out);
+        }
+        self.state = state;
+    }
+
+    fn write_state(&mut self, codec: Codec, about: &About, state: &[u8], out: &mut Vec<u8>) {
         let may_patch = !matches!(about.answer, Answer::Conflict { .. });
         self.patch.clear();
         if let Some(last) = self.sent.get(&about.character).filter(|_| may_patch) {

@@ -1,16 +1,16 @@
 //! One connection, from its first frame to its last.
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use castellan_protocol::limits::{CLIENT_FRAME_BYTES_MAX, IN_FLIGHT_MAX, PROTOCOL_VERSION};
 use castellan_protocol::{CloseCode, Durable, Welcome};
-use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, timeout};
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::CapacityError;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::context::Context;
@@ -18,13 +18,11 @@ use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::registry::Seat;
 use super::replies::{Changes, Replies};
+use super::transport::{Io, Transport};
 use super::workers::Accepted;
 use crate::auth::Session;
 use crate::shard::CloseOrder;
 use crate::telemetry;
-
-/// Messages that are answered before what was answered is flushed.
-const GATHER_MAX: usize = 256;
 
 /// How long a closed connection may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -67,7 +65,7 @@ pub(super) async fn serve(accepted: Accepted, context: Arc<Context>) {
 }
 
 /// Takes a connection over from HTTP; `None` where it was only to be told why it ends.
-async fn open(accepted: Accepted, context: Arc<Context>) -> Option<Box<Connection<WebSocketStream<TcpStream>>>> {
+async fn open(accepted: Accepted, context: Arc<Context>) -> Option<Box<Connection<TcpStream>>> {
     let Accepted { stream, leftover, codec, replies, ticket } = accepted;
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
@@ -76,12 +74,8 @@ async fn open(accepted: Accepted, context: Arc<Context>) -> Option<Box<Connectio
             return None;
         }
     };
-    let config = WebSocketConfig::default()
-        .read_buffer_size(context.settings.read_buffer_bytes)
-        .max_message_size(Some(CLIENT_FRAME_BYTES_MAX))
-        .max_frame_size(Some(CLIENT_FRAME_BYTES_MAX));
-    let socket = WebSocketStream::from_partially_read(stream, leftover, Role::Server, Some(config)).await;
-    let mut outbound = Outbound::new(socket, codec, context.settings.slow_consumer);
+    let transport = Transport::new(stream, leftover, context.settings.read_buffer_bytes);
+    let mut outbound = Outbound::new(transport, codec, context.settings.slow_consumer);
     if replies == Replies::Changes {
         outbound.tell_changes(Changes::new(context.settings.watch_max));
     }
@@ -95,37 +89,46 @@ async fn open(accepted: Accepted, context: Arc<Context>) -> Option<Box<Connectio
 }
 
 /// A connection whose session is good.
-struct Connection<S> {
-    outbound: Outbound<S>,
+struct Connection<IO> {
+    outbound: Outbound<IO>,
     inbound: Inbound,
     seat: Seat,
     context: Arc<Context>,
     heard_at: Instant,
     pinged_at: Instant,
-    /// When the messages were read that are being answered.
-    read_at: Option<Instant>,
 }
 
-impl<S> Connection<S>
-where
-    S: Stream<Item = Result<Message, Error>> + Sink<Message, Error = Error> + Unpin,
-{
-    fn new(outbound: Outbound<S>, session: Session, seat: Seat, context: Arc<Context>) -> Self {
+/// What a connection has to see to.
+enum Event {
+    /// Something was read.
+    Heard,
+    /// The shards have something to say.
+    Mail,
+    /// Something is due.
+    Due,
+}
+
+impl<IO: Io> Connection<IO> {
+    fn new(outbound: Outbound<IO>, session: Session, seat: Seat, context: Arc<Context>) -> Self {
         let now = Instant::now();
         let inbound = Inbound::new(session, Arc::clone(seat.mailbox()), Arc::clone(&context), now);
-        Self { outbound, inbound, seat, context, heard_at: now, pinged_at: now, read_at: None }
+        Self { outbound, inbound, seat, context, heard_at: now, pinged_at: now }
     }
 
     async fn serve(mut self: Box<Self>) {
         telemetry::socket_opened();
         let mailbox = Arc::clone(self.seat.mailbox());
-        let end = tokio::select! {
-            biased;
-            order = mailbox.ordered_close() => End::Order(order),
-            end = self.run() => match end {
-                Ok(never) => match never {},
-                Err(end) => end,
-            },
+        let end = {
+            let mut run = pin!(self.run());
+            poll_fn(|cx| {
+                // Before anything is looked at, so that nothing that comes meanwhile is missed.
+                mailbox.listen(cx.waker());
+                match mailbox.order() {
+                    Some(order) => Poll::Ready(End::Order(order)),
+                    None => run.as_mut().poll(cx),
+                }
+            })
+            .await
         };
         let user = self.inbound.user();
         self.context.shards.farewell(user, &mailbox);
@@ -139,30 +142,54 @@ where
         }
     }
 
-    /// Serves until the connection ends: reads what is there, answers it, delivers what came by mail, flushes once.
-    async fn run(&mut self) -> Result<std::convert::Infallible, End> {
+    /// Serves until the connection ends.
+    async fn run(&mut self) -> End {
+        match self.see_to_events().await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        }
+    }
+
+    /// Reads what is there, answers it, delivers what came by mail, sends once; over and over.
+    async fn see_to_events(&mut self) -> Result<std::convert::Infallible, End> {
         self.seat.predecessors_ended().await;
         // Once a connection: not a part of what each connection takes all its life.
         Box::pin(self.welcome()).await?;
-        let mailbox = Arc::clone(self.seat.mailbox());
-        let timer = tokio::time::sleep_until(self.next_deadline());
-        tokio::pin!(timer);
+        let mut timer = pin!(tokio::time::sleep_until(self.next_deadline()));
         loop {
-            tokio::select! {
-                biased;
-                message = self.outbound.socket().next() => self.hear(message, timer.as_mut()).await?,
-                () = mailbox.arrived() => {}
-                () = timer.as_mut() => {
-                    Box::pin(self.on_time()).await?;
-                    timer.as_mut().reset(self.next_deadline());
-                }
+            let event = poll_fn(|cx| self.poll_event(cx, timer.as_mut())).await?;
+            let now = Instant::now();
+            match event {
+                Event::Heard => self.hear(now).await?,
+                Event::Mail | Event::Due => {}
             }
-            self.deliver().await?;
+            // Also where so much is heard that the timer is never asked.
+            if now >= timer.deadline() {
+                Box::pin(self.on_time(now)).await?;
+                timer.as_mut().reset(self.next_deadline());
+            } else if self.inbound.next_deadline().is_some_and(|deadline| deadline < timer.deadline()) {
+                timer.as_mut().reset(self.next_deadline());
+            }
+            if self.seat.mailbox().has_mail() {
+                Box::pin(self.deliver()).await?;
+            }
             self.outbound.flush().await?;
-            if let Some(read_at) = self.read_at.take() {
-                telemetry::answered(read_at.elapsed());
+            if let Event::Heard = event {
+                telemetry::answered(now.elapsed());
             }
         }
+    }
+
+    fn poll_event(&mut self, cx: &mut TaskContext<'_>, timer: Pin<&mut Sleep>) -> Poll<Result<Event, End>> {
+        match self.outbound.transport().poll_read(cx) {
+            Poll::Ready(Ok(true)) => return Poll::Ready(Ok(Event::Heard)),
+            Poll::Ready(Ok(false) | Err(_)) => return Poll::Ready(Err(End::Gone)),
+            Poll::Pending => {}
+        }
+        if self.seat.mailbox().has_mail() {
+            return Poll::Ready(Ok(Event::Mail));
+        }
+        timer.poll(cx).map(|()| Ok(Event::Due))
     }
 
     async fn welcome(&mut self) -> Result<(), End> {
@@ -188,38 +215,37 @@ where
             frame_bytes_max: CLIENT_FRAME_BYTES_MAX as u64,
             characters,
         };
-        self.outbound.welcome(welcome).await?;
+        self.outbound.welcome(welcome);
         self.outbound.flush().await
     }
 
-    /// Answers a message and all that are there behind it.
-    async fn hear(
-        &mut self,
-        message: Option<Result<Message, Error>>,
-        mut timer: std::pin::Pin<&mut Sleep>,
-    ) -> Result<(), End> {
-        let now = Instant::now();
-        (self.heard_at, self.read_at) = (now, Some(now));
+    /// Answers all messages that were read.
+    async fn hear(&mut self, now: Instant) -> Result<(), End> {
+        self.heard_at = now;
         self.inbound.set_now(now, (self.context.clock)());
-        let (mut next, mut gathered) = (Some(message), 0);
-        while let Some(message) = next {
-            match message.ok_or(End::Gone)?? {
-                Message::Binary(bytes) => self.inbound.frame(&mut self.outbound, &bytes, false).await?,
-                Message::Text(text) => self.inbound.frame(&mut self.outbound, text.as_bytes(), true).await?,
-                // The pong is in the socket's buffer already.
-                Message::Ping(_) => self.outbound.answered_by_itself(),
-                Message::Pong(_) | Message::Frame(_) => {}
+        while let Some(message) = self.outbound.transport().next()? {
+            let slow = match message {
+                Message::Binary(bytes) => self.inbound.frame(&mut self.outbound, &bytes, false)?,
+                Message::Text(text) => self.inbound.frame(&mut self.outbound, text.as_bytes(), true)?,
+                Message::Ping(_) => {
+                    self.outbound.transport().answer_control()?;
+                    None
+                }
+                Message::Pong(_) | Message::Frame(_) => None,
                 Message::Close(_) => {
-                    // The answer is in the socket's buffer; who is gone does not need it.
-                    let _ = timeout(GOODBYE, self.outbound.socket().flush()).await;
+                    // Who is gone does not need the answer.
+                    self.outbound.transport().answer_control()?;
+                    let _ = timeout(GOODBYE, self.outbound.flush()).await;
                     return Err(End::Gone);
                 }
+            };
+            if let Some(slow) = slow {
+                // Boxed: what is rare shall not be a part of what each connection takes all its life.
+                Box::pin(self.inbound.slow(&mut self.outbound, slow)).await;
             }
-            gathered += 1;
-            next = if gathered < GATHER_MAX { self.outbound.socket().next().now_or_never() } else { None };
-        }
-        if self.inbound.next_deadline().is_some_and(|deadline| deadline < timer.deadline()) {
-            timer.as_mut().reset(self.next_deadline());
+            if self.outbound.is_full() {
+                self.outbound.flush().await?;
+            }
         }
         Ok(())
     }
@@ -227,26 +253,25 @@ where
     /// Writes what came by mail: the newest state of what changed, how far what is durable.
     async fn deliver(&mut self) -> Result<(), End> {
         let mail = self.seat.mailbox().take();
-        if mail.is_empty() {
-            return Ok(());
-        }
         for (character, owner) in mail.changed {
-            Box::pin(self.inbound.changed(&mut self.outbound, owner, character)).await?;
+            self.inbound.changed(&mut self.outbound, owner, character).await;
+            if self.outbound.is_full() {
+                self.outbound.flush().await?;
+            }
         }
         for (&character, &version) in &mail.durable {
             if self.inbound.is_waiting() {
-                Box::pin(self.inbound.durable(&mut self.outbound, character, version)).await?;
+                self.inbound.durable(&mut self.outbound, character, version).await;
             }
         }
         if !mail.durable.is_empty() {
-            self.outbound.durable(Durable { versions: mail.durable }).await?;
+            self.outbound.durable(Durable { versions: mail.durable });
         }
         Ok(())
     }
 
     /// Does what is due: pings, expiry of the token, waits that are over.
-    async fn on_time(&mut self) -> Result<(), End> {
-        let now = Instant::now();
+    async fn on_time(&mut self, now: Instant) -> Result<(), End> {
         self.inbound.set_now(now, (self.context.clock)());
         let ping_interval = self.context.settings.ping_interval;
         if now >= self.heard_at + 2 * ping_interval {
@@ -255,10 +280,10 @@ where
         if now >= self.inbound.expires_at() {
             return Err(End::order(CloseCode::TokenExpired, "the token has expired"));
         }
-        self.inbound.overdue(&mut self.outbound).await?;
+        self.inbound.overdue(&mut self.outbound).await;
         if now >= self.pinged_at + ping_interval {
             self.pinged_at = now;
-            self.outbound.ping().await?;
+            self.outbound.transport().ping()?;
         }
         Ok(())
     }
@@ -272,14 +297,17 @@ where
 }
 
 /// Tells the peer why the connection ends and hears it out, for a moment.
-async fn say_goodbye<S>(mut outbound: Outbound<S>, order: &CloseOrder)
-where
-    S: Stream<Item = Result<Message, Error>> + Sink<Message, Error = Error> + Unpin,
-{
+async fn say_goodbye<IO: Io>(mut outbound: Outbound<IO>, order: &CloseOrder) {
     let goodbye = async {
         outbound.close(order).await?;
         // The peer's own close frame, or its end: until then what we sent may still be on its way.
-        while let Some(Ok(_)) = outbound.socket().next().await {}
+        while poll_fn(|cx| outbound.transport().poll_read(cx)).await.map_err(|_| End::Gone)? {
+            while let Some(message) = outbound.transport().next()? {
+                if message.is_close() {
+                    return Ok(());
+                }
+            }
+        }
         Ok::<(), End>(())
     };
     if !matches!(timeout(GOODBYE, goodbye).await, Ok(Ok(()))) {

@@ -23,7 +23,8 @@ fn state(version: u64, bytes: usize) -> Value {
 fn send(changes: &mut Changes, codec: Codec, number: u128, state: &Value, answer: Answer) -> Value {
     let about = About { character: character(number), durable: Version::new(3), answer };
     let mut frame = Vec::new();
-    changes.write(codec, &about, &pack(state), &mut frame);
+    changes.begin_state().extend_from_slice(&pack(state));
+    changes.write(codec, &about, &mut frame);
     let frame: Value = codec.decode(&frame).expect("a frame");
     let (_, fields) = frame.as_object().and_then(|frame| frame.iter().next()).expect("one entry");
     fields.clone()
