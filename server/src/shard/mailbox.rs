@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Poll, Waker};
 
@@ -46,10 +47,11 @@ impl Mail {
 /// A connection's mailbox; shared by its task and the shards.
 #[derive(Debug, Default)]
 pub struct Mailbox {
-    mail: Mutex<Mail>,
+    /// Boxed: there is none most of the time, and what each intent looks at shall lie close together.
+    mail: Mutex<Option<Box<Mail>>>,
     has_mail: AtomicBool,
-    order: Mutex<Option<CloseOrder>>,
     closing: AtomicBool,
+    order: OnceLock<CloseOrder>,
     /// The task to wake, for mail and for the order.
     listener: AtomicWaker,
 }
@@ -58,14 +60,14 @@ impl Mailbox {
     /// Tells that a watched character changed. Returns whether the connection has to be woken.
     pub(super) fn put_changed(&self, owner: UserId, character: CharacterId) -> bool {
         let mut mail = self.mail.lock();
-        mail.changed.insert(character, owner);
+        mail.get_or_insert_default().changed.insert(character, owner);
         !self.has_mail.swap(true, Ordering::AcqRel)
     }
 
     /// Tells how far a character is durable. Returns whether the connection has to be woken.
     pub(super) fn put_durable(&self, character: CharacterId, version: Version) -> bool {
         let mut mail = self.mail.lock();
-        let known = mail.durable.entry(character).or_default();
+        let known = mail.get_or_insert_default().durable.entry(character).or_default();
         *known = version.max(*known);
         !self.has_mail.swap(true, Ordering::AcqRel)
     }
@@ -84,7 +86,7 @@ impl Mailbox {
     pub fn take(&self) -> Mail {
         let mut mail = self.mail.lock();
         self.has_mail.store(false, Ordering::Release);
-        std::mem::take(&mut mail)
+        mail.take().map_or_else(Mail::default, |mail| *mail)
     }
 
     /// Has this task woken when mail or an order comes; what came before is to be looked for afterwards.
@@ -107,7 +109,8 @@ impl Mailbox {
     ///
     /// From here on no shard takes an intent from it.
     pub fn order_close(&self, order: CloseOrder) {
-        self.order.lock().get_or_insert(order);
+        // The first one stays.
+        let _ = self.order.set(order);
         self.closing.store(true, Ordering::SeqCst);
         self.listener.wake();
     }
@@ -119,6 +122,6 @@ impl Mailbox {
 
     /// The order to end, where there is one.
     pub fn order(&self) -> Option<CloseOrder> {
-        if self.is_closing() { self.order.lock().clone() } else { None }
+        if self.is_closing() { self.order.get().cloned() } else { None }
     }
 }

@@ -10,13 +10,16 @@ pub(super) struct Ring {
     ids: Vec<u64>,
     /// Where the next one goes once the bound is reached.
     next: usize,
+    /// No id that was ever pushed is above this: a client counts up, so most ids need not be looked for.
+    highest: u64,
 }
 
 impl Ring {
     /// From ids as a row keeps them, oldest first; more than the bound lose their oldest.
     pub(super) fn from_oldest_first(ids: Vec<u64>) -> Self {
         let surplus = ids.len().saturating_sub(REQUEST_IDS_MAX);
-        Self { ids: ids.into_iter().skip(surplus).collect(), next: 0 }
+        let highest = ids.iter().copied().max().unwrap_or(0);
+        Self { ids: ids.into_iter().skip(surplus).collect(), next: 0, highest }
     }
 
     /// Oldest first, as a row keeps them.
@@ -26,10 +29,11 @@ impl Ring {
     }
 
     pub(super) fn contains(&self, id: RequestId) -> bool {
-        self.ids.contains(&id.get())
+        id.get() <= self.highest && self.ids.contains(&id.get())
     }
 
     pub(super) fn push(&mut self, id: RequestId) {
+        self.highest = self.highest.max(id.get());
         if self.ids.len() < REQUEST_IDS_MAX {
             self.ids.push(id.get());
         } else {
@@ -61,6 +65,19 @@ mod tests {
             assert!(ring.contains(RequestId::new(oldest)));
             assert!(!ring.contains(RequestId::new(oldest - 1)));
         }
+    }
+
+    #[test]
+    fn finds_ids_in_whatever_order_they_came() {
+        let mut ring = Ring::from_oldest_first(vec![900, 5]);
+        for id in [7, 1_000, 6, 950] {
+            assert!(!ring.contains(RequestId::new(id)));
+            ring.push(RequestId::new(id));
+        }
+        for id in [900, 5, 7, 1_000, 6, 950] {
+            assert!(ring.contains(RequestId::new(id)), "{id}");
+        }
+        assert!(![4, 8, 901, 1_001].into_iter().any(|id| ring.contains(RequestId::new(id))));
     }
 
     #[test]

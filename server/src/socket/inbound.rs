@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use castellan_protocol::limits::IN_FLIGHT_MAX;
 use castellan_protocol::{
-    Ack, CharacterId, ClientFrame, CloseCode, Codec, FrameError, Intent, Refresh, RejectionCode, RequestId, UserId,
-    Version, Watch,
+    Ack, CharacterId, ClientFrame, CloseCode, FrameError, Intent, Refresh, RejectionCode, RequestId, UserId, Version,
+    Watch,
 };
 use tokio::time::Instant;
 
@@ -98,17 +98,13 @@ impl Inbound {
         (self.now, self.now_ms) = (now, now_ms);
     }
 
-    /// Answers one message, or says what has to be waited for before it can be.
+    /// Answers a frame, or says what has to be waited for before it can be.
     pub(super) fn frame<IO: Io>(
         &mut self,
         out: &mut Outbound<IO>,
-        bytes: &[u8],
-        is_text: bool,
+        frame: Result<ClientFrame, FrameError>,
     ) -> Result<Option<Slow>, End> {
-        if is_text != (out.codec() == Codec::Json) {
-            return Err(End::order(CloseCode::ProtocolError, "the message is of the wrong type for the subprotocol"));
-        }
-        let frame = match out.codec().decode_client_frame(bytes) {
+        let frame = match frame {
             Ok(frame) => frame,
             Err(FrameError::NotAFrame(reason)) => {
                 tracing::debug!(reason, "what arrived is no frame");

@@ -7,18 +7,18 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use castellan_protocol::limits::{CLIENT_FRAME_BYTES_MAX, IN_FLIGHT_MAX, PROTOCOL_VERSION};
-use castellan_protocol::{CloseCode, Durable, Welcome};
+use castellan_protocol::{CloseCode, Codec, Durable, Welcome};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, timeout};
+use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::error::CapacityError;
-use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::context::Context;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::registry::Seat;
 use super::replies::{Changes, Replies};
-use super::transport::{Io, Transport};
+use super::transport::{Heard, Io, Transport};
 use super::workers::Accepted;
 use crate::auth::Session;
 use crate::shard::CloseOrder;
@@ -223,22 +223,24 @@ impl<IO: Io> Connection<IO> {
     async fn hear(&mut self, now: Instant) -> Result<(), End> {
         self.heard_at = now;
         self.inbound.set_now(now, (self.context.clock)());
-        while let Some(message) = self.outbound.transport().next()? {
-            let slow = match message {
-                Message::Binary(bytes) => self.inbound.frame(&mut self.outbound, &bytes, false)?,
-                Message::Text(text) => self.inbound.frame(&mut self.outbound, text.as_bytes(), true)?,
-                Message::Ping(_) => {
-                    self.outbound.transport().answer_control()?;
-                    None
+        let codec = self.outbound.codec();
+        while let Some(heard) = self.outbound.transport().next()? {
+            let frame = match heard {
+                Heard::Message { payload, is_text } if is_text == (codec == Codec::Json) => {
+                    codec.decode_client_frame(&payload)
                 }
-                Message::Pong(_) | Message::Frame(_) => None,
-                Message::Close(_) => {
+                Heard::Message { .. } => {
+                    let reason = "the message is of the wrong type for the subprotocol";
+                    return Err(End::order(CloseCode::ProtocolError, reason));
+                }
+                Heard::Control => continue,
+                Heard::Close => {
                     // Who is gone does not need the answer.
-                    self.outbound.transport().answer_control()?;
                     let _ = timeout(GOODBYE, self.outbound.flush()).await;
                     return Err(End::Gone);
                 }
             };
+            let slow = self.inbound.frame(&mut self.outbound, frame)?;
             if let Some(slow) = slow {
                 // Boxed: what is rare shall not be a part of what each connection takes all its life.
                 Box::pin(self.inbound.slow(&mut self.outbound, slow)).await;
@@ -302,8 +304,8 @@ async fn say_goodbye<IO: Io>(mut outbound: Outbound<IO>, order: &CloseOrder) {
         outbound.close(order).await?;
         // The peer's own close frame, or its end: until then what we sent may still be on its way.
         while poll_fn(|cx| outbound.transport().poll_read(cx)).await.map_err(|_| End::Gone)? {
-            while let Some(message) = outbound.transport().next()? {
-                if message.is_close() {
+            while let Some(heard) = outbound.transport().next()? {
+                if heard == Heard::Close {
                     return Ok(());
                 }
             }

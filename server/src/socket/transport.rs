@@ -1,28 +1,31 @@
 //! A WebSocket over a byte stream: bytes in, messages out, frames in, bytes out.
 //!
-//! tungstenite's state machine understands what arrives and answers pings and closes. It is driven here and not by
-//! tokio-tungstenite because of what stands between it and the stream: a connection reads through a buffer that all
-//! connections of its thread share, and writes into another one, where an answer is encoded once, behind its header.
-//! So nothing is copied or zeroed that is not sent, thousands of connections touch little memory by turns, and an idle
-//! one holds no buffer but tungstenite's own small one.
+//! What limits a thread with thousands of connections is the memory that they touch by turns. So a connection reads
+//! through a buffer that all connections of its thread share, and writes into another one, where an answer is encoded
+//! once, behind its header; an idle connection holds no buffer at all. That is why this drives tungstenite's state
+//! machine by itself, where tokio-tungstenite would give each connection buffers of its own.
+//!
+//! A message in one frame, as nearly all are, is unmasked where it lies. Whatever else arrives (fragments, pings,
+//! closes, what breaks the protocol) goes through tungstenite, frame by frame: it answers, and says what is wrong.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Cursor, ErrorKind, Read, Write};
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use castellan_protocol::limits::CLIENT_FRAME_BYTES_MAX;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-/// tungstenite's own buffer of each connection, in bytes; it grows for a larger frame.
-///
-/// Holds a few usual intents. Small, as it is zeroed up to here at every read, and kept while the connection is idle.
-const UNDERSTOOD_AT_ONCE_BYTES: usize = 512;
+/// tungstenite's own buffer of each connection, in bytes. Few frames go through it; it grows for those.
+const SELDOM_READ_BYTES: usize = 64;
 
 /// Room for the header of most frames, in bytes: those with 126 to 65,535 bytes behind it. Source: RFC 6455, 5.2.
 const HEADER_BYTES: usize = 4;
@@ -52,18 +55,40 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
 pub(super) struct Transport<IO> {
     io: IO,
     context: WebSocketContext,
+    /// The message under way is in fragments.
+    is_fragmented: bool,
+    /// Something was left over from the handshake and not looked at.
+    has_leftover: bool,
     buffers: Buffers,
     /// Bytes read at a time.
     read_bytes: usize,
 }
 
+/// What arrived.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Heard<'a> {
+    /// A message.
+    Message {
+        /// Its payload.
+        payload: Cow<'a, [u8]>,
+        /// It is of the type that is for texts, and is one.
+        is_text: bool,
+    },
+    /// A ping or a pong; what is due on it is written.
+    Control,
+    /// The peer closes; the answer is written.
+    Close,
+}
+
 /// The stream as tungstenite sees it.
 #[derive(Default)]
 struct Buffers {
-    /// What was read; empty, without memory of its own, when all of it is understood.
+    /// What was read; without memory of its own when all of it is heard.
     input: Vec<u8>,
-    /// Bytes of it that are understood.
-    understood: usize,
+    /// Bytes of it that are heard.
+    heard: usize,
+    /// Bytes of it that tungstenite may have.
+    shown: usize,
     /// What is to be sent; without memory of its own when all of it is.
     output: Vec<u8>,
     /// Bytes of it that are sent.
@@ -76,18 +101,20 @@ impl<IO: Io> Transport<IO> {
     /// `leftover` was read behind the handshake; `read_bytes` are read at a time.
     pub(super) fn new(io: IO, leftover: Vec<u8>, read_bytes: usize) -> Self {
         let config = WebSocketConfig::default()
-            .read_buffer_size(UNDERSTOOD_AT_ONCE_BYTES)
+            .read_buffer_size(SELDOM_READ_BYTES)
             // Its frames go to our buffer at once, in line with our own.
             .write_buffer_size(0)
             .max_message_size(Some(CLIENT_FRAME_BYTES_MAX))
             .max_frame_size(Some(CLIENT_FRAME_BYTES_MAX));
         let context = WebSocketContext::new(Role::Server, Some(config));
-        Self { io, context, buffers: Buffers { input: leftover, ..Buffers::default() }, read_bytes }
+        let has_leftover = !leftover.is_empty();
+        let buffers = Buffers { input: leftover, ..Buffers::default() };
+        Self { io, context, is_fragmented: false, has_leftover, buffers, read_bytes }
     }
 
-    /// Reads what is there, unless something is left of what was read before; false at the end of the stream.
+    /// Reads what is there; false at the end of the stream.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        if !self.buffers.input.is_empty() {
+        if std::mem::take(&mut self.has_leftover) {
             return Poll::Ready(Ok(true));
         }
         INPUT.with_borrow_mut(|buffer| {
@@ -99,13 +126,53 @@ impl<IO: Io> Transport<IO> {
         })
     }
 
-    /// The next message of what was read; `None` where the rest of it is still to come.
-    pub(super) fn next(&mut self) -> Result<Option<Message>, Error> {
-        match self.context.read(&mut self.buffers) {
-            Ok(message) => Ok(Some(message)),
-            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error),
+    /// The next of what was read; `None` where the rest of it is still to come.
+    pub(super) fn next(&mut self) -> Result<Option<Heard<'_>>, Error> {
+        while let Some((header, payload)) = self.buffers.whole_frame()? {
+            match (whole_message(&header), header.mask) {
+                (Some(is_text), Some(mask)) if !self.is_fragmented => {
+                    self.buffers.heard = payload.end;
+                    let payload = &mut self.buffers.input[payload];
+                    unmask(payload, mask);
+                    if is_text {
+                        std::str::from_utf8(payload)?;
+                    }
+                    return Ok(Some(Heard::Message { payload: Cow::Borrowed(payload), is_text }));
+                }
+                _ => {
+                    if let OpCode::Data(_) = header.opcode {
+                        self.is_fragmented = !header.is_final;
+                    }
+                    self.buffers.shown = payload.end;
+                    if let Some(heard) = self.hear_by_tungstenite()? {
+                        return Ok(Some(heard));
+                    }
+                }
+            }
         }
+        self.buffers.let_go();
+        Ok(None)
+    }
+
+    /// Has tungstenite hear what is shown to it; `None` for a fragment with others to come.
+    fn hear_by_tungstenite(&mut self) -> Result<Option<Heard<'static>>, Error> {
+        let message = match self.context.read(&mut self.buffers) {
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            message => message?,
+        };
+        Ok(Some(match message {
+            Message::Text(text) => Heard::Message { payload: Cow::Owned(text.as_bytes().to_vec()), is_text: true },
+            Message::Binary(bytes) => Heard::Message { payload: Cow::Owned(bytes.to_vec()), is_text: false },
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {
+                self.context.flush(&mut self.buffers)?;
+                Heard::Control
+            }
+            Message::Close(_) => match self.context.flush(&mut self.buffers) {
+                // Behind the answer nothing follows.
+                Ok(()) | Err(Error::ConnectionClosed) => Heard::Close,
+                Err(error) => return Err(error),
+            },
+        }))
     }
 
     /// Begins a frame: what is appended here is its payload, until [`Transport::end_frame`].
@@ -155,15 +222,6 @@ impl<IO: Io> Transport<IO> {
         }
     }
 
-    /// Writes the answer to a ping or a close that was read.
-    pub(super) fn answer_control(&mut self) -> Result<(), Error> {
-        match self.context.flush(&mut self.buffers) {
-            // After the answer to a close nothing follows.
-            Ok(()) | Err(Error::ConnectionClosed) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Bytes that wait to be sent.
     pub(super) fn unsent_bytes(&self) -> usize {
         self.buffers.output.len() - self.buffers.sent
@@ -189,6 +247,29 @@ impl<IO: Io> Transport<IO> {
 }
 
 impl Buffers {
+    /// The next frame's header, and where its payload lies; `None` where some of it is still to come.
+    fn whole_frame(&self) -> Result<Option<(FrameHeader, Range<usize>)>, Error> {
+        let mut cursor = Cursor::new(&self.input[self.heard..]);
+        let Some((header, payload_bytes)) = FrameHeader::parse(&mut cursor)? else { return Ok(None) };
+        if payload_bytes > CLIENT_FRAME_BYTES_MAX as u64 {
+            let size = usize::try_from(payload_bytes).unwrap_or(usize::MAX);
+            return Err(CapacityError::MessageTooLong { size, max_size: CLIENT_FRAME_BYTES_MAX }.into());
+        }
+        let begin = self.heard + cursor.position() as usize;
+        let end = begin + payload_bytes as usize;
+        Ok((end <= self.input.len()).then_some((header, begin..end)))
+    }
+
+    /// Keeps no more than what is not heard yet.
+    fn let_go(&mut self) {
+        if self.heard == self.input.len() {
+            self.input = Vec::new();
+        } else {
+            self.input.drain(..self.heard);
+        }
+        (self.heard, self.shown) = (0, 0);
+    }
+
     /// The output, with the thread's spare memory where it has none.
     fn output(&mut self) -> &mut Vec<u8> {
         if self.output.capacity() == 0 {
@@ -201,16 +282,12 @@ impl Buffers {
 
 impl Read for Buffers {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let rest = &self.input[self.understood..];
-        if rest.is_empty() {
+        let mut shown = &self.input[self.heard..self.shown.max(self.heard)];
+        if shown.is_empty() {
             return Err(ErrorKind::WouldBlock.into());
         }
-        let bytes = rest.len().min(buffer.len());
-        buffer[..bytes].copy_from_slice(&rest[..bytes]);
-        self.understood += bytes;
-        if self.understood == self.input.len() {
-            (self.input, self.understood) = (Vec::new(), 0);
-        }
+        let bytes = shown.read(buffer)?;
+        self.heard += bytes;
         Ok(bytes)
     }
 }
@@ -223,6 +300,29 @@ impl Write for Buffers {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Whether a frame is a whole message by itself, and if so whether it is of the type for texts.
+fn whole_message(header: &FrameHeader) -> Option<bool> {
+    let is_plain = header.is_final && !(header.rsv1 || header.rsv2 || header.rsv3);
+    match header.opcode {
+        OpCode::Data(Data::Text) if is_plain => Some(true),
+        OpCode::Data(Data::Binary) if is_plain => Some(false),
+        _ => None,
+    }
+}
+
+/// Takes the mask off. Source: RFC 6455, 5.3.
+fn unmask(payload: &mut [u8], mask: [u8; 4]) {
+    let [a, b, c, d] = mask;
+    let twice = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let (words, rest) = payload.as_chunks_mut::<8>();
+    for word in words {
+        *word = (u64::from_ne_bytes(*word) ^ twice).to_ne_bytes();
+    }
+    for (byte, mask) in rest.iter_mut().zip(mask.iter().cycle()) {
+        *byte ^= mask;
     }
 }
 
