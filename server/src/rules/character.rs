@@ -1,5 +1,7 @@
 //! The character that the rules know.
 
+use std::sync::Arc;
+
 use castellan_protocol::{Currency, Slot};
 
 use super::ability::Abilities;
@@ -78,100 +80,39 @@ impl DeathSaves {
 /// A character: what is stored of it but who it belongs to and which state of it this is.
 ///
 /// Made by [`create`](super::create) or [`stored::decode`](super::stored::decode), changed by
-/// [`apply`](super::apply) only. `clone_from` reuses what the target has allocated.
-#[derive(Debug, PartialEq, Eq)]
+/// [`apply`](super::apply) only. A copy costs next to nothing: it shares the build until one of the two changes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Character {
+    pub(super) experience: i32,
+    pub(super) hitpoints: i32,
+    pub(super) max_hitpoints: i32,
+    pub(super) temporary_hitpoints: i32,
+    pub(super) hit_dice: i32,
+    pub(super) death_saves: DeathSaves,
+    pub(super) life: Life,
+    pub(super) exhaustion: i32,
+    pub(super) purse: Purse,
+    pub(super) dice_rolled: u64,
+    pub(super) build: Arc<Build>,
+}
+
+/// What most intents leave as it is: who a character is, what it can do and what it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Build {
     pub(super) name: String,
     pub(super) race: Symbol,
     pub(super) subrace: Option<Symbol>,
     pub(super) class: Symbol,
     pub(super) level: i32,
-    pub(super) experience: i32,
     pub(super) abilities: Abilities,
     pub(super) skills: Vec<Symbol>,
     pub(super) expertise: Vec<Symbol>,
-    pub(super) hitpoints: i32,
-    pub(super) max_hitpoints: i32,
-    pub(super) temporary_hitpoints: i32,
-    pub(super) hit_dice: i32,
     /// What the hit die of each level showed, the first level's first: its length is the level.
     pub(super) hit_point_dice: Vec<u8>,
-    pub(super) death_saves: DeathSaves,
-    pub(super) life: Life,
     pub(super) conditions: Vec<Symbol>,
-    pub(super) exhaustion: i32,
-    pub(super) purse: Purse,
     pub(super) equipment: [Option<Symbol>; SLOTS],
     pub(super) attuned: Vec<Symbol>,
     pub(super) inventory: Inventory,
-    pub(super) dice_rolled: u64,
-}
-
-impl Clone for Character {
-    fn clone(&self) -> Self {
-        Self {
-            name: self.name.clone(),
-            skills: self.skills.clone(),
-            expertise: self.expertise.clone(),
-            hit_point_dice: self.hit_point_dice.clone(),
-            conditions: self.conditions.clone(),
-            attuned: self.attuned.clone(),
-            inventory: self.inventory.clone(),
-            ..*self
-        }
-    }
-
-    fn clone_from(&mut self, source: &Self) {
-        // Every field is named, so that a new one cannot be forgotten here.
-        let Self {
-            name,
-            race,
-            subrace,
-            class,
-            level,
-            experience,
-            abilities,
-            skills,
-            expertise,
-            hitpoints,
-            max_hitpoints,
-            temporary_hitpoints,
-            hit_dice,
-            hit_point_dice,
-            death_saves,
-            life,
-            conditions,
-            exhaustion,
-            purse,
-            equipment,
-            attuned,
-            inventory,
-            dice_rolled,
-        } = self;
-        name.clone_from(&source.name);
-        skills.clone_from(&source.skills);
-        expertise.clone_from(&source.expertise);
-        hit_point_dice.clone_from(&source.hit_point_dice);
-        conditions.clone_from(&source.conditions);
-        attuned.clone_from(&source.attuned);
-        inventory.clone_from(&source.inventory);
-        *race = source.race;
-        *subrace = source.subrace;
-        *class = source.class;
-        *level = source.level;
-        *experience = source.experience;
-        *abilities = source.abilities;
-        *hitpoints = source.hitpoints;
-        *max_hitpoints = source.max_hitpoints;
-        *temporary_hitpoints = source.temporary_hitpoints;
-        *hit_dice = source.hit_dice;
-        *death_saves = source.death_saves;
-        *life = source.life;
-        *exhaustion = source.exhaustion;
-        *purse = source.purse;
-        *equipment = source.equipment;
-        *dice_rolled = source.dice_rolled;
-    }
 }
 
 impl Character {
@@ -180,66 +121,49 @@ impl Character {
     pub fn has_sheet_of(&self, other: &Self) -> bool {
         // Every field is named, so that a new one cannot be forgotten here.
         let Self {
-            name,
-            race,
-            subrace,
-            class,
-            level,
             experience: _,
-            abilities,
-            skills,
-            expertise,
             hitpoints: _,
             max_hitpoints: _,
             temporary_hitpoints: _,
             hit_dice: _,
-            hit_point_dice: _,
             death_saves: _,
             life,
-            conditions,
             exhaustion,
             purse,
-            equipment,
-            attuned,
-            inventory,
             dice_rolled: _,
+            build,
         } = self;
-        (*race, *subrace, *class, *level, *life, *exhaustion)
-            == (other.race, other.subrace, other.class, other.level, other.life, other.exhaustion)
-            && *purse == other.purse
-            && *equipment == other.equipment
-            && *inventory == other.inventory
-            && *attuned == other.attuned
-            && *conditions == other.conditions
-            && *abilities == other.abilities
-            && *skills == other.skills
-            && *expertise == other.expertise
-            && *name == other.name
+        (*life, *exhaustion) == (other.life, other.exhaustion) && *purse == other.purse && *build == other.build
+    }
+
+    /// The build to be changed; a copy of its own where it was shared.
+    pub(super) fn build_mut(&mut self) -> &mut Build {
+        Arc::make_mut(&mut self.build)
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.build.name
     }
 
     /// Its race.
-    pub const fn race(&self) -> Symbol {
-        self.race
+    pub fn race(&self) -> Symbol {
+        self.build.race
     }
 
     /// Its subrace, where it has one.
-    pub const fn subrace(&self) -> Option<Symbol> {
-        self.subrace
+    pub fn subrace(&self) -> Option<Symbol> {
+        self.build.subrace
     }
 
     /// Its class.
-    pub const fn class(&self) -> Symbol {
-        self.class
+    pub fn class(&self) -> Symbol {
+        self.build.class
     }
 
     /// 1 to 20.
-    pub const fn level(&self) -> i32 {
-        self.level
+    pub fn level(&self) -> i32 {
+        self.build.level
     }
 
     /// Experience points.
@@ -248,18 +172,18 @@ impl Character {
     }
 
     /// Its own scores, race and improvements included, items not.
-    pub const fn abilities(&self) -> &Abilities {
-        &self.abilities
+    pub fn abilities(&self) -> &Abilities {
+        &self.build.abilities
     }
 
     /// Skills that it is proficient in.
     pub fn skills(&self) -> &[Symbol] {
-        &self.skills
+        &self.build.skills
     }
 
     /// Skills in which its proficiency counts twice.
     pub fn expertise(&self) -> &[Symbol] {
-        &self.expertise
+        &self.build.expertise
     }
 
     /// Present hit points, 0 to the maximum.
@@ -284,7 +208,7 @@ impl Character {
 
     /// What the hit die of each level showed.
     pub fn hit_point_dice(&self) -> &[u8] {
-        &self.hit_point_dice
+        &self.build.hit_point_dice
     }
 
     /// Death saves so far.
@@ -299,7 +223,7 @@ impl Character {
 
     /// Its conditions, exhaustion not among them.
     pub fn conditions(&self) -> &[Symbol] {
-        &self.conditions
+        &self.build.conditions
     }
 
     /// Levels of exhaustion, 0 to 6.
@@ -325,18 +249,18 @@ impl Character {
     }
 
     /// What a slot holds.
-    pub const fn worn(&self, slot: Slot) -> Option<Symbol> {
-        self.equipment[slot as usize]
+    pub fn worn(&self, slot: Slot) -> Option<Symbol> {
+        self.build.equipment[slot as usize]
     }
 
     /// Items that it is attuned to, three at the most.
     pub fn attuned(&self) -> &[Symbol] {
-        &self.attuned
+        &self.build.attuned
     }
 
     /// Everything carried, what is worn included.
-    pub const fn inventory(&self) -> &Inventory {
-        &self.inventory
+    pub fn inventory(&self) -> &Inventory {
+        &self.build.inventory
     }
 
     /// Dice that the server has rolled for it so far: part of what seeds the next.
@@ -346,12 +270,14 @@ impl Character {
 
     /// Slots that hold an item of this id.
     pub(super) fn units_worn(&self, item: Symbol) -> i64 {
-        self.equipment.iter().filter(|worn| **worn == Some(item)).map(|_| 1).sum()
+        self.build.equipment.iter().filter(|worn| **worn == Some(item)).map(|_| 1).sum()
     }
 
     /// An id that a client named: of the catalogue, or of the inventory, which may hold what the catalogue has lost.
     pub(super) fn find_item(&self, name: &str, catalogue: &Catalogue) -> Option<Symbol> {
         let known = catalogue.item_named(name).map(|item| item.id());
-        known.or_else(|| self.inventory.entries().iter().map(|entry| entry.item).find(|item| item.as_str() == name))
+        known.or_else(|| {
+            self.build.inventory.entries().iter().map(|entry| entry.item).find(|item| item.as_str() == name)
+        })
     }
 }

@@ -1,13 +1,14 @@
 //! How a character begins.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use castellan_protocol::{Ability, NewCharacter, RejectionCode};
 
 use super::ability::{Abilities, CREATION_SCORE_MAX, CREATION_SCORE_MIN};
 use super::actions::refresh_maximum;
 use super::catalogue::{Catalogue, Class, Gifts, Race, Skill, Subrace};
-use super::character::{Character, DeathSaves, Life, SLOTS};
+use super::character::{Build, Character, DeathSaves, Life, SLOTS};
 use super::inventory::Inventory;
 use super::money::Purse;
 use super::name;
@@ -38,30 +39,33 @@ pub fn create(new: &NewCharacter, catalogue: &Catalogue) -> Result<Character, Vi
     for (item, quantity) in class.starting_equipment() {
         inventory.add(*item, *quantity)?;
     }
-    let mut character = Character {
+    let build = Build {
         name,
         race: race.id(),
         subrace: subrace.map(Subrace::id),
         class: class.id(),
         level: 1,
-        experience: 0,
         abilities,
         skills,
         expertise: Vec::new(),
+        hit_point_dice: vec![u8::try_from(class.hit_die()).expect("a catalogue's hit dice have at most 100 sides")],
+        conditions: Vec::new(),
+        equipment: [None; SLOTS],
+        attuned: Vec::new(),
+        inventory,
+    };
+    let mut character = Character {
+        experience: 0,
         hitpoints: 0,
         max_hitpoints: 0,
         temporary_hitpoints: 0,
         hit_dice: 1,
-        hit_point_dice: vec![u8::try_from(class.hit_die()).expect("a catalogue's hit dice have at most 100 sides")],
         death_saves: DeathSaves::default(),
         life: Life::Conscious,
-        conditions: Vec::new(),
         exhaustion: 0,
         purse: Purse::default(),
-        equipment: [None; SLOTS],
-        attuned: Vec::new(),
-        inventory,
         dice_rolled: 0,
+        build: Arc::new(build),
     };
     refresh_maximum(&mut character, catalogue);
     character.hitpoints = character.max_hitpoints;

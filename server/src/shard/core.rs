@@ -135,15 +135,13 @@ impl Core {
 
     /// Decides a change. Checks run in the wire's order: character, permission, id, version, rule.
     ///
-    /// `sender` is the connection that asks, `has_room` whether one more character may have something to flush,
-    /// `scratch` where an action is tried out before it counts.
+    /// `sender` is the connection that asks, `has_room` whether one more character may have something to flush.
     pub(super) fn change(
         &mut self,
         command: &Command<'_>,
         sender: Option<&Arc<Mailbox>>,
         has_room: bool,
         now_ms: i64,
-        scratch: &mut Option<Character>,
         effects: &mut Effects,
     ) -> Decision<'_> {
         if sender.is_some_and(|mailbox| mailbox.is_closing()) {
@@ -179,22 +177,16 @@ impl Core {
         }
         match command.change {
             Change::Action(action) => {
-                let scratch = match scratch {
-                    Some(scratch) => {
-                        scratch.clone_from(&entry.character);
-                        scratch
-                    }
-                    none => none.insert(entry.character.clone()),
-                };
-                let rolled = scratch.dice_rolled();
+                let mut after = entry.character.clone();
+                let rolled = after.dice_rolled();
                 let mut dice = Dice::new(&self.dice_secret, command.character, command.id, rolled);
-                if let Err(violation) = rules::apply(scratch, action, &self.catalogue, &mut dice) {
+                if let Err(violation) = rules::apply(&mut after, action, &self.catalogue, &mut dice) {
                     return Decision::Refused(violation.into());
                 }
-                std::mem::swap(scratch, &mut entry.character);
-                if !entry.character.has_sheet_of(scratch) {
+                if !after.has_sheet_of(&entry.character) {
                     entry.sheet.clear();
                 }
+                entry.character = after;
             }
             Change::Delete => entry.deleted_at_ms = Some(now_ms),
         }

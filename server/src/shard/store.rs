@@ -3,7 +3,6 @@
 //! Whoever has an intent takes the lock itself and writes the answer before letting go: no queue, no other task. No
 //! lock is held across an await.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +21,7 @@ use super::refusal::Refusal;
 use super::router::shard_of;
 use crate::clock::Clock;
 use crate::flush::Signals;
-use crate::rules::{Catalogue, Character};
+use crate::rules::Catalogue;
 use crate::storage::{Lease, SHARDS, ShardId, Storage};
 use crate::telemetry;
 
@@ -43,11 +42,6 @@ pub struct Capacity {
 pub(super) struct Shard {
     pub(super) core: Core,
     writer: Writer,
-}
-
-thread_local! {
-    /// Where this thread tries actions out: one for all shards, as what was used last is near.
-    static SCRATCH: RefCell<Option<Character>> = const { RefCell::new(None) };
 }
 
 /// All shards of this process.
@@ -167,12 +161,11 @@ impl Shards {
     ) -> Option<Outcome> {
         let has_room = self.has_room();
         let mut effects = Effects::default();
-        let outcome = SCRATCH.with_borrow_mut(|scratch| {
-            let mut shard = self.lock(shard_of(command.owner));
-            let Shard { core, writer } = &mut *shard;
-            let decision = core.change(command, sender, has_room, now_ms, scratch, &mut effects);
-            writer.answer(decision, Some(command.id), shape, out)
-        });
+        let mut shard = self.lock(shard_of(command.owner));
+        let Shard { core, writer } = &mut *shard;
+        let decision = core.change(command, sender, has_room, now_ms, &mut effects);
+        let outcome = writer.answer(decision, Some(command.id), shape, out);
+        drop(shard);
         self.perform(effects);
         outcome
     }

@@ -45,7 +45,6 @@ fn gold(gp: i64) -> Action {
 struct Bench {
     core: Core,
     effects: Effects,
-    scratch: Option<Character>,
     now_ms: i64,
     has_room: bool,
     permitted: bool,
@@ -54,8 +53,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let core = Core::new(Some(LEASE), Arc::new(Catalogue::embedded()), Arc::from([7; 32]));
-        let mut bench =
-            Self { core, effects: Effects::default(), scratch: None, now_ms: 1_000, has_room: true, permitted: true };
+        let mut bench = Self { core, effects: Effects::default(), now_ms: 1_000, has_room: true, permitted: true };
         assert!(bench.core.install(user(1), LEASE, Vec::new(), 0));
         bench.create(1, 11, None);
         bench.flush();
@@ -91,7 +89,7 @@ impl Bench {
             change,
             permitted: self.permitted,
         };
-        say(self.core.change(&command, sender, self.has_room, self.now_ms, &mut self.scratch, &mut self.effects))
+        say(self.core.change(&command, sender, self.has_room, self.now_ms, &mut self.effects))
     }
 
     fn gold(&mut self, id: u64, base: Base, gp: i64) -> String {

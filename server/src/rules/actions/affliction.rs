@@ -24,11 +24,11 @@ pub(super) fn add(character: &mut Character, fields: &AddCondition, catalogue: &
         }
         return Ok(());
     }
-    if !character.conditions.contains(&id) {
-        if character.conditions.len() >= CONDITIONS_MAX {
+    if !character.build.conditions.contains(&id) {
+        if character.build.conditions.len() >= CONDITIONS_MAX {
             return Err(Violation::limit(format!("at most {CONDITIONS_MAX} conditions at a time")));
         }
-        character.conditions.push(id);
+        character.build_mut().conditions.push(id);
     }
     Ok(())
 }
@@ -47,9 +47,9 @@ pub(super) fn remove(character: &mut Character, fields: &RemoveCondition, catalo
         refresh_maximum(character, catalogue);
         return Ok(());
     }
-    let Some(position) = character.conditions.iter().position(|id| id.as_str() == fields.condition) else {
+    let Some(position) = character.build.conditions.iter().position(|id| id.as_str() == fields.condition) else {
         return missing();
     };
-    character.conditions.remove(position);
+    character.build_mut().conditions.remove(position);
     Ok(())
 }

@@ -34,25 +34,28 @@ pub(super) fn level_up(
     catalogue: &Catalogue,
     dice: &mut Dice<'_>,
 ) -> Outcome {
-    let level = character.level + 1;
+    let level = character.build.level + 1;
     let Some(needed) = experience_of_level(level) else {
-        return Err(Violation::limit(format!("level {} is the last", character.level)));
+        return Err(Violation::limit(format!("level {} is the last", character.build.level)));
     };
     if character.experience < needed {
         let message = format!("level {level} needs {needed} experience points, and there are {}", character.experience);
         return Err(Violation::new(RejectionCode::NotEnoughExperience, message));
     }
-    let class = catalogue.class(character.class);
+    let class = catalogue.class(character.build.class);
     let none = BTreeMap::new();
     let chosen = fields.abilities.as_ref().unwrap_or(&none);
-    improve(&mut character.abilities, chosen, class.is_some_and(|class| class.improves_at(level)))?;
+    improve(&mut character.build_mut().abilities, chosen, class.is_some_and(|class| class.improves_at(level)))?;
     let sides = class.map_or(HIT_DIE, Class::hit_die);
     let shown = match fields.hitpoints {
         HitPointChoice::Average => i64::from(sides / 2 + 1),
         HitPointChoice::Roll => dice.roll(sides.unsigned_abs()),
     };
-    character.hit_point_dice.push(u8::try_from(shown).expect("a catalogue's hit dice have at most 100 sides"));
-    character.level = level;
+    character
+        .build_mut()
+        .hit_point_dice
+        .push(u8::try_from(shown).expect("a catalogue's hit dice have at most 100 sides"));
+    character.build_mut().level = level;
     character.hit_dice += 1;
     refresh_maximum(character, catalogue);
     Ok(())

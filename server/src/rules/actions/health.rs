@@ -82,7 +82,9 @@ fn fail_saves(character: &mut Character, count: i32, catalogue: &Catalogue) {
 pub(super) fn die(character: &mut Character, catalogue: &Catalogue) {
     character.life = Life::Dead;
     character.hitpoints = 0;
-    character.attuned.clear();
+    if !character.build.attuned.is_empty() {
+        character.build_mut().attuned.clear();
+    }
     refresh_maximum(character, catalogue);
 }
 
@@ -99,8 +101,8 @@ pub(super) fn grant_temporary(character: &mut Character, fields: &GrantTemporary
 pub(super) fn roll_death_save(character: &mut Character, catalogue: &Catalogue, dice: &mut Dice<'_>) -> Outcome {
     must_be_dying(character)?;
     let lucky = |gifts: &crate::rules::catalogue::Gifts| gifts.rerolls_ones();
-    let rerolls_ones = catalogue.race(character.race).is_some_and(|race| lucky(race.gifts()))
-        || character.subrace.and_then(|id| catalogue.subrace(id)).is_some_and(|subrace| lucky(subrace.gifts()));
+    let rerolls_ones = catalogue.race(character.build.race).is_some_and(|race| lucky(race.gifts()))
+        || character.build.subrace.and_then(|id| catalogue.subrace(id)).is_some_and(|subrace| lucky(subrace.gifts()));
     let mut shown = dice.roll(20);
     if shown == 1 && rerolls_ones {
         shown = dice.roll(20);

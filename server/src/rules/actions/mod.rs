@@ -80,7 +80,8 @@ fn act(character: &mut Character, action: &Action, catalogue: &Catalogue, dice: 
         Action::AddCondition(fields) => affliction::add(character, fields, catalogue),
         Action::RemoveCondition(fields) => affliction::remove(character, fields, catalogue),
         Action::Rename(fields) => {
-            character.name = name::clean(&fields.name)?;
+            let name = name::clean(&fields.name)?;
+            character.build_mut().name = name;
             Ok(())
         }
     }
@@ -109,18 +110,18 @@ pub(super) fn refresh_maximum(character: &mut Character, catalogue: &Catalogue) 
     /// Levels of exhaustion that halve the maximum.
     const EXHAUSTION_HALVES: i32 = 4;
     let modifier = constitution_modifier(character, catalogue);
-    let race = catalogue.race(character.race).map_or(0, |race| race.gifts().hitpoints_per_level());
-    let subrace = character.subrace.and_then(|id| catalogue.subrace(id));
+    let race = catalogue.race(character.build.race).map_or(0, |race| race.gifts().hitpoints_per_level());
+    let subrace = character.build.subrace.and_then(|id| catalogue.subrace(id));
     let per_level = race + subrace.map_or(0, |subrace| subrace.gifts().hitpoints_per_level());
     let of_level = |die: &u8| (i32::from(*die) + modifier).max(1) + per_level;
-    let sum: i32 = character.hit_point_dice.iter().map(of_level).sum();
+    let sum: i32 = character.build.hit_point_dice.iter().map(of_level).sum();
     character.max_hitpoints = if character.exhaustion >= EXHAUSTION_HALVES { (sum / 2).max(1) } else { sum };
     character.hitpoints = character.hitpoints.min(character.max_hitpoints);
 }
 
 /// The modifier of the effective constitution.
 fn constitution_modifier(character: &Character, catalogue: &Catalogue) -> i32 {
-    let scores = Worn::of(character, catalogue).effective(&character.abilities);
+    let scores = Worn::of(character, catalogue).effective(&character.build.abilities);
     ability::modifier(scores.get(castellan_protocol::Ability::Constitution))
 }
 

@@ -28,7 +28,7 @@ pub(super) fn short(
         let message = format!("hit_dice: there are {} left", character.hit_dice);
         return Err(Violation::new(RejectionCode::NoHitDice, message));
     };
-    let sides = catalogue.class(character.class).map_or(growth::HIT_DIE, Class::hit_die).unsigned_abs();
+    let sides = catalogue.class(character.build.class).map_or(growth::HIT_DIE, Class::hit_die).unsigned_abs();
     let modifier = i64::from(constitution_modifier(character, catalogue));
     character.hit_dice -= spent;
     for _ in 0..spent {
@@ -48,7 +48,7 @@ pub(super) fn long(character: &mut Character, catalogue: &Catalogue) -> Outcome 
     refresh_maximum(character, catalogue);
     character.hitpoints = character.max_hitpoints;
     character.temporary_hitpoints = 0;
-    let regained = (character.level / 2).max(1);
-    character.hit_dice = (character.hit_dice + regained).min(character.level);
+    let regained = (character.build.level / 2).max(1);
+    character.hit_dice = (character.hit_dice + regained).min(character.build.level);
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::rules::violation::Violation;
 pub(super) fn add(character: &mut Character, fields: &AddItem, catalogue: &Catalogue) -> Outcome {
     let quantity = quantity(fields.quantity)?;
     let item = catalogue.item_named(&fields.item).ok_or_else(|| unknown_item(&fields.item))?;
-    character.inventory.add(item.id(), quantity)
+    character.build_mut().inventory.add(item.id(), quantity)
 }
 
 /// Takes units out that are not worn.
@@ -29,9 +29,9 @@ pub(super) fn remove(character: &mut Character, fields: &RemoveItem, catalogue: 
 /// An item of which the character carries so many units that it does not wear.
 fn spare(character: &Character, name: &str, quantity: i32, catalogue: &Catalogue) -> Result<Symbol, Violation> {
     let id = carried(character, name, catalogue)?;
-    let left = character.inventory.quantity(id) - i64::from(quantity);
+    let left = character.build.inventory.quantity(id) - i64::from(quantity);
     if left < 0 {
-        let message = format!("quantity: the inventory has {} of `{id}`", character.inventory.quantity(id));
+        let message = format!("quantity: the inventory has {} of `{id}`", character.build.inventory.quantity(id));
         return Err(Violation::new(RejectionCode::NotInInventory, message));
     }
     if left < character.units_worn(id) {
@@ -43,9 +43,9 @@ fn spare(character: &Character, name: &str, quantity: i32, catalogue: &Catalogue
 
 /// Takes units out; the bond with an item ends with its last unit.
 fn take(character: &mut Character, id: Symbol, quantity: i32, catalogue: &Catalogue) {
-    character.inventory.remove(id, quantity);
-    if character.attuned.contains(&id) && character.inventory.quantity(id) == 0 {
-        character.attuned.retain(|attuned| *attuned != id);
+    character.build_mut().inventory.remove(id, quantity);
+    if character.build.attuned.contains(&id) && character.build.inventory.quantity(id) == 0 {
+        character.build_mut().attuned.retain(|attuned| *attuned != id);
         refresh_maximum(character, catalogue);
     }
 }
@@ -76,7 +76,7 @@ pub(super) fn buy(character: &mut Character, fields: &BuyItem, catalogue: &Catal
     let item = catalogue.item_named(&fields.item).ok_or_else(|| unknown_item(&fields.item))?;
     let price_cp = item.price_cp(quantity).ok_or_else(|| not_for_sale(item.id()))?;
     character.purse.pay(price_cp)?;
-    character.inventory.add(item.id(), quantity)
+    character.build_mut().inventory.add(item.id(), quantity)
 }
 
 /// Sells at half the catalogue's price, rounded down for the deal as a whole.

@@ -24,16 +24,16 @@ pub(super) fn equip(character: &mut Character, fields: &EquipItem, catalogue: &C
         Some(slot) => return Err(refused(format!("slot: `{id}` does not go to {slot}"))),
         None => *fitting.iter().find(|slot| is_free(character, item, **slot, catalogue)).unwrap_or(first),
     };
-    let mut equipment = character.equipment;
+    let mut equipment = character.build.equipment;
     for occupied in in_the_way(character, item, slot, catalogue) {
         equipment[occupied as usize] = None;
     }
     let worn = equipment.iter().filter(|worn| **worn == Some(id)).count();
-    if character.inventory.quantity(id) <= i64::try_from(worn).unwrap_or(i64::MAX) {
+    if character.build.inventory.quantity(id) <= i64::try_from(worn).unwrap_or(i64::MAX) {
         return Err(Violation::new(RejectionCode::ItemEquipped, format!("item: every unit of `{id}` is worn already")));
     }
     equipment[slot as usize] = Some(id);
-    character.equipment = equipment;
+    character.build_mut().equipment = equipment;
     refresh_maximum(character, catalogue);
     Ok(())
 }
@@ -70,15 +70,16 @@ fn in_the_way(
         }
         _ => {}
     }
-    let equipment = character.equipment;
+    let equipment = character.build.equipment;
     Slot::ALL.iter().copied().filter(move |slot| blocked[*slot as usize] && equipment[*slot as usize].is_some())
 }
 
 /// Takes off what a slot holds.
 pub(super) fn unequip(character: &mut Character, fields: &UnequipItem, catalogue: &Catalogue) -> Outcome {
-    if character.equipment[fields.slot as usize].take().is_none() {
+    if character.build.equipment[fields.slot as usize].is_none() {
         return Err(Violation::new(RejectionCode::CannotEquip, format!("slot: {} holds nothing", fields.slot)));
     }
+    character.build_mut().equipment[fields.slot as usize] = None;
     refresh_maximum(character, catalogue);
     Ok(())
 }
@@ -90,25 +91,25 @@ pub(super) fn attune(character: &mut Character, fields: &Attune, catalogue: &Cat
     if !catalogue.item(id).is_some_and(Item::needs_attunement) {
         return refused(format!("item: `{id}` takes no attunement"));
     }
-    if character.attuned.contains(&id) {
+    if character.build.attuned.contains(&id) {
         return refused(format!("item: attuned to `{id}` already"));
     }
-    if character.attuned.len() >= ATTUNED_MAX {
+    if character.build.attuned.len() >= ATTUNED_MAX {
         return refused(format!("attuned to {ATTUNED_MAX} items already"));
     }
-    character.attuned.push(id);
+    character.build_mut().attuned.push(id);
     refresh_maximum(character, catalogue);
     Ok(())
 }
 
 /// Ends a bond.
 pub(super) fn end_attunement(character: &mut Character, fields: &EndAttunement, catalogue: &Catalogue) -> Outcome {
-    let Some(position) = character.attuned.iter().position(|id| id.as_str() == fields.item) else {
+    let Some(position) = character.build.attuned.iter().position(|id| id.as_str() == fields.item) else {
         let known = character.find_item(&fields.item, catalogue).ok_or_else(|| unknown_item(&fields.item))?;
         let message = format!("item: not attuned to `{known}`");
         return Err(Violation::new(RejectionCode::AttunementRefused, message));
     };
-    character.attuned.remove(position);
+    character.build_mut().attuned.remove(position);
     refresh_maximum(character, catalogue);
     Ok(())
 }
@@ -120,7 +121,7 @@ pub(super) fn end_attunement(character: &mut Character, fields: &EndAttunement, 
 /// `unknown_item`, `not_in_inventory`.
 pub(super) fn carried(character: &Character, name: &str, catalogue: &Catalogue) -> Result<Symbol, Violation> {
     let id = character.find_item(name, catalogue).ok_or_else(|| unknown_item(name))?;
-    if character.inventory.quantity(id) == 0 {
+    if character.build.inventory.quantity(id) == 0 {
         let message = format!("item: there is no `{id}` in the inventory");
         return Err(Violation::new(RejectionCode::NotInInventory, message));
     }

@@ -49,14 +49,14 @@ impl<'c> Worn<'c> {
         for (index, slot) in Slot::ALL.iter().enumerate() {
             let Some(id) = character.worn(*slot) else { continue };
             // Two copies of one item give their magic once. Source: SRD 5.1, "Combining Magical Effects".
-            if !character.equipment[..index].contains(&Some(id)) {
+            if !character.build.equipment[..index].contains(&Some(id)) {
                 worn.count(character, catalogue, id);
             }
         }
         // What works from the pack needs attunement, so the attuned are the only candidates.
-        for id in &character.attuned {
+        for id in &character.build.attuned {
             let carried = |item: &Item| matches!(item.purpose(), Purpose::Carried);
-            if catalogue.item(*id).is_some_and(carried) && character.inventory.quantity(*id) > 0 {
+            if catalogue.item(*id).is_some_and(carried) && character.build.inventory.quantity(*id) > 0 {
                 worn.count(character, catalogue, *id);
             }
         }
@@ -65,7 +65,7 @@ impl<'c> Worn<'c> {
 
     fn count(&mut self, character: &Character, catalogue: &Catalogue, id: Symbol) {
         let Some(item) = catalogue.item(id) else { return };
-        if item.effects().is_empty() || (item.needs_attunement() && !character.attuned.contains(&id)) {
+        if item.effects().is_empty() || (item.needs_attunement() && !character.build.attuned.contains(&id)) {
             return;
         }
         let bonuses = &mut self.bonuses;

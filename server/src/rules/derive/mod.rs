@@ -151,10 +151,10 @@ struct Nature<'c> {
 impl<'c> Nature<'c> {
     fn of(character: &Character, catalogue: &'c Catalogue) -> Self {
         Self {
-            class: catalogue.class(character.class),
-            race: catalogue.race(character.race),
-            subrace: character.subrace.and_then(|subrace| catalogue.subrace(subrace)),
-            level: character.level,
+            class: catalogue.class(character.build.class),
+            race: catalogue.race(character.build.race),
+            subrace: character.build.subrace.and_then(|subrace| catalogue.subrace(subrace)),
+            level: character.build.level,
         }
     }
 
@@ -182,8 +182,8 @@ pub fn derive_into(character: &Character, catalogue: &Catalogue, derived: &mut D
     let worn = Worn::of(character, catalogue);
     let nature = Nature::of(character, catalogue);
     derived.flags = Flags::default();
-    derived.proficiency_bonus = proficiency_bonus(character.level);
-    derived.abilities = worn.effective(&character.abilities);
+    derived.proficiency_bonus = proficiency_bonus(character.build.level);
+    derived.abilities = worn.effective(&character.build.abilities);
     derived.modifiers = derived.abilities.modifiers();
     derived.carrying_capacity = derived.abilities.get(Ability::Strength) * CARRYING_LB_PER_STRENGTH;
     derived.carried_millipounds = carried(character, catalogue);
@@ -199,7 +199,7 @@ pub fn derive_into(character: &Character, catalogue: &Catalogue, derived: &mut D
 /// Weight of everything carried, in thousandths of a pound.
 fn carried(character: &Character, catalogue: &Catalogue) -> i64 {
     let weigh = |id, quantity| catalogue.item(id).map_or(0, |item| item.unit_weight_millipounds() * quantity);
-    let entries = character.inventory.entries().iter();
+    let entries = character.build.inventory.entries().iter();
     let items: i64 = entries.map(|entry| weigh(entry.item, i64::from(entry.quantity))).sum();
     items + character.purse.count() * MILLIPOUNDS / COINS_PER_POUND
 }
@@ -244,8 +244,8 @@ fn derive_skills(
     derived.passive_perception = 10 + derived.modifiers.get(Ability::Wisdom) + untrained;
     for skill in catalogue.skills() {
         let proficiency = match skill.id() {
-            id if character.expertise.contains(&id) => trained + bonus,
-            id if character.skills.contains(&id) => trained,
+            id if character.build.expertise.contains(&id) => trained + bonus,
+            id if character.build.skills.contains(&id) => trained,
             _ => untrained,
         };
         let number = derived.modifiers.get(skill.ability()) + proficiency;

@@ -94,5 +94,5 @@ fn cannot_move(character: &Character, catalogue: &Catalogue) -> bool {
     let stops = |id| catalogue.condition(id).is_some_and(Condition::cannot_move);
     character.life != Life::Conscious
         || character.exhaustion >= EXHAUSTION_STOPS
-        || character.conditions.iter().any(|id| stops(*id))
+        || character.build.conditions.iter().any(|id| stops(*id))
 }

@@ -1,6 +1,7 @@
 //! The present shape of a stored character, and what must hold of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use castellan_protocol::limits::QUANTITY_MAX;
 use castellan_protocol::{Currency, DeathSaves, Scores, Slot};
@@ -8,7 +9,7 @@ use serde::Deserialize;
 
 use super::StoredError;
 use crate::rules::ability::{Abilities, EXPERIENCE_MAX, LEVEL_MAX, MAGIC_SCORE_MAX};
-use crate::rules::character::{self, ATTUNED_MAX, Character, EXHAUSTION_MAX, Life, SLOTS};
+use crate::rules::character::{self, ATTUNED_MAX, Build, Character, EXHAUSTION_MAX, Life, SLOTS};
 use crate::rules::inventory::{Entry, Inventory};
 use crate::rules::money::Purse;
 use crate::rules::symbol::Symbol;
@@ -81,33 +82,36 @@ impl Shape {
             return Err(impossible("life", "does not fit the hit points"));
         }
         let Currency { cp, sp, ep, gp, pp } = self.currency;
-        Ok(Character {
+        let build = Build {
             level,
-            experience: within("experience", self.experience, 0, EXPERIENCE_MAX)?,
             abilities: abilities(&self.abilities)?,
             skills: symbols(&self.skills),
             expertise: symbols(&self.expertise),
+            hit_point_dice: self.hit_point_dice,
+            conditions: symbols(&self.conditions),
+            equipment: equipment(&self.equipment)?,
+            attuned: symbols(&self.attuned),
+            inventory: inventory(&self.inventory)?,
+            race: Symbol::new(&self.race),
+            subrace: self.subrace.as_deref().map(Symbol::new),
+            class: Symbol::new(&self.class),
+            name: self.name,
+        };
+        Ok(Character {
+            experience: within("experience", self.experience, 0, EXPERIENCE_MAX)?,
             hitpoints,
             max_hitpoints,
             temporary_hitpoints: within("temporary_hitpoints", self.temporary_hitpoints, 0, HITPOINTS_MAX)?,
             hit_dice: within("hit_dice", self.hit_dice, 0, level)?,
-            hit_point_dice: self.hit_point_dice,
             death_saves: character::DeathSaves {
                 successes: within("death_saves.successes", self.death_saves.successes, 0, 3)?,
                 failures: within("death_saves.failures", self.death_saves.failures, 0, 3)?,
             },
             life,
-            conditions: symbols(&self.conditions),
             exhaustion: within("exhaustion", self.exhaustion, 0, EXHAUSTION_MAX)?,
             purse: Purse::from_coins([cp, sp, ep, gp, pp]).ok_or(impossible("currency", "out of its bounds"))?,
-            equipment: equipment(&self.equipment)?,
-            attuned: symbols(&self.attuned),
-            inventory: inventory(&self.inventory)?,
             dice_rolled: self.dice_rolled,
-            race: Symbol::new(&self.race),
-            subrace: self.subrace.as_deref().map(Symbol::new),
-            class: Symbol::new(&self.class),
-            name: self.name,
+            build: Arc::new(build),
         })
     }
 }

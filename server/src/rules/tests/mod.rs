@@ -51,13 +51,13 @@ fn newcomer(who: &str, scores: [i64; 6]) -> Character {
 #[track_caller]
 fn veteran(who: &str, level: i32, scores: [i32; 6]) -> Character {
     let mut character = newcomer(who, [10; 6]);
-    character.abilities = Abilities::new(scores);
-    character.inventory = super::Inventory::default();
-    let average = CATALOGUE.class(character.class).expect("its class").hit_die() / 2 + 1;
+    character.build_mut().abilities = Abilities::new(scores);
+    character.build_mut().inventory = super::Inventory::default();
+    let average = CATALOGUE.class(character.build.class).expect("its class").hit_die() / 2 + 1;
     for _ in 1..level {
-        character.hit_point_dice.push(u8::try_from(average).expect("small"));
+        character.build_mut().hit_point_dice.push(u8::try_from(average).expect("small"));
     }
-    character.level = level;
+    character.build_mut().level = level;
     character.hit_dice = level;
     super::actions::refresh_maximum(&mut character, &CATALOGUE);
     character.hitpoints = character.max_hitpoints;
