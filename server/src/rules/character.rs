@@ -83,6 +83,15 @@ impl DeathSaves {
 /// [`apply`](super::apply) only. A copy costs next to nothing: it shares the build until one of the two changes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Character {
+    pub(super) vitals: Vitals,
+    pub(super) build: Arc<Build>,
+    /// The build as it was before the action under way; nothing where that has not changed it, and between actions.
+    before: Option<Arc<Build>>,
+}
+
+/// What wears off in an adventure, and what intents change most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Vitals {
     pub(super) experience: i32,
     pub(super) hitpoints: i32,
     pub(super) max_hitpoints: i32,
@@ -93,7 +102,6 @@ pub struct Character {
     pub(super) exhaustion: i32,
     pub(super) purse: Purse,
     pub(super) dice_rolled: u64,
-    pub(super) build: Arc<Build>,
 }
 
 /// What most intents leave as it is: who a character is, what it can do and what it has.
@@ -115,10 +123,19 @@ pub(super) struct Build {
     pub(super) inventory: Inventory,
 }
 
-impl Character {
-    /// Whether everything is the same but what an adventure wears off: hit points, temporary hit points, hit dice, death
-    /// saves, experience and the dice rolled. The derived sheet follows from none of these.
-    pub fn has_sheet_of(&self, other: &Self) -> bool {
+/// What an action has touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touched {
+    /// Only what wears off: hit points, temporary hit points, hit dice, death saves, experience and the dice rolled. The
+    /// derived sheet follows from none of these.
+    Vitals,
+    /// More than that.
+    Sheet,
+}
+
+impl Vitals {
+    /// Whether all is the same that the derived sheet follows from or is shown with.
+    fn has_sheet_of(&self, other: &Self) -> bool {
         // Every field is named, so that a new one cannot be forgotten here.
         let Self {
             experience: _,
@@ -131,14 +148,59 @@ impl Character {
             exhaustion,
             purse,
             dice_rolled: _,
-            build,
         } = self;
-        (*life, *exhaustion) == (other.life, other.exhaustion) && *purse == other.purse && *build == other.build
+        (*life, *exhaustion) == (other.life, other.exhaustion) && *purse == other.purse
+    }
+}
+
+/// An action under way; its end takes back what it did, unless it succeeded.
+struct Attempt<'a> {
+    character: &'a mut Character,
+    /// Before.
+    vitals: Vitals,
+    succeeded: bool,
+}
+
+impl Attempt<'_> {
+    fn touched(&self) -> Touched {
+        let Character { vitals, build, before } = &*self.character;
+        let has_same_build = before.as_ref().is_none_or(|before| before == build);
+        if has_same_build && vitals.has_sheet_of(&self.vitals) { Touched::Vitals } else { Touched::Sheet }
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let before = self.character.before.take();
+        if !self.succeeded {
+            self.character.vitals = self.vitals;
+            if let Some(before) = before {
+                self.character.build = before;
+            }
+        }
+    }
+}
+
+impl Character {
+    pub(super) fn new(vitals: Vitals, build: Build) -> Self {
+        Self { vitals, build: Arc::new(build), before: None }
     }
 
-    /// The build to be changed; a copy of its own where it was shared.
+    /// The build to be changed by the action under way. What others share of it stays as it is.
     pub(super) fn build_mut(&mut self) -> &mut Build {
+        if self.before.is_none() {
+            let copy = Arc::new(Build::clone(&self.build));
+            self.before = Some(std::mem::replace(&mut self.build, copy));
+        }
         Arc::make_mut(&mut self.build)
+    }
+
+    /// Does what `act` does and says what it has touched; nothing where it fails, or panics.
+    pub(super) fn attempt<E>(&mut self, act: impl FnOnce(&mut Self) -> Result<(), E>) -> Result<Touched, E> {
+        let mut attempt = Attempt { vitals: self.vitals, character: self, succeeded: false };
+        act(attempt.character)?;
+        attempt.succeeded = true;
+        Ok(attempt.touched())
     }
 
     /// Its name.
@@ -168,7 +230,7 @@ impl Character {
 
     /// Experience points.
     pub const fn experience(&self) -> i32 {
-        self.experience
+        self.vitals.experience
     }
 
     /// Its own scores, race and improvements included, items not.
@@ -188,22 +250,22 @@ impl Character {
 
     /// Present hit points, 0 to the maximum.
     pub const fn hitpoints(&self) -> i32 {
-        self.hitpoints
+        self.vitals.hitpoints
     }
 
     /// The maximum, items and exhaustion included.
     pub const fn max_hitpoints(&self) -> i32 {
-        self.max_hitpoints
+        self.vitals.max_hitpoints
     }
 
     /// Temporary hit points.
     pub const fn temporary_hitpoints(&self) -> i32 {
-        self.temporary_hitpoints
+        self.vitals.temporary_hitpoints
     }
 
     /// Hit dice left to spend, 0 to the level.
     pub const fn hit_dice(&self) -> i32 {
-        self.hit_dice
+        self.vitals.hit_dice
     }
 
     /// What the hit die of each level showed.
@@ -213,12 +275,12 @@ impl Character {
 
     /// Death saves so far.
     pub const fn death_saves(&self) -> DeathSaves {
-        self.death_saves
+        self.vitals.death_saves
     }
 
     /// Whether it stands.
     pub const fn life(&self) -> Life {
-        self.life
+        self.vitals.life
     }
 
     /// Its conditions, exhaustion not among them.
@@ -228,17 +290,17 @@ impl Character {
 
     /// Levels of exhaustion, 0 to 6.
     pub const fn exhaustion(&self) -> i32 {
-        self.exhaustion
+        self.vitals.exhaustion
     }
 
     /// Its coins.
     pub const fn purse(&self) -> &Purse {
-        &self.purse
+        &self.vitals.purse
     }
 
     /// Its coins, as the wire counts them.
     pub fn currency(&self) -> Currency {
-        let coins = |coin| self.purse.coins(coin);
+        let coins = |coin| self.vitals.purse.coins(coin);
         Currency {
             cp: coins(Coin::Copper),
             sp: coins(Coin::Silver),
@@ -265,7 +327,7 @@ impl Character {
 
     /// Dice that the server has rolled for it so far: part of what seeds the next.
     pub const fn dice_rolled(&self) -> u64 {
-        self.dice_rolled
+        self.vitals.dice_rolled
     }
 
     /// Slots that hold an item of this id.

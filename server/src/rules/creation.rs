@@ -1,14 +1,13 @@
 //! How a character begins.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use castellan_protocol::{Ability, NewCharacter, RejectionCode};
 
 use super::ability::{Abilities, CREATION_SCORE_MAX, CREATION_SCORE_MIN};
 use super::actions::refresh_maximum;
 use super::catalogue::{Catalogue, Class, Gifts, Race, Skill, Subrace};
-use super::character::{Build, Character, DeathSaves, Life, SLOTS};
+use super::character::{Build, Character, DeathSaves, Life, SLOTS, Vitals};
 use super::inventory::Inventory;
 use super::money::Purse;
 use super::name;
@@ -54,7 +53,7 @@ pub fn create(new: &NewCharacter, catalogue: &Catalogue) -> Result<Character, Vi
         attuned: Vec::new(),
         inventory,
     };
-    let mut character = Character {
+    let vitals = Vitals {
         experience: 0,
         hitpoints: 0,
         max_hitpoints: 0,
@@ -65,10 +64,10 @@ pub fn create(new: &NewCharacter, catalogue: &Catalogue) -> Result<Character, Vi
         exhaustion: 0,
         purse: Purse::default(),
         dice_rolled: 0,
-        build: Arc::new(build),
     };
+    let mut character = Character::new(vitals, build);
     refresh_maximum(&mut character, catalogue);
-    character.hitpoints = character.max_hitpoints;
+    character.vitals.hitpoints = character.vitals.max_hitpoints;
     Ok(character)
 }
 

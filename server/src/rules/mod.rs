@@ -33,7 +33,7 @@ pub use catalogue::{
     Armor, ArmorKind, Catalogue, CatalogueErrors, Choice, Class, Condition, DiceText, Effect, Feature, Gifts, Gives,
     Item, MILLIPOUNDS, Magic, Mistake, Options, Purpose, Race, Range, Skill, Subrace, Training, Weapon,
 };
-pub use character::{ATTUNED_MAX, CONDITIONS_MAX, Character, DeathSaves, EXHAUSTION_MAX, Life, SLOTS};
+pub use character::{ATTUNED_MAX, CONDITIONS_MAX, Character, DeathSaves, EXHAUSTION_MAX, Life, SLOTS, Touched};
 pub use creation::create;
 pub use derive::{Attack, DamageText, Derived, Flag, Flags, derive, derive_into};
 pub use dice::Dice;

@@ -14,7 +14,7 @@ use super::entry::{Entry, UNFLUSHED_MAX};
 use super::mailbox::{CloseOrder, Mailbox};
 use super::refusal::Refusal;
 use super::view::Header;
-use crate::rules::{self, Catalogue, Character, Dice};
+use crate::rules::{self, Catalogue, Character, Dice, Touched};
 use crate::storage::{CharacterRow, Lease};
 
 /// What a change was made on: all that is given must match the present state.
@@ -177,16 +177,13 @@ impl Core {
         }
         match command.change {
             Change::Action(action) => {
-                let mut after = entry.character.clone();
-                let rolled = after.dice_rolled();
+                let rolled = entry.character.dice_rolled();
                 let mut dice = Dice::new(&self.dice_secret, command.character, command.id, rolled);
-                if let Err(violation) = rules::apply(&mut after, action, &self.catalogue, &mut dice) {
-                    return Decision::Refused(violation.into());
+                match rules::apply(&mut entry.character, action, &self.catalogue, &mut dice) {
+                    Ok(Touched::Vitals) => {}
+                    Ok(Touched::Sheet) => entry.sheet.clear(),
+                    Err(violation) => return Decision::Refused(violation.into()),
                 }
-                if !after.has_sheet_of(&entry.character) {
-                    entry.sheet.clear();
-                }
-                entry.character = after;
             }
             Change::Delete => entry.deleted_at_ms = Some(now_ms),
         }

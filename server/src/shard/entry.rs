@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use castellan_protocol::{CharacterId, RequestId, Version};
+use smallvec::SmallVec;
 
 use super::mailbox::Mailbox;
 use super::ring::Ring;
@@ -49,7 +50,8 @@ pub(super) struct Entry {
     pub(super) deleted_at_ms: Option<i64>,
     /// The database refuses this state: no intents until an operator has decided.
     pub(super) dead_letter: bool,
-    pub(super) links: Vec<Link>,
+    /// Most characters are seen by one connection, whose link is looked at with each intent: it lies here.
+    pub(super) links: SmallVec<[Link; 1]>,
 }
 
 impl Entry {
@@ -70,7 +72,7 @@ impl Entry {
             dirty_since_ms,
             deleted_at_ms: None,
             dead_letter: false,
-            links: Vec::new(),
+            links: SmallVec::new(),
         }
     }
 

@@ -1,15 +1,16 @@
 //! One connection, from its first frame to its last.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use castellan_protocol::limits::{CLIENT_FRAME_BYTES_MAX, IN_FLIGHT_MAX, PROTOCOL_VERSION};
 use castellan_protocol::{CloseCode, Codec, Durable, Welcome};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::error::CapacityError;
 
@@ -96,6 +97,8 @@ struct Connection<IO> {
     context: Arc<Context>,
     heard_at: Instant,
     pinged_at: Instant,
+    /// When the timer is set to.
+    due_at: Instant,
 }
 
 /// What a connection has to see to.
@@ -112,15 +115,17 @@ impl<IO: Io> Connection<IO> {
     fn new(outbound: Outbound<IO>, session: Session, seat: Seat, context: Arc<Context>) -> Self {
         let now = Instant::now();
         let inbound = Inbound::new(session, Arc::clone(seat.mailbox()), Arc::clone(&context), now);
-        Self { outbound, inbound, seat, context, heard_at: now, pinged_at: now }
+        Self { outbound, inbound, seat, context, heard_at: now, pinged_at: now, due_at: now }
     }
 
     async fn serve(mut self: Box<Self>) {
         telemetry::socket_opened();
         let mailbox = Arc::clone(self.seat.mailbox());
+        let turn = AtomicU64::new(0);
         let end = {
-            let mut run = pin!(self.run());
+            let mut run = pin!(self.run(&turn));
             poll_fn(|cx| {
+                turn.fetch_add(1, Ordering::Relaxed);
                 // Before anything is looked at, so that nothing that comes meanwhile is missed.
                 mailbox.listen(cx.waker());
                 match mailbox.order() {
@@ -142,33 +147,50 @@ impl<IO: Io> Connection<IO> {
         }
     }
 
-    /// Serves until the connection ends.
-    async fn run(&mut self) -> End {
-        match self.see_to_events().await {
+    /// Serves until the connection ends. `turn` counts how often its task was woken.
+    async fn run(&mut self, turn: &AtomicU64) -> End {
+        match self.see_to_events(turn).await {
             Ok(never) => match never {},
             Err(end) => end,
         }
     }
 
     /// Reads what is there, answers it, delivers what came by mail, sends once; over and over.
-    async fn see_to_events(&mut self) -> Result<std::convert::Infallible, End> {
+    async fn see_to_events(&mut self, turn: &AtomicU64) -> Result<std::convert::Infallible, End> {
         self.seat.predecessors_ended().await;
         // Once a connection: not a part of what each connection takes all its life.
         Box::pin(self.welcome()).await?;
-        let mut timer = pin!(tokio::time::sleep_until(self.next_deadline()));
+        self.due_at = self.next_deadline();
+        let mut timer = pin!(tokio::time::sleep_until(self.due_at));
+        let (mut timer_is_set, mut event_turn) = (false, 0);
         loop {
-            let event = poll_fn(|cx| self.poll_event(cx, timer.as_mut())).await?;
+            let event = poll_fn(|cx| {
+                if let Poll::Ready(event) = self.poll_event(cx) {
+                    return Poll::Ready(event);
+                }
+                // When it fires this task gets another turn: until then it need not be asked again.
+                if timer_is_set && turn.load(Ordering::Relaxed) == event_turn {
+                    return Poll::Pending;
+                }
+                let due = timer.as_mut().poll(cx);
+                timer_is_set = due.is_pending();
+                due.map(|()| Ok(Event::Due))
+            })
+            .await?;
             let now = Instant::now();
-            match event {
-                Event::Heard => self.hear(now).await?,
-                Event::Mail | Event::Due => {}
+            event_turn = turn.load(Ordering::Relaxed);
+            if let Event::Heard = event {
+                self.hear(now).await?;
             }
             // Also where so much is heard that the timer is never asked.
-            if now >= timer.deadline() {
+            if now >= self.due_at {
                 Box::pin(self.on_time(now)).await?;
-                timer.as_mut().reset(self.next_deadline());
-            } else if self.inbound.next_deadline().is_some_and(|deadline| deadline < timer.deadline()) {
-                timer.as_mut().reset(self.next_deadline());
+            }
+            let due_at = self.next_deadline();
+            if now >= self.due_at || due_at < self.due_at {
+                self.due_at = due_at;
+                timer.as_mut().reset(due_at);
+                timer_is_set = false;
             }
             if self.seat.mailbox().has_mail() {
                 Box::pin(self.deliver()).await?;
@@ -180,16 +202,13 @@ impl<IO: Io> Connection<IO> {
         }
     }
 
-    fn poll_event(&mut self, cx: &mut TaskContext<'_>, timer: Pin<&mut Sleep>) -> Poll<Result<Event, End>> {
+    fn poll_event(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Event, End>> {
         match self.outbound.transport().poll_read(cx) {
-            Poll::Ready(Ok(true)) => return Poll::Ready(Ok(Event::Heard)),
-            Poll::Ready(Ok(false) | Err(_)) => return Poll::Ready(Err(End::Gone)),
-            Poll::Pending => {}
+            Poll::Ready(Ok(true)) => Poll::Ready(Ok(Event::Heard)),
+            Poll::Ready(Ok(false) | Err(_)) => Poll::Ready(Err(End::Gone)),
+            Poll::Pending if self.seat.mailbox().has_mail() => Poll::Ready(Ok(Event::Mail)),
+            Poll::Pending => Poll::Pending,
         }
-        if self.seat.mailbox().has_mail() {
-            return Poll::Ready(Ok(Event::Mail));
-        }
-        timer.poll(cx).map(|()| Ok(Event::Due))
     }
 
     async fn welcome(&mut self) -> Result<(), End> {
@@ -242,6 +261,7 @@ impl<IO: Io> Connection<IO> {
             };
             let slow = self.inbound.frame(&mut self.outbound, frame)?;
             if let Some(slow) = slow {
+                self.outbound.transport().hold_little();
                 // Boxed: what is rare shall not be a part of what each connection takes all its life.
                 Box::pin(self.inbound.slow(&mut self.outbound, slow)).await;
             }
@@ -285,7 +305,7 @@ impl<IO: Io> Connection<IO> {
         self.inbound.overdue(&mut self.outbound).await;
         if now >= self.pinged_at + ping_interval {
             self.pinged_at = now;
-            self.outbound.transport().ping()?;
+            self.outbound.transport().ping();
         }
         Ok(())
     }

@@ -9,23 +9,21 @@
 //! closes, what breaks the protocol) goes through tungstenite, frame by frame: it answers, and says what is wrong.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::io::{self, Cursor, ErrorKind, Read, Write};
 use std::ops::Range;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
+use std::thread::LocalKey;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use castellan_protocol::limits::CLIENT_FRAME_BYTES_MAX;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio_tungstenite::tungstenite::error::CapacityError;
-use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tokio_tungstenite::tungstenite::{Error, Message};
-
-/// tungstenite's own buffer of each connection, in bytes. Few frames go through it; it grows for those.
-const SELDOM_READ_BYTES: usize = 64;
 
 /// Room for the header of most frames, in bytes: those with 126 to 65,535 bytes behind it. Source: RFC 6455, 5.2.
 const HEADER_BYTES: usize = 4;
@@ -40,10 +38,10 @@ const OUTPUT_BYTES: usize = 4 * 1_024;
 const SPARE_BYTES_MAX: usize = 256 * 1_024;
 
 thread_local! {
-    /// Where this thread's connections read into; what one has read is copied out at once.
-    static INPUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    /// The buffer that a connection of this thread was last done with.
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// What this thread's connections read into, by turns: the buffer that one was last done with.
+    static SPARE_INPUT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// The same for what they write.
+    static SPARE_OUTPUT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// A byte stream.
@@ -54,14 +52,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
 /// A WebSocket after its handshake, the server's side.
 pub(super) struct Transport<IO> {
     io: IO,
-    context: WebSocketContext,
-    /// The message under way is in fragments.
-    is_fragmented: bool,
-    /// Something was left over from the handshake and not looked at.
-    has_leftover: bool,
     buffers: Buffers,
     /// Bytes read at a time.
     read_bytes: usize,
+    /// Something was left over from the handshake and not looked at.
+    has_leftover: bool,
+    /// The message under way is in fragments.
+    is_fragmented: bool,
+    /// Here while a message is in fragments, or a close is under way.
+    tungstenite: Option<Box<WebSocketContext>>,
 }
 
 /// What arrived.
@@ -83,13 +82,13 @@ pub(super) enum Heard<'a> {
 /// The stream as tungstenite sees it.
 #[derive(Default)]
 struct Buffers {
-    /// What was read; without memory of its own when all of it is heard.
+    /// What was read; without memory when all of it is heard.
     input: Vec<u8>,
     /// Bytes of it that are heard.
     heard: usize,
     /// Bytes of it that tungstenite may have.
     shown: usize,
-    /// What is to be sent; without memory of its own when all of it is.
+    /// What is to be sent; without memory when all of it is.
     output: Vec<u8>,
     /// Bytes of it that are sent.
     sent: usize,
@@ -100,16 +99,9 @@ struct Buffers {
 impl<IO: Io> Transport<IO> {
     /// `leftover` was read behind the handshake; `read_bytes` are read at a time.
     pub(super) fn new(io: IO, leftover: Vec<u8>, read_bytes: usize) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(SELDOM_READ_BYTES)
-            // Its frames go to our buffer at once, in line with our own.
-            .write_buffer_size(0)
-            .max_message_size(Some(CLIENT_FRAME_BYTES_MAX))
-            .max_frame_size(Some(CLIENT_FRAME_BYTES_MAX));
-        let context = WebSocketContext::new(Role::Server, Some(config));
         let has_leftover = !leftover.is_empty();
         let buffers = Buffers { input: leftover, ..Buffers::default() };
-        Self { io, context, is_fragmented: false, has_leftover, buffers, read_bytes }
+        Self { io, buffers, read_bytes, has_leftover, is_fragmented: false, tungstenite: None }
     }
 
     /// Reads what is there; false at the end of the stream.
@@ -117,13 +109,17 @@ impl<IO: Io> Transport<IO> {
         if std::mem::take(&mut self.has_leftover) {
             return Poll::Ready(Ok(true));
         }
-        INPUT.with_borrow_mut(|buffer| {
-            buffer.resize(self.read_bytes, 0);
-            let mut buffer = ReadBuf::new(buffer);
-            ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
-            self.buffers.input.extend_from_slice(buffer.filled());
-            Poll::Ready(Ok(!buffer.filled().is_empty()))
-        })
+        let input = &mut self.buffers.input;
+        let mut spare = SPARE_INPUT.take();
+        spare.extend_from_slice(input);
+        spare.reserve(self.read_bytes);
+        let mut room = (&mut spare).limit(self.read_bytes);
+        let read = pin!(self.io.read_buf(&mut room)).poll(cx);
+        match read {
+            Poll::Ready(Ok(1..)) => *input = spare,
+            _ => give_back(spare, &SPARE_INPUT),
+        }
+        read.map_ok(|bytes| bytes > 0)
     }
 
     /// The next of what was read; `None` where the rest of it is still to come.
@@ -156,23 +152,38 @@ impl<IO: Io> Transport<IO> {
 
     /// Has tungstenite hear what is shown to it; `None` for a fragment with others to come.
     fn hear_by_tungstenite(&mut self) -> Result<Option<Heard<'static>>, Error> {
-        let message = match self.context.read(&mut self.buffers) {
-            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-            message => message?,
+        let mut context = self.tungstenite.take().unwrap_or_else(new_tungstenite);
+        let message = match context.read(&mut self.buffers) {
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => None,
+            message => Some(message?),
         };
-        Ok(Some(match message {
-            Message::Text(text) => Heard::Message { payload: Cow::Owned(text.as_bytes().to_vec()), is_text: true },
-            Message::Binary(bytes) => Heard::Message { payload: Cow::Owned(bytes.to_vec()), is_text: false },
-            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {
-                self.context.flush(&mut self.buffers)?;
-                Heard::Control
+        let heard = match message {
+            None => None,
+            Some(Message::Text(text)) => {
+                Some(Heard::Message { payload: Cow::Owned(text.as_bytes().to_vec()), is_text: true })
             }
-            Message::Close(_) => match self.context.flush(&mut self.buffers) {
+            Some(Message::Binary(bytes)) => {
+                Some(Heard::Message { payload: Cow::Owned(bytes.to_vec()), is_text: false })
+            }
+            Some(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {
+                context.flush(&mut self.buffers)?;
+                Some(Heard::Control)
+            }
+            Some(Message::Close(_)) => match context.flush(&mut self.buffers) {
                 // Behind the answer nothing follows.
-                Ok(()) | Err(Error::ConnectionClosed) => Heard::Close,
+                Ok(()) | Err(Error::ConnectionClosed) => Some(Heard::Close),
                 Err(error) => return Err(error),
             },
-        }))
+        };
+        if self.is_fragmented || !context.can_write() {
+            self.tungstenite = Some(context);
+        }
+        Ok(heard)
+    }
+
+    /// Holds no more than what is not heard yet: for a wait before that is.
+    pub(super) fn hold_little(&mut self) {
+        self.buffers.let_go();
     }
 
     /// Begins a frame: what is appended here is its payload, until [`Transport::end_frame`].
@@ -205,14 +216,14 @@ impl<IO: Io> Transport<IO> {
     }
 
     /// Asks the peer whether it is still there.
-    pub(super) fn ping(&mut self) -> Result<(), Error> {
-        self.context.write(&mut self.buffers, Message::Ping(Bytes::new()))
+    pub(super) fn ping(&mut self) {
+        Frame::ping(Bytes::new()).format(self.buffers.output()).expect("a buffer takes all");
     }
 
     /// Ends the conversation. A frame that was begun and not ended is not sent.
     pub(super) fn close(&mut self, frame: CloseFrame) -> Result<(), Error> {
         self.take_back_frame();
-        self.context.close(&mut self.buffers, Some(frame))
+        self.tungstenite.get_or_insert_with(new_tungstenite).close(&mut self.buffers, Some(frame))
     }
 
     /// Takes a frame back that was begun and not ended.
@@ -237,11 +248,7 @@ impl<IO: Io> Transport<IO> {
             }
         }
         *sent = 0;
-        let mut spare = std::mem::take(output);
-        if (1..=SPARE_BYTES_MAX).contains(&spare.capacity()) {
-            spare.clear();
-            SPARE.set(spare);
-        }
+        give_back(std::mem::take(output), &SPARE_OUTPUT);
         Poll::Ready(Ok(()))
     }
 }
@@ -262,18 +269,15 @@ impl Buffers {
 
     /// Keeps no more than what is not heard yet.
     fn let_go(&mut self) {
-        if self.heard == self.input.len() {
-            self.input = Vec::new();
-        } else {
-            self.input.drain(..self.heard);
-        }
+        let rest = self.input[self.heard..].to_vec();
+        give_back(std::mem::replace(&mut self.input, rest), &SPARE_INPUT);
         (self.heard, self.shown) = (0, 0);
     }
 
     /// The output, with the thread's spare memory where it has none.
     fn output(&mut self) -> &mut Vec<u8> {
         if self.output.capacity() == 0 {
-            self.output = SPARE.take();
+            self.output = SPARE_OUTPUT.take();
             self.output.reserve(OUTPUT_BYTES);
         }
         &mut self.output
@@ -286,7 +290,7 @@ impl Read for Buffers {
         if shown.is_empty() {
             return Err(ErrorKind::WouldBlock.into());
         }
-        let bytes = shown.read(buffer)?;
+        let bytes = Read::read(&mut shown, buffer)?;
         self.heard += bytes;
         Ok(bytes)
     }
@@ -301,6 +305,24 @@ impl Write for Buffers {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Makes a buffer that is done with the thread's spare one.
+fn give_back(mut buffer: Vec<u8>, spare: &'static LocalKey<Cell<Vec<u8>>>) {
+    if (1..=SPARE_BYTES_MAX).contains(&buffer.capacity()) {
+        buffer.clear();
+        spare.set(buffer);
+    }
+}
+
+fn new_tungstenite() -> Box<WebSocketContext> {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(CLIENT_FRAME_BYTES_MAX)
+        // Its frames go to our buffer at once, in line with our own.
+        .write_buffer_size(0)
+        .max_message_size(Some(CLIENT_FRAME_BYTES_MAX))
+        .max_frame_size(Some(CLIENT_FRAME_BYTES_MAX));
+    Box::new(WebSocketContext::new(Role::Server, Some(config)))
 }
 
 /// Whether a frame is a whole message by itself, and if so whether it is of the type for texts.

@@ -17,9 +17,9 @@ pub(super) fn add(character: &mut Character, fields: &AddCondition, catalogue: &
         return Err(Violation::invalid_choice(message));
     };
     if id == catalogue.exhaustion() {
-        character.exhaustion += 1;
+        character.vitals.exhaustion += 1;
         refresh_maximum(character, catalogue);
-        if character.exhaustion >= EXHAUSTION_MAX {
+        if character.vitals.exhaustion >= EXHAUSTION_MAX {
             health::die(character, catalogue);
         }
         return Ok(());
@@ -40,10 +40,10 @@ pub(super) fn remove(character: &mut Character, fields: &RemoveCondition, catalo
         Err(Violation::invalid_choice(message))
     };
     if fields.condition == catalogue.exhaustion().as_str() {
-        if character.exhaustion == 0 {
+        if character.vitals.exhaustion == 0 {
             return missing();
         }
-        character.exhaustion -= 1;
+        character.vitals.exhaustion -= 1;
         refresh_maximum(character, catalogue);
         return Ok(());
     }

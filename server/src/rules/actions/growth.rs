@@ -20,8 +20,8 @@ pub(super) const HIT_DIE: i32 = 8;
 /// Adds experience points; the level follows only by `level_up`.
 pub(super) fn gain_experience(character: &mut Character, fields: &GainExperience) -> Outcome {
     let amount = bounded("amount", fields.amount, 1..=EXPERIENCE_MAX)?;
-    let sum = i64::from(character.experience) + i64::from(amount);
-    character.experience = bounded("experience", sum, 0..=EXPERIENCE_MAX)?;
+    let sum = i64::from(character.vitals.experience) + i64::from(amount);
+    character.vitals.experience = bounded("experience", sum, 0..=EXPERIENCE_MAX)?;
     Ok(())
 }
 
@@ -38,8 +38,9 @@ pub(super) fn level_up(
     let Some(needed) = experience_of_level(level) else {
         return Err(Violation::limit(format!("level {} is the last", character.build.level)));
     };
-    if character.experience < needed {
-        let message = format!("level {level} needs {needed} experience points, and there are {}", character.experience);
+    if character.vitals.experience < needed {
+        let message =
+            format!("level {level} needs {needed} experience points, and there are {}", character.vitals.experience);
         return Err(Violation::new(RejectionCode::NotEnoughExperience, message));
     }
     let class = catalogue.class(character.build.class);
@@ -56,7 +57,7 @@ pub(super) fn level_up(
         .hit_point_dice
         .push(u8::try_from(shown).expect("a catalogue's hit dice have at most 100 sides"));
     character.build_mut().level = level;
-    character.hit_dice += 1;
+    character.vitals.hit_dice += 1;
     refresh_maximum(character, catalogue);
     Ok(())
 }

@@ -37,11 +37,12 @@ pub(super) fn modify(character: &mut Character, fields: &ModifyHitpoints, catalo
 
 /// Restores hit points, never above the maximum; any wakes. Not for the dead.
 pub(super) fn heal(character: &mut Character, amount: i64) {
-    let healed = i64::from(character.hitpoints).saturating_add(amount).min(i64::from(character.max_hitpoints));
-    character.hitpoints = i32::try_from(healed).unwrap_or(character.max_hitpoints);
-    if character.hitpoints > 0 {
-        character.life = Life::Conscious;
-        character.death_saves = DeathSaves::default();
+    let healed =
+        i64::from(character.vitals.hitpoints).saturating_add(amount).min(i64::from(character.vitals.max_hitpoints));
+    character.vitals.hitpoints = i32::try_from(healed).unwrap_or(character.vitals.max_hitpoints);
+    if character.vitals.hitpoints > 0 {
+        character.vitals.life = Life::Conscious;
+        character.vitals.death_saves = DeathSaves::default();
     }
 }
 
@@ -50,38 +51,38 @@ pub(super) fn heal(character: &mut Character, amount: i64) {
 /// Source: SRD 5.1, "Damage and Healing": what is left over at 0 and is at least the maximum kills at once; damage at 0
 /// is a failed death save, a critical hit two. Damage that temporary hit points absorb whole is none at 0.
 fn damage(character: &mut Character, amount: i64, critical: bool, catalogue: &Catalogue) {
-    let absorbed = amount.min(i64::from(character.temporary_hitpoints));
-    character.temporary_hitpoints -= i32::try_from(absorbed).unwrap_or(character.temporary_hitpoints);
+    let absorbed = amount.min(i64::from(character.vitals.temporary_hitpoints));
+    character.vitals.temporary_hitpoints -= i32::try_from(absorbed).unwrap_or(character.vitals.temporary_hitpoints);
     let left = amount - absorbed;
     if left == 0 {
         return;
     }
-    let had = i64::from(character.hitpoints);
+    let had = i64::from(character.vitals.hitpoints);
     if left < had {
-        character.hitpoints = i32::try_from(had - left).unwrap_or(0);
-    } else if left - had >= i64::from(character.max_hitpoints) {
+        character.vitals.hitpoints = i32::try_from(had - left).unwrap_or(0);
+    } else if left - had >= i64::from(character.vitals.max_hitpoints) {
         die(character, catalogue);
     } else if had > 0 {
-        character.hitpoints = 0;
-        character.life = Life::Dying;
-        character.death_saves = DeathSaves::default();
+        character.vitals.hitpoints = 0;
+        character.vitals.life = Life::Dying;
+        character.vitals.death_saves = DeathSaves::default();
     } else {
-        character.life = Life::Dying;
+        character.vitals.life = Life::Dying;
         fail_saves(character, if critical { 2 } else { 1 }, catalogue);
     }
 }
 
 fn fail_saves(character: &mut Character, count: i32, catalogue: &Catalogue) {
-    character.death_saves.failures = (character.death_saves.failures + count).min(DECIDING_SAVES);
-    if character.death_saves.failures == DECIDING_SAVES {
+    character.vitals.death_saves.failures = (character.vitals.death_saves.failures + count).min(DECIDING_SAVES);
+    if character.vitals.death_saves.failures == DECIDING_SAVES {
         die(character, catalogue);
     }
 }
 
 /// Kills. Death ends attunement. Source: SRD 5.1, "Attunement".
 pub(super) fn die(character: &mut Character, catalogue: &Catalogue) {
-    character.life = Life::Dead;
-    character.hitpoints = 0;
+    character.vitals.life = Life::Dead;
+    character.vitals.hitpoints = 0;
     if !character.build.attuned.is_empty() {
         character.build_mut().attuned.clear();
     }
@@ -91,7 +92,7 @@ pub(super) fn die(character: &mut Character, catalogue: &Catalogue) {
 /// The higher of old and new is kept. Source: SRD 5.1, "Temporary Hit Points".
 pub(super) fn grant_temporary(character: &mut Character, fields: &GrantTemporaryHitpoints) -> Outcome {
     let amount = bounded("amount", fields.amount, 1..=HITPOINTS_MAX)?;
-    character.temporary_hitpoints = character.temporary_hitpoints.max(amount);
+    character.vitals.temporary_hitpoints = character.vitals.temporary_hitpoints.max(amount);
     Ok(())
 }
 
@@ -112,8 +113,8 @@ pub(super) fn roll_death_save(character: &mut Character, catalogue: &Catalogue, 
         1 => fail_saves(character, 2, catalogue),
         20 => heal(character, 1),
         _ if shown + bonus >= SAVE_DIFFICULTY => {
-            character.death_saves.successes += 1;
-            if character.death_saves.successes == DECIDING_SAVES {
+            character.vitals.death_saves.successes += 1;
+            if character.vitals.death_saves.successes == DECIDING_SAVES {
                 become_stable(character);
             }
         }
@@ -130,25 +131,26 @@ pub(super) fn stabilize(character: &mut Character) -> Outcome {
 }
 
 fn must_be_dying(character: &Character) -> Outcome {
-    if character.life == Life::Dying {
+    if character.vitals.life == Life::Dying {
         return Ok(());
     }
-    let message = format!("only the dying roll death saves or are stabilized, and it is {}", character.life.as_str());
+    let message =
+        format!("only the dying roll death saves or are stabilized, and it is {}", character.vitals.life.as_str());
     Err(Violation::new(RejectionCode::NotDying, message))
 }
 
 fn become_stable(character: &mut Character) {
-    character.life = Life::Stable;
-    character.death_saves = DeathSaves::default();
+    character.vitals.life = Life::Stable;
+    character.vitals.death_saves = DeathSaves::default();
 }
 
 /// Brings the dead back. Who died of exhaustion keeps all of it but the last level.
 pub(super) fn revive(character: &mut Character, fields: &Revive, catalogue: &Catalogue) -> Outcome {
     let hitpoints = bounded("hitpoints", fields.hitpoints, 1..=HITPOINTS_MAX)?;
-    if character.life != Life::Dead {
+    if character.vitals.life != Life::Dead {
         return Err(Violation::invalid_choice("only the dead can be revived"));
     }
-    character.exhaustion = character.exhaustion.min(EXHAUSTION_MAX - 1);
+    character.vitals.exhaustion = character.vitals.exhaustion.min(EXHAUSTION_MAX - 1);
     refresh_maximum(character, catalogue);
     heal(character, i64::from(hitpoints));
     Ok(())

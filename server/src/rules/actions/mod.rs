@@ -13,7 +13,7 @@ use castellan_protocol::limits::QUANTITY_MAX;
 use castellan_protocol::{Action, RejectionCode};
 
 use super::catalogue::Catalogue;
-use super::character::{Character, Life};
+use super::character::{Character, Life, Touched};
 use super::derive::Worn;
 use super::dice::Dice;
 use super::violation::Violation;
@@ -21,20 +21,24 @@ use super::{ability, name, violation};
 
 type Outcome = Result<(), Violation>;
 
-/// Does what an action asks for, by the rules.
+/// Does what an action asks for, by the rules, and says what it has touched.
 ///
 /// Deterministic: the same character, action, catalogue and dice give the same result.
 ///
 /// # Errors
 ///
-/// [`Violation`] where a rule says no. The character may then be left anyhow: hand in a copy and keep it on success
-/// only, or use [`applied`].
-pub fn apply(character: &mut Character, action: &Action, catalogue: &Catalogue, dice: &mut Dice<'_>) -> Outcome {
-    let outcome = act(character, action, catalogue, dice);
-    if outcome.is_ok() {
-        character.dice_rolled += dice.rolled();
-    }
-    outcome
+/// [`Violation`] where a rule says no. The character then is as it was.
+pub fn apply(
+    character: &mut Character,
+    action: &Action,
+    catalogue: &Catalogue,
+    dice: &mut Dice<'_>,
+) -> Result<Touched, Violation> {
+    character.attempt(|character| {
+        act(character, action, catalogue, dice)?;
+        character.vitals.dice_rolled += dice.rolled();
+        Ok(())
+    })
 }
 
 /// The same as a function: the character as it is after the action.
@@ -54,7 +58,7 @@ pub fn applied(
 }
 
 fn act(character: &mut Character, action: &Action, catalogue: &Catalogue, dice: &mut Dice<'_>) -> Outcome {
-    if character.life == Life::Dead && !matches!(action, Action::Revive(_) | Action::Rename(_)) {
+    if character.vitals.life == Life::Dead && !matches!(action, Action::Revive(_) | Action::Rename(_)) {
         return Err(Violation::new(RejectionCode::Dead, "the dead can only be revived or renamed"));
     }
     match action {
@@ -115,8 +119,9 @@ pub(super) fn refresh_maximum(character: &mut Character, catalogue: &Catalogue) 
     let per_level = race + subrace.map_or(0, |subrace| subrace.gifts().hitpoints_per_level());
     let of_level = |die: &u8| (i32::from(*die) + modifier).max(1) + per_level;
     let sum: i32 = character.build.hit_point_dice.iter().map(of_level).sum();
-    character.max_hitpoints = if character.exhaustion >= EXHAUSTION_HALVES { (sum / 2).max(1) } else { sum };
-    character.hitpoints = character.hitpoints.min(character.max_hitpoints);
+    character.vitals.max_hitpoints =
+        if character.vitals.exhaustion >= EXHAUSTION_HALVES { (sum / 2).max(1) } else { sum };
+    character.vitals.hitpoints = character.vitals.hitpoints.min(character.vitals.max_hitpoints);
 }
 
 /// The modifier of the effective constitution.

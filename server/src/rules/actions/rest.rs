@@ -20,17 +20,17 @@ pub(super) fn short(
     if fields.hit_dice < 0 {
         return Err(Violation::malformed("hit_dice: must be at least 0"));
     }
-    if character.life == Life::Dying {
+    if character.vitals.life == Life::Dying {
         return Err(Violation::invalid_choice("the dying cannot rest"));
     }
-    let spent = i32::try_from(fields.hit_dice).ok().filter(|spent| *spent <= character.hit_dice);
+    let spent = i32::try_from(fields.hit_dice).ok().filter(|spent| *spent <= character.vitals.hit_dice);
     let Some(spent) = spent else {
-        let message = format!("hit_dice: there are {} left", character.hit_dice);
+        let message = format!("hit_dice: there are {} left", character.vitals.hit_dice);
         return Err(Violation::new(RejectionCode::NoHitDice, message));
     };
     let sides = catalogue.class(character.build.class).map_or(growth::HIT_DIE, Class::hit_die).unsigned_abs();
     let modifier = i64::from(constitution_modifier(character, catalogue));
-    character.hit_dice -= spent;
+    character.vitals.hit_dice -= spent;
     for _ in 0..spent {
         health::heal(character, (dice.roll(sides) + modifier).max(0));
     }
@@ -41,14 +41,14 @@ pub(super) fn short(
 ///
 /// Source: SRD 5.1, "Resting", "Exhaustion".
 pub(super) fn long(character: &mut Character, catalogue: &Catalogue) -> Outcome {
-    if character.hitpoints == 0 {
+    if character.vitals.hitpoints == 0 {
         return Err(Violation::invalid_choice("a long rest cannot begin at 0 hit points"));
     }
-    character.exhaustion = (character.exhaustion - 1).max(0);
+    character.vitals.exhaustion = (character.vitals.exhaustion - 1).max(0);
     refresh_maximum(character, catalogue);
-    character.hitpoints = character.max_hitpoints;
-    character.temporary_hitpoints = 0;
+    character.vitals.hitpoints = character.vitals.max_hitpoints;
+    character.vitals.temporary_hitpoints = 0;
     let regained = (character.build.level / 2).max(1);
-    character.hit_dice = (character.hit_dice + regained).min(character.build.level);
+    character.vitals.hit_dice = (character.vitals.hit_dice + regained).min(character.build.level);
     Ok(())
 }

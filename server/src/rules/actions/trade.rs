@@ -75,7 +75,7 @@ pub(super) fn buy(character: &mut Character, fields: &BuyItem, catalogue: &Catal
     let quantity = quantity(fields.quantity)?;
     let item = catalogue.item_named(&fields.item).ok_or_else(|| unknown_item(&fields.item))?;
     let price_cp = item.price_cp(quantity).ok_or_else(|| not_for_sale(item.id()))?;
-    character.purse.pay(price_cp)?;
+    character.vitals.purse.pay(price_cp)?;
     character.build_mut().inventory.add(item.id(), quantity)
 }
 
@@ -84,7 +84,7 @@ pub(super) fn sell(character: &mut Character, fields: &SellItem, catalogue: &Cat
     let quantity = quantity(fields.quantity)?;
     let id = spare(character, &fields.item, quantity, catalogue)?;
     let proceeds_cp = catalogue.item(id).and_then(|item| item.proceeds_cp(quantity));
-    character.purse.receive(proceeds_cp.ok_or_else(|| not_for_sale(id))?)?;
+    character.vitals.purse.receive(proceeds_cp.ok_or_else(|| not_for_sale(id))?)?;
     take(character, id, quantity, catalogue);
     Ok(())
 }
@@ -97,7 +97,7 @@ pub(super) fn modify_currency(character: &mut Character, fields: &ModifyCurrency
         return Err(Violation::malformed("at least one of cp, sp, ep, gp and pp must be there and not 0"));
     }
     for (coin, delta) in Coin::ALL.into_iter().zip(deltas) {
-        character.purse.change(coin, delta)?;
+        character.vitals.purse.change(coin, delta)?;
     }
     Ok(())
 }

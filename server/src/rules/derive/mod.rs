@@ -201,7 +201,7 @@ fn carried(character: &Character, catalogue: &Catalogue) -> i64 {
     let weigh = |id, quantity| catalogue.item(id).map_or(0, |item| item.unit_weight_millipounds() * quantity);
     let entries = character.build.inventory.entries().iter();
     let items: i64 = entries.map(|entry| weigh(entry.item, i64::from(entry.quantity))).sum();
-    items + character.purse.count() * MILLIPOUNDS / COINS_PER_POUND
+    items + character.vitals.purse.count() * MILLIPOUNDS / COINS_PER_POUND
 }
 
 /// Saving throw bonuses. Source: SRD 5.1, "Saving Throws".
@@ -215,7 +215,7 @@ fn saving_throws(character: &Character, worn: &Worn<'_>, nature: &Nature<'_>, de
     for gives in nature.features() {
         match gives {
             Gives::SavingThrows(abilities) => abilities.iter().for_each(|ability| proficient[*ability as usize] = true),
-            Gives::AddsToSavingThrows(ability) if character.life == Life::Conscious => {
+            Gives::AddsToSavingThrows(ability) if character.vitals.life == Life::Conscious => {
                 extra += derived.modifiers.get(*ability).max(1);
             }
             _ => {}

@@ -48,7 +48,7 @@ pub(super) fn speed(
         armor_penalty(strength, worn, nature)
     };
     let feet = (base + class_bonus(worn, nature) - penalty).max(0);
-    if character.exhaustion >= EXHAUSTION_HALVES { feet / 2 } else { feet }
+    if character.vitals.exhaustion >= EXHAUSTION_HALVES { feet / 2 } else { feet }
 }
 
 /// What the class adds: of several bonuses of one kind the last reached. Source: SRD 5.1, "Barbarian", "Monk".
@@ -92,7 +92,7 @@ fn load_penalty(variant: bool, derived: &mut Derived) -> i32 {
 /// Whether anything ends all movement: unconsciousness, exhaustion, a condition.
 fn cannot_move(character: &Character, catalogue: &Catalogue) -> bool {
     let stops = |id| catalogue.condition(id).is_some_and(Condition::cannot_move);
-    character.life != Life::Conscious
-        || character.exhaustion >= EXHAUSTION_STOPS
+    character.vitals.life != Life::Conscious
+        || character.vitals.exhaustion >= EXHAUSTION_STOPS
         || character.build.conditions.iter().any(|id| stops(*id))
 }

@@ -1,7 +1,6 @@
 //! The present shape of a stored character, and what must hold of it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use castellan_protocol::limits::QUANTITY_MAX;
 use castellan_protocol::{Currency, DeathSaves, Scores, Slot};
@@ -9,7 +8,7 @@ use serde::Deserialize;
 
 use super::StoredError;
 use crate::rules::ability::{Abilities, EXPERIENCE_MAX, LEVEL_MAX, MAGIC_SCORE_MAX};
-use crate::rules::character::{self, ATTUNED_MAX, Build, Character, EXHAUSTION_MAX, Life, SLOTS};
+use crate::rules::character::{self, ATTUNED_MAX, Build, Character, EXHAUSTION_MAX, Life, SLOTS, Vitals};
 use crate::rules::inventory::{Entry, Inventory};
 use crate::rules::money::Purse;
 use crate::rules::symbol::Symbol;
@@ -97,7 +96,7 @@ impl Shape {
             class: Symbol::new(&self.class),
             name: self.name,
         };
-        Ok(Character {
+        let vitals = Vitals {
             experience: within("experience", self.experience, 0, EXPERIENCE_MAX)?,
             hitpoints,
             max_hitpoints,
@@ -111,8 +110,8 @@ impl Shape {
             exhaustion: within("exhaustion", self.exhaustion, 0, EXHAUSTION_MAX)?,
             purse: Purse::from_coins([cp, sp, ep, gp, pp]).ok_or(impossible("currency", "out of its bounds"))?,
             dice_rolled: self.dice_rolled,
-            build: Arc::new(build),
-        })
+        };
+        Ok(Character::new(vitals, build))
     }
 }
 

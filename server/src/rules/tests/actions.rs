@@ -3,7 +3,7 @@
 use castellan_protocol::{CharacterId, RejectionCode, RequestId};
 
 use super::book::equipped;
-use super::{CATALOGUE, action, play, play_with, refusal, veteran};
+use super::{CATALOGUE, action, build_of, play, play_with, refusal, veteran};
 use crate::rules::{Catalogue, Dice, Options, Symbol, applied, derive};
 
 #[test]
@@ -82,12 +82,12 @@ fn encumbrance_is_an_option() {
 fn what_the_catalogue_has_lost_stays_and_does_nothing() {
     let mut fighter = equipped("human fighter", 1, [10; 6], "club");
     let lost = Symbol::new("sword-of-yesterday");
-    fighter.build_mut().inventory.add(lost, 3).expect("room");
-    fighter.build_mut().equipment[castellan_protocol::Slot::OffHand as usize] = Some(lost);
-    fighter.build_mut().attuned.push(lost);
-    fighter.build_mut().race = Symbol::new("race-of-yesterday");
-    fighter.build_mut().class = Symbol::new("class-of-yesterday");
-    fighter.build_mut().conditions.push(Symbol::new("mood-of-yesterday"));
+    build_of(&mut fighter).inventory.add(lost, 3).expect("room");
+    build_of(&mut fighter).equipment[castellan_protocol::Slot::OffHand as usize] = Some(lost);
+    build_of(&mut fighter).attuned.push(lost);
+    build_of(&mut fighter).race = Symbol::new("race-of-yesterday");
+    build_of(&mut fighter).class = Symbol::new("class-of-yesterday");
+    build_of(&mut fighter).conditions.push(Symbol::new("mood-of-yesterday"));
     let derived = derive(&fighter, &CATALOGUE);
     assert_eq!((derived.armor_class(), derived.speed(), derived.carried_weight()), (10, 30, 2.0));
     let item = |kind: &str| format!(r#"{{"{kind}": {{"item": "sword-of-yesterday", "quantity": 1}}}}"#);

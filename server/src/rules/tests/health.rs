@@ -255,7 +255,7 @@ fn levels() {
 #[test]
 fn improvements() {
     let mut third = veteran("human fighter", 3, [19, 10, 15, 10, 10, 10]);
-    third.experience = 1_000_000;
+    third.vitals.experience = 1_000_000;
     let level_up = |abilities: &str| format!(r#"{{"level_up": {{"hitpoints": "average", "abilities": {abilities}}}}}"#);
     let scores = |abilities: &str| play(&third, &[&level_up(abilities)]).abilities().numbers();
     assert_eq!(scores(r#"{"dex": 2}"#), [19, 12, 15, 10, 10, 10]);
@@ -277,7 +277,7 @@ fn improvements() {
     assert_eq!(third.max_hitpoints(), 28);
     assert_eq!(play(&third, &[&level_up(r#"{"con": 1, "dex": 1}"#)]).max_hitpoints(), 10 + 6 * 3 + 3 * 4);
     let mut second = veteran("human fighter", 2, [10; 6]);
-    second.experience = 1_000_000;
+    second.vitals.experience = 1_000_000;
     assert_eq!(refusal(&second, &level_up(r#"{"dex": 2}"#)), RejectionCode::InvalidChoice);
     assert_eq!(play(&second, &[&level_up("{}")]).level(), 3);
 }
@@ -285,7 +285,7 @@ fn improvements() {
 #[test]
 fn who_has_nothing_left_to_improve_still_goes_up() {
     let mut third = veteran("human fighter", 3, [20, 20, 20, 20, 20, 19]);
-    third.experience = 1_000_000;
+    third.vitals.experience = 1_000_000;
     let level_up = |abilities: &str| format!(r#"{{"level_up": {{"hitpoints": "average", "abilities": {abilities}}}}}"#);
     assert_eq!(refusal(&third, &level_up("{}")), RejectionCode::InvalidChoice);
     let fourth = play(&third, &[&level_up(r#"{"cha": 1}"#)]);

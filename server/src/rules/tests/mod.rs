@@ -13,14 +13,20 @@ mod stored;
 mod trade;
 mod wearing;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use castellan_protocol::{Ability, Action, NewCharacter, RejectionCode};
 
+use super::character::Build;
 use super::{Abilities, Catalogue, Character, Dice, applied, create};
 
 /// The embedded catalogue, read once for all tests.
 pub(crate) static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::embedded);
+
+/// A character's build, to be changed beside the rules.
+fn build_of(character: &mut Character) -> &mut Build {
+    Arc::make_mut(&mut character.build)
+}
 
 /// An action as the wire writes it.
 #[track_caller]
@@ -51,16 +57,16 @@ fn newcomer(who: &str, scores: [i64; 6]) -> Character {
 #[track_caller]
 fn veteran(who: &str, level: i32, scores: [i32; 6]) -> Character {
     let mut character = newcomer(who, [10; 6]);
-    character.build_mut().abilities = Abilities::new(scores);
-    character.build_mut().inventory = super::Inventory::default();
+    build_of(&mut character).abilities = Abilities::new(scores);
+    build_of(&mut character).inventory = super::Inventory::default();
     let average = CATALOGUE.class(character.build.class).expect("its class").hit_die() / 2 + 1;
     for _ in 1..level {
-        character.build_mut().hit_point_dice.push(u8::try_from(average).expect("small"));
+        build_of(&mut character).hit_point_dice.push(u8::try_from(average).expect("small"));
     }
-    character.build_mut().level = level;
-    character.hit_dice = level;
+    build_of(&mut character).level = level;
+    character.vitals.hit_dice = level;
     super::actions::refresh_maximum(&mut character, &CATALOGUE);
-    character.hitpoints = character.max_hitpoints;
+    character.vitals.hitpoints = character.vitals.max_hitpoints;
     character
 }
 

@@ -2,8 +2,8 @@
 
 use castellan_protocol::{Ability, NewCharacter, RejectionCode};
 
-use super::CATALOGUE;
 use super::book::equipped;
+use super::{CATALOGUE, build_of};
 use crate::rules::{Character, Symbol, Violation, create, derive};
 
 fn made(race: &str, class: &str, skills: Option<&[&str]>) -> Result<Character, Violation> {
@@ -162,16 +162,16 @@ fn numbers_of_skills() {
     let scores = [16, 14, 10, 8, 12, 10];
     let mut fighter = equipped("human fighter", 5, scores, "");
     check_numbers("Ability Checks", &fighter, &[("athletics", 3), ("arcana", -1)], 2, 11);
-    fighter.build_mut().skills = vec![Symbol::new("athletics"), Symbol::new("perception")];
+    build_of(&mut fighter).skills = vec![Symbol::new("athletics"), Symbol::new("perception")];
     check_numbers("Skills: proficiency", &fighter, &[("athletics", 6), ("perception", 4), ("stealth", 2)], 2, 14);
-    fighter.build_mut().expertise = vec![Symbol::new("perception")];
+    build_of(&mut fighter).expertise = vec![Symbol::new("perception")];
     check_numbers("Rogue: Expertise", &fighter, &[("athletics", 6), ("perception", 7)], 2, 17);
     let mut bard = equipped("human bard", 1, scores, "");
     check_numbers("Bard, level 1", &bard, &[("athletics", 3), ("acrobatics", 2)], 2, 11);
     bard = equipped("human bard", 2, scores, "");
     check_numbers("Bard: Jack of All Trades", &bard, &[("athletics", 4), ("acrobatics", 3)], 3, 12);
     bard = equipped("human bard", 17, scores, "");
-    bard.build_mut().skills = vec![Symbol::new("athletics")];
+    build_of(&mut bard).skills = vec![Symbol::new("athletics")];
     check_numbers("Bard: Jack of All Trades", &bard, &[("athletics", 9), ("acrobatics", 5)], 5, 14);
     let lucky = equipped("human fighter", 1, scores, "~@stone-of-good-luck-luckstone");
     check_numbers("Stone of Good Luck", &lucky, &[("athletics", 4), ("arcana", 0)], 3, 12);

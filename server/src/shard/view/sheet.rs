@@ -12,7 +12,7 @@ use crate::rules::Character;
 /// Parts that stay, in their order: the head, training, gear with the derived sheet, the birth.
 const PARTS: usize = 4;
 
-/// The parts of a character that stay the same while [`Character::has_sheet_of`] says so, in MessagePack.
+/// The parts of a character that stay the same while actions touch its vitals only ([`Touched`]), in MessagePack.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Sheet {
     bytes: Vec<u8>,

@@ -6,7 +6,7 @@ use super::*;
 use crate::rules::stored::{self, SCHEMA_VERSION};
 use crate::rules::tests::CATALOGUE;
 use crate::rules::tests::properties::{any_character, any_life};
-use crate::rules::{Catalogue, Dice, INVENTORY_ENTRIES_MAX, applied, apply, create, derive};
+use crate::rules::{Catalogue, Dice, INVENTORY_ENTRIES_MAX, Touched, applied, apply, create, derive};
 
 fn header() -> Header {
     Header {
@@ -192,11 +192,11 @@ proptest! {
                 sheet.pack(&CharacterView::new(&header, &character, &derive(&character, &CATALOGUE)));
             }
             let mut dice = Dice::new(b"secret", header.id, RequestId::new(1), index as u64);
-            let Ok(next) = applied(&character, action, &CATALOGUE, &mut dice) else { continue };
-            if !next.has_sheet_of(&character) {
-                sheet.clear();
+            match apply(&mut character, action, &CATALOGUE, &mut dice) {
+                Ok(Touched::Vitals) => {}
+                Ok(Touched::Sheet) => sheet.clear(),
+                Err(_) => continue,
             }
-            character = next;
             header.version = header.version.next();
             header.updated_at_ms += at_ms;
             let derived = derive(&character, &CATALOGUE);
