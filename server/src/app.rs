@@ -49,7 +49,12 @@ const GOODBYE: Duration = Duration::from_secs(3);
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     let metrics = telemetry::install(&config.telemetry)?;
     let (clock, entropy) = (system_clock(), system_entropy());
-    let storage = storage::connect(config.database.url.expose(), &config.database.options()).await?;
+    let storage = tokio::spawn({
+        // On a thread that stands back, as those do that a connection starts.
+        let (url, options) = (config.database.url.expose().to_owned(), config.database.options());
+        async move { storage::connect(&url, &options).await }
+    })
+    .await??;
     storage.migrate().await.context("the database could not be brought to the present shape")?;
     let catalogue = Arc::new(read_catalogue(&config)?);
     let policy = Arc::new(Policy::from_choice(&config.rules.policy)?);

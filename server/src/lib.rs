@@ -28,6 +28,7 @@ pub mod crash;
 pub mod flush;
 pub mod http;
 pub mod planted;
+pub mod priority;
 pub mod rules;
 pub mod shard;
 pub mod socket;

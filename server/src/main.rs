@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use castellan::config::{Command, Config, Task};
-use castellan::{app, command, telemetry};
+use castellan::{app, command, priority, telemetry};
 
 /// The command line or a setting cannot be understood.
 const USAGE: u8 = 2;
@@ -31,6 +31,7 @@ fn run(config: Config, task: Task) -> ExitCode {
     let result = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("background")
+        .on_thread_start(priority::stand_back)
         .build()
         .map_err(anyhow::Error::from)
         .and_then(|runtime| runtime.block_on(work(config, task)));

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::accounts::Password;
 use super::error::AuthError;
 use crate::clock::Entropy;
+use crate::priority;
 
 /// Length of a salt, in bytes, as RFC 9106 recommends.
 const SALT_BYTES: usize = 16;
@@ -100,6 +101,7 @@ impl Threads {
         for number in 0..count {
             let taken = Arc::clone(&taken);
             let work = move || {
+                priority::stand_back();
                 loop {
                     let job = taken.lock().recv();
                     let Ok(job) = job else { return };

@@ -13,6 +13,9 @@ use crate::rules::Character;
 use crate::rules::stored::SCHEMA_VERSION;
 use crate::storage::{CharacterRow, Lease};
 
+/// Room for a state that is made at once, in bytes: enough for most.
+const STATE_BYTES: usize = 1_536;
+
 /// A character as it was when the flusher came by; becomes a row outside the shard's lock.
 #[derive(Debug)]
 pub(super) struct Snapshot {
@@ -35,7 +38,8 @@ impl Snapshot {
     }
 
     pub(super) fn into_row(self) -> CharacterRow {
-        let state = serde_json::to_string(&StoredView::new(&self.header, &self.character))
+        let mut state = Vec::with_capacity(STATE_BYTES);
+        serde_json::to_writer(&mut state, &StoredView::new(&self.header, &self.character))
             .expect("a character's state is plain data");
         CharacterRow {
             id: self.header.id,
@@ -45,7 +49,7 @@ impl Snapshot {
             version: self.header.version.get(),
             recoveries: self.lease.recoveries,
             schema_version: SCHEMA_VERSION,
-            state,
+            state: String::from_utf8(state).expect("JSON is UTF-8"),
             request_ids: self.request_ids,
             created_at_ms: self.header.created_at_ms,
             updated_at_ms: self.header.updated_at_ms,
@@ -61,15 +65,19 @@ impl Core {
         if self.queue.is_empty() {
             return None;
         }
-        let count = max.min(self.queue.len());
-        for (user, character) in self.queue.drain(..count) {
-            let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
-            if let Some(entry) = entry {
-                entry.queued = false;
-                snapshots.push(Snapshot::of(entry, lease));
+        let (rosters, mut left) = (&mut self.rosters, max);
+        self.queue.retain(|(user, character)| {
+            let entry = rosters.get_mut(user).and_then(|roster| roster.any_mut(*character));
+            let Some(entry) = entry else { return false };
+            if left == 0 || entry.in_flight {
+                return true;
             }
-        }
-        Some(lease)
+            left -= 1;
+            (entry.queued, entry.in_flight) = (false, true);
+            snapshots.push(Snapshot::of(entry, lease));
+            false
+        });
+        (left < max).then_some(lease)
     }
 
     /// The database has this version. Returns how long the oldest intent in it waited, in milliseconds, and whether
@@ -86,6 +94,7 @@ impl Core {
         let entry = roster.any_mut(character)?;
         let waited_ms = now_ms.saturating_sub(entry.dirty_since_ms).max(0).unsigned_abs();
         let was_flushable = entry.is_flushable();
+        entry.in_flight = false;
         entry.saved(version, wake);
         entry.dirty_since_ms = now_ms;
         let left = entry.is_clean() && entry.deleted_at_ms.is_some();
@@ -99,11 +108,12 @@ impl Core {
     /// The database has not taken this character: the flusher is to come by again.
     pub(super) fn put_back(&mut self, user: UserId, character: CharacterId) {
         let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
-        if let Some(entry) = entry
-            && !entry.queued
-        {
-            entry.queued = true;
-            self.queue.push((user, character));
+        if let Some(entry) = entry {
+            entry.in_flight = false;
+            if !entry.queued {
+                entry.queued = true;
+                self.queue.push((user, character));
+            }
         }
     }
 

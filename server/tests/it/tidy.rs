@@ -13,7 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("command", &["auth", "clock", "config", "storage"]),
     ("http", &["auth", "clock", "config", "flush", "rules", "shard", "socket", "storage", "telemetry"]),
     ("socket", &["auth", "clock", "flush", "shard", "telemetry"]),
-    ("auth", &["clock", "config", "storage"]),
+    ("auth", &["clock", "config", "storage", "priority"]),
     ("shard", &["clock", "flush", "planted", "rules", "storage", "telemetry"]),
     ("flush", &["clock", "crash", "planted", "storage", "telemetry"]),
     ("rules", &[]),
@@ -21,6 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("telemetry", &["config"]),
     ("config", &["auth", "storage"]),
     ("clock", &[]),
+    ("priority", &[]),
     // What tests do to the server; empty in a server that is shipped.
     ("crash", &[]),
     ("planted", &[]),
