@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
@@ -34,24 +32,19 @@ pub struct Settings {
 
 /// Brings what is dirty to the database, for as long as it runs.
 pub struct Flusher<E> {
-    writer: Arc<Writer<E>>,
+    entries: Arc<E>,
+    storage: Arc<dyn Storage>,
     signals: Arc<Signals>,
     settings: Settings,
+    clock: Clock,
     rng: StdRng,
     /// Failures in a row.
     failures: u32,
 }
 
-/// Writes one batch; the flusher has several under way where the database writes several at once.
-struct Writer<E> {
-    entries: Arc<E>,
-    storage: Arc<dyn Storage>,
-    clock: Clock,
-}
-
 /// The database is not to be had: what was collected is back in line.
 #[derive(Debug)]
-struct Away(StorageError);
+struct Away;
 
 impl<E: Entries> Flusher<E> {
     /// A flusher that has not begun; `rng` spreads its tries when the database is away.
@@ -63,70 +56,62 @@ impl<E: Entries> Flusher<E> {
         clock: Clock,
         rng: StdRng,
     ) -> Self {
-        Self { writer: Arc::new(Writer { entries, storage, clock }), signals, settings, rng, failures: 0 }
+        Self { entries, storage, signals, settings, clock, rng, failures: 0 }
     }
 
     /// Flushes until `stop` says so, then gives itself back to be drained.
-    ///
-    /// While one batch is being written the next ones are, on connections of their own, as many as the database takes
-    /// at once; a character is in one of them at the most.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Self {
         let mut ticks = tokio::time::interval(self.settings.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let signals = Arc::clone(&self.signals);
-        let writer = Arc::clone(&self.writer);
-        let mut open = FuturesUnordered::new();
-        // Rows to collect before the next wake-up: what becomes dirty meanwhile waits for that.
-        let mut due = 0;
-        // Until when others may join somebody who waits for a commit; until when a database that is away is left alone.
-        let (mut joining, mut away) = (None, None);
         while !*stop.borrow() {
-            while open.len() < writer.storage.writes_at_once() && due > 0 && away.is_none() {
-                let batch = writer.entries.collect(self.rows_max().min(due));
-                due = if batch.rows.is_empty() { 0 } else { due - batch.rows.len() };
-                if !batch.rows.is_empty() {
-                    open.push(writer.write(batch));
-                }
-            }
             tokio::select! {
-                _ = stop.changed() => {}
-                Some(outcome) = open.next() => if self.heed(outcome) { away = Some(Instant::now() + self.backoff()) },
-                () = until(away) => (away, due) = (None, writer.entries.dirty()),
-                () = until(joining) => (joining, due) = (None, writer.entries.dirty()),
-                () = signals.waiting.notified(), if joining.is_none() => {
-                    joining = Some(Instant::now() + self.settings.gather);
+                _ = stop.changed() => continue,
+                _ = ticks.tick() => {}
+                () = signals.full.notified() => {}
+                () = signals.waiting.notified() => tokio::time::sleep(self.settings.gather).await,
+            }
+            if let Err(Away) = self.flush().await {
+                tokio::select! {
+                    _ = stop.changed() => {}
+                    () = tokio::time::sleep(self.backoff()) => {}
                 }
-                () = signals.full.notified() => due = writer.entries.dirty(),
-                _ = ticks.tick() => due = writer.entries.dirty(),
             }
         }
-        while let Some(outcome) = open.next().await {
-            self.heed(outcome);
-        }
-        drop(open);
         self
     }
 
     /// Flushes until nothing is dirty; false where the database could not take it until the deadline.
     pub async fn drain(&mut self, deadline: Instant) -> bool {
-        let writer = Arc::clone(&self.writer);
-        while writer.entries.dirty() > 0 && Instant::now() < deadline {
-            let batch = writer.entries.collect(self.rows_max());
+        while self.entries.dirty() > 0 && Instant::now() < deadline {
+            let batch = self.entries.collect(self.rows_max());
             if batch.rows.is_empty() {
                 break;
             }
             let written = batch.written(|_| true);
-            match tokio::time::timeout_at(deadline, writer.write(batch)).await {
-                Ok(outcome) => {
-                    if self.heed(outcome) {
-                        tokio::time::sleep_until(deadline.min(Instant::now() + self.backoff())).await;
-                    }
-                }
+            match tokio::time::timeout_at(deadline, self.write(batch)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(Away)) => tokio::time::sleep_until(deadline.min(Instant::now() + self.backoff())).await,
                 // Cut off in the middle of it: whoever comes next finds these in line.
-                Err(_) => writer.entries.put_back(&written),
+                Err(_) => self.entries.put_back(&written),
             }
         }
-        writer.entries.dirty() == 0
+        self.entries.dirty() == 0
+    }
+
+    /// Writes what is dirty now, in as many transactions as it takes.
+    async fn flush(&mut self) -> Result<(), Away> {
+        // What becomes dirty meanwhile waits for the next wake-up, so that no wake-up goes on for ever.
+        let mut left = self.entries.dirty();
+        while left > 0 {
+            let batch = self.entries.collect(self.rows_max().min(left));
+            if batch.rows.is_empty() {
+                break;
+            }
+            left = left.saturating_sub(batch.rows.len());
+            self.write(batch).await?;
+        }
+        Ok(())
     }
 
     /// Rows of the next batch at the most.
@@ -136,46 +121,8 @@ impl<E: Entries> Flusher<E> {
         (self.settings.batch_rows >> self.failures.min(usize::BITS - 1)).max(1)
     }
 
-    /// Notes what became of a batch; says whether the database is away.
-    fn heed(&mut self, outcome: Result<(), Away>) -> bool {
-        match outcome {
-            Ok(()) if self.failures == 0 => {}
-            Ok(()) => {
-                tracing::info!(failures = self.failures, "the database takes writes again");
-                self.failures = 0;
-                self.signals.set_database_away(false);
-            }
-            Err(Away(error)) => {
-                self.failures = self.failures.saturating_add(1);
-                if self.failures == 1 {
-                    tracing::warn!(%error, "the database takes no writes; they are kept and tried again");
-                }
-                self.signals.set_database_away(true);
-                return true;
-            }
-        }
-        false
-    }
-
-    /// The next wait: doubles with each failure, then anything from half of it to all of it.
-    fn backoff(&mut self) -> Duration {
-        let doublings = self.failures.saturating_sub(1).min(16);
-        let longest = self.settings.backoff_min.saturating_mul(1 << doublings).min(self.settings.backoff_max);
-        longest.mul_f64(self.rng.random_range(0.5..=1.0))
-    }
-}
-
-/// Waits until then, or for ever.
-async fn until(then: Option<Instant>) {
-    match then {
-        Some(then) => tokio::time::sleep_until(then).await,
-        None => std::future::pending().await,
-    }
-}
-
-impl<E: Entries> Writer<E> {
     /// Writes a batch; halves it while the database refuses it, until the row at fault is found.
-    async fn write(&self, batch: Batch) -> Result<(), Away> {
+    async fn write(&mut self, batch: Batch) -> Result<(), Away> {
         let mut open = vec![batch];
         while let Some(batch) = open.pop() {
             let began = Instant::now();
@@ -209,12 +156,9 @@ impl<E: Entries> Writer<E> {
             };
             if let Some((error, batch)) = failed {
                 open.push(batch);
-                // Nothing is known to be written: all of it goes back in line.
-                for batch in open {
-                    self.entries.put_back(&batch.written(|_| true));
-                }
-                return Err(Away(error));
+                return Err(self.give_back(&open, &error));
             }
+            self.succeeded();
         }
         Ok(())
     }
@@ -256,6 +200,34 @@ impl<E: Entries> Writer<E> {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Nothing is known to be written: all of it goes back in line.
+    fn give_back(&mut self, open: &[Batch], error: &StorageError) -> Away {
+        for batch in open {
+            self.entries.put_back(&batch.written(|_| true));
+        }
+        self.failures = self.failures.saturating_add(1);
+        if self.failures == 1 {
+            tracing::warn!(%error, "the database takes no writes; they are kept and tried again");
+        }
+        self.signals.set_database_away(true);
+        Away
+    }
+
+    fn succeeded(&mut self) {
+        if self.failures > 0 {
+            tracing::info!(failures = self.failures, "the database takes writes again");
+            self.failures = 0;
+            self.signals.set_database_away(false);
+        }
+    }
+
+    /// The next wait: doubles with each failure, then anything from half of it to all of it.
+    fn backoff(&mut self) -> Duration {
+        let doublings = self.failures.saturating_sub(1).min(16);
+        let longest = self.settings.backoff_min.saturating_mul(1 << doublings).min(self.settings.backoff_max);
+        longest.mul_f64(self.rng.random_range(0.5..=1.0))
     }
 }
 

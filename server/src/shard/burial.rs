@@ -20,7 +20,7 @@ impl Core {
         let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
         entry.is_some_and(|entry| {
             let was_flushable = entry.is_flushable();
-            (entry.dead_letter, entry.in_flight) = (true, false);
+            entry.dead_letter = true;
             was_flushable
         })
     }

@@ -44,8 +44,6 @@ pub(super) struct Entry {
     pub(super) durable: Version,
     /// In the shard's list of what the flusher is to collect.
     pub(super) queued: bool,
-    /// Being written: it is collected again only when that has come to an end.
-    pub(super) in_flight: bool,
     /// When the oldest unflushed intent was applied, in milliseconds since the Unix epoch.
     pub(super) dirty_since_ms: i64,
     /// Deleted, in milliseconds since the Unix epoch: leaves memory once that is durable.
@@ -71,7 +69,6 @@ impl Entry {
             ring,
             durable: Version::new(0),
             queued: false,
-            in_flight: false,
             dirty_since_ms,
             deleted_at_ms: None,
             dead_letter: false,
@@ -112,7 +109,7 @@ impl Entry {
 
     /// May leave memory: the database has all of it, and nobody waits for a word about it.
     pub(super) fn is_evictable(&self) -> bool {
-        ((self.is_clean() && !self.queued && !self.in_flight) || planted::is(Bug::DirtyEvicted))
+        ((self.is_clean() && !self.queued) || planted::is(Bug::DirtyEvicted))
             && !self.dead_letter
             && self.links.iter().all(|link| link.mailbox.is_closing() || !link.watching)
     }

@@ -65,19 +65,15 @@ impl Core {
         if self.queue.is_empty() {
             return None;
         }
-        let (rosters, mut left) = (&mut self.rosters, max);
-        self.queue.retain(|(user, character)| {
-            let entry = rosters.get_mut(user).and_then(|roster| roster.any_mut(*character));
-            let Some(entry) = entry else { return false };
-            if left == 0 || entry.in_flight {
-                return true;
+        let count = max.min(self.queue.len());
+        for (user, character) in self.queue.drain(..count) {
+            let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
+            if let Some(entry) = entry {
+                entry.queued = false;
+                snapshots.push(Snapshot::of(entry, lease));
             }
-            left -= 1;
-            (entry.queued, entry.in_flight) = (false, true);
-            snapshots.push(Snapshot::of(entry, lease));
-            false
-        });
-        (left < max).then_some(lease)
+        }
+        Some(lease)
     }
 
     /// The database has this version. Returns how long the oldest intent in it waited, in milliseconds, and whether
@@ -94,7 +90,6 @@ impl Core {
         let entry = roster.any_mut(character)?;
         let waited_ms = now_ms.saturating_sub(entry.dirty_since_ms).max(0).unsigned_abs();
         let was_flushable = entry.is_flushable();
-        entry.in_flight = false;
         entry.saved(version, wake);
         entry.dirty_since_ms = now_ms;
         let left = entry.is_clean() && entry.deleted_at_ms.is_some();
@@ -108,12 +103,11 @@ impl Core {
     /// The database has not taken this character: the flusher is to come by again.
     pub(super) fn put_back(&mut self, user: UserId, character: CharacterId) {
         let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
-        if let Some(entry) = entry {
-            entry.in_flight = false;
-            if !entry.queued {
-                entry.queued = true;
-                self.queue.push((user, character));
-            }
+        if let Some(entry) = entry
+            && !entry.queued
+        {
+            entry.queued = true;
+            self.queue.push((user, character));
         }
     }
 

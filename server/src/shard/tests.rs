@@ -392,27 +392,3 @@ fn a_character_may_not_have_as_many_unflushed_intents_as_a_version_jumps() {
     assert!(last < 1 + VERSION_JUMP, "a jump passes it");
     assert_eq!(bench.gold(6, ANY, 1), "overloaded");
 }
-
-#[test]
-fn what_is_being_written_is_collected_again_only_afterwards() {
-    let mut bench = Bench::new();
-    let collect = |bench: &mut Bench| {
-        let mut snapshots = Vec::new();
-        bench.core.collect(usize::MAX, &mut snapshots);
-        snapshots.into_iter().map(|snapshot| snapshot.into_row().version).collect::<Vec<_>>()
-    };
-    bench.gold(1, ANY, 1);
-    assert_eq!(collect(&mut bench), [2]);
-    bench.gold(2, ANY, 1);
-    assert_eq!(collect(&mut bench), [0; 0], "version 2 is on its way");
-    let mut wake = Vec::new();
-    let saved = bench.core.saved(user(1), character(11), Version::new(2), 0, &mut wake);
-    assert_eq!(saved.map(|saved| saved.cleaned), Some(false));
-    assert_eq!(collect(&mut bench), [3]);
-
-    bench.core.put_back(user(1), character(11));
-    assert_eq!(collect(&mut bench), [3], "nothing is known to be written");
-    bench.gold(3, ANY, 1);
-    bench.core.put_back(user(1), character(11));
-    assert_eq!(collect(&mut bench), [4], "once, in its newest state");
-}

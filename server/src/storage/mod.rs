@@ -49,9 +49,6 @@ pub trait Storage: Send + Sync + 'static {
     /// `Fenced` where the lease is gone; then nothing was read.
     async fn load_user(&self, lease: Lease, user: UserId) -> Result<Vec<CharacterRow>, StorageError>;
 
-    /// Calls of [`Storage::save`] that it is worth to have under way at a time.
-    fn writes_at_once(&self) -> usize;
-
     /// Writes rows in one transaction and returns the shards whose lease is gone; of those nothing was written.
     ///
     /// `leases` has the lease of every row's shard, `rows` at most one row a character. A row is written where the

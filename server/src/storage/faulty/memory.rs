@@ -142,10 +142,6 @@ impl Storage for MemoryStorage {
         Ok(rows)
     }
 
-    fn writes_at_once(&self) -> usize {
-        2
-    }
-
     async fn save(&self, leases: &[Lease], rows: &[CharacterRow]) -> Result<Vec<ShardId>, StorageError> {
         covered(leases, rows)?;
         let mut tables = self.0.lock();

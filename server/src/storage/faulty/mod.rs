@@ -149,10 +149,6 @@ impl Storage for FaultyStorage {
         self.run(self.inner.load_user(lease, user)).await
     }
 
-    fn writes_at_once(&self) -> usize {
-        self.inner.writes_at_once()
-    }
-
     async fn save(&self, leases: &[Lease], rows: &[CharacterRow]) -> Result<Vec<ShardId>, StorageError> {
         self.run(async {
             self.check(leases, rows).await?;

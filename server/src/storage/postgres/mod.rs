@@ -33,9 +33,6 @@ async fn transaction<'c>(
     Ok(connection.begin_with(begin).await?)
 }
 
-/// While one transaction waits for the disk another one's rows are written; a third one gains little.
-const WRITES_AT_ONCE: usize = 2;
-
 /// PostgreSQL behind [`Storage`].
 pub(super) struct PostgresStorage {
     connections: Connections,
@@ -81,10 +78,6 @@ impl Storage for PostgresStorage {
 
     async fn load_user(&self, lease: Lease, user: UserId) -> Result<Vec<CharacterRow>, StorageError> {
         on_connection!(self, characters::load_user(lease, user))
-    }
-
-    fn writes_at_once(&self) -> usize {
-        WRITES_AT_ONCE
     }
 
     async fn save(&self, leases: &[Lease], rows: &[CharacterRow]) -> Result<Vec<ShardId>, StorageError> {

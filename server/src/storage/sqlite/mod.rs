@@ -79,10 +79,6 @@ impl Storage for SqliteStorage {
         on_connection!(self.reader(), characters::load_user(lease, user))
     }
 
-    fn writes_at_once(&self) -> usize {
-        1
-    }
-
     async fn save(&self, leases: &[Lease], rows: &[CharacterRow]) -> Result<Vec<ShardId>, StorageError> {
         on_connection!(self.writer(), characters::save(leases, rows))
     }
