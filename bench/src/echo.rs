@@ -15,10 +15,10 @@ use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
 use crate::frame::APPLIED;
 
-/// Read buffer of the gathered echo, in bytes: as large as the server's own.
+/// Read buffer of the gathered echo, in bytes: what a batch of intents fits into, zeroed at each read.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 
-/// Messages that the gathered echo answers before it flushes: as many as the server.
+/// Messages that the gathered echo answers before it flushes: more than any load here has in flight.
 const GATHER_MAX: usize = 256;
 
 /// How an echo reads and writes.

@@ -100,15 +100,30 @@ impl Series {
         let median = (counting.len() * 2 > rounds.len()).then(|| median(&counting));
         Self { system, load, rounds, median }
     }
+
+    /// A figure beside another system's: the median of the rounds that ran one behind the other, so that a machine that
+    /// gets slower meanwhile does not count. Nothing where one of the two has none.
+    pub fn ratio_to(&self, other: &Self, figure: impl Fn(&Measured) -> f64) -> Option<f64> {
+        let (ours, theirs) = (self.median.as_ref()?, other.median.as_ref()?);
+        if self.rounds.len() != other.rounds.len() {
+            // One failed: which ran behind which is not known.
+            return Some(figure(ours) / figure(theirs));
+        }
+        let both = self.rounds.iter().zip(&other.rounds).filter(|(a, b)| !a.is_of_the_load() && !b.is_of_the_load());
+        let ratios: Vec<f64> = both.map(|(a, b)| figure(a) / figure(b)).collect();
+        Some(if ratios.is_empty() { figure(ours) / figure(theirs) } else { middle(ratios) })
+    }
+}
+
+/// The median of some figures.
+fn middle(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    let middle = figures.len() / 2;
+    if figures.len().is_multiple_of(2) { (figures[middle - 1] + figures[middle]) / 2.0 } else { figures[middle] }
 }
 
 fn median(rounds: &[&Measured]) -> Measured {
-    let of = |figure: fn(&Measured) -> f64| {
-        let mut figures: Vec<f64> = rounds.iter().map(|round| figure(round)).collect();
-        figures.sort_by(f64::total_cmp);
-        let middle = figures.len() / 2;
-        if figures.len().is_multiple_of(2) { (figures[middle - 1] + figures[middle]) / 2.0 } else { figures[middle] }
-    };
+    let of = |figure: fn(&Measured) -> f64| middle(rounds.iter().map(|round| figure(round)).collect());
     Measured {
         rate: of(|round| round.rate),
         crowd_rate: of(|round| round.crowd_rate),
@@ -256,6 +271,17 @@ mod tests {
         assert_eq!(median.rate, 2.0);
         let rounds = vec![Measured::of_rate(1.0, 0.5), Measured::of_rate(9.0, 1.0), Measured::of_rate(3.0, 0.99)];
         assert!(Series::new("a", String::new(), rounds).median.is_none());
+    }
+
+    #[test]
+    fn a_machine_that_gets_slower_does_not_count() {
+        let series = |rates: &[f64]| {
+            Series::new("a", String::new(), rates.iter().map(|rate| Measured::of_rate(*rate, 0.5)).collect())
+        };
+        let ratio = |ours: &[f64], theirs: &[f64]| series(ours).ratio_to(&series(theirs), |measured| measured.rate);
+        assert_eq!(ratio(&[80.0, 40.0, 60.0], &[100.0, 50.0, 60.0]), Some(0.8));
+        assert_eq!(ratio(&[80.0, 40.0], &[100.0, 60.0, 50.0]), Some(1.0), "medians, where a round is missing");
+        assert_eq!(ratio(&[], &[100.0]), None);
     }
 
     #[test]

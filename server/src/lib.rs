@@ -3,14 +3,15 @@
 //! # The journey of an intent
 //!
 //! A connection is upgraded in [`http`] and handed, as a bare TCP stream, to one of the socket threads
-//! ([`socket::Workers`]). There `socket::session` reads what is there, message by message; `socket::inbound` decodes
-//! each with [`castellan_protocol::Codec`], checks the rate, says whose character it is about and whether the
-//! session's role may send it ([`auth::Policy`]), and calls [`shard::Shards::change`].
+//! ([`socket::Workers`]). There `socket::transport` reads what is there into the thread's buffer, and
+//! `socket::session` takes it message by message, decodes each with [`castellan_protocol::Codec`] and hands the frame
+//! to `socket::inbound`. That checks the rate, says whose character it is about and whether the session's role may
+//! send it ([`auth::Policy`]), and calls [`shard::Shards::try_change`].
 //!
 //! That takes the lock of the user's shard and lets the pure `shard::core` decide: is the character there, was this id
-//! applied before, was it made on the present state, do the [`rules`] allow it. The new state replaces the old one, its
-//! version is one higher, and the answer is encoded straight into the connection's buffer. The lock is released;
-//! nobody was asked, nothing was awaited. Watchers find a line in their [`shard::Mailbox`] and write the newest state
+//! applied before, was it made on the present state, do the [`rules`] allow it. They change it where it
+//! lies, or leave it as it was; its version is one higher, and the answer is encoded straight into the buffer that is
+//! sent. The lock is released; nobody was asked, nothing was awaited. Watchers find a line in their [`shard::Mailbox`] and write the newest state
 //! when they get to it.
 //!
 //! Once a second, or when a batch is full, or two milliseconds after somebody began to wait for a commit, the

@@ -78,17 +78,21 @@ impl Cliff {
         goals.push(Goal::at_most(what, BY_ONE_CHARACTER, wait));
         // Without evictions memory was not short.
         let is_pressed = self.evictions.is_some_and(|evictions| evictions > 0.0);
-        let p99 = self.median(PRESSED, MANY).filter(|_| is_pressed).map(|median| median.p99_ms);
+        let p99 = self
+            .find(PRESSED, MANY)
+            .and_then(|series| series.median.as_ref())
+            .filter(|_| is_pressed)
+            .map(|median| median.p99_ms);
         goals.push(Goal::at_most(format!("{PRESSED}: p99 in ms"), PRESSED_P99_MS, p99));
         goals
     }
 
-    fn median(&self, load: &str, system: &str) -> Option<&Measured> {
-        self.series.iter().find(|series| series.load == load && series.system == system)?.median.as_ref()
+    fn find(&self, load: &str, system: &str) -> Option<&Series> {
+        self.series.iter().find(|series| series.load == load && series.system == system)
     }
 
     fn ratio(&self, load: &str, of: &str, to: &str, figure: impl Fn(&Measured) -> f64) -> Option<f64> {
-        Some(figure(self.median(load, of)?) / figure(self.median(load, to)?))
+        self.find(load, of)?.ratio_to(self.find(load, to)?, figure)
     }
 
     /// The figures for a person.

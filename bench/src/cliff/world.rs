@@ -52,7 +52,13 @@ impl World {
     }
 
     fn start(&mut self, places: usize) -> Result<()> {
-        self.running = self.castellan.start_with(&["--cache-characters-max", &places.to_string()])?;
+        self.running = self.castellan.start_with(&[
+            "--cache-characters-max",
+            &places.to_string(),
+            // At random on all of them the rows to flush are soon more than the disk takes; what counts is the intent.
+            "--flush-dirty-max",
+            "1000000",
+        ])?;
         self.seats = game_seats(&self.running, PLAYERS + CROWD)?;
         self.in_memory = 0;
         Ok(())
