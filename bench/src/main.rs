@@ -17,7 +17,7 @@ struct Arguments {
 enum Task {
     /// Measures everything and writes a table and a JSON file.
     #[cfg(target_os = "linux")]
-    Run(linux::RunArguments),
+    Run(Box<linux::RunArguments>),
     /// Is one of the echoes, until it is killed.
     Echo {
         /// How it reads and writes.
@@ -32,7 +32,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         #[cfg(target_os = "linux")]
-        Task::Run(arguments) => linux::run(arguments),
+        Task::Run(arguments) => linux::run(*arguments),
         Task::Echo { mode, answer_bytes } => echo::run(mode, answer_bytes),
     };
     match outcome {

@@ -315,17 +315,28 @@ impl Inbound {
     }
 
     /// Answers those that waited for this.
-    pub(super) async fn durable<IO: Io>(&mut self, out: &mut Outbound<IO>, character: CharacterId, version: Version) {
-        for wait in self.waits.covered(character, version) {
-            self.answer(out, &wait).await;
-        }
+    pub(super) async fn durable<IO: Io>(
+        &mut self,
+        out: &mut Outbound<IO>,
+        character: CharacterId,
+        version: Version,
+    ) -> Result<(), End> {
+        let waits = self.waits.covered(character, version);
+        self.answer_all(out, waits).await
     }
 
     /// Answers those that have waited long enough: applied, not yet safe.
-    pub(super) async fn overdue<IO: Io>(&mut self, out: &mut Outbound<IO>) {
-        for wait in self.waits.overdue(self.now) {
+    pub(super) async fn overdue<IO: Io>(&mut self, out: &mut Outbound<IO>) -> Result<(), End> {
+        let waits = self.waits.overdue(self.now);
+        self.answer_all(out, waits).await
+    }
+
+    async fn answer_all<IO: Io>(&mut self, out: &mut Outbound<IO>, waits: Vec<Wait>) -> Result<(), End> {
+        for wait in waits {
             self.answer(out, &wait).await;
+            out.flush_where_full().await?;
         }
+        Ok(())
     }
 
     async fn answer<IO: Io>(&mut self, out: &mut Outbound<IO>, wait: &Wait) {

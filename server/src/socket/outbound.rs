@@ -126,9 +126,9 @@ impl<IO: Io> Outbound<IO> {
         self.write(&ServerFrame::Rejected(Rejected { id, code, message, retry_after_ms: None }));
     }
 
-    /// So much waits to be sent that it has to be sent before more is written.
-    pub(super) fn is_full(&self) -> bool {
-        self.transport.unsent_bytes() >= UNSENT_BYTES_MAX
+    /// Sends what was written where so much waits that it has to be sent before more is written.
+    pub(super) async fn flush_where_full(&mut self) -> Result<(), End> {
+        if self.transport.unsent_bytes() < UNSENT_BYTES_MAX { Ok(()) } else { self.flush().await }
     }
 
     /// Sends what was written.

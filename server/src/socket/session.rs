@@ -265,9 +265,7 @@ impl<IO: Io> Connection<IO> {
                 // Boxed: what is rare shall not be a part of what each connection takes all its life.
                 Box::pin(self.inbound.slow(&mut self.outbound, slow)).await;
             }
-            if self.outbound.is_full() {
-                self.outbound.flush().await?;
-            }
+            self.outbound.flush_where_full().await?;
         }
         Ok(())
     }
@@ -277,13 +275,11 @@ impl<IO: Io> Connection<IO> {
         let mail = self.seat.mailbox().take();
         for (character, owner) in mail.changed {
             self.inbound.changed(&mut self.outbound, owner, character).await;
-            if self.outbound.is_full() {
-                self.outbound.flush().await?;
-            }
+            self.outbound.flush_where_full().await?;
         }
         for (&character, &version) in &mail.durable {
             if self.inbound.is_waiting() {
-                self.inbound.durable(&mut self.outbound, character, version).await;
+                self.inbound.durable(&mut self.outbound, character, version).await?;
             }
         }
         if !mail.durable.is_empty() {
@@ -302,7 +298,7 @@ impl<IO: Io> Connection<IO> {
         if now >= self.inbound.expires_at() {
             return Err(End::order(CloseCode::TokenExpired, "the token has expired"));
         }
-        self.inbound.overdue(&mut self.outbound).await;
+        self.inbound.overdue(&mut self.outbound).await?;
         if now >= self.pinged_at + ping_interval {
             self.pinged_at = now;
             self.outbound.transport().ping();
