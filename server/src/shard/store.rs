@@ -113,7 +113,7 @@ impl Shards {
 
     /// Decides a change and writes the answer behind what `out` holds; nothing is written for a refusal.
     ///
-    /// `request` names the sender's connection. Where the owner's characters are not in memory they are loaded first.
+    /// `sender` is the connection that asks, if any. Where the owner's characters are not in memory they are loaded first.
     pub async fn change(
         self: &Arc<Self>,
         command: &Command<'_>,
