@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, MissedTickBehavior, timeout};
 
 use super::{Batch, Entries, Signals};
 use crate::clock::Clock;
@@ -22,7 +22,7 @@ pub struct Settings {
     pub interval: Duration,
     /// Rows in one transaction at the most.
     pub batch_rows: usize,
-    /// How long others may join after somebody began to wait for a commit.
+    /// How long others may join after somebody began to wait for a commit, at the longest.
     pub gather: Duration,
     /// First wait after a failure; doubles, with jitter, up to `backoff_max`.
     pub backoff_min: Duration,
@@ -38,6 +38,8 @@ pub struct Flusher<E> {
     settings: Settings,
     clock: Clock,
     rng: StdRng,
+    /// How many waited for the last commit that anybody waited for.
+    waited: usize,
     /// Failures in a row.
     failures: u32,
 }
@@ -56,7 +58,7 @@ impl<E: Entries> Flusher<E> {
         clock: Clock,
         rng: StdRng,
     ) -> Self {
-        Self { entries, storage, signals, settings, clock, rng, failures: 0 }
+        Self { entries, storage, signals, settings, clock, rng, waited: 0, failures: 0 }
     }
 
     /// Flushes until `stop` says so, then gives itself back to be drained.
@@ -69,7 +71,7 @@ impl<E: Entries> Flusher<E> {
                 _ = stop.changed() => continue,
                 _ = ticks.tick() => {}
                 () = signals.full.notified() => {}
-                () = signals.waiting.notified() => tokio::time::sleep(self.settings.gather).await,
+                () = signals.waiting.notified() => self.gather().await,
             }
             if let Err(Away) = self.flush().await {
                 tokio::select! {
@@ -79,6 +81,13 @@ impl<E: Entries> Flusher<E> {
             }
         }
         self
+    }
+
+    /// Leaves others time to join, as many as waited for the last commit: in steady traffic as many come again, and
+    /// once they have there is nothing to wait for. A single client does not wait at all.
+    async fn gather(&self) {
+        // When the time is over, whoever is there sets out.
+        let _ = timeout(self.settings.gather, self.signals.gathered(self.waited)).await;
     }
 
     /// Flushes until nothing is dirty; false where the database could not take it until the deadline.
@@ -101,6 +110,10 @@ impl<E: Entries> Flusher<E> {
 
     /// Writes what is dirty now, in as many transactions as it takes.
     async fn flush(&mut self) -> Result<(), Away> {
+        let waited = self.signals.set_out();
+        if waited > 0 {
+            self.waited = waited;
+        }
         // What becomes dirty meanwhile waits for the next wake-up, so that no wake-up goes on for ever.
         let mut left = self.entries.dirty();
         while left > 0 {

@@ -1,6 +1,6 @@
 //! What wakes the flusher before its interval is over, and what others may know of it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
@@ -9,6 +9,10 @@ use tokio::sync::Notify;
 pub struct Signals {
     pub(super) full: Notify,
     pub(super) waiting: Notify,
+    /// Those who began to wait for a commit since the flusher last set out.
+    waits: AtomicUsize,
+    /// As many of them as the flusher waits for.
+    expected: AtomicUsize,
     away: AtomicBool,
 }
 
@@ -18,9 +22,25 @@ impl Signals {
         self.full.notify_one();
     }
 
-    /// Somebody began to wait for a commit: the flusher starts after the gathering time.
+    /// Somebody began to wait for a commit: the flusher sets out as soon as those have joined who are expected.
     pub fn waiting(&self) {
-        self.waiting.notify_one();
+        let waits = self.waits.fetch_add(1, Ordering::SeqCst) + 1;
+        if waits == 1 || waits == self.expected.load(Ordering::SeqCst) {
+            self.waiting.notify_one();
+        }
+    }
+
+    /// Waits until so many wait for a commit.
+    pub(super) async fn gathered(&self, expected: usize) {
+        self.expected.store(expected, Ordering::SeqCst);
+        while self.waits.load(Ordering::SeqCst) < expected {
+            self.waiting.notified().await;
+        }
+    }
+
+    /// The flusher sets out. Returns how many had begun to wait for the commit.
+    pub(super) fn set_out(&self) -> usize {
+        self.waits.swap(0, Ordering::SeqCst)
     }
 
     /// Whether the last write failed because the database was not to be had.
