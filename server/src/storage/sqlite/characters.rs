@@ -1,5 +1,7 @@
 //! Characters: loading a user's, saving many in one transaction.
 
+use std::sync::LazyLock;
+
 use castellan_protocol::UserId;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row};
@@ -56,7 +58,12 @@ pub(super) async fn save(
     covered(leases, rows)?;
     let mut transaction = transaction(connection, BEGIN_IMMEDIATE).await?;
     let held = held(&mut transaction, leases).await?;
-    for row in rows.iter().filter(|row| held.contains(&row.shard)) {
+    let rows: Vec<&CharacterRow> = rows.iter().filter(|row| held.contains(&row.shard)).collect();
+    let (chunks, rest) = rows.as_chunks::<CHUNK_ROWS>();
+    for chunk in chunks {
+        write(&mut transaction, WRITE_CHUNK.as_str(), chunk).await?;
+    }
+    for row in rest {
         write_one(&mut transaction, row).await?;
     }
     crash::point("after_writes");
@@ -65,29 +72,55 @@ pub(super) async fn save(
     Ok(gone(leases, &held))
 }
 
-/// Inserts a row, or writes it over one of a lower version, in a transaction that has proven its lease.
-pub(super) async fn write_one(connection: &mut SqliteConnection, row: &CharacterRow) -> Result<(), StorageError> {
-    sqlx::query(
+/// Rows written by one statement: each statement costs two changes of thread.
+const CHUNK_ROWS: usize = 32;
+
+/// Columns of a row.
+const COLUMNS: usize = 12;
+
+static WRITE_ONE: LazyLock<String> = LazyLock::new(|| write_statement(1));
+static WRITE_CHUNK: LazyLock<String> = LazyLock::new(|| write_statement(CHUNK_ROWS));
+
+/// Inserts so many rows, or writes them over those of a lower version.
+fn write_statement(rows: usize) -> String {
+    let row = format!("({})", ["?"; COLUMNS].join(", "));
+    format!(
         "INSERT INTO characters (id, user_id, shard, name, version, recoveries, schema_version, state, request_ids, \
-         created_at_ms, updated_at_ms, deleted_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+         created_at_ms, updated_at_ms, deleted_at_ms) VALUES {} \
          ON CONFLICT (id) DO UPDATE SET name = excluded.name, version = excluded.version, \
          recoveries = excluded.recoveries, schema_version = excluded.schema_version, state = excluded.state, \
          request_ids = excluded.request_ids, updated_at_ms = excluded.updated_at_ms, \
          deleted_at_ms = excluded.deleted_at_ms WHERE characters.version < excluded.version",
+        vec![row; rows].join(", ")
     )
-    .bind(row.id.to_string())
-    .bind(row.user.to_string())
-    .bind(row.shard.number())
-    .bind(&row.name)
-    .bind(signed(row.version)?)
-    .bind(row.recoveries)
-    .bind(row.schema_version)
-    .bind(&row.state)
-    .bind(request_ids_text(&row.request_ids)?)
-    .bind(row.created_at_ms)
-    .bind(row.updated_at_ms)
-    .bind(row.deleted_at_ms)
-    .execute(connection)
-    .await?;
+}
+
+/// Writes a row in a transaction that has proven its lease.
+pub(super) async fn write_one(connection: &mut SqliteConnection, row: &CharacterRow) -> Result<(), StorageError> {
+    write(connection, WRITE_ONE.as_str(), &[row]).await
+}
+
+async fn write(
+    connection: &mut SqliteConnection,
+    statement: &'static str,
+    rows: &[&CharacterRow],
+) -> Result<(), StorageError> {
+    let mut query = sqlx::query(statement);
+    for row in rows {
+        query = query
+            .bind(row.id.to_string())
+            .bind(row.user.to_string())
+            .bind(row.shard.number())
+            .bind(&row.name)
+            .bind(signed(row.version)?)
+            .bind(row.recoveries)
+            .bind(row.schema_version)
+            .bind(&row.state)
+            .bind(request_ids_text(&row.request_ids)?)
+            .bind(row.created_at_ms)
+            .bind(row.updated_at_ms)
+            .bind(row.deleted_at_ms);
+    }
+    query.execute(connection).await?;
     Ok(())
 }
