@@ -1,5 +1,4 @@
-//! The proxy between the servers and PostgreSQL: it can lose a COMMIT or its answer, hold up a write inside its
-//! transaction, and let nothing through.
+//! The proxy between the servers and PostgreSQL: it can lose a write or its answer, and let nothing through.
 
 mod conversation;
 
@@ -17,12 +16,12 @@ use tokio::task::JoinHandle;
 
 use conversation::{Conversation, Kind};
 
-/// What is done to the first connection that gives occasion.
-enum Plan {
-    /// Cuts it at the COMMIT of a write, before or after that is passed on.
-    LoseCommit { delivered: bool, done: oneshot::Sender<()> },
-    /// Holds a write up until `release` comes or is dropped.
-    HoldWrite { held: oneshot::Sender<()>, release: oneshot::Receiver<()> },
+/// A write is to be lost.
+struct Plan {
+    /// Whether it is carried out, so that only its answer is lost.
+    delivered: bool,
+    /// Whom to tell that it is lost.
+    done: oneshot::Sender<()>,
 }
 
 struct State {
@@ -32,11 +31,6 @@ struct State {
     cuts: watch::Sender<u64>,
     /// Nothing is let through.
     closed: Mutex<bool>,
-}
-
-/// A write that is held up; it goes on when this is dropped.
-pub struct HeldWrite {
-    _release: oneshot::Sender<()>,
 }
 
 /// The proxy; it ends when this is dropped.
@@ -78,25 +72,15 @@ impl DatabaseProxy {
         }
     }
 
-    /// Cuts a connection at its next COMMIT of a write; where `delivered`, after that has been carried out.
+    /// Cuts a connection at its next write, which commits by itself; where `delivered`, after it has been carried out.
     ///
     /// Returns whether there was one within the time.
     pub async fn lose_commit(&self, delivered: bool, within: Duration) -> bool {
         let (done, happened) = oneshot::channel();
-        *self.state.plan.lock() = Some(Plan::LoseCommit { delivered, done });
+        *self.state.plan.lock() = Some(Plan { delivered, done });
         let happened = matches!(tokio::time::timeout(within, happened).await, Ok(Ok(())));
         *self.state.plan.lock() = None;
         happened
-    }
-
-    /// Holds up the next write, if there is one within the time.
-    pub async fn hold_write(&self, within: Duration) -> Option<HeldWrite> {
-        let (held, happened) = oneshot::channel();
-        let (guard, release) = oneshot::channel();
-        *self.state.plan.lock() = Some(Plan::HoldWrite { held, release });
-        let happened = matches!(tokio::time::timeout(within, happened).await, Ok(Ok(())));
-        *self.state.plan.lock() = None;
-        happened.then_some(HeldWrite { _release: guard })
     }
 }
 
@@ -140,7 +124,7 @@ async fn carry(server: TcpStream, state: &State) -> std::io::Result<()> {
     }
 }
 
-/// Whom to tell when a COMMIT has been answered whose answer is to be lost.
+/// Whom to tell when a write has been answered whose answer is to be lost.
 type Muted = Option<Arc<Mutex<Option<oneshot::Sender<()>>>>>;
 
 async fn requests(
@@ -158,34 +142,17 @@ async fn requests(
         }
         conversation.take_in(&chunk[..count]);
         while let Some((kind, message)) = conversation.next_message() {
-            let plan = take_plan(state, kind);
-            match plan {
-                Some(Plan::LoseCommit { delivered: false, done }) => {
+            let plan = if kind == Kind::Write { state.plan.lock().take() } else { None };
+            if let Some(Plan { delivered, done }) = plan {
+                if !delivered {
                     let _ = done.send(());
                     return Ok(());
                 }
-                Some(Plan::LoseCommit { delivered: true, done }) => {
-                    mute.send_replace(Some(Arc::new(Mutex::new(Some(done)))));
-                }
-                Some(Plan::HoldWrite { held, release }) => {
-                    let _ = held.send(());
-                    // Comes as an error, when the guard is dropped.
-                    let _ = release.await;
-                }
-                None => {}
+                mute.send_replace(Some(Arc::new(Mutex::new(Some(done)))));
             }
             database.write_all(&message).await?;
         }
     }
-}
-
-fn take_plan(state: &State, kind: Kind) -> Option<Plan> {
-    let mut plan = state.plan.lock();
-    let fits = matches!(
-        (&*plan, kind),
-        (Some(Plan::LoseCommit { .. }), Kind::CommitOfWrite) | (Some(Plan::HoldWrite { .. }), Kind::Write)
-    );
-    if fits { plan.take() } else { None }
 }
 
 async fn answers(
@@ -197,7 +164,7 @@ async fn answers(
     loop {
         let count = database.read(&mut chunk).await?;
         if let Some(done) = &*muted.borrow() {
-            // The database has answered the COMMIT, or ended: nobody hears of it.
+            // The database has answered the write, or ended: nobody hears of it.
             if let Some(done) = done.lock().take() {
                 let _ = done.send(());
             }

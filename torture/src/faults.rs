@@ -104,15 +104,19 @@ impl World<'_> {
         self.end_zombie(zombie, rng).await
     }
 
-    /// A second server takes over while the first one is between its proof and its write.
+    /// A second server takes over while the first one is between its proof and its write: it has to wait.
     async fn held_write(&mut self, rng: &mut StdRng) -> Result<()> {
         let zombie = self.take_present()?;
-        let Some(held) = self.database.postgres()?.proxy.hold_write(PATIENCE).await else { bail!("no flush came") };
-        self.start_server(None).await?;
-        // As long as the second one takes to load what the first one is about to write over.
+        let held = self.history.hold_writes(PATIENCE).await?;
+        // Time for a second server that does not wait to take over, and less than PostgreSQL gives the first one.
+        let pause = ms(rng, 900..1_400);
+        let let_go = async {
+            tokio::time::sleep(pause).await;
+            held.let_go().await
+        };
+        let (started, let_go) = tokio::join!(self.start_server(None), let_go);
+        started.and(let_go)?;
         self.front.cut(Cut::Half);
-        tokio::time::sleep(ms(rng, 100..400)).await;
-        drop(held);
         tokio::time::sleep(ms(rng, 300..800)).await;
         self.end_zombie(zombie, rng).await
     }

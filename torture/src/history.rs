@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use castellan_protocol::{CharacterId, Currency, InventoryEntry, RequestId};
 use client_sim::player::trace::Counters;
 use serde::Deserialize;
@@ -20,7 +20,10 @@ pub const SERVER_SETTING: &str = "torture.server";
 /// How long to wait while a server writes to the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The tables and the trigger. The trigger looks at the lease in the writer's own transaction, but with fresh eyes: in
+/// How often to look whether something has happened in the database.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// The tables and the triggers. The first trigger looks at the lease in the writer's own transaction, but with fresh eyes: in
 /// read committed each statement sees what was committed before it.
 const POSTGRES_SETUP: &str = "
 CREATE TABLE torture_writes (
@@ -50,7 +53,20 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE TRIGGER torture_note AFTER INSERT OR UPDATE ON characters FOR EACH ROW EXECUTE FUNCTION torture_note();
+CREATE FUNCTION torture_hold() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(4711);
+    RETURN NEW;
+END $$;
+CREATE TRIGGER torture_hold BEFORE INSERT ON characters FOR EACH ROW EXECUTE FUNCTION torture_hold();
 ";
+
+/// Keeps writers waiting at the trigger above, or lets them go on.
+const HOLD: &str = "SELECT pg_advisory_lock(4711)";
+const LET_GO: &str = "SELECT pg_advisory_unlock(4711)";
+
+/// Writers that wait there.
+const HELD_UP: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted";
 
 /// The same where one process at a time has the file, so that leases need no proof.
 const SQLITE_SETUP: &str = "
@@ -224,6 +240,25 @@ impl History {
         Ok(())
     }
 
+    /// Holds up whoever begins to write characters in PostgreSQL; waits until somebody does.
+    ///
+    /// # Errors
+    ///
+    /// What the database says, or that nobody wrote within the time.
+    pub async fn hold_writes(&self, within: Duration) -> Result<HeldWrites> {
+        let Place::Postgres(url) = &self.place else { bail!("this is for PostgreSQL only") };
+        let mut held = HeldWrites(postgres(url).await?);
+        sqlx::query(HOLD).execute(&mut held.0).await?;
+        let wait = async {
+            while sqlx::query_scalar::<_, i64>(HELD_UP).fetch_one(&mut held.0).await? == 0 {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(within, wait).await.context("no flush came")??;
+        Ok(held)
+    }
+
     /// All characters, in the order of their ids.
     ///
     /// # Errors
@@ -270,6 +305,21 @@ impl History {
             Place::Postgres(url) => sqlx::query_scalar(statement.postgres).fetch_all(&mut postgres(url).await?).await,
             Place::Sqlite(path) => sqlx::query_scalar(statement.sqlite).fetch_all(&mut sqlite(path).await?).await,
         }?)
+    }
+}
+
+/// Writers are held up; they go on when this is let go or dropped.
+pub struct HeldWrites(PgConnection);
+
+impl HeldWrites {
+    /// Lets them go on.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn let_go(mut self) -> Result<()> {
+        sqlx::query(LET_GO).execute(&mut self.0).await?;
+        Ok(())
     }
 }
 

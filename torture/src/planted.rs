@@ -1,8 +1,6 @@
 //! Bugs that can be planted into the server, to see that a run catches them: each breaks one of the rules that the
 //! promise stands on.
 
-use std::time::Duration;
-
 use clap::ValueEnum;
 
 use crate::schedule::Fault;
@@ -44,22 +42,13 @@ impl Bug {
     pub const fn faults(self) -> &'static [Fault] {
         match self {
             Self::FenceWithoutLock => &[Fault::HeldWrite],
-            Self::DurableBeforeCommit => &[Fault::CrashBeforeTransaction, Fault::CrashAfterWrites, Fault::Kill],
+            Self::DurableBeforeCommit => &[Fault::CrashBeforeTransaction, Fault::Kill],
             Self::IdsNotStored => &[Fault::CrashAfterCommit, Fault::Kill],
             Self::NoJump => &[Fault::Kill],
             Self::LostCommitAssumed => &[Fault::CommitLost],
             // A server that has just begun loads its players one by one, and has not room for all of them.
             Self::DirtyEvicted => &[Fault::Restart, Fault::SocketsCut],
             Self::ReleaseWhileDirty => &[Fault::Restart],
-        }
-    }
-
-    /// How long the server waits for a statement. PostgreSQL ends a transaction that is idle for half of it, and with
-    /// it a write that is held up; a missing lock shows before that.
-    pub(crate) const fn database_timeout(self) -> Duration {
-        match self {
-            Self::FenceWithoutLock => Duration::from_secs(20),
-            _ => Duration::from_secs(2),
         }
     }
 }

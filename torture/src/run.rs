@@ -203,7 +203,7 @@ impl<'a> World<'a> {
             database_url,
             spool,
             folder: path.clone(),
-            database_timeout: options.bug.map_or(DATABASE_TIMEOUT, Bug::database_timeout),
+            database_timeout: DATABASE_TIMEOUT,
             characters_max: CHARACTERS_MAX,
             planted: options.bug.map(Bug::name),
         };

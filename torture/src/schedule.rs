@@ -16,7 +16,8 @@ pub enum Fault {
     Kill,
     /// The server dies at a flush, before its transaction begins.
     CrashBeforeTransaction,
-    /// The server dies at a flush, after the rows are written and before the commit.
+    /// The server dies at a flush over SQLite, after the rows are written and before the commit; over PostgreSQL a flush
+    /// is one statement.
     CrashAfterWrites,
     /// The server dies at a flush, after the commit and before anybody hears of it.
     CrashAfterCommit,
@@ -26,14 +27,13 @@ pub enum Fault {
     DatabaseCrash,
     /// All processes of PostgreSQL are stopped by SIGSTOP for longer than the server waits.
     DatabaseFreeze,
-    /// The connection is cut after the COMMIT has reached the database and before its answer comes back.
+    /// The connection is cut after a write has reached the database, which commits it, and before its answer comes back.
     CommitAnswerLost,
-    /// The connection is cut before the COMMIT reaches the database.
+    /// The connection is cut before a write reaches the database.
     CommitLost,
     /// The server is stopped by SIGSTOP, a second one takes over, the first goes on as a zombie.
     Zombie,
-    /// A transaction of the server is held up between the proof of its lease and its write, while a second server
-    /// takes over.
+    /// A flush is held up in the database between the proof of its lease and its write, while a second server takes over.
     HeldWrite,
     /// All sockets of clients are cut in the middle of what they carry, several times one behind the other.
     SocketsCut,
@@ -67,9 +67,10 @@ impl Fault {
         )
     }
 
-    /// Whether it can be done to a server over PostgreSQL, whose disk is not ours to fill.
+    /// Whether it can be done to a server over PostgreSQL, whose disk is not ours to fill and which writes and commits in
+    /// one.
     pub const fn is_for_postgres(self) -> bool {
-        !matches!(self, Self::DatabaseDiskFull)
+        !matches!(self, Self::DatabaseDiskFull | Self::CrashAfterWrites)
     }
 
     /// Whether it needs a disk for the database alone, where that is SQLite.

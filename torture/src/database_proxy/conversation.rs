@@ -9,13 +9,11 @@ use std::collections::HashSet;
 pub(super) enum Kind {
     /// Something else.
     Other,
-    /// Begins to write characters.
+    /// Writes characters.
     Write,
-    /// Commits a transaction that has written characters.
-    CommitOfWrite,
 }
 
-/// How a statement that writes characters begins.
+/// What a statement that writes characters has in it.
 const WRITE: &[u8] = b"INSERT INTO characters";
 
 /// Protocol codes of first messages that another first message follows: requests for TLS and for GSSAPI.
@@ -28,7 +26,6 @@ pub(super) struct Conversation {
     started: bool,
     /// Names of prepared statements that write characters.
     writes: HashSet<Vec<u8>>,
-    has_written: bool,
 }
 
 impl Conversation {
@@ -59,24 +56,14 @@ impl Conversation {
         match tag {
             b'P' => {
                 let (name, query) = (texts.next().unwrap_or_default(), texts.next().unwrap_or_default());
-                if query.starts_with(WRITE) {
+                if query.windows(WRITE.len()).any(|part| part == WRITE) {
                     self.writes.insert(name.to_vec());
                 } else {
                     self.writes.remove(name);
                 }
                 Kind::Other
             }
-            b'B' if texts.nth(1).is_some_and(|name| self.writes.contains(name)) => {
-                self.has_written = true;
-                Kind::Write
-            }
-            b'Q' => {
-                let query = texts.next().unwrap_or_default().to_ascii_uppercase();
-                let ends = query.starts_with(b"COMMIT") || query.starts_with(b"ROLLBACK");
-                let has_written = self.has_written;
-                self.has_written &= !ends;
-                if has_written && query.starts_with(b"COMMIT") { Kind::CommitOfWrite } else { Kind::Other }
-            }
+            b'B' if texts.nth(1).is_some_and(|name| self.writes.contains(name)) => Kind::Write,
             _ => Kind::Other,
         }
     }
@@ -96,21 +83,19 @@ mod tests {
     }
 
     #[test]
-    fn writes_and_their_commits_are_found_in_any_pieces() {
+    fn writes_are_found_in_any_pieces() {
         let said = [
             first(80_877_103),
             first(196_608),
             message(b'Q', b"BEGIN\0"),
-            message(b'P', b"s1\0INSERT INTO characters AS stored\0\0\0"),
+            message(b'P', b"s1\0WITH held AS (SELECT 1) INSERT INTO characters AS stored\0\0\0"),
             message(b'P', b"s2\0SELECT 1\0\0\0"),
             message(b'B', b"\0s2\0\0\0"),
-            message(b'Q', b"COMMIT\0"),
-            message(b'Q', b"BEGIN\0"),
             message(b'B', b"\0s1\0\0\0"),
-            message(b'Q', b"commit\0"),
-            message(b'Q', b"COMMIT\0"),
+            message(b'P', b"s1\0SELECT 2\0\0\0"),
+            message(b'B', b"\0s1\0\0\0"),
         ];
-        let kinds = [0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 0].map(|kind| [Kind::Other, Kind::Write, Kind::CommitOfWrite][kind]);
+        let kinds = [0, 0, 0, 0, 0, 0, 1, 0, 0].map(|kind| [Kind::Other, Kind::Write][kind]);
         for piece in [1, 7, 1_000] {
             let mut conversation = Conversation::default();
             let mut heard = Vec::new();

@@ -1,10 +1,9 @@
 //! Accounts, sessions and keys.
 
 use castellan_protocol::{SessionId, UserId};
-use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Connection, Row};
 
-use super::{BEGIN, transaction};
 use crate::storage::{AccountRow, KeyRow, SessionRow, StorageError};
 
 pub(super) async fn create_account(connection: &mut PgConnection, account: &AccountRow) -> Result<(), StorageError> {
@@ -165,7 +164,7 @@ pub(super) async fn keys(connection: &mut PgConnection) -> Result<Vec<KeyRow>, S
 }
 
 pub(super) async fn add_first_key(connection: &mut PgConnection, key: &KeyRow) -> Result<(), StorageError> {
-    let mut transaction = transaction(connection, BEGIN).await?;
+    let mut transaction = connection.begin().await?;
     // One server at a time looks and adds; readers are not held up.
     sqlx::query("LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE").execute(&mut *transaction).await?;
     sqlx::query(

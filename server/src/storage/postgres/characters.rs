@@ -1,12 +1,14 @@
 //! Characters: loading a user's, saving many in one statement.
 
+use std::sync::LazyLock;
+
 use castellan_protocol::{CharacterId, UserId};
-use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Connection, Row};
 use uuid::Uuid;
 
-use super::leases::{gone, lock, lock_one, number, shard};
-use super::{BEGIN, BEGIN_READING, transaction};
+use super::BEGIN_READING;
+use super::leases::{columns, gone, lock_one, locking, number, shard};
 use crate::crash;
 use crate::storage::columns::{covered, signed, unsigned};
 use crate::storage::{CharacterRow, Lease, ShardId, StorageError};
@@ -16,7 +18,7 @@ pub(super) async fn load_user(
     lease: Lease,
     user: UserId,
 ) -> Result<Vec<CharacterRow>, StorageError> {
-    let mut transaction = transaction(connection, BEGIN_READING).await?;
+    let mut transaction = connection.begin_with(BEGIN_READING).await?;
     lock_one(&mut transaction, lease).await?;
     let rows = sqlx::query(
         "SELECT id, user_id, shard, name, version, recoveries, schema_version, state::text AS state, request_ids, \
@@ -55,17 +57,67 @@ pub(super) async fn save(
     rows: &[CharacterRow],
 ) -> Result<Vec<ShardId>, StorageError> {
     covered(leases, rows)?;
-    let mut transaction = transaction(connection, BEGIN).await?;
-    let held = lock(&mut transaction, leases).await?;
-    let columns = Columns::new(rows.iter().filter(|row| held.contains(&row.shard)))?;
-    if !columns.ids.is_empty() {
-        upsert(&mut transaction, columns).await?;
-    }
-    crash::point("after_writes");
-    transaction.commit().await?;
+    let gone = write(connection, leases, rows).await?;
     crash::point("after_commit");
+    Ok(gone)
+}
+
+/// Locks the leases and writes the rows of those that hold; returns the shards of those that are gone.
+///
+/// One statement, and so one round trip: by itself it is a transaction. All locks are had before the first row is
+/// written; a takeover that was first is waited for, and seen. All of the answer is read, because what is wrong with a
+/// commit comes last.
+pub(super) async fn write(
+    connection: &mut PgConnection,
+    leases: &[Lease],
+    rows: &[CharacterRow],
+) -> Result<Vec<ShardId>, StorageError> {
+    let (shards, epochs) = columns(leases);
+    let rows = Columns::new(rows)?;
+    let held = sqlx::query(WRITE.as_str())
+        .bind(shards)
+        .bind(epochs)
+        .bind(rows.ids)
+        .bind(rows.users)
+        .bind(rows.shards)
+        .bind(rows.names)
+        .bind(rows.versions)
+        .bind(rows.recoveries)
+        .bind(rows.schema_versions)
+        .bind(rows.states)
+        .bind(rows.request_ids)
+        .bind(rows.request_ids_begins)
+        .bind(rows.request_ids_ends)
+        .bind(rows.created_at_ms)
+        .bind(rows.updated_at_ms)
+        .bind(rows.deleted_at_ms)
+        .fetch_all(connection)
+        .await?;
+    let held = held.iter().map(|row| shard(row, "shard")).collect::<Result<Vec<_>, _>>()?;
     Ok(gone(leases, &held))
 }
+
+/// Inserts the rows of leases that hold, or writes them over those of a lower version.
+static WRITE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "WITH held AS ({}), written AS (\
+         INSERT INTO characters AS stored (id, user_id, shard, name, version, recoveries, schema_version, state, \
+         request_ids, created_at, updated_at, deleted_at) \
+         SELECT id, user_id, shard, name, version, recoveries, schema_version, state::jsonb, \
+         ($11::bigint[])[ids_begin + 1 : ids_end], to_timestamp(created_at_ms * 0.001::float8), \
+         to_timestamp(updated_at_ms * 0.001::float8), to_timestamp(deleted_at_ms * 0.001::float8) \
+         FROM UNNEST($3::uuid[], $4::uuid[], $5::smallint[], $6::text[], $7::bigint[], $8::bigint[], \
+         $9::integer[], $10::text[], $12::integer[], $13::integer[], $14::bigint[], $15::bigint[], $16::bigint[]) \
+         AS new_row (id, user_id, shard, name, version, recoveries, schema_version, state, ids_begin, ids_end, \
+         created_at_ms, updated_at_ms, deleted_at_ms) WHERE shard = ANY (ARRAY (SELECT shard FROM held)) \
+         ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, version = EXCLUDED.version, \
+         recoveries = EXCLUDED.recoveries, schema_version = EXCLUDED.schema_version, state = EXCLUDED.state, \
+         request_ids = EXCLUDED.request_ids, updated_at = EXCLUDED.updated_at, deleted_at = EXCLUDED.deleted_at \
+         WHERE stored.version < EXCLUDED.version) \
+         SELECT shard FROM held",
+        locking()
+    )
+});
 
 /// Rows as columns, each an array that goes to the database whole.
 #[derive(Default)]
@@ -80,7 +132,9 @@ struct Columns<'a> {
     states: Vec<&'a str>,
     /// The request ids of all rows one behind the other: arrays of arrays would all have to be of one length.
     request_ids: Vec<i64>,
-    /// Where each row's request ids end in `request_ids`; they begin where those of the row before end.
+    /// Where each row's request ids begin in `request_ids`, counted from 0.
+    request_ids_begins: Vec<i32>,
+    /// Where they end.
     request_ids_ends: Vec<i32>,
     created_at_ms: Vec<i64>,
     updated_at_ms: Vec<i64>,
@@ -89,8 +143,8 @@ struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     /// In the order of ids, so that two batches that meet lock the rows in one order.
-    fn new(rows: impl Iterator<Item = &'a CharacterRow>) -> Result<Self, StorageError> {
-        let mut rows: Vec<&CharacterRow> = rows.collect();
+    fn new(rows: &'a [CharacterRow]) -> Result<Self, StorageError> {
+        let mut rows: Vec<&CharacterRow> = rows.iter().collect();
         rows.sort_unstable_by_key(|row| row.id);
         let mut columns = Self::default();
         for row in rows {
@@ -102,12 +156,11 @@ impl<'a> Columns<'a> {
             columns.recoveries.push(row.recoveries);
             columns.schema_versions.push(row.schema_version);
             columns.states.push(&row.state);
+            columns.request_ids_begins.push(index(columns.request_ids.len())?);
             for id in &row.request_ids {
                 columns.request_ids.push(signed(*id)?);
             }
-            let end = i32::try_from(columns.request_ids.len())
-                .map_err(|_| StorageError::Refused("too many request ids in one batch".to_owned()))?;
-            columns.request_ids_ends.push(end);
+            columns.request_ids_ends.push(index(columns.request_ids.len())?);
             columns.created_at_ms.push(row.created_at_ms);
             columns.updated_at_ms.push(row.updated_at_ms);
             columns.deleted_at_ms.push(row.deleted_at_ms);
@@ -116,46 +169,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// Inserts rows, or writes them over those of a lower version.
-async fn upsert(connection: &mut PgConnection, columns: Columns<'_>) -> Result<(), StorageError> {
-    let mut begins = columns.request_ids_ends.clone();
-    begins.rotate_right(1);
-    begins[0] = 0;
-    sqlx::query(
-        "INSERT INTO characters AS stored (id, user_id, shard, name, version, recoveries, schema_version, state, \
-         request_ids, created_at, updated_at, deleted_at) \
-         SELECT id, user_id, shard, name, version, recoveries, schema_version, state::jsonb, \
-         ($9::bigint[])[ids_begin + 1 : ids_end], to_timestamp(created_at_ms * 0.001::float8), \
-         to_timestamp(updated_at_ms * 0.001::float8), to_timestamp(deleted_at_ms * 0.001::float8) \
-         FROM UNNEST($1::uuid[], $2::uuid[], $3::smallint[], $4::text[], $5::bigint[], $6::bigint[], $7::integer[], \
-         $8::text[], $10::integer[], $11::integer[], $12::bigint[], $13::bigint[], $14::bigint[]) \
-         AS new_row (id, user_id, shard, name, version, recoveries, schema_version, state, ids_begin, ids_end, \
-         created_at_ms, updated_at_ms, deleted_at_ms) \
-         ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, version = EXCLUDED.version, \
-         recoveries = EXCLUDED.recoveries, schema_version = EXCLUDED.schema_version, state = EXCLUDED.state, \
-         request_ids = EXCLUDED.request_ids, updated_at = EXCLUDED.updated_at, deleted_at = EXCLUDED.deleted_at \
-         WHERE stored.version < EXCLUDED.version",
-    )
-    .bind(columns.ids)
-    .bind(columns.users)
-    .bind(columns.shards)
-    .bind(columns.names)
-    .bind(columns.versions)
-    .bind(columns.recoveries)
-    .bind(columns.schema_versions)
-    .bind(columns.states)
-    .bind(columns.request_ids)
-    .bind(begins)
-    .bind(columns.request_ids_ends)
-    .bind(columns.created_at_ms)
-    .bind(columns.updated_at_ms)
-    .bind(columns.deleted_at_ms)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Writes one row in a transaction that has locked its lease.
-pub(super) async fn write_one(connection: &mut PgConnection, row: &CharacterRow) -> Result<(), StorageError> {
-    upsert(connection, Columns::new(std::iter::once(row))?).await
+/// A place in an array of the database.
+fn index(place: usize) -> Result<i32, StorageError> {
+    i32::try_from(place).map_err(|_| StorageError::Refused("too many request ids in one batch".to_owned()))
 }

@@ -57,6 +57,13 @@ impl Connections {
             ("idle_in_transaction_session_timeout", limit_ms.div_ceil(2)),
             ("tcp_user_timeout", limit_ms),
         ]);
+        // What a lock of a lease means: read committed looks at a row again after it has waited. Said here, so that no
+        // default of the database changes it.
+        let options = options
+            .options([("default_transaction_isolation", "read committed"), ("default_transaction_read_only", "off")]);
+        // Each statement has one good plan whatever is bound to it. PostgreSQL cannot know how long our arrays are, and
+        // made a new plan for most flushes.
+        let options = options.options([("plan_cache_mode", "force_generic_plan")]);
         Ok(Self {
             options,
             patient,

@@ -1,19 +1,18 @@
 //! Rows that were refused, and what an operator decides about them.
 
 use castellan_protocol::{CharacterId, UserId};
-use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Connection, Row};
 
-use super::characters::write_one;
+use super::characters::write;
 use super::leases::{lock_one, number, shard};
-use super::{BEGIN, transaction};
 use crate::storage::columns::{signed, unsigned};
 use crate::storage::{CharacterRow, DeadLetter, Lease, StorageError, Verdict};
 
 pub(super) async fn add(connection: &mut PgConnection, lease: Lease, letter: &DeadLetter) -> Result<(), StorageError> {
     let row = &letter.row;
     let request_ids = row.request_ids.iter().map(|id| signed(*id)).collect::<Result<Vec<i64>, _>>()?;
-    let mut transaction = transaction(connection, BEGIN).await?;
+    let mut transaction = connection.begin().await?;
     lock_one(&mut transaction, lease).await?;
     sqlx::query(
         "INSERT INTO dead_letters (character_id, user_id, shard, name, version, recoveries, schema_version, state, \
@@ -108,9 +107,10 @@ pub(super) async fn decide(
 }
 
 pub(super) async fn retry(connection: &mut PgConnection, lease: Lease, row: &CharacterRow) -> Result<(), StorageError> {
-    let mut transaction = transaction(connection, BEGIN).await?;
-    lock_one(&mut transaction, lease).await?;
-    write_one(&mut transaction, row).await?;
+    let mut transaction = connection.begin().await?;
+    if !write(&mut transaction, &[lease], std::slice::from_ref(row)).await?.is_empty() {
+        return Err(StorageError::Fenced(lease.shard));
+    }
     forget(&mut transaction, row.id).await?;
     transaction.commit().await?;
     Ok(())
@@ -122,7 +122,7 @@ pub(super) async fn discard(
     character: CharacterId,
     version: u64,
 ) -> Result<(), StorageError> {
-    let mut transaction = transaction(connection, BEGIN).await?;
+    let mut transaction = connection.begin().await?;
     lock_one(&mut transaction, lease).await?;
     sqlx::query("UPDATE characters SET version = $2, recoveries = $3 WHERE id = $1 AND version < $2")
         .bind(character.uuid())

@@ -1,13 +1,13 @@
 //! Leases: who may write which shard.
 
-use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Connection, Row};
 
-use super::{BEGIN, BEGIN_READING, transaction};
+use super::BEGIN_READING;
 use crate::planted::{self, Bug};
 use crate::storage::{Lease, ShardId, StorageError};
 
-/// Which of some leases still hold; locks them.
+/// Finds which of some leases still hold, by `$1`, their shards, and `$2`, their epochs; locks them.
 const LOCK: &str = "SELECT lease.shard FROM shard_leases AS lease \
      JOIN UNNEST($1::smallint[], $2::bigint[]) AS held (shard, epoch) \
      ON lease.shard = held.shard AND lease.epoch = held.epoch AND NOT lease.released \
@@ -18,15 +18,18 @@ const HELD: &str = "SELECT lease.shard FROM shard_leases AS lease \
      JOIN UNNEST($1::smallint[], $2::bigint[]) AS held (shard, epoch) \
      ON lease.shard = held.shard AND lease.epoch = held.epoch AND NOT lease.released";
 
+/// The query that finds the leases which still hold, and locks them for as long as the transaction lasts.
+pub(super) fn locking() -> &'static str {
+    if planted::is(Bug::FenceWithoutLock) { HELD } else { LOCK }
+}
+
 /// Locks the rows of the leases that still hold, for as long as the transaction lasts, and returns their shards.
 ///
 /// A takeover waits behind the lock, and who comes behind a takeover finds its epoch gone: PostgreSQL looks at the
 /// row again after it has waited. All lock in the order of shards, so none waits in a circle.
 pub(super) async fn lock(connection: &mut PgConnection, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
-    let shards: Vec<i16> = leases.iter().map(|lease| number(lease.shard)).collect();
-    let epochs: Vec<i64> = leases.iter().map(|lease| lease.epoch).collect();
-    let query = if planted::is(Bug::FenceWithoutLock) { HELD } else { LOCK };
-    let rows = sqlx::query(query).bind(shards).bind(epochs).fetch_all(connection).await?;
+    let (shards, epochs) = columns(leases);
+    let rows = sqlx::query(locking()).bind(shards).bind(epochs).fetch_all(connection).await?;
     rows.iter().map(|row| shard(row, "shard")).collect()
 }
 
@@ -35,20 +38,25 @@ pub(super) async fn lock_one(connection: &mut PgConnection, lease: Lease) -> Res
     if lock(connection, &[lease]).await?.is_empty() { Err(StorageError::Fenced(lease.shard)) } else { Ok(()) }
 }
 
+/// Leases as columns: the shards and their epochs.
+pub(super) fn columns(leases: &[Lease]) -> (Vec<i16>, Vec<i64>) {
+    leases.iter().map(|lease| (number(lease.shard), lease.epoch)).unzip()
+}
+
 /// Those of `leases` that are not among the shards that were `held`.
 pub(super) fn gone(leases: &[Lease], held: &[ShardId]) -> Vec<ShardId> {
     leases.iter().map(|lease| lease.shard).filter(|shard| !held.contains(shard)).collect()
 }
 
 pub(super) async fn prove(connection: &mut PgConnection, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
-    let mut transaction = transaction(connection, BEGIN_READING).await?;
+    let mut transaction = connection.begin_with(BEGIN_READING).await?;
     let held = lock(&mut transaction, leases).await?;
     transaction.commit().await?;
     Ok(gone(leases, &held))
 }
 
 pub(super) async fn take_over(connection: &mut PgConnection, node: &str) -> Result<Vec<Lease>, StorageError> {
-    let mut transaction = transaction(connection, BEGIN).await?;
+    let mut transaction = connection.begin().await?;
     sqlx::query("SELECT 1 FROM shard_leases ORDER BY shard FOR UPDATE").execute(&mut *transaction).await?;
     let rows = sqlx::query(
         "UPDATE shard_leases SET epoch = epoch + 1, recoveries = recoveries + (NOT released)::integer, \
@@ -68,9 +76,8 @@ pub(super) async fn take_over(connection: &mut PgConnection, node: &str) -> Resu
 }
 
 pub(super) async fn release(connection: &mut PgConnection, leases: &[Lease]) -> Result<(), StorageError> {
-    let shards: Vec<i16> = leases.iter().map(|lease| number(lease.shard)).collect();
-    let epochs: Vec<i64> = leases.iter().map(|lease| lease.epoch).collect();
-    let mut transaction = transaction(connection, BEGIN).await?;
+    let (shards, epochs) = columns(leases);
+    let mut transaction = connection.begin().await?;
     sqlx::query("SELECT 1 FROM shard_leases WHERE shard = ANY ($1) ORDER BY shard FOR UPDATE")
         .bind(&shards)
         .execute(&mut *transaction)

@@ -9,8 +9,6 @@ mod migrations;
 
 use async_trait::async_trait;
 use castellan_protocol::{CharacterId, SessionId, UserId};
-use sqlx::postgres::PgConnection;
-use sqlx::{Connection, Postgres, Transaction};
 
 use self::connection::Connections;
 use super::{
@@ -18,20 +16,9 @@ use super::{
     Verdict,
 };
 
-/// Begins a transaction that writes. Said whole, so that no default of the database changes what the lock of a lease
-/// means: read committed looks at a row again after waiting for it.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
-
 /// Begins a transaction that only locks and reads: its commit has nothing that would be missed after a crash, so it
 /// does not wait for the disk. One round trip for both.
-const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = off";
-
-async fn transaction<'c>(
-    connection: &'c mut PgConnection,
-    begin: &'static str,
-) -> Result<Transaction<'c, Postgres>, StorageError> {
-    Ok(connection.begin_with(begin).await?)
-}
+const BEGIN_READING: &str = "BEGIN; SET LOCAL synchronous_commit = off";
 
 /// PostgreSQL behind [`Storage`].
 pub(super) struct PostgresStorage {

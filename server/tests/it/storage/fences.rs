@@ -126,10 +126,14 @@ async fn a_takeover_waits_for_a_save_that_has_proven_its_lease() {
     assert_same(&only(&*database.storage, new, row.user).await, &next);
 }
 
-/// The takeover has locked and not yet committed when the save looks at its lease: the save waits, and finds it gone.
+/// The takeover has locked and not yet committed when the save looks at its lease: the save waits, and finds it gone,
+/// whatever transactions see by default in this database.
 #[tokio::test]
 async fn a_save_behind_a_takeover_finds_its_lease_gone() {
     let database = Database::new(Kind::Postgres).await;
+    let changed_default = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation TO serializable', \
+         current_database()); END $$";
+    sqlx::query(changed_default).execute(&mut database.raw().await).await.expect("changed");
     let lease = take_over(&*database.storage).await[0];
     let row = character(user(), SHARD);
     database.storage.save(&[lease], std::slice::from_ref(&row)).await.expect("saved");

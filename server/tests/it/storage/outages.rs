@@ -168,8 +168,8 @@ async fn a_frozen_holder_does_not_stop_a_takeover() {
     let row = character(user(), SHARD);
     database.storage.save(&[lease], std::slice::from_ref(&row)).await.expect("saved");
     sqlx::query("SELECT 1 FROM characters FOR UPDATE").execute(&mut *obstacle).await.expect("locked");
-    let batch = [later(&row, 1)];
-    let save = frozen.save(std::slice::from_ref(&lease), &batch);
+    let next = later(&row, 1);
+    let retry = frozen.retry_dead_letter(lease, &next);
     let takeover = async {
         let mut raw = database.raw().await;
         let waiting = "SELECT count(*) AS waiting FROM pg_stat_activity \
@@ -182,7 +182,7 @@ async fn a_frozen_holder_does_not_stop_a_takeover() {
         obstacle.rollback().await.expect("rolled back");
         take_over(&*database.storage).await[0]
     };
-    let (outcome, new) = tokio::join!(save, takeover);
+    let (outcome, new) = tokio::join!(retry, takeover);
     assert!(matches!(outcome, Err(StorageError::Transient(_))), "{outcome:?}");
     assert_eq!(new.epoch, lease.epoch + 1);
     assert_same(&only(&*database.storage, new, row.user).await, &row);
