@@ -25,6 +25,17 @@ pub fn make_timers_exact() -> Result<()> {
     Ok(rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1))?)
 }
 
+/// Has the calling thread run before all that is not in real time: players are on machines of their own, and do not
+/// wait for what shares a core with them here.
+///
+/// # Errors
+///
+/// Where this process may not: see sched(7), "Privileges and resource limits".
+pub fn come_first() -> Result<()> {
+    use preempt_rt::sched::{Pid, Scheduler, SchedulerParams, set_scheduler};
+    Ok(set_scheduler(Pid::current_thread(), Scheduler::SCHED_FIFO, SchedulerParams { priority: 1 })?)
+}
+
 /// Raises the bound of open files as far as this process may, which programs started by it inherit.
 ///
 /// # Errors
@@ -107,7 +118,9 @@ pub fn describe() -> String {
     let model = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     let model = model.map_or("unknown processor", |(_, model)| model.trim());
     let count = processors.lines().filter(|line| line.starts_with("processor")).count();
-    format!("{count} cores, {model}, Linux {}", kernel.trim())
+    let is_punctual = std::thread::spawn(|| come_first().is_ok()).join().unwrap_or_default();
+    let load = if is_punctual { "open loops from a thread in real time" } else { "no thread in real time" };
+    format!("{count} cores, {model}, Linux {}, {load}", kernel.trim())
 }
 
 #[cfg(test)]

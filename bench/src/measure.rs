@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use crate::load::{GameServer, Load, Pace, Player, Tally, Target};
-use crate::machine::{CoreTime, make_timers_exact, pin_this_thread, process_time};
+use crate::machine::{CoreTime, come_first, make_timers_exact, pin_this_thread, process_time};
 use crate::report::thousands;
 
 /// A core that is busy for more than this share of a round is at its limit.
@@ -145,6 +145,10 @@ pub fn measure(cores: Cores, round: Round<'_>) -> Result<Measured> {
             pin_this_thread(cores.load)?;
             make_timers_exact()?;
             let mut load = Load::connect(round.target, round.players)?;
+            if let Pace::Open(_) = round.pace {
+                // The report says where it was not allowed.
+                let _ = come_first();
+            }
             round.game.map_or(Ok(()), |game| load.send_out(game))?;
             // Nobody waits any more where the round was given up.
             let _ = ready.send(());

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::auth::{self, Auth, Policy};
 use crate::clock::{Clock, system_clock, system_entropy};
-use crate::config::{Config, Encumbrance};
+use crate::config::{Config, Encumbrance, Scheduling};
 use crate::flush::{Entries, Flusher, Settings, Signals, spool};
 use crate::http;
 use crate::planted::{self, Bug};
@@ -92,7 +92,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         clock: Arc::clone(&clock),
     });
     let workers = config.socket.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let workers = Workers::start(workers, &context).context("the socket threads could not be started")?;
+    let in_real_time = config.socket.scheduling == Scheduling::Realtime;
+    let workers = Workers::start(workers, in_real_time, &context).context("the socket threads could not be started")?;
     let (stop, stopped) = watch::channel(false);
     let flusher = start_flusher(&config, &shards, &storage, &signals, &clock, stopped.clone());
     tokio::spawn(housekeeping(Arc::clone(&shards), stopped.clone()));

@@ -24,7 +24,7 @@ pub use command_line::{Command, DeadLetters, Task};
 pub use database::{Cache, Database, DatabaseUrl, Flush};
 pub use listen::{Listen, Origin, PublicUrl};
 pub use rules::{Encumbrance, PolicyChoice, Rules};
-pub use socket::Socket;
+pub use socket::{Scheduling, Socket};
 pub use telemetry::{LogFilter, LogFormat, OtlpEndpoint, Telemetry};
 pub use text::ByteSize;
 

@@ -3,13 +3,26 @@
 use std::time::Duration;
 
 use super::setting::settings;
-use super::text::ByteSize;
+use super::text::{ByteSize, choices};
+
+choices! {
+    /// When a thread that serves sockets gets its core.
+    Scheduling {
+        /// As other threads do, before those behind the sockets.
+        "shared" => Shared,
+        /// At once, in real time, where the system allows it.
+        "realtime" => Realtime,
+    }
+}
 
 settings! {
     /// What a WebSocket may take.
     Socket under "Sockets" {
         /// Threads that serve sockets. Without it one a core.
         "socket.workers" workers: Option<usize>, "1" to "1024";
+        /// When such a thread gets its core. `realtime` needs CAP_SYS_NICE or a limit RTPRIO of 1: on a machine with few
+        /// cores answers then do not wait behind the database's work. Not for cores that sockets alone fill.
+        "socket.scheduling" scheduling: Scheduling = "shared";
         /// Open sockets of all players together; more are refused as overloaded.
         "socket.connections_max" connections_max: usize = "100000", "1" to "10000000";
         /// How often the server pings; a socket silent for twice that is closed.

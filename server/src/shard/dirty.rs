@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::flushing::Snapshot;
+use super::mailbox::wake_all;
 use super::store::Shards;
 use crate::flush::{Batch, Entries, Written};
 use crate::storage::{Lease, ShardId};
@@ -43,10 +44,8 @@ impl Entries for Shards {
             telemetry::persisted(saved.waited_ms);
             self.dirty.fetch_sub(usize::from(saved.cleaned), Ordering::Relaxed);
             self.occupied.fetch_sub(usize::from(saved.left), Ordering::Relaxed);
-            for mailbox in wake.drain(..) {
-                mailbox.wake();
-            }
         }
+        wake_all(wake);
     }
 
     fn put_back(&self, written: &[Written]) {

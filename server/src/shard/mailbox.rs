@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Poll, Waker};
 
 use castellan_protocol::{CharacterId, CloseCode, UserId, Version};
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
+use tokio::runtime::{self, Handle};
 
 /// Why a connection is to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,15 +46,48 @@ impl Mail {
 }
 
 /// A connection's mailbox; shared by its task and the shards.
+///
+/// What each intent looks at lies in its first 64 bytes, those of the `Arc` counted.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct Mailbox {
-    /// Boxed: there is none most of the time, and what each intent looks at shall lie close together.
+    /// Boxed: there is none most of the time.
     mail: Mutex<Option<Box<Mail>>>,
     has_mail: AtomicBool,
     closing: AtomicBool,
-    order: OnceLock<CloseOrder>,
     /// The task to wake, for mail and for the order.
     listener: AtomicWaker,
+    order: OnceLock<Box<CloseOrder>>,
+    /// Where that task runs, once it is known.
+    home: OnceLock<Handle>,
+}
+
+/// Connections of one thread that are woken one behind the other, before the thread looks for what has arrived.
+///
+/// Each may have something to send: few enough that nobody's intent waits for long.
+const WOKEN_AT_ONCE: usize = 16;
+
+/// Wakes the tasks of many connections: each thread is told once, of all of its own, and sees to them in small lots,
+/// between what else it does.
+///
+/// Waking them one by one from outside would cost a system call each, and where they share a core with who wakes them
+/// two changes of context.
+pub(super) fn wake_all(mailboxes: Vec<Arc<Mailbox>>) {
+    let mut homes: HashMap<runtime::Id, (Handle, Vec<Arc<Mailbox>>)> = HashMap::new();
+    for mailbox in mailboxes {
+        match mailbox.home.get() {
+            Some(home) => homes.entry(home.id()).or_insert_with(|| (home.clone(), Vec::new())).1.push(mailbox),
+            None => mailbox.wake(),
+        }
+    }
+    for (home, mailboxes) in homes.into_values() {
+        home.spawn(async move {
+            for lot in mailboxes.chunks(WOKEN_AT_ONCE) {
+                lot.iter().for_each(|mailbox| mailbox.wake());
+                tokio::task::yield_now().await;
+            }
+        });
+    }
 }
 
 impl Mailbox {
@@ -89,6 +123,12 @@ impl Mailbox {
         mail.take().map_or_else(Mail::default, |mail| *mail)
     }
 
+    /// Tells on which runtime the task is that listens.
+    pub fn settle(&self, home: Handle) {
+        // It stays where it is.
+        let _ = self.home.set(home);
+    }
+
     /// Has this task woken when mail or an order comes; what came before is to be looked for afterwards.
     ///
     /// One task listens to a mailbox.
@@ -110,7 +150,7 @@ impl Mailbox {
     /// From here on no shard takes an intent from it.
     pub fn order_close(&self, order: CloseOrder) {
         // The first one stays.
-        let _ = self.order.set(order);
+        let _ = self.order.set(Box::new(order));
         self.closing.store(true, Ordering::SeqCst);
         self.listener.wake();
     }
@@ -122,6 +162,51 @@ impl Mailbox {
 
     /// The order to end, where there is one.
     pub fn order(&self) -> Option<CloseOrder> {
-        if self.is_closing() { self.order.get().cloned() } else { None }
+        if self.is_closing() { self.order.get().map(|order| CloseOrder::clone(order)) } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// Tasks on two threads, and one that nobody knows the thread of.
+    #[test]
+    fn all_are_woken_wherever_they_are() {
+        let threads: Vec<_> =
+            (0..2).map(|_| runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build()).collect();
+        let threads: Vec<_> = threads.into_iter().map(|thread| thread.expect("a runtime")).collect();
+        let mut listening = Vec::new();
+        let mut mailboxes = Vec::new();
+        for number in 0..2 * WOKEN_AT_ONCE + 3 {
+            let mailbox = Arc::new(Mailbox::default());
+            let home = threads[number % 2].handle();
+            if number > 0 {
+                mailbox.settle(home.clone());
+            }
+            let (listener, (ready, is_ready)) = (Arc::clone(&mailbox), std::sync::mpsc::channel());
+            listening.push(home.spawn(async move {
+                poll_fn(|cx| {
+                    listener.listen(cx.waker());
+                    // Nobody waits any more after the first time.
+                    let _ = ready.send(());
+                    if listener.has_mail() { Poll::Ready(()) } else { Poll::Pending }
+                })
+                .await;
+            }));
+            is_ready.recv().expect("it listens");
+            mailboxes.push(mailbox);
+        }
+        for mailbox in &mailboxes {
+            assert!(mailbox.put_durable(CharacterId::from_uuid(uuid::Uuid::nil()), Version::new(1)));
+        }
+        wake_all(mailboxes);
+        let all = futures_util::future::join_all(listening);
+        let woken = threads[0].block_on(async { timeout(Duration::from_secs(20), all).await.expect("all are woken") });
+        assert!(woken.iter().all(Result::is_ok));
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use castellan_protocol::limits::{CLIENT_FRAME_BYTES_MAX, IN_FLIGHT_MAX, PROTOCOL_VERSION};
 use castellan_protocol::{CloseCode, Codec, Durable, Welcome};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::error::CapacityError;
@@ -121,6 +122,7 @@ impl<IO: Io> Connection<IO> {
     async fn serve(mut self: Box<Self>) {
         telemetry::socket_opened();
         let mailbox = Arc::clone(self.seat.mailbox());
+        mailbox.settle(Handle::current());
         let turn = AtomicU64::new(0);
         let end = {
             let mut run = pin!(self.run(&turn));

@@ -12,6 +12,7 @@ use super::registry::Seat;
 use super::replies::Replies;
 use super::session;
 use crate::auth::Session;
+use crate::priority;
 use crate::shard::CloseOrder;
 
 /// Connections that a socket thread may have waiting for it; more are dropped.
@@ -38,20 +39,23 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts `count` threads.
+    /// Starts `count` threads, in real time where that is asked for and allowed.
     ///
     /// # Errors
     ///
     /// What the operating system says where it has no thread or no event queue for us.
-    pub fn start(count: usize, context: &Arc<Context>) -> std::io::Result<Self> {
+    pub fn start(count: usize, in_real_time: bool, context: &Arc<Context>) -> std::io::Result<Self> {
         let mut senders = Vec::new();
         for number in 0..count {
             let (sender, receiver) = mpsc::channel(HANDOVER_MAX);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let context = Arc::clone(context);
-            std::thread::Builder::new()
-                .name(format!("socket-{number}"))
-                .spawn(move || runtime.block_on(work(receiver, context)))?;
+            std::thread::Builder::new().name(format!("socket-{number}")).spawn(move || {
+                if in_real_time && let Err(error) = priority::come_first() {
+                    tracing::warn!(%error, "a socket thread is not in real time");
+                }
+                runtime.block_on(work(receiver, context));
+            })?;
             senders.push(sender);
         }
         Ok(Self { senders, next: AtomicUsize::new(0) })

@@ -12,7 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("command", &["auth", "clock", "config", "storage"]),
     ("http", &["auth", "clock", "config", "flush", "rules", "shard", "socket", "storage", "telemetry"]),
-    ("socket", &["auth", "clock", "flush", "shard", "telemetry"]),
+    ("socket", &["auth", "clock", "flush", "priority", "shard", "telemetry"]),
     ("auth", &["clock", "config", "storage", "priority"]),
     ("shard", &["clock", "flush", "planted", "rules", "storage", "telemetry"]),
     ("flush", &["clock", "crash", "planted", "storage", "telemetry"]),

@@ -134,3 +134,26 @@ async fn a_drain_that_is_cut_off_leaves_nothing_behind_in_a_call() {
     assert_eq!(line.dirty(), 0);
     assert_eq!(flusher.drain(Instant::now()).now_or_never(), Some(true), "there is nothing to wait for");
 }
+
+#[tokio::test(start_paused = true)]
+async fn gathers_until_as_many_wait_as_the_last_time_or_the_time_is_over() {
+    let (_, _, mut flusher) = flusher(0, Duration::ZERO).await;
+    let signals = Arc::clone(&flusher.signals);
+    let gather = flusher.settings.gather;
+    for (waits, expected) in [(1, Duration::ZERO), (3, Duration::ZERO), (2, gather), (3, Duration::ZERO), (1, gather)] {
+        (0..waits).for_each(|_| signals.waiting());
+        let began = Instant::now();
+        flusher.gather().await;
+        assert_eq!(began.elapsed(), expected, "{waits} wait");
+        flusher.flush().await.expect("nothing to write");
+    }
+
+    flusher.waited = 2;
+    signals.waiting();
+    let began = Instant::now();
+    let mut gathering = std::pin::pin!(flusher.gather());
+    assert_eq!(gathering.as_mut().now_or_never(), None, "one is missing");
+    signals.waiting();
+    gathering.await;
+    assert_eq!(began.elapsed(), Duration::ZERO, "nobody is");
+}
