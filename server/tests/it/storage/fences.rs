@@ -94,7 +94,8 @@ async fn waiting(raw: &mut PgConnection) -> i64 {
     row.get("waiting")
 }
 
-async fn until_waiting(database: &Database, connections: i64) {
+/// Waits until so many connections of this database wait for a lock.
+pub(super) async fn until_waiting(database: &Database, connections: i64) {
     let raw = tokio::sync::Mutex::new(database.raw().await);
     until("a connection that waits for a lock", || async { waiting(&mut *raw.lock().await).await == connections })
         .await;

@@ -8,6 +8,7 @@ use castellan::storage::{Lease, ShardId, Storage, StorageError, StorageOptions, 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Row};
 
+use super::fences::until_waiting;
 use super::rows::{assert_same, character, later, only, take_over, user};
 use crate::harness::{Database, Kind, Proxy, options, until};
 
@@ -74,9 +75,16 @@ async fn connections_that_died_idle_are_replaced_unseen() {
     let database = Database::new(Kind::Postgres).await;
     let lease = take_over(&*database.storage).await[0];
     let rows: Vec<_> = (0..3).map(|_| character(user(), SHARD)).collect();
-    let loads = rows.iter().map(|row| database.storage.load_user(lease, row.user));
-    futures_util::future::try_join_all(loads).await.expect("three connections");
     let mut raw = database.raw().await;
+    let mut obstacle = raw.begin().await.expect("a transaction");
+    sqlx::query("SELECT 1 FROM shard_leases FOR UPDATE").execute(&mut *obstacle).await.expect("locked");
+    let loads = futures_util::future::try_join_all(rows.iter().map(|row| database.storage.load_user(lease, row.user)));
+    let all_at_once = async {
+        until_waiting(&database, 3).await;
+        obstacle.rollback().await.expect("rolled back");
+    };
+    let (loaded, ()) = tokio::join!(loads, all_at_once);
+    loaded.expect("three connections");
     let killed = sqlx::query(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
          WHERE datname = current_database() AND pid <> pg_backend_pid()",
