@@ -145,7 +145,9 @@ pub fn measure(cores: Cores, round: Round<'_>) -> Result<Measured> {
             pin_this_thread(cores.load)?;
             make_timers_exact()?;
             let mut load = Load::connect(round.target, round.players)?;
-            if let Pace::Open(_) = round.pace {
+            // A crowd sends as soon as it is answered: that fills a core, and Linux stops a thread in real time that does.
+            let has_crowd = round.game.as_ref().is_some_and(|game| game.crowd > 0);
+            if matches!(round.pace, Pace::Open(_)) && !has_crowd {
                 // The report says where it was not allowed.
                 let _ = come_first();
             }
