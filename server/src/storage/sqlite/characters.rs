@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use castellan_protocol::UserId;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{Connection, Row};
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::{Connection, Row, Sqlite};
 
 use super::columns::{id, request_ids, request_ids_text};
 use super::leases::{check_one, gone, held, shard};
@@ -107,20 +107,28 @@ async fn write(
 ) -> Result<(), StorageError> {
     let mut query = sqlx::query(statement);
     for row in rows {
-        query = query
-            .bind(row.id.to_string())
-            .bind(row.user.to_string())
-            .bind(row.shard.number())
-            .bind(&row.name)
-            .bind(signed(row.version)?)
-            .bind(row.recoveries)
-            .bind(row.schema_version)
-            .bind(&row.state)
-            .bind(request_ids_text(&row.request_ids)?)
-            .bind(row.created_at_ms)
-            .bind(row.updated_at_ms)
-            .bind(row.deleted_at_ms);
+        query = bind(query, row)?;
     }
     query.execute(connection).await?;
     Ok(())
+}
+
+/// A statement whose parameters are given one behind the other.
+type Statement<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
+
+/// Gives a statement its next parameters: a row's columns, in the table's order.
+pub(super) fn bind<'q>(query: Statement<'q>, row: &'q CharacterRow) -> Result<Statement<'q>, StorageError> {
+    Ok(query
+        .bind(row.id.to_string())
+        .bind(row.user.to_string())
+        .bind(row.shard.number())
+        .bind(&row.name)
+        .bind(signed(row.version)?)
+        .bind(row.recoveries)
+        .bind(row.schema_version)
+        .bind(&row.state)
+        .bind(request_ids_text(&row.request_ids)?)
+        .bind(row.created_at_ms)
+        .bind(row.updated_at_ms)
+        .bind(row.deleted_at_ms))
 }

@@ -4,8 +4,7 @@ use castellan_protocol::CharacterId;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::characters::{character, write_one};
-use super::columns::request_ids_text;
+use super::characters::{bind, character, write_one};
 use super::leases::check_one;
 use super::{BEGIN_IMMEDIATE, transaction};
 use crate::storage::columns::signed;
@@ -19,31 +18,20 @@ pub(super) async fn add(
     let row = &letter.row;
     let mut transaction = transaction(connection, BEGIN_IMMEDIATE).await?;
     check_one(&mut transaction, lease).await?;
-    sqlx::query(
+    let statement = sqlx::query(
         "INSERT OR REPLACE INTO dead_letters (character_id, user_id, shard, name, version, recoveries, \
          schema_version, state, request_ids, created_at_ms, updated_at_ms, deleted_at_ms, epoch, error, attempts, \
          failed_at_ms, verdict) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
-    )
-    .bind(row.id.to_string())
-    .bind(row.user.to_string())
-    .bind(row.shard.number())
-    .bind(&row.name)
-    .bind(signed(row.version)?)
-    .bind(row.recoveries)
-    .bind(row.schema_version)
-    .bind(&row.state)
-    .bind(request_ids_text(&row.request_ids)?)
-    .bind(row.created_at_ms)
-    .bind(row.updated_at_ms)
-    .bind(row.deleted_at_ms)
-    .bind(letter.epoch)
-    .bind(&letter.error)
-    .bind(letter.attempts)
-    .bind(letter.failed_at_ms)
-    .bind(letter.verdict.map(Verdict::name))
-    .execute(&mut *transaction)
-    .await?;
+    );
+    bind(statement, row)?
+        .bind(letter.epoch)
+        .bind(&letter.error)
+        .bind(letter.attempts)
+        .bind(letter.failed_at_ms)
+        .bind(letter.verdict.map(Verdict::name))
+        .execute(&mut *transaction)
+        .await?;
     transaction.commit().await?;
     Ok(())
 }
