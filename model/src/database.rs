@@ -59,7 +59,7 @@ impl Database {
         Held { epoch, recoveries }
     }
 
-    /// Whether a server's belief is still true: the first statement of every transaction.
+    /// Whether a server's belief is still true: what every transaction begins with.
     pub fn proves(&self, held: Held) -> bool {
         self.lease.epoch == held.epoch
     }

@@ -5,7 +5,7 @@ use crate::server::Flush;
 use crate::system::System;
 
 impl System {
-    /// The first statement locks the lease's row where it still has the server's epoch (invariant 4).
+    /// Before anything else it locks the lease's row where it still has the server's epoch (invariant 4).
     ///
     /// A server that finds its epoch gone drops what it has. This is also how a lost commit is looked up (invariant 5):
     /// the same character is saved again.

@@ -35,7 +35,7 @@
 //! | `Hear` | the client reads a `durable` notice | rule 6, invariant 5 |
 //! | `Look` | the client is shown a state that another has made | rule 4 |
 //! | `Disconnect` | the connection is over; everything kept is to be sent again, in order | rule 7 |
-//! | `BeginFlush` | the first statement proves the lease and locks its row, or the server is fenced | invariants 4, 6 |
+//! | `BeginFlush` | the lease is proven and its row locked before anything else, or the server is fenced | invariants 4, 6 |
 //! | `Write`, `Commit` | the row is written over a lower version, and committed | invariants 3, 4 |
 //! | `LearnCommit` | only now `durable` is said, and answers that waited are given | invariant 5 |
 //! | `LoseCommit` | committed or not: the server knows nothing, and saves again | invariant 5 |
