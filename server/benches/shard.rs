@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use castellan::clock::Clock;
-use castellan::flush::{Entries, Signals, Written};
+use castellan::flush::{Entries, Queue, Signals, Written};
 use castellan::rules::Catalogue;
 use castellan::shard::{Base, Capacity, Change, Command, Creation, Mailbox, Outcome, Shape, Shards};
 use castellan::storage::Storage;
@@ -47,12 +47,8 @@ impl World {
         let runtime = Runtime::new().expect("a runtime");
         let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
         let leases = runtime.block_on(storage.take_over("bench")).expect("nobody else has them");
-        let capacity = Capacity {
-            characters_max: 10 * users,
-            dirty_max: 10 * users,
-            full_batch: 10 * users,
-            load_timeout: Duration::from_secs(2),
-        };
+        let capacity =
+            Capacity { characters_max: 10 * users, dirty_max: 10 * users, load_timeout: Duration::from_secs(2) };
         let (catalogue, secret) = (Arc::new(Catalogue::embedded()), Arc::from([7; 32]));
         let clock: Clock = Arc::new(|| NOW_MS);
         let (signals, handle) = (Arc::new(Signals::default()), runtime.handle().clone());
@@ -175,13 +171,13 @@ fn one_character_from_all_sides(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// Rows from what is dirty: collected under the shards' locks, encoded outside of them.
+/// Rows from what is dirty, whole shards up to so many rows: collected under their locks, encoded outside of them.
 #[divan::bench(args = [100, USERS])]
 fn build_a_batch(bencher: Bencher<'_, '_>, rows: usize) {
     let world = World::new(USERS);
     bencher.bench_local(|| {
-        let batch = world.shards.collect(rows);
-        assert_eq!(batch.rows.len(), rows);
+        let (batch, _) = world.shards.collect(Queue::Dirty, rows);
+        assert!(batch.rows.len() <= rows && batch.rows.len() > rows / 2);
         let written = |row: &castellan::storage::CharacterRow| Written {
             lease: *batch.leases.iter().find(|lease| lease.shard == row.shard).expect("each row's lease is there"),
             user: row.user,

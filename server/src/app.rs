@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::auth::{self, Auth, Policy};
 use crate::clock::{Clock, system_clock, system_entropy};
 use crate::config::{Config, Encumbrance, Scheduling};
-use crate::flush::{Entries, Flusher, Settings, Signals, spool};
+use crate::flush::{Entries, Flusher, Queue, Settings, Signals, spool};
 use crate::http;
 use crate::planted::{self, Bug};
 use crate::rules::{self, Catalogue, CatalogueErrors};
@@ -68,7 +68,6 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let capacity = Capacity {
         characters_max: config.cache.characters_max,
         dirty_max: config.flush.dirty_max,
-        full_batch: config.flush.batch_rows,
         load_timeout: config.database.timeout,
     };
     let shards = Arc::new(Shards::new(
@@ -87,7 +86,6 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         shards: Arc::clone(&shards),
         auth: Arc::clone(&auth),
         policy: Arc::clone(&policy),
-        signals: Arc::clone(&signals),
         settings: socket_settings(&config),
         clock: Arc::clone(&clock),
     });
@@ -112,7 +110,6 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         auth,
         policy,
         shards: Arc::clone(&shards),
-        signals: Arc::clone(&signals),
         registry: Arc::clone(&registry),
         hand_over: Box::new(move |accepted| workers.hand_over(accepted)),
         catalogue: Box::new({
@@ -225,7 +222,7 @@ impl Running {
 
     /// Writes what the database did not take to a file.
     fn spool(&self) -> anyhow::Result<()> {
-        let batch = self.shards.collect(usize::MAX);
+        let (batch, _) = self.shards.collect(Queue::Dirty, usize::MAX);
         let characters = batch.rows.len();
         let path = spool::write(&self.config.flush.spool, &batch, (self.clock)()).with_context(|| {
             format!("{characters} characters could be brought neither to the database nor to a file")

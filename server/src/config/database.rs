@@ -24,7 +24,7 @@ settings! {
 settings! {
     /// How characters are brought to the database.
     Flush under "Flushing" {
-        /// How often changed characters are written.
+        /// How often changed characters are written: each once in this time, spread over it where there are many.
         "flush.interval" interval: Duration = "1s", "1ms" to "1m";
         /// Rows in one transaction. Fewer keep answers evener, more write faster.
         "flush.batch_rows" batch_rows: usize = "250", "1" to "10000";

@@ -6,19 +6,26 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Batch, Entries, Signals};
+use super::{Batch, Entries, Queue, Signals};
 use crate::clock::Clock;
 use crate::crash;
 use crate::planted::{self, Bug};
-use crate::storage::{DeadLetter, ShardId, Storage, StorageError};
+use crate::storage::{DeadLetter, SHARDS, ShardId, Storage, StorageError};
 use crate::telemetry;
+
+/// A sweep writes this part of what is dirty at a time, so that it goes on evenly.
+const STEPS: usize = 32;
+
+/// Rows that are worth a transaction: fewer than these are not written in steps.
+const STEP_ROWS_MIN: usize = 64;
 
 /// How the flusher works.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// Longest time that a change waits for its transaction to begin while the database keeps up.
+    /// The time of a sweep, which comes by every shard once. While the database keeps up, a change waits about so long at
+    /// most until its transaction begins, and never twice as long: that is where many follow on few.
     pub interval: Duration,
     /// Rows in one transaction at the most.
     pub batch_rows: usize,
@@ -63,17 +70,15 @@ impl<E: Entries> Flusher<E> {
 
     /// Flushes until `stop` says so, then gives itself back to be drained.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Self {
-        let mut ticks = tokio::time::interval(self.settings.interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let signals = Arc::clone(&self.signals);
+        let mut next_step = Instant::now();
         while !*stop.borrow() {
-            tokio::select! {
+            let result = tokio::select! {
                 _ = stop.changed() => continue,
-                _ = ticks.tick() => {}
-                () = signals.full.notified() => {}
-                () = signals.waiting.notified() => self.gather().await,
-            }
-            if let Err(Away) = self.flush().await {
+                () = sleep_until(next_step) => self.step(&mut next_step).await,
+                () = signals.waiting.notified() => self.hurry().await,
+            };
+            if let Err(Away) = result {
                 tokio::select! {
                     _ = stop.changed() => {}
                     () = tokio::time::sleep(self.backoff()) => {}
@@ -93,7 +98,7 @@ impl<E: Entries> Flusher<E> {
     /// Flushes until nothing is dirty; false where the database could not take it until the deadline.
     pub async fn drain(&mut self, deadline: Instant) -> bool {
         while self.entries.dirty() > 0 && Instant::now() < deadline {
-            let batch = self.entries.collect(self.rows_max());
+            let (batch, _) = self.entries.collect(Queue::Dirty, self.rows_max());
             if batch.rows.is_empty() {
                 break;
             }
@@ -108,20 +113,29 @@ impl<E: Entries> Flusher<E> {
         self.entries.dirty() == 0
     }
 
-    /// Writes what is dirty now, in as many transactions as it takes.
-    async fn flush(&mut self) -> Result<(), Away> {
+    /// Goes a step on in the sweep and sets the time of the next one: the share of a sweep's time that the shards are of
+    /// all shards. A step that comes late does not make the next ones come sooner.
+    async fn step(&mut self, next: &mut Instant) -> Result<(), Away> {
+        let began = Instant::now();
+        let rows = (self.entries.dirty() / STEPS).max(STEP_ROWS_MIN).min(self.rows_max());
+        let (batch, passed) = self.entries.collect(Queue::Dirty, rows);
+        let pause = self.settings.interval.mul_f64(passed as f64 / f64::from(SHARDS));
+        *next = (*next + pause).max(began);
+        self.write(batch).await
+    }
+
+    /// Writes what somebody waits for, once around the shards: what is hurried meanwhile waits for the next time, so that
+    /// none goes on for ever.
+    async fn hurry(&mut self) -> Result<(), Away> {
+        self.gather().await;
         let waited = self.signals.set_out();
         if waited > 0 {
             self.waited = waited;
         }
-        // What becomes dirty meanwhile waits for the next wake-up, so that no wake-up goes on for ever.
-        let mut left = self.entries.dirty();
-        while left > 0 {
-            let batch = self.entries.collect(self.rows_max().min(left));
-            if batch.rows.is_empty() {
-                break;
-            }
-            left = left.saturating_sub(batch.rows.len());
+        let mut passed = 0;
+        while passed < usize::from(SHARDS) {
+            let (batch, shards) = self.entries.collect(Queue::Hurried, self.rows_max());
+            passed += shards;
             self.write(batch).await?;
         }
         Ok(())
@@ -134,10 +148,18 @@ impl<E: Entries> Flusher<E> {
         (self.settings.batch_rows >> self.failures.min(usize::BITS - 1)).max(1)
     }
 
-    /// Writes a batch; halves it while the database refuses it, until the row at fault is found.
+    /// Writes a batch; halves it while it is too large, and while the database refuses it, until the row at fault is
+    /// found.
     async fn write(&mut self, batch: Batch) -> Result<(), Away> {
         let mut open = vec![batch];
         while let Some(batch) = open.pop() {
+            if batch.rows.is_empty() {
+                continue;
+            }
+            if batch.rows.len() > self.rows_max() {
+                open.extend(batch.halves());
+                continue;
+            }
             let began = Instant::now();
             crash::point("before_transaction");
             if planted::is(Bug::DurableBeforeCommit) {

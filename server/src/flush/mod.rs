@@ -28,10 +28,22 @@ pub struct Written {
     pub version: Version,
 }
 
-/// Where the flusher gets its work and leaves its news: the shards, or a model of them in simulations.
+/// Which characters with something to flush are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queue {
+    /// All of them.
+    Dirty,
+    /// Those whose commit somebody waits for.
+    Hurried,
+}
+
+/// Where the flusher gets its work and leaves its news: the shards, or a model of them in tests.
 pub trait Entries: Send + Sync + 'static {
-    /// Takes up to `rows_max` characters with something to flush, each in its newest state.
-    fn collect(&self, rows_max: usize) -> Batch;
+    /// Takes the characters of a queue, each in its newest state, shard by shard, on from the shard where it ended last.
+    ///
+    /// Ends after all shards, or before one that would make it more than `rows`; more than that it takes only of a
+    /// single shard. Returns also how many shards it went through, at least one.
+    fn collect(&self, queue: Queue, rows: usize) -> (Batch, usize);
 
     /// Characters with something to flush, those being written included.
     fn dirty(&self) -> usize;

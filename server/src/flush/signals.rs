@@ -7,7 +7,6 @@ use tokio::sync::Notify;
 /// Shared by the flusher and those who wait for it.
 #[derive(Debug, Default)]
 pub struct Signals {
-    pub(super) full: Notify,
     pub(super) waiting: Notify,
     /// Those who began to wait for a commit since the flusher last set out.
     waits: AtomicUsize,
@@ -17,11 +16,6 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// A full batch has gathered.
-    pub fn full(&self) {
-        self.full.notify_one();
-    }
-
     /// Somebody began to wait for a commit: the flusher sets out as soon as those have joined who are expected.
     pub fn waiting(&self) {
         let waits = self.waits.fetch_add(1, Ordering::SeqCst) + 1;

@@ -10,7 +10,6 @@ use serde::Serialize;
 use crate::auth::{Auth, Policy};
 use crate::clock::{Clock, Entropy};
 use crate::config;
-use crate::flush::Signals;
 use crate::shard::Shards;
 use crate::socket::{Accepted, Registry};
 
@@ -22,8 +21,6 @@ pub struct Context {
     pub policy: Arc<Policy>,
     /// The authority over characters.
     pub shards: Arc<Shards>,
-    /// The flusher's bell.
-    pub signals: Arc<Signals>,
     /// Who is connected.
     pub registry: Arc<Registry>,
     /// Takes an upgraded connection; false where none can be taken at present.

@@ -57,8 +57,6 @@ pub(super) async fn refresh(State(context): State<Arc<Context>>, request: Reques
 /// `POST /session/logout`.
 pub(super) async fn logout(State(context): State<Arc<Context>>, caller: Caller) -> Result<Response, Problem> {
     context.auth.revoke(caller.session.id).await?;
-    // Written soon, and out of memory where nothing is left to write and nobody else uses them.
-    context.signals.waiting();
     context.shards.leave(caller.session.user);
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -39,7 +39,7 @@ pub(super) async fn change(
     match outcome {
         Outcome::Applied { mut shown, duplicate, .. } => {
             if let Some(waiter) = &waiter {
-                shown.durable = waiter.until_durable(context, character, shown).await?;
+                shown.durable = waiter.until_durable(context, owner, character, shown).await?;
             }
             if matches!(change, Change::Delete) {
                 let mut response = StatusCode::NO_CONTENT.into_response();
@@ -75,7 +75,7 @@ pub(super) async fn create(
                 let reader = Some((&waiter.0, true));
                 let now = context.shards.show(owner, character, reader, None, Shape::Body, &mut Vec::new()).await?;
                 shown.durable =
-                    waiter.until_durable(context, character, Shown { durable: now.durable, ..shown }).await?;
+                    waiter.until_durable(context, owner, character, Shown { durable: now.durable, ..shown }).await?;
             }
             let mut response = answer(context, StatusCode::CREATED, shown, duplicate, body);
             let location = HeaderValue::try_from(format!("/characters/{character}")).expect("a path of ASCII");
@@ -156,12 +156,18 @@ struct Waiter(Arc<Mailbox>);
 
 impl Waiter {
     /// Waits until the state that was shown is durable, or the time is over; returns how far it is durable.
-    async fn until_durable(&self, context: &Context, character: CharacterId, shown: Shown) -> Result<Version, Problem> {
+    async fn until_durable(
+        &self,
+        context: &Context,
+        owner: UserId,
+        character: CharacterId,
+        shown: Shown,
+    ) -> Result<Version, Problem> {
         let mut durable = shown.durable;
         if durable >= shown.version {
             return Ok(durable);
         }
-        context.signals.waiting();
+        context.shards.hurry(owner, character);
         let wait = async {
             while durable < shown.version {
                 self.0.arrived().await;

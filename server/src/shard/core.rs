@@ -111,7 +111,9 @@ pub(super) struct Core {
     /// Users name themselves by ids that the server gave them, so a fast hash is safe.
     pub(super) rosters: HashMap<UserId, Roster, foldhash::fast::RandomState>,
     /// What the flusher is to collect, oldest first.
-    pub(super) queue: Vec<(UserId, CharacterId)>,
+    pub(super) dirty: Vec<(UserId, CharacterId)>,
+    /// Those of them that it is to collect first.
+    pub(super) hurried: Vec<(UserId, CharacterId)>,
     /// Connections of this shard's own users, by mailbox.
     pub(super) sockets: Vec<Arc<Mailbox>>,
     /// Characters whose state the database refused.
@@ -125,7 +127,8 @@ impl Core {
         Self {
             lease,
             rosters: HashMap::default(),
-            queue: Vec::new(),
+            dirty: Vec::new(),
+            hurried: Vec::new(),
             sockets: Vec::new(),
             buried: HashSet::new(),
             catalogue,
@@ -197,7 +200,7 @@ impl Core {
         }
         if !entry.queued {
             entry.queued = true;
-            self.queue.push((command.owner, command.character));
+            self.dirty.push((command.owner, command.character));
         }
         Self::await_durability(entry, sender);
         entry.tell_watchers(sender, &mut effects.wake);
@@ -242,7 +245,7 @@ impl Core {
         };
         let mut entry = Entry::new(header, made, request);
         entry.queued = true;
-        self.queue.push((owner, character));
+        self.dirty.push((owner, character));
         effects.dirtied += 1;
         // Most players have one or two.
         roster.entries.reserve_exact(1);
@@ -367,7 +370,8 @@ impl Core {
     /// Returns how many places became free and how many characters had something to flush.
     pub(super) fn lose(&mut self) -> (usize, usize) {
         self.lease = None;
-        self.queue.clear();
+        self.dirty.clear();
+        self.hurried.clear();
         let (mut places, mut unflushed) = (0, 0);
         for (_, roster) in self.rosters.drain() {
             places += roster.places();

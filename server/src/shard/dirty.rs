@@ -5,23 +5,29 @@ use std::sync::atomic::Ordering;
 use super::flushing::Snapshot;
 use super::mailbox::wake_all;
 use super::store::Shards;
-use crate::flush::{Batch, Entries, Written};
-use crate::storage::{Lease, ShardId};
+use crate::flush::{Batch, Entries, Queue, Written};
+use crate::storage::{Lease, SHARDS, ShardId};
 use crate::telemetry;
 
 impl Entries for Shards {
-    fn collect(&self, rows_max: usize) -> Batch {
-        // Begins at another shard each time, so that none has to wait for the others for ever.
+    fn collect(&self, queue: Queue, rows: usize) -> (Batch, usize) {
+        let next = match queue {
+            Queue::Dirty => &self.next_dirty,
+            Queue::Hurried => &self.next_hurried,
+        };
         let mut snapshots: Vec<Snapshot> = Vec::new();
         let mut leases = Vec::new();
-        for _ in ShardId::all() {
-            if snapshots.len() >= rows_max {
+        let mut passed = 0;
+        while passed < usize::from(SHARDS) {
+            let mut shard = self.lock(ShardId::new(next.load(Ordering::Relaxed)));
+            if !snapshots.is_empty() && snapshots.len() + shard.core.queue(queue).len() > rows {
                 break;
             }
-            let shard = ShardId::new(self.next_shard.fetch_add(1, Ordering::Relaxed) as u16);
-            leases.extend(self.lock(shard).core.collect(rows_max - snapshots.len(), &mut snapshots));
+            leases.extend(shard.core.collect(queue, &mut snapshots));
+            next.fetch_add(1, Ordering::Relaxed);
+            passed += 1;
         }
-        Batch { leases, rows: snapshots.into_iter().map(Snapshot::into_row).collect() }
+        (Batch { leases, rows: snapshots.into_iter().map(Snapshot::into_row).collect() }, passed)
     }
 
     fn dirty(&self) -> usize {
@@ -68,3 +74,6 @@ impl Entries for Shards {
         self.lose(lease);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,6 +44,8 @@ pub(super) struct Entry {
     pub(super) durable: Version,
     /// In the shard's list of what the flusher is to collect.
     pub(super) queued: bool,
+    /// And in the list of those that it is to collect first.
+    pub(super) hurried: bool,
     /// When the oldest unflushed intent was applied, in milliseconds since the Unix epoch.
     pub(super) dirty_since_ms: i64,
     /// Deleted, in milliseconds since the Unix epoch: leaves memory once that is durable.
@@ -69,6 +71,7 @@ impl Entry {
             ring,
             durable: Version::new(0),
             queued: false,
+            hurried: false,
             dirty_since_ms,
             deleted_at_ms: None,
             dead_letter: false,

@@ -1,5 +1,6 @@
 //! What a shard hands to the flusher, and what it learns from it.
 
+use std::mem;
 use std::sync::Arc;
 
 use castellan_protocol::{CharacterId, UserId, Version};
@@ -8,6 +9,7 @@ use super::core::Core;
 use super::entry::Entry;
 use super::mailbox::Mailbox;
 use super::view::{Header, StoredView};
+use crate::flush::Queue;
 use crate::planted::{self, Bug};
 use crate::rules::Character;
 use crate::rules::stored::SCHEMA_VERSION;
@@ -59,21 +61,46 @@ impl Snapshot {
 }
 
 impl Core {
-    /// Takes up to `max` characters with something to flush, newest states, and the lease that they are written under.
-    pub(super) fn collect(&mut self, max: usize, snapshots: &mut Vec<Snapshot>) -> Option<Lease> {
-        let lease = self.lease?;
-        if self.queue.is_empty() {
-            return None;
+    /// Those that the flusher is to collect; some may have been collected from the other queue meanwhile.
+    pub(super) fn queue(&mut self, queue: Queue) -> &mut Vec<(UserId, CharacterId)> {
+        match queue {
+            Queue::Dirty => &mut self.dirty,
+            Queue::Hurried => &mut self.hurried,
         }
-        let count = max.min(self.queue.len());
-        for (user, character) in self.queue.drain(..count) {
+    }
+
+    /// Takes the newest states of a queue, and the lease that they are written under, where there is any.
+    pub(super) fn collect(&mut self, queue: Queue, snapshots: &mut Vec<Snapshot>) -> Option<Lease> {
+        let lease = self.lease?;
+        let before = snapshots.len();
+        let mut queued = mem::take(self.queue(queue));
+        for (user, character) in queued.drain(..) {
             let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
-            if let Some(entry) = entry {
-                entry.queued = false;
+            if let Some(entry) = entry
+                && entry.queued
+            {
+                (entry.queued, entry.hurried) = (false, false);
                 snapshots.push(Snapshot::of(entry, lease));
             }
         }
-        Some(lease)
+        *self.queue(queue) = queued;
+        (snapshots.len() > before).then_some(lease)
+    }
+
+    /// Somebody waits for the commit of a user's characters, or of one of them. Returns whether the flusher is to come
+    /// by for any.
+    pub(super) fn hurry(&mut self, user: UserId, only: Option<CharacterId>) -> bool {
+        let Some(roster) = self.rosters.get_mut(&user) else { return false };
+        let mut any = false;
+        for entry in &mut roster.entries {
+            if entry.queued && only.is_none_or(|character| character == entry.id()) {
+                any = true;
+                if !mem::replace(&mut entry.hurried, true) {
+                    self.hurried.push((user, entry.id()));
+                }
+            }
+        }
+        any
     }
 
     /// The database has this version. Returns how long the oldest intent in it waited, in milliseconds, and whether
@@ -107,7 +134,7 @@ impl Core {
             && !entry.queued
         {
             entry.queued = true;
-            self.queue.push((user, character));
+            self.dirty.push((user, character));
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use castellan_protocol::{CharacterId, CharacterSummary, RequestId, UserId};
@@ -32,8 +32,6 @@ pub struct Capacity {
     pub characters_max: usize,
     /// Characters with something to flush; above it no further one may begin to have.
     pub dirty_max: usize,
-    /// Dirty characters that wake the flusher before its interval is over.
-    pub full_batch: usize,
     /// How long a user's characters may take to come from the database.
     pub load_timeout: Duration,
 }
@@ -54,8 +52,10 @@ pub struct Shards {
     pub(super) occupied: AtomicUsize,
     pub(super) dirty: AtomicUsize,
     signals: Arc<Signals>,
-    /// Where the flusher begins its next round.
-    pub(super) next_shard: AtomicUsize,
+    /// Where the flusher goes on with what is dirty.
+    pub(super) next_dirty: AtomicU16,
+    /// Where it goes on with what is hurried.
+    pub(super) next_hurried: AtomicU16,
     /// Where loads run: not on the socket threads.
     pub(super) background: Handle,
     pub(super) clock: Clock,
@@ -84,7 +84,8 @@ impl Shards {
             occupied: AtomicUsize::new(0),
             dirty: AtomicUsize::new(0),
             signals,
-            next_shard: AtomicUsize::new(0),
+            next_dirty: AtomicU16::new(0),
+            next_hurried: AtomicU16::new(0),
             background,
             clock,
         }
@@ -329,10 +330,24 @@ impl Shards {
         self.lock(shard_of(owner)).core.unwatch(owner, character, mailbox);
     }
 
-    /// Lets a user's characters leave memory as soon as they are flushed and nobody uses them.
+    /// Somebody waits for the commit of a character: the flusher comes by at once, and for it first.
+    pub fn hurry(&self, owner: UserId, character: CharacterId) {
+        let waits = self.lock(shard_of(owner)).core.hurry(owner, Some(character));
+        if waits {
+            self.signals.waiting();
+        }
+    }
+
+    /// Lets a user's characters leave memory as soon as they are flushed, which happens at once, and nobody uses them.
     pub fn leave(&self, user: UserId) {
-        let left = self.lock(shard_of(user)).core.leave(user);
+        let mut shard = self.lock(shard_of(user));
+        let waits = shard.core.hurry(user, None);
+        let left = shard.core.leave(user);
+        drop(shard);
         self.freed(left);
+        if waits {
+            self.signals.waiting();
+        }
     }
 
     /// Characters in memory, and one place for each user that they are of.
@@ -353,11 +368,7 @@ impl Shards {
     /// Does what follows from a command, after its lock was released.
     fn perform(&self, effects: Effects) {
         if effects.dirtied > 0 {
-            let before = self.dirty.fetch_add(effects.dirtied, Ordering::Relaxed);
-            let batch = self.capacity.full_batch;
-            if before < batch && before + effects.dirtied >= batch {
-                self.signals.full();
-            }
+            self.dirty.fetch_add(effects.dirtied, Ordering::Relaxed);
         }
         for mailbox in effects.wake {
             mailbox.wake();

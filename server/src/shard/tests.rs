@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::core::{Base, Change, Command, Core, Creation, Decision, Effects};
 use super::entry::{UNFLUSHED_MAX, VERSION_JUMP};
 use super::mailbox::Mailbox;
+use crate::flush::Queue;
 use crate::rules::{Catalogue, Character, stored};
 use crate::storage::{CharacterRow, Lease, ShardId};
 
@@ -99,13 +100,21 @@ impl Bench {
     /// Does what the flusher does when the database takes everything.
     fn flush(&mut self) -> Vec<CharacterRow> {
         let mut snapshots = Vec::new();
-        self.core.collect(usize::MAX, &mut snapshots);
+        self.core.collect(Queue::Dirty, &mut snapshots);
         let rows: Vec<_> = snapshots.into_iter().map(super::flushing::Snapshot::into_row).collect();
         let mut wake = Vec::new();
         for row in &rows {
             self.core.saved(row.user, row.id, Version::new(row.version), self.now_ms, &mut wake);
         }
         rows
+    }
+
+    /// Whom the flusher finds in a queue.
+    fn collect(&mut self, queue: Queue) -> Vec<CharacterId> {
+        let mut snapshots = Vec::new();
+        let lease = self.core.collect(queue, &mut snapshots);
+        assert_eq!(lease.is_some(), !snapshots.is_empty(), "there is a lease where there are rows");
+        snapshots.into_iter().map(|snapshot| snapshot.into_row().id).collect()
     }
 
     fn state(&mut self) -> (u64, u64, Character) {
@@ -251,7 +260,7 @@ fn only_the_newest_state_is_flushed_and_what_came_meanwhile_is_flushed_next() {
         bench.gold(id, ANY, 1);
     }
     let mut snapshots = Vec::new();
-    bench.core.collect(usize::MAX, &mut snapshots);
+    bench.core.collect(Queue::Dirty, &mut snapshots);
     assert_eq!(snapshots.len(), 1, "a thousand changes are one row");
     bench.gold(2_000, ANY, 1);
     let row = snapshots.pop().expect("one").into_row();
@@ -261,6 +270,30 @@ fn only_the_newest_state_is_flushed_and_what_came_meanwhile_is_flushed_next() {
     assert!(!saved.expect("it is here").cleaned, "the one that came meanwhile is still dirty");
     assert_eq!(bench.flush()[0].version, 1_002);
     assert!(bench.flush().is_empty());
+}
+
+#[test]
+fn what_somebody_waits_for_is_collected_before_all_else_and_once() {
+    let mut bench = Bench::new();
+    bench.create(1, 12, None);
+    assert!(!bench.core.hurry(user(1), Some(character(11))), "nothing of it is on its way");
+    assert!(!bench.core.hurry(user(2), None), "who is not here");
+    bench.gold(5, ANY, 1);
+    for _ in 0..2 {
+        assert!(bench.core.hurry(user(1), Some(character(11))));
+    }
+    assert_eq!(bench.collect(Queue::Hurried), [character(11)]);
+    assert!(bench.collect(Queue::Hurried).is_empty());
+
+    // Changed again while the sweep has not come by: its first place in the queue counts no more than its second.
+    bench.gold(6, ANY, 1);
+    assert_eq!(bench.collect(Queue::Dirty), [character(12), character(11)]);
+    assert!(bench.collect(Queue::Dirty).is_empty());
+
+    bench.gold(7, ANY, 1);
+    assert!(bench.core.hurry(user(1), None), "all that this user has");
+    assert_eq!(bench.collect(Queue::Dirty), [character(11)]);
+    assert!(bench.collect(Queue::Hurried).is_empty(), "the sweep was faster");
 }
 
 #[test]
@@ -320,7 +353,7 @@ fn a_lost_shard_forgets_everything_and_ends_the_sockets_that_saw_it() {
     assert!(actor.is_closing() && idle.is_closing() && !stranger.is_closing());
     assert_eq!(bench.gold(6, ANY, 1), "unavailable");
     let mut snapshots = Vec::new();
-    assert!(bench.core.collect(usize::MAX, &mut snapshots).is_none() && snapshots.is_empty());
+    assert!(bench.core.collect(Queue::Dirty, &mut snapshots).is_none() && snapshots.is_empty());
     assert!(!bench.core.install(user(1), LEASE, Vec::new(), 0), "a load from before the loss comes too late");
 }
 

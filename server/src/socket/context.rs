@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::auth::{Auth, Policy};
 use crate::clock::Clock;
-use crate::flush::Signals;
 use crate::shard::Shards;
 
 /// How connections are served.
@@ -35,8 +34,6 @@ pub struct Context {
     pub auth: Arc<Auth>,
     /// Which role may send what.
     pub policy: Arc<Policy>,
-    /// The flusher's bell.
-    pub signals: Arc<Signals>,
     /// How connections are served.
     pub settings: Settings,
     /// The time of day.

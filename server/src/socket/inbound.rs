@@ -217,7 +217,7 @@ impl Inbound {
             Outcome::Applied { shown, duplicate, .. } => {
                 if intent.ack == Some(Ack::Durable) && shown.durable < shown.version {
                     out.take_back_state();
-                    self.context.signals.waiting();
+                    self.context.shards.hurry(owner, intent.character);
                     return self.waits.push(Wait {
                         id: intent.id,
                         owner,

@@ -45,8 +45,7 @@ impl Process {
         let storage: Arc<dyn Storage> = Arc::clone(storage) as _;
         let leases = storage.take_over("simulated").await.ok()?;
         let signals = Arc::new(Signals::default());
-        let capacity =
-            Capacity { characters_max: 100, dirty_max: 100, full_batch: 10, load_timeout: Duration::from_secs(2) };
+        let capacity = Capacity { characters_max: 100, dirty_max: 100, load_timeout: Duration::from_secs(2) };
         let origin = Instant::now();
         let clock: Clock = Arc::new(move || i64::try_from(origin.elapsed().as_millis()).expect("a short run"));
         let secret: Arc<[u8]> = Arc::from([7; 32]);
@@ -162,6 +161,9 @@ impl Client {
             match shards.change(&command, Some(&mailbox), Shape::Body, 0, &mut body).await {
                 Outcome::Applied { shown, .. } => {
                     self.see(shown.version, &body);
+                    if kept.id.get().is_multiple_of(3) {
+                        shards.hurry(USER, CHARACTER);
+                    }
                     // Applied means that all it was made on is applied, overruling an earlier conflict.
                     for earlier in self.kept.iter().take_while(|earlier| earlier.id <= kept.id) {
                         self.answered.entry(earlier.id).or_insert(shown.version);

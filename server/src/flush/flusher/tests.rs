@@ -1,6 +1,6 @@
 //! The flusher over a line of characters and a database that is slow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use castellan_protocol::{CharacterId, UserId, Version};
 use futures_util::FutureExt;
@@ -15,18 +15,42 @@ use crate::storage::{CharacterRow, Lease};
 
 const BATCH_ROWS: usize = 10;
 
-/// Characters that wait, by number, and those that are being written.
+/// Characters that wait, by number, those that are being written, and those that are.
 struct Line {
-    lease: Lease,
+    leases: Vec<Lease>,
+    next_shard: Mutex<[u16; 2]>,
     waiting: Mutex<BTreeMap<u128, CharacterRow>>,
+    hurried: Mutex<BTreeSet<u128>>,
     in_flight: Mutex<BTreeMap<u128, CharacterRow>>,
+    /// Transaction by transaction.
+    saved: Mutex<Vec<Vec<(u128, Instant)>>>,
 }
 
 impl Line {
-    fn new(lease: Lease, characters: u128) -> Arc<Self> {
-        let waiting = (1..=characters).map(|number| (number, row(lease, number))).collect();
-        Arc::new(Self { lease, waiting: Mutex::new(waiting), in_flight: Mutex::default() })
+    fn new(leases: Vec<Lease>, characters: u128) -> Arc<Self> {
+        let line = Self {
+            leases,
+            next_shard: Mutex::default(),
+            waiting: Mutex::default(),
+            hurried: Mutex::default(),
+            in_flight: Mutex::default(),
+            saved: Mutex::default(),
+        };
+        (1..=characters).for_each(|number| line.change(number));
+        Arc::new(line)
     }
+
+    fn change(&self, number: u128) {
+        self.waiting.lock().insert(number, row(self.lease(number), number));
+    }
+
+    fn lease(&self, number: u128) -> Lease {
+        self.leases[usize::from(shard(number))]
+    }
+}
+
+fn shard(number: u128) -> u16 {
+    u16::try_from(number % u128::from(SHARDS)).expect("below the number of shards")
 }
 
 fn row(lease: Lease, number: u128) -> CharacterRow {
@@ -47,16 +71,30 @@ fn row(lease: Lease, number: u128) -> CharacterRow {
 }
 
 impl Entries for Line {
-    fn collect(&self, rows_max: usize) -> Batch {
+    fn collect(&self, queue: Queue, rows_max: usize) -> (Batch, usize) {
         let (mut waiting, mut in_flight) = (self.waiting.lock(), self.in_flight.lock());
-        let mut rows = Vec::new();
-        while rows.len() < rows_max
-            && let Some((number, row)) = waiting.pop_first()
-        {
-            rows.push(row.clone());
-            in_flight.insert(number, row);
+        let mut hurried = self.hurried.lock();
+        let next = &mut self.next_shard.lock()[usize::from(queue == Queue::Hurried)];
+        let mut batch = Batch::default();
+        let mut passed = 0;
+        while passed < usize::from(SHARDS) {
+            let wanted = |number: &u128| queue == Queue::Dirty || hurried.contains(number);
+            let found: Vec<_> =
+                waiting.keys().copied().filter(|&number| shard(number) == *next).filter(wanted).collect();
+            if !batch.rows.is_empty() && batch.rows.len() + found.len() > rows_max {
+                break;
+            }
+            batch.leases.extend(found.first().map(|&number| self.lease(number)));
+            for number in found {
+                let row = waiting.remove(&number).expect("was found just now");
+                hurried.remove(&number);
+                batch.rows.push(row.clone());
+                in_flight.insert(number, row);
+            }
+            *next = (*next + 1) % SHARDS;
+            passed += 1;
         }
-        Batch { leases: vec![self.lease], rows }
+        (batch, passed)
     }
 
     fn dirty(&self) -> usize {
@@ -64,10 +102,13 @@ impl Entries for Line {
     }
 
     fn saved(&self, written: &[Written]) {
-        for row in written {
+        let saved = |row: &Written| {
             assert_eq!(row.version, Version::new(1));
-            assert!(self.in_flight.lock().remove(&row.character.uuid().as_u128()).is_some(), "was on its way");
-        }
+            let number = row.character.uuid().as_u128();
+            assert!(self.in_flight.lock().remove(&number).is_some(), "was on its way");
+            (number, Instant::now())
+        };
+        self.saved.lock().push(written.iter().map(saved).collect());
     }
 
     fn put_back(&self, written: &[Written]) {
@@ -90,9 +131,9 @@ impl Entries for Line {
 /// A flusher over so many characters, and a database that takes up to `delay_max` for a call.
 async fn flusher(characters: u128, delay_max: Duration) -> (Arc<Line>, Arc<FaultyStorage>, Flusher<Line>) {
     let memory = MemoryStorage::new();
-    let lease = memory.take_over("test").await.expect("nobody else has it")[0];
+    let leases = memory.take_over("test").await.expect("nobody else has them");
     let storage = Arc::new(FaultyStorage::new(Arc::new(memory), 1, Faults { delay_max, ..Faults::default() }));
-    let line = Line::new(lease, characters);
+    let line = Line::new(leases, characters);
     let settings = Settings {
         interval: Duration::from_secs(1),
         batch_rows: BATCH_ROWS,
@@ -136,6 +177,96 @@ async fn a_drain_that_is_cut_off_leaves_nothing_behind_in_a_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sweep_writes_what_is_dirty_evenly_over_its_time() {
+    let (line, _, mut flusher) = flusher(2_560, Duration::ZERO).await;
+    flusher.settings.batch_rows = 250;
+    let began = Instant::now();
+    let (stop, stopped) = watch::channel(false);
+    let running = tokio::spawn(flusher.run(stopped));
+    while line.dirty() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    stop.send_replace(true);
+    running.await.expect("ends");
+    let sweep = Duration::from_secs(1);
+    for (index, (_, at)) in line.saved.lock().iter().flatten().enumerate() {
+        let due = sweep.mul_f64(index as f64 / 2_560.0);
+        let early = due.saturating_sub(at.duration_since(began));
+        let late = at.duration_since(began).saturating_sub(due);
+        assert!(early < sweep / 16 && late < sweep / 16, "{index}: {early:?} early, {late:?} late");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_becomes_dirty_is_written_within_two_sweeps() {
+    let (line, _, mut flusher) = flusher(0, Duration::ZERO).await;
+    flusher.settings.batch_rows = 250;
+    let (stop, stopped) = watch::channel(false);
+    let running = tokio::spawn(flusher.run(stopped));
+    let mut since = BTreeMap::new();
+    let interval = Duration::from_secs(1);
+    // Few at first, for which a sweep is one step; then many, for more than a sweep; then few again.
+    let counts = [1, 1, 3_000, 300, 300, 300, 300, 300, 300, 300, 300, 300, 3, 700, 1];
+    for (step, count) in counts.into_iter().enumerate() {
+        for index in 0..count {
+            let number = (step as u128 + 1) * 1_000_000 + index;
+            line.change(number);
+            since.insert(number, Instant::now());
+        }
+        tokio::time::sleep(Duration::from_millis(130)).await;
+    }
+    while line.dirty() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    stop.send_replace(true);
+    running.await.expect("ends");
+    let saved = line.saved.lock();
+    assert_eq!(saved.iter().flatten().count(), since.len());
+    for (number, at) in saved.iter().flatten() {
+        let waited = at.duration_since(since[number]);
+        assert!(waited <= 2 * interval, "{number} waited {waited:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_waits_for_is_written_at_once_and_first() {
+    let (line, _, flusher) = flusher(2_560, Duration::ZERO).await;
+    let signals = Arc::clone(&flusher.signals);
+    let (stop, stopped) = watch::channel(false);
+    let running = tokio::spawn(flusher.run(stopped));
+    while line.saved.lock().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let began = Instant::now();
+    let hurried = BTreeSet::from([2_559, 2_304]);
+    *line.hurried.lock() = hurried.clone();
+    hurried.iter().for_each(|_| signals.waiting());
+    let is_saved = |number| line.saved.lock().iter().flatten().any(|(saved, _)| *saved == number);
+    while !hurried.iter().all(|&number| is_saved(number)) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert!(line.dirty() > 2_500, "the others have time");
+    stop.send_replace(true);
+    running.await.expect("ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_rows_of_a_shard_than_a_transaction_may_have_are_several() {
+    let (line, _, mut flusher) = flusher(0, Duration::ZERO).await;
+    for index in 0..25 {
+        line.change(1 + index * u128::from(SHARDS));
+    }
+    let (batch, passed) = line.collect(Queue::Dirty, BATCH_ROWS);
+    assert_eq!((batch.rows.len(), passed), (25, 2), "a shard is not cut");
+    line.put_back(&batch.written(|_| true));
+    assert!(flusher.drain(Instant::now() + Duration::from_secs(1)).await);
+    let mut rows: Vec<_> = line.saved.lock().iter().map(Vec::len).collect();
+    rows.sort_unstable();
+    assert_eq!(rows, [6, 6, 6, 7]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn gathers_until_as_many_wait_as_the_last_time_or_the_time_is_over() {
     let (_, _, mut flusher) = flusher(0, Duration::ZERO).await;
     let signals = Arc::clone(&flusher.signals);
@@ -145,7 +276,7 @@ async fn gathers_until_as_many_wait_as_the_last_time_or_the_time_is_over() {
         let began = Instant::now();
         flusher.gather().await;
         assert_eq!(began.elapsed(), expected, "{waits} wait");
-        flusher.flush().await.expect("nothing to write");
+        flusher.waited = signals.set_out();
     }
 
     flusher.waited = 2;

@@ -106,7 +106,6 @@ async fn house(flags: &[&str]) -> House {
         auth: Arc::clone(&auth),
         policy: Arc::new(Policy::from_choice(&config.rules.policy).expect("a policy")),
         shards,
-        signals,
         registry: Arc::new(Registry::default()),
         hand_over: Box::new(move |accepted| sender.try_send(accepted).is_ok()),
         catalogue: Box::new(move || Arc::clone(&published)),
@@ -134,8 +133,7 @@ async fn shards(
     signals: &Arc<Signals>,
     clock: &Clock,
 ) -> Arc<Shards> {
-    let capacity =
-        Capacity { characters_max: 1_000, dirty_max: 1_000, full_batch: 100, load_timeout: Duration::from_secs(5) };
+    let capacity = Capacity { characters_max: 1_000, dirty_max: 1_000, load_timeout: Duration::from_secs(5) };
     let shards = Arc::new(Shards::new(
         Arc::clone(storage),
         catalogue,
