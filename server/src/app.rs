@@ -100,6 +100,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         let auth = Arc::clone(&auth);
         async move { auth.follow_revocations().await }
     });
+    tokio::spawn({
+        let auth = Arc::clone(&auth);
+        async move { auth.forget_sessions().await }
+    });
 
     let published = Arc::new(RwLock::new(publish(&catalogue)));
     let listener = TcpListener::bind(config.listen.listen)

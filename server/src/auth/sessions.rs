@@ -29,6 +29,16 @@ const REPEAT_MS: i64 = 30_000;
 /// How often a server looks for sessions that others have ended.
 const POLL: Duration = Duration::from_secs(1);
 
+/// How often a server looks for sessions that may be forgotten.
+const FORGET: Duration = Duration::from_secs(3_600);
+
+/// For how long a session is kept once it has expired, in milliseconds: longer than any access token lives, and than
+/// the clocks of servers differ.
+const KEPT_MS: i64 = 2 * 86_400_000;
+
+/// Sessions that are forgotten in one statement.
+const FORGET_MAX: u32 = 1_000;
+
 /// Two servers may refresh the same session at once; who loses looks again this often.
 const ROTATION_TRIES: usize = 3;
 
@@ -323,6 +333,29 @@ impl Auth {
         let sessions = self.storage.revoked_sessions(self.revoked.since_ms(now_ms)).await?;
         self.revoked.update(&sessions, now_ms);
         Ok(())
+    }
+
+    /// Forgets sessions that are long over, each hour, until it is dropped.
+    pub async fn forget_sessions(&self) {
+        let mut ticks = tokio::time::interval(FORGET);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.forget_expired().await {
+                tracing::warn!(%error, "sessions that are long over cannot be deleted; this is tried again in an hour");
+            }
+        }
+    }
+
+    pub(super) async fn forget_expired(&self) -> Result<(), AuthError> {
+        let before_ms = (self.clock)() - KEPT_MS;
+        loop {
+            let sessions = self.storage.expired_sessions(before_ms, FORGET_MAX).await?;
+            if sessions.is_empty() {
+                return Ok(());
+            }
+            self.storage.forget_sessions(&sessions).await?;
+        }
     }
 
     /// The name of a user's account.

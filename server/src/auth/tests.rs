@@ -171,6 +171,24 @@ async fn a_session_without_a_refresh_ends_of_itself() {
 }
 
 #[tokio::test]
+async fn a_session_that_is_long_over_is_forgotten() {
+    const DAY_MS: i64 = 86_400_000;
+    let House { storage, auth, .. } = &house(true).await;
+    let old = login(auth, "ada", "pw", true).await.expect("a login");
+    later(DAY_MS);
+    let new = login(auth, "ada", "pw", true).await.expect("a login");
+    for (after_ms, [is_old, is_new]) in [(31 * DAY_MS, [true, true]), (1, [false, true]), (DAY_MS, [false, false])] {
+        later(after_ms);
+        auth.forget_expired().await.expect("an answer");
+        for (session, is) in [(&old, is_old), (&new, is_new)] {
+            let found = storage.session(session.session.id).await.expect("an answer");
+            assert_eq!(found.is_some(), is, "{after_ms} ms later");
+        }
+    }
+    assert!(matches!(auth.refresh(&old.refresh_token).await, Err(AuthError::Unauthenticated(_))));
+}
+
+#[tokio::test]
 async fn an_ended_session_is_told_here_at_once_and_elsewhere_by_the_database() {
     let House { storage, auth, .. } = &house(true).await;
     let other = Arc::new(another(storage, false).await);

@@ -113,6 +113,12 @@ pub trait Storage: Send + Sync + 'static {
     /// Asked each second: what was revoked longer ago than an access token lives is not worth reading any more.
     async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<SessionId>, StorageError>;
 
+    /// Up to `max` sessions that expired before a time. Reads the whole table: not for every second.
+    async fn expired_sessions(&self, before_ms: i64, max: u32) -> Result<Vec<SessionId>, StorageError>;
+
+    /// Forgets sessions; those that are not there are passed over.
+    async fn forget_sessions(&self, sessions: &[SessionId]) -> Result<(), StorageError>;
+
     /// All keys, oldest first.
     async fn keys(&self) -> Result<Vec<KeyRow>, StorageError>;
 

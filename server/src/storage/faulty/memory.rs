@@ -255,6 +255,17 @@ impl Storage for MemoryStorage {
         Ok(revoked.map(|session| session.id).collect())
     }
 
+    async fn expired_sessions(&self, before_ms: i64, max: u32) -> Result<Vec<SessionId>, StorageError> {
+        let tables = self.0.lock();
+        let expired = tables.sessions.values().filter(|row| row.expires_at_ms < before_ms);
+        Ok(expired.map(|session| session.id).take(max as usize).collect())
+    }
+
+    async fn forget_sessions(&self, sessions: &[SessionId]) -> Result<(), StorageError> {
+        self.0.lock().sessions.retain(|id, _| !sessions.contains(id));
+        Ok(())
+    }
+
     async fn keys(&self) -> Result<Vec<KeyRow>, StorageError> {
         let mut keys = self.0.lock().keys.clone();
         keys.sort_by(|one, other| (one.created_at_ms, &one.id).cmp(&(other.created_at_ms, &other.id)));

@@ -224,6 +224,14 @@ impl Storage for FaultyStorage {
         self.run(self.inner.revoked_sessions(since_ms)).await
     }
 
+    async fn expired_sessions(&self, before_ms: i64, max: u32) -> Result<Vec<SessionId>, StorageError> {
+        self.run(self.inner.expired_sessions(before_ms, max)).await
+    }
+
+    async fn forget_sessions(&self, sessions: &[SessionId]) -> Result<(), StorageError> {
+        self.run(self.inner.forget_sessions(sessions)).await
+    }
+
     async fn keys(&self) -> Result<Vec<KeyRow>, StorageError> {
         self.run(self.inner.keys()).await
     }

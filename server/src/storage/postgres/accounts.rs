@@ -144,6 +144,25 @@ pub(super) async fn revoked_sessions(
     rows.iter().map(|row| Ok(SessionId::from_uuid(row.try_get("id")?))).collect()
 }
 
+pub(super) async fn expired_sessions(
+    connection: &mut PgConnection,
+    before_ms: i64,
+    max: u32,
+) -> Result<Vec<SessionId>, StorageError> {
+    let rows = sqlx::query("SELECT id FROM sessions WHERE expires_at < to_timestamp($1 * 0.001::float8) LIMIT $2")
+        .bind(before_ms)
+        .bind(i64::from(max))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| Ok(SessionId::from_uuid(row.try_get("id")?))).collect()
+}
+
+pub(super) async fn forget_sessions(connection: &mut PgConnection, sessions: &[SessionId]) -> Result<(), StorageError> {
+    let ids: Vec<_> = sessions.iter().map(|session| session.uuid()).collect();
+    sqlx::query("DELETE FROM sessions WHERE id = ANY ($1)").bind(ids).execute(connection).await?;
+    Ok(())
+}
+
 pub(super) async fn keys(connection: &mut PgConnection) -> Result<Vec<KeyRow>, StorageError> {
     let rows = sqlx::query(
         "SELECT id, purpose, secret, (extract(epoch FROM created_at) * 1000)::bigint AS created_at_ms \

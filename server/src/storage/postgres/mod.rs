@@ -134,6 +134,14 @@ impl Storage for PostgresStorage {
         on_connection!(self, accounts::revoked_sessions(since_ms))
     }
 
+    async fn expired_sessions(&self, before_ms: i64, max: u32) -> Result<Vec<SessionId>, StorageError> {
+        on_connection!(self, accounts::expired_sessions(before_ms, max))
+    }
+
+    async fn forget_sessions(&self, sessions: &[SessionId]) -> Result<(), StorageError> {
+        on_connection!(self, accounts::forget_sessions(sessions))
+    }
+
     async fn keys(&self) -> Result<Vec<KeyRow>, StorageError> {
         on_connection!(self, accounts::keys())
     }

@@ -151,6 +151,31 @@ pub(super) async fn revoked_sessions(
     rows.iter().map(|row| id(row, "id")).collect()
 }
 
+pub(super) async fn expired_sessions(
+    connection: &mut SqliteConnection,
+    before_ms: i64,
+    max: u32,
+) -> Result<Vec<SessionId>, StorageError> {
+    let rows = sqlx::query("SELECT id FROM sessions WHERE expires_at_ms < ?1 LIMIT ?2")
+        .bind(before_ms)
+        .bind(max)
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| id(row, "id")).collect()
+}
+
+pub(super) async fn forget_sessions(
+    connection: &mut SqliteConnection,
+    sessions: &[SessionId],
+) -> Result<(), StorageError> {
+    let ids = serde_json::to_string(sessions).expect("ids are plain data");
+    sqlx::query("DELETE FROM sessions WHERE id IN (SELECT value FROM json_each(?1))")
+        .bind(ids)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 pub(super) async fn keys(connection: &mut SqliteConnection) -> Result<Vec<KeyRow>, StorageError> {
     let rows = sqlx::query("SELECT id, purpose, secret, created_at_ms FROM signing_keys ORDER BY created_at_ms, id")
         .fetch_all(connection)

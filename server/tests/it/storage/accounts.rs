@@ -101,6 +101,25 @@ pub(super) async fn a_revoked_session_stays_dead(database: &Database) {
     assert_eq!(storage.revoked_sessions(row.rotated_at_ms + 6).await.expect("an answer"), []);
 }
 
+pub(super) async fn sessions_that_are_over_are_found_and_forgotten(database: &Database) {
+    let storage = &database.storage;
+    let rows: Vec<_> = (1..=5).map(|day| SessionRow { expires_at_ms: day, ..login() }).collect();
+    for row in &rows {
+        storage.create_session(row).await.expect("a session");
+    }
+    let expired = |before_ms, max| async move {
+        storage.expired_sessions(before_ms, max).await.expect("an answer").into_iter().collect::<HashSet<_>>()
+    };
+    assert_eq!(expired(1, 10).await, HashSet::new());
+    assert_eq!(expired(4, 10).await, rows[..3].iter().map(|row| row.id).collect());
+    assert_eq!(expired(4, 2).await.len(), 2);
+
+    storage.forget_sessions(&[rows[0].id, rows[1].id, session()]).await.expect("forgotten");
+    storage.forget_sessions(&[]).await.expect("nothing to do");
+    assert_eq!(storage.session(rows[0].id).await.expect("an answer"), None);
+    assert_eq!(expired(6, 10).await, rows[2..].iter().map(|row| row.id).collect(), "no others");
+}
+
 pub(super) async fn of_two_first_keys_one_wins(database: &Database) {
     let other = database.open().await;
     for purpose in ["dice", "refresh", "es256", "a", "b", "c", "d"] {

@@ -52,6 +52,7 @@ contract! {
     accounts::a_session_is_kept,
     accounts::of_two_rotations_one_wins,
     accounts::a_revoked_session_stays_dead,
+    accounts::sessions_that_are_over_are_found_and_forgotten,
     accounts::of_two_first_keys_one_wins,
     leases::shards_are_born_released,
     leases::a_takeover_counts_recoveries_only_where_nothing_was_released,
