@@ -7,6 +7,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
+use tracing::Instrument;
 
 use super::{Batch, Entries, Queue, Signals};
 use crate::clock::Clock;
@@ -19,7 +20,7 @@ use crate::telemetry;
 const STEPS: usize = 32;
 
 /// Rows that are worth a transaction: fewer than these are not written in steps.
-const STEP_ROWS_MIN: usize = 64;
+const STEP_ROWS_MIN: usize = 32;
 
 /// How the flusher works.
 #[derive(Debug, Clone, Copy)]
@@ -165,7 +166,8 @@ impl<E: Entries> Flusher<E> {
             if planted::is(Bug::DurableBeforeCommit) {
                 self.settle(&batch, &[]);
             }
-            let result = self.storage.save(&batch.leases, &batch.rows).await;
+            let saving = self.storage.save(&batch.leases, &batch.rows);
+            let result = saving.instrument(telemetry::flush_span(batch.rows.len())).await;
             telemetry::flushed(batch.rows.len(), began.elapsed(), result.is_ok());
             let failed = match result {
                 Ok(fenced) => {

@@ -1,4 +1,4 @@
-//! What wakes the flusher before its interval is over, and what others may know of it.
+//! What wakes the flusher between the steps of its sweep, and what others may know of it.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use castellan_protocol::UserId;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::refusal::Refusal;
 use super::router::shard_of;
@@ -50,11 +51,12 @@ impl Shards {
         let (done, load) = watch::channel(None);
         loads.insert(user, load.clone());
         let shards = Arc::clone(self);
-        self.background.spawn(async move {
+        let loading = async move {
             let result = shards.load_rows(user, lease).await;
             shards.loads.lock().remove(&user);
             done.send_replace(Some(result));
-        });
+        };
+        self.background.spawn(loading.instrument(telemetry::load_span()));
         Ok(Some(load))
     }
 

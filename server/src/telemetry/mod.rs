@@ -11,4 +11,4 @@ mod traces;
 pub use characters::*;
 pub use http::{LoginOutcome, login, request};
 pub use install::{Metrics, TelemetryError, install, start_logs};
-pub use traces::{adopt, finish, request_span};
+pub use traces::{adopt, finish, flush_span, load_span, request_span};

@@ -70,6 +70,16 @@ pub fn request_span(route: &str, method: &'static str, traceparent: Option<&str>
     span
 }
 
+/// The span of a write of so many rows.
+pub fn flush_span(rows: usize) -> Span {
+    tracing::info_span!("flush", otel.kind = "client", db.operation.batch.size = rows)
+}
+
+/// The span of bringing a user's characters into memory, below the request that began it.
+pub fn load_span() -> Span {
+    tracing::info_span!("load", otel.kind = "client")
+}
+
 /// Puts a span below the one that `traceparent` names; what is no such thing is passed over.
 pub fn adopt(span: &Span, traceparent: Option<&str>) {
     if PROVIDER.get().is_none() {
