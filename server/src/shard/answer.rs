@@ -110,10 +110,7 @@ impl Writer {
             Decision::Closing => Outcome::Closing,
             Decision::Refused(refusal) => Outcome::Refused(refusal),
             Decision::Applied { entry, duplicate } => {
-                let shown = match shape {
-                    Shape::FrameOnceDurable(_) if !entry.is_clean() => shown(entry),
-                    _ => self.write(entry, Answer::Applied { id, duplicate }, shape, out),
-                };
+                let shown = self.write(entry, Answer::Applied { id, duplicate }, shape, out);
                 Outcome::Applied { character: entry.id(), shown, duplicate }
             }
             Decision::Conflict { entry } => Outcome::Conflict(self.write(entry, Answer::Conflict { id }, shape, out)),
@@ -124,6 +121,7 @@ impl Writer {
     pub(super) fn write(&mut self, entry: &mut Entry, answer: Answer, shape: Shape, out: &mut Vec<u8>) -> Shown {
         let shown = shown(entry);
         match shape {
+            Shape::FrameOnceDurable(_) if !entry.is_clean() && matches!(answer, Answer::Applied { .. }) => {}
             Shape::Frame(Codec::MessagePack) | Shape::FrameOnceDurable(Codec::MessagePack) => {
                 encode_sheet(&answer.frame(self.sheet_view(entry), shown.durable), out);
             }

@@ -165,7 +165,9 @@ impl Core {
             return Decision::Refused(Refusal::dead_letter());
         }
         if entry.ring.contains(command.id) {
-            Self::await_durability(entry, sender);
+            if let Some(mailbox) = sender {
+                entry.await_durability(mailbox);
+            }
             return Decision::Applied { entry, duplicate: true };
         }
         if !command.base.matches(&entry.header) {
@@ -202,7 +204,9 @@ impl Core {
             entry.queued = true;
             self.dirty.push((command.owner, command.character));
         }
-        Self::await_durability(entry, sender);
+        if let Some(mailbox) = sender {
+            entry.await_durability(mailbox);
+        }
         entry.tell_watchers(sender, &mut effects.wake);
         Decision::Applied { entry, duplicate: false }
     }
@@ -384,17 +388,6 @@ impl Core {
             mailbox.order_close(CloseOrder::SHARD_MOVED);
         }
         (places, unflushed)
-    }
-
-    fn await_durability(entry: &mut Entry, sender: Option<&Arc<Mailbox>>) {
-        let version = entry.header.version;
-        let waits = version > entry.durable;
-        if let Some(mailbox) = sender {
-            let link = entry.link(mailbox);
-            if waits {
-                link.unsafe_until = Some(version);
-            }
-        }
     }
 }
 

@@ -131,6 +131,13 @@ impl Entry {
         &mut self.links[index]
     }
 
+    /// Links a connection, which is to hear of the present state's commit.
+    pub(super) fn await_durability(&mut self, mailbox: &Arc<Mailbox>) {
+        let unsafe_until = (!self.is_clean()).then_some(self.header.version);
+        let link = self.link(mailbox);
+        link.unsafe_until = unsafe_until.or(link.unsafe_until);
+    }
+
     pub(super) fn unlink(&mut self, mailbox: &Arc<Mailbox>) {
         self.links.retain(|link| !Arc::ptr_eq(&link.mailbox, mailbox));
     }

@@ -219,7 +219,8 @@ impl Shards {
         .await
     }
 
-    /// Writes the answer to an intent that was applied before and has waited for its commit.
+    /// Writes the answer to an intent that `sender` has waited with for its commit. Where the state is not durable, the
+    /// sender will hear of it once it is.
     ///
     /// # Errors
     ///
@@ -228,13 +229,14 @@ impl Shards {
         self: &Arc<Self>,
         owner: UserId,
         character: CharacterId,
-        id: RequestId,
-        duplicate: bool,
+        sender: &Arc<Mailbox>,
+        answer: Answer,
         shape: Shape,
         out: &mut Vec<u8>,
     ) -> Result<Shown, Refusal> {
         self.look(owner, character, None, |writer, entry| {
-            writer.write(entry, Answer::Applied { id, duplicate }, shape, out)
+            entry.await_durability(sender);
+            writer.write(entry, answer, shape, out)
         })
         .await
     }

@@ -224,6 +224,7 @@ impl Inbound {
                         character: intent.character,
                         version: shown.version,
                         duplicate,
+                        prolonged: false,
                         deadline: self.now + self.context.settings.durable_timeout,
                     });
                 }
@@ -315,6 +316,9 @@ impl Inbound {
     }
 
     /// Answers those that waited for this.
+    ///
+    /// An answer shows the newest state. Where that is not safe yet, it would not say that what was asked for is: so it
+    /// waits for that state's commit, too. Once only, or others who keep changing the character would hold it up.
     pub(super) async fn durable<IO: Io>(
         &mut self,
         out: &mut Outbound<IO>,
@@ -327,24 +331,30 @@ impl Inbound {
 
     /// Answers those that have waited long enough: applied, not yet safe.
     pub(super) async fn overdue<IO: Io>(&mut self, out: &mut Outbound<IO>) -> Result<(), End> {
-        let waits = self.waits.overdue(self.now);
+        let mut waits = self.waits.overdue(self.now);
+        waits.iter_mut().for_each(|wait| wait.prolonged = true);
         self.answer_all(out, waits).await
     }
 
     async fn answer_all<IO: Io>(&mut self, out: &mut Outbound<IO>, waits: Vec<Wait>) -> Result<(), End> {
         for wait in waits {
-            self.answer(out, &wait).await;
+            self.answer(out, wait).await;
             out.flush_where_full().await?;
         }
         Ok(())
     }
 
-    async fn answer<IO: Io>(&mut self, out: &mut Outbound<IO>, wait: &Wait) {
-        let Wait { id, owner, character, duplicate, .. } = *wait;
-        let shape = out.shape();
-        match self.context.shards.confirm(owner, character, id, duplicate, shape, out.begin_state()).await {
+    async fn answer<IO: Io>(&mut self, out: &mut Outbound<IO>, wait: Wait) {
+        let Wait { id, owner, character, duplicate, .. } = wait;
+        let shape = if wait.prolonged { out.shape() } else { once_durable(out.shape()) };
+        let answer = Answer::Applied { id, duplicate };
+        match self.context.shards.confirm(owner, character, &self.mailbox, answer, shape, out.begin_state()).await {
+            Ok(shown) if shown.durable < shown.version && !wait.prolonged => {
+                out.take_back_state();
+                self.context.shards.hurry(owner, character);
+                self.waits.push(Wait { version: shown.version, prolonged: true, ..wait });
+            }
             Ok(shown) => {
-                let answer = Answer::Applied { id, duplicate };
                 out.end_state(&About { character, durable: shown.durable, answer });
             }
             Err(refusal) => {
@@ -377,8 +387,13 @@ impl Inbound {
 
 /// An intent that waits for its commit is answered then.
 fn shape(intent: &Intent, shape: Shape) -> Shape {
+    if intent.ack == Some(Ack::Durable) { once_durable(shape) } else { shape }
+}
+
+/// Spares the writing of an answer that would not be sent yet.
+fn once_durable(shape: Shape) -> Shape {
     match shape {
-        Shape::Frame(codec) if intent.ack == Some(Ack::Durable) => Shape::FrameOnceDurable(codec),
+        Shape::Frame(codec) => Shape::FrameOnceDurable(codec),
         shape => shape,
     }
 }

@@ -11,6 +11,8 @@ pub(super) struct Wait {
     pub(super) character: CharacterId,
     pub(super) version: Version,
     pub(super) duplicate: bool,
+    /// Its own commit is there, and it waits for that of a newer state, which its answer would show.
+    pub(super) prolonged: bool,
     /// When it is answered all the same.
     pub(super) deadline: Instant,
 }

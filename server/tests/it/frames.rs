@@ -1,8 +1,10 @@
 //! The socket's contract from outside: what is refused, what closes, and that the rest goes on as before.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sqlx::{Connection, SqliteConnection};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::harness::{Http, Kind, Server, Socket};
@@ -173,13 +175,12 @@ fn intents_that_wait_for_a_commit_are_bounded_and_answered_after_it() {
     let mut socket = Socket::open(server.address(), &token);
     let wait = json!({"character": me, "expect": 0, "ack": "durable", "action": {"modify_currency": {"cp": 1}}});
     let ids: Vec<_> = (0..200).map(|_| socket.ask("intent", wait.clone())).collect();
-    let (mut applied, mut refused) = (0, 0);
-    while applied + refused < ids.len() {
+    let (mut applied, mut refused) = (BTreeMap::new(), 0);
+    while applied.len() + refused < ids.len() {
         let (kind, fields) = socket.next();
         match kind.as_str() {
             "applied" => {
-                assert!(fields["durable"].as_u64() >= fields["character"]["version"].as_u64(), "{fields}");
-                applied += 1;
+                applied.insert(fields["id"].as_u64().expect("an id"), fields["durable"].as_u64().expect("a version"));
             }
             "rejected" => {
                 assert_eq!(fields["code"], "too_many_in_flight");
@@ -189,7 +190,39 @@ fn intents_that_wait_for_a_commit_are_bounded_and_answered_after_it() {
             other => panic!("{other} was not to come"),
         }
     }
-    assert!(applied >= 64, "{applied} applied and {refused} refused");
+    assert!(applied.len() >= 64, "{} applied and {refused} refused", applied.len());
+    // The first was made on version 1.
+    for ((id, durable), version) in applied.into_iter().zip(2..) {
+        assert!(durable >= version, "{id} made version {version}, durable up to {durable}");
+    }
+}
+
+#[test]
+fn an_answer_that_waited_for_its_commit_shows_a_state_that_is_safe() {
+    let house = House::new(Kind::Sqlite);
+    let server = house.server(&["--flush-interval", "30s", "--durable-timeout", "5m"]);
+    let (_, token, made) = enter(&server, "ada");
+    let me = id(&made);
+    let mut socket = Socket::open(server.address(), &token);
+    let mut other = Socket::open(server.address(), &token);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let file = house.folder().join("data/castellan.db");
+    let mut file = runtime.block_on(SqliteConnection::connect(file.to_str().expect("a path"))).expect("the file opens");
+    let copper = json!({"modify_currency": {"cp": 1}});
+
+    // The flusher has the first change and waits for the file while somebody else makes the second.
+    let held = runtime.block_on(file.begin_with("BEGIN IMMEDIATE")).expect("a transaction");
+    let first = json!({"character": me, "expect": 0, "ack": "durable", "action": copper});
+    let first = socket.ask("intent", first);
+    assert_eq!(socket.call("ping", json!({})).0, "pong");
+    assert_eq!(other.act(&me, copper).0, "applied");
+    runtime.block_on(held.rollback()).expect("the file is free");
+
+    let (kind, applied) = socket.answer(first);
+    assert_eq!(
+        (kind.as_str(), &applied["character"]["version"], &applied["durable"]),
+        ("applied", &json!(3), &json!(3))
+    );
 }
 
 #[test]
