@@ -110,7 +110,8 @@ pub(super) struct Core {
     pub(super) lease: Option<Lease>,
     /// Users name themselves by ids that the server gave them, so a fast hash is safe.
     pub(super) rosters: HashMap<UserId, Roster, foldhash::fast::RandomState>,
-    /// What the flusher is to collect, oldest first.
+    /// What the flusher is to collect, oldest first. Who was collected as hurried stays in here until the sweep comes
+    /// by, so it holds no more than what is dirty and what was written since then.
     pub(super) dirty: Vec<(UserId, CharacterId)>,
     /// Those of them that it is to collect first.
     pub(super) hurried: Vec<(UserId, CharacterId)>,
