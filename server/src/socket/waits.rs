@@ -17,7 +17,7 @@ pub(super) struct Wait {
     pub(super) deadline: Instant,
 }
 
-/// The waits of one connection, in the order of their intents.
+/// The waits of one connection, in the order of their intents; those that wait for a newer state come last.
 #[derive(Debug, Default)]
 pub(super) struct Waits(Vec<Wait>);
 
