@@ -19,15 +19,15 @@ use crate::storage::{CharacterRow, Lease, ShardId};
 
 const LEASE: Lease = Lease { shard: ShardId::new(3), epoch: 1, recoveries: 0 };
 
-fn user(number: u128) -> UserId {
+pub(super) fn user(number: u128) -> UserId {
     UserId::from_uuid(Uuid::from_u128(number))
 }
 
-fn character(number: u128) -> CharacterId {
+pub(super) fn character(number: u128) -> CharacterId {
     CharacterId::from_uuid(Uuid::from_u128(number))
 }
 
-fn fighter() -> NewCharacter {
+pub(super) fn fighter() -> NewCharacter {
     NewCharacter {
         name: "Brannor".to_owned(),
         race: "human".to_owned(),

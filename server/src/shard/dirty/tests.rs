@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use castellan_protocol::{Ability, CharacterId, NewCharacter, UserId};
 use tokio::runtime::Handle;
-use uuid::Uuid;
 
 use super::*;
 use crate::flush::Signals;
 use crate::rules::Catalogue;
+use crate::shard::tests::{character, fighter, user};
 use crate::shard::{Capacity, Creation};
 use crate::storage::Storage;
 use crate::storage::faulty::MemoryStorage;
@@ -27,27 +26,12 @@ async fn shards(users: u128) -> Arc<Shards> {
     let shards =
         Arc::new(Shards::new(storage, &catalogue, &secret, capacity, signals, Handle::current(), Arc::new(|| 1)));
     shards.take(&leases);
-    let wanted = NewCharacter {
-        name: "Brannor".to_owned(),
-        race: "human".to_owned(),
-        subrace: None,
-        class: "fighter".to_owned(),
-        abilities: Ability::ALL.iter().map(|ability| (*ability, 12)).collect(),
-        skills: None,
-    };
+    let wanted = fighter();
     for number in 1..=users {
         let creation = Creation { owner: user(number), character: character(number), id: None, wanted: &wanted };
         shards.create(&creation, &mut Vec::new()).await;
     }
     shards
-}
-
-fn user(number: u128) -> UserId {
-    UserId::from_uuid(Uuid::from_u128(number))
-}
-
-fn character(number: u128) -> CharacterId {
-    CharacterId::from_uuid(Uuid::from_u128(number))
 }
 
 #[tokio::test]
