@@ -1,6 +1,7 @@
-//! What the operating system says of this process, under the names that Prometheus's own clients use.
+//! What the operating system says of this process, under the names that Prometheus's own clients use, and of what it may use.
 
 use std::fs;
+use std::thread::available_parallelism;
 
 use metrics::{counter, gauge};
 
@@ -12,8 +13,14 @@ const USER_TICKS: usize = 11;
 const SYSTEM_TICKS: usize = 12;
 const START_TICKS: usize = 19;
 
-/// Reads what there is to read; where there is no `/proc`, nothing.
+/// Reads what there is to read; where there is no `/proc`, only the number of cores.
 pub(super) fn observe() {
+    if let Ok(cores) = available_parallelism() {
+        gauge!("castellan_machine_cores").set(cores.get() as f64);
+    }
+    if let Some(bytes) = memory() {
+        gauge!("castellan_machine_memory_bytes").set(bytes);
+    }
     let Ok(stat) = fs::read_to_string("/proc/self/stat") else { return };
     let Some((_, behind)) = stat.rsplit_once(')') else { return };
     let fields: Vec<f64> = behind.split_whitespace().map(|field| field.parse().unwrap_or_default()).collect();
@@ -30,6 +37,19 @@ pub(super) fn observe() {
     if let Some(booted) = number_behind("/proc/stat", "btime ") {
         gauge!("process_start_time_seconds").set(booted + field(START_TICKS) / TICKS_PER_SECOND);
     }
+}
+
+/// The memory that this process may use, in bytes: the machine's, or its control group's where that has less.
+fn memory() -> Option<f64> {
+    let machine = number_behind("/proc/meminfo", "MemTotal:")? * 1_024.0;
+    Some(limit().map_or(machine, |limit| limit.min(machine)))
+}
+
+/// `memory.max` of this process's control group, see cgroups(7), version 2; none where that says `max`.
+fn limit() -> Option<f64> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    fs::read_to_string(format!("/sys/fs/cgroup{group}/memory.max")).ok()?.trim().parse().ok()
 }
 
 /// The first number of the line that begins with `name`.
@@ -49,5 +69,6 @@ mod tests {
         assert!(number_behind("/proc/self/status", "VmRSS:").is_some_and(|kib| kib > 100.0));
         assert!(number_behind("/proc/stat", "btime ").is_some_and(|seconds| seconds > 1e9));
         assert_eq!(number_behind("/proc/stat", "nothing "), None);
+        assert!(memory().is_some_and(|bytes| bytes > 1e8));
     }
 }

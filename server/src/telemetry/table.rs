@@ -34,9 +34,9 @@ const FAST: &[f64] = &[
     0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
 ];
 
-/// Answers that may wait for the database or for a hash, in seconds; 0.1, 0.3 and 0.5 are alert thresholds.
+/// Answers that may wait for the database or for a hash, in seconds; 0.1, 0.3 and 1.5 are alert thresholds.
 const SLOW: &[f64] =
-    &[0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+    &[0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0];
 
 /// All metrics.
 pub(super) const METRICS: &[Metric] = &[
@@ -71,6 +71,8 @@ pub(super) const METRICS: &[Metric] = &[
         FAST,
         "From reading a socket to having sent all answers to what was read.",
     ),
+    gauge("castellan_machine_cores", "Cores that the process may use."),
+    gauge("castellan_machine_memory_bytes", "Memory that the process may use: the machine's or its control group's."),
     gauge("process_resident_memory_bytes", "Memory that the process holds."),
     gauge("process_open_fds", "File descriptors that the process holds, connections among them."),
     gauge("process_start_time_seconds", "When the process began, in seconds since the Unix epoch."),
@@ -95,6 +97,22 @@ mod tests {
         let declared: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
         assert_eq!(declared, recorded());
         assert_eq!(declared.len(), METRICS.len(), "a metric is declared once");
+    }
+
+    /// All names of metrics in a file for Grafana or Prometheus, of histograms without what stands for their parts.
+    fn asked_for(text: &'static str) -> BTreeSet<&'static str> {
+        let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        let names = words.filter(|word| word.starts_with("castellan_") || word.starts_with("process_"));
+        names.map(|name| name.strip_suffix("_bucket").unwrap_or(name)).collect()
+    }
+
+    #[test]
+    fn the_dashboard_shows_all_and_alerts_ask_for_nothing_else() {
+        let declared: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
+        assert_eq!(asked_for(include_str!("../../../grafana/dashboards/castellan.json")), declared);
+        let alerts = asked_for(include_str!("../../../grafana/alerts.yml"));
+        assert!(alerts.is_subset(&declared), "{alerts:?}");
+        assert!(alerts.len() > 10, "{alerts:?}");
     }
 
     #[test]
