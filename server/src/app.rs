@@ -122,6 +122,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         }),
         health: Box::new(health(&shards, &signals, stopped.clone())),
         metrics: Box::new(move || metrics.render()),
+        rates: http::Rates::new(&config.listen),
         settings: config.listen.clone(),
         local: address,
         sockets_max: config.socket.connections_max,

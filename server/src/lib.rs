@@ -14,9 +14,10 @@
 //! sent. The lock is released; nobody was asked, nothing was awaited. Watchers find a line in their [`shard::Mailbox`] and write the newest state
 //! when they get to it.
 //!
-//! Once a second, or when a batch is full, or two milliseconds after somebody began to wait for a commit, the
-//! [`flush::Flusher`] collects the newest state of each dirty character and hands them to [`storage`], which writes
-//! them in one transaction that proves the leases. What became durable is put into the mailboxes of those who wait.
+//! The [`flush::Flusher`] sweeps over the shards once a second, and first of all to those where somebody waits for a
+//! commit: it collects the newest state of each dirty character and hands them, batch by batch, to [`storage`], which
+//! writes a batch in one transaction that proves the leases. What became durable is put into the mailboxes of those
+//! who wait.
 //!
 //! `ARCHITECTURE.md` has the picture, the invariants, and what happens when the power goes.
 
@@ -30,6 +31,7 @@ pub mod flush;
 pub mod http;
 pub mod planted;
 pub mod priority;
+pub mod rate;
 pub mod rules;
 pub mod shard;
 pub mod socket;

@@ -67,6 +67,7 @@ impl FromRequestParts<Arc<Context>> for Caller {
             Standing::Expired => return Err(Problem::unauthenticated("this token has expired; refresh the session")),
             Standing::Revoked => return Err(Problem::unauthenticated("this session was ended; log in again")),
         }
+        context.rates.take(ticket.session.id)?;
         let Query(named) = Query::<Named>::try_from_uri(&parts.uri)
             .map_err(|_| Problem::malformed("the query cannot be read; `user` may stand there once"))?;
         let named = match named.user.map(|user| user.parse()) {

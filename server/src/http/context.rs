@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::rates::Rates;
 use crate::auth::{Auth, Policy};
 use crate::clock::{Clock, Entropy};
 use crate::config;
@@ -35,6 +36,8 @@ pub struct Context {
     pub settings: config::Listen,
     /// Where players reach this server, port included.
     pub local: SocketAddr,
+    /// What each session may still send.
+    pub rates: Rates,
     /// Sockets of all players together.
     pub sockets_max: usize,
     /// How long a write with `ack: "durable"` waits for the commit.

@@ -1,7 +1,7 @@
 //! The only room that knows axum: routes, errors, health, and the way to the WebSocket.
 //!
 //! Each request is answered in the wire's shape, errors too. What a request may take is bounded before the work: heads
-//! and bodies in time and size, connections in number, passwords by the hashing pool.
+//! and bodies in time and size, connections in number, sessions by their rate, passwords by the hashing pool.
 
 mod base;
 mod bearer;
@@ -15,6 +15,7 @@ mod listener;
 mod observe;
 mod operations;
 mod problem;
+mod rates;
 mod routes;
 mod session;
 mod upgrade;
@@ -22,6 +23,7 @@ mod write;
 
 pub use context::{Context, Health, Published, Standing};
 pub use listener::{Limits, serve};
+pub use rates::Rates;
 pub use routes::{Routes, for_operators, for_players};
 
 #[cfg(test)]

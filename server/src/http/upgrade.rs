@@ -137,6 +137,7 @@ fn admit(
         Standing::Revoked => return order(CloseCode::SessionRevoked, "the session was ended"),
         Standing::Live => {}
     }
+    context.rates.take(ticket.session.id)?;
     if context.registry.len() >= context.sockets_max {
         return Err(Problem::new(RejectionCode::Overloaded, "this server has as many sockets as it may"));
     }

@@ -11,7 +11,6 @@ use castellan_protocol::{
 };
 use tokio::time::Instant;
 
-use super::bucket::Bucket;
 use super::context::Context;
 use super::outbound::Outbound;
 use super::replies::About;
@@ -19,6 +18,7 @@ use super::session::{End, seconds_until};
 use super::transport::Io;
 use super::waits::{Wait, Waits};
 use crate::auth::{Role, Session, Standing, Ticket};
+use crate::rate::Bucket;
 use crate::shard::{Answer, Base, Change, Command, Mailbox, Outcome, Refusal, Shape};
 use crate::telemetry::{self, IntentOutcome};
 

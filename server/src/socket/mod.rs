@@ -3,7 +3,6 @@
 //! A connection lives as one task on one of the socket threads. It reads what is there, answers all of it, and flushes
 //! once; between reading an intent and writing its answer there is no other task and no await but for a load.
 
-mod bucket;
 mod context;
 mod inbound;
 mod outbound;

@@ -11,8 +11,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["auth", "clock", "config", "flush", "http", "planted", "rules", "shard", "socket", "storage", "telemetry"],
     ),
     ("command", &["auth", "clock", "config", "storage"]),
-    ("http", &["auth", "clock", "config", "flush", "rules", "shard", "socket", "storage", "telemetry"]),
-    ("socket", &["auth", "clock", "flush", "priority", "shard", "telemetry"]),
+    ("http", &["auth", "clock", "config", "flush", "rate", "rules", "shard", "socket", "storage", "telemetry"]),
+    ("socket", &["auth", "clock", "flush", "priority", "rate", "shard", "telemetry"]),
     ("auth", &["clock", "config", "storage", "priority"]),
     ("shard", &["clock", "flush", "planted", "rules", "storage", "telemetry"]),
     ("flush", &["clock", "crash", "planted", "storage", "telemetry"]),
@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["auth", "storage"]),
     ("clock", &[]),
     ("priority", &[]),
+    ("rate", &[]),
     // What tests do to the server; empty in a server that is shipped.
     ("crash", &[]),
     ("planted", &[]),

@@ -29,6 +29,28 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_session_that_sends_above_its_rate_is_refused_and_told_when_to_come_back() {
+    let house = house(&["--http-rate-per-second=1", "--http-rate-burst=3"]).await;
+    let (ada, bea) = (house.token("ada").await, house.token("bea").await);
+    let mut granted = 0;
+    // Each second gives one more; who is not refused by then never is.
+    let refused = loop {
+        let answer = house.get("/session", &ada, &[]).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        granted += 1;
+        assert!(granted < 100, "no rate keeps this session");
+    };
+    assert!(granted >= 3, "{granted} at once");
+    assert_eq!(refused.problem(), (429, "rate_limited".to_owned()));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert!(refused.json()["retry_after_ms"].as_u64().is_some_and(|ms| (1..=1_000).contains(&ms)), "{refused:?}");
+    assert_eq!(house.get("/session", &bea, &[]).await.status, 200, "another session has its own");
+    assert_eq!(house.upgrade("/socket", &ada, &[]).await.status, 429, "sockets count, too");
+}
+
+#[tokio::test]
 async fn connections_above_the_bound_wait_for_a_place() {
     let house = house(&["--http-connections-max=1"]).await;
     let mut first = TcpStream::connect(house.address).await.expect("a connection");

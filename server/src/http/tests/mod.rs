@@ -114,6 +114,7 @@ async fn house(flags: &[&str]) -> House {
             move || health.lock().clone()
         }),
         metrics: Box::new(|| "castellan_sockets_open 0\n".to_owned()),
+        rates: Rates::new(&config.listen),
         settings: config.listen.clone(),
         local: address,
         sockets_max: config.socket.connections_max,

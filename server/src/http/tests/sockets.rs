@@ -25,7 +25,7 @@ impl House {
         (Answer { status, head, text: String::new() }, stream)
     }
 
-    async fn upgrade(&self, target: &str, token: &str, more: &[&str]) -> Answer {
+    pub(super) async fn upgrade(&self, target: &str, token: &str, more: &[&str]) -> Answer {
         let token = format!("Authorization: Bearer {token}");
         self.knock(target, &[&UPGRADE[..], &[&token], more].concat()).await.0
     }

@@ -1,4 +1,4 @@
-//! How many intents a connection may send in a time.
+//! How much somebody may ask for in a time.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// A token bucket: `burst` at once, `per_second` in the long run.
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub struct Bucket {
     per_second: f64,
     burst: f64,
     tokens: f64,
@@ -14,7 +14,8 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    pub(super) fn new(per_second: u32, burst: u32, now: Instant) -> Self {
+    /// A full one, both bounds at least 1.
+    pub fn new(per_second: u32, burst: u32, now: Instant) -> Self {
         Self { per_second: f64::from(per_second), burst: f64::from(burst), tokens: f64::from(burst), filled_at: now }
     }
 
@@ -23,7 +24,7 @@ impl Bucket {
     /// # Errors
     ///
     /// How long until there is one.
-    pub(super) fn take(&mut self, now: Instant) -> Result<(), Duration> {
+    pub fn take(&mut self, now: Instant) -> Result<(), Duration> {
         if self.tokens < 1.0 {
             let elapsed = now.saturating_duration_since(self.filled_at).as_secs_f64();
             self.tokens = (self.tokens + elapsed * self.per_second).min(self.burst);
@@ -34,6 +35,12 @@ impl Bucket {
         }
         self.tokens -= 1.0;
         Ok(())
+    }
+
+    /// It is as good as a new one.
+    pub fn is_full(&self, now: Instant) -> bool {
+        let elapsed = now.saturating_duration_since(self.filled_at).as_secs_f64();
+        self.tokens + elapsed * self.per_second >= self.burst
     }
 }
 
@@ -49,6 +56,8 @@ mod tests {
             assert_eq!(bucket.take(start), Ok(()));
         }
         assert_eq!(bucket.take(start), Err(Duration::from_millis(100)));
+        assert!(!bucket.is_full(start + Duration::from_millis(299)));
+        assert!(bucket.is_full(start + Duration::from_millis(300)));
         let later = start + Duration::from_millis(100);
         assert_eq!(bucket.take(later), Ok(()));
         assert!(bucket.take(later).is_err());

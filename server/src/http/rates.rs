@@ -1,0 +1,77 @@
+//! How many requests a session may send in a time.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use castellan_protocol::{RejectionCode, SessionId};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::problem::Problem;
+use crate::config;
+use crate::rate::Bucket;
+
+/// Most sessions that are remembered at a time; those that have not sent much lately need not be.
+const SESSIONS_MAX: usize = 65_536;
+
+/// What each session may still send.
+pub struct Rates {
+    per_second: u32,
+    burst: u32,
+    buckets: Mutex<HashMap<SessionId, Bucket>>,
+}
+
+impl Rates {
+    /// As the settings say.
+    pub fn new(settings: &config::Listen) -> Self {
+        Self { per_second: settings.rate_per_second, burst: settings.rate_burst, buckets: Mutex::default() }
+    }
+
+    /// Counts a request.
+    ///
+    /// # Errors
+    ///
+    /// The problem to answer with, where the session sends above its rate.
+    pub(super) fn take(&self, session: SessionId) -> Result<(), Problem> {
+        self.take_at(session, Instant::now()).map_err(|wait| {
+            let retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+            Problem::new(RejectionCode::RateLimited, "you send above your rate").retry_after_ms(retry_after_ms)
+        })
+    }
+
+    fn take_at(&self, session: SessionId, now: Instant) -> Result<(), Duration> {
+        let mut buckets = self.buckets.lock();
+        if buckets.len() >= SESSIONS_MAX && !buckets.contains_key(&session) {
+            buckets.retain(|_, bucket| !bucket.is_full(now));
+            if buckets.len() >= SESSIONS_MAX {
+                return Err(Duration::from_secs(1));
+            }
+        }
+        buckets.entry(session).or_insert_with(|| Bucket::new(self.per_second, self.burst, now)).take(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn session(number: usize) -> SessionId {
+        SessionId::from_uuid(Uuid::from_u128(number as u128))
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_who_is_full_again_makes_room() {
+        let rates = Rates { per_second: 10, burst: 2, buckets: Mutex::default() };
+        let start = Instant::now();
+        for number in 0..SESSIONS_MAX {
+            assert_eq!(rates.take_at(session(number), start), Ok(()));
+        }
+        assert!(rates.take_at(session(SESSIONS_MAX), start).is_err(), "no room for one more");
+        assert_eq!(rates.take_at(session(0), start), Ok(()), "who is remembered goes on");
+        let later = start + Duration::from_millis(100);
+        assert_eq!(rates.take_at(session(SESSIONS_MAX), later), Ok(()));
+        assert_eq!(rates.buckets.lock().len(), 2, "the one that is not full yet, and the new one");
+    }
+}
