@@ -26,7 +26,7 @@ settings! {
         /// Open HTTP connections; further ones wait in the kernel's queue. Sockets do not count.
         "http.connections_max" connections_max: usize = "4096", "1" to "1000000";
         /// HTTP requests that one session may send, a second.
-        "http.rate_per_second" rate_per_second: u32 = "2000", "1" to "10000000";
+        "http.rate_per_second" rate_per_second: u32 = "10000", "1" to "10000000";
         /// HTTP requests that it may send at once on top of that.
         "http.rate_burst" rate_burst: u32 = "10000", "1" to "10000000";
         /// Time for a clean stop. What is not written by then goes to a spool file.
