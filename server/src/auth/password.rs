@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
-use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
+use argon2::password_hash::phc::{Output, ParamsString, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, PasswordHash, Version, password_hash};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -46,7 +47,7 @@ impl Hasher {
             .map_err(|error| AuthError::Fault(format!("these Argon2 settings do not go together: {error}")))?;
         let mut password = [0; 32];
         entropy(&mut password);
-        let nobody = hash(&params, &password, &entropy)?.into();
+        let nobody = hash(&params, &password, &entropy, &mut Memory::new())?.into();
         Ok(Self {
             params,
             entropy,
@@ -85,11 +86,15 @@ impl Hasher {
     }
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+/// What a hash works in, some megabytes.
+type Memory = Vec<Block>;
+
+type Job = Box<dyn FnOnce(&mut Memory) + Send>;
 
 /// Threads that do nothing but hash.
 ///
-/// Always the same few: an allocator keeps what a thread has freed for that thread, and a hash takes megabytes.
+/// Each keeps its memory: given back and asked for again with each hash, it would leave holes of its size in what the
+/// allocator holds for the process.
 struct Threads {
     jobs: SyncSender<Job>,
 }
@@ -102,10 +107,11 @@ impl Threads {
             let taken = Arc::clone(&taken);
             let work = move || {
                 priority::stand_back();
+                let mut memory = Memory::new();
                 loop {
                     let job = taken.lock().recv();
                     let Ok(job) = job else { return };
-                    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)).is_err() {
+                    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(&mut memory))).is_err() {
                         tracing::error!("hashing a password panicked");
                     }
                 }
@@ -117,7 +123,7 @@ impl Threads {
     }
 
     /// Hands a job to a free thread. Those who have a turn are never more than the threads, so there is always room.
-    fn run(&self, job: impl FnOnce() + Send + 'static) -> Result<(), AuthError> {
+    fn run(&self, job: impl FnOnce(&mut Memory) + Send + 'static) -> Result<(), AuthError> {
         self.jobs.try_send(Box::new(job)).map_err(|_| AuthError::Fault("the threads for hashing are gone".to_owned()))
     }
 }
@@ -152,29 +158,31 @@ impl Turn<'_> {
     pub(super) async fn hash(self, password: Password) -> Result<String, AuthError> {
         let params = self.hasher.params.clone();
         let entropy = Arc::clone(&self.hasher.entropy);
-        self.run(move || hash(&params, password.as_bytes(), &entropy)).await?
+        self.run(move |memory| hash(&params, password.as_bytes(), &entropy, memory)).await?
     }
 
     /// Whether a password is the one of a PHC string; without a string the answer is no and takes as long.
     pub(super) async fn verify(self, password: Password, phc: Option<String>) -> Result<bool, AuthError> {
         let known = phc.is_some();
         let phc = phc.unwrap_or_else(|| self.hasher.nobody.to_string());
-        let same = self.run(move || {
-            let hash = PasswordHash::new(&phc)
-                .map_err(|error| AuthError::Fault(format!("a stored password hash cannot be read: {error}")))?;
-            Ok::<bool, AuthError>(Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+        let same = self.run(move |memory| {
+            is_password_of(&phc, password.as_bytes(), memory)
+                .map_err(|error| AuthError::Fault(format!("a stored password hash cannot be used: {error}")))
         });
         Ok(same.await?? && known)
     }
 
     #[allow(clippy::disallowed_methods, reason = "measures how long a hash takes; nothing is decided by it")]
-    async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, AuthError> {
+    async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce(&mut Memory) -> T + Send + 'static,
+    ) -> Result<T, AuthError> {
         let Self { hasher, permit } = self;
         let last_hash_ms = Arc::clone(&hasher.last_hash_ms);
         let (done, result) = oneshot::channel();
-        hasher.threads.run(move || {
+        hasher.threads.run(move |memory| {
             let began = Instant::now();
-            let result = work();
+            let result = work(memory);
             let elapsed = began.elapsed().max(Duration::from_millis(1));
             last_hash_ms.store(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
             drop(permit);
@@ -185,18 +193,58 @@ impl Turn<'_> {
     }
 }
 
-fn hash(params: &Params, password: &[u8], entropy: &Entropy) -> Result<String, AuthError> {
+fn hash(params: &Params, password: &[u8], entropy: &Entropy, memory: &mut Memory) -> Result<String, AuthError> {
     let mut salt = [0; SALT_BYTES];
     entropy(&mut salt);
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
-    match argon2.hash_password_with_salt(password, &salt) {
-        Ok(hash) => Ok(hash.to_string()),
-        Err(error) => Err(AuthError::Fault(format!("hashing a password failed: {error}"))),
-    }
+    to_phc(params, password, &salt, memory)
+        .map_err(|error| AuthError::Fault(format!("hashing a password failed: {error}")))
+}
+
+fn to_phc(params: &Params, password: &[u8], salt: &[u8], memory: &mut Memory) -> password_hash::Result<String> {
+    let (algorithm, version) = (Algorithm::Argon2id, Version::V0x13);
+    let output_bytes = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+    let argon2 = Argon2::new(algorithm, version, params.clone());
+    let hash = PasswordHash {
+        algorithm: algorithm.ident(),
+        version: Some(version.into()),
+        params: ParamsString::try_from(params)?,
+        salt: Some(Salt::new(salt)?),
+        hash: Some(output(&argon2, password, salt, output_bytes, memory)?),
+    };
+    Ok(hash.to_string())
+}
+
+/// Whether this password's hash is the one of a PHC string, whose own parameters hold.
+fn is_password_of(phc: &str, password: &[u8], memory: &mut Memory) -> password_hash::Result<bool> {
+    let stored = PasswordHash::new(phc)?;
+    let (Some(salt), Some(expected)) = (&stored.salt, &stored.hash) else {
+        return Err(password_hash::Error::EncodingInvalid);
+    };
+    let algorithm = Algorithm::try_from(stored.algorithm.as_str())?;
+    let version = stored.version.map(Version::try_from).transpose()?.unwrap_or_default();
+    let argon2 = Argon2::new(algorithm, version, Params::try_from(&stored)?);
+    // Outputs are compared in constant time.
+    Ok(output(&argon2, password, salt, expected.len(), memory)? == *expected)
+}
+
+fn output(
+    argon2: &Argon2<'_>,
+    password: &[u8],
+    salt: &[u8],
+    bytes: usize,
+    memory: &mut Memory,
+) -> password_hash::Result<Output> {
+    memory.resize(argon2.params().block_count(), Block::new());
+    let mut out = [0; Output::MAX_LENGTH];
+    let out = out.get_mut(..bytes).ok_or(password_hash::Error::OutputSize)?;
+    argon2.hash_password_into_with_memory(password, salt, out, memory)?;
+    Ok(Output::new(out)?)
 }
 
 #[cfg(test)]
 mod tests {
+    use argon2::PasswordHasher;
+
     use super::*;
 
     fn hasher(parallel: usize, waiting_max: usize) -> Hasher {
@@ -218,6 +266,22 @@ mod tests {
         }
         let again = hasher.turn().await.expect("a turn").hash(password("pw")).await.expect("a hash");
         assert_ne!(phc, again, "each hash has a salt of its own");
+    }
+
+    #[test]
+    fn hashes_are_those_of_the_crate_whatever_the_memory_was_used_for() {
+        let mut memory = Memory::new();
+        for (kib, iterations) in [(64, 1), (256, 3), (8, 2)] {
+            let params = Params::new(kib, iterations, 1, None).expect("parameters");
+            let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+            let theirs = argon2.hash_password_with_salt(b"pw", &[9; SALT_BYTES]).expect("a hash").to_string();
+            assert_eq!(to_phc(&params, b"pw", &[9; SALT_BYTES], &mut memory), Ok(theirs.clone()));
+            assert_eq!(is_password_of(&theirs, b"pw", &mut memory), Ok(true));
+            assert_eq!(is_password_of(&theirs, b"pW", &mut memory), Ok(false));
+        }
+        for strange in ["", "$argon2id$v=19$m=64,t=1,p=1", "$argon2x$v=19$m=64,t=1,p=1$CQkJCQkJCQk$CQkJCQkJCQk"] {
+            assert!(is_password_of(strange, b"pw", &mut memory).is_err(), "{strange}");
+        }
     }
 
     #[tokio::test]
