@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use castellan_protocol::{RejectionCode, SessionId};
+use castellan_protocol::SessionId;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::problem::Problem;
 use crate::config;
 use crate::rate::Bucket;
+use crate::shard::Refusal;
 
 /// Most sessions that are remembered at a time; those that have not sent much lately need not be.
 const SESSIONS_MAX: usize = 65_536;
@@ -31,12 +31,9 @@ impl Rates {
     ///
     /// # Errors
     ///
-    /// The problem to answer with, where the session sends above its rate.
-    pub(super) fn take(&self, session: SessionId) -> Result<(), Problem> {
-        self.take_at(session, Instant::now()).map_err(|wait| {
-            let retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
-            Problem::new(RejectionCode::RateLimited, "you send above your rate").retry_after_ms(retry_after_ms)
-        })
+    /// Why it is not served, where the session sends above its rate.
+    pub(super) fn take(&self, session: SessionId) -> Result<(), Refusal> {
+        self.take_at(session, Instant::now()).map_err(Refusal::rate_limited)
     }
 
     fn take_at(&self, session: SessionId, now: Instant) -> Result<(), Duration> {

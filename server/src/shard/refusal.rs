@@ -1,6 +1,7 @@
 //! Why a shard refuses a command.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use castellan_protocol::RejectionCode;
 
@@ -54,6 +55,12 @@ impl Refusal {
     /// There is none, or it is somebody else's.
     pub fn no_such_character() -> Self {
         Self::new(RejectionCode::NoSuchCharacter, "you have no such character")
+    }
+
+    /// The sender has to wait this long before it is heard again.
+    pub fn rate_limited(wait: Duration) -> Self {
+        let retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+        Self::retry(RejectionCode::RateLimited, "you send above your rate", retry_after_ms)
     }
 
     pub(super) fn not_permitted() -> Self {

@@ -369,9 +369,7 @@ impl Inbound {
         if self.over_rate > OVER_RATE_MAX {
             return Err(End::order(CloseCode::RateLimit, "you keep sending above your rate"));
         }
-        let retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
-        let refusal = Refusal::retry(RejectionCode::RateLimited, "you send above your rate", retry_after_ms);
-        out.refused(frame.id(), &refusal);
+        out.refused(frame.id(), &Refusal::rate_limited(wait));
         Ok(())
     }
 

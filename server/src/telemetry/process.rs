@@ -1,4 +1,5 @@
-//! What the operating system says of this process, under the names that Prometheus's own clients use, and of what it may use.
+//! What the operating system says of this process, under the names that Prometheus's own clients use, and of the
+//! machine that it may use.
 
 use std::fs;
 use std::thread::available_parallelism;

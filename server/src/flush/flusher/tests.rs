@@ -6,6 +6,7 @@ use castellan_protocol::{CharacterId, UserId, Version};
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use rand::SeedableRng;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::*;
@@ -24,6 +25,7 @@ struct Line {
     in_flight: Mutex<BTreeMap<u128, CharacterRow>>,
     /// Transaction by transaction.
     saved: Mutex<Vec<Vec<(u128, Instant)>>>,
+    commits: Notify,
 }
 
 impl Line {
@@ -35,6 +37,7 @@ impl Line {
             hurried: Mutex::default(),
             in_flight: Mutex::default(),
             saved: Mutex::default(),
+            commits: Notify::new(),
         };
         (1..=characters).for_each(|number| line.change(number));
         Arc::new(line)
@@ -42,6 +45,13 @@ impl Line {
 
     fn change(&self, number: u128) {
         self.waiting.lock().insert(number, row(self.lease(number), number));
+    }
+
+    /// Waits until nothing is dirty.
+    async fn settled(&self) {
+        while self.dirty() > 0 {
+            self.commits.notified().await;
+        }
     }
 
     fn lease(&self, number: u128) -> Lease {
@@ -109,6 +119,7 @@ impl Entries for Line {
             (number, Instant::now())
         };
         self.saved.lock().push(written.iter().map(saved).collect());
+        self.commits.notify_one();
     }
 
     fn put_back(&self, written: &[Written]) {
@@ -183,9 +194,7 @@ async fn a_sweep_writes_what_is_dirty_evenly_over_its_time() {
     let began = Instant::now();
     let (stop, stopped) = watch::channel(false);
     let running = tokio::spawn(flusher.run(stopped));
-    while line.dirty() > 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    line.settled().await;
     stop.send_replace(true);
     running.await.expect("ends");
     let sweep = Duration::from_secs(1);
@@ -215,9 +224,7 @@ async fn whatever_becomes_dirty_is_written_within_two_sweeps() {
         }
         tokio::time::sleep(Duration::from_millis(130)).await;
     }
-    while line.dirty() > 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    line.settled().await;
     stop.send_replace(true);
     running.await.expect("ends");
     let saved = line.saved.lock();
