@@ -19,7 +19,7 @@ impl Batch {
     }
 
     /// The key facts of all rows whose shard `counts`.
-    pub(super) fn written(&self, counts: impl Fn(ShardId) -> bool) -> Vec<Written> {
+    pub(crate) fn written(&self, counts: impl Fn(ShardId) -> bool) -> Vec<Written> {
         self.rows.iter().filter(|row| counts(row.shard)).map(|row| written(self.lease_of(row.shard), row)).collect()
     }
 

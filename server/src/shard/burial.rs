@@ -1,9 +1,15 @@
-//! Characters whose state the database refused: they wait for an operator, and go on as decided.
+//! Characters out of play: the database refused their state, so they take no intents until an operator has decided.
+//! Then memory falls back to what the database has.
+//!
+//! Writes of the character may still be on their way to the database, or may arrive after a call was given up. So the
+//! version in the row is raised, in the transaction that carries out the decision, above everything that this process
+//! has shown or written: a late write changes nothing, and no version names two states. What comes back from such a
+//! write is about an earlier life of the entry and is ignored ([`Entry::is_of_this_life`]).
 
-use castellan_protocol::{CharacterId, UserId};
+use castellan_protocol::{CharacterId, UserId, Version};
 
 use super::core::Core;
-use super::entry::Entry;
+use super::entry::{Entry, VERSION_JUMP};
 use super::mailbox::CloseOrder;
 use super::store::Shards;
 use crate::rules::{Character, stored};
@@ -11,34 +17,70 @@ use crate::storage::{CharacterRow, DeadLetter, Lease, StorageError, Verdict};
 use crate::telemetry;
 
 impl Core {
-    /// The database refuses this character: it takes no intents until an operator has decided.
+    /// The database refuses this version of a character: it takes no intents until an operator has decided.
     ///
-    /// Returns whether it was among those with something to flush, of which it is none any more. The second time it is
-    /// not: the flusher comes by again where an intent was applied while the letter was on its way.
-    pub(super) fn bury(&mut self, user: UserId, character: CharacterId) -> bool {
-        self.buried.insert(character);
+    /// Returns true if the character was dirty; it is not counted any more. It may be refused twice, because the flusher
+    /// also collects an intent that was applied while the dead letter was being written.
+    pub(super) fn bury(&mut self, user: UserId, character: CharacterId, version: Version) -> bool {
         let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
-        entry.is_some_and(|entry| {
-            let was_flushable = entry.is_flushable();
-            entry.dead_letter = true;
-            was_flushable
-        })
+        let Some(entry) = entry.filter(|entry| entry.is_of_this_life(version)) else { return false };
+        self.buried.insert(character, user);
+        let was_flushable = entry.is_flushable();
+        entry.dead_letter = true;
+        was_flushable
     }
 
-    /// Memory falls back to what the database has of a character (`None`: nothing): whoever saw it is ended.
-    fn exhume(&mut self, lease: Lease, user: UserId, id: CharacterId, stored: Option<(CharacterRow, Character)>) {
-        self.buried.remove(&id);
-        let Some(roster) = self.rosters.get_mut(&user) else { return };
-        let Some(index) = roster.entries.iter().position(|entry| entry.id() == id) else { return };
-        for link in &roster.entries[index].links {
-            link.mailbox.order_close(CloseOrder::SHARD_MOVED);
-        }
-        match stored {
-            Some((row, character)) => roster.entries[index] = Entry::loaded(row, character, lease),
-            // An empty place is kept until the user leaves memory, so that the count of places stays right.
-            None => roster.entries[index].deleted_at_ms = Some(roster.used_at_ms),
-        }
+    /// Takes a character out of play, whether it is in memory or not, and ends the present life of its entry: no write
+    /// of it begins any more, and what comes back from those on their way is ignored.
+    ///
+    /// `written` is the highest version that may have been shown or written of it without being in memory.
+    fn freeze(&mut self, user: UserId, character: CharacterId, written: u64) -> Frozen {
+        self.buried.insert(character, user);
+        let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
+        let shown = entry.as_ref().map_or(0, |entry| entry.header.version.get());
+        // A jump passes what was applied and never written, because fewer intents than that may be unflushed.
+        let next_version = shown.max(written) + VERSION_JUMP;
+        let was_flushable = entry.is_some_and(|entry| {
+            let was_flushable = entry.is_flushable();
+            entry.dead_letter = true;
+            entry.queued = false;
+            entry.born = Version::new(next_version);
+            was_flushable
+        });
+        Frozen { next_version, was_flushable }
     }
+
+    /// Memory falls back to what the database has of a character (`None`: nothing), and the sockets that saw it end.
+    ///
+    /// Returns how many places in memory became used (1) or free (-1).
+    fn fall_back(
+        &mut self,
+        lease: Lease,
+        user: UserId,
+        id: CharacterId,
+        stored: Option<(CharacterRow, Character)>,
+    ) -> isize {
+        self.buried.remove(&id);
+        self.fallbacks += 1;
+        let Some(roster) = self.rosters.get_mut(&user) else { return 0 };
+        let before = roster.entries.len();
+        roster.entries.retain(|entry| {
+            if entry.id() == id {
+                entry.links.iter().for_each(|link| link.mailbox.order_close(CloseOrder::SHARD_MOVED));
+            }
+            entry.id() != id
+        });
+        roster.entries.extend(stored.map(|(row, character)| Entry::loaded(row, character, lease)));
+        roster.entries.len().cast_signed() - before.cast_signed()
+    }
+}
+
+/// A character that was taken out of play.
+struct Frozen {
+    /// The version that its next life begins at: above everything that was shown or written before.
+    next_version: u64,
+    /// It was dirty, and is not counted any more.
+    was_flushable: bool,
 }
 
 impl Shards {
@@ -46,22 +88,25 @@ impl Shards {
     ///
     /// # Errors
     ///
-    /// Where the database cannot say.
+    /// If the database cannot say.
     pub async fn recall_dead_letters(&self) -> Result<(), StorageError> {
         let letters = self.storage.dead_letters().await?;
         telemetry::dead_letters(letters.len());
         for letter in letters {
-            self.lock(letter.row.shard).core.buried.insert(letter.row.id);
+            self.lock(letter.row.shard).core.buried.insert(letter.row.id, letter.row.user);
         }
         Ok(())
     }
 
-    /// Carries out what operators have decided since the last time.
+    /// Carries out what operators have decided since the last time, and brings back characters that are out of play
+    /// without a dead letter: a decision was carried out and its answer lost, or their versions contradicted each other.
     ///
     /// # Errors
     ///
-    /// Where the database is not to be had; what was left undone is done the next time.
+    /// If the database cannot be reached; the rest is done the next time.
     pub async fn settle_dead_letters(&self) -> Result<(), StorageError> {
+        // Looked at before the letters: a character is out of play only after its letter was written.
+        let out_of_play = self.out_of_play();
         let letters = self.storage.dead_letters().await?;
         telemetry::dead_letters(letters.len());
         for letter in &letters {
@@ -69,22 +114,47 @@ impl Shards {
             let settled = match letter.verdict {
                 None => continue,
                 Some(Verdict::Retry) => self.retry(lease, letter).await,
-                Some(Verdict::Discard) => self.discard(lease, letter).await,
+                Some(Verdict::Discard) => self.discard(lease, letter.row.user, letter.row.id, Some(&letter.row)).await,
             };
-            if let Err(StorageError::Fenced(_)) = settled {
-                self.lose(lease);
-            } else {
-                settled?;
+            self.settled(lease, settled)?;
+        }
+        for (lease, user, character) in out_of_play {
+            if letters.iter().all(|letter| letter.row.id != character) {
+                let settled = self.discard(lease, user, character, None).await;
+                self.settled(lease, settled)?;
             }
         }
         Ok(())
     }
 
+    fn out_of_play(&self) -> Vec<(Lease, UserId, CharacterId)> {
+        let mut found = Vec::new();
+        for shard in crate::storage::ShardId::all() {
+            let shard = self.lock(shard);
+            if let Some(lease) = shard.core.lease {
+                found.extend(shard.core.buried.iter().map(|(character, user)| (lease, *user, *character)));
+            }
+        }
+        found
+    }
+
+    /// One letter that cannot be settled does not hold up the others; a database that cannot be reached does.
+    fn settled(&self, lease: Lease, settled: Result<(), StorageError>) -> Result<(), StorageError> {
+        match settled {
+            Err(StorageError::Fenced(_)) => self.lose(lease),
+            Err(error @ StorageError::Transient(_)) => return Err(error),
+            Err(error) => tracing::error!(%error, "a dead letter could not be settled"),
+            Ok(()) => {}
+        }
+        Ok(())
+    }
+
     async fn retry(&self, lease: Lease, letter: &DeadLetter) -> Result<(), StorageError> {
-        match self.storage.retry_dead_letter(lease, &letter.row).await {
+        let version = self.freeze(lease, letter.row.user, letter.row.id, Some(&letter.row));
+        match self.storage.retry_dead_letter(lease, &letter.row, version).await {
             Ok(()) => {
-                tracing::info!(character = %letter.row.id, "a dead letter was written after all");
-                self.fall_back(lease, &letter.row).await
+                tracing::info!(character = %letter.row.id, "a dead letter was stored after all");
+                self.reload(lease, letter.row.user, letter.row.id).await
             }
             Err(StorageError::Refused(error)) => {
                 tracing::warn!(character = %letter.row.id, error, "the database still refuses a dead letter");
@@ -96,18 +166,31 @@ impl Shards {
         }
     }
 
-    async fn discard(&self, lease: Lease, letter: &DeadLetter) -> Result<(), StorageError> {
-        let discarded = self.lock(lease.shard).core.present_version(letter.row.user, letter.row.id);
-        let version = discarded.map_or(letter.row.version, |version| version.get().max(letter.row.version)) + 1;
-        self.storage.discard_dead_letter(lease, letter.row.id, version).await?;
-        tracing::info!(character = %letter.row.id, "a dead letter was discarded");
-        self.fall_back(lease, &letter.row).await
+    async fn discard(
+        &self,
+        lease: Lease,
+        user: UserId,
+        character: CharacterId,
+        letter: Option<&CharacterRow>,
+    ) -> Result<(), StorageError> {
+        let version = self.freeze(lease, user, character, letter);
+        self.storage.discard_dead_letter(lease, user, character, version).await?;
+        tracing::info!(%character, "a character falls back to what the database has");
+        self.reload(lease, user, character).await
     }
 
-    /// Goes on with a character as the database has it now.
-    async fn fall_back(&self, lease: Lease, letter: &CharacterRow) -> Result<(), StorageError> {
-        let rows = self.storage.load_user(lease, letter.user).await?;
-        let stored = match rows.into_iter().find(|row| row.id == letter.id) {
+    /// Takes a character out of play. Returns the version that its next life begins at.
+    fn freeze(&self, lease: Lease, user: UserId, character: CharacterId, letter: Option<&CharacterRow>) -> u64 {
+        let written = letter.map_or(0, |row| row.version + lease.crashes_since(row.recoveries) * VERSION_JUMP);
+        let Frozen { next_version, was_flushable } = self.lock(lease.shard).core.freeze(user, character, written);
+        self.count_dirty(-isize::from(was_flushable));
+        next_version
+    }
+
+    /// Continues with a character as the database has it now.
+    async fn reload(&self, lease: Lease, user: UserId, character: CharacterId) -> Result<(), StorageError> {
+        let rows = self.storage.load_user(lease, user).await?;
+        let stored = match rows.into_iter().find(|row| row.id == character) {
             Some(row) => {
                 let character = stored::decode(row.schema_version, &row.state)
                     .map_err(|error| StorageError::Corrupt(error.to_string()))?;
@@ -117,8 +200,13 @@ impl Shards {
         };
         let mut shard = self.lock(lease.shard);
         if shard.core.lease == Some(lease) {
-            shard.core.exhume(lease, letter.user, letter.id, stored);
+            let places = shard.core.fall_back(lease, user, character, stored);
+            drop(shard);
+            self.count_places(places);
         }
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,8 @@
 //! Commands come with the time and what they may do; what follows for others (mailboxes to wake, work for the flusher)
 //! goes into [`Effects`]. A refused command changes nothing.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry as Place;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use castellan_protocol::limits::CHARACTERS_PER_USER_MAX;
@@ -79,6 +79,8 @@ pub(super) struct Effects {
     pub(super) wake: Vec<Arc<Mailbox>>,
     /// Characters that began to have something to flush.
     pub(super) dirtied: usize,
+    /// A character whose versions contradict each other, which was taken out of play.
+    pub(super) broken: Option<CharacterId>,
 }
 
 /// What a command came to.
@@ -94,6 +96,13 @@ pub(super) enum Decision<'a> {
     Absent,
     /// The connection has been ordered to end.
     Closing,
+}
+
+/// What a load relied on when it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LoadPermit {
+    pub(super) lease: Lease,
+    fallbacks: u64,
 }
 
 /// The characters of one user; those that are deleted stay until that is durable.
@@ -117,8 +126,11 @@ pub(super) struct Core {
     pub(super) hurried: Vec<(UserId, CharacterId)>,
     /// Connections of this shard's own users, by mailbox.
     pub(super) sockets: Vec<Arc<Mailbox>>,
-    /// Characters whose state the database refused.
-    pub(super) buried: HashSet<CharacterId>,
+    /// Characters that take no intents until memory has fallen back to what the database has of them, with their
+    /// owners: the database refused their state, or their versions contradicted each other.
+    pub(super) buried: HashMap<CharacterId, UserId>,
+    /// How often memory has fallen back to the database: a load that began before the last time comes too late.
+    pub(super) fallbacks: u64,
     pub(super) catalogue: Arc<Catalogue>,
     dice_secret: Arc<[u8]>,
 }
@@ -131,7 +143,8 @@ impl Core {
             dirty: Vec::new(),
             hurried: Vec::new(),
             sockets: Vec::new(),
-            buried: HashSet::new(),
+            buried: HashMap::new(),
+            fallbacks: 0,
             catalogue,
             dice_secret,
         }
@@ -178,8 +191,17 @@ impl Core {
             return Decision::Conflict { entry };
         }
         let clean = entry.is_clean();
-        if (clean && !has_room) || entry.header.version.get() - entry.durable.get() >= UNFLUSHED_MAX {
-            return Decision::Refused(Refusal::flush_behind());
+        match entry.unflushed() {
+            None => {
+                entry.take_out_of_play();
+                self.buried.insert(command.character, command.owner);
+                effects.broken = Some(command.character);
+                return Decision::Refused(Refusal::out_of_play());
+            }
+            Some(unflushed) if unflushed >= UNFLUSHED_MAX || (clean && !has_room) => {
+                return Decision::Refused(Refusal::flush_behind());
+            }
+            Some(_) => {}
         }
         match command.change {
             Change::Action(action) => {
@@ -319,23 +341,29 @@ impl Core {
         self.try_leave(user)
     }
 
-    /// Takes in what was loaded under `lease`, unless the shard has changed hands or somebody else was first.
+    /// What a load that begins now may rely on; `None` without a lease.
+    pub(super) fn load_permit(&self) -> Option<LoadPermit> {
+        self.lease.map(|lease| LoadPermit { lease, fallbacks: self.fallbacks })
+    }
+
+    /// Takes in what was loaded with `permit`, unless the shard has changed hands, memory has fallen back to the
+    /// database meanwhile, or somebody else was first.
     ///
-    /// Returns whether it was taken in.
+    /// Returns true if it was taken in.
     pub(super) fn install(
         &mut self,
         user: UserId,
-        lease: Lease,
+        permit: LoadPermit,
         loaded: Vec<(CharacterRow, Character)>,
         now_ms: i64,
     ) -> bool {
-        if self.lease != Some(lease) {
+        if self.load_permit() != Some(permit) {
             return false;
         }
         let Place::Vacant(place) = self.rosters.entry(user) else { return false };
         let entry = |(row, character)| {
-            let mut entry = Entry::loaded(row, character, lease);
-            entry.dead_letter = self.buried.contains(&entry.id());
+            let mut entry = Entry::loaded(row, character, permit.lease);
+            entry.dead_letter = self.buried.contains_key(&entry.id());
             entry
         };
         let entries = loaded.into_iter().map(entry).collect();
@@ -375,6 +403,7 @@ impl Core {
     /// Returns how many places became free and how many characters had something to flush.
     pub(super) fn lose(&mut self) -> (usize, usize) {
         self.lease = None;
+        self.buried.clear();
         self.dirty.clear();
         self.hurried.clear();
         let (mut places, mut unflushed) = (0, 0);

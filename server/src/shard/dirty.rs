@@ -2,12 +2,20 @@
 
 use std::sync::atomic::Ordering;
 
+use castellan_protocol::CharacterId;
+
 use super::flushing::Snapshot;
 use super::mailbox::wake_all;
 use super::store::Shards;
 use crate::flush::{Batch, Entries, Queue, Written};
 use crate::storage::{Lease, SHARDS, ShardId};
 use crate::telemetry;
+
+/// A character's versions contradicted each other, which is a fault of ours.
+pub(super) fn out_of_play(character: CharacterId) {
+    telemetry::taken_out_of_play();
+    tracing::error!(%character, "the database has a version of a character that was never made: it is loaded again");
+}
 
 impl Entries for Shards {
     fn collect(&self, queue: Queue, rows: usize) -> (Batch, usize) {
@@ -47,8 +55,12 @@ impl Entries for Shards {
             drop(shard);
             self.freed(left);
             let Some(saved) = saved else { continue };
-            telemetry::persisted(saved.waited_ms);
-            self.dirty.fetch_sub(usize::from(saved.cleaned), Ordering::Relaxed);
+            if saved.broken {
+                out_of_play(row.character);
+            } else {
+                telemetry::persisted(saved.waited_ms);
+            }
+            self.dirty.fetch_sub(usize::from(saved.settled), Ordering::Relaxed);
             self.occupied.fetch_sub(usize::from(saved.left), Ordering::Relaxed);
         }
         wake_all(wake);
@@ -58,14 +70,15 @@ impl Entries for Shards {
         for row in written {
             let mut shard = self.lock(row.lease.shard);
             if shard.core.lease == Some(row.lease) {
-                shard.core.put_back(row.user, row.character);
+                shard.core.put_back(row.user, row.character, row.version);
             }
         }
     }
 
     fn buried(&self, written: Written) {
         let mut shard = self.lock(written.lease.shard);
-        if shard.core.lease == Some(written.lease) && shard.core.bury(written.user, written.character) {
+        if shard.core.lease == Some(written.lease) && shard.core.bury(written.user, written.character, written.version)
+        {
             self.dirty.fetch_sub(1, Ordering::Relaxed);
         }
     }

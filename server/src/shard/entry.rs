@@ -5,7 +5,7 @@ use std::sync::Arc;
 use castellan_protocol::{CharacterId, RequestId, Version};
 use smallvec::SmallVec;
 
-use super::mailbox::Mailbox;
+use super::mailbox::{CloseOrder, Mailbox};
 use super::ring::Ring;
 use super::view::{Header, Sheet};
 use crate::planted::{self, Bug};
@@ -40,7 +40,10 @@ pub(super) struct Entry {
     /// What of the character stays the same with most intents, packed; empty until somebody is answered.
     pub(super) sheet: Sheet,
     pub(super) ring: Ring,
-    /// The newest version known to be in the database; the present one where nothing is unflushed.
+    /// The version at which this life of the entry began: what the database says of an earlier version is about an
+    /// earlier life. A life begins when the entry is made, loaded, or falls back to the database.
+    pub(super) born: Version,
+    /// The newest version known to be in the database; the present one if nothing is unflushed. Never above it.
     pub(super) durable: Version,
     /// In the shard's list of what the flusher is to collect.
     pub(super) queued: bool,
@@ -50,7 +53,8 @@ pub(super) struct Entry {
     pub(super) dirty_since_ms: i64,
     /// Deleted, in milliseconds since the Unix epoch: leaves memory once that is durable.
     pub(super) deleted_at_ms: Option<i64>,
-    /// The database refuses this state: no intents until an operator has decided.
+    /// Takes no intents until memory has fallen back to the database: it refuses this state and an operator must
+    /// decide, or the entry's versions contradicted each other.
     pub(super) dead_letter: bool,
     /// Most characters are seen by one connection, whose link is looked at with each intent: it lies here.
     pub(super) links: SmallVec<[Link; 1]>,
@@ -69,6 +73,7 @@ impl Entry {
             character,
             sheet: Sheet::default(),
             ring,
+            born: header.version,
             durable: Version::new(0),
             queued: false,
             hurried: false,
@@ -83,7 +88,7 @@ impl Entry {
     ///
     /// The version jumps for each takeover since the row was written at which memory may have been lost.
     pub(super) fn loaded(row: CharacterRow, character: Character, lease: Lease) -> Self {
-        let mut crashes = lease.recoveries.saturating_sub(row.recoveries).max(0).unsigned_abs();
+        let mut crashes = lease.crashes_since(row.recoveries);
         if planted::is(Bug::NoJump) {
             crashes = 0;
         }
@@ -103,6 +108,24 @@ impl Entry {
     /// Nothing unflushed.
     pub(super) fn is_clean(&self) -> bool {
         self.durable == self.header.version
+    }
+
+    /// Intents that the database does not have; `None` if it is said to have more than there are.
+    pub(super) fn unflushed(&self) -> Option<u64> {
+        self.header.version.get().checked_sub(self.durable.get())
+    }
+
+    /// True if this version was made in the present life of the entry.
+    pub(super) fn is_of_this_life(&self, version: Version) -> bool {
+        version >= self.born
+    }
+
+    /// Takes no further intents, and ends the sockets that saw it.
+    pub(super) fn take_out_of_play(&mut self) {
+        self.dead_letter = true;
+        for link in &self.links {
+            link.mailbox.order_close(CloseOrder::SHARD_MOVED);
+        }
     }
 
     /// Has something that the flusher is to write, or is writing.
@@ -160,7 +183,8 @@ impl Entry {
         }
     }
 
-    /// Notes that the database has `version`, and tells those who wait for it or watch.
+    /// Notes that the database has `version`, which is not above the present one, and tells those who wait for it or
+    /// watch.
     pub(super) fn saved(&mut self, version: Version, wake: &mut Vec<Arc<Mailbox>>) {
         self.durable = self.durable.max(version);
         let (character, durable) = (self.header.id, self.durable);

@@ -103,8 +103,7 @@ impl Core {
         any
     }
 
-    /// The database has this version. Returns how long the oldest intent in it waited, in milliseconds, and whether
-    /// nothing is left to flush.
+    /// The database has this version. Returns what that came to; `None` if nobody here knows of it any more.
     pub(super) fn saved(
         &mut self,
         user: UserId,
@@ -114,33 +113,35 @@ impl Core {
         wake: &mut Vec<Arc<Mailbox>>,
     ) -> Option<Saved> {
         let roster = self.rosters.get_mut(&user)?;
-        let entry = roster.any_mut(character)?;
-        let waited_ms = now_ms.saturating_sub(entry.dirty_since_ms).max(0).unsigned_abs();
+        let entry = roster.any_mut(character).filter(|entry| entry.is_of_this_life(version))?;
         let was_flushable = entry.is_flushable();
+        if version > entry.header.version {
+            // It has a state that this process never made.
+            entry.take_out_of_play();
+            self.buried.insert(character, user);
+            return Some(Saved { waited_ms: 0, settled: was_flushable, left: false, broken: true });
+        }
+        let waited_ms = now_ms.saturating_sub(entry.dirty_since_ms).max(0).unsigned_abs();
         entry.saved(version, wake);
         entry.dirty_since_ms = now_ms;
         let left = entry.is_clean() && entry.deleted_at_ms.is_some();
-        let cleaned = was_flushable && entry.is_clean();
+        let settled = was_flushable && entry.is_clean();
         if left {
             roster.entries.retain(|entry| entry.id() != character);
         }
-        Some(Saved { waited_ms, cleaned, left })
+        Some(Saved { waited_ms, settled, left, broken: false })
     }
 
-    /// The database has not taken this character: the flusher is to come by again.
-    pub(super) fn put_back(&mut self, user: UserId, character: CharacterId) {
+    /// The database has not taken this version of a character: the flusher must collect it again.
+    pub(super) fn put_back(&mut self, user: UserId, character: CharacterId, version: Version) {
         let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
         if let Some(entry) = entry
+            && entry.is_of_this_life(version)
             && !entry.queued
         {
             entry.queued = true;
             self.dirty.push((user, character));
         }
-    }
-
-    /// The version of a character that is in memory.
-    pub(super) fn present_version(&mut self, user: UserId, character: CharacterId) -> Option<Version> {
-        self.rosters.get_mut(&user)?.any_mut(character).map(|entry| entry.header.version)
     }
 }
 
@@ -149,8 +150,10 @@ impl Core {
 pub(super) struct Saved {
     /// How long the oldest intent in it waited, in milliseconds.
     pub(super) waited_ms: u64,
-    /// It was among those with something to flush, and nothing is left.
-    pub(super) cleaned: bool,
+    /// It was among those with something to flush, and is not any more.
+    pub(super) settled: bool,
     /// The character was deleted and has left memory.
     pub(super) left: bool,
+    /// The database is said to have a version that was never made: the character was taken out of play.
+    pub(super) broken: bool,
 }

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::core::LoadPermit;
 use super::refusal::Refusal;
 use super::router::shard_of;
 use super::store::Shards;
@@ -35,24 +36,24 @@ impl Shards {
     /// Joins the load that is under way or begins one; `None` where the characters are in memory.
     fn begin_load(self: &Arc<Self>, user: UserId) -> Result<Option<Load>, Refusal> {
         let mut loads = self.loads.lock();
-        let lease = {
+        let permit = {
             let shard = self.lock(shard_of(user));
             if shard.core.rosters.contains_key(&user) {
                 return Ok(None);
             }
-            shard.core.lease.ok_or_else(Refusal::shard_lost)?
+            shard.core.load_permit().ok_or_else(Refusal::shard_lost)?
         };
         if let Some(load) = loads.get(&user) {
             return Ok(Some(load.clone()));
         }
-        if !self.make_room(lease.shard) {
+        if !self.make_room(permit.lease.shard) {
             return Err(Refusal::memory_full());
         }
         let (done, load) = watch::channel(None);
         loads.insert(user, load.clone());
         let shards = Arc::clone(self);
         let loading = async move {
-            let result = shards.load_rows(user, lease).await;
+            let result = shards.load_rows(user, permit).await;
             shards.loads.lock().remove(&user);
             done.send_replace(Some(result));
         };
@@ -60,7 +61,8 @@ impl Shards {
         Ok(Some(load))
     }
 
-    async fn load_rows(&self, user: UserId, lease: Lease) -> Result<(), Refusal> {
+    async fn load_rows(&self, user: UserId, permit: LoadPermit) -> Result<(), Refusal> {
+        let lease = permit.lease;
         let began = Instant::now();
         let loaded = tokio::time::timeout(self.capacity.load_timeout, self.storage.load_user(lease, user)).await;
         let rows = match loaded {
@@ -89,7 +91,7 @@ impl Shards {
             }
         }
         let count = characters.len();
-        if self.lock(lease.shard).core.install(user, lease, characters, (self.clock)()) {
+        if self.lock(lease.shard).core.install(user, permit, characters, (self.clock)()) {
             self.occupied.fetch_add(count + 1, Ordering::Relaxed);
         }
         telemetry::loaded(began.elapsed());

@@ -75,6 +75,11 @@ impl Refusal {
         )
     }
 
+    /// The character's versions contradicted each other; it comes back as the database has it.
+    pub(super) fn out_of_play() -> Self {
+        Self::retry(RejectionCode::Unavailable, "this character is being loaded again", RETRY_BOUND_MS)
+    }
+
     pub(super) fn flush_behind() -> Self {
         Self::retry(RejectionCode::Overloaded, "too much waits to be stored", RETRY_BOUND_MS)
     }

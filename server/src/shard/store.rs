@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 
 use super::answer::{Answer, Outcome, Shape, Shown, Writer};
 use super::core::{Command, Core, Creation, Decision, Effects};
+use super::dirty::out_of_play;
 use super::entry::Entry;
 use super::loading::Load;
 use super::mailbox::Mailbox;
@@ -362,6 +363,16 @@ impl Shards {
         self.dirty.load(Ordering::Relaxed)
     }
 
+    /// So many more characters are dirty, or fewer.
+    pub(super) fn count_dirty(&self, change: isize) {
+        self.dirty.fetch_add(change.cast_unsigned(), Ordering::Relaxed);
+    }
+
+    /// So many more places in memory are used, or fewer.
+    pub(super) fn count_places(&self, change: isize) {
+        self.occupied.fetch_add(change.cast_unsigned(), Ordering::Relaxed);
+    }
+
     /// One more character may begin to have something to flush.
     fn has_room(&self) -> bool {
         self.dirty.load(Ordering::Relaxed) < self.capacity.dirty_max
@@ -371,6 +382,11 @@ impl Shards {
     fn perform(&self, effects: Effects) {
         if effects.dirtied > 0 {
             self.dirty.fetch_add(effects.dirtied, Ordering::Relaxed);
+        }
+        if let Some(character) = effects.broken {
+            // It was counted as dirty: its versions differ.
+            self.count_dirty(-1);
+            out_of_play(character);
         }
         for mailbox in effects.wake {
             mailbox.wake();

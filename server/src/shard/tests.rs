@@ -55,10 +55,16 @@ impl Bench {
     fn new() -> Self {
         let core = Core::new(Some(LEASE), Arc::new(Catalogue::embedded()), Arc::from([7; 32]));
         let mut bench = Self { core, effects: Effects::default(), now_ms: 1_000, has_room: true, permitted: true };
-        assert!(bench.core.install(user(1), LEASE, Vec::new(), 0));
+        bench.install(1, 0);
         bench.create(1, 11, None);
         bench.flush();
         bench
+    }
+
+    /// Loads a user without characters.
+    fn install(&mut self, number: u128, now_ms: i64) {
+        let permit = self.core.load_permit().expect("it has a lease");
+        assert!(self.core.install(user(number), permit, Vec::new(), now_ms));
     }
 
     fn create(&mut self, owner: u128, number: u128, request: Option<u64>) -> String {
@@ -224,7 +230,7 @@ fn a_refused_intent_changes_nothing() {
 #[test]
 fn nobody_sees_the_characters_of_somebody_else() {
     let mut bench = Bench::new();
-    bench.core.install(user(2), LEASE, Vec::new(), 0);
+    bench.install(2, 0);
     assert_eq!(bench.change_of(2, 11, 5, ANY, Change::Delete, None), "no_such_character");
     assert_eq!(say(bench.core.look(user(2), character(11), None, 0)), "no_such_character");
     assert_eq!(bench.change_of(3, 11, 5, ANY, Change::Delete, None), "absent", "not loaded yet");
@@ -267,7 +273,7 @@ fn only_the_newest_state_is_flushed_and_what_came_meanwhile_is_flushed_next() {
     assert_eq!((row.version, row.request_ids.len()), (1_001, 64));
     let mut wake = Vec::new();
     let saved = bench.core.saved(user(1), character(11), Version::new(row.version), 5_000, &mut wake);
-    assert!(!saved.expect("it is here").cleaned, "the one that came meanwhile is still dirty");
+    assert!(!saved.expect("it is here").settled, "the one that came meanwhile is still dirty");
     assert_eq!(bench.flush()[0].version, 1_002);
     assert!(bench.flush().is_empty());
 }
@@ -346,6 +352,7 @@ fn a_connection_that_has_ended_is_forgotten_with_the_next_change() {
 #[test]
 fn a_lost_shard_forgets_everything_and_ends_the_sockets_that_saw_it() {
     let mut bench = Bench::new();
+    let permit = bench.core.load_permit().expect("it has a lease");
     let [actor, idle, stranger] = [(); 3].map(|()| Arc::new(Mailbox::default()));
     bench.change(5, ANY, Change::Action(&gold(1)), Some(&actor));
     bench.core.welcome(user(1), &idle, 0);
@@ -354,7 +361,7 @@ fn a_lost_shard_forgets_everything_and_ends_the_sockets_that_saw_it() {
     assert_eq!(bench.gold(6, ANY, 1), "unavailable");
     let mut snapshots = Vec::new();
     assert!(bench.core.collect(Queue::Dirty, &mut snapshots).is_none() && snapshots.is_empty());
-    assert!(!bench.core.install(user(1), LEASE, Vec::new(), 0), "a load from before the loss comes too late");
+    assert!(!bench.core.install(user(1), permit, Vec::new(), 0), "a load from before the loss comes too late");
 }
 
 #[test]
@@ -367,7 +374,7 @@ fn what_is_dirty_watched_or_refused_by_the_database_stays_in_memory() {
     bench.core.look(user(1), character(11), Some((&watcher, true)), 0);
     assert_eq!(bench.core.evict(), None, "watched");
     watcher.order_close(super::CloseOrder::SHARD_MOVED);
-    bench.core.bury(user(1), character(11));
+    bench.core.bury(user(1), character(11), Version::new(2));
     assert_eq!(bench.core.evict(), None, "a dead letter");
     assert_eq!(bench.gold(6, ANY, 1), RejectionCode::Unavailable.as_str());
 }
@@ -376,16 +383,33 @@ fn what_is_dirty_watched_or_refused_by_the_database_stays_in_memory() {
 fn a_dead_letter_leaves_those_with_something_to_flush_once() {
     let mut bench = Bench::new();
     bench.gold(5, ANY, 1);
-    assert!(bench.core.bury(user(1), character(11)));
-    assert!(!bench.core.bury(user(1), character(11)), "the flusher came by again");
+    assert!(bench.core.bury(user(1), character(11), Version::new(2)));
+    assert!(!bench.core.bury(user(1), character(11), Version::new(2)), "the flusher came by again");
     let saved = bench.core.saved(user(1), character(11), Version::new(2), 5_000, &mut Vec::new());
-    assert!(saved.is_some_and(|saved| !saved.cleaned), "the database took it when the flusher came by again");
+    assert!(saved.is_some_and(|saved| !saved.settled), "the database took it when the flusher came by again");
+}
+
+#[test]
+fn a_version_that_was_never_made_takes_the_character_out_of_play() {
+    let mut bench = Bench::new();
+    let [actor, stranger] = [(); 2].map(|()| Arc::new(Mailbox::default()));
+    bench.change(5, ANY, Change::Action(&gold(1)), Some(&actor));
+    let saved = bench.core.saved(user(1), character(11), Version::new(3), 5_000, &mut Vec::new());
+    assert!(saved.is_some_and(|saved| saved.broken && saved.settled));
+    assert!(actor.is_closing() && !stranger.is_closing());
+    assert_eq!(bench.gold(6, ANY, 1), "unavailable");
+    assert_eq!(bench.core.buried.get(&character(11)), Some(&user(1)), "it is loaded again");
+
+    let mut bench = Bench::new();
+    bench.core.rosters.get_mut(&user(1)).expect("here").entries[0].durable = Version::new(9);
+    assert_eq!(bench.gold(5, ANY, 1), "unavailable");
+    assert_eq!(bench.effects.broken, Some(character(11)));
 }
 
 #[test]
 fn the_user_who_was_not_asked_for_longest_leaves_first() {
     let mut bench = Bench::new();
-    bench.core.install(user(2), LEASE, Vec::new(), 5_000);
+    bench.install(2, 5_000);
     bench.now_ms = 9_000;
     bench.gold(5, ANY, 1);
     bench.flush();
@@ -407,7 +431,8 @@ fn a_version_jumps_for_each_crash_since_the_row_was_written() {
         let lease = Lease { epoch: 2, recoveries: lease_recoveries, ..LEASE };
         let stored = stored::decode(row.schema_version, &row.state).expect("what was just written");
         bench.core = Core::new(Some(lease), Arc::new(Catalogue::embedded()), Arc::from([7; 32]));
-        assert!(bench.core.install(user(1), lease, vec![(row, stored)], 0));
+        let permit = bench.core.load_permit().expect("it has a lease");
+        assert!(bench.core.install(user(1), permit, vec![(row, stored)], 0));
         let version = 4 + jumps * VERSION_JUMP;
         let same = format!("v{version} last 7 durable {version}");
         assert_eq!(bench.gold(6, expect(1), 1), format!("duplicate {same}"), "the ids came along");

@@ -69,13 +69,24 @@ pub trait Storage: Send + Sync + 'static {
     /// Notes what an operator decided. False where the character has no dead letter.
     async fn decide_dead_letter(&self, character: CharacterId, verdict: Verdict) -> Result<bool, StorageError>;
 
-    /// Carries out a retry: proves the lease, writes the row as [`Storage::save`] does, forgets the dead letter.
-    async fn retry_dead_letter(&self, lease: Lease, row: &CharacterRow) -> Result<(), StorageError>;
-
-    /// Carries out a discard: proves the lease, sets the row's version to `version` (one above the discarded one),
+    /// Carries out a retry: proves the lease, writes the row as [`Storage::save`] does, raises its version to `version`,
     /// forgets the dead letter.
-    async fn discard_dead_letter(&self, lease: Lease, character: CharacterId, version: u64)
-    -> Result<(), StorageError>;
+    ///
+    /// `version` must lie above every version that this process has shown or may still be writing: a write of an earlier
+    /// state that arrives later then changes nothing.
+    async fn retry_dead_letter(&self, lease: Lease, row: &CharacterRow, version: u64) -> Result<(), StorageError>;
+
+    /// Carries out a discard: proves the lease, raises the row's version to `version` (as for a retry), forgets the dead
+    /// letter if there is one.
+    ///
+    /// A character that has no row gets one that is deleted, so that a late write cannot bring it to life.
+    async fn discard_dead_letter(
+        &self,
+        lease: Lease,
+        user: UserId,
+        character: CharacterId,
+        version: u64,
+    ) -> Result<(), StorageError>;
 
     /// Makes an account.
     ///

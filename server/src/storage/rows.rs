@@ -53,6 +53,13 @@ pub struct Lease {
     pub recoveries: i64,
 }
 
+impl Lease {
+    /// Takeovers at which memory may have been lost since a row was written with so many `recoveries`.
+    pub fn crashes_since(&self, recoveries: i64) -> u64 {
+        self.recoveries.saturating_sub(recoveries).max(0).unsigned_abs()
+    }
+}
+
 /// A character as a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CharacterRow {

@@ -37,6 +37,7 @@ struct Handles {
     flush_transactions: Counter,
     persistence_seconds: Histogram,
     dead_letters: Gauge,
+    reloaded: Counter,
     shards_lost: Counter,
     sockets_open: Gauge,
     answer_seconds: Histogram,
@@ -61,6 +62,7 @@ static HANDLES: LazyLock<Handles> = LazyLock::new(|| {
         flush_transactions: counter!("castellan_database_writes_total"),
         persistence_seconds: histogram!("castellan_persistence_seconds"),
         dead_letters: gauge!("castellan_dead_letters"),
+        reloaded: counter!("castellan_characters_reloaded_total"),
         shards_lost: counter!("castellan_shards_lost_total"),
         sockets_open: gauge!("castellan_sockets_open"),
         answer_seconds: histogram!("castellan_socket_answer_seconds"),
@@ -119,6 +121,11 @@ pub fn persisted(waited_ms: u64) {
 /// Rows that the database refused and that wait for an operator.
 pub fn dead_letters(count: usize) {
     HANDLES.dead_letters.set(count as f64);
+}
+
+/// A character's versions contradicted each other.
+pub fn taken_out_of_play() {
+    HANDLES.reloaded.increment(1);
 }
 
 /// Another server has taken over a shard of ours.

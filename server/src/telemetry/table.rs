@@ -63,6 +63,10 @@ pub(super) const METRICS: &[Metric] = &[
     histogram("castellan_database_write_seconds", SLOW, "A transaction of the flusher."),
     histogram("castellan_persistence_seconds", SLOW, "From a character's first unwritten change to its commit."),
     gauge("castellan_dead_letters", "Characters that the database refused and that wait for an operator."),
+    counter(
+        "castellan_characters_reloaded_total",
+        "Characters loaded again because their versions contradicted each other.",
+    ),
     counter("castellan_shards_lost_total", "Shards that another server has taken over."),
     gauge("castellan_sockets_open", "Sockets that were welcomed and have not ended."),
     counter("castellan_socket_closes_total", "Sockets ended, by close code."),

@@ -1,7 +1,7 @@
 //! Seeded runs of the shards and the flusher over a database that fails, in simulated time.
 //!
 //! One client plays one character: each intent adds one gold piece, so the model is a count. Servers are killed, taken
-//! over while they still run, cut off from the database; answers are lost. Whatever happens, a state that was called
+//! over while they still run, cut off from the database; answers are lost; rows are refused, retried and discarded. Whatever happens, a state that was called
 //! durable stays, no version shows two states, and in the end every intent is in the database exactly once.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -12,8 +12,8 @@ use castellan::clock::Clock;
 use castellan::flush::{Flusher, Settings, Signals};
 use castellan::rules::Catalogue;
 use castellan::shard::{Base, Capacity, Change, Command, Creation, Mailbox, Outcome, Shape, Shards};
-use castellan::storage::Storage;
 use castellan::storage::faulty::{Faults, FaultyStorage, MemoryStorage};
+use castellan::storage::{Storage, Verdict};
 use castellan_protocol::{Ability, Action, CharacterId, ModifyCurrency, NewCharacter, RequestId, UserId, Version};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -27,6 +27,9 @@ use uuid::Uuid;
 const SEEDS: u64 = 2_000;
 const STEPS: usize = 60;
 
+/// How often a server looks for operators' decisions, in milliseconds.
+const HOUSEKEEPING_MS: u64 = 70;
+
 static CATALOGUE: LazyLock<Arc<Catalogue>> = LazyLock::new(|| Arc::new(Catalogue::embedded()));
 
 const USER: UserId = UserId::from_uuid(Uuid::from_u128(1));
@@ -37,6 +40,8 @@ struct Process {
     shards: Arc<Shards>,
     stop: watch::Sender<bool>,
     flusher: JoinHandle<Flusher<Shards>>,
+    /// Carries out what operators decide.
+    housekeeper: JoinHandle<()>,
 }
 
 impl Process {
@@ -52,6 +57,7 @@ impl Process {
         let (handle, signalled) = (Handle::current(), Arc::clone(&signals));
         let shards =
             Shards::new(Arc::clone(&storage), &CATALOGUE, &secret, capacity, signalled, handle, Arc::clone(&clock));
+        shards.recall_dead_letters().await.ok()?;
         shards.take(&leases);
         let shards = Arc::new(shards);
         let settings = Settings {
@@ -64,11 +70,23 @@ impl Process {
         let rng = StdRng::seed_from_u64(seed);
         let flusher = Flusher::new(Arc::clone(&shards), storage, signals, settings, clock, rng);
         let (stop, stopped) = watch::channel(false);
-        Some(Self { shards, stop, flusher: tokio::spawn(flusher.run(stopped)) })
+        // Shards that are lost wait for their letters in vain: the next holder reads them.
+        let housekeeper = tokio::spawn({
+            let shards = Arc::clone(&shards);
+            async move {
+                loop {
+                    pass(HOUSEKEEPING_MS).await;
+                    // What could not be done is done the next time.
+                    let _ = shards.settle_dead_letters().await;
+                }
+            }
+        });
+        Some(Self { shards, stop, flusher: tokio::spawn(flusher.run(stopped)), housekeeper })
     }
 
     fn kill(self) {
         self.flusher.abort();
+        self.housekeeper.abort();
     }
 }
 
@@ -231,6 +249,13 @@ fn stored_gold(memory: &MemoryStorage) -> i64 {
     memory.character(CHARACTER).map_or(0, |row| gold_in(&row.state))
 }
 
+/// An operator decides on the character's dead letter, if there is one.
+async fn decide(storage: &FaultyStorage, retry: bool) {
+    let verdict = if retry { Verdict::Retry } else { Verdict::Discard };
+    // An operator who hears of an error looks again later.
+    let _ = storage.decide_dead_letter(CHARACTER, verdict).await;
+}
+
 /// Makes the character, with nothing going wrong.
 async fn create(process: &Process, memory: &MemoryStorage) {
     let wanted = NewCharacter {
@@ -260,15 +285,37 @@ async fn run(seed: u64) -> (i64, u32) {
         refused_per_mille: chance.random_range(0..300),
         lost_per_mille: chance.random_range(0..300),
         delay_max: Duration::from_millis(chance.random_range(0..50)),
+        slow_per_mille: chance.random_range(0..200),
     });
     let mut client = Client::new();
     let mut losses = 0;
     for _ in 0..STEPS {
         match chance.random_range(0..100) {
             0..45 => (0..chance.random_range(1..5)).for_each(|_| client.intend()),
-            45..75 => pass(chance.random_range(0..1_500)).await,
-            75..82 => client.disconnect(),
-            82..88 => client.answered.clear(),
+            45..58 => pass(chance.random_range(0..60)).await,
+            58..72 => pass(chance.random_range(0..1_500)).await,
+            72..77 => client.disconnect(),
+            77..81 => client.answered.clear(),
+            81..83 => storage.refuse(CHARACTER),
+            83..86 => storage.accept(CHARACTER),
+            86..88 => {
+                // An operator who decides while the row is still being refused.
+                storage.refuse(CHARACTER);
+                for _ in 0..chance.random_range(2..8) {
+                    client.intend();
+                    if let Some(server) = servers.last() {
+                        client.send(&server.shards).await;
+                    }
+                    pass(chance.random_range(0..80)).await;
+                }
+                storage.accept(CHARACTER);
+                decide(&storage, chance.random()).await;
+                for _ in 0..chance.random_range(0..40) {
+                    pass(5).await;
+                    client.hear();
+                    assert!(stored_gold(&memory) >= client.safe, "what was called durable is gone");
+                }
+            }
             88..92 => storage.set_away(chance.random_bool(0.5)),
             92..96 => {
                 losses += 1;
@@ -295,13 +342,16 @@ async fn run(seed: u64) -> (i64, u32) {
             client.send(&servers[chance.random_range(0..servers.len())].shards).await;
         }
         client.hear();
+        decide(&storage, chance.random()).await;
         assert!(stored_gold(&memory) >= client.safe, "what was called durable is gone");
     }
     storage.set_away(false);
+    storage.accept(CHARACTER);
     storage.set_faults(Faults::default());
     let last = Process::start(&storage, seed).await.expect("nothing goes wrong any more");
     client.disconnect();
     while !client.kept.is_empty() {
+        decide(&storage, chance.random()).await;
         client.send(&last.shards).await;
         pass(600).await;
         client.hear();

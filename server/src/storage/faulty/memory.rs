@@ -72,6 +72,26 @@ impl Tables {
             None => drop(self.characters.insert(row.id, row.clone())),
         }
     }
+
+    fn raise(&mut self, lease: Lease, user: UserId, id: CharacterId, version: u64) {
+        let row = self.characters.entry(id).or_insert_with(|| CharacterRow {
+            id,
+            user,
+            shard: lease.shard,
+            name: String::new(),
+            version: 0,
+            recoveries: 0,
+            schema_version: 1,
+            state: "{}".to_owned(),
+            request_ids: Vec::new(),
+            created_at_ms: 0,
+            updated_at_ms: 0,
+            deleted_at_ms: Some(0),
+        });
+        if row.version < version {
+            (row.version, row.recoveries) = (version, lease.recoveries);
+        }
+    }
 }
 
 /// Refuses what the real databases refuse of any row.
@@ -171,11 +191,12 @@ impl Storage for MemoryStorage {
         Ok(letter.map(|letter| letter.verdict = Some(verdict)).is_some())
     }
 
-    async fn retry_dead_letter(&self, lease: Lease, row: &CharacterRow) -> Result<(), StorageError> {
+    async fn retry_dead_letter(&self, lease: Lease, row: &CharacterRow, version: u64) -> Result<(), StorageError> {
         let mut tables = self.0.lock();
         tables.check(&lease)?;
         acceptable(row)?;
         tables.write(row);
+        tables.raise(lease, row.user, row.id, version);
         tables.dead_letters.remove(&row.id);
         Ok(())
     }
@@ -183,15 +204,13 @@ impl Storage for MemoryStorage {
     async fn discard_dead_letter(
         &self,
         lease: Lease,
+        user: UserId,
         character: CharacterId,
         version: u64,
     ) -> Result<(), StorageError> {
         let mut tables = self.0.lock();
         tables.check(&lease)?;
-        if let Some(row) = tables.characters.get_mut(&character).filter(|row| row.version < version) {
-            row.version = version;
-            row.recoveries = lease.recoveries;
-        }
+        tables.raise(lease, user, character, version);
         tables.dead_letters.remove(&character);
         Ok(())
     }

@@ -24,7 +24,12 @@ pub struct Faults {
     pub lost_per_mille: u32,
     /// Each call waits for a random time up to this before it begins, on tokio's clock.
     pub delay_max: Duration,
+    /// Of 1,000 calls, how many wait twenty times as long, so that later calls overtake them.
+    pub slow_per_mille: u32,
 }
+
+/// How many times as long a slow call waits.
+const SLOWER: u32 = 20;
 
 /// A storage in front of another one that adds [`Faults`].
 pub struct FaultyStorage {
@@ -66,7 +71,7 @@ impl FaultyStorage {
         self.state.lock().refused.remove(&character);
     }
 
-    /// What chance has for the next call. Always draws three times, so that faults do not change each other's order.
+    /// What chance has for the next call. Always draws four times, so that faults do not change each other's order.
     fn draw(&self) -> Fault {
         let mut state = self.state.lock();
         let faults = state.faults;
@@ -74,6 +79,8 @@ impl FaultyStorage {
             .map(|per_mille| state.chance.next() % 1_000 < u64::from(per_mille));
         let nanos = u64::try_from(faults.delay_max.as_nanos()).unwrap_or(u64::MAX);
         let delay = Duration::from_nanos(state.chance.next() % nanos.saturating_add(1).max(1));
+        let slow = state.chance.next() % 1_000 < u64::from(faults.slow_per_mille);
+        let delay = if slow { delay * SLOWER } else { delay };
         Fault { refused, lost, delay }
     }
 
@@ -169,10 +176,10 @@ impl Storage for FaultyStorage {
         self.run(self.inner.decide_dead_letter(character, verdict)).await
     }
 
-    async fn retry_dead_letter(&self, lease: Lease, row: &CharacterRow) -> Result<(), StorageError> {
+    async fn retry_dead_letter(&self, lease: Lease, row: &CharacterRow, version: u64) -> Result<(), StorageError> {
         self.run(async {
             self.check(&[lease], std::slice::from_ref(row)).await?;
-            self.inner.retry_dead_letter(lease, row).await
+            self.inner.retry_dead_letter(lease, row, version).await
         })
         .await
     }
@@ -180,10 +187,11 @@ impl Storage for FaultyStorage {
     async fn discard_dead_letter(
         &self,
         lease: Lease,
+        user: UserId,
         character: CharacterId,
         version: u64,
     ) -> Result<(), StorageError> {
-        self.run(self.inner.discard_dead_letter(lease, character, version)).await
+        self.run(self.inner.discard_dead_letter(lease, user, character, version)).await
     }
 
     async fn create_account(&self, account: &AccountRow) -> Result<(), StorageError> {
@@ -248,7 +256,8 @@ mod tests {
 
     use super::*;
 
-    const FAULTS: Faults = Faults { refused_per_mille: 200, lost_per_mille: 200, delay_max: Duration::from_secs(1) };
+    const FAULTS: Faults =
+        Faults { refused_per_mille: 200, lost_per_mille: 200, delay_max: Duration::from_secs(1), slow_per_mille: 50 };
 
     fn row(number: u128, version: u64) -> CharacterRow {
         CharacterRow {

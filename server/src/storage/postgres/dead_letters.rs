@@ -106,11 +106,17 @@ pub(super) async fn decide(
     Ok(done.rows_affected() > 0)
 }
 
-pub(super) async fn retry(connection: &mut PgConnection, lease: Lease, row: &CharacterRow) -> Result<(), StorageError> {
+pub(super) async fn retry(
+    connection: &mut PgConnection,
+    lease: Lease,
+    row: &CharacterRow,
+    version: u64,
+) -> Result<(), StorageError> {
     let mut transaction = connection.begin().await?;
     if !write(&mut transaction, &[lease], std::slice::from_ref(row)).await?.is_empty() {
         return Err(StorageError::Fenced(lease.shard));
     }
+    raise(&mut transaction, lease, row.user, row.id, version).await?;
     forget(&mut transaction, row.id).await?;
     transaction.commit().await?;
     Ok(())
@@ -119,19 +125,40 @@ pub(super) async fn retry(connection: &mut PgConnection, lease: Lease, row: &Cha
 pub(super) async fn discard(
     connection: &mut PgConnection,
     lease: Lease,
+    user: UserId,
     character: CharacterId,
     version: u64,
 ) -> Result<(), StorageError> {
     let mut transaction = connection.begin().await?;
     lock_one(&mut transaction, lease).await?;
-    sqlx::query("UPDATE characters SET version = $2, recoveries = $3 WHERE id = $1 AND version < $2")
-        .bind(character.uuid())
-        .bind(signed(version)?)
-        .bind(lease.recoveries)
-        .execute(&mut *transaction)
-        .await?;
+    raise(&mut transaction, lease, user, character, version).await?;
     forget(&mut transaction, character).await?;
     transaction.commit().await?;
+    Ok(())
+}
+
+/// Raises a row's version. A character without a row gets one that is deleted.
+async fn raise(
+    connection: &mut PgConnection,
+    lease: Lease,
+    user: UserId,
+    character: CharacterId,
+    version: u64,
+) -> Result<(), StorageError> {
+    sqlx::query(
+        "INSERT INTO characters AS stored (id, user_id, shard, name, version, recoveries, schema_version, state, \
+         request_ids, created_at, updated_at, deleted_at) \
+         VALUES ($1, $2, $3, '', $4, $5, 1, '{}', '{}', now(), now(), now()) \
+         ON CONFLICT (id) DO UPDATE SET version = EXCLUDED.version, recoveries = EXCLUDED.recoveries \
+         WHERE stored.version < EXCLUDED.version",
+    )
+    .bind(character.uuid())
+    .bind(user.uuid())
+    .bind(number(lease.shard))
+    .bind(signed(version)?)
+    .bind(lease.recoveries)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

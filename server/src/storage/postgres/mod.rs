@@ -83,17 +83,18 @@ impl Storage for PostgresStorage {
         on_connection!(self, dead_letters::decide(character, verdict))
     }
 
-    async fn retry_dead_letter(&self, lease: Lease, row: &CharacterRow) -> Result<(), StorageError> {
-        on_connection!(self, dead_letters::retry(lease, row))
+    async fn retry_dead_letter(&self, lease: Lease, row: &CharacterRow, version: u64) -> Result<(), StorageError> {
+        on_connection!(self, dead_letters::retry(lease, row, version))
     }
 
     async fn discard_dead_letter(
         &self,
         lease: Lease,
+        user: UserId,
         character: CharacterId,
         version: u64,
     ) -> Result<(), StorageError> {
-        on_connection!(self, dead_letters::discard(lease, character, version))
+        on_connection!(self, dead_letters::discard(lease, user, character, version))
     }
 
     async fn create_account(&self, account: &AccountRow) -> Result<(), StorageError> {

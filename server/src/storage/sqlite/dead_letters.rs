@@ -1,6 +1,6 @@
 //! Rows that were refused, and what an operator decides about them.
 
-use castellan_protocol::CharacterId;
+use castellan_protocol::{CharacterId, UserId};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
@@ -75,10 +75,12 @@ pub(super) async fn retry(
     connection: &mut SqliteConnection,
     lease: Lease,
     row: &CharacterRow,
+    version: u64,
 ) -> Result<(), StorageError> {
     let mut transaction = transaction(connection, BEGIN_IMMEDIATE).await?;
     check_one(&mut transaction, lease).await?;
     write_one(&mut transaction, row).await?;
+    raise(&mut transaction, lease, row.user, row.id, version).await?;
     forget(&mut transaction, row.id).await?;
     transaction.commit().await?;
     Ok(())
@@ -87,19 +89,41 @@ pub(super) async fn retry(
 pub(super) async fn discard(
     connection: &mut SqliteConnection,
     lease: Lease,
+    user: UserId,
     character: CharacterId,
     version: u64,
 ) -> Result<(), StorageError> {
     let mut transaction = transaction(connection, BEGIN_IMMEDIATE).await?;
     check_one(&mut transaction, lease).await?;
-    sqlx::query("UPDATE characters SET version = ?2, recoveries = ?3 WHERE id = ?1 AND version < ?2")
-        .bind(character.to_string())
-        .bind(signed(version)?)
-        .bind(lease.recoveries)
-        .execute(&mut *transaction)
-        .await?;
+    raise(&mut transaction, lease, user, character, version).await?;
     forget(&mut transaction, character).await?;
     transaction.commit().await?;
+    Ok(())
+}
+
+/// Raises a row's version. A character without a row gets one that is deleted.
+async fn raise(
+    connection: &mut SqliteConnection,
+    lease: Lease,
+    user: UserId,
+    character: CharacterId,
+    version: u64,
+) -> Result<(), StorageError> {
+    sqlx::query(
+        "INSERT INTO characters (id, user_id, shard, name, version, recoveries, schema_version, state, request_ids, \
+         created_at_ms, updated_at_ms, deleted_at_ms) \
+         SELECT ?1, ?2, ?3, '', ?4, ?5, 1, '{}', '[]', now.ms, now.ms, now.ms \
+         FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS ms) AS now WHERE true \
+         ON CONFLICT (id) DO UPDATE SET version = excluded.version, recoveries = excluded.recoveries \
+         WHERE characters.version < excluded.version",
+    )
+    .bind(character.to_string())
+    .bind(user.to_string())
+    .bind(lease.shard.number())
+    .bind(signed(version)?)
+    .bind(lease.recoveries)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

@@ -64,9 +64,12 @@ pub(super) async fn a_retry_writes_and_forgets(database: &Database) {
     storage.save(&[lease], std::slice::from_ref(&row)).await.expect("saved");
     let next = later(&row, 2);
     storage.add_dead_letter(lease, &letter(next.clone())).await.expect("put away");
-    for _ in 0..2 {
-        storage.retry_dead_letter(lease, &next).await.expect("written");
-        assert_same(&only(&**storage, lease, row.user).await, &next);
+    for (raise_to, version) in
+        [(0, next.version), (next.version + 5, next.version + 5), (next.version, next.version + 5)]
+    {
+        storage.retry_dead_letter(lease, &next, raise_to).await.expect("written");
+        let raised = CharacterRow { version, ..next.clone() };
+        assert_same(&only(&**storage, lease, row.user).await, &raised);
         assert_eq!(storage.dead_letters().await.expect("an answer"), []);
     }
 }
@@ -78,7 +81,7 @@ pub(super) async fn a_refused_retry_changes_nothing(database: &Database) {
     storage.save(&[lease], std::slice::from_ref(&row)).await.expect("saved");
     let bad = letter(CharacterRow { state: "no JSON".to_owned(), ..later(&row, 1) });
     storage.add_dead_letter(lease, &bad).await.expect("put away");
-    let outcome = storage.retry_dead_letter(lease, &bad.row).await;
+    let outcome = storage.retry_dead_letter(lease, &bad.row, 9).await;
     assert!(matches!(outcome, Err(StorageError::Refused(_))), "{outcome:?}");
     assert_eq!(storage.dead_letters().await.expect("an answer"), [bad]);
     assert_same(&only(&**storage, lease, row.user).await, &row);
@@ -92,15 +95,31 @@ pub(super) async fn a_discard_moves_the_version_on(database: &Database) {
     storage.save(&[lease], std::slice::from_ref(&row)).await.expect("saved");
     for lost in [later(&row, 6), unborn.clone()] {
         storage.add_dead_letter(lease, &letter(lost.clone())).await.expect("put away");
-        storage.discard_dead_letter(lease, lost.id, lost.version + 1).await.expect("discarded");
+        storage.discard_dead_letter(lease, lost.user, lost.id, lost.version + 1).await.expect("discarded");
     }
     assert_eq!(storage.dead_letters().await.expect("an answer"), []);
     assert_eq!(storage.load_user(lease, unborn.user).await.expect("an answer"), []);
     let left = CharacterRow { version: row.version + 7, recoveries: lease.recoveries, ..row.clone() };
     assert_same(&only(&**storage, lease, row.user).await, &left);
 
-    storage.discard_dead_letter(lease, row.id, 3).await.expect("discarded again");
+    storage.discard_dead_letter(lease, row.user, row.id, 3).await.expect("discarded again");
     assert_same(&only(&**storage, lease, row.user).await, &left);
+}
+
+/// A write that was on its way when the operator decided arrives last, and must change nothing.
+pub(super) async fn a_late_write_changes_nothing_after_a_decision(database: &Database) {
+    let storage = &database.storage;
+    let lease = take_over(&**storage).await[200];
+    let (retried, unborn) = (character(user(), SHARD), character(user(), SHARD));
+    storage.save(&[lease], std::slice::from_ref(&retried)).await.expect("saved");
+    storage.retry_dead_letter(lease, &later(&retried, 1), 100).await.expect("written");
+    storage.discard_dead_letter(lease, unborn.user, unborn.id, 100).await.expect("discarded");
+    for late in [later(&retried, 2), later(&unborn, 1)] {
+        assert_eq!(storage.save(&[lease], std::slice::from_ref(&late)).await.expect("an answer"), []);
+    }
+    let kept = CharacterRow { version: 100, ..later(&retried, 1) };
+    assert_same(&only(&**storage, lease, retried.user).await, &kept);
+    assert_eq!(storage.load_user(lease, unborn.user).await.expect("an answer"), []);
 }
 
 pub(super) async fn a_decision_needs_a_dead_letter(database: &Database) {

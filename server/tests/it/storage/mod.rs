@@ -81,5 +81,6 @@ contract! {
     dead_letters::a_retry_writes_and_forgets,
     dead_letters::a_refused_retry_changes_nothing,
     dead_letters::a_discard_moves_the_version_on,
+    dead_letters::a_late_write_changes_nothing_after_a_decision,
     dead_letters::a_decision_needs_a_dead_letter,
 }

@@ -177,7 +177,7 @@ async fn a_frozen_holder_does_not_stop_a_takeover() {
     database.storage.save(&[lease], std::slice::from_ref(&row)).await.expect("saved");
     sqlx::query("SELECT 1 FROM characters FOR UPDATE").execute(&mut *obstacle).await.expect("locked");
     let next = later(&row, 1);
-    let retry = frozen.retry_dead_letter(lease, &next);
+    let retry = frozen.retry_dead_letter(lease, &next, next.version);
     let takeover = async {
         let mut raw = database.raw().await;
         let waiting = "SELECT count(*) AS waiting FROM pg_stat_activity \

@@ -1,0 +1,224 @@
+//! Operators' decisions while writes of the same character are on their way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use castellan_protocol::{Action, ModifyCurrency, RequestId};
+use tokio::runtime::Handle;
+
+use super::*;
+use crate::flush::{Batch, Entries, Queue, Signals, Written};
+use crate::rules::Catalogue;
+use crate::shard::tests::{character, fighter, user};
+use crate::shard::{Base, Capacity, Change, Command, Creation, Mailbox, Outcome, Shape};
+use crate::storage::faulty::MemoryStorage;
+use crate::storage::{ShardId, Storage};
+
+/// Shards with one character, whose flusher is the test.
+struct Bench {
+    shards: Arc<Shards>,
+    memory: MemoryStorage,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let memory = MemoryStorage::new();
+        let leases = memory.take_over("test").await.expect("nobody else has them");
+        let capacity = Capacity { characters_max: 100, dirty_max: 100, load_timeout: Duration::from_secs(5) };
+        let (catalogue, signals) = (Arc::new(Catalogue::embedded()), Arc::new(Signals::default()));
+        let storage = Arc::new(memory.clone());
+        let secret = Arc::from([7; 32]);
+        let shards =
+            Arc::new(Shards::new(storage, &catalogue, &secret, capacity, signals, Handle::current(), Arc::new(|| 1)));
+        shards.take(&leases);
+        let creation = Creation { owner: user(1), character: character(1), id: None, wanted: &fighter() };
+        shards.create(&creation, &mut Vec::new()).await;
+        Self { shards, memory }
+    }
+
+    /// Adds a gold piece. Returns the version that it made and the newest durable one.
+    async fn intend(&self, id: u64, sender: Option<&Arc<Mailbox>>) -> Result<(u64, u64), Outcome> {
+        let action = Action::ModifyCurrency(ModifyCurrency { cp: None, sp: None, ep: None, gp: Some(1), pp: None });
+        let command = Command {
+            owner: user(1),
+            character: character(1),
+            id: RequestId::new(id),
+            base: Base { after: None, expect: Some(Version::new(0)) },
+            change: Change::Action(&action),
+            permitted: true,
+        };
+        match self.shards.change(&command, sender, Shape::Body, 0, &mut Vec::new()).await {
+            Outcome::Applied { shown, .. } => Ok((shown.version.get(), shown.durable.get())),
+            other => Err(other),
+        }
+    }
+
+    fn collect(&self) -> Batch {
+        let (batch, _) = self.shards.collect(Queue::Dirty, usize::MAX);
+        assert_eq!(batch.rows.len(), 1, "one character is dirty");
+        batch
+    }
+
+    /// The database takes a batch, and the shards hear of it.
+    async fn commit(&self, batch: Batch) {
+        self.memory.save(&batch.leases, &batch.rows).await.expect("the database is there");
+        self.shards.saved(&batch.written(|_| true));
+    }
+
+    /// The database refuses a batch.
+    async fn bury(&self, batch: &Batch) {
+        let letter = DeadLetter {
+            row: batch.rows[0].clone(),
+            epoch: batch.leases[0].epoch,
+            error: "refused".to_owned(),
+            attempts: 1,
+            failed_at_ms: 1,
+            verdict: None,
+        };
+        self.memory.add_dead_letter(batch.leases[0], &letter).await.expect("put away");
+        self.shards.buried(self.written(batch));
+    }
+
+    fn written(&self, batch: &Batch) -> Written {
+        batch.written(|_| true)[0]
+    }
+
+    async fn decide(&self, verdict: Verdict) {
+        self.memory.decide_dead_letter(character(1), verdict).await.expect("the database is there");
+        self.shards.settle_dead_letters().await.expect("the database is there");
+    }
+
+    fn stored(&self) -> CharacterRow {
+        self.memory.character(character(1)).expect("it was stored")
+    }
+}
+
+/// Version 2 is refused; version 3, made while that came about, is written while the operator's decision is carried out.
+#[tokio::test]
+async fn a_write_on_its_way_during_a_decision_is_neither_stored_nor_called_durable() {
+    for verdict in [Verdict::Retry, Verdict::Discard] {
+        for late_is_put_back in [false, true] {
+            let bench = Bench::new().await;
+            bench.commit(bench.collect()).await;
+            assert_eq!(bench.intend(2, None).await, Ok((2, 1)));
+            let second = bench.collect();
+            assert_eq!(bench.intend(3, None).await, Ok((3, 1)));
+            bench.bury(&second).await;
+            let third = bench.collect();
+            bench.decide(verdict).await;
+            let settled = bench.stored();
+            assert!(settled.version > VERSION_JUMP, "version 3 was shown: {}", settled.version);
+            assert_eq!(settled.request_ids, if verdict == Verdict::Retry { vec![2] } else { vec![] });
+
+            bench.memory.save(&third.leases, &third.rows).await.expect("the database is there");
+            assert_eq!(bench.stored(), settled, "it came too late");
+            if late_is_put_back {
+                bench.shards.put_back(&[bench.written(&third)]);
+            } else {
+                bench.shards.saved(&[bench.written(&third)]);
+            }
+            assert_eq!(bench.shards.dirty(), 0);
+            assert_eq!(bench.intend(4, None).await, Ok((settled.version + 1, settled.version)));
+            bench.commit(bench.collect()).await;
+            assert_eq!(bench.stored().version, settled.version + 1);
+            assert_eq!(bench.intend(5, None).await, Ok((settled.version + 2, settled.version + 1)));
+        }
+    }
+}
+
+/// The flusher learns that version 2 was refused only after the decision about it.
+#[tokio::test]
+async fn news_of_a_refusal_that_was_decided_on_long_ago_takes_nothing_out_of_play() {
+    let bench = Bench::new().await;
+    bench.commit(bench.collect()).await;
+    bench.intend(2, None).await.expect("applied");
+    let second = bench.collect();
+    bench.bury(&second).await;
+    bench.decide(Verdict::Discard).await;
+    bench.shards.buried(bench.written(&second));
+    assert!(bench.intend(3, None).await.is_ok());
+}
+
+/// The row's version is raised, and memory does not have it yet, when the flusher hears that version 3 was taken.
+#[tokio::test]
+async fn news_of_a_write_in_the_middle_of_a_decision_is_not_passed_on() {
+    let bench = Bench::new().await;
+    bench.commit(bench.collect()).await;
+    let socket = Arc::new(Mailbox::default());
+    bench.intend(2, Some(&socket)).await.expect("applied");
+    let second = bench.collect();
+    bench.intend(3, Some(&socket)).await.expect("applied");
+    bench.bury(&second).await;
+    let third = bench.collect();
+    let lease = third.leases[0];
+    let version = bench.shards.freeze(lease, user(1), character(1), Some(&second.rows[0]));
+    bench.memory.discard_dead_letter(lease, user(1), character(1), version).await.expect("the database is there");
+    bench.commit(third).await;
+    assert!(socket.take().durable.is_empty(), "version 3 is not in the database");
+}
+
+/// The decision was carried out, and its answer lost.
+#[tokio::test]
+async fn a_character_whose_letter_is_gone_comes_back() {
+    let bench = Bench::new().await;
+    bench.commit(bench.collect()).await;
+    let socket = Arc::new(Mailbox::default());
+    bench.intend(2, Some(&socket)).await.expect("applied");
+    let second = bench.collect();
+    bench.bury(&second).await;
+    assert!(bench.intend(3, None).await.is_err());
+    let version = second.rows[0].version + VERSION_JUMP;
+    bench.memory.retry_dead_letter(second.leases[0], &second.rows[0], version).await.expect("the database is there");
+    bench.shards.settle_dead_letters().await.expect("the database is there");
+    assert!(socket.is_closing());
+    let (made, durable) = bench.intend(3, None).await.expect("it is back");
+    assert_eq!((made, bench.stored().version), (durable + 1, durable));
+    assert_eq!(bench.stored().request_ids, [2]);
+}
+
+/// A character that the database never took leaves memory when it is discarded, and so can its user.
+#[tokio::test]
+async fn a_discarded_first_state_leaves_nothing_behind() {
+    let bench = Bench::new().await;
+    let first = bench.collect();
+    bench.bury(&first).await;
+    bench.decide(Verdict::Discard).await;
+    bench.memory.save(&first.leases, &first.rows).await.expect("the database is there");
+    assert_eq!((bench.shards.occupied(), bench.shards.dirty()), (1, 0), "the user's place is left");
+    assert!(ShardId::all().any(|shard| bench.shards.lock(shard).core.evict() == Some(1)));
+    let mut list = Vec::new();
+    bench.shards.list(user(1), &mut list).await.expect("the database is there");
+    assert_eq!(String::from_utf8_lossy(&list), "[]");
+}
+
+/// A letter from before this server began, of a character that the database has never seen.
+#[tokio::test]
+async fn a_retried_first_state_appears_where_its_user_already_is() {
+    let bench = Bench::new().await;
+    let first = bench.collect();
+    bench.bury(&first).await;
+    let leases = bench.memory.take_over("next").await.expect("it may");
+    bench.shards.lose(first.leases[0]);
+    bench.shards.take(&leases);
+    bench.shards.recall_dead_letters().await.expect("the database is there");
+    bench.shards.load(user(1)).await.expect("the database is there");
+    assert_eq!(bench.shards.occupied(), 1);
+    bench.decide(Verdict::Retry).await;
+    assert_eq!(bench.shards.occupied(), 2);
+    assert!(bench.intend(2, None).await.is_ok());
+}
+
+/// The rows of a load that began before a decision are those from before it.
+#[tokio::test]
+async fn a_load_from_before_a_decision_comes_too_late() {
+    let bench = Bench::new().await;
+    bench.commit(bench.collect()).await;
+    bench.intend(2, None).await.expect("applied");
+    let second = bench.collect();
+    bench.bury(&second).await;
+    let shard = second.leases[0].shard;
+    let permit = bench.shards.lock(shard).core.load_permit().expect("it has a lease");
+    bench.decide(Verdict::Retry).await;
+    bench.shards.lock(shard).core.evict().expect("it is idle");
+    assert!(!bench.shards.lock(shard).core.install(user(1), permit, Vec::new(), 0));
+}
