@@ -5,7 +5,8 @@
 //! became of the intent, [`Client::try_notice`] tells what happened since the last frame of the game. A game without
 //! an asynchronous runtime begins with [`Client::start_on_thread`], one with tokio with [`Client::start`].
 //!
-//! The rules of coming back live in [`ledger`] and [`reconnect`], which know neither socket nor clock.
+//! The rules of coming back live in [`ledger`] and [`reconnect`], which know neither socket nor clock. They follow
+//! `docs/protocol.md`, the contract that clients in other languages are written from as well.
 //!
 //! Only plain `http` and `ws` are spoken: across the open internet, put a TLS proxy on both sides or a tunnel.
 

@@ -1,4 +1,4 @@
-//! When to come back after a connection has ended, and what to do before.
+//! When to come back after a connection has ended, and what to do before: `docs/protocol.md#close-codes`.
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //!
 //! Connections are cut, the server loses what it has not stored, another client interferes, intents are turned away
 //! for a while or for good. Afterwards every intent is in the stored state exactly once, or its sender was told
-//! otherwise for one of the reasons that the wire's rule 9 names.
+//! otherwise for one of the reasons that rule 9 of `docs/protocol.md#versions-ids-recovery` names.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};

@@ -1,9 +1,10 @@
 //! How Castellan recovers, as a model small enough to be searched from end to end. Read ARCHITECTURE.md first.
 //!
 //! The promise is that nothing answered `applied` is lost or done twice, whatever dies at whatever moment. It rests on
-//! rules of the wire ("Versions, ids, recovery", 1 to 9) and invariants of the design (1 to 6) that only work together.
-//! Tests try some thousands of moments. The searches here try all of them, within bounds: each order of each step of
-//! two clients, two servers and a database, with chance taking part.
+//! rules of the wire (1 to 9 of `docs/protocol.md#versions-ids-recovery`) and invariants of the design (1 to 6 of
+//! `ARCHITECTURE.md#what-must-always-hold`) that only work together. Tests try some thousands of moments. The searches
+//! here try all of them, within bounds: each order of each step of two clients, two servers and a database, with chance
+//! taking part.
 //!
 //! # What there is
 //!

@@ -1,4 +1,4 @@
-//! The wire contract of Castellan, version 1, as plain data, and its codec.
+//! The wire contract of Castellan, version 1, as plain data, and its codec. `docs/protocol.md` is the contract.
 //!
 //! A client holds one WebSocket and exchanges frames: maps with exactly one entry, the frame's kind and that kind's
 //! fields. [`ClientFrame`] is what a client sends, [`ServerFrame`] what it gets; [`Codec`] turns both into the bytes of

@@ -69,7 +69,7 @@ pub struct Verdict {
     pub acknowledged: u64,
     /// Of these, never answered.
     pub unknown: u64,
-    /// Refused by rule 9 of the wire's "Versions, ids, recovery", on characters with two clients.
+    /// Refused by rule 9 of `docs/protocol.md#versions-ids-recovery`, on characters with two clients.
     pub refused: u64,
     /// What is wrong.
     pub violations: Vec<Violation>,

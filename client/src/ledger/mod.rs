@@ -1,9 +1,9 @@
 //! What a client must remember so that each of its intents is applied exactly once, or it is told otherwise.
 //!
 //! The ledger is a plain state machine: server frames, the caller's wishes and the time go in; client frames and
-//! [`Event`]s come out. It knows no socket and no clock. It follows rules 3 to 9 of "Versions, ids, recovery" in the
-//! wire's documents: every intent is kept until it is covered, names by `after` what it was made on, and is sent again
-//! on the next connection, unchanged and in order.
+//! [`Event`]s come out. It knows no socket and no clock. It follows rules 3 to 9 of
+//! `docs/protocol.md#versions-ids-recovery`: every intent is kept until it is covered, names by `after` what it was
+//! made on, and is sent again on the next connection, unchanged and in order.
 //!
 //! The kept intents of one character form a chain: each is made on the one before, directly or through a state that
 //! contained it. So whoever is `applied` proves all before it, and whoever got `conflict` is refused once all behind it

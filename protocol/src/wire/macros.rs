@@ -171,7 +171,7 @@ macro_rules! wire_names {
         }
 
         impl $name {
-            /// All of them, in the order of the wire's documents.
+            /// All of them, in the order of `docs/protocol.md`.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
             const NAMES: &'static [&'static str] = &[$($text),*];
 

@@ -132,7 +132,7 @@ fn derived() -> Derived {
     }
 }
 
-/// The character that the wire's documents show.
+/// The character that `docs/protocol.md` shows.
 pub(crate) fn character() -> Character {
     let worn = [("armor", "chain-mail"), ("main_hand", "longsword+weapon-1"), ("shield", "shield")];
     let carried = [("chain-mail", 1), ("shield", 1), ("longsword+weapon-1", 1), ("arrow", 20)];

@@ -1,7 +1,8 @@
 //! The only room that knows axum: routes, errors, health, and the way to the WebSocket.
 //!
-//! Each request is answered in the wire's shape, errors too. What a request may take is bounded before the work: heads
-//! and bodies in time and size, connections in number, sessions by their rate, passwords by the hashing pool.
+//! Each request is answered in the shape of `docs/protocol.md#http`, errors too. What a request may take is
+//! bounded before the work: heads and bodies in time and size, connections in number, sessions by their rate, passwords
+//! by the hashing pool.
 
 mod base;
 mod bearer;

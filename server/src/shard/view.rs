@@ -1,7 +1,7 @@
 //! A character as clients and the database see it.
 //!
-//! Both shapes are section 3 of the wire: clients get `derived`, the row what the rules keep for themselves. They are
-//! written straight from the rules' character, so that encoding a state allocates nothing.
+//! Both shapes are the character of `docs/protocol.md`: clients get `derived`, the row what the rules keep
+//! for themselves. They are written straight from the rules' character, so that encoding a state allocates nothing.
 
 mod changes;
 mod frame;

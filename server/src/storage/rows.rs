@@ -77,7 +77,7 @@ pub struct CharacterRow {
     pub recoveries: i64,
     /// The shape of `state`.
     pub schema_version: i32,
-    /// JSON: section 3 of the wire without `derived`, and what the rules keep beside it.
+    /// JSON: the character of `docs/protocol.md` without `derived`, and what the rules keep beside it.
     pub state: String,
     /// The last request ids applied, oldest first, at most 64.
     pub request_ids: Vec<u64>,

@@ -1,4 +1,4 @@
-"""A client in another language, written from the wire contract alone.
+"""A client in another language, written from docs/protocol.md alone.
 
     client.py play URL      logs in, creates a character, plays, and prints what it last saw as one JSON line
     client.py verify URL    reads that line, logs in again and finds the same state

@@ -99,7 +99,7 @@ struct Kept {
     gold: i64,
 }
 
-/// A client that keeps the rules of the wire: everything is kept until it is covered, and sent again in order.
+/// A client that keeps rules 6 and 7 of `docs/protocol.md`: everything is kept until it is covered, and sent again in order.
 struct Client {
     kept: VecDeque<Kept>,
     last: RequestId,
