@@ -31,6 +31,21 @@ pub const CHARACTERS_PER_USER_MAX: usize = 32;
 /// Open sockets that one session may have.
 pub const SOCKETS_PER_SESSION_MAX: usize = 4;
 
+/// Frames above the rate, one behind the other, that are answered; one more ends the connection.
+pub const FRAMES_OVER_RATE_MAX: u32 = 1_000;
+
+/// How long a client may leave its answers unread, in seconds; then the socket closes with 4403.
+pub const SLOW_CONSUMER_SECONDS: u64 = 10;
+
+/// How long a used refresh token returns the present pair, in seconds: for a client that lost the answer.
+pub const REFRESH_REPEAT_SECONDS: u32 = 30;
+
+/// Longest name of an account, in Unicode scalar values, after trimming and NFC.
+pub const USERNAME_SCALARS_MAX: usize = 64;
+
+/// Longest password, in bytes: long enough for a phrase, short enough that hashing it costs no more than another.
+pub const PASSWORD_BYTES_MAX: usize = 1024;
+
 /// Most coins of one kind that a character may have.
 pub const COINS_MAX: i64 = 2_000_000_000;
 

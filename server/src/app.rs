@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use castellan_protocol::CloseCode;
+use castellan_protocol::limits::SLOW_CONSUMER_SECONDS;
 use parking_lot::RwLock;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -33,7 +34,7 @@ const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 /// How long a client may leave its answers unread.
-const SLOW_CONSUMER: Duration = Duration::from_secs(10);
+const SLOW_CONSUMER: Duration = Duration::from_secs(SLOW_CONSUMER_SECONDS);
 
 /// How often gauges are read, and operators' decisions looked for.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);

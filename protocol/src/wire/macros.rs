@@ -15,6 +15,13 @@ macro_rules! wire_map {
             $( $(#[$field_meta])* pub $field: $type, )*
         }
 
+        impl $name {
+            /// The fields, as they are spelled on the wire, each with whether it must be there.
+            pub fn fields() -> Vec<(&'static str, bool)> {
+                vec![$( (stringify!($field), <$type as $crate::wire::Wire>::absent().is_none()) ),*]
+            }
+        }
+
         impl<'de> $crate::wire::Wire<'de> for $name {
             fn read<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 struct Map;
@@ -98,6 +105,11 @@ macro_rules! wire_choice {
         impl $name {
             /// The kinds, as they are spelled on the wire.
             pub const KINDS: &'static [&'static str] = &[$($key),*];
+
+            /// The kinds with their fields, each with whether it must be there.
+            pub fn fields() -> Vec<(&'static str, Vec<(&'static str, bool)>)> {
+                vec![$( ($key, <$type>::fields()) ),*]
+            }
 
             /// This one's kind, as it is spelled on the wire.
             pub fn kind(&self) -> &'static str {

@@ -2,15 +2,10 @@
 
 use std::fmt;
 
+use castellan_protocol::limits::{PASSWORD_BYTES_MAX, USERNAME_SCALARS_MAX};
 use unicode_normalization::UnicodeNormalization;
 
 use super::error::AuthError;
-
-/// Longest name, in Unicode scalar values, after trimming and NFC.
-const NAME_SCALARS_MAX: usize = 64;
-
-/// Longest password, in bytes: long enough for a phrase, short enough that hashing it costs no more than another.
-const PASSWORD_BYTES_MAX: usize = 1024;
 
 /// The name of an account: trimmed, NFC, without control characters. Unique without regard to case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -25,14 +20,14 @@ impl AccountName {
     pub fn new(text: &str) -> Result<Self, AuthError> {
         // Four bytes are the longest scalar: what is longer need not be normalised to be refused.
         let refused = || {
-            let why = format!("username: 1 to {NAME_SCALARS_MAX} characters, no control characters");
+            let why = format!("username: 1 to {USERNAME_SCALARS_MAX} characters, no control characters");
             AuthError::Malformed(why)
         };
-        if text.len() > 16 * NAME_SCALARS_MAX {
+        if text.len() > 16 * USERNAME_SCALARS_MAX {
             return Err(refused());
         }
         let name: String = text.trim().nfc().collect();
-        if name.is_empty() || name.chars().count() > NAME_SCALARS_MAX || name.chars().any(char::is_control) {
+        if name.is_empty() || name.chars().count() > USERNAME_SCALARS_MAX || name.chars().any(char::is_control) {
             return Err(refused());
         }
         Ok(Self(name))

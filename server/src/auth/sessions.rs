@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use castellan_protocol::limits::REFRESH_REPEAT_SECONDS;
 use castellan_protocol::{SessionId, UserId};
 use tokio::sync::broadcast;
 use uuid::Builder;
@@ -24,7 +25,7 @@ use crate::config;
 use crate::storage::{AccountRow, SessionRow, Storage, StorageError};
 
 /// For how long the refresh token before the present one is answered with the present pair, in milliseconds.
-const REPEAT_MS: i64 = 30_000;
+const REPEAT_MS: i64 = REFRESH_REPEAT_SECONDS as i64 * 1_000;
 
 /// How often a server looks for sessions that others have ended.
 const POLL: Duration = Duration::from_secs(1);

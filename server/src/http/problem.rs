@@ -57,7 +57,7 @@ impl Problem {
 }
 
 /// The status that goes with a code; what is not listed is a rule's own.
-const fn status_of(code: RejectionCode) -> StatusCode {
+pub const fn status_of(code: RejectionCode) -> StatusCode {
     use RejectionCode as C;
     match code {
         C::Malformed | C::UnknownAction | C::UnknownFrame => StatusCode::BAD_REQUEST,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use castellan_protocol::limits::IN_FLIGHT_MAX;
+use castellan_protocol::limits::{FRAMES_OVER_RATE_MAX, IN_FLIGHT_MAX};
 use castellan_protocol::{
     Ack, CharacterId, ClientFrame, CloseCode, FrameError, Intent, Refresh, RejectionCode, RequestId, UserId, Version,
     Watch,
@@ -21,9 +21,6 @@ use crate::auth::{Role, Session, Standing, Ticket};
 use crate::rate::Bucket;
 use crate::shard::{Answer, Base, Change, Command, Mailbox, Outcome, Refusal, Shape};
 use crate::telemetry::{self, IntentOutcome};
-
-/// Frames above the rate, one behind the other, that end a connection.
-const OVER_RATE_MAX: u32 = 1_000;
 
 /// When a client with too many intents unanswered may go on, in milliseconds.
 const RETRY_IN_FLIGHT_MS: u64 = 100;
@@ -366,7 +363,7 @@ impl Inbound {
 
     fn over_rate<IO: Io>(&mut self, out: &mut Outbound<IO>, frame: &ClientFrame, wait: Duration) -> Result<(), End> {
         self.over_rate += 1;
-        if self.over_rate > OVER_RATE_MAX {
+        if self.over_rate > FRAMES_OVER_RATE_MAX {
             return Err(End::order(CloseCode::RateLimit, "you keep sending above your rate"));
         }
         out.refused(frame.id(), &Refusal::rate_limited(wait));

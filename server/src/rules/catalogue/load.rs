@@ -41,7 +41,7 @@ impl Catalogue {
 
     /// Reads every `*.toml` of a folder; which file holds which entries does not matter.
     ///
-    /// A `NOTICE.md` there takes the place of the embedded notice.
+    /// A notice there, named as `catalogue/NOTICE.md` is, takes the place of the embedded one.
     ///
     /// # Errors
     ///
