@@ -11,7 +11,8 @@ use super::root;
 /// The files of the repository with this ending, below its top folder.
 fn tracked(ending: &str) -> Vec<PathBuf> {
     let mut git = Command::new("git");
-    git.arg("-C").arg(root()).args(["ls-files", "-z", "--", &format!("*.{ending}")]);
+    // Whoever owns the folder: in a container that is often another user.
+    git.args(["-c", "safe.directory=*", "-C"]).arg(root()).args(["ls-files", "-z", "--", &format!("*.{ending}")]);
     let output = git.output().expect("git lists the files of the repository");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let list = String::from_utf8(output.stdout).expect("names are UTF-8");

@@ -7,6 +7,10 @@ use std::time::Duration;
 
 use castellan::config::{Command, Config};
 use castellan::http::{ROUTES, status_of};
+use castellan::rules::{
+    ATTUNED_MAX, CONDITIONS_MAX, CREATION_SCORE_MAX, CREATION_SCORE_MIN, EXHAUSTION_MAX, EXPERIENCE_MAX,
+    INVENTORY_ENTRIES_MAX, LEVEL_MAX, MAGIC_SCORE_MAX, SCORE_MAX,
+};
 use castellan_protocol::http::BODY_BYTES_MAX;
 use castellan_protocol::limits::*;
 use castellan_protocol::{Action, ClientFrame, CloseCode, RejectionCode};
@@ -194,6 +198,24 @@ fn limits_have_the_values_of_the_document() {
         public_numbers("limits.rs").into_iter().chain(public_numbers("http.rs")),
     );
     check(rows.iter().map(|row| (name(&row[0]), number(&row[1]).to_string())), limits);
+}
+
+#[test]
+fn the_game_has_the_bounds_of_the_document() {
+    let bounds = limits![
+        CREATION_SCORE_MIN,
+        CREATION_SCORE_MAX,
+        SCORE_MAX,
+        MAGIC_SCORE_MAX,
+        LEVEL_MAX,
+        EXPERIENCE_MAX,
+        CONDITIONS_MAX,
+        EXHAUSTION_MAX,
+        ATTUNED_MAX,
+        INVENTORY_ENTRIES_MAX,
+    ];
+    let rows = rows(&["bound", "value", "unit", "meaning"]);
+    check(rows.iter().map(|row| (name(&row[0]), number(&row[1]).to_string())), bounds);
 }
 
 /// The settings that the document tells of, as they are without any configuration.
