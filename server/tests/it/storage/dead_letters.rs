@@ -65,10 +65,11 @@ pub(super) async fn a_retry_writes_and_forgets(database: &Database) {
     let next = later(&row, 2);
     storage.add_dead_letter(lease, &letter(next.clone())).await.expect("put away");
     for (raise_to, version) in
-        [(0, next.version), (next.version + 5, next.version + 5), (next.version, next.version + 5)]
+        [(1, next.version), (next.version + 5, next.version + 5), (next.version, next.version + 5)]
     {
         storage.retry_dead_letter(lease, &next, raise_to).await.expect("written");
-        let raised = CharacterRow { version, ..next.clone() };
+        let recoveries = if version > next.version { lease.recoveries } else { next.recoveries };
+        let raised = CharacterRow { version, recoveries, ..next.clone() };
         assert_same(&only(&**storage, lease, row.user).await, &raised);
         assert_eq!(storage.dead_letters().await.expect("an answer"), []);
     }
@@ -112,12 +113,13 @@ pub(super) async fn a_late_write_changes_nothing_after_a_decision(database: &Dat
     let lease = take_over(&**storage).await[200];
     let (retried, unborn) = (character(user(), SHARD), character(user(), SHARD));
     storage.save(&[lease], std::slice::from_ref(&retried)).await.expect("saved");
-    storage.retry_dead_letter(lease, &later(&retried, 1), 100).await.expect("written");
+    let next = later(&retried, 1);
+    storage.retry_dead_letter(lease, &next, 100).await.expect("written");
     storage.discard_dead_letter(lease, unborn.user, unborn.id, 100).await.expect("discarded");
     for late in [later(&retried, 2), later(&unborn, 1)] {
         assert_eq!(storage.save(&[lease], std::slice::from_ref(&late)).await.expect("an answer"), []);
     }
-    let kept = CharacterRow { version: 100, ..later(&retried, 1) };
+    let kept = CharacterRow { version: 100, recoveries: lease.recoveries, ..next };
     assert_same(&only(&**storage, lease, retried.user).await, &kept);
     assert_eq!(storage.load_user(lease, unborn.user).await.expect("an answer"), []);
 }
