@@ -29,10 +29,11 @@ impl Envelope {
         let version = take::<Version>(body, "version")?;
         let after = take::<RequestId>(body, "after")?;
         let ack = take::<Ack>(body, "ack")?;
-        let matched = match headers.get(header::IF_MATCH).map(|value| value.to_str()) {
-            None => None,
-            Some(Ok(tag)) => Some(etag::expected(tag)?),
-            Some(Err(_)) => return Err(Problem::malformed("If-Match: one quoted ETag, or *")),
+        let mut tags = headers.get_all(header::IF_MATCH).iter().map(|value| value.to_str());
+        let matched = match (tags.next(), tags.next()) {
+            (None, _) => None,
+            (Some(Ok(tag)), None) => Some(etag::expected(tag)?),
+            _ => return Err(Problem::malformed("If-Match: one quoted ETag, or *")),
         };
         if let (Some(version), Some(matched)) = (version, matched)
             && version != matched
@@ -115,6 +116,16 @@ mod tests {
             assert!(format!("{problem:?}").contains(&format!("\"{field}")), "{body} {problem:?}");
         }
         assert_eq!(envelope(json!({}), None).0.expect_err("refused").status, StatusCode::PRECONDITION_REQUIRED);
+    }
+
+    #[test]
+    fn two_lines_of_if_match_are_a_list_of_tags() {
+        let mut headers = HeaderMap::new();
+        for tag in ["\"5-x\"", "\"6-x\""] {
+            headers.append(header::IF_MATCH, HeaderValue::from_static(tag));
+        }
+        let problem = Envelope::take(&headers, &mut Map::new()).expect_err("refused");
+        assert!(format!("{problem:?}").contains("If-Match: one quoted ETag"), "{problem:?}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Reading JSON bodies, bounded in size and time.
 
+use std::fmt;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -8,10 +9,14 @@ use bytes::Bytes;
 use castellan_protocol::RejectionCode;
 use castellan_protocol::http::BODY_BYTES_MAX;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
+use serde::de::{self, DeserializeOwned};
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
+
+/// Longest part of a client's own words that an answer repeats, in bytes.
+const QUOTE_BYTES_MAX: usize = 200;
 
 /// Reads a body that must be a JSON object.
 pub(super) async fn object(headers: &HeaderMap, body: Body, deadline: Duration) -> Result<Map<String, Value>, Problem> {
@@ -63,9 +68,122 @@ async fn read(headers: &HeaderMap, body: Body, deadline: Duration) -> Result<Byt
 }
 
 fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
-    match serde_json::from_slice(bytes) {
+    match serde_json::from_slice(bytes).map(|Distinct(value)| value) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(Problem::malformed("the body must be a JSON object")),
+        // The bytes are JSON; `Distinct` itself has refused them.
+        Err(error) if error.is_data() => Err(Problem::malformed(error.to_string())),
         Err(error) => Err(Problem::malformed(format!("the body is not JSON: {error}"))),
+    }
+}
+
+/// The beginning of a client's own words, for an answer that repeats them.
+pub(super) fn shorten(text: &str) -> &str {
+    &text[..text.floor_char_boundary(QUOTE_BYTES_MAX)]
+}
+
+/// A JSON value in which no object has a key twice, at any depth.
+///
+/// A [`Value`] keeps the last of two entries and drops the first without a word. Another reader on the way may have
+/// kept the first.
+struct Distinct(Value);
+
+impl<'de> Deserialize<'de> for Distinct {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(DistinctVisitor).map(Self)
+    }
+}
+
+struct DistinctVisitor;
+
+impl<'de> de::Visitor<'de> for DistinctVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(Distinct(value)) = list.next_element()? {
+            values.push(value);
+        }
+        Ok(Value::Array(values))
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if object.contains_key(&key) {
+                return Err(de::Error::custom(format_args!("the key `{}` is given twice", shorten(&key))));
+            }
+            let Distinct(value) = map.next_value()?;
+            object.insert(key, value);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_without_repeats_is_read_as_json_says() {
+        let body =
+            r#"{"a": null, "b": [true, -1, 2, 1.5, "x\n", {"a": {"b": {}}}, {"a": []}], "c": 18446744073709551615}"#;
+        let read: Map<String, Value> = serde_json::from_str(body).expect("JSON");
+        assert_eq!(parse(body.as_bytes()), Ok(read));
+    }
+
+    #[test]
+    fn a_key_given_twice_is_named() {
+        for (body, key) in [
+            (r#"{"delta": 1, "delta": 1}"#, "delta"),
+            (r#"{"delta": null, "delta": 1}"#, "delta"),
+            (r#"{"delta": 1, "d\u0065lta": 2}"#, "delta"),
+            (r#"{"a": {"b": [0, {"str": 1, "dex": 1, "str": 2}]}}"#, "str"),
+        ] {
+            let problem = parse(body.as_bytes()).expect_err(body);
+            assert_eq!(problem.status, StatusCode::BAD_REQUEST, "{body}");
+            assert!(format!("{problem:?}").contains(&format!("the key `{key}` is given twice")), "{problem:?}");
+        }
+        let long = "ä".repeat(5_000);
+        let problem = parse(format!(r#"{{"{long}": 1, "{long}": 2}}"#).as_bytes()).expect_err("a repeat");
+        assert!(format!("{problem:?}").len() < 400, "{problem:?}");
+    }
+
+    #[test]
+    fn a_body_too_deep_is_refused() {
+        let deep = format!("{}{}", r#"{"a":"#.repeat(10_000), "0");
+        assert_eq!(parse(deep.as_bytes()).expect_err("too deep").status, StatusCode::BAD_REQUEST);
     }
 }

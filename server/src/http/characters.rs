@@ -142,15 +142,8 @@ async fn object(context: &Context, request: Request) -> Result<(HeaderMap, Map<S
 fn no_more(fields: &Map<String, Value>) -> Result<(), Problem> {
     match fields.iter().find(|(_, value)| !value.is_null()) {
         None => Ok(()),
-        Some((field, _)) => Err(Problem::malformed(format!("unknown field `{}`", shorten(field)))),
+        Some((field, _)) => Err(Problem::malformed(format!("unknown field `{}`", body::shorten(field)))),
     }
-}
-
-/// Longest part of a client's own words that an answer repeats, in bytes.
-const QUOTE_BYTES_MAX: usize = 200;
-
-fn shorten(text: &str) -> &str {
-    &text[..text.floor_char_boundary(QUOTE_BYTES_MAX)]
 }
 
 /// Whether the client has this answer already.

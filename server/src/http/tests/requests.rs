@@ -121,6 +121,37 @@ async fn every_route_answers_bad_requests_in_the_same_shape() {
 }
 
 #[tokio::test]
+async fn a_key_given_twice_is_refused_in_every_body() {
+    let house = house(&[]).await;
+    let token = house.token("ada").await;
+    let id = house.character(&token).await;
+    let bearer = format!("Authorization: Bearer {token}");
+    let abilities = r#"{"str": 16, "dex": 12, "con": 13, "int": 8, "wis": 12, "cha": 10, "str": 15}"#;
+    let made = format!(
+        r#"{{"name": "Twice", "race": "human", "class": "fighter", "skills": ["athletics", "perception"], "abilities": {abilities}}}"#
+    );
+    let level_up = r#"{"level_up": {"hitpoints": "roll", "abilities": {"str": 1, "str": 1}}}"#;
+    let intent = format!(r#"{{"version": 1, "action": {level_up}}}"#);
+    for (line, body, key) in [
+        ("POST /session/login", r#"{"username": "eve", "username": "ada", "password": "pw"}"#, "username"),
+        ("POST /session/refresh", r#"{"refresh_token": "a", "refresh_token": "b"}"#, "refresh_token"),
+        ("POST /characters", &made, "str"),
+        ("PATCH /characters/ID/stats/hitpoints", r#"{"version": 1, "delta": -1, "delta": -2}"#, "delta"),
+        ("PATCH /characters/ID/stats/hitpoints", r#"{"version": 7, "delta": -1, "version": 1}"#, "version"),
+        ("PATCH /characters/ID/currency/modify", r#"{"version": 1, "gp": 1, "gp": 2}"#, "gp"),
+        ("POST /characters/ID/equipment/add", r#"{"version": 1, "item": "club", "item": "dagger"}"#, "item"),
+        ("POST /characters/ID/intents", &intent, "str"),
+        ("DELETE /characters/ID", r#"{"version": 7, "version": 1}"#, "version"),
+    ] {
+        let answer = house.send(&line.replace("ID", &id), &[&bearer, "Content-Type: application/json"], body).await;
+        assert_eq!(answer.problem(), (400, "malformed".to_owned()), "{line} {body}");
+        assert!(answer.text.contains(&format!("the key `{key}` is given twice")), "{answer:?}");
+    }
+    let kept = house.get(&format!("/characters/{id}"), &token, &[]).await.json();
+    assert_eq!(kept["version"], 1, "{kept}");
+}
+
+#[tokio::test]
 async fn a_body_sent_in_pieces_is_measured_as_it_comes() {
     let house = house(&[]).await;
     let piece = format!("8000\r\n{}\r\n", "x".repeat(0x8000));
