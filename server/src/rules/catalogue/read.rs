@@ -126,6 +126,10 @@ impl Draft {
             for name in racial.gifts.weapon_proficiencies.iter().filter(|name| !self.has_weapon_name(**name)) {
                 place.complain(mistakes, "weapon_proficiencies", format!("there is no weapon of the name `{name}`"));
             }
+            let (choose, skills) = (racial.gifts.choose_skills, self.skills.len());
+            if choose > skills {
+                place.complain(mistakes, "choose_skills", format!("asks for {choose} out of {skills} skills"));
+            }
         }
         let gifts = |traits: &[Symbol]| {
             let mut sum = Gifts::default();
@@ -183,12 +187,11 @@ impl Draft {
             for skill in class.skills.from.iter().filter(|skill| !self.has_skill(**skill)) {
                 place.complain(mistakes, "skills.from", format!("there is no skill `{skill}`"));
             }
-            if class.skills.choose > class.skills.from.len() {
-                place.complain(mistakes, "skills.choose", "more than there are to choose from");
-            }
-            for item in class.tool_choices.iter().flat_map(|choice| &choice.from).filter(|item| !self.has_item(**item))
-            {
-                place.complain(mistakes, "tool_choices", format!("there is no item `{item}`"));
+            for (index, choice) in class.tool_choices.iter().enumerate() {
+                for item in choice.from.iter().filter(|item| !self.has_item(**item)) {
+                    let field = format!("tool_choices[{index}].from");
+                    place.complain(mistakes, &field, format!("there is no item `{item}`"));
+                }
             }
             for (item, _) in class.starting_equipment.iter().filter(|(item, _)| !self.has_item(*item)) {
                 place.complain(mistakes, "starting_equipment", format!("there is no item `{item}`"));

@@ -69,9 +69,16 @@ fn training(proficiencies: &[&str]) -> Training {
 
 fn choice(table: &Entry<'_>) -> Choice {
     let from = symbols(table.texts("from"));
-    let choose = table.small("choose", 0..=CHOOSE_MAX);
+    let choose = usize::try_from(table.small("choose", 0..=CHOOSE_MAX)).unwrap_or(0);
     table.finish();
-    Choice { choose: usize::try_from(choose).unwrap_or(0), from }
+    let twice = from.iter().enumerate().find(|(index, option)| from[..*index].contains(option));
+    if let Some((_, option)) = twice {
+        table.complain("from", format!("lists `{option}` twice"));
+    }
+    if choose > from.len() {
+        table.complain("choose", format!("asks for {choose} out of {} options", from.len()));
+    }
+    Choice { choose, from }
 }
 
 fn spell_slots(entry: &Entry<'_>) -> Vec<Vec<i32>> {

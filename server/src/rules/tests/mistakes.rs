@@ -140,6 +140,7 @@ fn entries_must_fit_together() {
         starting_equipment = [{ item = "spoon", quantity = 1 }]
         "#,
         &[
+            "zz.toml: class `cook`: skills.choose: asks for 2 out of 1 options",
             "zz.toml: item `club`: id: there is another item `club`",
             "zz.toml: trait `odd`: skills: there is no skill `juggling`",
             "zz.toml: trait `odd`: weapon_proficiencies: there is no weapon of the name `spoons`",
@@ -148,11 +149,34 @@ fn entries_must_fit_together() {
             "zz.toml: subrace `low-elf`: race: the race `elf` does not list it",
             "zz.toml: class `cook`: proficiencies: `spoons` is no kind of armor or weapon, no weapon's name and no item",
             "zz.toml: class `cook`: skills.from: there is no skill `juggling`",
-            "zz.toml: class `cook`: skills.choose: more than there are to choose from",
-            "zz.toml: class `cook`: tool_choices: there is no item `spoon`",
+            "zz.toml: class `cook`: tool_choices[0].from: there is no item `spoon`",
             "zz.toml: class `cook`: starting_equipment: there is no item `spoon`",
             "zz.toml: item `club`: contents: there is no item `nothing`",
         ],
+    );
+}
+
+#[test]
+fn a_choice_has_as_many_options_as_it_asks_for() {
+    let class = |choices: &str| {
+        format!(
+            "[[class]]\nid = \"cook\"\nname = \"Cook\"\nhit_die = 6\nproficiencies = []\nstarting_equipment = []\n{choices}"
+        )
+    };
+    for (choices, mistake) in [
+        ("skills = { choose = 1, from = [] }", "skills.choose: asks for 1 out of 0 options"),
+        ("tool_choices = [{ choose = 1, from = [] }]", "tool_choices[0].choose: asks for 1 out of 0 options"),
+        (
+            r#"tool_choices = [{ choose = 1, from = ["lute"] }, { choose = 3, from = ["drum", "horn"] }]"#,
+            "tool_choices[1].choose: asks for 3 out of 2 options",
+        ),
+        (r#"skills = { choose = 2, from = ["arcana", "arcana"] }"#, "skills.from: lists `arcana` twice"),
+    ] {
+        check(&class(choices), &[&format!("zz.toml: class `cook`: {mistake}")]);
+    }
+    check(
+        "[[trait]]\nid = \"odd\"\nchoose_skills = 19",
+        &["zz.toml: trait `odd`: choose_skills: asks for 19 out of 18 skills"],
     );
 }
 
