@@ -11,7 +11,7 @@ use castellan_client::protocol::{
 
 /// What the commands are, for a person.
 pub(super) const HELP: &str = "\
-  hurt N [critical]   heal N          temp N              damage, healing, temporary hit points
+\x20 hurt N [critical]   heal N          temp N              damage, healing, temporary hit points
   save                stabilize       revive N            at death's door
   equip ITEM [SLOT]   unequip SLOT    attune ITEM         end-attunement ITEM
   add ITEM [N]        remove ITEM [N] use ITEM            the inventory
