@@ -3,6 +3,7 @@
 
 pub mod bench;
 pub mod check;
+pub mod deny;
 pub mod machine;
 pub mod postgres;
 pub mod python;

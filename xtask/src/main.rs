@@ -1,10 +1,11 @@
-//! What a person types: `cargo xtask test`, `check`, `torture`, `bench`.
+//! What a person types: `cargo xtask test`, `check`, `deny`, `audit`, `torture`, `bench`.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::bench::{BenchArguments, bench};
 use xtask::check::check;
+use xtask::deny::{audit, deny};
 use xtask::test::{TestArguments, test};
 use xtask::torture::{TortureArguments, torture};
 
@@ -20,8 +21,12 @@ struct Arguments {
 enum Chore {
     /// Runs all tests, against SQLite and a throwaway PostgreSQL that this command starts and stops.
     Test(TestArguments),
-    /// Looks the code over without running it: format, lints, documentation, and licences where cargo-deny is there.
+    /// Looks the code over without running it: format, lints, documentation, and what `deny` does.
     Check,
+    /// Checks licences, bans and sources of all dependencies; installs cargo-deny under `target/` where it is missing.
+    Deny,
+    /// Looks all dependencies up in RustSec's advisory database; exits with 2 if it cannot be fetched.
+    Audit,
     /// Pulls the plug on a server under load in many ways, and checks that nothing is lost or done twice.
     Torture(TortureArguments),
     /// Measures the server against the bare WebSocket echo, on SQLite and on a throwaway PostgreSQL.
@@ -32,6 +37,8 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().chore {
         Chore::Test(arguments) => test(&arguments),
         Chore::Check => check(),
+        Chore::Deny => deny(),
+        Chore::Audit => audit(),
         Chore::Torture(arguments) => torture(&arguments),
         Chore::Bench(arguments) => bench(&arguments),
     };
