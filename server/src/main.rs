@@ -21,10 +21,15 @@ fn main() -> ExitCode {
         }
         Ok(Command::Run(config, task)) => run(*config, task),
         Err(errors) => {
-            eprintln!("castellan: {errors}");
+            complain(&errors);
             ExitCode::from(USAGE)
         }
     }
+}
+
+/// Tells what went wrong, if there is anywhere left to tell it.
+fn complain(error: &dyn std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "castellan: {error}");
 }
 
 fn run(config: Config, task: Task) -> ExitCode {
@@ -39,7 +44,7 @@ fn run(config: Config, task: Task) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("castellan: {error:#}");
+            complain(&format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }

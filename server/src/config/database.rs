@@ -18,6 +18,8 @@ settings! {
         "database.pool_size" pool_size: u32 = "8", "2" to "1000";
         /// Time for one statement, and for getting a connection.
         "database.timeout" timeout: Duration = "5s", "10ms" to "5m";
+        /// How long a start waits for a database that does not answer yet.
+        "database.wait" wait: Duration = "60s", "0s" to "1h";
     }
 }
 

@@ -74,6 +74,8 @@ pub fn install(settings: &config::Telemetry) -> Result<Metrics, TelemetryError> 
 pub fn start_logs(settings: &config::Telemetry) -> Result<(), TelemetryError> {
     let filter = EnvFilter::new(settings.log_filter.as_str());
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // Reporting a line that cannot be written would panic if nothing can be.
+    let lines = lines.log_internal_errors(false);
     let lines = match settings.log_format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).with_filter(filter).boxed(),
         LogFormat::Json => lines.json().with_filter(filter).boxed(),

@@ -8,5 +8,6 @@ mod readers;
 mod recovery;
 mod replies;
 mod simulation;
+mod starting;
 mod storage;
 mod tidy;

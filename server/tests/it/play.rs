@@ -23,6 +23,11 @@ impl House {
         Server::start(self.folder.path(), self.url.as_deref(), &arguments)
     }
 
+    /// Where its PostgreSQL is.
+    pub(crate) fn url(&self) -> &str {
+        self.url.as_deref().expect("over PostgreSQL")
+    }
+
     pub(crate) fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }

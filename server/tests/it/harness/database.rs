@@ -106,6 +106,16 @@ pub(crate) async fn fresh_postgres() -> String {
     format!("{server}/{name}")
 }
 
+/// Runs a statement that no server would on a PostgreSQL; returns the number that it answers with, 0 if it answers none.
+pub(crate) fn run_on(url: &str, statement: &'static str) -> i64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut connection = PgConnection::connect(url).await.expect("PostgreSQL answers");
+        let row = sqlx::query_scalar(statement).fetch_optional(&mut connection).await.expect("it is carried out");
+        row.unwrap_or_default()
+    })
+}
+
 /// Asks until the answer is yes.
 pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
     let asking = async {

@@ -57,6 +57,11 @@ impl Http {
         self.call("GET", path, &[], None)
     }
 
+    /// Calls `GET path`; `None` if nobody answers.
+    pub(crate) fn try_get(&self, path: &str) -> Option<u16> {
+        Some(self.agent.get(format!("{}{path}", self.base)).call().ok()?.status().as_u16())
+    }
+
     /// Calls `POST path` with a JSON body.
     pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
         self.call("POST", path, &[("Content-Type", "application/json")], Some(&body.to_string()))

@@ -7,7 +7,7 @@ mod proxy;
 mod server;
 mod socket;
 
-pub(crate) use database::{Database, Kind, database_url, options, until};
+pub(crate) use database::{Database, Kind, database_url, fresh_postgres, options, run_on, until};
 pub(crate) use http::Http;
 pub(crate) use proxy::Proxy;
 pub(crate) use server::Server;

@@ -29,7 +29,12 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Starts one before `target`.
     pub(crate) async fn start(target: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::start_at("127.0.0.1:0".parse().expect("an address"), target).await
+    }
+
+    /// Starts one at an address.
+    pub(crate) async fn start_at(address: SocketAddr, target: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let mode = Arc::new(watch::Sender::new(Mode::Passing));
         let mut tasks = JoinSet::new();

@@ -1,0 +1,99 @@
+//! What runs beside the connections: the flusher, housekeeping, and what ends sessions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use castellan_protocol::CloseCode;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::auth::Auth;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::flush::{Flusher, Settings, Signals};
+use crate::shard::{CloseOrder, Shards};
+use crate::socket::Registry;
+use crate::storage::Storage;
+use crate::telemetry;
+
+/// How long somebody who waits for a commit leaves others to join.
+const GATHER: Duration = Duration::from_millis(2);
+
+/// First and longest wait between two tries of the flusher.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// How often gauges are read, and operators' decisions looked for.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// Starts everything but the flusher.
+pub(super) fn start(shards: &Arc<Shards>, auth: &Arc<Auth>, registry: &Arc<Registry>, stopped: watch::Receiver<bool>) {
+    tokio::spawn(housekeeping(Arc::clone(shards), stopped));
+    tokio::spawn(close_revoked(Arc::clone(auth), Arc::clone(registry)));
+    tokio::spawn({
+        let auth = Arc::clone(auth);
+        async move { auth.follow_revocations().await }
+    });
+    tokio::spawn({
+        let auth = Arc::clone(auth);
+        async move { auth.forget_sessions().await }
+    });
+}
+
+/// Starts the flusher; it ends when `stopped` says so.
+pub(super) fn start_flusher(
+    config: &Config,
+    shards: &Arc<Shards>,
+    storage: &Arc<dyn Storage>,
+    signals: &Arc<Signals>,
+    clock: &Clock,
+    stopped: watch::Receiver<bool>,
+) -> JoinHandle<Flusher<Shards>> {
+    let settings = Settings {
+        interval: config.flush.interval,
+        batch_rows: config.flush.batch_rows,
+        gather: GATHER,
+        backoff_min: BACKOFF_MIN,
+        backoff_max: BACKOFF_MAX,
+    };
+    let flusher = Flusher::new(
+        Arc::clone(shards),
+        Arc::clone(storage),
+        Arc::clone(signals),
+        settings,
+        Arc::clone(clock),
+        rand::make_rng(),
+    );
+    tokio::spawn(flusher.run(stopped))
+}
+
+/// Reads gauges and carries out operators' decisions, each second.
+async fn housekeeping(shards: Arc<Shards>, mut stopped: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(HOUSEKEEPING);
+    while !*stopped.borrow() {
+        tokio::select! {
+            _ = stopped.changed() => {}
+            _ = ticks.tick() => {
+                telemetry::observe(shards.occupied(), shards.dirty());
+                if let Err(error) = shards.settle_dead_letters().await {
+                    tracing::debug!(%error, "dead letters could not be looked for");
+                }
+            }
+        }
+    }
+}
+
+/// Ends the sockets of sessions that were ended.
+async fn close_revoked(auth: Arc<Auth>, registry: Arc<Registry>) {
+    const REVOKED: CloseOrder = CloseOrder { code: CloseCode::SessionRevoked, reason: "the session was ended" };
+    let mut revocations = auth.revocations();
+    loop {
+        match revocations.recv().await {
+            Ok(session) => registry.close_session(session, &REVOKED),
+            Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {
+                registry.close_sessions_where(|session| auth.is_revoked(session), &REVOKED);
+            }
+            Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! How the server is.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::flush::Signals;
+use crate::http;
+use crate::shard::Shards;
+use crate::storage::SHARDS;
+
+/// How the server is, as a readiness probe asks.
+pub(super) fn health(
+    shards: &Arc<Shards>,
+    signals: &Arc<Signals>,
+    stopped: watch::Receiver<bool>,
+) -> impl Fn() -> http::Health + Send + Sync + use<> {
+    let (shards, signals) = (Arc::clone(shards), Arc::clone(signals));
+    move || {
+        let lost = usize::from(SHARDS) - shards.leases().len();
+        let mut problems = Vec::new();
+        let mut status = http::Standing::Ready;
+        if signals.is_database_away() {
+            status = http::Standing::Degraded;
+            problems.push(format!("the database takes no writes; {} characters wait", shards.dirty()));
+        }
+        if lost > 0 {
+            status = http::Standing::Unready;
+            problems.push(format!("{lost} of {SHARDS} shards are with another server"));
+        }
+        if *stopped.borrow() {
+            status = http::Standing::Unready;
+            problems.push("the server stops".to_owned());
+        }
+        http::Health { status, problems }
+    }
+}

@@ -1,0 +1,128 @@
+//! Puts the rooms together, and takes them apart again without losing anything.
+//!
+//! A start binds its addresses first, then waits for the database, builds everything, and takes the shards last: a
+//! start that cannot succeed must not take them from a healthy server.
+
+mod background;
+mod health;
+mod running;
+mod start;
+
+use std::io::Write;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use self::running::{Running, StopSignals};
+use self::start::Bound;
+use crate::auth::{self, Auth, Policy};
+use crate::clock::{system_clock, system_entropy};
+use crate::config::Config;
+use crate::flush::Signals;
+use crate::http;
+use crate::shard::{Capacity, Shards};
+use crate::socket::{self, Registry};
+use crate::telemetry;
+
+/// Runs the server until it is told to stop.
+///
+/// # Errors
+///
+/// Why it could not start, or that something could not be brought to the database at the end.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let metrics = telemetry::install(&config.telemetry)?;
+    let Bound { players, operators, address } = start::bind(&config.listen).await?;
+    let (clock, entropy) = (system_clock(), system_entropy());
+    let catalogue = Arc::new(start::read_catalogue(&config)?);
+    let policy = Arc::new(Policy::from_choice(&config.rules.policy)?);
+    let storage = start::open_database(&config.database).await?;
+    let auth = Arc::new(
+        Auth::open(
+            Arc::clone(&storage),
+            &config.auth,
+            config.registration_is_open(),
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+        )
+        .await?,
+    );
+    let dice_secret: Arc<[u8]> = auth::secret(&storage, "dice", &entropy, clock()).await?.into();
+
+    let signals = Arc::new(Signals::default());
+    let shards = Arc::new(Shards::new(
+        Arc::clone(&storage),
+        &catalogue,
+        &dice_secret,
+        Capacity {
+            characters_max: config.cache.characters_max,
+            dirty_max: config.flush.dirty_max,
+            load_timeout: config.database.timeout,
+        },
+        Arc::clone(&signals),
+        Handle::current(),
+        Arc::clone(&clock),
+    ));
+    let context = Arc::new(socket::Context {
+        shards: Arc::clone(&shards),
+        auth: Arc::clone(&auth),
+        policy: Arc::clone(&policy),
+        settings: start::socket_settings(&config),
+        clock: Arc::clone(&clock),
+    });
+    let workers = start::socket_threads(&config.socket, &context)?;
+    let registry = Arc::new(Registry::default());
+    let published = Arc::new(RwLock::new(start::publish(&catalogue)));
+    let (stop, stopped) = watch::channel(false);
+    let routes = Arc::new(http::Context {
+        auth: Arc::clone(&auth),
+        policy,
+        shards: Arc::clone(&shards),
+        registry: Arc::clone(&registry),
+        hand_over: Box::new(move |accepted| workers.hand_over(accepted)),
+        catalogue: Box::new({
+            let published = Arc::clone(&published);
+            move || Arc::clone(&published.read())
+        }),
+        health: Box::new(health::health(&shards, &signals, stopped.clone())),
+        metrics: Box::new(move || metrics.render()),
+        rates: http::Rates::new(&config.listen),
+        settings: config.listen.clone(),
+        local: address,
+        sockets_max: config.socket.connections_max,
+        durable_timeout: config.flush.durable_timeout,
+        clock: Arc::clone(&clock),
+        entropy,
+    });
+    let stop_signals = StopSignals::listen()?;
+    start::take_shards(&config, address, &storage, &shards, &clock).await?;
+
+    // Nothing below can fail: from here on the shards are given back only by a clean stop.
+    let flusher = background::start_flusher(&config, &shards, &storage, &signals, &clock, stopped.clone());
+    background::start(&shards, &auth, &registry, stopped);
+    let (stop_accepting, accepting) = watch::channel(false);
+    let limits = http::Limits::from(&config.listen);
+    let mut listeners = JoinSet::new();
+    if let Some((listener, address)) = operators {
+        print(&format!("metrics and health are on http://{address}"));
+        listeners.spawn(http::serve(listener, http::for_operators(&routes), limits, accepting.clone()));
+    }
+    listeners.spawn(http::serve(players, http::for_players(&routes), limits, accepting));
+    print(&format!("castellan is listening on http://{address}"));
+    print(&format!("play from another terminal:  cargo run --release -p client-sim -- play --server http://{address}"));
+
+    let running =
+        Running { config, storage, shards, registry, published, stop_accepting, listeners, stop, flusher, clock };
+    running.until_told_to_stop(stop_signals).await;
+    running.drain().await
+}
+
+/// Tells whoever started the server. A full disk or a closed pipe behind the output is no reason to stop.
+fn print(line: &str) {
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
+        tracing::warn!(%error, line, "a line could not be printed");
+    }
+}

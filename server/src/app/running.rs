@@ -1,0 +1,130 @@
+//! A server that runs: waits until it is told to stop, then stops without losing anything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use castellan_protocol::CloseCode;
+use parking_lot::RwLock;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
+
+use super::start::{publish, read_catalogue};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::flush::{Entries, Flusher, Queue, spool};
+use crate::http;
+use crate::planted::{self, Bug};
+use crate::shard::{CloseOrder, Shards};
+use crate::socket::Registry;
+use crate::storage::Storage;
+
+/// How long connections may take to say goodbye at a stop.
+const GOODBYE: Duration = Duration::from_secs(3);
+
+/// The signals that a running server obeys.
+pub(super) struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl StopSignals {
+    /// Listens from now on.
+    pub(super) fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// Everything that runs, from the first connection to the last flush.
+pub(super) struct Running {
+    pub(super) config: Config,
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) shards: Arc<Shards>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) published: Arc<RwLock<Arc<http::Published>>>,
+    pub(super) stop_accepting: watch::Sender<bool>,
+    pub(super) listeners: JoinSet<()>,
+    pub(super) stop: watch::Sender<bool>,
+    pub(super) flusher: JoinHandle<Flusher<Shards>>,
+    pub(super) clock: Clock,
+}
+
+impl Running {
+    /// Waits for SIGTERM or SIGINT; SIGHUP reads the catalogue again.
+    pub(super) async fn until_told_to_stop(&self, mut signals: StopSignals) {
+        loop {
+            tokio::select! {
+                _ = signals.terminate.recv() => return,
+                _ = signals.interrupt.recv() => return,
+                _ = signals.hang_up.recv() => self.reload(),
+            }
+        }
+    }
+
+    /// Switches to the catalogue as its files are now; a bad one changes nothing.
+    fn reload(&self) {
+        match read_catalogue(&self.config) {
+            Ok(catalogue) => {
+                let catalogue = Arc::new(catalogue);
+                self.shards.use_catalogue(&catalogue);
+                *self.published.write() = publish(&catalogue);
+                tracing::info!(revision = catalogue.revision(), "the catalogue was read again");
+            }
+            Err(errors) => tracing::error!(%errors, "the catalogue was not read again: the old one stays"),
+        }
+    }
+
+    /// Stops accepting, tells the sockets, finishes what was read, flushes, releases the leases.
+    pub(super) async fn drain(mut self) -> anyhow::Result<()> {
+        const GOING_AWAY: CloseOrder = CloseOrder { code: CloseCode::GoingAway, reason: "the server stops" };
+        tracing::info!("stopping");
+        let deadline = Instant::now() + self.config.listen.shutdown_timeout;
+        let goodbye = (Instant::now() + GOODBYE).min(deadline);
+        self.registry.close_all(&GOING_AWAY);
+        self.stop_accepting.send_replace(true);
+        while !self.registry.is_empty() && Instant::now() < goodbye {
+            // Those that were in the middle of their upgrade are told now.
+            self.registry.close_all(&GOING_AWAY);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let requests = async { while self.listeners.join_next().await.is_some() {} };
+        if tokio::time::timeout_at(goodbye, requests).await.is_err() {
+            tracing::warn!("requests were cut off: they took too long");
+            self.listeners.abort_all();
+        }
+        self.stop.send_replace(true);
+        let mut flusher = (&mut self.flusher).await.context("the flusher broke off")?;
+        let leases = self.shards.leases();
+        if planted::is(Bug::ReleaseWhileDirty) || flusher.drain(deadline).await {
+            match tokio::time::timeout_at(deadline, self.storage.release(&leases)).await {
+                Ok(Ok(())) => {
+                    tracing::info!("everything is stored");
+                    return Ok(());
+                }
+                Ok(Err(error)) => anyhow::bail!("everything is stored, but the leases could not be released: {error}"),
+                Err(_) => anyhow::bail!("everything is stored, but the leases could not be released in time"),
+            }
+        }
+        self.spool()
+    }
+
+    /// Writes what the database did not take to a file.
+    fn spool(&self) -> anyhow::Result<()> {
+        let (batch, _) = self.shards.collect(Queue::Dirty, usize::MAX);
+        let characters = batch.rows.len();
+        let path = spool::write(&self.config.flush.spool, &batch, (self.clock)()).with_context(|| {
+            format!("{characters} characters could be brought neither to the database nor to a file")
+        })?;
+        anyhow::bail!(
+            "the database could not be reached: {characters} characters are in {} and will be brought in at the next start",
+            path.display()
+        )
+    }
+}

@@ -1,0 +1,150 @@
+//! The steps of a start, each of which may fail.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+use crate::config::{self, Config, Encumbrance, Scheduling};
+use crate::flush::spool;
+use crate::http;
+use crate::rules::{self, Catalogue, CatalogueErrors};
+use crate::shard::Shards;
+use crate::socket::{self, Workers};
+use crate::storage::{self, Lease, Storage, StorageError};
+
+/// How long a client may leave its answers unread.
+const SLOW_CONSUMER: Duration = Duration::from_secs(10);
+
+/// First and longest pause between two tries to reach the database; the pause doubles in between.
+const DATABASE_PAUSE_MIN: Duration = Duration::from_millis(100);
+const DATABASE_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// The addresses that a server listens on. Connections wait in the kernel's queue until they are served.
+pub(super) struct Bound {
+    pub(super) players: TcpListener,
+    pub(super) address: SocketAddr,
+    pub(super) operators: Option<(TcpListener, SocketAddr)>,
+}
+
+/// Binds the addresses, before anything is touched that another server may be using.
+pub(super) async fn bind(settings: &config::Listen) -> anyhow::Result<Bound> {
+    let (players, address) = listen(settings.listen).await?;
+    let operators = match settings.admin_listen {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    Ok(Bound { players, address, operators })
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+/// Opens the database and brings its tables to the present shape; waits for one that does not answer yet.
+pub(super) async fn open_database(settings: &config::Database) -> anyhow::Result<Arc<dyn Storage>> {
+    let began = Instant::now();
+    let mut pause = DATABASE_PAUSE_MIN;
+    loop {
+        let error = match try_database(settings).await {
+            Ok(storage) => return Ok(storage),
+            Err(error @ StorageError::Transient(_)) => error,
+            Err(error) => return Err(error).context("the database cannot be used"),
+        };
+        if began.elapsed() + pause >= settings.wait {
+            return Err(error).with_context(|| {
+                format!("{} did not answer within {:?} (--database-wait)", settings.url, settings.wait)
+            });
+        }
+        if pause == DATABASE_PAUSE_MIN {
+            tracing::warn!(%error, "waiting up to {:?} for the database at {}", settings.wait, settings.url);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(DATABASE_PAUSE_MAX);
+    }
+}
+
+async fn try_database(settings: &config::Database) -> Result<Arc<dyn Storage>, StorageError> {
+    let (url, options) = (settings.url.expose().to_owned(), settings.options());
+    // On a background thread: threads that a connection starts inherit its low priority.
+    let connecting = tokio::spawn(async move { storage::connect(&url, &options).await });
+    let storage = connecting.await.map_err(|error| StorageError::Unusable(error.to_string()))??;
+    storage.migrate().await?;
+    Ok(storage)
+}
+
+/// Starts the threads that serve sockets.
+pub(super) fn socket_threads(settings: &config::Socket, context: &Arc<socket::Context>) -> anyhow::Result<Workers> {
+    let count = settings.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let in_real_time = settings.scheduling == Scheduling::Realtime;
+    Workers::start(count, in_real_time, context).context("the socket threads could not be started")
+}
+
+/// Takes the leases of all shards, after what an earlier server left in spool files was brought in.
+///
+/// If anything fails after they were taken, they are given back: nothing was served under them.
+pub(super) async fn take_shards(
+    config: &Config,
+    address: SocketAddr,
+    storage: &Arc<dyn Storage>,
+    shards: &Shards,
+    clock: &Clock,
+) -> anyhow::Result<()> {
+    let leftovers = spool::bring_in(&config.flush.spool, storage, clock()).await?;
+    let node = format!("{address} (process {})", std::process::id());
+    let leases = storage.take_over(&node).await.context("the shards could not be taken over")?;
+    if let Err(error) = prepare(leftovers, &leases, storage, shards).await {
+        if let Err(error) = storage.release(&leases).await {
+            tracing::error!(%error, "the shards could not be given back");
+        }
+        return Err(error);
+    }
+    shards.take(&leases);
+    let recovered = leases.iter().filter(|lease| lease.recoveries > 0).count();
+    tracing::info!(shards = leases.len(), recovered, "this server serves all shards");
+    Ok(())
+}
+
+async fn prepare(
+    leftovers: spool::Leftovers,
+    leases: &[Lease],
+    storage: &Arc<dyn Storage>,
+    shards: &Shards,
+) -> anyhow::Result<()> {
+    leftovers.settle(storage, leases).await?;
+    shards.recall_dead_letters().await.context("the dead letters cannot be read")
+}
+
+/// The settings of sockets.
+pub(super) fn socket_settings(config: &Config) -> socket::Settings {
+    socket::Settings {
+        ping_interval: config.socket.ping_interval,
+        watch_max: config.socket.watch_max,
+        rate_per_second: config.socket.rate_per_second,
+        rate_burst: config.socket.rate_burst,
+        slow_consumer: SLOW_CONSUMER,
+        durable_timeout: config.flush.durable_timeout,
+        read_buffer_bytes: usize::try_from(config.socket.read_buffer.0).expect("at most 1 MiB"),
+    }
+}
+
+/// Reads the catalogue that the settings name, or takes the built-in one.
+pub(super) fn read_catalogue(config: &Config) -> Result<Catalogue, CatalogueErrors> {
+    let catalogue = match &config.rules.catalogue {
+        Some(folder) => Catalogue::load(folder)?,
+        None => Catalogue::embedded(),
+    };
+    let variant_encumbrance = config.rules.encumbrance == Encumbrance::Variant;
+    Ok(catalogue.with_options(rules::Options { variant_encumbrance }))
+}
+
+/// The catalogue as it is served.
+pub(super) fn publish(catalogue: &Catalogue) -> Arc<http::Published> {
+    Arc::new(http::Published { body: catalogue.to_json().into(), revision: catalogue.revision().to_owned() })
+}

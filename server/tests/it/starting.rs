@@ -1,0 +1,148 @@
+//! How a server starts: what it touches, in which order, and what it waits for.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::json;
+
+use crate::harness::{Http, Kind, Socket, fresh_postgres, run_on};
+use crate::play::{House, enter, id};
+
+/// The real program, without waiting for what it prints.
+fn castellan(folder: &Path, listen: &str, database: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_castellan"));
+    command.current_dir(folder).args(["--listen", listen, "--database-url", database]);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// An address that nobody listens on.
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound socket has an address")
+}
+
+/// Waits until a server answers there that it is ready.
+fn until_ready(server: &mut Child, address: SocketAddr) {
+    while !Http::new(address).try_get("/health/ready").is_some_and(|status| status == 200) {
+        assert!(server.try_wait().expect("it is ours").is_none(), "the server has ended");
+        std::thread::yield_now();
+    }
+}
+
+fn end(mut server: Child) {
+    server.kill().expect("it still runs");
+    server.wait().expect("it is ours");
+}
+
+#[test]
+fn a_second_start_on_the_same_address_leaves_the_first_server_alone() {
+    let house = House::new(Kind::Postgres);
+    let first = house.server(&[]);
+    let (http, token, made) = enter(&first, "ada");
+    let mut socket = Socket::open(first.address(), &token);
+    let second = castellan(house.folder(), &first.address().to_string(), house.url()).output().expect("it starts");
+    assert_eq!(second.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&second.stderr);
+    assert!(errors.contains(&format!("{} cannot be listened on", first.address())), "{errors}");
+
+    let action =
+        json!({"character": id(&made), "after": 0, "ack": "durable", "action": {"modify_currency": {"gp": 1}}});
+    let (kind, answer) = socket.call("intent", action);
+    assert_eq!((kind.as_str(), &answer["durable"]), ("applied", &json!(2)));
+    assert_eq!(http.get("/health/ready").status, 200);
+    assert!(first.terminate().success());
+}
+
+#[test]
+fn a_second_start_with_a_taken_address_for_operators_leaves_the_first_server_alone() {
+    let house = House::new(Kind::Postgres);
+    let first = house.server(&[]);
+    let (http, ..) = enter(&first, "ada");
+    let second = castellan(house.folder(), "127.0.0.1:0", house.url())
+        .args(["--admin-listen", &first.address().to_string()])
+        .output()
+        .expect("it starts");
+    assert_eq!(second.status.code(), Some(1));
+    assert_eq!(http.get("/health/ready").status, 200);
+    assert_eq!(http.post("/characters", &crate::play::paladin("Bea")).status, 201, "and is durable");
+}
+
+#[test]
+fn a_start_that_fails_after_it_took_the_shards_gives_them_back() {
+    let house = House::new(Kind::Postgres);
+    // What is in the spool file belongs to the dead letters, and there is no table for them.
+    let spool = house.folder().join("spool");
+    assert!(house.server(&[]).terminate().success());
+    std::fs::create_dir(&spool).expect("a folder");
+    std::fs::write(spool.join("1-1.spool"), SPOOLED).expect("a spool file");
+    run_on(house.url(), "DROP TABLE dead_letters");
+    let failed = castellan(house.folder(), "127.0.0.1:0", house.url())
+        .args(["--flush-spool", &spool.display().to_string()])
+        .output()
+        .expect("it starts");
+    assert_eq!(failed.status.code(), Some(1), "{}", String::from_utf8_lossy(&failed.stderr));
+    let released = run_on(house.url(), "SELECT count(*) FROM shard_leases WHERE released AND epoch = 2");
+    assert_eq!(released, 256);
+}
+
+/// A character that was spooled under an epoch that is gone.
+const SPOOLED: &str = r#"{"id":"f81d4fae-7dec-11d0-a765-00a0c91e6bf6","user":"f81d4fae-7dec-11d0-a765-00a0c91e6bf7","shard":7,"epoch":0,"recoveries":0,"name":"Brannor","version":9,"schema_version":1,"state":"{}","request_ids":[],"created_at_ms":1,"updated_at_ms":1,"deleted_at_ms":null}
+"#;
+
+#[test]
+fn a_start_waits_for_a_database_that_comes_up_later() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let database = runtime.block_on(fresh_postgres());
+    let (head, name) = database.rsplit_once('/').expect("the URL names a database");
+    let (user, real) = head.rsplit_once('@').expect("the URL names a host");
+    let late = free_address();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (listen, log) = (free_address(), folder.path().join("log"));
+    let mut server = castellan(folder.path(), &listen.to_string(), &format!("{user}@{late}/{name}"))
+        .stderr(File::create(&log).expect("a log"))
+        .spawn()
+        .expect("it starts");
+    let said = || std::fs::read_to_string(&log).expect("a log");
+    while !said().contains("waiting up to 60s for the database at") {
+        assert!(server.try_wait().expect("it is ours").is_none(), "the server has ended: {}", said());
+        std::thread::yield_now();
+    }
+    let real = real.parse().expect("an address");
+    let _proxy = runtime.block_on(crate::harness::Proxy::start_at(late, real));
+    until_ready(&mut server, listen);
+    assert_eq!(said().matches("waiting up to").count(), 1, "it is said once: {}", said());
+    end(server);
+}
+
+#[test]
+fn a_start_gives_up_on_a_database_that_does_not_come() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let nowhere = format!("postgres://castellan@{}/castellan", free_address());
+    let ended = castellan(folder.path(), "127.0.0.1:0", &nowhere)
+        .args(["--database-wait", "300ms"])
+        .output()
+        .expect("it starts");
+    assert_eq!(ended.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&ended.stderr);
+    assert!(errors.contains("did not answer within 300ms (--database-wait)"), "{errors}");
+}
+
+/// Neither a full disk behind the output nor a closed pipe behind the log stops a server.
+#[test]
+fn a_server_that_can_print_nothing_serves_all_the_same() {
+    let house = House::new(Kind::Postgres);
+    let address = free_address();
+    let full = || File::options().write(true).open("/dev/full").expect("Linux has it");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut server = castellan(house.folder(), &address.to_string(), house.url())
+        .stdout(full())
+        .stderr(writer)
+        .spawn()
+        .expect("it starts");
+    until_ready(&mut server, address);
+    end(server);
+}
