@@ -56,6 +56,13 @@ pub(super) struct Show {
     watch: bool,
 }
 
+/// However a connection ends, by a panic too, the shards forget it.
+impl Drop for Inbound {
+    fn drop(&mut self) {
+        self.context.shards.farewell(self.session.user, &self.mailbox);
+    }
+}
+
 impl Inbound {
     pub(super) fn new(session: Session, mailbox: Arc<Mailbox>, context: Arc<Context>, now: Instant) -> Self {
         let settings = &context.settings;

@@ -137,9 +137,8 @@ impl<IO: Io> Connection<IO> {
             })
             .await
         };
-        let user = self.inbound.user();
-        self.context.shards.farewell(user, &mailbox);
-        let Self { outbound, mut seat, .. } = *self;
+        let Self { outbound, mut seat, inbound, .. } = *self;
+        drop(inbound);
         seat.serve_no_more();
         if let End::Order(order) = end {
             telemetry::socket_closed(order.code.number());

@@ -14,9 +14,13 @@ use super::session;
 use crate::auth::Session;
 use crate::priority;
 use crate::shard::CloseOrder;
+use crate::telemetry;
 
 /// Connections that a socket thread may have waiting for it; more are dropped.
 const HANDOVER_MAX: usize = 4_096;
+
+/// How a connection counts that ended without a close frame (RFC 6455, section 7.1.5).
+const ABNORMAL_CLOSURE: u16 = 1006;
 
 /// A connection after the upgrade.
 pub struct Accepted {
@@ -81,7 +85,8 @@ async fn work(mut receiver: mpsc::Receiver<Accepted>, context: Arc<Context>) {
             },
             Some(ended) = connections.join_next(), if !connections.is_empty() => {
                 if let Err(error) = ended {
-                    tracing::error!(%error, "a connection's task panicked");
+                    tracing::error!(%error, "serving a connection panicked: that connection ends, no other");
+                    telemetry::socket_closed(ABNORMAL_CLOSURE);
                 }
             }
         }

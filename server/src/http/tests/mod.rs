@@ -36,6 +36,7 @@ thread_local! {
 struct House {
     address: SocketAddr,
     auth: Arc<Auth>,
+    shards: Arc<Shards>,
     health: Arc<Mutex<Health>>,
     accepted: mpsc::Receiver<Accepted>,
     stop: watch::Sender<bool>,
@@ -105,7 +106,7 @@ async fn house(flags: &[&str]) -> House {
     let context = Arc::new(Context {
         auth: Arc::clone(&auth),
         policy: Arc::new(Policy::from_choice(&config.rules.policy).expect("a policy")),
-        shards,
+        shards: Arc::clone(&shards),
         registry: Arc::new(Registry::default()),
         hand_over: Box::new(move |accepted| sender.try_send(accepted).is_ok()),
         catalogue: Box::new(move || Arc::clone(&published)),
@@ -125,7 +126,7 @@ async fn house(flags: &[&str]) -> House {
     let (stop, stopped) = watch::channel(false);
     let routes = for_players(&context);
     let served = tokio::spawn(serve(listener, routes, Limits::from(&config.listen), stopped));
-    House { address, auth, health, accepted, stop, served, _flushing: flushing, _folder: folder }
+    House { address, auth, shards, health, accepted, stop, served, _flushing: flushing, _folder: folder }
 }
 
 async fn shards(

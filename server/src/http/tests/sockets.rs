@@ -1,10 +1,14 @@
 //! The handshake of the WebSocket.
 
 use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use castellan_protocol::{CloseCode, Codec};
 
+use tokio::time::timeout;
+
 use super::*;
+use crate::socket::{self, Workers};
 
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
 const UPGRADE: [&str; 4] = ["Upgrade: websocket", "Connection: keep-alive, Upgrade", "Sec-WebSocket-Version: 13", KEY];
@@ -154,4 +158,72 @@ async fn a_full_server_takes_no_more_sockets() {
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
     drop(first);
     assert_eq!(house.upgrade("/socket", &token, &[]).await.status, 101);
+}
+
+/// A connection whose task panics, for want of a better way by its clock, and one beside it on the same thread.
+#[tokio::test]
+async fn a_panic_costs_the_connection_that_it_happens_on_and_nothing_else() {
+    let mut house = house(&[]).await;
+    let breaks = Arc::new(AtomicBool::new(false));
+    let clock: Clock = {
+        let (machine, breaks) = (system_clock(), Arc::clone(&breaks));
+        Arc::new(move || if breaks.swap(false, Ordering::SeqCst) { panic!("a clock that breaks") } else { machine() })
+    };
+    let context = Arc::new(socket::Context {
+        shards: Arc::clone(&house.shards),
+        auth: Arc::clone(&house.auth),
+        policy: Arc::new(Policy::permissive()),
+        settings: socket::Settings {
+            ping_interval: Duration::from_secs(20),
+            watch_max: 64,
+            rate_per_second: 100,
+            rate_burst: 100,
+            slow_consumer: Duration::from_secs(10),
+            durable_timeout: Duration::from_secs(10),
+            read_buffer_bytes: 1_024,
+        },
+        clock,
+    });
+    let workers = Workers::start(1, false, &context).expect("a thread");
+    let token = format!("Authorization: Bearer {}", house.token("ada").await);
+    house.character(token.trim_start_matches("Authorization: Bearer ")).await;
+    let mut connections = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(house.address).await.expect("a connection");
+        let lines = [&UPGRADE[..], &[&token, "Sec-WebSocket-Protocol: castellan.v1.json"]].concat().join("\r\n");
+        stream
+            .write_all(format!("GET /socket HTTP/1.1\r\nHost: a\r\n{lines}\r\n\r\n").as_bytes())
+            .await
+            .expect("to send");
+        let accepted = house.accepted.recv().await.expect("a connection");
+        let mailbox = Arc::clone(accepted.ticket.as_ref().expect("a seat").1.mailbox());
+        assert!(workers.hand_over(accepted));
+        until_it_reads(&mut stream, "welcome").await;
+        connections.push((stream, mailbox));
+    }
+    let [(mut broken, its_mailbox), (mut beside, _)] = <[_; 2]>::try_from(connections).expect("two");
+    breaks.store(true, Ordering::SeqCst);
+    broken.write_all(PING).await.expect("to send");
+    let mut rest = Vec::new();
+    // Closed or reset: either way it is over.
+    let _ = broken.read_to_end(&mut rest).await;
+    let forgotten = async {
+        while Arc::strong_count(&its_mailbox) > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(20), forgotten).await.expect("the shards forget a connection that panicked");
+    beside.write_all(PING).await.expect("to send");
+    until_it_reads(&mut beside, "pong").await;
+}
+
+/// `{"ping":{}}` as a text message, masked with zeros (RFC 6455, section 5.2).
+const PING: &[u8] = b"\x81\x8b\0\0\0\0{\"ping\":{}}";
+
+/// Reads until something has come that holds these letters.
+async fn until_it_reads(stream: &mut TcpStream, letters: &str) {
+    let mut read = Vec::new();
+    while !String::from_utf8_lossy(&read).contains(letters) {
+        read.push(stream.read_u8().await.expect("an answer"));
+    }
 }
