@@ -66,7 +66,7 @@ impl World {
     }
 
     /// Applies an intent as a connection does; a hit point is lost in one round, regained in the next.
-    fn apply(&self, number: usize, mailbox: &Arc<Mailbox>, out: &mut Vec<u8>) {
+    fn apply(&self, number: usize, mailbox: &Mailbox, out: &mut Vec<u8>) {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let delta = if (id / self.round).is_multiple_of(2) { -1 } else { 1 };
         let action = Action::ModifyHitpoints(ModifyHitpoints { delta, critical: false });
@@ -110,7 +110,7 @@ fn wanted() -> NewCharacter {
 #[divan::bench(args = [1, USERS, 100 * USERS])]
 fn apply_and_answer(bencher: Bencher<'_, '_>, users: usize) {
     let world = World::new(users);
-    let (mailbox, mut out, mut turn) = (Arc::new(Mailbox::default()), Vec::with_capacity(4_096), 0);
+    let (mailbox, mut out, mut turn) = (Mailbox::default(), Vec::with_capacity(4_096), 0);
     bencher.bench_local(|| {
         turn = (turn + 7_919) % users;
         world.apply(turn, &mailbox, &mut out);
@@ -128,7 +128,7 @@ const PLAYING: usize = 1_000;
 #[divan::bench(args = [(PLAYING, 1), (100 * PLAYING, 1), (100 * PLAYING, 100)])]
 fn few_among_many(bencher: Bencher<'_, '_>, (users, apart): (usize, usize)) {
     let world = World { round: PLAYING as u64, ..World::new(users) };
-    let (mailbox, mut out, mut turn) = (Arc::new(Mailbox::default()), Vec::with_capacity(4_096), 0);
+    let (mailbox, mut out, mut turn) = (Mailbox::default(), Vec::with_capacity(4_096), 0);
     let mut play = || {
         turn = (turn + 7_919) % PLAYING;
         world.apply(turn * apart, &mailbox, &mut out);
@@ -142,7 +142,7 @@ fn few_among_many(bencher: Bencher<'_, '_>, (users, apart): (usize, usize)) {
 #[divan::bench]
 fn decode_apply_and_answer(bencher: Bencher<'_, '_>) {
     let world = World::new(1);
-    let (mailbox, mut out) = (Arc::new(Mailbox::default()), Vec::with_capacity(4_096));
+    let (mailbox, mut out) = (Mailbox::default(), Vec::with_capacity(4_096));
     let intent = Intent {
         id: RequestId::new(1 << 50),
         character: character(0),
@@ -166,7 +166,7 @@ fn decode_apply_and_answer(bencher: Bencher<'_, '_>) {
 #[divan::bench(threads = [1, 2, 4])]
 fn one_character_from_all_sides(bencher: Bencher<'_, '_>) {
     let world = World::new(1);
-    bencher.with_inputs(|| (Arc::new(Mailbox::default()), Vec::with_capacity(4_096))).bench_refs(|(mailbox, out)| {
+    bencher.with_inputs(|| (Mailbox::default(), Vec::with_capacity(4_096))).bench_refs(|(mailbox, out)| {
         world.apply(0, mailbox, out);
     });
 }

@@ -16,7 +16,7 @@ use super::bearer::Caller;
 use super::context::Context;
 use super::problem::Problem;
 use super::{body, etag, problem, write};
-use crate::shard::{Change, Refusal, Shape};
+use crate::shard::{Change, Reader, Refusal, Shape};
 
 /// The character that a path names.
 pub(super) struct Named(CharacterId);
@@ -64,7 +64,7 @@ pub(super) async fn show(
 ) -> Result<Response, Problem> {
     let owner = caller.owner().ok_or_else(Refusal::no_such_character)?;
     let mut body = Vec::new();
-    let shown = context.shards.show(owner, character, None, None, Shape::Body, &mut body).await?;
+    let shown = context.shards.show(owner, character, Reader::Passing, None, Shape::Body, &mut body).await?;
     let mut response = write::answer(&context, StatusCode::OK, shown, false, body);
     if is_known(&headers, &response) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;

@@ -1,7 +1,5 @@
 //! Changing characters: from an envelope and an action to the answer, with the wait for the commit where it is asked.
 
-use std::sync::Arc;
-
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use castellan_protocol::{Ack, CharacterId, CloseCode, NewCharacter, RejectionCode, RequestId, UserId, Version};
@@ -10,7 +8,7 @@ use super::base::Envelope;
 use super::context::Context;
 use super::etag;
 use super::problem::{Problem, json};
-use crate::shard::{Base, Change, CloseOrder, Command, Creation, Mailbox, Outcome, Shape, Shown};
+use crate::shard::{Base, Change, CloseOrder, Command, Creation, Mailbox, Outcome, Reader, Shape, Shown};
 use crate::telemetry::{self, IntentOutcome};
 
 /// Room for a usual character, in bytes.
@@ -72,7 +70,7 @@ pub(super) async fn create(
         Outcome::Applied { character, mut shown, duplicate } => {
             if envelope.ack != Some(Ack::Applied) && shown.durable < shown.version {
                 let waiter = Waiter::default();
-                let reader = Some((&waiter.0, true));
+                let reader = Reader::Watches(&waiter.0);
                 let now = context.shards.show(owner, character, reader, None, Shape::Body, &mut Vec::new()).await?;
                 shown.durable =
                     waiter.until_durable(context, owner, character, Shown { durable: now.durable, ..shown }).await?;
@@ -152,7 +150,7 @@ fn fallen_back() -> Problem {
 
 /// A request that waits for a commit, as the shards see it: a connection that ends with the request.
 #[derive(Default)]
-struct Waiter(Arc<Mailbox>);
+struct Waiter(Mailbox);
 
 impl Waiter {
     /// Waits until the state that was shown is durable, or the time is over; returns how far it is durable.

@@ -6,6 +6,7 @@ use castellan_protocol::{Applied, CharacterId, Codec, Conflict, RequestId, Serve
 
 use super::core::Decision;
 use super::entry::Entry;
+use super::mailbox::Mailbox;
 use super::refusal::Refusal;
 use super::view::{CharacterView, SheetView, encode_sheet};
 use crate::rules::{self, Catalogue, Derived};
@@ -99,7 +100,7 @@ impl Writer {
     /// Writes what a command came to; `None` where the characters have to be loaded first.
     pub(super) fn answer(
         &mut self,
-        decision: Decision<'_>,
+        decision: Decision<'_, Mailbox>,
         request: Option<RequestId>,
         shape: Shape,
         out: &mut Vec<u8>,
@@ -107,7 +108,6 @@ impl Writer {
         let id = request.unwrap_or_default();
         Some(match decision {
             Decision::Absent => return None,
-            Decision::Closing => Outcome::Closing,
             Decision::Refused(refusal) => Outcome::Refused(refusal),
             Decision::Applied { entry, duplicate } => {
                 let shown = self.write(entry, Answer::Applied { id, duplicate }, shape, out);
@@ -118,7 +118,13 @@ impl Writer {
     }
 
     /// Writes a character's present state.
-    pub(super) fn write(&mut self, entry: &mut Entry, answer: Answer, shape: Shape, out: &mut Vec<u8>) -> Shown {
+    pub(super) fn write(
+        &mut self,
+        entry: &mut Entry<Mailbox>,
+        answer: Answer,
+        shape: Shape,
+        out: &mut Vec<u8>,
+    ) -> Shown {
         let shown = shown(entry);
         match shape {
             Shape::FrameOnceDurable(_) if !entry.is_clean() && matches!(answer, Answer::Applied { .. }) => {}
@@ -135,16 +141,16 @@ impl Writer {
     }
 
     /// Writes a character's present state alone, in JSON.
-    pub(super) fn body(&mut self, entry: &Entry, out: &mut Vec<u8>) {
+    pub(super) fn body(&mut self, entry: &Entry<Mailbox>, out: &mut Vec<u8>) {
         Codec::Json.encode(&self.view(entry), out);
     }
 
-    fn view<'a>(&'a mut self, entry: &'a Entry) -> CharacterView<'a> {
+    fn view<'a>(&'a mut self, entry: &'a Entry<Mailbox>) -> CharacterView<'a> {
         rules::derive_into(&entry.character, &self.catalogue, &mut self.derived);
         CharacterView::new(&entry.header, &entry.character, &self.derived)
     }
 
-    fn sheet_view<'a>(&mut self, entry: &'a mut Entry) -> SheetView<'a> {
+    fn sheet_view<'a>(&mut self, entry: &'a mut Entry<Mailbox>) -> SheetView<'a> {
         if entry.sheet.is_empty() {
             let mut sheet = std::mem::take(&mut entry.sheet);
             sheet.pack(&self.view(entry));
@@ -154,6 +160,6 @@ impl Writer {
     }
 }
 
-fn shown(entry: &Entry) -> Shown {
+fn shown(entry: &Entry<Mailbox>) -> Shown {
     Shown { version: entry.header.version, durable: entry.durable }
 }

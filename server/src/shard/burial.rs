@@ -9,78 +9,69 @@
 use castellan_protocol::{CharacterId, UserId, Version};
 
 use super::core::Core;
+use super::effect::{Effect, Effects, Subscriber};
 use super::entry::{Entry, VERSION_JUMP};
-use super::mailbox::CloseOrder;
 use super::store::Shards;
 use crate::rules::{Character, stored};
 use crate::storage::{CharacterRow, DeadLetter, Lease, StorageError, Verdict};
 use crate::telemetry;
 
-impl Core {
+impl<S: Subscriber> Core<S> {
     /// The database refuses this version of a character: it takes no intents until an operator has decided.
     ///
-    /// Returns true if the character was dirty; it is not counted any more. It may be refused twice, because the flusher
-    /// also collects an intent that was applied while the dead letter was being written.
-    pub(super) fn bury(&mut self, user: UserId, character: CharacterId, version: Version) -> bool {
+    /// It may be refused twice, because the flusher also collects an intent that was applied while the dead letter was
+    /// being written.
+    pub(super) fn bury(&mut self, user: UserId, character: CharacterId, version: Version, effects: &mut Effects<S>) {
         let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
-        let Some(entry) = entry.filter(|entry| entry.is_of_this_life(version)) else { return false };
+        let Some(entry) = entry.filter(|entry| entry.is_of_this_life(version)) else { return };
         self.buried.insert(character, user);
-        let was_flushable = entry.is_flushable();
+        if entry.is_flushable() {
+            effects.push(Effect::Dirty(-1));
+        }
         entry.dead_letter = true;
-        was_flushable
     }
 
     /// Takes a character out of play, whether it is in memory or not, and ends the present life of its entry: no write
     /// of it begins any more, and what comes back from those on their way is ignored.
     ///
-    /// `written` is the highest version that may have been shown or written of it without being in memory.
-    fn freeze(&mut self, user: UserId, character: CharacterId, written: u64) -> Frozen {
+    /// `written` is the highest version that may have been shown or written of it without being in memory. Returns the
+    /// version that its next life begins at, above everything that was shown or written before.
+    fn freeze(&mut self, user: UserId, character: CharacterId, written: u64, effects: &mut Effects<S>) -> u64 {
         self.buried.insert(character, user);
         let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
         let shown = entry.as_ref().map_or(0, |entry| entry.header.version.get());
         // A jump passes what was applied and never written, because fewer intents than that may be unflushed.
         let next_version = shown.max(written) + VERSION_JUMP;
-        let was_flushable = entry.is_some_and(|entry| {
-            let was_flushable = entry.is_flushable();
+        if let Some(entry) = entry {
+            if entry.is_flushable() {
+                effects.push(Effect::Dirty(-1));
+            }
             entry.dead_letter = true;
             entry.queued = false;
             entry.born = Version::new(next_version);
-            was_flushable
-        });
-        Frozen { next_version, was_flushable }
+        }
+        next_version
     }
 
-    /// Memory falls back to what the database has of a character (`None`: nothing), and the sockets that saw it end.
-    ///
-    /// Returns how many places in memory became used (1) or free (-1).
+    /// Memory falls back to what the database has of a character (`None`: nothing), and the connections that saw it end.
     fn fall_back(
         &mut self,
         lease: Lease,
         user: UserId,
         id: CharacterId,
         stored: Option<(CharacterRow, Character)>,
-    ) -> isize {
+        effects: &mut Effects<S>,
+    ) {
         self.buried.remove(&id);
         self.fallbacks += 1;
-        let Some(roster) = self.rosters.get_mut(&user) else { return 0 };
-        let before = roster.entries.len();
-        roster.entries.retain(|entry| {
-            if entry.id() == id {
-                entry.links.iter().for_each(|link| link.mailbox.order_close(CloseOrder::SHARD_MOVED));
-            }
-            entry.id() != id
-        });
+        let Some(roster) = self.rosters.get_mut(&user) else { return };
+        let before = roster.places();
+        if let Some(index) = roster.entries.iter().position(|entry| entry.id() == id) {
+            roster.entries.remove(index).close_links(effects);
+        }
         roster.entries.extend(stored.map(|(row, character)| Entry::loaded(row, character, lease)));
-        roster.entries.len().cast_signed() - before.cast_signed()
+        effects.push(Effect::Places(roster.places() - before));
     }
-}
-
-/// A character that was taken out of play.
-struct Frozen {
-    /// The version that its next life begins at: above everything that was shown or written before.
-    next_version: u64,
-    /// It was dirty, and is not counted any more.
-    was_flushable: bool,
 }
 
 impl Shards {
@@ -182,8 +173,10 @@ impl Shards {
     /// Takes a character out of play. Returns the version that its next life begins at.
     fn freeze(&self, lease: Lease, user: UserId, character: CharacterId, letter: Option<&CharacterRow>) -> u64 {
         let written = letter.map_or(0, |row| row.version + lease.crashes_since(row.recoveries) * VERSION_JUMP);
-        let Frozen { next_version, was_flushable } = self.lock(lease.shard).core.freeze(user, character, written);
-        self.count_dirty(-isize::from(was_flushable));
+        let mut effects = Effects::default();
+        let mut shard = self.lock(lease.shard);
+        let next_version = shard.core.freeze(user, character, written, &mut effects);
+        self.perform(shard, effects);
         next_version
     }
 
@@ -200,9 +193,9 @@ impl Shards {
         };
         let mut shard = self.lock(lease.shard);
         if shard.core.lease == Some(lease) {
-            let places = shard.core.fall_back(lease, user, character, stored);
-            drop(shard);
-            self.count_places(places);
+            let mut effects = Effects::default();
+            shard.core.fall_back(lease, user, character, stored, &mut effects);
+            self.perform(shard, effects);
         }
         Ok(())
     }

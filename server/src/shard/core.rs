@@ -1,7 +1,7 @@
 //! One shard: a plain state machine over its users' characters. It knows no socket, no clock and no database.
 //!
-//! Commands come with the time and what they may do; what follows for others (mailboxes to wake, work for the flusher)
-//! goes into [`Effects`]. A refused command changes nothing.
+//! Commands come with the time and what they may do. What follows from them for others goes into [`Effects`] as data, and
+//! the shell performs it. A refused command changes nothing.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Place;
@@ -10,8 +10,8 @@ use std::sync::Arc;
 use castellan_protocol::limits::CHARACTERS_PER_USER_MAX;
 use castellan_protocol::{Action, CharacterId, NewCharacter, RequestId, UserId, Version};
 
+use super::effect::{Effect, Effects, Subscriber};
 use super::entry::{Entry, UNFLUSHED_MAX};
-use super::mailbox::{CloseOrder, Mailbox};
 use super::refusal::Refusal;
 use super::view::Header;
 use crate::rules::{self, Catalogue, Character, Dice, Touched};
@@ -72,30 +72,17 @@ pub struct Creation<'a> {
     pub wanted: &'a NewCharacter,
 }
 
-/// What follows from a command beyond its answer.
-#[derive(Debug, Default)]
-pub(super) struct Effects {
-    /// Mailboxes whose connections have to be woken.
-    pub(super) wake: Vec<Arc<Mailbox>>,
-    /// Characters that began to have something to flush.
-    pub(super) dirtied: usize,
-    /// A character whose versions contradict each other, which was taken out of play.
-    pub(super) broken: Option<CharacterId>,
-}
-
 /// What a command came to.
 #[derive(Debug)]
-pub(super) enum Decision<'a> {
+pub(super) enum Decision<'a, S> {
     /// Applied now, or before where `duplicate`.
-    Applied { entry: &'a mut Entry, duplicate: bool },
+    Applied { entry: &'a mut Entry<S>, duplicate: bool },
     /// Made on another state.
-    Conflict { entry: &'a mut Entry },
+    Conflict { entry: &'a mut Entry<S> },
     /// Refused.
     Refused(Refusal),
     /// The owner's characters are not in memory.
     Absent,
-    /// The connection has been ordered to end.
-    Closing,
 }
 
 /// What a load relied on when it began.
@@ -105,27 +92,38 @@ pub(super) struct LoadPermit {
     fallbacks: u64,
 }
 
+/// Who looks at a character's state.
+#[derive(Debug, Clone, Copy)]
+pub enum Reader<S> {
+    /// Nobody who stays: a request over HTTP.
+    Passing,
+    /// A connection that asks once.
+    Fetches(S),
+    /// A connection that wants every state that something else makes.
+    Watches(S),
+}
+
 /// The characters of one user; those that are deleted stay until that is durable.
-#[derive(Debug, Default)]
-pub(super) struct Roster {
-    pub(super) entries: Vec<Entry>,
+#[derive(Debug)]
+pub(super) struct Roster<S> {
+    pub(super) entries: Vec<Entry<S>>,
     pub(super) used_at_ms: i64,
     /// To leave memory as soon as nothing keeps it there.
     leaving: bool,
 }
 
 /// One shard's characters.
-pub(super) struct Core {
+pub(super) struct Core<S> {
     pub(super) lease: Option<Lease>,
     /// Users name themselves by ids that the server gave them, so a fast hash is safe.
-    pub(super) rosters: HashMap<UserId, Roster, foldhash::fast::RandomState>,
+    pub(super) rosters: HashMap<UserId, Roster<S>, foldhash::fast::RandomState>,
     /// What the flusher is to collect, oldest first. Who was collected as hurried stays in here until the sweep comes
     /// by, so it holds no more than what is dirty and what was written since then.
     pub(super) dirty: Vec<(UserId, CharacterId)>,
     /// Those of them that it is to collect first.
     pub(super) hurried: Vec<(UserId, CharacterId)>,
-    /// Connections of this shard's own users, by mailbox.
-    pub(super) sockets: Vec<Arc<Mailbox>>,
+    /// Connections of this shard's own users.
+    pub(super) sockets: Vec<S>,
     /// Characters that take no intents until memory has fallen back to what the database has of them, with their
     /// owners: the database refused their state, or their versions contradicted each other.
     pub(super) buried: HashMap<CharacterId, UserId>,
@@ -135,7 +133,7 @@ pub(super) struct Core {
     dice_secret: Arc<[u8]>,
 }
 
-impl Core {
+impl<S: Subscriber> Core<S> {
     pub(super) fn new(lease: Option<Lease>, catalogue: Arc<Catalogue>, dice_secret: Arc<[u8]>) -> Self {
         Self {
             lease,
@@ -156,14 +154,11 @@ impl Core {
     pub(super) fn change(
         &mut self,
         command: &Command<'_>,
-        sender: Option<&Arc<Mailbox>>,
+        sender: Option<&S>,
         has_room: bool,
         now_ms: i64,
-        effects: &mut Effects,
-    ) -> Decision<'_> {
-        if sender.is_some_and(|mailbox| mailbox.is_closing()) {
-            return Decision::Closing;
-        }
+        effects: &mut Effects<S>,
+    ) -> Decision<'_, S> {
         if self.lease.is_none() {
             return Decision::Refused(Refusal::shard_lost());
         }
@@ -179,23 +174,22 @@ impl Core {
             return Decision::Refused(Refusal::dead_letter());
         }
         if entry.ring.contains(command.id) {
-            if let Some(mailbox) = sender {
-                entry.await_durability(mailbox);
+            if let Some(sender) = sender {
+                entry.await_durability(sender);
             }
             return Decision::Applied { entry, duplicate: true };
         }
         if !command.base.matches(&entry.header) {
-            if let Some(mailbox) = sender {
-                entry.link(mailbox);
+            if let Some(sender) = sender {
+                entry.link(sender);
             }
             return Decision::Conflict { entry };
         }
         let clean = entry.is_clean();
         match entry.unflushed() {
             None => {
-                entry.take_out_of_play();
+                entry.take_out_of_play(effects);
                 self.buried.insert(command.character, command.owner);
-                effects.broken = Some(command.character);
                 return Decision::Refused(Refusal::out_of_play());
             }
             Some(unflushed) if unflushed >= UNFLUSHED_MAX || (clean && !has_room) => {
@@ -221,16 +215,16 @@ impl Core {
         entry.ring.push(command.id);
         if clean {
             entry.dirty_since_ms = now_ms;
-            effects.dirtied += 1;
+            effects.push(Effect::Dirty(1));
         }
         if !entry.queued {
             entry.queued = true;
             self.dirty.push((command.owner, command.character));
         }
-        if let Some(mailbox) = sender {
-            entry.await_durability(mailbox);
+        if let Some(sender) = sender {
+            entry.await_durability(sender);
         }
-        entry.tell_watchers(sender, &mut effects.wake);
+        entry.tell_watchers(sender, effects);
         Decision::Applied { entry, duplicate: false }
     }
 
@@ -240,8 +234,8 @@ impl Core {
         creation: &Creation<'_>,
         has_room: bool,
         now_ms: i64,
-        effects: &mut Effects,
-    ) -> Decision<'_> {
+        effects: &mut Effects<S>,
+    ) -> Decision<'_, S> {
         let Creation { owner, character, id: request, wanted } = *creation;
         if self.lease.is_none() {
             return Decision::Refused(Refusal::shard_lost());
@@ -273,7 +267,8 @@ impl Core {
         let mut entry = Entry::new(header, made, request);
         entry.queued = true;
         self.dirty.push((owner, character));
-        effects.dirtied += 1;
+        effects.push(Effect::Dirty(1));
+        effects.push(Effect::Places(1));
         // Most players have one or two.
         roster.entries.reserve_exact(1);
         roster.entries.push(entry);
@@ -281,23 +276,20 @@ impl Core {
         Decision::Applied { entry, duplicate: false }
     }
 
-    /// Goes on with another catalogue.
+    /// Switches to another catalogue.
     pub(super) fn use_catalogue(&mut self, catalogue: &Arc<Catalogue>) {
         self.catalogue = Arc::clone(catalogue);
         self.rosters.values_mut().flat_map(|roster| &mut roster.entries).for_each(|entry| entry.sheet.clear());
     }
 
-    /// The present state of a character, for a connection that fetches or (`watch`) wants to be told of changes.
+    /// The present state of a character, for whoever looks at it.
     pub(super) fn look(
         &mut self,
         owner: UserId,
         character: CharacterId,
-        reader: Option<(&Arc<Mailbox>, bool)>,
+        reader: Reader<&S>,
         now_ms: i64,
-    ) -> Decision<'_> {
-        if reader.is_some_and(|(mailbox, _)| mailbox.is_closing()) {
-            return Decision::Closing;
-        }
+    ) -> Decision<'_, S> {
         if self.lease.is_none() {
             return Decision::Refused(Refusal::shard_lost());
         }
@@ -306,39 +298,43 @@ impl Core {
         let Some(entry) = roster.find_mut(character) else {
             return Decision::Refused(Refusal::no_such_character());
         };
-        if let Some((mailbox, watch)) = reader {
-            entry.link(mailbox).watching |= watch;
+        match reader {
+            Reader::Passing => {}
+            Reader::Fetches(subscriber) => {
+                entry.link(subscriber);
+            }
+            Reader::Watches(subscriber) => entry.link(subscriber).watching = true,
         }
         Decision::Applied { entry, duplicate: false }
     }
 
     /// Ends a watch. Nothing happens where there was none.
-    pub(super) fn unwatch(&mut self, owner: UserId, character: CharacterId, mailbox: &Arc<Mailbox>) {
+    pub(super) fn unwatch(&mut self, owner: UserId, character: CharacterId, subscriber: &S) {
         let entry = self.rosters.get_mut(&owner).and_then(|roster| roster.find_mut(character));
         if let Some(entry) = entry {
-            entry.link(mailbox).watching = false;
+            entry.link(subscriber).watching = false;
         }
     }
 
     /// A user's living characters, for the first frame of a connection, which is remembered from here on.
-    pub(super) fn welcome(&mut self, user: UserId, mailbox: &Arc<Mailbox>, now_ms: i64) -> Option<&Roster> {
+    pub(super) fn welcome(&mut self, user: UserId, subscriber: &S, now_ms: i64) -> Option<&Roster<S>> {
         self.lease?;
         let roster = self.rosters.get_mut(&user)?;
         roster.touch(now_ms);
         for entry in &mut roster.entries {
-            entry.link(mailbox);
+            entry.link(subscriber);
         }
-        self.sockets.push(Arc::clone(mailbox));
+        self.sockets.push(subscriber.clone());
         Some(roster)
     }
 
-    /// Forgets a connection of one of this shard's users. Returns how many places became free.
-    pub(super) fn farewell(&mut self, user: UserId, mailbox: &Arc<Mailbox>) -> Option<usize> {
-        self.sockets.retain(|other| !Arc::ptr_eq(other, mailbox));
-        for entry in &mut self.rosters.get_mut(&user)?.entries {
-            entry.unlink(mailbox);
+    /// Forgets a connection that has seen characters of a user.
+    pub(super) fn farewell(&mut self, user: UserId, subscriber: &S, effects: &mut Effects<S>) {
+        self.sockets.retain(|other| other != subscriber);
+        if let Some(roster) = self.rosters.get_mut(&user) {
+            roster.entries.iter_mut().for_each(|entry| entry.unlink(subscriber));
+            self.try_leave(user, effects);
         }
-        self.try_leave(user)
     }
 
     /// What a load that begins now may rely on; `None` without a lease.
@@ -356,6 +352,7 @@ impl Core {
         permit: LoadPermit,
         loaded: Vec<(CharacterRow, Character)>,
         now_ms: i64,
+        effects: &mut Effects<S>,
     ) -> bool {
         if self.load_permit() != Some(permit) {
             return false;
@@ -367,41 +364,46 @@ impl Core {
             entry
         };
         let entries = loaded.into_iter().map(entry).collect();
-        place.insert(Roster { entries, used_at_ms: now_ms, leaving: false });
+        let roster = place.insert(Roster { entries, used_at_ms: now_ms, leaving: false });
+        effects.push(Effect::Places(roster.places()));
         true
     }
 
     /// Drops the user whose characters were asked for longest ago, of those that may leave memory.
     ///
     /// Returns how many places became free.
-    pub(super) fn evict(&mut self) -> Option<usize> {
+    pub(super) fn evict(&mut self, effects: &mut Effects<S>) -> Option<usize> {
         let idle = self.rosters.iter().filter(|(_, roster)| roster.entries.iter().all(Entry::is_evictable));
         let (&user, _) = idle.min_by_key(|(_, roster)| roster.used_at_ms)?;
-        self.rosters.remove(&user).map(|roster| roster.places())
+        self.drop_roster(user, effects)
+    }
+
+    fn drop_roster(&mut self, user: UserId, effects: &mut Effects<S>) -> Option<usize> {
+        let places = self.rosters.remove(&user)?.places();
+        effects.push(Effect::Places(-places));
+        Some(places.unsigned_abs())
     }
 
     /// Lets a user's characters leave memory: now, or as soon as they are flushed and no connection is left.
-    ///
-    /// Returns how many places became free.
-    pub(super) fn leave(&mut self, user: UserId) -> Option<usize> {
-        self.rosters.get_mut(&user)?.leaving = true;
-        self.try_leave(user)
-    }
-
-    /// Drops a user's characters where they are to leave and nothing keeps them.
-    pub(super) fn try_leave(&mut self, user: UserId) -> Option<usize> {
-        let idle = |entry: &Entry| entry.is_evictable() && entry.links.iter().all(|link| link.mailbox.is_closing());
-        let roster = self.rosters.get(&user)?;
-        if !roster.leaving || !roster.entries.iter().all(idle) {
-            return None;
+    pub(super) fn leave(&mut self, user: UserId, effects: &mut Effects<S>) {
+        if let Some(roster) = self.rosters.get_mut(&user) {
+            roster.leaving = true;
+            self.try_leave(user, effects);
         }
-        self.rosters.remove(&user).map(|roster| roster.places())
     }
 
-    /// Another process has the shard: forgets everything and orders every socket that was told of it to end.
+    /// Drops a user's characters if they should leave and nothing keeps them.
+    pub(super) fn try_leave(&mut self, user: UserId, effects: &mut Effects<S>) {
+        let idle = |entry: &Entry<S>| entry.is_evictable() && entry.links.iter().all(|link| link.subscriber.is_gone());
+        if self.rosters.get(&user).is_some_and(|roster| roster.leaving && roster.entries.iter().all(idle)) {
+            self.drop_roster(user, effects);
+        }
+    }
+
+    /// Another process has the shard: forgets everything and ends every connection that was told of it.
     ///
-    /// Returns how many places became free and how many characters had something to flush.
-    pub(super) fn lose(&mut self) -> (usize, usize) {
+    /// Returns how many characters and users were dropped and how many characters were dirty.
+    pub(super) fn lose(&mut self, effects: &mut Effects<S>) -> (usize, usize) {
         self.lease = None;
         self.buried.clear();
         self.dirty.clear();
@@ -409,40 +411,43 @@ impl Core {
         let (mut places, mut unflushed) = (0, 0);
         for (_, roster) in self.rosters.drain() {
             places += roster.places();
-            unflushed += roster.entries.iter().filter(|entry| entry.is_flushable()).count();
-            for link in roster.entries.iter().flat_map(|entry| &entry.links) {
-                link.mailbox.order_close(CloseOrder::SHARD_MOVED);
+            unflushed += roster.entries.iter().filter(|entry| entry.is_flushable()).count().cast_signed();
+            for link in roster.entries.into_iter().flat_map(|entry| entry.links) {
+                effects.push(Effect::Close { to: link.subscriber });
             }
         }
-        for mailbox in &self.sockets {
-            mailbox.order_close(CloseOrder::SHARD_MOVED);
+        // They stay in the list until they say goodbye: the shard may come back before.
+        for subscriber in &self.sockets {
+            effects.push(Effect::Close { to: subscriber.clone() });
         }
-        (places, unflushed)
+        effects.push(Effect::Places(-places));
+        effects.push(Effect::Dirty(-unflushed));
+        (places.unsigned_abs(), unflushed.unsigned_abs())
     }
 }
 
-impl Roster {
+impl<S: Subscriber> Roster<S> {
     /// Somebody asks for it.
     pub(super) fn touch(&mut self, now_ms: i64) {
         (self.used_at_ms, self.leaving) = (now_ms, false);
     }
 
     /// The places that it takes in memory: its characters and one for the user.
-    fn places(&self) -> usize {
-        self.entries.len() + 1
+    pub(super) fn places(&self) -> isize {
+        self.entries.len().cast_signed() + 1
     }
 
     /// Those that are not deleted.
-    pub(super) fn living(&self) -> impl Iterator<Item = &Entry> {
+    pub(super) fn living(&self) -> impl Iterator<Item = &Entry<S>> {
         self.entries.iter().filter(|entry| entry.deleted_at_ms.is_none())
     }
 
-    fn find_mut(&mut self, character: CharacterId) -> Option<&mut Entry> {
+    fn find_mut(&mut self, character: CharacterId) -> Option<&mut Entry<S>> {
         self.entries.iter_mut().find(|entry| entry.id() == character && entry.deleted_at_ms.is_none())
     }
 
     /// Any entry, the deleted ones too.
-    pub(super) fn any_mut(&mut self, character: CharacterId) -> Option<&mut Entry> {
+    pub(super) fn any_mut(&mut self, character: CharacterId) -> Option<&mut Entry<S>> {
         self.entries.iter_mut().find(|entry| entry.id() == character)
     }
 }

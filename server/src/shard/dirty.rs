@@ -2,20 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use castellan_protocol::CharacterId;
-
+use super::effect::Effects;
 use super::flushing::Snapshot;
 use super::mailbox::wake_all;
 use super::store::Shards;
 use crate::flush::{Batch, Entries, Queue, Written};
 use crate::storage::{Lease, SHARDS, ShardId};
-use crate::telemetry;
-
-/// A character's versions contradicted each other, which is a fault of ours.
-pub(super) fn out_of_play(character: CharacterId) {
-    telemetry::taken_out_of_play();
-    tracing::error!(%character, "the database has a version of a character that was never made: it is loaded again");
-}
 
 impl Entries for Shards {
     fn collect(&self, queue: Queue, rows: usize) -> (Batch, usize) {
@@ -47,21 +39,11 @@ impl Entries for Shards {
         let mut wake = Vec::new();
         for row in written {
             let mut shard = self.lock(row.lease.shard);
-            if shard.core.lease != Some(row.lease) {
-                continue;
+            if shard.core.lease == Some(row.lease) {
+                let mut effects = Effects::default();
+                shard.core.saved(row.user, row.character, row.version, now_ms, &mut effects);
+                self.deliver(effects, &mut wake);
             }
-            let saved = shard.core.saved(row.user, row.character, row.version, now_ms, &mut wake);
-            let left = shard.core.try_leave(row.user);
-            drop(shard);
-            self.freed(left);
-            let Some(saved) = saved else { continue };
-            if saved.broken {
-                out_of_play(row.character);
-            } else {
-                telemetry::persisted(saved.waited_ms);
-            }
-            self.dirty.fetch_sub(usize::from(saved.settled), Ordering::Relaxed);
-            self.occupied.fetch_sub(usize::from(saved.left), Ordering::Relaxed);
         }
         wake_all(wake);
     }
@@ -77,9 +59,10 @@ impl Entries for Shards {
 
     fn buried(&self, written: Written) {
         let mut shard = self.lock(written.lease.shard);
-        if shard.core.lease == Some(written.lease) && shard.core.bury(written.user, written.character, written.version)
-        {
-            self.dirty.fetch_sub(1, Ordering::Relaxed);
+        if shard.core.lease == Some(written.lease) {
+            let mut effects = Effects::default();
+            shard.core.bury(written.user, written.character, written.version, &mut effects);
+            self.perform(shard, effects);
         }
     }
 

@@ -1,11 +1,9 @@
 //! A character in memory.
 
-use std::sync::Arc;
-
 use castellan_protocol::{CharacterId, RequestId, Version};
 use smallvec::SmallVec;
 
-use super::mailbox::{CloseOrder, Mailbox};
+use super::effect::{Effect, Effects, Subscriber};
 use super::ring::Ring;
 use super::view::{Header, Sheet};
 use crate::planted::{self, Bug};
@@ -22,10 +20,10 @@ pub(super) const UNFLUSHED_MAX: u64 = VERSION_JUMP - 1;
 
 const _: () = assert!(UNFLUSHED_MAX < VERSION_JUMP, "a jump must pass every version that a crash can lose");
 
-/// A connection that has seen a character, and what it is to be told of it.
+/// A connection that has seen a character, and what it must be told of it.
 #[derive(Debug)]
-pub(super) struct Link {
-    pub(super) mailbox: Arc<Mailbox>,
+pub(super) struct Link<S> {
+    pub(super) subscriber: S,
     /// It wants every state that something else makes.
     pub(super) watching: bool,
     /// Its newest intent's version, while that is not durable.
@@ -34,7 +32,7 @@ pub(super) struct Link {
 
 /// A character in memory: its state, what is known to be in the database, and who has seen it.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct Entry<S> {
     pub(super) header: Header,
     pub(super) character: Character,
     /// What of the character stays the same with most intents, packed; empty until somebody is answered.
@@ -57,10 +55,10 @@ pub(super) struct Entry {
     /// decide, or the entry's versions contradicted each other.
     pub(super) dead_letter: bool,
     /// Most characters are seen by one connection, whose link is looked at with each intent: it lies here.
-    pub(super) links: SmallVec<[Link; 1]>,
+    pub(super) links: SmallVec<[Link<S>; 1]>,
 }
 
-impl Entry {
+impl<S: Subscriber> Entry<S> {
     /// A character that the database has not seen.
     pub(super) fn new(header: Header, character: Character, request: Option<RequestId>) -> Self {
         let mut ring = Ring::default();
@@ -120,11 +118,20 @@ impl Entry {
         version >= self.born
     }
 
-    /// Takes no further intents, and ends the sockets that saw it.
-    pub(super) fn take_out_of_play(&mut self) {
+    /// Takes no further intents, and ends the connections that saw it.
+    pub(super) fn take_out_of_play(&mut self, effects: &mut Effects<S>) {
+        if self.is_flushable() {
+            effects.push(Effect::Dirty(-1));
+        }
         self.dead_letter = true;
-        for link in &self.links {
-            link.mailbox.order_close(CloseOrder::SHARD_MOVED);
+        self.close_links(effects);
+        effects.push(Effect::OutOfPlay(self.id()));
+    }
+
+    /// Ends the connections that saw it.
+    pub(super) fn close_links(&mut self, effects: &mut Effects<S>) {
+        for link in self.links.drain(..) {
+            effects.push(Effect::Close { to: link.subscriber });
         }
     }
 
@@ -137,67 +144,60 @@ impl Entry {
     pub(super) fn is_evictable(&self) -> bool {
         ((self.is_clean() && !self.queued) || planted::is(Bug::DirtyEvicted))
             && !self.dead_letter
-            && self.links.iter().all(|link| link.mailbox.is_closing() || !link.watching)
+            && self.links.iter().all(|link| !link.watching || link.subscriber.is_gone())
     }
 
     /// The link of a connection, made where there is none.
-    pub(super) fn link(&mut self, mailbox: &Arc<Mailbox>) -> &mut Link {
-        let found = self.links.iter().position(|link| Arc::ptr_eq(&link.mailbox, mailbox));
+    pub(super) fn link(&mut self, subscriber: &S) -> &mut Link<S> {
+        let found = self.links.iter().position(|link| link.subscriber == *subscriber);
         let index = found.unwrap_or_else(|| {
             // Links of ended connections go when the list would have to grow.
             if self.links.len() == self.links.capacity() {
-                self.links.retain(|link| !link.mailbox.is_closing());
+                self.links.retain(|link| !link.subscriber.is_gone());
             }
-            self.links.push(Link { mailbox: Arc::clone(mailbox), watching: false, unsafe_until: None });
+            self.links.push(Link { subscriber: subscriber.clone(), watching: false, unsafe_until: None });
             self.links.len() - 1
         });
         &mut self.links[index]
     }
 
     /// Links a connection, which is to hear of the present state's commit.
-    pub(super) fn await_durability(&mut self, mailbox: &Arc<Mailbox>) {
+    pub(super) fn await_durability(&mut self, subscriber: &S) {
         let unsafe_until = (!self.is_clean()).then_some(self.header.version);
-        let link = self.link(mailbox);
+        let link = self.link(subscriber);
         link.unsafe_until = unsafe_until.or(link.unsafe_until);
     }
 
-    pub(super) fn unlink(&mut self, mailbox: &Arc<Mailbox>) {
-        self.links.retain(|link| !Arc::ptr_eq(&link.mailbox, mailbox));
+    pub(super) fn unlink(&mut self, subscriber: &S) {
+        self.links.retain(|link| link.subscriber != *subscriber);
     }
 
-    /// Tells the watchers but `sender` that there is a newer state; returns through `wake` whom to wake.
-    pub(super) fn tell_watchers(&mut self, sender: Option<&Arc<Mailbox>>, wake: &mut Vec<Arc<Mailbox>>) {
-        let mut some_ended = false;
-        for link in self.links.iter().filter(|link| link.watching) {
-            if sender.is_some_and(|sender| Arc::ptr_eq(sender, &link.mailbox)) {
-                continue;
-            }
-            if link.mailbox.is_closing() {
-                some_ended = true;
-            } else if link.mailbox.put_changed(self.header.user, self.header.id) {
-                wake.push(Arc::clone(&link.mailbox));
+    /// Tells the watchers but `sender` that there is a newer state.
+    pub(super) fn tell_watchers(&mut self, sender: Option<&S>, effects: &mut Effects<S>) {
+        let mut some_gone = false;
+        for link in self.links.iter().filter(|link| link.watching && sender != Some(&link.subscriber)) {
+            if link.subscriber.is_gone() {
+                some_gone = true;
+            } else {
+                let to = link.subscriber.clone();
+                effects.push(Effect::Changed { to, owner: self.header.user, character: self.header.id });
             }
         }
-        if some_ended {
-            self.links.retain(|link| !link.mailbox.is_closing());
+        if some_gone {
+            self.links.retain(|link| !link.subscriber.is_gone());
         }
     }
 
     /// Notes that the database has `version`, which is not above the present one, and tells those who wait for it or
     /// watch.
-    pub(super) fn saved(&mut self, version: Version, wake: &mut Vec<Arc<Mailbox>>) {
+    pub(super) fn saved(&mut self, version: Version, effects: &mut Effects<S>) {
         self.durable = self.durable.max(version);
         let (character, durable) = (self.header.id, self.durable);
-        for link in &mut self.links {
-            if !link.watching && link.unsafe_until.is_none() {
-                continue;
-            }
+        for link in self.links.iter_mut().filter(|link| link.watching || link.unsafe_until.is_some()) {
             if link.unsafe_until.is_some_and(|version| version <= durable) {
                 link.unsafe_until = None;
             }
-            if link.mailbox.put_durable(character, durable) {
-                wake.push(Arc::clone(&link.mailbox));
-            }
+            effects.push(Effect::Durable { to: link.subscriber.clone(), character, version: durable });
         }
     }
 

@@ -1,13 +1,12 @@
 //! What a shard hands to the flusher, and what it learns from it.
 
 use std::mem;
-use std::sync::Arc;
 
 use castellan_protocol::{CharacterId, UserId, Version};
 
 use super::core::Core;
+use super::effect::{Effect, Effects, Subscriber};
 use super::entry::Entry;
-use super::mailbox::Mailbox;
 use super::view::{Header, StoredView};
 use crate::flush::Queue;
 use crate::planted::{self, Bug};
@@ -29,7 +28,7 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    fn of(entry: &Entry, lease: Lease) -> Self {
+    fn of<S>(entry: &Entry<S>, lease: Lease) -> Self {
         Self {
             header: entry.header,
             character: entry.character.clone(),
@@ -60,7 +59,7 @@ impl Snapshot {
     }
 }
 
-impl Core {
+impl<S: Subscriber> Core<S> {
     /// Those that the flusher is to collect; some may have been collected from the other queue meanwhile.
     pub(super) fn queue(&mut self, queue: Queue) -> &mut Vec<(UserId, CharacterId)> {
         match queue {
@@ -87,10 +86,9 @@ impl Core {
         (snapshots.len() > before).then_some(lease)
     }
 
-    /// Somebody waits for the commit of a user's characters, or of one of them. Returns whether the flusher is to come
-    /// by for any.
-    pub(super) fn hurry(&mut self, user: UserId, only: Option<CharacterId>) -> bool {
-        let Some(roster) = self.rosters.get_mut(&user) else { return false };
+    /// Somebody waits for the commit of a user's characters, or of one of them.
+    pub(super) fn hurry(&mut self, user: UserId, only: Option<CharacterId>, effects: &mut Effects<S>) {
+        let Some(roster) = self.rosters.get_mut(&user) else { return };
         let mut any = false;
         for entry in &mut roster.entries {
             if entry.queued && only.is_none_or(|character| character == entry.id()) {
@@ -100,36 +98,41 @@ impl Core {
                 }
             }
         }
-        any
+        if any {
+            effects.push(Effect::Hurry);
+        }
     }
 
-    /// The database has this version. Returns what that came to; `None` if nobody here knows of it any more.
+    /// The database has this version of a character.
     pub(super) fn saved(
         &mut self,
         user: UserId,
         character: CharacterId,
         version: Version,
         now_ms: i64,
-        wake: &mut Vec<Arc<Mailbox>>,
-    ) -> Option<Saved> {
-        let roster = self.rosters.get_mut(&user)?;
-        let entry = roster.any_mut(character).filter(|entry| entry.is_of_this_life(version))?;
-        let was_flushable = entry.is_flushable();
+        effects: &mut Effects<S>,
+    ) {
+        let Some(roster) = self.rosters.get_mut(&user) else { return };
+        let Some(entry) = roster.any_mut(character).filter(|entry| entry.is_of_this_life(version)) else { return };
         if version > entry.header.version {
-            // It has a state that this process never made.
-            entry.take_out_of_play();
+            // The database has a state that this process never made.
+            entry.take_out_of_play(effects);
             self.buried.insert(character, user);
-            return Some(Saved { waited_ms: 0, settled: was_flushable, left: false, broken: true });
+            return;
         }
         let waited_ms = now_ms.saturating_sub(entry.dirty_since_ms).max(0).unsigned_abs();
-        entry.saved(version, wake);
+        let was_flushable = entry.is_flushable();
+        entry.saved(version, effects);
         entry.dirty_since_ms = now_ms;
-        let left = entry.is_clean() && entry.deleted_at_ms.is_some();
-        let settled = was_flushable && entry.is_clean();
-        if left {
-            roster.entries.retain(|entry| entry.id() != character);
+        effects.push(Effect::Persisted { waited_ms });
+        if was_flushable && entry.is_clean() {
+            effects.push(Effect::Dirty(-1));
         }
-        Some(Saved { waited_ms, settled, left, broken: false })
+        if entry.is_clean() && entry.deleted_at_ms.is_some() {
+            roster.entries.retain(|entry| entry.id() != character);
+            effects.push(Effect::Places(-1));
+        }
+        self.try_leave(user, effects);
     }
 
     /// The database has not taken this version of a character: the flusher must collect it again.
@@ -143,17 +146,4 @@ impl Core {
             self.dirty.push((user, character));
         }
     }
-}
-
-/// What a write came to for a shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Saved {
-    /// How long the oldest intent in it waited, in milliseconds.
-    pub(super) waited_ms: u64,
-    /// It was among those with something to flush, and is not any more.
-    pub(super) settled: bool,
-    /// The character was deleted and has left memory.
-    pub(super) left: bool,
-    /// The database is said to have a version that was never made: the character was taken out of play.
-    pub(super) broken: bool,
 }

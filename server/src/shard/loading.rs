@@ -1,7 +1,6 @@
 //! How a user's characters come into memory, and how they leave it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use castellan_protocol::UserId;
 use tokio::sync::watch;
@@ -9,6 +8,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::core::LoadPermit;
+use super::effect::Effects;
 use super::refusal::Refusal;
 use super::router::shard_of;
 use super::store::Shards;
@@ -90,10 +90,10 @@ impl Shards {
                 }
             }
         }
-        let count = characters.len();
-        if self.lock(lease.shard).core.install(user, permit, characters, (self.clock)()) {
-            self.occupied.fetch_add(count + 1, Ordering::Relaxed);
-        }
+        let mut effects = Effects::default();
+        let mut shard = self.lock(lease.shard);
+        shard.core.install(user, permit, characters, (self.clock)(), &mut effects);
+        self.perform(shard, effects);
         telemetry::loaded(began.elapsed());
         Ok(())
     }
@@ -115,15 +115,13 @@ impl Shards {
 
     /// Forgets a shard that another process has taken over, and ends the sockets that were told of it.
     pub fn lose(&self, lease: Lease) {
-        let (dropped, unflushed) = {
-            let mut shard = self.lock(lease.shard);
-            if shard.core.lease != Some(lease) {
-                return;
-            }
-            shard.core.lose()
-        };
-        self.occupied.fetch_sub(dropped, Ordering::Relaxed);
-        self.dirty.fetch_sub(unflushed, Ordering::Relaxed);
+        let mut shard = self.lock(lease.shard);
+        if shard.core.lease != Some(lease) {
+            return;
+        }
+        let mut effects = Effects::default();
+        let (dropped, unflushed) = shard.core.lose(&mut effects);
+        self.perform(shard, effects);
         telemetry::shard_lost();
         tracing::error!(shard = %lease.shard, dropped, unflushed, "another server has taken over a shard");
     }
@@ -134,20 +132,12 @@ impl Shards {
             return true;
         }
         ShardId::all().any(|offset| {
-            let left = self.lock(ShardId::new(shard.number() + offset.number())).core.evict();
-            self.evicted(left);
-            left.is_some() && self.occupied() < self.capacity.characters_max
+            let mut effects = Effects::default();
+            let mut shard = self.lock(ShardId::new(shard.number() + offset.number()));
+            let evicted = shard.core.evict(&mut effects);
+            self.perform(shard, effects);
+            telemetry::evicted(evicted.unwrap_or_default());
+            evicted.is_some() && self.occupied() < self.capacity.characters_max
         })
-    }
-
-    /// Characters were dropped to make room.
-    fn evicted(&self, left: Option<usize>) {
-        telemetry::evicted(left.unwrap_or_default());
-        self.freed(left);
-    }
-
-    /// Places in memory became free.
-    pub(super) fn freed(&self, left: Option<usize>) {
-        self.occupied.fetch_sub(left.unwrap_or_default(), Ordering::Relaxed);
     }
 }

@@ -14,6 +14,8 @@ use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::runtime::{self, Handle};
 
+use super::effect::Subscriber;
+
 /// Why a connection is to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloseOrder {
@@ -45,12 +47,27 @@ impl Mail {
     }
 }
 
-/// A connection's mailbox; shared by its task and the shards.
-///
-/// What each intent looks at lies in its first 64 bytes, those of the `Arc` counted.
+/// A connection's mailbox; its clones are the same one, shared by the connection's task and the shards.
+#[derive(Debug, Clone, Default)]
+pub struct Mailbox(Arc<Slots>);
+
+/// Two are equal if they are the same one.
+impl PartialEq for Mailbox {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Subscriber for Mailbox {
+    fn is_gone(&self) -> bool {
+        self.is_closing()
+    }
+}
+
+/// What is in a mailbox. What each intent looks at lies in its first 64 bytes, those of the `Arc` counted.
 #[derive(Debug, Default)]
 #[repr(C)]
-pub struct Mailbox {
+struct Slots {
     /// Boxed: there is none most of the time.
     mail: Mutex<Option<Box<Mail>>>,
     has_mail: AtomicBool,
@@ -72,10 +89,10 @@ const WOKEN_AT_ONCE: usize = 16;
 ///
 /// Waking them one by one from outside would cost a system call each, and where they share a core with who wakes them
 /// two changes of context.
-pub(super) fn wake_all(mailboxes: Vec<Arc<Mailbox>>) {
-    let mut homes: HashMap<runtime::Id, (Handle, Vec<Arc<Mailbox>>)> = HashMap::new();
+pub(super) fn wake_all(mailboxes: Vec<Mailbox>) {
+    let mut homes: HashMap<runtime::Id, (Handle, Vec<Mailbox>)> = HashMap::new();
     for mailbox in mailboxes {
-        match mailbox.home.get() {
+        match mailbox.0.home.get() {
             Some(home) => homes.entry(home.id()).or_insert_with(|| (home.clone(), Vec::new())).1.push(mailbox),
             None => mailbox.wake(),
         }
@@ -83,7 +100,7 @@ pub(super) fn wake_all(mailboxes: Vec<Arc<Mailbox>>) {
     for (home, mailboxes) in homes.into_values() {
         home.spawn(async move {
             for lot in mailboxes.chunks(WOKEN_AT_ONCE) {
-                lot.iter().for_each(|mailbox| mailbox.wake());
+                lot.iter().for_each(Mailbox::wake);
                 tokio::task::yield_now().await;
             }
         });
@@ -93,47 +110,47 @@ pub(super) fn wake_all(mailboxes: Vec<Arc<Mailbox>>) {
 impl Mailbox {
     /// Tells that a watched character changed. Returns whether the connection has to be woken.
     pub(super) fn put_changed(&self, owner: UserId, character: CharacterId) -> bool {
-        let mut mail = self.mail.lock();
+        let mut mail = self.0.mail.lock();
         mail.get_or_insert_default().changed.insert(character, owner);
-        !self.has_mail.swap(true, Ordering::AcqRel)
+        !self.0.has_mail.swap(true, Ordering::AcqRel)
     }
 
     /// Tells how far a character is durable. Returns whether the connection has to be woken.
     pub(super) fn put_durable(&self, character: CharacterId, version: Version) -> bool {
-        let mut mail = self.mail.lock();
+        let mut mail = self.0.mail.lock();
         let known = mail.get_or_insert_default().durable.entry(character).or_default();
         *known = version.max(*known);
-        !self.has_mail.swap(true, Ordering::AcqRel)
+        !self.0.has_mail.swap(true, Ordering::AcqRel)
     }
 
     /// Wakes the connection's task to look into its mailbox.
     pub(super) fn wake(&self) {
-        self.listener.wake();
+        self.0.listener.wake();
     }
 
     /// Something has gathered.
     pub fn has_mail(&self) -> bool {
-        self.has_mail.load(Ordering::Acquire)
+        self.0.has_mail.load(Ordering::Acquire)
     }
 
     /// Takes what has gathered.
     pub fn take(&self) -> Mail {
-        let mut mail = self.mail.lock();
-        self.has_mail.store(false, Ordering::Release);
+        let mut mail = self.0.mail.lock();
+        self.0.has_mail.store(false, Ordering::Release);
         mail.take().map_or_else(Mail::default, |mail| *mail)
     }
 
     /// Tells on which runtime the task is that listens.
     pub fn settle(&self, home: Handle) {
         // It stays where it is.
-        let _ = self.home.set(home);
+        let _ = self.0.home.set(home);
     }
 
     /// Has this task woken when mail or an order comes; what came before is to be looked for afterwards.
     ///
     /// One task listens to a mailbox.
     pub fn listen(&self, waker: &Waker) {
-        self.listener.register(waker);
+        self.0.listener.register(waker);
     }
 
     /// Waits until there is mail, or an order.
@@ -150,19 +167,25 @@ impl Mailbox {
     /// From here on no shard takes an intent from it.
     pub fn order_close(&self, order: CloseOrder) {
         // The first one stays.
-        let _ = self.order.set(Box::new(order));
-        self.closing.store(true, Ordering::SeqCst);
-        self.listener.wake();
+        let _ = self.0.order.set(Box::new(order));
+        self.0.closing.store(true, Ordering::SeqCst);
+        self.0.listener.wake();
     }
 
     /// Whether the connection has been ordered to end.
     pub fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::SeqCst)
+        self.0.closing.load(Ordering::SeqCst)
+    }
+
+    /// True while somebody else holds this mailbox too.
+    #[cfg(test)]
+    pub(crate) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
     }
 
     /// The order to end, where there is one.
     pub fn order(&self) -> Option<CloseOrder> {
-        if self.is_closing() { self.order.get().map(|order| CloseOrder::clone(order)) } else { None }
+        if self.is_closing() { self.0.order.get().map(|order| CloseOrder::clone(order)) } else { None }
     }
 }
 
@@ -183,12 +206,12 @@ mod tests {
         let mut listening = Vec::new();
         let mut mailboxes = Vec::new();
         for number in 0..2 * WOKEN_AT_ONCE + 3 {
-            let mailbox = Arc::new(Mailbox::default());
+            let mailbox = Mailbox::default();
             let home = threads[number % 2].handle();
             if number > 0 {
                 mailbox.settle(home.clone());
             }
-            let (listener, (ready, is_ready)) = (Arc::clone(&mailbox), std::sync::mpsc::channel());
+            let (listener, (ready, is_ready)) = (mailbox.clone(), std::sync::mpsc::channel());
             listening.push(home.spawn(async move {
                 poll_fn(|cx| {
                     listener.listen(cx.waker());

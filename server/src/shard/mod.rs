@@ -7,6 +7,7 @@ mod answer;
 mod burial;
 mod core;
 mod dirty;
+mod effect;
 mod entry;
 mod flushing;
 mod loading;
@@ -18,7 +19,7 @@ mod store;
 mod view;
 
 pub use self::answer::{Answer, Outcome, Shape, Shown};
-pub use self::core::{Base, Change, Command, Creation};
+pub use self::core::{Base, Change, Command, Creation, Reader};
 pub use self::entry::VERSION_JUMP;
 pub use self::mailbox::{CloseOrder, Mail, Mailbox};
 pub use self::refusal::Refusal;

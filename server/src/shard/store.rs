@@ -9,15 +9,15 @@ use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use castellan_protocol::{CharacterId, CharacterSummary, RequestId, UserId};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 
 use super::answer::{Answer, Outcome, Shape, Shown, Writer};
-use super::core::{Command, Core, Creation, Decision, Effects};
-use super::dirty::out_of_play;
+use super::core::{Command, Core, Creation, Decision, Reader};
+use super::effect::{Effect, Effects};
 use super::entry::Entry;
 use super::loading::Load;
-use super::mailbox::Mailbox;
+use super::mailbox::{CloseOrder, Mailbox};
 use super::refusal::Refusal;
 use super::router::shard_of;
 use crate::clock::Clock;
@@ -39,7 +39,7 @@ pub struct Capacity {
 
 /// One shard with what writes its answers.
 pub(super) struct Shard {
-    pub(super) core: Core,
+    pub(super) core: Core<Mailbox>,
     writer: Writer,
 }
 
@@ -119,7 +119,7 @@ impl Shards {
     pub async fn change(
         self: &Arc<Self>,
         command: &Command<'_>,
-        sender: Option<&Arc<Mailbox>>,
+        sender: Option<&Mailbox>,
         shape: Shape,
         now_ms: i64,
         out: &mut Vec<u8>,
@@ -143,7 +143,7 @@ impl Shards {
     pub fn try_change(
         &self,
         command: &Command<'_>,
-        sender: Option<&Arc<Mailbox>>,
+        sender: Option<&Mailbox>,
         shape: Shape,
         now_ms: i64,
         out: &mut Vec<u8>,
@@ -156,7 +156,7 @@ impl Shards {
     fn decide(
         &self,
         command: &Command<'_>,
-        sender: Option<&Arc<Mailbox>>,
+        sender: Option<&Mailbox>,
         shape: Shape,
         now_ms: i64,
         out: &mut Vec<u8>,
@@ -164,11 +164,14 @@ impl Shards {
         let has_room = self.has_room();
         let mut effects = Effects::default();
         let mut shard = self.lock(shard_of(command.owner));
+        // Under the lock: whoever orders the connection to end has told the shard why before.
+        if sender.is_some_and(Mailbox::is_closing) {
+            return Some(Outcome::Closing);
+        }
         let Shard { core, writer } = &mut *shard;
         let decision = core.change(command, sender, has_room, now_ms, &mut effects);
         let outcome = writer.answer(decision, Some(command.id), shape, out);
-        drop(shard);
-        self.perform(effects);
+        self.perform(shard, effects);
         outcome
     }
 
@@ -185,12 +188,8 @@ impl Shards {
                 let Shard { core, writer } = &mut *shard;
                 let decision = core.create(creation, has_room, now_ms, &mut effects);
                 let outcome = writer.answer(decision, creation.id, Shape::Body, out);
-                drop(shard);
-                self.perform(effects);
+                self.perform(shard, effects);
                 if let Some(outcome) = outcome {
-                    if matches!(outcome, Outcome::Applied { duplicate: false, .. }) {
-                        self.occupied.fetch_add(1, Ordering::Relaxed);
-                    }
                     return outcome;
                 }
             }
@@ -200,7 +199,7 @@ impl Shards {
         }
     }
 
-    /// Writes a character's present state; `reader` is the connection that asks, and whether it wants to watch.
+    /// Writes a character's present state.
     ///
     /// # Errors
     ///
@@ -209,7 +208,7 @@ impl Shards {
         self: &Arc<Self>,
         owner: UserId,
         character: CharacterId,
-        reader: Option<(&Arc<Mailbox>, bool)>,
+        reader: Reader<&Mailbox>,
         request: Option<RequestId>,
         shape: Shape,
         out: &mut Vec<u8>,
@@ -230,12 +229,12 @@ impl Shards {
         self: &Arc<Self>,
         owner: UserId,
         character: CharacterId,
-        sender: &Arc<Mailbox>,
+        sender: &Mailbox,
         answer: Answer,
         shape: Shape,
         out: &mut Vec<u8>,
     ) -> Result<Shown, Refusal> {
-        self.look(owner, character, None, |writer, entry| {
+        self.look(owner, character, Reader::Fetches(sender), |writer, entry| {
             entry.await_durability(sender);
             writer.write(entry, answer, shape, out)
         })
@@ -246,17 +245,22 @@ impl Shards {
         self: &Arc<Self>,
         owner: UserId,
         character: CharacterId,
-        reader: Option<(&Arc<Mailbox>, bool)>,
-        write: impl FnOnce(&mut Writer, &mut Entry) -> T,
+        reader: Reader<&Mailbox>,
+        write: impl FnOnce(&mut Writer, &mut Entry<Mailbox>) -> T,
     ) -> Result<T, Refusal> {
         loop {
             {
                 let mut shard = self.lock(shard_of(owner));
+                if let Reader::Fetches(mailbox) | Reader::Watches(mailbox) = reader
+                    && mailbox.is_closing()
+                {
+                    return Err(Refusal::shard_lost());
+                }
                 let Shard { core, writer, .. } = &mut *shard;
                 match core.look(owner, character, reader, (self.clock)()) {
                     Decision::Applied { entry, .. } => return Ok(write(writer, entry)),
                     Decision::Refused(refusal) => return Err(refusal),
-                    Decision::Conflict { .. } | Decision::Closing => return Err(Refusal::shard_lost()),
+                    Decision::Conflict { .. } => return Err(Refusal::shard_lost()),
                     Decision::Absent => {}
                 }
             }
@@ -299,11 +303,7 @@ impl Shards {
     /// # Errors
     ///
     /// The refusal, where the shard is not ours or the database cannot say.
-    pub async fn welcome(
-        self: &Arc<Self>,
-        user: UserId,
-        mailbox: &Arc<Mailbox>,
-    ) -> Result<Vec<CharacterSummary>, Refusal> {
+    pub async fn welcome(self: &Arc<Self>, user: UserId, mailbox: &Mailbox) -> Result<Vec<CharacterSummary>, Refusal> {
         let shard = shard_of(user);
         loop {
             self.load(user).await?;
@@ -313,7 +313,7 @@ impl Shards {
                 // Evicted, or lost, since it was loaded.
                 continue;
             };
-            let summary = |entry: &Entry| CharacterSummary {
+            let summary = |entry: &Entry<Mailbox>| CharacterSummary {
                 id: entry.id(),
                 name: entry.character.name().to_owned(),
                 version: entry.header.version,
@@ -322,35 +322,34 @@ impl Shards {
         }
     }
 
-    /// Ends a connection of a user; without connections the user's characters may leave memory.
-    pub fn farewell(&self, user: UserId, mailbox: &Arc<Mailbox>) {
-        let left = self.lock(shard_of(user)).core.farewell(user, mailbox);
-        self.freed(left);
+    /// Forgets a connection that has seen characters of a user, or may have; without connections they may leave memory.
+    pub fn farewell(&self, user: UserId, mailbox: &Mailbox) {
+        let mut effects = Effects::default();
+        let mut shard = self.lock(shard_of(user));
+        shard.core.farewell(user, mailbox, &mut effects);
+        self.perform(shard, effects);
     }
 
     /// Ends a watch.
-    pub fn unwatch(&self, owner: UserId, character: CharacterId, mailbox: &Arc<Mailbox>) {
+    pub fn unwatch(&self, owner: UserId, character: CharacterId, mailbox: &Mailbox) {
         self.lock(shard_of(owner)).core.unwatch(owner, character, mailbox);
     }
 
-    /// Somebody waits for the commit of a character: the flusher comes by at once, and for it first.
+    /// Somebody waits for the commit of a character: the flusher writes it at once, and first.
     pub fn hurry(&self, owner: UserId, character: CharacterId) {
-        let waits = self.lock(shard_of(owner)).core.hurry(owner, Some(character));
-        if waits {
-            self.signals.waiting();
-        }
+        let mut effects = Effects::default();
+        let mut shard = self.lock(shard_of(owner));
+        shard.core.hurry(owner, Some(character), &mut effects);
+        self.perform(shard, effects);
     }
 
     /// Lets a user's characters leave memory as soon as they are flushed, which happens at once, and nobody uses them.
     pub fn leave(&self, user: UserId) {
+        let mut effects = Effects::default();
         let mut shard = self.lock(shard_of(user));
-        let waits = shard.core.hurry(user, None);
-        let left = shard.core.leave(user);
-        drop(shard);
-        self.freed(left);
-        if waits {
-            self.signals.waiting();
-        }
+        shard.core.hurry(user, None, &mut effects);
+        shard.core.leave(user, &mut effects);
+        self.perform(shard, effects);
     }
 
     /// Characters in memory, and one place for each user that they are of.
@@ -363,37 +362,48 @@ impl Shards {
         self.dirty.load(Ordering::Relaxed)
     }
 
-    /// So many more characters are dirty, or fewer.
-    pub(super) fn count_dirty(&self, change: isize) {
-        self.dirty.fetch_add(change.cast_unsigned(), Ordering::Relaxed);
-    }
-
-    /// So many more places in memory are used, or fewer.
-    pub(super) fn count_places(&self, change: isize) {
-        self.occupied.fetch_add(change.cast_unsigned(), Ordering::Relaxed);
-    }
-
     /// One more character may begin to have something to flush.
     fn has_room(&self) -> bool {
         self.dirty.load(Ordering::Relaxed) < self.capacity.dirty_max
     }
 
-    /// Does what follows from a command, after its lock was released.
-    fn perform(&self, effects: Effects) {
-        if effects.dirtied > 0 {
-            self.dirty.fetch_add(effects.dirtied, Ordering::Relaxed);
-        }
-        if let Some(character) = effects.broken {
-            // It was counted as dirty: its versions differ.
-            self.count_dirty(-1);
-            out_of_play(character);
-        }
-        for mailbox in effects.wake {
-            mailbox.wake();
+    /// Performs the effects of an input, then lets go of its shard and wakes whom they concern.
+    pub(super) fn perform(&self, shard: MutexGuard<'_, Shard>, effects: Effects<Mailbox>) {
+        let mut wake = Vec::new();
+        self.deliver(effects, &mut wake);
+        drop(shard);
+        wake.iter().for_each(Mailbox::wake);
+    }
+
+    /// Performs effects while their shard is locked, but for waking: nothing that a closed connection sent is heard after
+    /// the effect, and no word about a version overtakes the state that it is about.
+    pub(super) fn deliver(&self, effects: Effects<Mailbox>, wake: &mut Vec<Mailbox>) {
+        for effect in effects {
+            match effect {
+                Effect::Changed { to, owner, character } => {
+                    if to.put_changed(owner, character) {
+                        wake.push(to);
+                    }
+                }
+                Effect::Durable { to, character, version } => {
+                    if to.put_durable(character, version) {
+                        wake.push(to);
+                    }
+                }
+                Effect::Close { to } => to.order_close(CloseOrder::SHARD_MOVED),
+                Effect::Dirty(change) => drop(self.dirty.fetch_add(change.cast_unsigned(), Ordering::Relaxed)),
+                Effect::Places(change) => drop(self.occupied.fetch_add(change.cast_unsigned(), Ordering::Relaxed)),
+                Effect::Persisted { waited_ms } => telemetry::persisted(waited_ms),
+                Effect::Hurry => self.signals.waiting(),
+                Effect::OutOfPlay(character) => {
+                    telemetry::taken_out_of_play();
+                    tracing::error!(%character, "the versions of a character contradict each other: it is loaded again");
+                }
+            }
         }
     }
 
-    pub(super) fn lock(&self, shard: ShardId) -> parking_lot::MutexGuard<'_, Shard> {
+    pub(super) fn lock(&self, shard: ShardId) -> MutexGuard<'_, Shard> {
         self.shards[usize::from(shard.number())].lock()
     }
 }

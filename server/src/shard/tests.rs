@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use castellan_protocol::limits::CHARACTERS_PER_USER_MAX;
 use castellan_protocol::{
@@ -10,12 +11,16 @@ use castellan_protocol::{
 };
 use uuid::Uuid;
 
-use super::core::{Base, Change, Command, Core, Creation, Decision, Effects};
+use super::core::{Base, Change, Command, Core, Creation, Decision, Reader};
+use super::effect::{Effect, Effects};
 use super::entry::{UNFLUSHED_MAX, VERSION_JUMP};
-use super::mailbox::Mailbox;
 use crate::flush::Queue;
 use crate::rules::{Catalogue, Character, stored};
 use crate::storage::{CharacterRow, Lease, ShardId};
+
+mod ear;
+
+use self::ear::{Ear, ears};
 
 const LEASE: Lease = Lease { shard: ShardId::new(3), epoch: 1, recoveries: 0 };
 
@@ -44,8 +49,8 @@ fn gold(gp: i64) -> Action {
 
 /// One shard with user 1, whose character 11 is in the database at version 1, and what follows for others.
 struct Bench {
-    core: Core,
-    effects: Effects,
+    core: Core<Ear>,
+    effects: Effects<Ear>,
     now_ms: i64,
     has_room: bool,
     permitted: bool,
@@ -64,7 +69,7 @@ impl Bench {
     /// Loads a user without characters.
     fn install(&mut self, number: u128, now_ms: i64) {
         let permit = self.core.load_permit().expect("it has a lease");
-        assert!(self.core.install(user(number), permit, Vec::new(), now_ms));
+        assert!(self.core.install(user(number), permit, Vec::new(), now_ms, &mut self.effects));
     }
 
     fn create(&mut self, owner: u128, number: u128, request: Option<u64>) -> String {
@@ -74,7 +79,7 @@ impl Bench {
         say(self.core.create(&creation, self.has_room, self.now_ms, &mut self.effects))
     }
 
-    fn change(&mut self, id: u64, base: Base, change: Change<'_>, sender: Option<&Arc<Mailbox>>) -> String {
+    fn change(&mut self, id: u64, base: Base, change: Change<'_>, sender: Option<&Ear>) -> String {
         self.change_of(1, 11, id, base, change, sender)
     }
 
@@ -85,7 +90,7 @@ impl Bench {
         id: u64,
         base: Base,
         change: Change<'_>,
-        sender: Option<&Arc<Mailbox>>,
+        sender: Option<&Ear>,
     ) -> String {
         self.now_ms += 1;
         let command = Command {
@@ -108,11 +113,42 @@ impl Bench {
         let mut snapshots = Vec::new();
         self.core.collect(Queue::Dirty, &mut snapshots);
         let rows: Vec<_> = snapshots.into_iter().map(super::flushing::Snapshot::into_row).collect();
-        let mut wake = Vec::new();
         for row in &rows {
-            self.core.saved(row.user, row.id, Version::new(row.version), self.now_ms, &mut wake);
+            self.core.saved(row.user, row.id, Version::new(row.version), self.now_ms, &mut self.effects);
         }
         rows
+    }
+
+    /// What has followed since the last time.
+    fn effects(&mut self) -> Vec<Effect<Ear>> {
+        std::mem::take(&mut self.effects).into_iter().collect()
+    }
+
+    /// Whom something was told that is no news for the counts.
+    fn told(&mut self) -> Vec<Effect<Ear>> {
+        let told = |effect: &Effect<Ear>| {
+            matches!(effect, Effect::Changed { .. } | Effect::Durable { .. } | Effect::Close { .. })
+        };
+        self.effects().into_iter().filter(told).collect()
+    }
+
+    /// By how much the counts of dirty characters and of places have changed.
+    fn counted(&mut self) -> (isize, isize) {
+        self.effects().into_iter().fold((0, 0), |(dirty, places), effect| match effect {
+            Effect::Dirty(change) => (dirty + change, places),
+            Effect::Places(change) => (dirty, places + change),
+            _ => (dirty, places),
+        })
+    }
+
+    fn watch(&mut self, ear: &Ear) {
+        self.core.look(user(1), character(11), Reader::Watches(ear), 0);
+    }
+
+    fn hurries(&mut self, owner: u128, only: Option<u128>) -> bool {
+        self.effects();
+        self.core.hurry(user(owner), only.map(character), &mut self.effects);
+        self.effects() == [Effect::Hurry]
     }
 
     /// Whom the flusher finds in a queue.
@@ -124,7 +160,7 @@ impl Bench {
     }
 
     fn state(&mut self) -> (u64, u64, Character) {
-        match self.core.look(user(1), character(11), None, self.now_ms) {
+        match self.core.look(user(1), character(11), Reader::Passing, self.now_ms) {
             Decision::Applied { entry, .. } => {
                 (entry.header.version.get(), entry.header.last.get(), entry.character.clone())
             }
@@ -144,8 +180,8 @@ fn expect(version: u64) -> Base {
 const ANY: Base = Base { after: None, expect: Some(Version::new(0)) };
 
 /// A decision in a few words: what it came to, version, last, durable.
-fn say(decision: Decision<'_>) -> String {
-    let entry = |entry: &super::entry::Entry| {
+fn say(decision: Decision<'_, Ear>) -> String {
+    let entry = |entry: &super::entry::Entry<Ear>| {
         format!("v{} last {} durable {}", entry.header.version, entry.header.last, entry.durable)
     };
     match decision {
@@ -154,7 +190,6 @@ fn say(decision: Decision<'_>) -> String {
         Decision::Conflict { entry: is } => format!("conflict {}", entry(is)),
         Decision::Refused(refusal) => refusal.code.to_string(),
         Decision::Absent => "absent".to_owned(),
-        Decision::Closing => "closing".to_owned(),
     }
 }
 
@@ -232,7 +267,7 @@ fn nobody_sees_the_characters_of_somebody_else() {
     let mut bench = Bench::new();
     bench.install(2, 0);
     assert_eq!(bench.change_of(2, 11, 5, ANY, Change::Delete, None), "no_such_character");
-    assert_eq!(say(bench.core.look(user(2), character(11), None, 0)), "no_such_character");
+    assert_eq!(say(bench.core.look(user(2), character(11), Reader::Passing, 0)), "no_such_character");
     assert_eq!(bench.change_of(3, 11, 5, ANY, Change::Delete, None), "absent", "not loaded yet");
 }
 
@@ -271,9 +306,9 @@ fn only_the_newest_state_is_flushed_and_what_came_meanwhile_is_flushed_next() {
     bench.gold(2_000, ANY, 1);
     let row = snapshots.pop().expect("one").into_row();
     assert_eq!((row.version, row.request_ids.len()), (1_001, 64));
-    let mut wake = Vec::new();
-    let saved = bench.core.saved(user(1), character(11), Version::new(row.version), 5_000, &mut wake);
-    assert!(!saved.expect("it is here").settled, "the one that came meanwhile is still dirty");
+    bench.effects();
+    bench.core.saved(user(1), character(11), Version::new(row.version), 5_000, &mut bench.effects);
+    assert_eq!(bench.counted(), (0, 0), "the one that came meanwhile is still dirty");
     assert_eq!(bench.flush()[0].version, 1_002);
     assert!(bench.flush().is_empty());
 }
@@ -282,11 +317,11 @@ fn only_the_newest_state_is_flushed_and_what_came_meanwhile_is_flushed_next() {
 fn what_somebody_waits_for_is_collected_before_all_else_and_once() {
     let mut bench = Bench::new();
     bench.create(1, 12, None);
-    assert!(!bench.core.hurry(user(1), Some(character(11))), "nothing of it is on its way");
-    assert!(!bench.core.hurry(user(2), None), "who is not here");
+    assert!(!bench.hurries(1, Some(11)), "nothing of it is on its way");
+    assert!(!bench.hurries(2, None), "who is not here");
     bench.gold(5, ANY, 1);
     for _ in 0..2 {
-        assert!(bench.core.hurry(user(1), Some(character(11))));
+        assert!(bench.hurries(1, Some(11)));
     }
     assert_eq!(bench.collect(Queue::Hurried), [character(11)]);
     assert!(bench.collect(Queue::Hurried).is_empty());
@@ -297,7 +332,7 @@ fn what_somebody_waits_for_is_collected_before_all_else_and_once() {
     assert!(bench.collect(Queue::Dirty).is_empty());
 
     bench.gold(7, ANY, 1);
-    assert!(bench.core.hurry(user(1), None), "all that this user has");
+    assert!(bench.hurries(1, None), "all that this user has");
     assert_eq!(bench.collect(Queue::Dirty), [character(11)]);
     assert!(bench.collect(Queue::Hurried).is_empty(), "the sweep was faster");
 }
@@ -305,77 +340,79 @@ fn what_somebody_waits_for_is_collected_before_all_else_and_once() {
 #[test]
 fn watchers_are_told_that_it_changed_and_never_more_than_that() {
     let mut bench = Bench::new();
-    let [actor, watcher] = [(); 2].map(|()| Arc::new(Mailbox::default()));
-    bench.core.look(user(1), character(11), Some((&watcher, true)), 0);
-    for id in 5..1_005 {
+    let [actor, watcher] = ears();
+    bench.watch(&watcher);
+    bench.effects();
+    for id in [5, 6] {
         bench.change(id, ANY, Change::Action(&gold(1)), Some(&actor));
     }
-    let mail = watcher.take();
-    assert_eq!(mail.changed.into_iter().collect::<Vec<_>>(), [(character(11), user(1))]);
-    assert_eq!(bench.effects.wake.len(), 1, "woken once for all that gathered");
-    assert!(actor.take().is_empty(), "who acted has the answer");
+    let changed = Effect::Changed { to: watcher.clone(), owner: user(1), character: character(11) };
+    assert_eq!(bench.told(), [changed.clone(), changed], "who acted has the answer");
     bench.flush();
-    assert_eq!(watcher.take().durable.into_iter().collect::<Vec<_>>(), [(character(11), Version::new(1_001))]);
-    assert_eq!(actor.take().durable.into_iter().collect::<Vec<_>>(), [(character(11), Version::new(1_001))]);
+    let durable = |to: &Ear, version| Effect::Durable {
+        to: to.clone(),
+        character: character(11),
+        version: Version::new(version),
+    };
+    assert_eq!(bench.told(), [durable(&watcher, 3), durable(&actor, 3)]);
     bench.gold(2_000, ANY, 1);
+    bench.effects();
     bench.flush();
-    assert!(actor.take().is_empty(), "all of its own is safe, and it does not watch");
+    assert_eq!(bench.told(), [durable(&watcher, 4)], "all of the actor's own is safe, and it does not watch");
     bench.core.unwatch(user(1), character(11), &watcher);
-    watcher.take();
     bench.gold(2_001, ANY, 1);
-    assert!(watcher.take().is_empty());
-}
-
-#[test]
-fn a_connection_that_is_ordered_to_end_changes_nothing_more() {
-    let mut bench = Bench::new();
-    let mailbox = Arc::new(Mailbox::default());
-    mailbox.order_close(super::CloseOrder::SHARD_MOVED);
-    assert_eq!(bench.change(5, ANY, Change::Action(&gold(1)), Some(&mailbox)), "closing");
-    assert_eq!(bench.state().0, 1);
+    bench.flush();
+    assert_eq!(bench.told(), []);
 }
 
 #[test]
 fn a_connection_that_has_ended_is_forgotten_with_the_next_change() {
     let mut bench = Bench::new();
-    let [ended, open] = [(); 2].map(|()| Arc::new(Mailbox::default()));
-    for watcher in [&ended, &open] {
-        bench.core.look(user(1), character(11), Some((watcher, true)), 0);
-    }
-    ended.order_close(super::CloseOrder::SHARD_MOVED);
+    let [ended, open] = ears();
+    bench.watch(&ended);
+    bench.watch(&open);
+    ended.gone.store(true, Ordering::Relaxed);
+    bench.effects();
     bench.gold(5, ANY, 1);
-    assert!(ended.take().is_empty(), "nothing is put where nobody looks");
-    assert_eq!(Arc::strong_count(&ended), 1, "no link is left");
-    assert_eq!(open.take().changed.len(), 1);
+    let told = bench.told();
+    assert!(matches!(&told[..], [Effect::Changed { to, .. }] if *to == open), "{told:?}");
+    assert_eq!(Arc::strong_count(&ended.gone), 1, "no link is left");
 }
 
 #[test]
 fn a_lost_shard_forgets_everything_and_ends_the_sockets_that_saw_it() {
     let mut bench = Bench::new();
     let permit = bench.core.load_permit().expect("it has a lease");
-    let [actor, idle, stranger] = [(); 3].map(|()| Arc::new(Mailbox::default()));
+    let [actor, idle] = ears();
     bench.change(5, ANY, Change::Action(&gold(1)), Some(&actor));
     bench.core.welcome(user(1), &idle, 0);
-    assert_eq!(bench.core.lose(), (2, 1), "the character and its user, one of them dirty");
-    assert!(actor.is_closing() && idle.is_closing() && !stranger.is_closing());
+    bench.effects();
+    assert_eq!(bench.core.lose(&mut bench.effects), (2, 1), "the character and its user, one of them dirty");
+    let effects = bench.effects();
+    let closed = |ear: &Ear| effects.contains(&Effect::Close { to: ear.clone() });
+    assert!(closed(&actor) && closed(&idle), "{effects:?}");
+    assert!(effects.contains(&Effect::Dirty(-1)) && effects.contains(&Effect::Places(-2)), "{effects:?}");
     assert_eq!(bench.gold(6, ANY, 1), "unavailable");
     let mut snapshots = Vec::new();
     assert!(bench.core.collect(Queue::Dirty, &mut snapshots).is_none() && snapshots.is_empty());
-    assert!(!bench.core.install(user(1), permit, Vec::new(), 0), "a load from before the loss comes too late");
+    assert!(
+        !bench.core.install(user(1), permit, Vec::new(), 0, &mut bench.effects),
+        "a load from before the loss comes too late"
+    );
 }
 
 #[test]
 fn what_is_dirty_watched_or_refused_by_the_database_stays_in_memory() {
     let mut bench = Bench::new();
     bench.gold(5, ANY, 1);
-    assert_eq!(bench.core.evict(), None, "dirty");
+    assert_eq!(bench.core.evict(&mut bench.effects), None, "dirty");
     bench.flush();
-    let watcher = Arc::new(Mailbox::default());
-    bench.core.look(user(1), character(11), Some((&watcher, true)), 0);
-    assert_eq!(bench.core.evict(), None, "watched");
-    watcher.order_close(super::CloseOrder::SHARD_MOVED);
-    bench.core.bury(user(1), character(11), Version::new(2));
-    assert_eq!(bench.core.evict(), None, "a dead letter");
+    let [watcher] = ears();
+    bench.watch(&watcher);
+    assert_eq!(bench.core.evict(&mut bench.effects), None, "watched");
+    watcher.gone.store(true, Ordering::Relaxed);
+    bench.core.bury(user(1), character(11), Version::new(2), &mut bench.effects);
+    assert_eq!(bench.core.evict(&mut bench.effects), None, "a dead letter");
     assert_eq!(bench.gold(6, ANY, 1), RejectionCode::Unavailable.as_str());
 }
 
@@ -383,27 +420,31 @@ fn what_is_dirty_watched_or_refused_by_the_database_stays_in_memory() {
 fn a_dead_letter_leaves_those_with_something_to_flush_once() {
     let mut bench = Bench::new();
     bench.gold(5, ANY, 1);
-    assert!(bench.core.bury(user(1), character(11), Version::new(2)));
-    assert!(!bench.core.bury(user(1), character(11), Version::new(2)), "the flusher came by again");
-    let saved = bench.core.saved(user(1), character(11), Version::new(2), 5_000, &mut Vec::new());
-    assert!(saved.is_some_and(|saved| !saved.settled), "the database took it when the flusher came by again");
+    bench.effects();
+    bench.core.bury(user(1), character(11), Version::new(2), &mut bench.effects);
+    assert_eq!(bench.counted(), (-1, 0));
+    bench.core.bury(user(1), character(11), Version::new(2), &mut bench.effects);
+    assert_eq!(bench.counted(), (0, 0), "the flusher came by again");
+    bench.core.saved(user(1), character(11), Version::new(2), 5_000, &mut bench.effects);
+    assert_eq!(bench.counted(), (0, 0), "the database took it when the flusher came by again");
 }
 
 #[test]
 fn a_version_that_was_never_made_takes_the_character_out_of_play() {
     let mut bench = Bench::new();
-    let [actor, stranger] = [(); 2].map(|()| Arc::new(Mailbox::default()));
+    let [actor] = ears();
     bench.change(5, ANY, Change::Action(&gold(1)), Some(&actor));
-    let saved = bench.core.saved(user(1), character(11), Version::new(3), 5_000, &mut Vec::new());
-    assert!(saved.is_some_and(|saved| saved.broken && saved.settled));
-    assert!(actor.is_closing() && !stranger.is_closing());
+    bench.effects();
+    bench.core.saved(user(1), character(11), Version::new(3), 5_000, &mut bench.effects);
+    let effects = [Effect::Dirty(-1), Effect::Close { to: actor }, Effect::OutOfPlay(character(11))];
+    assert_eq!(bench.effects(), effects);
     assert_eq!(bench.gold(6, ANY, 1), "unavailable");
     assert_eq!(bench.core.buried.get(&character(11)), Some(&user(1)), "it is loaded again");
 
     let mut bench = Bench::new();
     bench.core.rosters.get_mut(&user(1)).expect("here").entries[0].durable = Version::new(9);
     assert_eq!(bench.gold(5, ANY, 1), "unavailable");
-    assert_eq!(bench.effects.broken, Some(character(11)));
+    assert!(bench.effects().contains(&Effect::OutOfPlay(character(11))));
 }
 
 #[test]
@@ -413,10 +454,10 @@ fn the_user_who_was_not_asked_for_longest_leaves_first() {
     bench.now_ms = 9_000;
     bench.gold(5, ANY, 1);
     bench.flush();
-    assert_eq!(bench.core.evict(), Some(1));
+    assert_eq!(bench.core.evict(&mut bench.effects), Some(1));
     assert!(bench.core.rosters.contains_key(&user(1)) && !bench.core.rosters.contains_key(&user(2)));
-    assert_eq!(bench.core.evict(), Some(2), "one character and one user");
-    assert_eq!(bench.core.evict(), None);
+    assert_eq!(bench.core.evict(&mut bench.effects), Some(2), "one character and one user");
+    assert_eq!(bench.core.evict(&mut bench.effects), None);
 }
 
 #[test]
@@ -432,7 +473,7 @@ fn a_version_jumps_for_each_crash_since_the_row_was_written() {
         let stored = stored::decode(row.schema_version, &row.state).expect("what was just written");
         bench.core = Core::new(Some(lease), Arc::new(Catalogue::embedded()), Arc::from([7; 32]));
         let permit = bench.core.load_permit().expect("it has a lease");
-        assert!(bench.core.install(user(1), permit, vec![(row, stored)], 0));
+        assert!(bench.core.install(user(1), permit, vec![(row, stored)], 0, &mut bench.effects));
         let version = 4 + jumps * VERSION_JUMP;
         let same = format!("v{version} last 7 durable {version}");
         assert_eq!(bench.gold(6, expect(1), 1), format!("duplicate {same}"), "the ids came along");

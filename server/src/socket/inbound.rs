@@ -19,7 +19,7 @@ use super::transport::Io;
 use super::waits::{Wait, Waits};
 use crate::auth::{Role, Session, Standing, Ticket};
 use crate::rate::Bucket;
-use crate::shard::{Answer, Base, Change, Command, Mailbox, Outcome, Refusal, Shape};
+use crate::shard::{Answer, Base, Change, Command, Mailbox, Outcome, Reader, Refusal, Shape};
 use crate::telemetry::{self, IntentOutcome};
 
 /// When a client with too many intents unanswered may go on, in milliseconds.
@@ -28,7 +28,7 @@ const RETRY_IN_FLIGHT_MS: u64 = 100;
 /// What a connection asks for, and what it is owed.
 pub(super) struct Inbound {
     session: Session,
-    mailbox: Arc<Mailbox>,
+    mailbox: Mailbox,
     context: Arc<Context>,
     bucket: Bucket,
     over_rate: u32,
@@ -64,7 +64,7 @@ impl Drop for Inbound {
 }
 
 impl Inbound {
-    pub(super) fn new(session: Session, mailbox: Arc<Mailbox>, context: Arc<Context>, now: Instant) -> Self {
+    pub(super) fn new(session: Session, mailbox: Mailbox, context: Arc<Context>, now: Instant) -> Self {
         let settings = &context.settings;
         let now_ms = (context.clock)();
         Self {
@@ -83,10 +83,6 @@ impl Inbound {
 
     pub(super) const fn session(&self) -> &Session {
         &self.session
-    }
-
-    pub(super) fn user(&self) -> UserId {
-        self.session.user
     }
 
     pub(super) const fn expires_at(&self) -> Instant {
@@ -263,7 +259,7 @@ impl Inbound {
 
     async fn show<IO: Io>(&mut self, out: &mut Outbound<IO>, show: &Show) {
         let Show { owner, character, id, watch } = *show;
-        let reader = Some((&self.mailbox, watch));
+        let reader = if watch { Reader::Watches(&self.mailbox) } else { Reader::Fetches(&self.mailbox) };
         let shape = out.shape();
         match self.context.shards.show(owner, character, reader, Some(id), shape, out.begin_state()).await {
             Ok(shown) => {
@@ -303,7 +299,7 @@ impl Inbound {
         if !self.watched.contains_key(&character) {
             return;
         }
-        let reader = Some((&self.mailbox, true));
+        let reader = Reader::Watches(&self.mailbox);
         let shape = out.shape();
         match self.context.shards.show(owner, character, reader, None, shape, out.begin_state()).await {
             Ok(shown) => {
@@ -363,7 +359,10 @@ impl Inbound {
             }
             Err(refusal) => {
                 out.take_back_state();
-                out.refused(Some(id), &refusal);
+                // Memory has fallen back behind what was applied: the connection ends without a word about it.
+                if !self.mailbox.is_closing() {
+                    out.refused(Some(id), &refusal);
+                }
             }
         }
     }

@@ -18,7 +18,7 @@ pub struct TooManySockets;
 
 #[derive(Debug)]
 struct Registered {
-    mailbox: Arc<Mailbox>,
+    mailbox: Mailbox,
     /// The client that it named, and what closes when it serves no more frames.
     client: Option<(Uuid, watch::Receiver<()>)>,
 }
@@ -34,7 +34,7 @@ pub struct Registry {
 pub struct Seat {
     registry: Arc<Registry>,
     session: SessionId,
-    mailbox: Arc<Mailbox>,
+    mailbox: Mailbox,
     /// Closes when the connection serves no more frames.
     serving: Option<watch::Sender<()>>,
     predecessors: Vec<watch::Receiver<()>>,
@@ -60,11 +60,11 @@ impl Registry {
         for socket in older {
             socket.mailbox.order_close(REPLACED);
         }
-        let mailbox = Arc::new(Mailbox::default());
+        let mailbox = Mailbox::default();
         let named = client.map(|client| (client, watch::channel(())));
         let (serving, client) = named.map(|(client, (serving, ended))| (serving, (client, ended))).unzip();
         sockets.reserve_exact(1);
-        sockets.push(Registered { mailbox: Arc::clone(&mailbox), client });
+        sockets.push(Registered { mailbox: mailbox.clone(), client });
         Ok(Seat { registry: Arc::clone(self), session, mailbox, serving, predecessors })
     }
 
@@ -104,7 +104,7 @@ impl Registry {
 
 impl Seat {
     /// The connection's mailbox.
-    pub fn mailbox(&self) -> &Arc<Mailbox> {
+    pub fn mailbox(&self) -> &Mailbox {
         &self.mailbox
     }
 
@@ -127,7 +127,7 @@ impl Drop for Seat {
         self.mailbox.order_close(ENDED);
         let mut sessions = self.registry.sessions.lock();
         if let Some(sockets) = sessions.get_mut(&self.session) {
-            sockets.retain(|socket| !Arc::ptr_eq(&socket.mailbox, &self.mailbox));
+            sockets.retain(|socket| socket.mailbox != self.mailbox);
             if sockets.is_empty() {
                 sessions.remove(&self.session);
             }

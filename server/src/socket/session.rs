@@ -115,13 +115,13 @@ enum Event {
 impl<IO: Io> Connection<IO> {
     fn new(outbound: Outbound<IO>, session: Session, seat: Seat, context: Arc<Context>) -> Self {
         let now = Instant::now();
-        let inbound = Inbound::new(session, Arc::clone(seat.mailbox()), Arc::clone(&context), now);
+        let inbound = Inbound::new(session, seat.mailbox().clone(), Arc::clone(&context), now);
         Self { outbound, inbound, seat, context, heard_at: now, pinged_at: now, due_at: now }
     }
 
     async fn serve(mut self: Box<Self>) {
         telemetry::socket_opened();
-        let mailbox = Arc::clone(self.seat.mailbox());
+        let mailbox = self.seat.mailbox().clone();
         mailbox.settle(Handle::current());
         let turn = AtomicU64::new(0);
         let end = {

@@ -105,7 +105,7 @@ struct Client {
     last: RequestId,
     gold: i64,
     /// The server that it is connected to, and its mailbox there.
-    connection: Option<(Arc<Shards>, Arc<Mailbox>)>,
+    connection: Option<(Arc<Shards>, Mailbox)>,
     /// On this connection: the version that each kept intent was answered with.
     answered: BTreeMap<RequestId, Version>,
     durable: Version,
@@ -154,7 +154,7 @@ impl Client {
     async fn send(&mut self, server: &Arc<Shards>) {
         if self.connection.as_ref().is_none_or(|(_, mailbox)| mailbox.is_closing()) {
             self.disconnect();
-            let mailbox = Arc::new(Mailbox::default());
+            let mailbox = Mailbox::default();
             if server.welcome(USER, &mailbox).await.is_err() {
                 return;
             }

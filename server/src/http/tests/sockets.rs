@@ -196,7 +196,7 @@ async fn a_panic_costs_the_connection_that_it_happens_on_and_nothing_else() {
             .await
             .expect("to send");
         let accepted = house.accepted.recv().await.expect("a connection");
-        let mailbox = Arc::clone(accepted.ticket.as_ref().expect("a seat").1.mailbox());
+        let mailbox = accepted.ticket.as_ref().expect("a seat").1.mailbox().clone();
         assert!(workers.hand_over(accepted));
         until_it_reads(&mut stream, "welcome").await;
         connections.push((stream, mailbox));
@@ -208,7 +208,7 @@ async fn a_panic_costs_the_connection_that_it_happens_on_and_nothing_else() {
     // Closed or reset: either way it is over.
     let _ = broken.read_to_end(&mut rest).await;
     let forgotten = async {
-        while Arc::strong_count(&its_mailbox) > 1 {
+        while its_mailbox.is_shared() {
             tokio::task::yield_now().await;
         }
     };

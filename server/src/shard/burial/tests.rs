@@ -37,7 +37,7 @@ impl Bench {
     }
 
     /// Adds a gold piece. Returns the version that it made and the newest durable one.
-    async fn intend(&self, id: u64, sender: Option<&Arc<Mailbox>>) -> Result<(u64, u64), Outcome> {
+    async fn intend(&self, id: u64, sender: Option<&Mailbox>) -> Result<(u64, u64), Outcome> {
         let action = Action::ModifyCurrency(ModifyCurrency { cp: None, sp: None, ep: None, gp: Some(1), pp: None });
         let command = Command {
             owner: user(1),
@@ -144,7 +144,7 @@ async fn news_of_a_refusal_that_was_decided_on_long_ago_takes_nothing_out_of_pla
 async fn news_of_a_write_in_the_middle_of_a_decision_is_not_passed_on() {
     let bench = Bench::new().await;
     bench.commit(bench.collect()).await;
-    let socket = Arc::new(Mailbox::default());
+    let socket = Mailbox::default();
     bench.intend(2, Some(&socket)).await.expect("applied");
     let second = bench.collect();
     bench.intend(3, Some(&socket)).await.expect("applied");
@@ -162,7 +162,7 @@ async fn news_of_a_write_in_the_middle_of_a_decision_is_not_passed_on() {
 async fn a_character_whose_letter_is_gone_comes_back() {
     let bench = Bench::new().await;
     bench.commit(bench.collect()).await;
-    let socket = Arc::new(Mailbox::default());
+    let socket = Mailbox::default();
     bench.intend(2, Some(&socket)).await.expect("applied");
     let second = bench.collect();
     bench.bury(&second).await;
@@ -185,7 +185,7 @@ async fn a_discarded_first_state_leaves_nothing_behind() {
     bench.decide(Verdict::Discard).await;
     bench.memory.save(&first.leases, &first.rows).await.expect("the database is there");
     assert_eq!((bench.shards.occupied(), bench.shards.dirty()), (1, 0), "the user's place is left");
-    assert!(ShardId::all().any(|shard| bench.shards.lock(shard).core.evict() == Some(1)));
+    assert!(ShardId::all().any(|shard| bench.shards.lock(shard).core.evict(&mut Effects::default()) == Some(1)));
     let mut list = Vec::new();
     bench.shards.list(user(1), &mut list).await.expect("the database is there");
     assert_eq!(String::from_utf8_lossy(&list), "[]");
@@ -219,6 +219,31 @@ async fn a_load_from_before_a_decision_comes_too_late() {
     let shard = second.leases[0].shard;
     let permit = bench.shards.lock(shard).core.load_permit().expect("it has a lease");
     bench.decide(Verdict::Retry).await;
-    bench.shards.lock(shard).core.evict().expect("it is idle");
-    assert!(!bench.shards.lock(shard).core.install(user(1), permit, Vec::new(), 0));
+    bench.shards.lock(shard).core.evict(&mut Effects::default()).expect("it is idle");
+    assert!(!bench.shards.lock(shard).core.install(user(1), permit, Vec::new(), 0, &mut Effects::default()));
+}
+
+#[tokio::test]
+async fn a_connection_that_is_ordered_to_end_changes_nothing_more() {
+    let bench = Bench::new().await;
+    let socket = Mailbox::default();
+    socket.order_close(crate::shard::CloseOrder::SHARD_MOVED);
+    assert_eq!(bench.intend(2, Some(&socket)).await, Err(Outcome::Closing));
+    assert_eq!(bench.intend(2, None).await, Ok((2, 0)));
+}
+
+/// An intent that waits for its commit is answered from memory; memory may just have fallen back behind it.
+#[tokio::test]
+async fn a_connection_that_is_ordered_to_end_is_told_of_no_commit() {
+    let bench = Bench::new().await;
+    bench.commit(bench.collect()).await;
+    let socket = Mailbox::default();
+    bench.intend(2, Some(&socket)).await.expect("applied");
+    let second = bench.collect();
+    bench.bury(&second).await;
+    bench.decide(Verdict::Discard).await;
+    let answer = crate::shard::Answer::Applied { id: RequestId::new(2), duplicate: false };
+    let mut out = Vec::new();
+    let told = bench.shards.confirm(user(1), character(1), &socket, answer, Shape::Body, &mut out).await;
+    assert!(told.is_err() && out.is_empty(), "{told:?}");
 }
