@@ -101,18 +101,29 @@ impl Running {
         }
         self.stop.send_replace(true);
         let mut flusher = (&mut self.flusher).await.context("the flusher broke off")?;
-        let leases = self.shards.leases();
-        if planted::is(Bug::ReleaseWhileDirty) || flusher.drain(deadline).await {
-            match tokio::time::timeout_at(deadline, self.storage.release(&leases)).await {
-                Ok(Ok(())) => {
-                    tracing::info!("everything is stored");
-                    return Ok(());
-                }
-                Ok(Err(error)) => anyhow::bail!("everything is stored, but the leases could not be released: {error}"),
-                Err(_) => anyhow::bail!("everything is stored, but the leases could not be released in time"),
+        let mut leases = Vec::new();
+        loop {
+            if planted::is(Bug::ReleaseWhileDirty) {
+                leases = self.shards.leases();
+                break;
+            }
+            if !flusher.drain(deadline).await {
+                return self.spool();
+            }
+            // A request that was cut off may still change something until its shard is retired.
+            leases.extend(self.shards.retire());
+            if self.shards.leases().is_empty() {
+                break;
             }
         }
-        self.spool()
+        match tokio::time::timeout_at(deadline, self.storage.release(&leases)).await {
+            Ok(Ok(())) => {
+                tracing::info!("everything is stored");
+                Ok(())
+            }
+            Ok(Err(error)) => anyhow::bail!("everything is stored, but the leases could not be released: {error}"),
+            Err(_) => anyhow::bail!("everything is stored, but the leases could not be released in time"),
+        }
     }
 
     /// Writes what the database did not take to a file.

@@ -96,14 +96,20 @@ impl<E: Entries> Flusher<E> {
         let _ = timeout(self.settings.gather, self.signals.gathered(self.waited)).await;
     }
 
-    /// Flushes until nothing is dirty; false where the database could not take it until the deadline.
+    /// Flushes until nothing is left to collect; false if the database could not take it until the deadline.
+    ///
+    /// What waits for an operator is collected too if it changed since: then the dead letter has the newest state.
     pub async fn drain(&mut self, deadline: Instant) -> bool {
-        while self.entries.dirty() > 0 && Instant::now() < deadline {
+        loop {
             let (batch, _) = self.entries.collect(Queue::Dirty, self.rows_max());
             if batch.rows.is_empty() {
-                break;
+                return self.entries.dirty() == 0;
             }
             let written = batch.written(|_| true);
+            if Instant::now() >= deadline {
+                self.entries.put_back(&written);
+                return false;
+            }
             match tokio::time::timeout_at(deadline, self.write(batch)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(Away)) => tokio::time::sleep_until(deadline.min(Instant::now() + self.backoff())).await,
@@ -111,7 +117,6 @@ impl<E: Entries> Flusher<E> {
                 Err(_) => self.entries.put_back(&written),
             }
         }
-        self.entries.dirty() == 0
     }
 
     /// Goes a step on in the sweep and sets the time of the next one: the share of a sweep's time that the shards are of

@@ -100,22 +100,23 @@ impl Shards {
         let out_of_play = self.out_of_play();
         let letters = self.storage.dead_letters().await?;
         telemetry::dead_letters(letters.len());
+        let mut away = Ok(());
         for letter in &letters {
             let Some(lease) = self.lock(letter.row.shard).core.lease else { continue };
             let settled = match letter.verdict {
                 None => continue,
                 Some(Verdict::Retry) => self.retry(lease, letter).await,
-                Some(Verdict::Discard) => self.discard(lease, letter.row.user, letter.row.id, Some(&letter.row)).await,
+                Some(Verdict::Discard) => self.discard(lease, letter).await,
             };
-            self.settled(lease, settled)?;
+            away = self.settled(lease, settled).and(away);
         }
         for (lease, user, character) in out_of_play {
             if letters.iter().all(|letter| letter.row.id != character) {
-                let settled = self.discard(lease, user, character, None).await;
-                self.settled(lease, settled)?;
+                let settled = self.start_over(lease, user, character, None).await;
+                away = self.settled(lease, settled).and(away);
             }
         }
-        Ok(())
+        away
     }
 
     fn out_of_play(&self) -> Vec<(Lease, UserId, CharacterId)> {
@@ -129,7 +130,7 @@ impl Shards {
         found
     }
 
-    /// One letter that cannot be settled does not hold up the others; a database that cannot be reached does.
+    /// One letter that cannot be settled does not hold up the others.
     fn settled(&self, lease: Lease, settled: Result<(), StorageError>) -> Result<(), StorageError> {
         match settled {
             Err(StorageError::Fenced(_)) => self.lose(lease),
@@ -147,17 +148,28 @@ impl Shards {
                 tracing::info!(character = %letter.row.id, "a dead letter was stored after all");
                 self.reload(lease, letter.row.user, letter.row.id).await
             }
-            Err(StorageError::Refused(error)) => {
-                tracing::warn!(character = %letter.row.id, error, "the database still refuses a dead letter");
-                let attempts = letter.attempts.saturating_add(1);
-                let again = DeadLetter { error, attempts, verdict: None, ..letter.clone() };
-                self.storage.add_dead_letter(lease, &again).await
-            }
+            Err(StorageError::Refused(error)) => self.put_away_again(lease, letter, error).await,
             Err(error) => Err(error),
         }
     }
 
-    async fn discard(
+    async fn discard(&self, lease: Lease, letter: &DeadLetter) -> Result<(), StorageError> {
+        match self.start_over(lease, letter.row.user, letter.row.id, Some(&letter.row)).await {
+            Err(StorageError::Refused(error)) => self.put_away_again(lease, letter, error).await,
+            other => other,
+        }
+    }
+
+    /// What was decided cannot be done: the letter waits for another decision.
+    async fn put_away_again(&self, lease: Lease, letter: &DeadLetter, error: String) -> Result<(), StorageError> {
+        tracing::warn!(character = %letter.row.id, error, "the database refuses what was decided about a dead letter");
+        let attempts = letter.attempts.saturating_add(1);
+        let again = DeadLetter { error, attempts, verdict: None, ..letter.clone() };
+        self.storage.add_dead_letter(lease, &again).await
+    }
+
+    /// Memory falls back to what the database has of a character; its dead letter is forgotten, if there is one.
+    async fn start_over(
         &self,
         lease: Lease,
         user: UserId,

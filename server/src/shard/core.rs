@@ -400,6 +400,12 @@ impl<S: Subscriber> Core<S> {
         }
     }
 
+    /// Gives the lease up if nothing is left to flush: from here on every change is refused.
+    pub(super) fn retire(&mut self) -> Option<Lease> {
+        let mut entries = self.rosters.values().flat_map(|roster| &roster.entries);
+        if entries.any(|entry| entry.queued || entry.is_flushable()) { None } else { self.lease.take() }
+    }
+
     /// Another process has the shard: forgets everything and ends every connection that was told of it.
     ///
     /// Returns how many characters and users were dropped and how many characters were dirty.

@@ -10,10 +10,7 @@ use crate::planted::{self, Bug};
 use crate::rules::Character;
 use crate::storage::{CharacterRow, Lease};
 
-/// How far a version jumps for each takeover at which memory may have been lost.
-///
-/// Larger than the number of intents that a character may have unflushed, so that no lost version is ever used again.
-pub const VERSION_JUMP: u64 = 1 << 20;
+pub use crate::storage::VERSION_JUMP;
 
 /// Intents of one character that may be unflushed; one more is refused as `overloaded`.
 pub(super) const UNFLUSHED_MAX: u64 = VERSION_JUMP - 1;

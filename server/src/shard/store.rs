@@ -104,7 +104,12 @@ impl Shards {
         ShardId::all().filter_map(|shard| self.lock(shard).core.lease).collect()
     }
 
-    /// Goes on with another catalogue.
+    /// Takes no further changes in shards of which nothing is left to flush, and returns their leases, to be released.
+    pub fn retire(&self) -> Vec<Lease> {
+        ShardId::all().filter_map(|shard| self.lock(shard).core.retire()).collect()
+    }
+
+    /// Switches to another catalogue.
     pub fn use_catalogue(&self, catalogue: &Arc<Catalogue>) {
         for shard in ShardId::all() {
             let mut shard = self.lock(shard);

@@ -18,7 +18,9 @@ use castellan_protocol::{CharacterId, SessionId, UserId};
 
 pub use connect::{StorageOptions, connect};
 pub use error::StorageError;
-pub use rows::{AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, SHARDS, SessionRow, ShardId, Verdict};
+pub use rows::{
+    AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, SHARDS, SessionRow, ShardId, VERSION_JUMP, Verdict,
+};
 
 /// What the server asks of a database.
 #[async_trait]
@@ -72,8 +74,9 @@ pub trait Storage: Send + Sync + 'static {
     /// Carries out a retry: proves the lease, writes the row as [`Storage::save`] does, raises its version to `version`,
     /// forgets the dead letter.
     ///
-    /// `version` must lie above every version that this process has shown or may still be writing: a write of an earlier
-    /// state that arrives later then changes nothing.
+    /// The version is raised to `version` and by [`VERSION_JUMP`] at least, counted from the one that a load under this
+    /// lease would show. `version` must lie above every version that this process has shown or may still be writing: a
+    /// write of an earlier state that arrives later then changes nothing.
     async fn retry_dead_letter(&self, lease: Lease, row: &CharacterRow, version: u64) -> Result<(), StorageError>;
 
     /// Carries out a discard: proves the lease, raises the row's version to `version` (as for a retry), forgets the dead

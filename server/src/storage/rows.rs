@@ -53,6 +53,11 @@ pub struct Lease {
     pub recoveries: i64,
 }
 
+/// How far a version jumps for each takeover at which memory may have been lost.
+///
+/// Larger than the number of intents that a character may have unflushed, so that no lost version is ever used again.
+pub const VERSION_JUMP: u64 = 1 << 20;
+
 impl Lease {
     /// Takeovers at which memory may have been lost since a row was written with so many `recoveries`.
     pub fn crashes_since(&self, recoveries: i64) -> u64 {

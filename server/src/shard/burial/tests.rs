@@ -247,3 +247,22 @@ async fn a_connection_that_is_ordered_to_end_is_told_of_no_commit() {
     let told = bench.shards.confirm(user(1), character(1), &socket, answer, Shape::Body, &mut out).await;
     assert!(told.is_err() && out.is_empty(), "{told:?}");
 }
+
+/// What a stop would release is under no lease any more, so that nothing is applied behind it.
+#[tokio::test]
+async fn a_shard_is_retired_once_nothing_is_left_to_flush() {
+    let bench = Bench::new().await;
+    bench.commit(bench.collect()).await;
+    bench.intend(2, None).await.expect("applied");
+    let second = bench.collect();
+    bench.intend(3, None).await.expect("applied");
+    bench.bury(&second).await;
+    assert_eq!(bench.shards.dirty(), 0, "it waits for an operator");
+    let shard = second.leases[0].shard;
+    assert!(bench.shards.retire().iter().all(|lease| lease.shard != shard), "version 3 is not in the dead letter yet");
+    let third = bench.collect();
+    bench.bury(&third).await;
+    assert_eq!(bench.shards.retire(), third.leases);
+    assert_eq!(bench.shards.leases(), []);
+    assert!(matches!(bench.intend(4, None).await, Err(Outcome::Refused(_))));
+}

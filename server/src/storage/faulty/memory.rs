@@ -10,7 +10,8 @@ use serde::de::IgnoredAny;
 
 use crate::storage::columns::{covered, signed};
 use crate::storage::{
-    AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, SessionRow, ShardId, Storage, StorageError, Verdict,
+    AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, SessionRow, ShardId, Storage, StorageError, VERSION_JUMP,
+    Verdict,
 };
 
 /// The database; its clones are views of the same one, as of several servers.
@@ -74,23 +75,26 @@ impl Tables {
     }
 
     fn raise(&mut self, lease: Lease, user: UserId, id: CharacterId, version: u64) {
-        let row = self.characters.entry(id).or_insert_with(|| CharacterRow {
+        if let Some(row) = self.characters.get_mut(&id) {
+            let shown = row.version + lease.crashes_since(row.recoveries) * VERSION_JUMP;
+            (row.version, row.recoveries) = (version.max(shown + VERSION_JUMP), lease.recoveries);
+            return;
+        }
+        let deleted = CharacterRow {
             id,
             user,
             shard: lease.shard,
             name: String::new(),
-            version: 0,
-            recoveries: 0,
+            version,
+            recoveries: lease.recoveries,
             schema_version: 1,
             state: "{}".to_owned(),
             request_ids: Vec::new(),
             created_at_ms: 0,
             updated_at_ms: 0,
             deleted_at_ms: Some(0),
-        });
-        if row.version < version {
-            (row.version, row.recoveries) = (version, lease.recoveries);
-        }
+        };
+        self.characters.insert(id, deleted);
     }
 }
 

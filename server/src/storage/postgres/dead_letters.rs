@@ -7,7 +7,7 @@ use sqlx::{Connection, Row};
 use super::characters::write;
 use super::leases::{lock_one, number, shard};
 use crate::storage::columns::{signed, unsigned};
-use crate::storage::{CharacterRow, DeadLetter, Lease, StorageError, Verdict};
+use crate::storage::{CharacterRow, DeadLetter, Lease, StorageError, VERSION_JUMP, Verdict};
 
 pub(super) async fn add(connection: &mut PgConnection, lease: Lease, letter: &DeadLetter) -> Result<(), StorageError> {
     let row = &letter.row;
@@ -149,14 +149,15 @@ async fn raise(
         "INSERT INTO characters AS stored (id, user_id, shard, name, version, recoveries, schema_version, state, \
          request_ids, created_at, updated_at, deleted_at) \
          VALUES ($1, $2, $3, '', $4, $5, 1, '{}', '{}', now(), now(), now()) \
-         ON CONFLICT (id) DO UPDATE SET version = EXCLUDED.version, recoveries = EXCLUDED.recoveries \
-         WHERE stored.version < EXCLUDED.version",
+         ON CONFLICT (id) DO UPDATE SET recoveries = EXCLUDED.recoveries, version = GREATEST(EXCLUDED.version, \
+         stored.version + (1 + GREATEST(EXCLUDED.recoveries - stored.recoveries, 0)) * $6)",
     )
     .bind(character.uuid())
     .bind(user.uuid())
     .bind(number(lease.shard))
     .bind(signed(version)?)
     .bind(lease.recoveries)
+    .bind(signed(VERSION_JUMP)?)
     .execute(connection)
     .await?;
     Ok(())

@@ -8,7 +8,7 @@ use super::characters::{bind, character, write_one};
 use super::leases::check_one;
 use super::{BEGIN_IMMEDIATE, transaction};
 use crate::storage::columns::signed;
-use crate::storage::{CharacterRow, DeadLetter, Lease, StorageError, Verdict};
+use crate::storage::{CharacterRow, DeadLetter, Lease, StorageError, VERSION_JUMP, Verdict};
 
 pub(super) async fn add(
     connection: &mut SqliteConnection,
@@ -114,14 +114,15 @@ async fn raise(
          created_at_ms, updated_at_ms, deleted_at_ms) \
          SELECT ?1, ?2, ?3, '', ?4, ?5, 1, '{}', '[]', now.ms, now.ms, now.ms \
          FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS ms) AS now WHERE true \
-         ON CONFLICT (id) DO UPDATE SET version = excluded.version, recoveries = excluded.recoveries \
-         WHERE characters.version < excluded.version",
+         ON CONFLICT (id) DO UPDATE SET recoveries = excluded.recoveries, version = max(excluded.version, \
+         characters.version + (1 + max(excluded.recoveries - characters.recoveries, 0)) * ?6)",
     )
     .bind(character.to_string())
     .bind(user.to_string())
     .bind(lease.shard.number())
     .bind(signed(version)?)
     .bind(lease.recoveries)
+    .bind(signed(VERSION_JUMP)?)
     .execute(connection)
     .await?;
     Ok(())

@@ -1,6 +1,6 @@
 //! Rows that were refused.
 
-use castellan::storage::{CharacterRow, DeadLetter, ShardId, StorageError, Verdict};
+use castellan::storage::{CharacterRow, DeadLetter, ShardId, StorageError, VERSION_JUMP, Verdict};
 use castellan_protocol::CharacterId;
 use uuid::Uuid;
 
@@ -64,12 +64,10 @@ pub(super) async fn a_retry_writes_and_forgets(database: &Database) {
     storage.save(&[lease], std::slice::from_ref(&row)).await.expect("saved");
     let next = later(&row, 2);
     storage.add_dead_letter(lease, &letter(next.clone())).await.expect("put away");
-    for (raise_to, version) in
-        [(1, next.version), (next.version + 5, next.version + 5), (next.version, next.version + 5)]
-    {
+    let far = next.version + 5 * VERSION_JUMP;
+    for (raise_to, version) in [(1, next.version + VERSION_JUMP), (far, far), (1, far + VERSION_JUMP)] {
         storage.retry_dead_letter(lease, &next, raise_to).await.expect("written");
-        let recoveries = if version > next.version { lease.recoveries } else { next.recoveries };
-        let raised = CharacterRow { version, recoveries, ..next.clone() };
+        let raised = CharacterRow { version, recoveries: lease.recoveries, ..next.clone() };
         assert_same(&only(&**storage, lease, row.user).await, &raised);
         assert_eq!(storage.dead_letters().await.expect("an answer"), []);
     }
@@ -88,23 +86,26 @@ pub(super) async fn a_refused_retry_changes_nothing(database: &Database) {
     assert_same(&only(&**storage, lease, row.user).await, &row);
 }
 
+/// Above the version that a load under the lease would have shown, too: the row was written before a crash.
 pub(super) async fn a_discard_moves_the_version_on(database: &Database) {
     let storage = &database.storage;
-    take_over(&**storage).await;
-    let lease = take_over(&**storage).await[200];
+    let old = take_over(&**storage).await[200];
     let (row, unborn) = (character(user(), SHARD), character(user(), SHARD));
-    storage.save(&[lease], std::slice::from_ref(&row)).await.expect("saved");
+    let row = CharacterRow { recoveries: old.recoveries, ..row };
+    storage.save(&[old], std::slice::from_ref(&row)).await.expect("saved");
+    let lease = take_over(&**storage).await[200];
     for lost in [later(&row, 6), unborn.clone()] {
         storage.add_dead_letter(lease, &letter(lost.clone())).await.expect("put away");
         storage.discard_dead_letter(lease, lost.user, lost.id, lost.version + 1).await.expect("discarded");
     }
     assert_eq!(storage.dead_letters().await.expect("an answer"), []);
     assert_eq!(storage.load_user(lease, unborn.user).await.expect("an answer"), []);
-    let left = CharacterRow { version: row.version + 7, recoveries: lease.recoveries, ..row.clone() };
+    let left = CharacterRow { version: row.version + 2 * VERSION_JUMP, recoveries: lease.recoveries, ..row.clone() };
     assert_same(&only(&**storage, lease, row.user).await, &left);
 
     storage.discard_dead_letter(lease, row.user, row.id, 3).await.expect("discarded again");
-    assert_same(&only(&**storage, lease, row.user).await, &left);
+    let again = CharacterRow { version: left.version + VERSION_JUMP, ..left };
+    assert_same(&only(&**storage, lease, row.user).await, &again);
 }
 
 /// A write that was on its way when the operator decided arrives last, and must change nothing.
@@ -114,12 +115,12 @@ pub(super) async fn a_late_write_changes_nothing_after_a_decision(database: &Dat
     let (retried, unborn) = (character(user(), SHARD), character(user(), SHARD));
     storage.save(&[lease], std::slice::from_ref(&retried)).await.expect("saved");
     let next = later(&retried, 1);
-    storage.retry_dead_letter(lease, &next, 100).await.expect("written");
+    storage.retry_dead_letter(lease, &next, 3 * VERSION_JUMP).await.expect("written");
     storage.discard_dead_letter(lease, unborn.user, unborn.id, 100).await.expect("discarded");
     for late in [later(&retried, 2), later(&unborn, 1)] {
         assert_eq!(storage.save(&[lease], std::slice::from_ref(&late)).await.expect("an answer"), []);
     }
-    let kept = CharacterRow { version: 100, recoveries: lease.recoveries, ..next };
+    let kept = CharacterRow { version: 3 * VERSION_JUMP, recoveries: lease.recoveries, ..next };
     assert_same(&only(&**storage, lease, retried.user).await, &kept);
     assert_eq!(storage.load_user(lease, unborn.user).await.expect("an answer"), []);
 }
