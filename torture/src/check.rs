@@ -2,6 +2,9 @@
 //!
 //! It reports what is certainly wrong and nothing else: an intent that was never answered may be in the database or
 //! not, and with two clients on one character one of them may be refused.
+//!
+//! If the run was broken off, the players were killed: their ledgers have no end and lack the request ids noted last,
+//! and nobody sent again what was applied and not yet stored. Some rules then prove nothing ([`Standing::MayFollow`]).
 
 mod history;
 mod ledgers;
@@ -45,13 +48,40 @@ pub enum Rule {
     Process,
 }
 
+/// What a violation proves, in the order of the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Standing {
+    /// A process panicked, or ended as it should not have.
+    Crashed,
+    /// It broke the run off: players and servers were killed in the middle of the play.
+    BrokeOff,
+    /// It is wrong however the run ended.
+    Certain,
+    /// It is wrong only if the run ended well: it may follow from what broke the run off.
+    MayFollow,
+}
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
     /// Which rule.
     pub rule: Rule,
+    /// What it proves.
+    pub standing: Standing,
     /// What happened, for a person.
     pub what: String,
+}
+
+impl Violation {
+    /// A process panicked, or ended as it should not have.
+    pub const fn crashed(what: String) -> Self {
+        Self { rule: Rule::Process, standing: Standing::Crashed, what }
+    }
+
+    /// The run could not go on.
+    pub const fn broke_off(what: String) -> Self {
+        Self { rule: Rule::Process, standing: Standing::BrokeOff, what }
+    }
 }
 
 impl fmt::Display for Violation {
@@ -85,14 +115,25 @@ impl Verdict {
         self.violations.extend(other.violations);
     }
 
-    /// The violation to show where there is room for one: of the data rather than of a process.
+    /// The violation to show where there is room for one: of the data rather than of a process, and certain if any is.
     pub fn most_telling(&self) -> Option<&Violation> {
-        self.violations.iter().min_by_key(|violation| violation.rule)
+        self.violations.iter().min_by_key(|violation| (violation.standing == Standing::MayFollow, violation.rule))
     }
 
-    /// Notes something that is wrong.
+    /// Notes something that is wrong however the run ended.
     pub fn complain(&mut self, rule: Rule, what: String) {
-        self.violations.push(Violation { rule, what });
+        self.violations.push(Violation { rule, standing: Standing::Certain, what });
+    }
+
+    /// Notes something that is wrong if the run ended well.
+    fn doubt(&mut self, rule: Rule, what: String) {
+        self.violations.push(Violation { rule, standing: Standing::MayFollow, what });
+    }
+
+    /// The run ended well, so nothing follows from its end.
+    fn remove_doubts(&mut self) {
+        let doubts = self.violations.iter_mut().filter(|violation| violation.standing == Standing::MayFollow);
+        doubts.for_each(|violation| violation.standing = Standing::Certain);
     }
 }
 
@@ -121,7 +162,10 @@ pub fn check(evidence: &Evidence) -> Verdict {
     }
     history::check_fence(evidence, &mut verdict);
     if coins != coins_expected {
-        verdict.complain(Rule::Coins, format!("there are {coins} coins, and the ledgers say {coins_expected}"));
+        verdict.doubt(Rule::Coins, format!("there are {coins} coins, and the ledgers say {coins_expected}"));
+    }
+    if !evidence.broken_off {
+        verdict.remove_doubts();
     }
     verdict
 }

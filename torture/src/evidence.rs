@@ -143,4 +143,6 @@ pub struct Evidence {
     pub lives: Vec<Life>,
     /// Characters of which an operator had a dead letter settled: their versions may jump.
     pub settled: BTreeSet<CharacterId>,
+    /// The players were killed before they had brought everything to the database.
+    pub broken_off: bool,
 }

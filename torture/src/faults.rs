@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rustix::process::Signal;
 use tokio::time::Instant;
 
-use crate::check::{Rule, Violation};
+use crate::check::Violation;
 use crate::front::Cut;
 use crate::run::World;
 use crate::schedule::Fault;
@@ -214,7 +214,7 @@ impl World<'_> {
         if self.present.is_none() { self.start_server(None).await } else { Ok(()) }
     }
 
-    fn complain(&mut self, what: String) {
-        self.complaints.push(Violation { rule: Rule::Process, what });
+    pub(crate) fn complain(&mut self, what: String) {
+        self.complaints.push(Violation::crashed(what));
     }
 }

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use castellan_client::BaseUrl;
-use castellan_torture::check::Verdict;
+use castellan_torture::check::{Verdict, Violation};
 use castellan_torture::planted::Bug;
-use castellan_torture::run::{Folder, Options, Outcome, run};
+use castellan_torture::report;
+use castellan_torture::run::{Options, Outcome, run};
 use castellan_torture::schedule::{Fault, Tally};
 use clap::{Parser, Subcommand, ValueEnum};
 use client_sim::player::{Settings, play};
@@ -24,9 +25,6 @@ const PLANTED_TRIES: u64 = 3;
 
 /// The part of a run's time that is spent over SQLite.
 const SQLITE_SHARE: f64 = 0.2;
-
-/// Violations that are printed; the others are counted.
-const VIOLATIONS_SHOWN: usize = 12;
 
 /// Pulls the plug on a server under load, and checks that nothing is lost or done twice.
 #[derive(Parser)]
@@ -134,14 +132,17 @@ async fn torture(arguments: &RunArguments) -> Result<bool> {
     if shares[0] > 0.0 {
         eprintln!("over PostgreSQL");
         let mut cluster = start_cluster()?;
-        total.add(run(Some(&mut cluster), &options(over_postgres, shares[0]), interrupted.clone()).await?);
+        total.add(
+            "over PostgreSQL",
+            run(Some(&mut cluster), &options(over_postgres, shares[0]), interrupted.clone()).await?,
+        )?;
     }
     if shares[1] > 0.0 {
         eprintln!("over SQLite");
-        total.add(run(None, &options(over_sqlite, shares[1]), interrupted).await?);
+        total.add("over SQLite", run(None, &options(over_sqlite, shares[1]), interrupted).await?)?;
     }
     total.show(arguments, seed);
-    Ok(total.verdict.violations.is_empty())
+    Ok(total.runs.iter().all(|run| run.violations.is_empty()))
 }
 
 /// What the runs came to together.
@@ -151,25 +152,35 @@ struct Total {
     tally: Tally,
     skipped: BTreeMap<Fault, String>,
     memory_kib: u64,
-    kept: Vec<PathBuf>,
+    runs: Vec<OneRun>,
+}
+
+/// What is to be told of one run.
+struct OneRun {
+    name: &'static str,
+    violations: Vec<Violation>,
+    /// Its ledgers and logs, if they stay.
+    folder: Option<PathBuf>,
 }
 
 impl Total {
-    fn add(&mut self, outcome: Outcome) {
+    fn add(&mut self, name: &'static str, mut outcome: Outcome) -> Result<()> {
+        let violations = std::mem::take(&mut outcome.verdict.violations);
         self.verdict.add(outcome.verdict);
         self.tally.add(&outcome.tally);
         self.skipped.extend(outcome.skipped);
         self.memory_kib = self.memory_kib.max(outcome.memory_kib);
-        if let Folder::Kept(path) = outcome.folder {
-            self.kept.push(path);
-        }
+        let folder = outcome.folder.close(violations.is_empty())?;
+        self.runs.push(OneRun { name, violations, folder });
+        Ok(())
     }
 
     /// A line for the run, then what is behind it.
     fn show(&self, arguments: &RunArguments, seed: u64) {
-        let Verdict { intents, acknowledged, unknown, refused, violations } = &self.verdict;
+        let Verdict { intents, acknowledged, unknown, refused, .. } = &self.verdict;
         let RunArguments { commit, minutes, .. } = arguments;
-        let (faults, tally, wrong) = (self.tally.total(), &self.tally, violations.len());
+        let (faults, tally) = (self.tally.total(), &self.tally);
+        let wrong: usize = self.runs.iter().map(|run| run.violations.len()).sum();
         let memory_mib = self.memory_kib / 1024;
         println!(
             "| seed | commit | minutes | intents | acknowledged | faults | unknown | refused | memory | violations |"
@@ -182,14 +193,14 @@ impl Total {
         for (fault, why) in &self.skipped {
             println!("skipped {fault}: {why}");
         }
-        for violation in violations.iter().take(VIOLATIONS_SHOWN) {
-            println!("  {violation}");
-        }
-        if wrong > VIOLATIONS_SHOWN {
-            println!("  and {} more", wrong - VIOLATIONS_SHOWN);
-        }
-        for folder in &self.kept {
-            println!("ledgers and logs are in {}", folder.display());
+        for OneRun { name, violations, folder } in &self.runs {
+            if !violations.is_empty() {
+                println!("{name}:");
+            }
+            report::lines(violations).iter().for_each(|line| println!("  {line}"));
+            if let Some(folder) = folder {
+                println!("ledgers and logs {name} are in {}", folder.display());
+            }
         }
     }
 }
@@ -218,6 +229,8 @@ async fn planted(arguments: &RunArguments) -> Result<bool> {
             };
             let outcome = run(Some(&mut cluster), &options, interrupted.clone()).await?;
             let (tally, tries) = (&outcome.tally, again + 1);
+            // A bug that was caught is what was expected: nothing to look at.
+            outcome.folder.close(true)?;
             if let Some(violation) = outcome.verdict.most_telling() {
                 row = Some(format!("| {} | yes | {seed} | {tries} | {tally} | {violation} |", bug.name()));
                 break;

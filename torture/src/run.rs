@@ -11,7 +11,6 @@ use client_sim::player::READY;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sqlx::{Connection, PgConnection};
-use tempfile::TempDir;
 use tokio::process::{ChildStdin, Command};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -27,6 +26,7 @@ use crate::evidence::{Evidence, Ledger};
 use crate::front::Front;
 use crate::history::{History, Place};
 use crate::memory::MemoryWatch;
+use crate::panics::panics;
 use crate::planted::Bug;
 use crate::schedule::{Fault, Schedule, Step, Tally};
 use crate::servers::{Server, Servers, Setup};
@@ -83,35 +83,46 @@ pub struct Outcome {
     pub skipped: BTreeMap<Fault, String>,
     /// The most memory that a server took, in KiB.
     pub memory_kib: u64,
-    /// Where ledgers and logs are; the folder goes with this.
+    /// Where ledgers and logs are.
     pub folder: Folder,
 }
 
-/// The folder of a run.
-#[derive(Debug)]
-pub enum Folder {
-    /// It stays.
-    Kept(PathBuf),
-    /// It goes with this.
-    Temporary(TempDir),
+/// The folder of a run. It stays unless [`Folder::close`] removes it.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    path: PathBuf,
+    /// Somebody asked to keep it.
+    kept: bool,
 }
 
 impl Folder {
     fn new(keep: Option<&Path>, seed: u64) -> Result<Self> {
-        let Some(keep) = keep else {
-            return Ok(Self::Temporary(tempfile::Builder::new().prefix("castellan-torture-").tempdir()?));
+        let folder = match keep {
+            Some(keep) => {
+                std::fs::create_dir_all(keep)?;
+                tempfile::Builder::new().prefix(&format!("{seed}-")).tempdir_in(keep)?
+            }
+            None => tempfile::Builder::new().prefix("castellan-torture-").tempdir()?,
         };
-        std::fs::create_dir_all(keep)?;
-        let inside = tempfile::Builder::new().prefix(&format!("{seed}-")).tempdir_in(keep)?;
-        Ok(Self::Kept(inside.keep()))
+        Ok(Self { path: folder.keep(), kept: keep.is_some() })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        match self {
-            Self::Kept(path) => path,
-            Self::Temporary(folder) => folder.path(),
+        &self.path
+    }
+
+    /// Removes the folder of a clean run unless somebody asked to keep it. Returns its path if it stays.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    pub fn close(self, clean: bool) -> Result<Option<PathBuf>> {
+        if !clean || self.kept {
+            return Ok(Some(self.path));
         }
+        std::fs::remove_dir_all(&self.path).with_context(|| format!("{} cannot be removed", self.path.display()))?;
+        Ok(None)
     }
 }
 
@@ -134,7 +145,7 @@ pub(crate) struct World<'a> {
     pub(crate) complaints: Vec<Violation>,
     memory: MemoryWatch,
     pub(crate) children: Children,
-    folder: Folder,
+    folder: PathBuf,
 }
 
 /// Runs over a PostgreSQL, or where none is given over SQLite. `interrupted` ends it early; then there is no outcome.
@@ -147,25 +158,32 @@ pub async fn run(
     options: &Options,
     interrupted: watch::Receiver<bool>,
 ) -> Result<Outcome> {
-    let (Able { faults, skipped }, mut world) = World::begin(cluster, options).await?;
+    let folder = Folder::new(options.keep.as_deref(), options.seed)?;
+    let outcome = run_in(&folder, cluster, options, interrupted).await;
+    outcome.with_context(|| format!("ledgers and logs are in {}", folder.path().display()))
+}
+
+async fn run_in(
+    folder: &Folder,
+    cluster: Option<&mut Cluster>,
+    options: &Options,
+    interrupted: watch::Receiver<bool>,
+) -> Result<Outcome> {
+    let (Able { faults, skipped }, mut world) = World::begin(folder.path(), cluster, options).await?;
     let mut tally = Tally::default();
     let ended = tokio::select! {
         ended = world.play(options, &faults, &mut tally) => ended,
         () = interruption(interrupted.clone()) => Err(anyhow::anyhow!("interrupted")),
     };
-    if let Err(error) = ended {
-        if *interrupted.borrow() {
-            bail!("interrupted");
-        }
-        // A server that does not come up, or a player that breaks off, is what is looked for.
-        world.complaints.push(Violation { rule: Rule::Process, what: format!("{error:#}") });
+    if ended.is_err() && *interrupted.borrow() {
+        bail!("interrupted");
     }
     let memory_kib = world.memory.peak_kib();
     let verdict = tokio::select! {
-        verdict = world.judge() => verdict?,
+        verdict = world.judge(ended) => verdict?,
         () = interruption(interrupted.clone()) => bail!("interrupted"),
     };
-    Ok(Outcome { verdict, tally, skipped, memory_kib, folder: world.folder })
+    Ok(Outcome { verdict, tally, skipped, memory_kib, folder: folder.clone() })
 }
 
 async fn interruption(mut interrupted: watch::Receiver<bool>) {
@@ -175,14 +193,12 @@ async fn interruption(mut interrupted: watch::Receiver<bool>) {
 }
 
 impl<'a> World<'a> {
-    async fn begin(cluster: Option<&'a mut Cluster>, options: &Options) -> Result<(Able, Self)> {
-        let folder = Folder::new(options.keep.as_deref(), options.seed)?;
-        let path = folder.path().to_owned();
+    async fn begin(path: &Path, cluster: Option<&'a mut Cluster>, options: &Options) -> Result<(Able, Self)> {
         let (spool, data) = (path.join("spool"), path.join("data"));
-        let children = Children::watch(&path, &[&spool, &data])?;
+        let children = Children::watch(path, &[&spool, &data])?;
         let mut able = Able { faults: options.faults.clone(), skipped: BTreeMap::new() };
         let disk = able.try_for(|fault| fault == Fault::SpoolDiskFull, || SmallDisk::mount(&spool, SPOOL_DISK_BYTES));
-        let clock = able.try_for(|fault| fault == Fault::ClockMoved, || FakeClock::new(&path));
+        let clock = able.try_for(|fault| fault == Fault::ClockMoved, || FakeClock::new(path));
         let (database, place, database_url) = match cluster {
             Some(cluster) => {
                 let url = new_database(&cluster.url(), options.seed).await?;
@@ -202,7 +218,7 @@ impl<'a> World<'a> {
             program: options.server.clone(),
             database_url,
             spool,
-            folder: path.clone(),
+            folder: path.to_owned(),
             database_timeout: DATABASE_TIMEOUT,
             characters_max: CHARACTERS_MAX,
             planted: options.bug.map(Bug::name),
@@ -215,7 +231,7 @@ impl<'a> World<'a> {
         front.lead_to(Some(present.address));
         let memory = MemoryWatch::start();
         memory.look_at(present.process());
-        let (players, players_input) = start_players(&children, &path, front.address(), options.seed)?;
+        let (players, players_input) = start_players(&children, path, front.address(), options.seed)?;
         let world = Self {
             database,
             front,
@@ -230,7 +246,7 @@ impl<'a> World<'a> {
             complaints: Vec::new(),
             memory,
             children,
-            folder,
+            folder: path.to_owned(),
         };
         Ok((able, world))
     }
@@ -260,34 +276,53 @@ impl<'a> World<'a> {
         self.players_input = None;
         match self.players.wait(2 * PATIENCE).await? {
             Some(status) if status.success() => {}
-            Some(status) => bail!("the players ended with {status}: {}", self.players_last_words()),
-            None => bail!("the players did not end"),
+            Some(_) => bail!("the players could not finish"),
+            None => bail!("the players did not end within {:?}", 2 * PATIENCE),
         }
         let server = self.present.take().context("a server is left over at the end")?;
+        // The players have finished: whatever comes of this, the ledgers are whole.
         match self.servers.stop(server, LAST_STOP).await? {
-            Some(status) if status.success() => Ok(()),
-            Some(status) => bail!("the clean stop at the end came out as {status}"),
-            None => bail!("the clean stop at the end took more than {LAST_STOP:?}"),
+            Some(status) if status.success() => {}
+            Some(status) => self.complain(format!("the clean stop at the end came out as {status}")),
+            None => self.complain(format!("the clean stop at the end took more than {LAST_STOP:?}")),
         }
+        Ok(())
     }
 
-    /// Whether the processes that should run do.
+    /// Replaces a server that ended by itself.
+    ///
+    /// # Errors
+    ///
+    /// If the players have ended, or no other server comes up.
     async fn check_processes(&mut self) -> Result<()> {
-        if let Some(status) = self.players.ended()? {
-            bail!("the players ended early with {status}: {}", self.players_last_words());
+        if self.players.ended()?.is_some() {
+            bail!("the players are gone");
         }
+        if self.note_server_end().await? { self.start_server(None).await } else { Ok(()) }
+    }
+
+    /// Notes the end of a server that ended by itself. Returns true if it did.
+    async fn note_server_end(&mut self) -> Result<bool> {
         let ended = match &mut self.present {
             Some(server) => server.ended()?.map(|status| format!("{status}:\n{}", server.last_words())),
             None => None,
         };
-        let Some(end) = ended else { return Ok(()) };
-        let what = format!("the server ended by itself with {end}");
-        self.complaints.push(Violation { rule: Rule::Process, what });
+        let Some(end) = ended else { return Ok(false) };
+        self.complain(format!("the server ended by itself with {end}"));
         self.front.lead_to(None);
         if let Some(server) = self.present.take() {
             self.servers.wait(server, Duration::ZERO).await?;
         }
-        self.start_server(None).await
+        Ok(true)
+    }
+
+    /// Notes which processes had ended by themselves when the run was broken off.
+    async fn note_ends(&mut self) -> Result<()> {
+        self.note_server_end().await?;
+        if let Some(status) = self.players.ended()?.filter(|status| !status.success()) {
+            self.complain(format!("the players ended by themselves with {status}:\n{}", self.players_last_words()));
+        }
+        Ok(())
     }
 
     /// Starts a server and leads the players to it.
@@ -322,16 +357,42 @@ impl<'a> World<'a> {
     }
 
     fn players_said(&self, what: impl Fn(&str) -> bool) -> bool {
-        let said = std::fs::read_to_string(self.folder.path().join("players.out")).unwrap_or_default();
+        let said = std::fs::read_to_string(self.folder.join("players.out")).unwrap_or_default();
         said.lines().any(what)
     }
 
     fn players_last_words(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("players.err")).unwrap_or_default()
+        std::fs::read_to_string(self.folder.join("players.err")).unwrap_or_default()
     }
 
     /// Ends what still runs, gathers the evidence and checks it.
-    async fn judge(&mut self) -> Result<Verdict> {
+    async fn judge(&mut self, ended: Result<()>) -> Result<Verdict> {
+        let mut broken_off = ended.err();
+        if broken_off.is_some() {
+            self.note_ends().await?;
+        }
+        let mut verdict = match self.gather(broken_off.is_some()).await {
+            Ok(evidence) => check(&evidence),
+            Err(error) => {
+                let error = error.context("the evidence cannot be gathered");
+                broken_off = Some(match broken_off {
+                    Some(first) => anyhow::anyhow!("{first:#}; then {error:#}"),
+                    None => error,
+                });
+                Verdict::default()
+            }
+        };
+        verdict.violations.extend(broken_off.map(|error| Violation::broke_off(format!("{error:#}"))));
+        verdict.violations.append(&mut self.complaints);
+        self.look_for_panics(&mut verdict)?;
+        let memory_kib = self.memory.peak_kib();
+        if memory_kib > MEMORY_KIB_MAX {
+            verdict.complain(Rule::Memory, format!("a server took {memory_kib} KiB, more than {MEMORY_KIB_MAX}"));
+        }
+        Ok(verdict)
+    }
+
+    async fn gather(&mut self, broken_off: bool) -> Result<Evidence> {
         self.players.kill().await?;
         if let Some(server) = self.present.take() {
             self.servers.kill(server).await?;
@@ -344,29 +405,24 @@ impl<'a> World<'a> {
             rows: self.history.rows().await?,
             lives: self.servers.lives(),
             settled: self.settled.clone(),
+            broken_off,
         };
-        for entry in std::fs::read_dir(self.folder.path().join("ledgers"))? {
+        for entry in std::fs::read_dir(self.folder.join("ledgers"))? {
             evidence.ledgers.extend(Ledger::read(&entry?.path())?);
         }
-        let mut verdict = check(&evidence);
-        // What broke a run off comes first: the rest may follow from it.
-        verdict.violations.splice(0..0, self.complaints.drain(..));
-        self.look_for_panics(&mut verdict)?;
-        let memory_kib = self.memory.peak_kib();
-        if memory_kib > MEMORY_KIB_MAX {
-            verdict.complain(Rule::Memory, format!("a server took {memory_kib} KiB, more than {MEMORY_KIB_MAX}"));
-        }
-        Ok(verdict)
+        Ok(evidence)
     }
 
+    /// Panics in the logs of all processes, by file.
     fn look_for_panics(&self, verdict: &mut Verdict) -> Result<()> {
-        for entry in std::fs::read_dir(self.folder.path())? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "err") {
-                let log = std::fs::read_to_string(&path)?;
-                let panics = log.lines().filter(|line| line.contains("panicked at"));
-                panics.for_each(|line| verdict.complain(Rule::Process, line.to_owned()));
-            }
+        let entries = std::fs::read_dir(&self.folder)?.map(|entry| Ok(entry?.path()));
+        let mut logs: Vec<PathBuf> = entries.collect::<std::io::Result<_>>()?;
+        logs.retain(|path| path.extension().is_some_and(|extension| extension == "err"));
+        logs.sort();
+        for path in logs {
+            let (log, name) = (std::fs::read(&path)?, path.file_name().unwrap_or_default().display());
+            let found = panics(&String::from_utf8_lossy(&log));
+            verdict.violations.extend(found.iter().map(|panic| Violation::crashed(format!("{name}: {panic}"))));
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ pub(super) fn compare(id: CharacterId, character: &OneCharacter<'_>, applied: &[
     for ledger in &character.ledgers {
         if ledger.kept != Some(0) {
             let kept = ledger.kept.map_or_else(|| "broke off".to_owned(), |kept| format!("still keeps {kept} intents"));
-            verdict.complain(Rule::Stuck, format!("{id}: {} {kept}", ledger.name));
+            verdict.doubt(Rule::Stuck, format!("{id}: {} {kept}", ledger.name));
         }
         let mut newest = None;
         for (n, fate) in &ledger.intents {
@@ -62,7 +62,7 @@ fn judge(
                 |id: &&RequestId| character.intents.get(*id).is_none_or(|(lane, _)| Some(*lane) != ledger.lane);
             let others = applied[*place..].iter().filter(of_others).count();
             if others < REQUEST_IDS_MAX {
-                verdict.complain(
+                verdict.doubt(
                     Rule::Refused,
                     format!(
                         "{intent} was refused though it is in there, with only {others} intents of others behind it"
@@ -72,9 +72,10 @@ fn judge(
         }
     } else if fate.durable || fate.applied {
         verdict.acknowledged += 1;
-        if places.is_empty() {
-            let said = if fate.durable { "was said to be durable" } else { "was answered as applied" };
-            verdict.complain(Rule::Lost, format!("{intent} {said} and is not in there"));
+        if places.is_empty() && fate.durable {
+            verdict.complain(Rule::Lost, format!("{intent} was said to be durable and is not in there"));
+        } else if places.is_empty() {
+            verdict.doubt(Rule::Lost, format!("{intent} was answered as applied and is not in there"));
         }
     } else {
         verdict.unknown += 1;

@@ -4,7 +4,7 @@ use castellan_protocol::{CharacterId, RejectionCode, RequestId, Version};
 use client_sim::player::trace::{Counters, Trace};
 use uuid::Uuid;
 
-use super::{Rule, check};
+use super::{Rule, Standing, check};
 use crate::evidence::{Evidence, Fate, LeaseThen, Ledger, Life, Seen, Write};
 
 const JUMP: u64 = 1 << 20;
@@ -224,6 +224,7 @@ fn contested(others_behind: u64) -> Evidence {
         writes,
         lives: Vec::new(),
         settled: Default::default(),
+        broken_off: false,
     }
 }
 
@@ -234,4 +235,61 @@ fn of_two_clients_one_may_be_refused_by_rule_nine() {
     assert_eq!(forgotten.refused, 2);
     let remembered = check(&contested(63)).violations;
     assert_eq!(remembered.iter().map(|violation| violation.rule).collect::<Vec<_>>(), [Rule::Refused]);
+}
+
+/// What a spoilt history breaks if its run was broken off, and whether that may follow from it.
+fn broken_off(spoil: impl FnOnce(&mut Evidence)) -> Vec<(Rule, Standing)> {
+    let mut evidence = Evidence { broken_off: true, ..good() };
+    evidence.ledgers[0].kept = None;
+    spoil(&mut evidence);
+    let violations = check(&evidence).violations;
+    let mut found: Vec<_> = violations.iter().map(|violation| (violation.rule, violation.standing)).collect();
+    found.sort();
+    found.dedup();
+    found.retain(|found| *found != (Rule::Stuck, Standing::MayFollow));
+    found
+}
+
+#[test]
+fn a_killed_player_proves_nothing_about_what_it_had_not_brought_to_the_database() {
+    use Standing::MayFollow;
+    let killed = |evidence: &mut Evidence| evidence.ledgers[0].kept = None;
+    let stuck = |broken_off| {
+        let mut evidence = Evidence { broken_off, ..good() };
+        killed(&mut evidence);
+        check(&evidence).violations.iter().map(|violation| (violation.rule, violation.standing)).collect::<Vec<_>>()
+    };
+    assert_eq!(stuck(false), [(Rule::Stuck, Standing::Certain)]);
+    assert_eq!(stuck(true), [(Rule::Stuck, MayFollow)]);
+    let applied = |evidence: &mut Evidence| {
+        fate(evidence, 39).durable = false;
+        last(evidence, write(40 + JUMP, 1, &alone(39)));
+    };
+    assert_eq!(broken_off(applied), [(Rule::Lost, MayFollow), (Rule::Coins, MayFollow)]);
+    let unnamed = |evidence: &mut Evidence| *fate(evidence, 39) = Fate::default();
+    let follows = [Rule::State, Rule::Phantom, Rule::Coins].map(|rule| (rule, MayFollow));
+    assert_eq!(broken_off(unnamed), follows);
+}
+
+#[test]
+fn a_run_that_was_broken_off_still_proves_what_is_certain() {
+    use Standing::Certain;
+    let durable = broken_off(|evidence| last(evidence, write(40 + JUMP, 1, &alone(39))));
+    assert_eq!(durable, [(Rule::Lost, Certain), (Rule::Coins, Standing::MayFollow)]);
+    let twice = |evidence: &mut Evidence| {
+        let twice: Vec<_> = alone(40).into_iter().chain([(0, 20)]).collect();
+        last(evidence, write(42 + JUMP, 1, &twice));
+    };
+    assert_eq!(broken_off(twice), [(Rule::Twice, Certain)]);
+    let state = |evidence: &mut Evidence| {
+        let mut write = write(41 + JUMP, 1, &alone(40));
+        write.counters.add(Trace::of(0, 38));
+        last(evidence, write);
+    };
+    assert_eq!(broken_off(state), [(Rule::State, Certain)]);
+    assert_eq!(broken_off(|evidence| last(evidence, write(41, 1, &alone(40)))), [(Rule::Versions, Certain)]);
+    let seen = |hash| Seen { version: Version::new(27), last: id(0, 25), hash };
+    assert_eq!(broken_off(|evidence| evidence.ledgers[0].seen = vec![seen(6), seen(7)]), [(Rule::TwoStates, Certain)]);
+    let lease = LeaseThen { recoveries: 0, released: true, holder: Some(100) };
+    assert_eq!(broken_off(|evidence| evidence.writes[1].lease = Some(lease)), [(Rule::Fence, Certain)]);
 }
