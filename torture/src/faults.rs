@@ -1,15 +1,17 @@
 //! How each fault is done. Every one leaves the world as it found it: one server that serves, a database that answers.
 
+mod refusal;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rustix::process::Signal;
-use tokio::time::Instant;
 
 use crate::check::Violation;
 use crate::front::Cut;
+use crate::history::Gate;
 use crate::run::World;
 use crate::schedule::Fault;
 use crate::servers::Server;
@@ -107,12 +109,15 @@ impl World<'_> {
     /// A second server takes over while the first one is between its proof and its write: it has to wait.
     async fn held_write(&mut self, rng: &mut StdRng) -> Result<()> {
         let zombie = self.take_present()?;
-        let held = self.history.hold_writes(PATIENCE).await?;
+        let mut gate = self.history.close(Gate::Writes).await?;
+        if !gate.holds_somebody(PATIENCE).await? {
+            bail!("no flush came");
+        }
         // Time for a second server that does not wait to take over, and less than PostgreSQL gives the first one.
         let pause = ms(rng, 900..1_400);
         let let_go = async {
             tokio::time::sleep(pause).await;
-            held.let_go().await
+            gate.open().await
         };
         let (started, let_go) = tokio::join!(self.start_server(None), let_go);
         started.and(let_go)?;
@@ -146,30 +151,6 @@ impl World<'_> {
         tokio::time::sleep(ms(rng, 500..1_500)).await;
         self.front.send_twice(false);
         self.front.cut(Cut::All);
-        Ok(())
-    }
-
-    async fn refuse_row(&mut self, verdict: &str, rng: &mut StdRng) -> Result<()> {
-        let characters = self.history.characters().await?;
-        let character = characters[rng.random_range(0..characters.len())];
-        self.settled.insert(character);
-        self.history.refuse(character, true).await?;
-        self.until_buried(character, true).await.context("a refused row becomes a dead letter")?;
-        tokio::time::sleep(ms(rng, 0..700)).await;
-        self.history.refuse(character, false).await?;
-        let arguments = ["dead-letters", verdict, &character.to_string()];
-        self.servers.command_line(&self.history.place().url(), &arguments).await?;
-        self.until_buried(character, false).await.context("an operator's decision is carried out")
-    }
-
-    async fn until_buried(&self, character: castellan_protocol::CharacterId, buried: bool) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        while self.history.dead_letters().await?.contains(&character) != buried {
-            if Instant::now() > deadline {
-                bail!("it did not happen within {PATIENCE:?}");
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
         Ok(())
     }
 

@@ -61,12 +61,20 @@ END $$;
 CREATE TRIGGER torture_hold BEFORE INSERT ON characters FOR EACH ROW EXECUTE FUNCTION torture_hold();
 ";
 
-/// Keeps writers waiting at the trigger above, or lets them go on.
-const HOLD: &str = "SELECT pg_advisory_lock(4711)";
-const LET_GO: &str = "SELECT pg_advisory_unlock(4711)";
+/// A place in PostgreSQL where writers can be held up: an advisory lock in the triggers above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// Whoever begins to write characters.
+    Writes = 4711,
+}
 
-/// Writers that wait there.
-const HELD_UP: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted";
+/// Closes a gate, or opens it.
+const CLOSE: &str = "SELECT pg_advisory_lock($1::bigint)";
+const OPEN: &str = "SELECT pg_advisory_unlock($1::bigint)";
+
+/// Writers that wait at a gate.
+const HELD_UP: &str =
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid::bigint = $1 AND NOT granted";
 
 /// The same where one process at a time has the file, so that leases need no proof.
 const SQLITE_SETUP: &str = "
@@ -119,9 +127,14 @@ const ROWS: Statement = Statement {
         FROM characters ORDER BY id",
 };
 
-const CHARACTERS: Statement = Statement {
-    postgres: "SELECT id::text FROM characters ORDER BY id",
-    sqlite: "SELECT id FROM characters ORDER BY id",
+const NEWEST_PLACE: Statement = Statement {
+    postgres: "SELECT coalesce(max(place), 0) FROM torture_writes",
+    sqlite: "SELECT coalesce(max(place), 0) FROM torture_writes",
+};
+
+const WRITTEN_SINCE: Statement = Statement {
+    postgres: "SELECT json_build_array(place, character_id)::text FROM torture_writes WHERE place > $1 ORDER BY place",
+    sqlite: "SELECT json_array(place, character_id) FROM torture_writes WHERE place > ?1 ORDER BY place",
 };
 
 const DEAD_LETTERS: Statement = Statement {
@@ -240,32 +253,48 @@ impl History {
         Ok(())
     }
 
-    /// Holds up whoever begins to write characters in PostgreSQL; waits until somebody does.
-    ///
-    /// # Errors
-    ///
-    /// What the database says, or that nobody wrote within the time.
-    pub async fn hold_writes(&self, within: Duration) -> Result<HeldWrites> {
-        let Place::Postgres(url) = &self.place else { bail!("this is for PostgreSQL only") };
-        let mut held = HeldWrites(postgres(url).await?);
-        sqlx::query(HOLD).execute(&mut held.0).await?;
-        let wait = async {
-            while sqlx::query_scalar::<_, i64>(HELD_UP).fetch_one(&mut held.0).await? == 0 {
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-            anyhow::Ok(())
-        };
-        tokio::time::timeout(within, wait).await.context("no flush came")??;
-        Ok(held)
-    }
-
-    /// All characters, in the order of their ids.
+    /// Closes a gate in PostgreSQL.
     ///
     /// # Errors
     ///
     /// What the database says.
-    pub async fn characters(&self) -> Result<Vec<CharacterId>> {
-        self.texts(&CHARACTERS).await?.iter().map(|id| Ok(id.parse()?)).collect()
+    pub async fn close(&self, gate: Gate) -> Result<ClosedGate> {
+        let Place::Postgres(url) = &self.place else { bail!("this is for PostgreSQL only") };
+        let mut connection = postgres(url).await?;
+        sqlx::query(CLOSE).bind(gate as i64).execute(&mut connection).await?;
+        Ok(ClosedGate { connection, gate })
+    }
+
+    /// The place of the newest write among all writes.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn newest_place(&self) -> Result<i64> {
+        Ok(match &self.place {
+            Place::Postgres(url) => {
+                sqlx::query_scalar(NEWEST_PLACE.postgres).fetch_one(&mut postgres(url).await?).await
+            }
+            Place::Sqlite(path) => sqlx::query_scalar(NEWEST_PLACE.sqlite).fetch_one(&mut sqlite(path).await?).await,
+        }?)
+    }
+
+    /// The characters of all writes behind a place, each with the place of its write, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn written_since(&self, place: i64) -> Result<Vec<(i64, CharacterId)>> {
+        let texts: Vec<String> = match &self.place {
+            Place::Postgres(url) => {
+                let query = sqlx::query_scalar(WRITTEN_SINCE.postgres).bind(place);
+                query.fetch_all(&mut postgres(url).await?).await
+            }
+            Place::Sqlite(path) => {
+                sqlx::query_scalar(WRITTEN_SINCE.sqlite).bind(place).fetch_all(&mut sqlite(path).await?).await
+            }
+        }?;
+        texts.iter().map(|text| Ok(serde_json::from_str(text)?)).collect()
     }
 
     /// The characters that have a dead letter.
@@ -308,17 +337,36 @@ impl History {
     }
 }
 
-/// Writers are held up; they go on when this is let go or dropped.
-pub struct HeldWrites(PgConnection);
+/// Writers are held up at a gate; they go on when it is opened or dropped.
+pub struct ClosedGate {
+    connection: PgConnection,
+    gate: Gate,
+}
 
-impl HeldWrites {
-    /// Lets them go on.
+impl ClosedGate {
+    /// Waits until a writer is held up. Returns true if one came within the time.
     ///
     /// # Errors
     ///
     /// What the database says.
-    pub async fn let_go(mut self) -> Result<()> {
-        sqlx::query(LET_GO).execute(&mut self.0).await?;
+    pub async fn holds_somebody(&mut self, within: Duration) -> Result<bool> {
+        let wait = async {
+            let held_up = || sqlx::query_scalar::<_, i64>(HELD_UP).bind(self.gate as i64);
+            while held_up().fetch_one(&mut self.connection).await? == 0 {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(within, wait).await.map_or(Ok(false), |came| came.map(|()| true))
+    }
+
+    /// Lets the writers go on.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn open(mut self) -> Result<()> {
+        sqlx::query(OPEN).bind(self.gate as i64).execute(&mut self.connection).await?;
         Ok(())
     }
 }
@@ -372,6 +420,8 @@ mod tests {
         assert_eq!(writes[1].ids, [RequestId::new(7), RequestId::new(8)]);
         assert_eq!(writes[1].counters.coins(), 4);
         assert_eq!(history.rows().await.expect("rows"), writes[1..]);
-        assert_eq!(history.characters().await.expect("ids"), [id]);
+        let since = async |place| history.written_since(place).await.expect("notes");
+        assert_eq!((since(0).await, since(1).await), (vec![(1, id), (2, id)], vec![(2, id)]));
+        assert_eq!(history.newest_place().await.expect("notes"), 2);
     }
 }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::process::Signal;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::children::{Children, Process};
@@ -19,6 +21,9 @@ const START_PATIENCE: Duration = Duration::from_secs(40);
 
 /// What a server prints before its address once it serves.
 const ANNOUNCEMENT: &str = "castellan is listening on http://";
+
+/// How long a server may take to say whether it is ready.
+const READINESS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How all servers of a run are set up.
 #[derive(Debug, Clone)]
@@ -236,10 +241,30 @@ impl Server {
         self.process.id()
     }
 
+    /// What it answers to `GET /health/ready`, for a person.
+    pub async fn readiness(&self) -> String {
+        match tokio::time::timeout(READINESS_TIMEOUT, get(self.address, "/health/ready")).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => format!("no answer: {error}"),
+            Err(_) => format!("no answer within {READINESS_TIMEOUT:?}"),
+        }
+    }
+
     /// What it said last.
     pub fn last_words(&self) -> String {
         last_lines(&self.log.with_extension("err"))
     }
+}
+
+/// Status and body of a page.
+async fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    Ok(format!("{} {body}", head.lines().next().unwrap_or_default()))
 }
 
 /// The last lines of a log.

@@ -1,0 +1,154 @@
+//! The database refuses one character's row, and an operator decides on the dead letter.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use castellan_protocol::CharacterId;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use tokio::time::Instant;
+
+use super::{PATIENCE, ms};
+use crate::history::History;
+use crate::run::World;
+
+/// How long writes are watched before one of the characters written is chosen: each player acts several times in it.
+const WATCH: Duration = Duration::from_secs(1);
+
+/// How often to look whether something has happened in the database.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+impl World<'_> {
+    pub(crate) async fn refuse_row(&mut self, verdict: &str, rng: &mut StdRng) -> Result<()> {
+        let mut writes = RecentWrites::begin(&self.history).await?;
+        let character = self.choose_written(&mut writes, rng).await?;
+        self.settled.insert(character);
+        self.history.refuse(character, true).await?;
+        self.until_buried(character, true, &mut writes).await.context("a refused row becomes a dead letter")?;
+        tokio::time::sleep(ms(rng, 0..700)).await;
+        self.history.refuse(character, false).await?;
+        self.decide(character, verdict).await?;
+        self.until_buried(character, false, &mut writes).await.context("an operator's decision is carried out")
+    }
+
+    /// A character that was written just now: somebody acts on it, and it is in play.
+    ///
+    /// Others may be silent for longer than anybody waits here. After a long time without a server a player waits up to
+    /// 30 s before it connects again; after a dead letter it holds its intents as long, unless its socket ends before;
+    /// and memory has not room for all characters, so one may wait for others to be stored.
+    async fn choose_written(&mut self, writes: &mut RecentWrites, rng: &mut StdRng) -> Result<CharacterId> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            tokio::time::sleep(WATCH).await;
+            writes.look(&self.history).await?;
+            let letters = self.history.dead_letters().await?;
+            let in_play = |character: &&CharacterId| !letters.contains(*character);
+            let candidates: Vec<CharacterId> = writes.seen.keys().filter(in_play).copied().collect();
+            if let Some(character) = candidates.choose(rng) {
+                return Ok(*character);
+            }
+            if Instant::now() > deadline {
+                bail!("no character was written within {PATIENCE:?}: {}", self.what_is_known(None, writes).await);
+            }
+        }
+    }
+
+    async fn decide(&self, character: CharacterId, verdict: &str) -> Result<()> {
+        let arguments = ["dead-letters", verdict, &character.to_string()];
+        self.servers.command_line(&self.history.place().url(), &arguments).await
+    }
+
+    /// Waits until a character has a dead letter, or has none any more.
+    async fn until_buried(&self, character: CharacterId, buried: bool, writes: &mut RecentWrites) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.history.dead_letters().await?.contains(&character) != buried {
+            writes.look(&self.history).await?;
+            if Instant::now() > deadline {
+                let known = self.what_is_known(Some(character), writes).await;
+                bail!("it did not happen within {PATIENCE:?}: {known}");
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
+    }
+
+    /// What tells a silent character from a silent server, for a person.
+    async fn what_is_known(&self, character: Option<CharacterId>, writes: &mut RecentWrites) -> String {
+        let mut known = match writes.look(&self.history).await {
+            Ok(()) => writes.tell(character, Instant::now()),
+            Err(error) => format!("the writes cannot be looked at: {error:#}"),
+        };
+        if let Some(character) = character {
+            known += &match self.history.dead_letters().await {
+                Ok(letters) if letters.contains(&character) => "; it has a dead letter".to_owned(),
+                Ok(letters) => format!("; it has no dead letter, {} others have", letters.len()),
+                Err(error) => format!("; dead letters cannot be looked at: {error:#}"),
+            };
+        }
+        match &self.present {
+            Some(server) => {
+                let (number, readiness) = (server.number, server.readiness().await);
+                format!(
+                    "{known}; server {number} at GET /health/ready: {readiness}; it said last:\n{}",
+                    server.last_words()
+                )
+            }
+            None => format!("{known}; there is no server"),
+        }
+    }
+}
+
+/// Which characters were written since a fault began, and when each was last seen to be.
+struct RecentWrites {
+    began: Instant,
+    /// Of the newest write looked at.
+    place: i64,
+    seen: BTreeMap<CharacterId, Instant>,
+}
+
+impl RecentWrites {
+    async fn begin(history: &History) -> Result<Self> {
+        Ok(Self { began: Instant::now(), place: history.newest_place().await?, seen: BTreeMap::new() })
+    }
+
+    async fn look(&mut self, history: &History) -> Result<()> {
+        for (place, character) in history.written_since(self.place).await? {
+            self.place = place;
+            self.seen.insert(character, Instant::now());
+        }
+        Ok(())
+    }
+
+    /// How long before `now` a character was written, and any character, for a person.
+    fn tell(&self, character: Option<CharacterId>, now: Instant) -> String {
+        let ago = |time: Option<&Instant>| match time {
+            Some(time) => format!("{:.1} s ago", now.duration_since(*time).as_secs_f64()),
+            None => format!("more than {:.1} s ago", now.duration_since(self.began).as_secs_f64()),
+        };
+        let newest = ago(self.seen.values().max());
+        match character {
+            Some(character) => {
+                format!("{character} was last written {}, any character {newest}", ago(self.seen.get(&character)))
+            }
+            None => format!("any character was last written {newest}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_told_when_a_character_was_last_written_and_when_any_was() {
+        let [first, second] = [1, 2].map(|n| CharacterId::from_uuid(uuid::Uuid::from_u128(n)));
+        let began = Instant::now();
+        let after = |seconds| began + Duration::from_secs(seconds);
+        let mut writes = RecentWrites { began, place: 0, seen: BTreeMap::new() };
+        assert_eq!(writes.tell(None, after(3)), "any character was last written more than 3.0 s ago");
+        writes.seen = [(first, after(3)), (second, after(7))].into();
+        let told = format!("{first} was last written 5.0 s ago, any character 1.0 s ago");
+        assert_eq!(writes.tell(Some(first), after(8)), told);
+    }
+}
