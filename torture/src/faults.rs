@@ -47,6 +47,7 @@ impl World<'_> {
             Fault::SentTwice => self.send_twice(rng).await,
             Fault::RefusedThenRetried => self.refuse_row("retry", rng).await,
             Fault::RefusedThenDiscarded => self.refuse_row("discard", rng).await,
+            Fault::RefusedWhileWritten => self.refuse_while_written(rng).await,
             Fault::Spool => self.spool(false).await,
             Fault::SpoolDiskFull => self.spool(true).await,
             Fault::ClockMoved => self.move_clock(rng).await,

@@ -56,9 +56,22 @@ CREATE TRIGGER torture_note AFTER INSERT OR UPDATE ON characters FOR EACH ROW EX
 CREATE FUNCTION torture_hold() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(4711);
+    IF EXISTS (
+        SELECT 1 FROM torture_refused JOIN dead_letters AS letter USING (character_id)
+        WHERE character_id = NEW.id AND NEW.version > letter.version AND NEW.version < letter.version + 1048576
+    ) THEN
+        PERFORM pg_advisory_xact_lock_shared(4713);
+    END IF;
     RETURN NEW;
 END $$;
 CREATE TRIGGER torture_hold BEFORE INSERT ON characters FOR EACH ROW EXECUTE FUNCTION torture_hold();
+CREATE FUNCTION torture_hold_letter() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(4712);
+    RETURN NEW;
+END $$;
+CREATE TRIGGER torture_hold_letter BEFORE INSERT ON dead_letters
+    FOR EACH ROW EXECUTE FUNCTION torture_hold_letter();
 ";
 
 /// A place in PostgreSQL where writers can be held up: an advisory lock in the triggers above.
@@ -66,6 +79,11 @@ CREATE TRIGGER torture_hold BEFORE INSERT ON characters FOR EACH ROW EXECUTE FUN
 pub enum Gate {
     /// Whoever begins to write characters.
     Writes = 4711,
+    /// Whoever begins to write a dead letter.
+    Letters = 4712,
+    /// Whoever begins to write a refused character in a state that is newer than its dead letter. The version that an
+    /// operator's decision leads to lies a jump above the letter's, so a decision passes.
+    NewerThanLetter = 4713,
 }
 
 /// Closes a gate, or opens it.

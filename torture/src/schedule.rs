@@ -43,6 +43,9 @@ pub enum Fault {
     RefusedThenRetried,
     /// The database refuses one character's row; an operator discards the dead letter.
     RefusedThenDiscarded,
+    /// The database refuses one character's row, and is slow: an operator decides on the dead letter while a newer state
+    /// of the character is on its way into the database.
+    RefusedWhileWritten,
     /// The database is away while the server stops: it leaves a spool file, and the next start brings it in.
     Spool,
     /// The same with no room on the disk of the spool.
@@ -64,6 +67,7 @@ impl Fault {
                 | Self::CommitLost
                 | Self::Zombie
                 | Self::HeldWrite
+                | Self::RefusedWhileWritten
         )
     }
 

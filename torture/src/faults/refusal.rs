@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use castellan_protocol::CharacterId;
+use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use tokio::time::Instant;
 
 use super::{PATIENCE, ms};
-use crate::history::History;
+use crate::history::{Gate, History};
 use crate::run::World;
 
 /// How long writes are watched before one of the characters written is chosen: each player acts several times in it.
@@ -18,6 +19,9 @@ const WATCH: Duration = Duration::from_secs(1);
 
 /// How often to look whether something has happened in the database.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// How long a state newer than the dead letter may take to set out: four sweeps of the flusher.
+const NEWER_PATIENCE: Duration = Duration::from_secs(1);
 
 impl World<'_> {
     pub(crate) async fn refuse_row(&mut self, verdict: &str, rng: &mut StdRng) -> Result<()> {
@@ -30,6 +34,31 @@ impl World<'_> {
         self.history.refuse(character, false).await?;
         self.decide(character, verdict).await?;
         self.until_buried(character, false, &mut writes).await.context("an operator's decision is carried out")
+    }
+
+    /// The operator decides while a state newer than the dead letter is between the proof of its lease and its row.
+    pub(crate) async fn refuse_while_written(&mut self, rng: &mut StdRng) -> Result<()> {
+        let mut writes = RecentWrites::begin(&self.history).await?;
+        let character = self.choose_written(&mut writes, rng).await?;
+        self.settled.insert(character);
+        let mut letters = self.history.close(Gate::Letters).await?;
+        let mut newer = self.history.close(Gate::NewerThanLetter).await?;
+        self.history.refuse(character, true).await?;
+        if !letters.holds_somebody(PATIENCE).await? {
+            let known = self.what_is_known(Some(character), &mut writes).await;
+            bail!("a refused row becomes a dead letter: none was written within {PATIENCE:?}: {known}");
+        }
+        // The character is still in play, so further intents are applied meanwhile: a player pauses for 0.9 s at the most.
+        // The server waits for 2 s.
+        tokio::time::sleep(ms(rng, 900..1_400)).await;
+        letters.open().await?;
+        if !newer.holds_somebody(NEWER_PATIENCE).await? {
+            eprintln!("      no newer state of {character} was on its way");
+        }
+        self.history.refuse(character, false).await?;
+        self.decide(character, if rng.random() { "retry" } else { "discard" }).await?;
+        self.until_buried(character, false, &mut writes).await.context("an operator's decision is carried out")?;
+        newer.open().await
     }
 
     /// A character that was written just now: somebody acts on it, and it is in play.
