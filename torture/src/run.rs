@@ -486,3 +486,21 @@ fn start_players(
     let input = players.take_input();
     Ok((players, input))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_goes_after_a_clean_run_only_and_not_if_somebody_wants_it() {
+        let place = tempfile::tempdir().expect("a temporary folder");
+        for (wanted, clean, stays) in [(false, true, false), (false, false, true), (true, true, true)] {
+            let folder = Folder::new(wanted.then(|| place.path()), 7).expect("a folder");
+            let path = folder.path().to_owned();
+            std::fs::write(path.join("server-1.err"), "").expect("room on the disk");
+            assert_eq!(folder.close(clean).expect("it can be removed"), stays.then(|| path.clone()));
+            assert_eq!(path.exists(), stays, "wanted: {wanted}, clean: {clean}");
+            std::fs::remove_dir_all(path).ok();
+        }
+    }
+}
