@@ -12,7 +12,6 @@ mod password;
 mod policy;
 mod refresh;
 mod revoked;
-mod role;
 mod sessions;
 mod token;
 mod verified;
@@ -21,7 +20,6 @@ pub use accounts::{AccountName, Password};
 pub use error::AuthError;
 pub use keys::secret;
 pub use policy::{Policy, PolicyError};
-pub use role::Role;
 pub use sessions::{Auth, Grant};
 pub use token::{Session, Standing, Ticket};
 

@@ -6,8 +6,8 @@ use std::path::Path;
 use castellan_protocol::{Action, ModifyCurrency};
 use serde::Deserialize;
 
-use super::role::Role;
 use crate::config::PolicyChoice;
+use crate::config::Role;
 
 /// Roles that a policy knows.
 const ROLES: usize = 3;

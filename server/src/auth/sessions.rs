@@ -17,11 +17,11 @@ use super::keys::Keys;
 use super::password::Hasher;
 use super::refresh;
 use super::revoked::Revoked;
-use super::role::Role;
 use super::token::{Session, Standing, Subject, Ticket, Tokens};
 use super::verified::Verified;
 use crate::clock::{Clock, Entropy};
 use crate::config;
+use crate::config::Role;
 use crate::storage::{AccountRow, SessionRow, Storage, StorageError};
 
 /// For how long the refresh token before the present one is answered with the present pair, in milliseconds.

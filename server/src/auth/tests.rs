@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::clock::{Clock, system_entropy};
-use crate::config::{Auth as Settings, Config};
+use crate::config::{Auth as Settings, Config, Role};
 use crate::storage::{Storage, StorageOptions, connect};
 
 thread_local! {

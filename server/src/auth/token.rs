@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::AuthError;
 use super::keys::{Keys, SigningKey};
-use super::role::Role;
+use crate::config::Role;
 
 /// Longest token that is looked at, in bytes. Ours have some 500.
 const TOKEN_BYTES_MAX: usize = 2_048;

@@ -53,7 +53,7 @@ mod tests {
         let session = Session {
             id: "f81d4fae-7dec-11d0-a765-00a0c91e6bf6".parse().expect("an id"),
             user: "f81d4fae-7dec-11d0-a765-00a0c91e6bf6".parse().expect("an id"),
-            role: super::super::Role::Player,
+            role: crate::config::Role::Player,
             expires_at_ms: 1,
         };
         let verified = Verified::default();

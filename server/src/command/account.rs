@@ -7,9 +7,9 @@ use anyhow::Context as _;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::auth::{AccountName, Auth, Password, Role};
+use crate::auth::{AccountName, Auth, Password};
 use crate::clock::{system_clock, system_entropy};
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::storage::Storage;
 
 /// Chance in a password that is made up: 24 characters.

@@ -4,9 +4,9 @@ use castellan_protocol::{CharacterId, UserId};
 use uuid::Uuid;
 
 use super::*;
-use crate::auth::{AccountName, Auth, Password, Role};
+use crate::auth::{AccountName, Auth, Password};
 use crate::clock::{system_clock, system_entropy};
-use crate::config::{Command, DeadLetters};
+use crate::config::{Command, DeadLetters, Role};
 use crate::storage::{CharacterRow, DeadLetter, SHARDS, ShardId, Verdict};
 
 fn config(folder: &tempfile::TempDir) -> Config {

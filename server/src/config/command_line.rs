@@ -6,9 +6,9 @@ use castellan_protocol::CharacterId;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command as Clap};
 
+use super::role::Role;
 use super::setting::{Given, Setting, Values};
 use super::{Config, all_settings};
-use crate::auth::Role;
 
 /// What a command line asks for.
 #[derive(Debug)]

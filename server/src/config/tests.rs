@@ -145,10 +145,10 @@ fn commands_are_understood() {
     let account = |role, password_stdin| Task::CreateAccount { name: "ada".to_owned(), role, password_stdin };
     assert_eq!(task(&["serve"]), Some(Task::Serve));
     assert_eq!(task(&["migrate"]), Some(Task::Migrate));
-    assert_eq!(task(&["account", "create", "ada"]), Some(account(crate::auth::Role::Player, false)));
+    assert_eq!(task(&["account", "create", "ada"]), Some(account(super::Role::Player, false)));
     assert_eq!(
         task(&["account", "create", "ada", "--role", "operator", "--password-stdin"]),
-        Some(account(crate::auth::Role::Operator, true))
+        Some(account(super::Role::Operator, true))
     );
     assert_eq!(task(&["account", "create", "ada", "--role", "king"]), None);
     assert_eq!(task(&["dead-letters", "list"]), Some(Task::DeadLetters(DeadLetters::List)));

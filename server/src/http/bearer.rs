@@ -10,7 +10,8 @@ use serde::Deserialize;
 
 use super::context::Context;
 use super::problem::Problem;
-use crate::auth::{Role, Session, Standing};
+use crate::auth::{Session, Standing};
+use crate::config::Role;
 
 /// The session of a request whose token is good.
 #[derive(Debug, Clone, Copy)]

@@ -1,32 +1,32 @@
 //! The rules of the house that a compiler does not know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Which rooms a room may name. The table is the picture of the server's inside: arrows point from left to right.
-const ARROWS: &[(&str, &[&str])] = &[
-    (
-        "app",
-        &["auth", "clock", "config", "flush", "http", "planted", "rules", "shard", "socket", "storage", "telemetry"],
-    ),
-    ("command", &["auth", "clock", "config", "storage"]),
-    ("http", &["auth", "clock", "config", "flush", "rate", "rules", "shard", "socket", "storage", "telemetry"]),
-    ("socket", &["auth", "clock", "flush", "priority", "rate", "shard", "telemetry"]),
-    ("auth", &["clock", "config", "storage", "priority"]),
-    ("shard", &["clock", "flush", "planted", "rules", "storage", "telemetry"]),
-    ("flush", &["clock", "crash", "planted", "storage", "telemetry"]),
-    ("rules", &[]),
-    ("storage", &["crash", "planted"]),
-    ("telemetry", &["config"]),
-    ("config", &["auth", "storage"]),
-    ("clock", &[]),
-    ("priority", &[]),
-    ("rate", &[]),
-    // What tests do to the server; empty in a server that is shipped.
-    ("crash", &[]),
-    ("planted", &[]),
-];
+/// The arrows of a table in ARCHITECTURE.md: each name in its first column, with the names in its last one.
+///
+/// `heading` is how the table's first line begins.
+fn arrows(heading: &str) -> BTreeMap<String, Vec<String>> {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    let rows =
+        text.lines().skip_while(|line| !line.starts_with(heading)).skip(2).take_while(|line| line.starts_with('|'));
+    let names = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    let arrows: BTreeMap<_, _> = rows
+        .flat_map(|row| {
+            let cells: Vec<_> = row.split('|').collect();
+            let [_, from, _, to, _] = cells[..] else { panic!("three cells: {row}") };
+            names(from).into_iter().map(move |name| (name, names(to)))
+        })
+        .collect();
+    assert!(arrows.len() > 5, "no table begins with {heading}");
+    arrows
+}
+
+/// The root of the repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder above the server's").to_owned()
+}
 
 /// The only rooms that may name these crates.
 const KEEPERS: &[(&str, &[&str])] = &[
@@ -71,21 +71,62 @@ fn named_rooms(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn rooms_name_only_the_rooms_below_them() {
-    let arrows: BTreeMap<_, _> = ARROWS.iter().copied().collect();
+fn rooms_name_only_the_rooms_that_architecture_md_allows() {
+    let arrows = arrows("| room |");
     let mut wrong = Vec::new();
+    let mut drawn = BTreeSet::new();
     for (room, path, text) in sources() {
         if matches!(room.as_str(), "lib" | "main") {
             continue;
         }
-        let allowed = arrows.get(room.as_str()).unwrap_or_else(|| panic!("the room {room} is not in the table"));
-        for named in named_rooms(&text) {
-            if named != room && arrows.contains_key(named) && !allowed.contains(&named) {
+        let allowed = arrows.get(&room).unwrap_or_else(|| panic!("the room {room} is not in ARCHITECTURE.md"));
+        for named in named_rooms(&text).filter(|named| *named != room && arrows.contains_key(*named)) {
+            drawn.insert((room.clone(), named.to_owned()));
+            if !allowed.iter().any(|room| room == named) {
                 wrong.push(format!("{} names {named}", path.display()));
             }
         }
     }
-    assert!(wrong.is_empty(), "arrows that the table does not have:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "arrows that ARCHITECTURE.md does not have:\n{}", wrong.join("\n"));
+    let shown = arrows.iter().flat_map(|(from, to)| to.iter().map(|to| (from.clone(), to.clone())));
+    assert_eq!(shown.collect::<BTreeSet<_>>(), drawn, "ARCHITECTURE.md shows exactly the arrows that there are");
+}
+
+#[test]
+fn arrows_lead_nowhere_back() {
+    for heading in ["| room |", "| crate |"] {
+        let mut left = arrows(heading);
+        while !left.is_empty() {
+            let before = left.len();
+            let open: BTreeSet<_> = left.keys().cloned().collect();
+            left.retain(|_, to| to.iter().any(|to| open.contains(to)));
+            assert!(left.len() < before, "these lead in a circle: {left:?}");
+        }
+    }
+}
+
+#[test]
+fn crates_are_built_on_those_that_architecture_md_allows() {
+    let arrows = arrows("| crate |");
+    let name_in =
+        |text: &str| text.lines().find_map(|line| line.strip_prefix("name = \"")?.split('"').next().map(str::to_owned));
+    let manifests = arrows.keys().map(|folder| {
+        let text = fs::read_to_string(root().join(folder).join("Cargo.toml")).expect("a crate in that folder");
+        (folder.clone(), text)
+    });
+    let manifests: BTreeMap<_, _> = manifests.collect();
+    let folders: BTreeMap<_, _> =
+        manifests.iter().map(|(folder, text)| (name_in(text).expect("a name"), folder.clone())).collect();
+    for (folder, text) in &manifests {
+        // What only tests need is no arrow.
+        let dependencies = text.split("\n[").find(|part| part.starts_with("dependencies]")).unwrap_or_default();
+        let used = dependencies.lines().filter_map(|line| folders.get(line.split(['.', ' ']).next()?));
+        assert_eq!(used.collect::<BTreeSet<_>>(), arrows[folder].iter().collect(), "{folder}");
+    }
+    let workspace = fs::read_to_string(root().join("Cargo.toml")).expect("the workspace");
+    let members = workspace.lines().find(|line| line.starts_with("members = ")).expect("its members");
+    let members = members.split('"').skip(1).step_by(2).map(str::to_owned);
+    assert_eq!(members.collect::<BTreeSet<_>>(), arrows.into_keys().collect());
 }
 
 #[test]

@@ -18,9 +18,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::auth::{AccountName, Auth, Grant, Password, Policy, Role};
+use crate::auth::{AccountName, Auth, Grant, Password, Policy};
 use crate::clock::{Clock, system_clock, system_entropy};
-use crate::config::{Command, Config};
+use crate::config::{Command, Config, Role};
 use crate::flush::{Flusher, Settings, Signals};
 use crate::rules::Catalogue;
 use crate::shard::{Capacity, Shards};
