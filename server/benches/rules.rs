@@ -3,9 +3,9 @@
 //! Run with `cargo bench -p castellan --bench rules`. The columns of allocations must show none: the way of an intent
 //! reuses what it has. Goal: `apply_and_derive` below 1 µs with 30 inventory lines.
 
-use castellan::rules::{Catalogue, Character, Derived, Dice, applied, apply, create, derive, derive_into, stored};
 use castellan::shard::{CharacterView, Header, StoredView, merge_patch};
 use castellan_protocol::{Action, Codec, NewCharacter, RequestId, Version};
+use castellan_srd::{Catalogue, Character, Derived, Dice, applied, apply, create, derive, derive_into, stored};
 use divan::{AllocProfiler, Bencher, black_box};
 
 #[global_allocator]

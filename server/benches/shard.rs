@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use castellan::clock::Clock;
 use castellan::flush::{Entries, Queue, Signals, Written};
-use castellan::rules::Catalogue;
 use castellan::shard::{Base, Capacity, Change, Command, Creation, Mailbox, Outcome, Shape, Shards};
 use castellan::storage::Storage;
 use castellan::storage::faulty::MemoryStorage;
 use castellan_protocol::{
     Ability, Action, CharacterId, ClientFrame, Codec, Intent, ModifyHitpoints, NewCharacter, RequestId, UserId, Version,
 };
+use castellan_srd::Catalogue;
 use divan::{AllocProfiler, Bencher, black_box};
 use tokio::runtime::Runtime;
 use uuid::Uuid;

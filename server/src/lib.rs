@@ -9,7 +9,7 @@
 //! send it ([`auth::Policy`]), and calls [`shard::Shards::try_change`].
 //!
 //! That takes the lock of the user's shard and lets the pure `shard::core` decide: is the character there, was this id
-//! applied before, was it made on the present state, do the [`rules`] allow it. They change it where it
+//! applied before, was it made on the present state, do the rules (`castellan_srd`) allow it. They change it where it
 //! lies, or leave it as it was; its version is one higher, and the answer is encoded straight into the buffer that is
 //! sent. The lock is released; nobody was asked, nothing was awaited. Watchers find a line in their [`shard::Mailbox`] and write the newest state
 //! when they get to it.
@@ -32,7 +32,6 @@ pub mod http;
 pub mod planted;
 pub mod priority;
 pub mod rate;
-pub mod rules;
 pub mod shard;
 pub mod socket;
 pub mod storage;

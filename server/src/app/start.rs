@@ -12,10 +12,10 @@ use crate::clock::Clock;
 use crate::config::{self, Config, Encumbrance, Scheduling};
 use crate::flush::spool;
 use crate::http;
-use crate::rules::{self, Catalogue, CatalogueErrors};
 use crate::shard::Shards;
 use crate::socket::{self, Workers};
 use crate::storage::{self, Lease, Storage, StorageError};
+use castellan_srd::{self as rules, Catalogue, CatalogueErrors};
 
 /// How long a client may leave its answers unread.
 const SLOW_CONSUMER: Duration = Duration::from_secs(10);

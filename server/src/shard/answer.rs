@@ -9,7 +9,7 @@ use super::entry::Entry;
 use super::mailbox::Mailbox;
 use super::refusal::Refusal;
 use super::view::{CharacterView, SheetView, encode_sheet};
-use crate::rules::{self, Catalogue, Derived};
+use castellan_srd::{self as rules, Catalogue, Derived};
 
 /// How a character was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,9 +12,9 @@ use super::core::Core;
 use super::effect::{Effect, Effects, Subscriber};
 use super::entry::{Entry, VERSION_JUMP};
 use super::store::Shards;
-use crate::rules::{Character, stored};
 use crate::storage::{CharacterRow, DeadLetter, Lease, StorageError, Verdict};
 use crate::telemetry;
+use castellan_srd::{Character, stored};
 
 impl<S: Subscriber> Core<S> {
     /// The database refuses this version of a character: it takes no intents until an operator has decided.

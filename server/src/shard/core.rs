@@ -14,8 +14,8 @@ use super::effect::{Effect, Effects, Subscriber};
 use super::entry::{Entry, UNFLUSHED_MAX};
 use super::refusal::Refusal;
 use super::view::Header;
-use crate::rules::{self, Catalogue, Character, Dice, Touched};
 use crate::storage::{CharacterRow, Lease};
+use castellan_srd::{self as rules, Catalogue, Character, Dice, Touched};
 
 /// What a change was made on: all that is given must match the present state.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use super::effect::{Effect, Effects, Subscriber};
 use super::ring::Ring;
 use super::view::{Header, Sheet};
 use crate::planted::{self, Bug};
-use crate::rules::Character;
 use crate::storage::{CharacterRow, Lease};
+use castellan_srd::Character;
 
 pub use crate::storage::VERSION_JUMP;
 

@@ -10,9 +10,9 @@ use super::entry::Entry;
 use super::view::{Header, StoredView};
 use crate::flush::Queue;
 use crate::planted::{self, Bug};
-use crate::rules::Character;
-use crate::rules::stored::SCHEMA_VERSION;
 use crate::storage::{CharacterRow, Lease};
+use castellan_srd::Character;
+use castellan_srd::stored::SCHEMA_VERSION;
 
 /// Room for a state that is made at once, in bytes: enough for most.
 const STATE_BYTES: usize = 1_536;

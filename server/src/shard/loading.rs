@@ -12,9 +12,9 @@ use super::effect::Effects;
 use super::refusal::Refusal;
 use super::router::shard_of;
 use super::store::Shards;
-use crate::rules::stored;
 use crate::storage::{Lease, ShardId, StorageError};
 use crate::telemetry;
+use castellan_srd::stored;
 
 /// A load under way: what it comes to, once it is over.
 pub(super) type Load = watch::Receiver<Option<Result<(), Refusal>>>;

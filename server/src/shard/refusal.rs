@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use castellan_protocol::RejectionCode;
 
-use crate::rules::Violation;
+use castellan_srd::Violation;
 
 /// A refused command: the stable code, the sentence for a person, and when the same may be tried again.
 #[derive(Debug, Clone, PartialEq, Eq)]

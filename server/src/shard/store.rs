@@ -22,9 +22,9 @@ use super::refusal::Refusal;
 use super::router::shard_of;
 use crate::clock::Clock;
 use crate::flush::Signals;
-use crate::rules::Catalogue;
 use crate::storage::{Lease, SHARDS, ShardId, Storage};
 use crate::telemetry;
+use castellan_srd::Catalogue;
 
 /// Bounds of what is in memory.
 #[derive(Debug, Clone, Copy)]

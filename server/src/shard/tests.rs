@@ -15,8 +15,8 @@ use super::core::{Base, Change, Command, Core, Creation, Decision, Reader};
 use super::effect::{Effect, Effects};
 use super::entry::{UNFLUSHED_MAX, VERSION_JUMP};
 use crate::flush::Queue;
-use crate::rules::{Catalogue, Character, stored};
 use crate::storage::{CharacterRow, Lease, ShardId};
+use castellan_srd::{Catalogue, Character, stored};
 
 mod ear;
 

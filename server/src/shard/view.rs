@@ -15,7 +15,7 @@ mod timestamp;
 use castellan_protocol::{CharacterId, RequestId, UserId, Version};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
-use crate::rules::{Character, Derived};
+use castellan_srd::{Character, Derived};
 pub use changes::merge_patch;
 pub(in crate::shard) use frame::encode_sheet;
 pub use frame::{Packed, encode_packed};
@@ -55,7 +55,7 @@ impl<'a> CharacterView<'a> {
     }
 }
 
-/// A character as its row has it, in the shape of [`SCHEMA_VERSION`](crate::rules::stored::SCHEMA_VERSION).
+/// A character as its row has it, in the shape of [`SCHEMA_VERSION`](castellan_srd::stored::SCHEMA_VERSION).
 #[derive(Debug, Clone, Copy)]
 pub struct StoredView<'a> {
     header: &'a Header,

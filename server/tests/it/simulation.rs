@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use castellan::clock::Clock;
 use castellan::flush::{Flusher, Settings, Signals};
-use castellan::rules::Catalogue;
 use castellan::shard::{Base, Capacity, Change, Command, Creation, Mailbox, Outcome, Shape, Shards};
 use castellan::storage::faulty::{Faults, FaultyStorage, MemoryStorage};
 use castellan::storage::{Storage, Verdict};
 use castellan_protocol::{Ability, Action, CharacterId, ModifyCurrency, NewCharacter, RequestId, UserId, Version};
+use castellan_srd::Catalogue;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::runtime::Handle;

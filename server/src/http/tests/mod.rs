@@ -22,10 +22,10 @@ use crate::auth::{AccountName, Auth, Grant, Password, Policy};
 use crate::clock::{Clock, system_clock, system_entropy};
 use crate::config::{Command, Config, Role};
 use crate::flush::{Flusher, Settings, Signals};
-use crate::rules::Catalogue;
 use crate::shard::{Capacity, Shards};
 use crate::socket::{Accepted, Registry};
 use crate::storage::{Storage, StorageOptions, connect};
+use castellan_srd::Catalogue;
 
 thread_local! {
     /// How far the clock of this test is ahead of the machine's.

@@ -8,11 +8,11 @@ use tokio::runtime::Handle;
 
 use super::*;
 use crate::flush::{Batch, Entries, Queue, Signals, Written};
-use crate::rules::Catalogue;
 use crate::shard::tests::{character, fighter, user};
 use crate::shard::{Base, Capacity, Change, Command, Creation, Mailbox, Outcome, Shape};
 use crate::storage::faulty::MemoryStorage;
 use crate::storage::{ShardId, Storage};
+use castellan_srd::Catalogue;
 
 /// Shards with one character, whose flusher is the test.
 struct Bench {

@@ -8,11 +8,11 @@ use tokio::runtime::Handle;
 
 use super::*;
 use crate::flush::Signals;
-use crate::rules::Catalogue;
 use crate::shard::tests::{character, fighter, user};
 use crate::shard::{Capacity, Creation};
 use crate::storage::Storage;
 use crate::storage::faulty::MemoryStorage;
+use castellan_srd::Catalogue;
 
 const ALL: usize = SHARDS as usize;
 

@@ -2,7 +2,7 @@
 
 use castellan_protocol::Ability;
 
-use crate::rules::Abilities;
+use castellan_srd::Abilities;
 
 /// Longest text, and most entries of a map or list, whose number stands in the marker.
 ///

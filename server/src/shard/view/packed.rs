@@ -9,7 +9,7 @@ use castellan_protocol::Slot;
 use super::msgpack::{elements, entries, integer, key, scores, signed, text, unsigned};
 use super::timestamp::Timestamp;
 use super::{CharacterView, Header};
-use crate::rules::{Character, Coin, Derived, Symbol};
+use castellan_srd::{Character, Coin, Derived, Symbol};
 
 impl CharacterView<'_> {
     /// Appends the character in MessagePack.

@@ -3,7 +3,7 @@
 use castellan_protocol::{Ability, Slot};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, SerializeStruct, Serializer};
 
-use crate::rules::{Abilities, Attack, Character, DeathSaves, Derived, Entry, Inventory};
+use castellan_srd::{Abilities, Attack, Character, DeathSaves, Derived, Entry, Inventory};
 
 /// A number for each ability.
 pub(super) struct Scores<'a>(pub(super) &'a Abilities);

@@ -7,7 +7,7 @@ use super::packed::{
     pack_birth, pack_experience, pack_gear, pack_head, pack_training, pack_update, pack_version, pack_wounds,
 };
 use super::{CharacterView, Header};
-use crate::rules::Character;
+use castellan_srd::Character;
 
 /// Parts that stay, in their order: the head, training, gear with the derived sheet, the birth.
 const PARTS: usize = 4;

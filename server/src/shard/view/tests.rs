@@ -3,10 +3,10 @@ use castellan_protocol::{self as protocol, Action, Applied, Codec, Conflict, New
 use proptest::prelude::*;
 
 use super::*;
-use crate::rules::stored::{self, SCHEMA_VERSION};
-use crate::rules::tests::CATALOGUE;
-use crate::rules::tests::properties::{any_character, any_life};
-use crate::rules::{Catalogue, Dice, INVENTORY_ENTRIES_MAX, Touched, applied, apply, create, derive};
+use castellan_srd::stored::{self, SCHEMA_VERSION};
+use castellan_srd::testing::CATALOGUE;
+use castellan_srd::testing::{any_character, any_life};
+use castellan_srd::{Catalogue, Dice, INVENTORY_ENTRIES_MAX, Touched, applied, apply, create, derive};
 
 fn header() -> Header {
     Header {

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use castellan::config::{Command, Config};
 use castellan::http::{ROUTES, status_of};
-use castellan::rules::{
-    ATTUNED_MAX, CONDITIONS_MAX, CREATION_SCORE_MAX, CREATION_SCORE_MIN, EXHAUSTION_MAX, EXPERIENCE_MAX,
-    INVENTORY_ENTRIES_MAX, LEVEL_MAX, MAGIC_SCORE_MAX, SCORE_MAX,
-};
 use castellan_protocol::http::BODY_BYTES_MAX;
 use castellan_protocol::limits::*;
 use castellan_protocol::{Action, ClientFrame, CloseCode, RejectionCode};
+use castellan_srd::{
+    ATTUNED_MAX, CONDITIONS_MAX, CREATION_SCORE_MAX, CREATION_SCORE_MIN, EXHAUSTION_MAX, EXPERIENCE_MAX,
+    INVENTORY_ENTRIES_MAX, LEVEL_MAX, MAGIC_SCORE_MAX, SCORE_MAX,
+};
 use serde_json::Value;
 
 use super::markdown::{names, table};

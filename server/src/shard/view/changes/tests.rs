@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::super::{CharacterView, Header, Packed, encode_packed};
 use super::*;
-use crate::rules::tests::CATALOGUE;
-use crate::rules::tests::properties::any_character;
-use crate::rules::{Character, Dice, applied, derive};
+use castellan_srd::testing::CATALOGUE;
+use castellan_srd::testing::any_character;
+use castellan_srd::{Character, Dice, applied, derive};
 
 fn pack(version: u64, character: &Character) -> Vec<u8> {
     let header = Header {

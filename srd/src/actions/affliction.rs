@@ -1,0 +1,55 @@
+//! Conditions and exhaustion.
+
+use castellan_protocol::{AddCondition, RemoveCondition};
+
+use super::{Outcome, health, refresh_maximum};
+use crate::catalogue::{Catalogue, Condition};
+use crate::character::{CONDITIONS_MAX, Character, EXHAUSTION_MAX};
+use crate::violation::{Violation, quote};
+
+/// Adds a condition, or one level of exhaustion; the sixth kills.
+///
+/// A condition that is there already does not get worse. Source: SRD 5.1, "Conditions".
+pub(super) fn add(character: &mut Character, fields: &AddCondition, catalogue: &Catalogue) -> Outcome {
+    let known = catalogue.conditions().iter().map(Condition::id).find(|id| id.as_str() == fields.condition);
+    let Some(id) = known else {
+        let message = format!("condition: there is no condition `{}`", quote(&fields.condition));
+        return Err(Violation::invalid_choice(message));
+    };
+    if id == catalogue.exhaustion() {
+        character.vitals.exhaustion += 1;
+        refresh_maximum(character, catalogue);
+        if character.vitals.exhaustion >= EXHAUSTION_MAX {
+            health::die(character, catalogue);
+        }
+        return Ok(());
+    }
+    if !character.build.conditions.contains(&id) {
+        if character.build.conditions.len() >= CONDITIONS_MAX {
+            return Err(Violation::limit(format!("at most {CONDITIONS_MAX} conditions at a time")));
+        }
+        character.build_mut().conditions.push(id);
+    }
+    Ok(())
+}
+
+/// Removes a condition that is there, or one level of exhaustion.
+pub(super) fn remove(character: &mut Character, fields: &RemoveCondition, catalogue: &Catalogue) -> Outcome {
+    let missing = || {
+        let message = format!("condition: it does not have `{}`", quote(&fields.condition));
+        Err(Violation::invalid_choice(message))
+    };
+    if fields.condition == catalogue.exhaustion().as_str() {
+        if character.vitals.exhaustion == 0 {
+            return missing();
+        }
+        character.vitals.exhaustion -= 1;
+        refresh_maximum(character, catalogue);
+        return Ok(());
+    }
+    let Some(position) = character.build.conditions.iter().position(|id| id.as_str() == fields.condition) else {
+        return missing();
+    };
+    character.build_mut().conditions.remove(position);
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! Experience and levels.
+
+use std::collections::BTreeMap;
+
+use castellan_protocol::{Ability, GainExperience, HitPointChoice, LevelUp, RejectionCode};
+
+use super::{Outcome, bounded, refresh_maximum};
+use crate::ability::{Abilities, EXPERIENCE_MAX, SCORE_MAX, experience_of_level};
+use crate::catalogue::{Catalogue, Class};
+use crate::character::Character;
+use crate::dice::Dice;
+use crate::violation::Violation;
+
+/// Increments of an ability score improvement. Source: SRD 5.1, "Ability Score Improvement".
+const INCREMENTS: i32 = 2;
+
+/// Sides of the hit die where the catalogue no longer has the class.
+pub(super) const HIT_DIE: i32 = 8;
+
+/// Adds experience points; the level follows only by `level_up`.
+pub(super) fn gain_experience(character: &mut Character, fields: &GainExperience) -> Outcome {
+    let amount = bounded("amount", fields.amount, 1..=EXPERIENCE_MAX)?;
+    let sum = i64::from(character.vitals.experience) + i64::from(amount);
+    character.vitals.experience = bounded("experience", sum, 0..=EXPERIENCE_MAX)?;
+    Ok(())
+}
+
+/// One level: its hit die, its hit points, and an improvement exactly where the class has one.
+///
+/// Source: SRD 5.1, "Beyond 1st Level". The maximum grows; the present hit points do not.
+pub(super) fn level_up(
+    character: &mut Character,
+    fields: &LevelUp,
+    catalogue: &Catalogue,
+    dice: &mut Dice<'_>,
+) -> Outcome {
+    let level = character.build.level + 1;
+    let Some(needed) = experience_of_level(level) else {
+        return Err(Violation::limit(format!("level {} is the last", character.build.level)));
+    };
+    if character.vitals.experience < needed {
+        let message =
+            format!("level {level} needs {needed} experience points, and there are {}", character.vitals.experience);
+        return Err(Violation::new(RejectionCode::NotEnoughExperience, message));
+    }
+    let class = catalogue.class(character.build.class);
+    let none = BTreeMap::new();
+    let chosen = fields.abilities.as_ref().unwrap_or(&none);
+    improve(&mut character.build_mut().abilities, chosen, class.is_some_and(|class| class.improves_at(level)))?;
+    let sides = class.map_or(HIT_DIE, Class::hit_die);
+    let shown = match fields.hitpoints {
+        HitPointChoice::Average => i64::from(sides / 2 + 1),
+        HitPointChoice::Roll => dice.roll(sides.unsigned_abs()),
+    };
+    character
+        .build_mut()
+        .hit_point_dice
+        .push(u8::try_from(shown).expect("a catalogue's hit dice have at most 100 sides"));
+    character.build_mut().level = level;
+    character.vitals.hit_dice += 1;
+    refresh_maximum(character, catalogue);
+    Ok(())
+}
+
+/// Two increments, as far as there is room for them: +2 to one score or +1 to two, never above 20.
+fn improve(scores: &mut Abilities, chosen: &BTreeMap<Ability, i64>, due: bool) -> Outcome {
+    if !due && !chosen.is_empty() {
+        return Err(Violation::invalid_choice("abilities: this level has no improvement"));
+    }
+    let room: i32 = scores.numbers().iter().map(|score| (SCORE_MAX - score).max(0)).sum();
+    let mut left = if due { INCREMENTS.min(room) } else { 0 };
+    for (ability, increment) in chosen {
+        let increment = i32::try_from(*increment).ok().filter(|increment| (1..=INCREMENTS).contains(increment));
+        let Some(increment) = increment else {
+            return Err(Violation::invalid_choice(format!("abilities.{ability}: must be 1 or 2")));
+        };
+        let score = scores.get_mut(*ability);
+        if *score + increment > SCORE_MAX {
+            return Err(Violation::invalid_choice(format!("abilities.{ability}: never above {SCORE_MAX}")));
+        }
+        *score += increment;
+        left -= increment;
+    }
+    match left {
+        0 => Ok(()),
+        _ => Err(Violation::invalid_choice("abilities: +2 to one score or +1 to two at this level")),
+    }
+}

@@ -1,0 +1,157 @@
+//! Hit points, dying, death.
+
+use castellan_protocol::{GrantTemporaryHitpoints, ModifyHitpoints, RejectionCode, Revive};
+
+use super::{Outcome, bounded, refresh_maximum};
+use crate::catalogue::Catalogue;
+use crate::character::{Character, DeathSaves, EXHAUSTION_MAX, Life};
+use crate::derive::Worn;
+use crate::dice::Dice;
+use crate::violation::Violation;
+
+/// Most temporary hit points, and most that a revival may ask for.
+///
+/// Far above any sheet, and far within 32 bits.
+const HITPOINTS_MAX: i32 = 1_000_000;
+
+/// Death saves of a kind that decide. Source: SRD 5.1, "Death Saving Throws".
+const DECIDING_SAVES: i32 = 3;
+
+/// Lowest death save that succeeds.
+const SAVE_DIFFICULTY: i64 = 10;
+
+/// Damage or healing. Amounts are not limited: what is too much has the effect of enough.
+pub(super) fn modify(character: &mut Character, fields: &ModifyHitpoints, catalogue: &Catalogue) -> Outcome {
+    match fields.delta {
+        0 => Err(Violation::malformed("delta: must not be 0")),
+        delta if delta > 0 => {
+            heal(character, delta);
+            Ok(())
+        }
+        delta => {
+            damage(character, delta.saturating_neg(), fields.critical, catalogue);
+            Ok(())
+        }
+    }
+}
+
+/// Restores hit points, never above the maximum; any wakes. Not for the dead.
+pub(super) fn heal(character: &mut Character, amount: i64) {
+    let healed =
+        i64::from(character.vitals.hitpoints).saturating_add(amount).min(i64::from(character.vitals.max_hitpoints));
+    character.vitals.hitpoints = i32::try_from(healed).unwrap_or(character.vitals.max_hitpoints);
+    if character.vitals.hitpoints > 0 {
+        character.vitals.life = Life::Conscious;
+        character.vitals.death_saves = DeathSaves::default();
+    }
+}
+
+/// Takes hit points, temporary ones first.
+///
+/// Source: SRD 5.1, "Damage and Healing": what is left over at 0 and is at least the maximum kills at once; damage at 0
+/// is a failed death save, a critical hit two. Damage that temporary hit points absorb whole is none at 0.
+fn damage(character: &mut Character, amount: i64, critical: bool, catalogue: &Catalogue) {
+    let absorbed = amount.min(i64::from(character.vitals.temporary_hitpoints));
+    character.vitals.temporary_hitpoints -= i32::try_from(absorbed).unwrap_or(character.vitals.temporary_hitpoints);
+    let left = amount - absorbed;
+    if left == 0 {
+        return;
+    }
+    let had = i64::from(character.vitals.hitpoints);
+    if left < had {
+        character.vitals.hitpoints = i32::try_from(had - left).unwrap_or(0);
+    } else if left - had >= i64::from(character.vitals.max_hitpoints) {
+        die(character, catalogue);
+    } else if had > 0 {
+        character.vitals.hitpoints = 0;
+        character.vitals.life = Life::Dying;
+        character.vitals.death_saves = DeathSaves::default();
+    } else {
+        character.vitals.life = Life::Dying;
+        fail_saves(character, if critical { 2 } else { 1 }, catalogue);
+    }
+}
+
+fn fail_saves(character: &mut Character, count: i32, catalogue: &Catalogue) {
+    character.vitals.death_saves.failures = (character.vitals.death_saves.failures + count).min(DECIDING_SAVES);
+    if character.vitals.death_saves.failures == DECIDING_SAVES {
+        die(character, catalogue);
+    }
+}
+
+/// Kills. Death ends attunement. Source: SRD 5.1, "Attunement".
+pub(super) fn die(character: &mut Character, catalogue: &Catalogue) {
+    character.vitals.life = Life::Dead;
+    character.vitals.hitpoints = 0;
+    if !character.build.attuned.is_empty() {
+        character.build_mut().attuned.clear();
+    }
+    refresh_maximum(character, catalogue);
+}
+
+/// The higher of old and new is kept. Source: SRD 5.1, "Temporary Hit Points".
+pub(super) fn grant_temporary(character: &mut Character, fields: &GrantTemporaryHitpoints) -> Outcome {
+    let amount = bounded("amount", fields.amount, 1..=HITPOINTS_MAX)?;
+    character.vitals.temporary_hitpoints = character.vitals.temporary_hitpoints.max(amount);
+    Ok(())
+}
+
+/// A d20: 10 or more is a success, 1 counts as two failures, 20 as 1 hit point.
+///
+/// It is a saving throw, so what magic adds to all of them counts. Source: SRD 5.1, "Death Saving Throws", "Lucky".
+pub(super) fn roll_death_save(character: &mut Character, catalogue: &Catalogue, dice: &mut Dice<'_>) -> Outcome {
+    must_be_dying(character)?;
+    let lucky = |gifts: &crate::catalogue::Gifts| gifts.rerolls_ones();
+    let rerolls_ones = catalogue.race(character.build.race).is_some_and(|race| lucky(race.gifts()))
+        || character.build.subrace.and_then(|id| catalogue.subrace(id)).is_some_and(|subrace| lucky(subrace.gifts()));
+    let mut shown = dice.roll(20);
+    if shown == 1 && rerolls_ones {
+        shown = dice.roll(20);
+    }
+    let bonus = i64::from(Worn::of(character, catalogue).saving_throw_bonus());
+    match shown {
+        1 => fail_saves(character, 2, catalogue),
+        20 => heal(character, 1),
+        _ if shown + bonus >= SAVE_DIFFICULTY => {
+            character.vitals.death_saves.successes += 1;
+            if character.vitals.death_saves.successes == DECIDING_SAVES {
+                become_stable(character);
+            }
+        }
+        _ => fail_saves(character, 1, catalogue),
+    }
+    Ok(())
+}
+
+/// Ends dying without healing.
+pub(super) fn stabilize(character: &mut Character) -> Outcome {
+    must_be_dying(character)?;
+    become_stable(character);
+    Ok(())
+}
+
+fn must_be_dying(character: &Character) -> Outcome {
+    if character.vitals.life == Life::Dying {
+        return Ok(());
+    }
+    let message =
+        format!("only the dying roll death saves or are stabilized, and it is {}", character.vitals.life.as_str());
+    Err(Violation::new(RejectionCode::NotDying, message))
+}
+
+fn become_stable(character: &mut Character) {
+    character.vitals.life = Life::Stable;
+    character.vitals.death_saves = DeathSaves::default();
+}
+
+/// Brings the dead back. Who died of exhaustion keeps all of it but the last level.
+pub(super) fn revive(character: &mut Character, fields: &Revive, catalogue: &Catalogue) -> Outcome {
+    let hitpoints = bounded("hitpoints", fields.hitpoints, 1..=HITPOINTS_MAX)?;
+    if character.vitals.life != Life::Dead {
+        return Err(Violation::invalid_choice("only the dead can be revived"));
+    }
+    character.vitals.exhaustion = character.vitals.exhaustion.min(EXHAUSTION_MAX - 1);
+    refresh_maximum(character, catalogue);
+    heal(character, i64::from(hitpoints));
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! Wearing, wielding, attunement.
+
+use castellan_protocol::{Attune, EndAttunement, EquipItem, RejectionCode, Slot, UnequipItem};
+
+use super::{Outcome, refresh_maximum, unknown_item};
+use crate::catalogue::{Catalogue, Item};
+use crate::character::{ATTUNED_MAX, Character, SLOTS};
+use crate::symbol::Symbol;
+use crate::violation::Violation;
+
+/// Puts an item of the inventory where it goes; what is in the way is taken off.
+///
+/// Without a slot it is the first that fits and takes nothing off, else the first that fits.
+pub(super) fn equip(character: &mut Character, fields: &EquipItem, catalogue: &Catalogue) -> Outcome {
+    let id = carried(character, &fields.item, catalogue)?;
+    let refused = |message: String| Violation::new(RejectionCode::CannotEquip, message);
+    let item = catalogue.item(id).ok_or_else(|| refused(format!("item: this game no longer has `{id}`")))?;
+    let fitting = item.slots();
+    let Some(first) = fitting.first() else {
+        return Err(refused(format!("item: `{id}` is neither worn nor wielded")));
+    };
+    let slot = match fields.slot {
+        Some(slot) if fitting.contains(&slot) => slot,
+        Some(slot) => return Err(refused(format!("slot: `{id}` does not go to {slot}"))),
+        None => *fitting.iter().find(|slot| is_free(character, item, **slot, catalogue)).unwrap_or(first),
+    };
+    let mut equipment = character.build.equipment;
+    for occupied in in_the_way(character, item, slot, catalogue) {
+        equipment[occupied as usize] = None;
+    }
+    let worn = equipment.iter().filter(|worn| **worn == Some(id)).count();
+    if character.build.inventory.quantity(id) <= i64::try_from(worn).unwrap_or(i64::MAX) {
+        return Err(Violation::new(RejectionCode::ItemEquipped, format!("item: every unit of `{id}` is worn already")));
+    }
+    equipment[slot as usize] = Some(id);
+    character.build_mut().equipment = equipment;
+    refresh_maximum(character, catalogue);
+    Ok(())
+}
+
+fn is_free(character: &Character, item: &Item, slot: Slot, catalogue: &Catalogue) -> bool {
+    in_the_way(character, item, slot, catalogue).next().is_none()
+}
+
+/// The slots that must be emptied so that the item can go into this one.
+///
+/// Two hands hold weapons and the shield; a two-handed weapon takes both. Source: SRD 5.1, "Weapons", "Armor".
+fn in_the_way(
+    character: &Character,
+    item: &Item,
+    slot: Slot,
+    catalogue: &Catalogue,
+) -> impl Iterator<Item = Slot> + use<> {
+    let wielded_in_both =
+        |slot| character.worn(slot).and_then(|id| catalogue.item(id)).is_some_and(Item::is_two_handed);
+    let mut blocked = [false; SLOTS];
+    blocked[slot as usize] = true;
+    match slot {
+        Slot::MainHand if item.is_two_handed() => {
+            blocked[Slot::OffHand as usize] = true;
+            blocked[Slot::Shield as usize] = true;
+        }
+        Slot::OffHand => {
+            blocked[Slot::Shield as usize] = true;
+            blocked[Slot::MainHand as usize] = wielded_in_both(Slot::MainHand);
+        }
+        Slot::Shield => {
+            blocked[Slot::OffHand as usize] = true;
+            blocked[Slot::MainHand as usize] = wielded_in_both(Slot::MainHand);
+        }
+        _ => {}
+    }
+    let equipment = character.build.equipment;
+    Slot::ALL.iter().copied().filter(move |slot| blocked[*slot as usize] && equipment[*slot as usize].is_some())
+}
+
+/// Takes off what a slot holds.
+pub(super) fn unequip(character: &mut Character, fields: &UnequipItem, catalogue: &Catalogue) -> Outcome {
+    if character.build.equipment[fields.slot as usize].is_none() {
+        return Err(Violation::new(RejectionCode::CannotEquip, format!("slot: {} holds nothing", fields.slot)));
+    }
+    character.build_mut().equipment[fields.slot as usize] = None;
+    refresh_maximum(character, catalogue);
+    Ok(())
+}
+
+/// Bonds with a magic item: three at the most, never two copies of one. Source: SRD 5.1, "Attunement".
+pub(super) fn attune(character: &mut Character, fields: &Attune, catalogue: &Catalogue) -> Outcome {
+    let id = carried(character, &fields.item, catalogue)?;
+    let refused = |message: String| Err(Violation::new(RejectionCode::AttunementRefused, message));
+    if !catalogue.item(id).is_some_and(Item::needs_attunement) {
+        return refused(format!("item: `{id}` takes no attunement"));
+    }
+    if character.build.attuned.contains(&id) {
+        return refused(format!("item: attuned to `{id}` already"));
+    }
+    if character.build.attuned.len() >= ATTUNED_MAX {
+        return refused(format!("attuned to {ATTUNED_MAX} items already"));
+    }
+    character.build_mut().attuned.push(id);
+    refresh_maximum(character, catalogue);
+    Ok(())
+}
+
+/// Ends a bond.
+pub(super) fn end_attunement(character: &mut Character, fields: &EndAttunement, catalogue: &Catalogue) -> Outcome {
+    let Some(position) = character.build.attuned.iter().position(|id| id.as_str() == fields.item) else {
+        let known = character.find_item(&fields.item, catalogue).ok_or_else(|| unknown_item(&fields.item))?;
+        let message = format!("item: not attuned to `{known}`");
+        return Err(Violation::new(RejectionCode::AttunementRefused, message));
+    };
+    character.build_mut().attuned.remove(position);
+    refresh_maximum(character, catalogue);
+    Ok(())
+}
+
+/// An item that the character carries.
+///
+/// # Errors
+///
+/// `unknown_item`, `not_in_inventory`.
+pub(super) fn carried(character: &Character, name: &str, catalogue: &Catalogue) -> Result<Symbol, Violation> {
+    let id = character.find_item(name, catalogue).ok_or_else(|| unknown_item(name))?;
+    if character.build.inventory.quantity(id) == 0 {
+        let message = format!("item: there is no `{id}` in the inventory");
+        return Err(Violation::new(RejectionCode::NotInInventory, message));
+    }
+    Ok(id)
+}

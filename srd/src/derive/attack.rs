@@ -1,0 +1,143 @@
+//! Attacks with what is wielded.
+
+use std::fmt::{self, Write};
+
+use castellan_protocol::Ability;
+
+use super::{Derived, Nature, Worn};
+use crate::catalogue::{Class, DiceText, Effect, Gives, Item, Weapon};
+use crate::symbol::Symbol;
+
+/// What a wielded weapon does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attack {
+    pub(super) item: Symbol,
+    pub(super) attack_bonus: i32,
+    pub(super) dice: Option<DiceText>,
+    pub(super) damage_bonus: i32,
+    pub(super) damage_type: Option<Symbol>,
+}
+
+/// Longest text of damage, in bytes: dice of a catalogue, a sign and a number.
+const DAMAGE_BYTES_MAX: usize = 32;
+
+/// Dice and bonus as text, such as `1d8+4`, without an allocation.
+#[derive(Clone, Copy)]
+pub struct DamageText {
+    bytes: [u8; DAMAGE_BYTES_MAX],
+    length: usize,
+}
+
+impl DamageText {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length]).expect("only whole texts are written")
+    }
+}
+
+impl Write for DamageText {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.length + text.len();
+        self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
+    }
+}
+
+impl Attack {
+    /// The weapon.
+    pub const fn item(&self) -> Symbol {
+        self.item
+    }
+
+    /// Added to the d20.
+    pub const fn attack_bonus(&self) -> i32 {
+        self.attack_bonus
+    }
+
+    /// Dice and bonus, such as `1d8+4`; `0` for a weapon that only hinders, such as a net.
+    pub fn damage(&self) -> DamageText {
+        let mut text = DamageText { bytes: [0; DAMAGE_BYTES_MAX], length: 0 };
+        let written = match (self.dice, self.damage_bonus) {
+            (None, _) => text.write_str("0"),
+            (Some(dice), 0) => text.write_str(dice.text().as_str()),
+            (Some(dice), bonus) => text.write_str(dice.text().as_str()).and_then(|()| write!(text, "{bonus:+}")),
+        };
+        written.expect("a catalogue's dice and a bonus are shorter");
+        text
+    }
+
+    /// Such as `slashing`; `none` for a weapon that only hinders.
+    pub fn damage_type(&self) -> &'static str {
+        self.damage_type.map_or("none", Symbol::as_str)
+    }
+}
+
+/// The attacks of main hand and off hand.
+///
+/// Source: SRD 5.1, "Weapons", "Two-Weapon Fighting", "Monk".
+pub(super) fn attacks(worn: &Worn<'_>, nature: &Nature<'_>, derived: &Derived) -> [Option<Attack>; 2] {
+    let martial_arts = martial_arts(worn, nature);
+    let one = |item: Option<&Item>, other: Option<&Item>, is_second: bool| {
+        let weapon = item?.weapon()?;
+        let both_hands = other.is_none() && worn.shield.is_none();
+        Some(attack(item?, weapon, &Grip { both_hands, is_second, martial_arts }, nature, derived))
+    };
+    let (main, off) = (worn.main_hand, worn.off_hand);
+    [one(main, off, false), one(off, main, is_second_weapon(main, off))]
+}
+
+/// How a weapon is held.
+struct Grip {
+    both_hands: bool,
+    /// The second of two light weapons: its damage does not gain from a modifier above 0.
+    is_second: bool,
+    martial_arts: Option<DiceText>,
+}
+
+/// Whether the off hand fights beside the main hand: a light melee weapon in each.
+fn is_second_weapon(main: Option<&Item>, off: Option<&Item>) -> bool {
+    let light = |item: Option<&Item>| {
+        item.and_then(Item::weapon).is_some_and(|weapon| weapon.is_light() && !weapon.is_ranged())
+    };
+    light(main) && light(off)
+}
+
+/// The die of martial arts: without armour and shield, with monk weapons only.
+fn martial_arts(worn: &Worn<'_>, nature: &Nature<'_>) -> Option<DiceText> {
+    let monk = |item: Option<&Item>| item.and_then(Item::weapon).is_none_or(Weapon::is_monk);
+    let bare = worn.armor.is_none() && worn.shield.is_none();
+    if !bare || !monk(worn.main_hand) || !monk(worn.off_hand) {
+        return None;
+    }
+    let die = |gives: &Gives| if let Gives::MartialArts(die) = gives { Some(*die) } else { None };
+    nature.features().filter_map(die).last()
+}
+
+fn attack(item: &Item, weapon: &Weapon, grip: &Grip, nature: &Nature<'_>, derived: &Derived) -> Attack {
+    let strength = derived.modifiers.get(Ability::Strength);
+    let dexterity = derived.modifiers.get(Ability::Dexterity);
+    let modifier = if weapon.is_finesse() || grip.martial_arts.is_some() {
+        strength.max(dexterity)
+    } else if weapon.is_ranged() {
+        dexterity
+    } else {
+        strength
+    };
+    let trained = nature.class.is_some_and(|class: &Class| class.wields(weapon))
+        || nature.gifts().any(|gifts| gifts.wields(weapon));
+    let magic: i32 =
+        item.effects().iter().map(|effect| if let Effect::AttackAndDamage(bonus) = effect { *bonus } else { 0 }).sum();
+    let held = if grip.both_hands { weapon.two_handed_damage().or(weapon.damage()) } else { weapon.damage() };
+    let dice = match (held, grip.martial_arts) {
+        (Some(held), Some(die)) if die.twice_average() > held.twice_average() => Some(die),
+        (held, _) => held,
+    };
+    Attack {
+        item: item.id(),
+        attack_bonus: modifier + magic + if trained { derived.proficiency_bonus } else { 0 },
+        dice,
+        damage_bonus: magic + if grip.is_second { modifier.min(0) } else { modifier },
+        damage_type: weapon.damage_type(),
+    }
+}

@@ -1,0 +1,105 @@
+//! What shows on a sheet without being a number.
+
+use super::{Nature, Worn};
+use crate::catalogue::{Armor, Race};
+
+/// Something that shows on a sheet without being a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flag {
+    /// The armour hinders stealth.
+    StealthDisadvantage,
+    /// Armour or shield without proficiency.
+    ArmorNotProficient,
+    /// Disadvantage on checks, saves and attacks by strength or dexterity, for that armour or a very heavy load.
+    StrengthDexterityDisadvantage,
+    /// No spells in that armour.
+    NoSpellcasting,
+    /// A small wielder with a heavy weapon.
+    HeavyWeaponDisadvantage,
+    /// More than 5 times the strength, in the variant.
+    Encumbered,
+    /// More than 10 times the strength, in the variant: disadvantage by strength, dexterity and constitution.
+    HeavilyEncumbered,
+    /// More than the carrying capacity: it can only be pushed, dragged or lifted.
+    OverCapacity,
+    /// More than can be pushed, dragged or lifted.
+    Immovable,
+}
+
+impl Flag {
+    /// All of them, in the order of the wire.
+    pub const ALL: [Self; 9] = [
+        Self::StealthDisadvantage,
+        Self::ArmorNotProficient,
+        Self::StrengthDexterityDisadvantage,
+        Self::NoSpellcasting,
+        Self::HeavyWeaponDisadvantage,
+        Self::Encumbered,
+        Self::HeavilyEncumbered,
+        Self::OverCapacity,
+        Self::Immovable,
+    ];
+
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::StealthDisadvantage => "stealth_disadvantage",
+            Self::ArmorNotProficient => "armor_not_proficient",
+            Self::StrengthDexterityDisadvantage => "strength_dexterity_disadvantage",
+            Self::NoSpellcasting => "no_spellcasting",
+            Self::HeavyWeaponDisadvantage => "heavy_weapon_disadvantage",
+            Self::Encumbered => "encumbered",
+            Self::HeavilyEncumbered => "heavily_encumbered",
+            Self::OverCapacity => "over_capacity",
+            Self::Immovable => "immovable",
+        }
+    }
+}
+
+/// A set of flags.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Flags(u16);
+
+impl Flags {
+    pub(super) fn raise_if(&mut self, flag: Flag, holds: bool) {
+        self.0 |= u16::from(holds) << flag as u16;
+    }
+
+    /// Whether a flag is raised.
+    pub const fn has(self, flag: Flag) -> bool {
+        self.0 & (1 << flag as u16) != 0
+    }
+
+    /// The raised ones, in the order of the wire.
+    pub fn iter(self) -> impl Iterator<Item = Flag> + Clone {
+        Flag::ALL.into_iter().filter(move |flag| self.has(*flag))
+    }
+
+    /// How many are raised.
+    pub const fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    /// Whether none is raised.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// Raises what follows from armour, shield and weapons.
+///
+/// Source: SRD 5.1, "Armor" and "Weapons" ("Armor Proficiency", "Stealth", "Heavy").
+pub(super) fn raise_for_wear(worn: &Worn<'_>, nature: &Nature<'_>, flags: &mut Flags) {
+    let trained = |armor: &Armor| nature.class.is_some_and(|class| class.wears(armor.kind()));
+    let untrained = [worn.armor, worn.shield].into_iter().flatten().any(|armor| !trained(armor));
+    let hinders_stealth = [worn.armor, worn.shield].into_iter().flatten().any(Armor::has_stealth_disadvantage);
+    let heavy_weapon = [worn.main_hand, worn.off_hand]
+        .into_iter()
+        .flatten()
+        .any(|item| item.weapon().is_some_and(|weapon| weapon.is_heavy()));
+    flags.raise_if(Flag::StealthDisadvantage, hinders_stealth);
+    flags.raise_if(Flag::ArmorNotProficient, untrained);
+    flags.raise_if(Flag::StrengthDexterityDisadvantage, untrained);
+    flags.raise_if(Flag::NoSpellcasting, untrained);
+    flags.raise_if(Flag::HeavyWeaponDisadvantage, heavy_weapon && nature.race.is_some_and(Race::is_small));
+}

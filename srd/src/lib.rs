@@ -1,0 +1,45 @@
+//! The game's rules, pure: a character, an action, a catalogue and dice in; the next character or a violation out.
+//!
+//! No clock, no I/O (but the files of a catalogue), no chance but the dice that are handed in. The rules are those of
+//! the System Reference Document 5.1; each function names the part of it that it follows.
+//!
+//! - [`create`] makes a character, [`apply`] changes it, [`derive`](derive()) computes what follows from it.
+//! - [`Catalogue`] knows items, classes, races, skills and conditions.
+//! - [`Dice`] are a keyed stream: the same intent on the same state rolls the same.
+//! - [`stored`] reads what a database holds, in every shape that it ever had.
+
+mod ability;
+mod actions;
+mod catalogue;
+mod character;
+mod creation;
+mod derive;
+mod dice;
+mod inventory;
+mod money;
+mod name;
+pub mod stored;
+mod symbol;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+mod violation;
+
+pub use ability::{
+    Abilities, CREATION_SCORE_MAX, CREATION_SCORE_MIN, EXPERIENCE_MAX, LEVEL_MAX, MAGIC_SCORE_MAX, SCORE_MAX,
+    experience_of_level, modifier, proficiency_bonus,
+};
+pub use actions::{applied, apply};
+pub use catalogue::{
+    Armor, ArmorKind, Catalogue, CatalogueErrors, Choice, Class, Condition, DiceText, Effect, Feature, Gifts, Gives,
+    Item, MILLIPOUNDS, Magic, Mistake, Options, Purpose, Race, Range, Skill, Subrace, Training, Weapon,
+};
+pub use character::{ATTUNED_MAX, CONDITIONS_MAX, Character, DeathSaves, EXHAUSTION_MAX, Life, SLOTS, Touched};
+pub use creation::create;
+pub use derive::{Attack, DamageText, Derived, Flag, Flags, derive, derive_into};
+pub use dice::Dice;
+pub use inventory::{Entry, INVENTORY_ENTRIES_MAX, Inventory};
+pub use money::{Coin, Purse};
+pub use symbol::Symbol;
+pub use violation::Violation;

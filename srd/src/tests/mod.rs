@@ -1,0 +1,95 @@
+//! The rules at work: sheets that the book's own numbers give, and what must hold for any character and any action.
+
+mod actions;
+mod arms;
+mod book;
+mod facts;
+mod health;
+mod mistakes;
+mod properties;
+mod sheets;
+mod skills;
+mod stored;
+mod trade;
+mod wearing;
+
+use std::sync::Arc;
+
+use castellan_protocol::{Ability, Action, NewCharacter, RejectionCode};
+
+use super::character::Build;
+use super::{Abilities, Character, Dice, applied, create};
+use crate::testing::CATALOGUE;
+
+/// A character's build, to be changed beside the rules.
+fn build_of(character: &mut Character) -> &mut Build {
+    Arc::make_mut(&mut character.build)
+}
+
+/// An action as the wire writes it.
+#[track_caller]
+fn action(json: &str) -> Action {
+    serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"))
+}
+
+/// A character of the first level, such as `dwarf/hill-dwarf fighter`, with these scores before race.
+#[track_caller]
+fn newcomer(who: &str, scores: [i64; 6]) -> Character {
+    let (race, class) = who.split_once(' ').expect("a race and a class");
+    let (race, subrace) = match race.split_once('/') {
+        Some((race, subrace)) => (race, Some(subrace.to_owned())),
+        None => (race, None),
+    };
+    let new = NewCharacter {
+        name: "Somebody".to_owned(),
+        race: race.to_owned(),
+        subrace,
+        class: class.to_owned(),
+        abilities: Ability::ALL.iter().copied().zip(scores).collect(),
+        skills: None,
+    };
+    create(&new, &CATALOGUE).expect("a character by the rules")
+}
+
+/// A character of any level with exactly these own scores, an empty pack and every hit die at its average.
+#[track_caller]
+fn veteran(who: &str, level: i32, scores: [i32; 6]) -> Character {
+    let mut character = newcomer(who, [10; 6]);
+    build_of(&mut character).abilities = Abilities::new(scores);
+    build_of(&mut character).inventory = super::Inventory::default();
+    let average = CATALOGUE.class(character.build.class).expect("its class").hit_die() / 2 + 1;
+    for _ in 1..level {
+        build_of(&mut character).hit_point_dice.push(u8::try_from(average).expect("small"));
+    }
+    build_of(&mut character).level = level;
+    character.vitals.hit_dice = level;
+    super::actions::refresh_maximum(&mut character, &CATALOGUE);
+    character.vitals.hitpoints = character.vitals.max_hitpoints;
+    character
+}
+
+/// The character after some actions that the rules allow; `dice` falls as given.
+#[track_caller]
+fn play_with(character: &Character, actions: &[&str], dice: &[u32]) -> Character {
+    let mut dice = Dice::scripted(dice);
+    let mut now = character.clone();
+    for json in actions {
+        now = applied(&now, &action(json), &CATALOGUE, &mut dice).unwrap_or_else(|refused| panic!("{json}: {refused}"));
+    }
+    now
+}
+
+/// The character after some actions that roll no dice.
+#[track_caller]
+fn play(character: &Character, actions: &[&str]) -> Character {
+    play_with(character, actions, &[])
+}
+
+/// The code with which an action is refused.
+#[track_caller]
+fn refusal(character: &Character, json: &str) -> RejectionCode {
+    match applied(character, &action(json), &CATALOGUE, &mut Dice::scripted(&[])) {
+        Ok(_) => panic!("{json} was not refused"),
+        Err(violation) => violation.code,
+    }
+}

@@ -1,0 +1,156 @@
+//! Items and coins coming and going.
+
+use castellan_protocol::RejectionCode;
+
+use super::book::equipped;
+use super::{play, play_with, refusal};
+use crate::{Character, Coin};
+
+fn start(kit: &str) -> Character {
+    equipped("human fighter", 1, [10, 10, 14, 10, 10, 10], kit)
+}
+
+fn deal(kind: &str, item: &str, quantity: i64) -> String {
+    format!(r#"{{"{kind}": {{"item": "{item}", "quantity": {quantity}}}}}"#)
+}
+
+/// Coins as `cp sp ep gp pp`.
+fn coins(character: &Character) -> String {
+    Coin::ALL.map(|coin| character.purse().coins(coin).to_string()).join(" ")
+}
+
+fn pack(character: &Character) -> String {
+    let entries = character.inventory().entries().iter();
+    entries.map(|entry| format!("{}:{}", entry.item(), entry.quantity())).collect::<Vec<_>>().join(" ")
+}
+
+#[track_caller]
+fn check(kit: &str, action: &str, expected_coins: &str, expected_pack: &str) {
+    let after = play(&start(kit), &[action]);
+    assert_eq!((coins(&after).as_str(), pack(&after).as_str()), (expected_coins, expected_pack), "`{kit}`, {action}");
+}
+
+#[track_caller]
+fn check_refused(kit: &str, action: &str, code: RejectionCode) {
+    assert_eq!(refusal(&start(kit), action), code, "`{kit}`, {action}");
+}
+
+#[test]
+fn buying() {
+    check("$gp:20", &deal("buy_item", "longsword", 1), "0 0 0 5 0", "longsword:1");
+    check("$gp:1", &deal("buy_item", "arrow", 20), "0 0 0 0 0", "arrow:20");
+    // Part of a bundle in proportion: 5 copper an arrow.
+    check("$sp:1", &deal("buy_item", "arrow", 2), "0 0 0 0 0", "arrow:2");
+    // A fifth of a copper a bullet, rounded up for the deal as a whole.
+    check("$cp:5", &deal("buy_item", "sling-bullet", 1), "4 0 0 0 0", "sling-bullet:1");
+    check("$cp:5", &deal("buy_item", "sling-bullet", 6), "3 0 0 0 0", "sling-bullet:6");
+    // The smallest coins first, change in gold, silver and copper.
+    check("$pp:1", &deal("buy_item", "candle", 1), "9 9 0 9 0", "candle:1");
+    check("$cp:3 $sp:2 $ep:1 $gp:1", &deal("buy_item", "bell", 1), "3 7 0 0 0", "bell:1");
+    check_refused("$gp:14 $sp:9 $cp:9", &deal("buy_item", "longsword", 1), RejectionCode::InsufficientFunds);
+    check_refused("", &deal("buy_item", "galley", 1_000_000), RejectionCode::InsufficientFunds);
+    for item in ["potion-of-healing", "longsword+weapon-1", "alms-box", "ring-of-protection"] {
+        check_refused("$gp:1000000", &deal("buy_item", item, 1), RejectionCode::NotForSale);
+    }
+    check_refused("$gp:1", &deal("buy_item", "vorpal-spoon", 1), RejectionCode::UnknownItem);
+    check_refused("$gp:1", &deal("buy_item", "weapon-1", 1), RejectionCode::UnknownItem);
+}
+
+#[test]
+fn selling() {
+    check("~longsword", &deal("sell_item", "longsword", 1), "0 5 0 7 0", "");
+    check("~arrow:20", &deal("sell_item", "arrow", 20), "0 5 0 0 0", "");
+    // 2.5 copper, rounded down for the deal as a whole.
+    check("~arrow:20", &deal("sell_item", "arrow", 1), "2 0 0 0 0", "arrow:19");
+    check("~candle:3", &deal("sell_item", "candle", 3), "1 0 0 0 0", "");
+    check("~candle:3", &deal("sell_item", "candle", 1), "0 0 0 0 0", "candle:2");
+    check("~warship", &deal("sell_item", "warship", 1), "0 0 0 12500 0", "");
+    check_refused("~ring-of-protection", &deal("sell_item", "ring-of-protection", 1), RejectionCode::NotForSale);
+    check_refused("~vestments", &deal("sell_item", "vestments", 1), RejectionCode::NotForSale);
+    check_refused("longsword", &deal("sell_item", "longsword", 1), RejectionCode::ItemEquipped);
+    check_refused("dagger dagger ~dagger", &deal("sell_item", "dagger", 2), RejectionCode::ItemEquipped);
+    check_refused("~dagger", &deal("sell_item", "dagger", 2), RejectionCode::NotInInventory);
+    check_refused("", &deal("sell_item", "dagger", 1), RejectionCode::NotInInventory);
+    check_refused("", &deal("sell_item", "vorpal-spoon", 1), RejectionCode::UnknownItem);
+    check_refused("$gp:2000000000 ~longsword", &deal("sell_item", "longsword", 1), RejectionCode::LimitExceeded);
+}
+
+#[test]
+fn adding_and_removing() {
+    check("~torch:2", &deal("add_item", "torch", 3), "0 0 0 0 0", "torch:5");
+    check("~torch:5", &deal("remove_item", "torch", 2), "0 0 0 0 0", "torch:3");
+    check("dagger ~dagger:2", &deal("remove_item", "dagger", 2), "0 0 0 0 0", "dagger:1");
+    check_refused("dagger ~dagger:2", &deal("remove_item", "dagger", 3), RejectionCode::ItemEquipped);
+    check_refused("~torch:5", &deal("remove_item", "torch", 6), RejectionCode::NotInInventory);
+    check_refused("~torch:999999", &deal("add_item", "torch", 2), RejectionCode::LimitExceeded);
+    check("~torch:999999", &deal("add_item", "torch", 1), "0 0 0 0 0", "torch:1000000");
+    for kind in ["add_item", "remove_item", "buy_item", "sell_item"] {
+        for (quantity, code) in [
+            (0, RejectionCode::Malformed),
+            (-1, RejectionCode::Malformed),
+            (-9_007_199_254_740_991, RejectionCode::Malformed),
+            (1_000_001, RejectionCode::LimitExceeded),
+            (9_007_199_254_740_991, RejectionCode::LimitExceeded),
+        ] {
+            check_refused("~torch:5", &deal(kind, "torch", quantity), code);
+        }
+    }
+    for nothing in
+        ["vorpal-spoon", "", "armor-1", "longsword+armor-1", "hide-armor+mithral-armor", "shield+weapon-1", "club+"]
+    {
+        check_refused("", &deal("add_item", nothing, 1), RejectionCode::UnknownItem);
+    }
+    for variant in
+        ["longsword+weapon-3", "plate-armor+mithral-armor", "chain-shirt+armor-2", "shield+shield-3", "net+weapon-1"]
+    {
+        check("", &deal("add_item", variant, 1), "0 0 0 0 0", &format!("{variant}:1"));
+    }
+}
+
+#[test]
+fn an_inventory_has_an_end() {
+    let mut hoarder = start("");
+    let mut added = 0;
+    for item in super::CATALOGUE.items() {
+        let action = deal("add_item", item.id().as_str(), 1_000_000);
+        if added < crate::INVENTORY_ENTRIES_MAX {
+            hoarder = play(&hoarder, &[&action]);
+            added += 1;
+        } else {
+            assert_eq!(refusal(&hoarder, &action), RejectionCode::LimitExceeded);
+        }
+    }
+    assert_eq!(hoarder.inventory().entries().len(), crate::INVENTORY_ENTRIES_MAX);
+    let derived = crate::derive(&hoarder, &super::CATALOGUE);
+    assert!(derived.carried_weight() > 1e9);
+}
+
+#[test]
+fn currency() {
+    let change = |fields: &str| format!(r#"{{"modify_currency": {fields}}}"#);
+    check("$gp:5", &change(r#"{"gp": -5, "sp": 50}"#), "0 50 0 0 0", "");
+    check("", &change(r#"{"cp": 2000000000, "pp": 1}"#), "2000000000 0 0 0 1", "");
+    check("$gp:5", &change(r#"{"gp": 0, "ep": 1}"#), "0 0 1 5 0", "");
+    // Coins of one kind do not stand in for another.
+    check_refused("$gp:5", &change(r#"{"sp": -1}"#), RejectionCode::InsufficientFunds);
+    check_refused("$gp:5", &change(r#"{"gp": -6, "pp": 1}"#), RejectionCode::InsufficientFunds);
+    check_refused("$gp:5", &change(r#"{"gp": -9007199254740991}"#), RejectionCode::InsufficientFunds);
+    check_refused("$gp:5", &change(r#"{"gp": 1999999996}"#), RejectionCode::LimitExceeded);
+    check_refused("", &change(r#"{"gp": 9007199254740991}"#), RejectionCode::LimitExceeded);
+    check_refused("", &change("{}"), RejectionCode::Malformed);
+    check_refused("", &change(r#"{"gp": 0}"#), RejectionCode::Malformed);
+}
+
+#[test]
+fn potions() {
+    let hurt = play(&start("~potion-of-healing:2"), &[r#"{"modify_hitpoints": {"delta": -11}}"#]);
+    let drink = r#"{"use_item": {"item": "potion-of-healing"}}"#;
+    let better = play_with(&hurt, &[drink], &[3, 4]);
+    assert_eq!((better.hitpoints(), pack(&better).as_str(), better.dice_rolled()), (10, "potion-of-healing:1", 2));
+    let down = play(&start("~potion-of-healing-supreme"), &[r#"{"modify_hitpoints": {"delta": -12}}"#]);
+    let awake = play_with(&down, &[r#"{"use_item": {"item": "potion-of-healing-supreme"}}"#], &[1; 10]);
+    assert_eq!((awake.hitpoints(), awake.life().as_str(), pack(&awake).as_str()), (12, "conscious", ""));
+    check_refused("~torch", r#"{"use_item": {"item": "torch"}}"#, RejectionCode::CannotUse);
+    check_refused("", drink, RejectionCode::NotInInventory);
+    check_refused("", r#"{"use_item": {"item": "vorpal-spoon"}}"#, RejectionCode::UnknownItem);
+}
