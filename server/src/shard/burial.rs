@@ -31,6 +31,14 @@ impl<S: Subscriber> Core<S> {
         entry.dead_letter = true;
     }
 
+    /// True if a dead letter is about a state that its character has left behind: the database has it after all, since
+    /// the letter's answer was lost and it was written again, or a decision about an earlier letter has ended that life.
+    fn is_overtaken(&mut self, letter: &CharacterRow) -> bool {
+        let entry = self.rosters.get_mut(&letter.user).and_then(|roster| roster.any_mut(letter.id));
+        let version = Version::new(letter.version);
+        entry.is_some_and(|entry| !entry.dead_letter && (!entry.is_of_this_life(version) || version <= entry.durable))
+    }
+
     /// Takes a character out of play, whether it is in memory or not, and ends the present life of its entry: no write
     /// of it begins any more, and what comes back from those on their way is ignored.
     ///
@@ -104,6 +112,9 @@ impl Shards {
         for letter in &letters {
             let Some(lease) = self.lock(letter.row.shard).core.lease else { continue };
             let settled = match letter.verdict {
+                None if self.lock(lease.shard).core.is_overtaken(&letter.row) => {
+                    self.storage.forget_dead_letter(lease, letter.row.id, letter.row.version).await
+                }
                 None => continue,
                 Some(Verdict::Retry) => self.retry(lease, letter).await,
                 Some(Verdict::Discard) => self.discard(lease, letter).await,

@@ -91,6 +91,10 @@ pub trait Storage: Send + Sync + 'static {
         version: u64,
     ) -> Result<(), StorageError>;
 
+    /// Forgets an undecided dead letter of this version, which the row or a later decision has overtaken. Proves the
+    /// lease; nothing happens if there is no such letter.
+    async fn forget_dead_letter(&self, lease: Lease, character: CharacterId, version: u64) -> Result<(), StorageError>;
+
     /// Makes an account.
     ///
     /// # Errors

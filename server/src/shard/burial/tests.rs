@@ -65,8 +65,20 @@ impl Bench {
         self.shards.saved(&batch.written(|_| true));
     }
 
+    /// The versions of all dead letters.
+    async fn letters(&self) -> Vec<u64> {
+        let letters = self.memory.dead_letters().await.expect("the database is there");
+        letters.iter().map(|letter| letter.row.version).collect()
+    }
+
     /// The database refuses a batch.
     async fn bury(&self, batch: &Batch) {
+        self.bury_without_news(batch).await;
+        self.shards.buried(self.written(batch));
+    }
+
+    /// The database refuses a batch, and has the dead letter; the flusher does not know.
+    async fn bury_without_news(&self, batch: &Batch) {
         let letter = DeadLetter {
             row: batch.rows[0].clone(),
             epoch: batch.leases[0].epoch,
@@ -76,7 +88,6 @@ impl Bench {
             verdict: None,
         };
         self.memory.add_dead_letter(batch.leases[0], &letter).await.expect("put away");
-        self.shards.buried(self.written(batch));
     }
 
     fn written(&self, batch: &Batch) -> Written {
@@ -155,6 +166,38 @@ async fn news_of_a_write_in_the_middle_of_a_decision_is_not_passed_on() {
     bench.memory.discard_dead_letter(lease, user(1), character(1), version).await.expect("the database is there");
     bench.commit(third).await;
     assert!(socket.take().durable.is_empty(), "version 3 is not in the database");
+}
+
+/// It would take a healthy character out of play at the next start.
+#[tokio::test]
+async fn a_letter_that_was_overtaken_is_forgotten() {
+    let bench = Bench::new().await;
+    bench.commit(bench.collect()).await;
+    bench.intend(2, None).await.expect("applied");
+    let second = bench.collect();
+    bench.intend(3, None).await.expect("applied");
+    bench.bury(&second).await;
+    let third = bench.collect();
+    bench.shards.settle_dead_letters().await.expect("the database is there");
+    assert_eq!(bench.letters().await, [2], "nobody has decided");
+    bench.decide(Verdict::Discard).await;
+    // Version 3 is refused too, and its letter written after the decision about version 2.
+    bench.bury(&third).await;
+    assert_eq!(bench.letters().await, [3]);
+    bench.shards.settle_dead_letters().await.expect("the database is there");
+    assert_eq!(bench.letters().await, [] as [u64; 0]);
+
+    // The answer to a letter was lost, and its version written the next time.
+    let (version, _) = bench.intend(4, None).await.expect("applied");
+    let fourth = bench.collect();
+    let leases = fourth.leases.clone();
+    bench.bury_without_news(&fourth).await;
+    bench.shards.settle_dead_letters().await.expect("the database is there");
+    assert_eq!(bench.letters().await, [version], "the database may still refuse it");
+    bench.commit(Batch { leases, rows: fourth.rows }).await;
+    bench.shards.settle_dead_letters().await.expect("the database is there");
+    assert_eq!(bench.letters().await, [] as [u64; 0]);
+    assert!(bench.intend(5, None).await.is_ok());
 }
 
 /// The decision was carried out, and its answer lost.

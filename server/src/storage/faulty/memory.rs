@@ -219,6 +219,16 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
+    async fn forget_dead_letter(&self, lease: Lease, character: CharacterId, version: u64) -> Result<(), StorageError> {
+        let mut tables = self.0.lock();
+        tables.check(&lease)?;
+        let undecided = |letter: &DeadLetter| letter.row.version == version && letter.verdict.is_none();
+        if tables.dead_letters.get(&character).is_some_and(undecided) {
+            tables.dead_letters.remove(&character);
+        }
+        Ok(())
+    }
+
     async fn create_account(&self, account: &AccountRow) -> Result<(), StorageError> {
         let mut tables = self.0.lock();
         let name = account.username.to_lowercase();

@@ -194,6 +194,10 @@ impl Storage for FaultyStorage {
         self.run(self.inner.discard_dead_letter(lease, user, character, version)).await
     }
 
+    async fn forget_dead_letter(&self, lease: Lease, character: CharacterId, version: u64) -> Result<(), StorageError> {
+        self.run(self.inner.forget_dead_letter(lease, character, version)).await
+    }
+
     async fn create_account(&self, account: &AccountRow) -> Result<(), StorageError> {
         self.run(self.inner.create_account(account)).await
     }

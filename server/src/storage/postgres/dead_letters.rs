@@ -137,6 +137,23 @@ pub(super) async fn discard(
     Ok(())
 }
 
+pub(super) async fn forget_undecided(
+    connection: &mut PgConnection,
+    lease: Lease,
+    character: CharacterId,
+    version: u64,
+) -> Result<(), StorageError> {
+    let mut transaction = connection.begin().await?;
+    lock_one(&mut transaction, lease).await?;
+    sqlx::query("DELETE FROM dead_letters WHERE character_id = $1 AND version = $2 AND verdict IS NULL")
+        .bind(character.uuid())
+        .bind(signed(version)?)
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
 /// Raises a row's version. A character without a row gets one that is deleted.
 async fn raise(
     connection: &mut PgConnection,

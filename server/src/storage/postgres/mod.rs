@@ -97,6 +97,10 @@ impl Storage for PostgresStorage {
         on_connection!(self, dead_letters::discard(lease, user, character, version))
     }
 
+    async fn forget_dead_letter(&self, lease: Lease, character: CharacterId, version: u64) -> Result<(), StorageError> {
+        on_connection!(self, dead_letters::forget_undecided(lease, character, version))
+    }
+
     async fn create_account(&self, account: &AccountRow) -> Result<(), StorageError> {
         on_connection!(self, accounts::create_account(account))
     }

@@ -109,6 +109,10 @@ impl Storage for SqliteStorage {
         on_connection!(self.writer(), dead_letters::discard(lease, user, character, version))
     }
 
+    async fn forget_dead_letter(&self, lease: Lease, character: CharacterId, version: u64) -> Result<(), StorageError> {
+        on_connection!(self.writer(), dead_letters::forget_undecided(lease, character, version))
+    }
+
     async fn create_account(&self, account: &AccountRow) -> Result<(), StorageError> {
         on_connection!(self.writer(), accounts::create_account(account))
     }

@@ -108,6 +108,24 @@ pub(super) async fn a_discard_moves_the_version_on(database: &Database) {
     assert_same(&only(&**storage, lease, row.user).await, &again);
 }
 
+pub(super) async fn an_overtaken_letter_is_forgotten_unless_somebody_decided(database: &Database) {
+    let storage = &database.storage;
+    let lease = take_over(&**storage).await[200];
+    let overtaken = letter(later(&character(user(), SHARD), 3));
+    storage.add_dead_letter(lease, &overtaken).await.expect("put away");
+    storage.forget_dead_letter(lease, overtaken.row.id, overtaken.row.version + 1).await.expect("an answer");
+    assert_eq!(storage.dead_letters().await.expect("an answer"), std::slice::from_ref(&overtaken), "another version");
+    storage.decide_dead_letter(overtaken.row.id, Verdict::Retry).await.expect("an answer");
+    storage.forget_dead_letter(lease, overtaken.row.id, overtaken.row.version).await.expect("an answer");
+    assert_eq!(storage.dead_letters().await.expect("an answer").len(), 1, "it is decided on");
+    storage.add_dead_letter(lease, &overtaken).await.expect("put away");
+    storage.forget_dead_letter(lease, overtaken.row.id, overtaken.row.version).await.expect("an answer");
+    assert_eq!(storage.dead_letters().await.expect("an answer"), []);
+    take_over(&**storage).await;
+    let fenced = storage.forget_dead_letter(lease, overtaken.row.id, 1).await;
+    assert!(matches!(fenced, Err(StorageError::Fenced(SHARD))), "{fenced:?}");
+}
+
 /// A write that was on its way when the operator decided arrives last, and must change nothing.
 pub(super) async fn a_late_write_changes_nothing_after_a_decision(database: &Database) {
     let storage = &database.storage;

@@ -82,5 +82,6 @@ contract! {
     dead_letters::a_refused_retry_changes_nothing,
     dead_letters::a_discard_moves_the_version_on,
     dead_letters::a_late_write_changes_nothing_after_a_decision,
+    dead_letters::an_overtaken_letter_is_forgotten_unless_somebody_decided,
     dead_letters::a_decision_needs_a_dead_letter,
 }
