@@ -1,4 +1,4 @@
-//! What an account's name and password may be.
+//! Names and passwords of accounts, validated.
 
 use std::fmt;
 
@@ -16,9 +16,9 @@ impl AccountName {
     ///
     /// # Errors
     ///
-    /// `Malformed` for one that is empty, longer than 64 Unicode scalar values, or has control characters.
+    /// `Malformed` if the name is empty, longer than 64 Unicode scalar values, or contains control characters.
     pub fn new(text: &str) -> Result<Self, AuthError> {
-        // Four bytes are the longest scalar: what is longer need not be normalised to be refused.
+        // Refuses hopelessly long texts before normalising them: a scalar has at most four bytes.
         let refused = || {
             let why = format!("username: 1 to {USERNAME_SCALARS_MAX} characters, no control characters");
             AuthError::Malformed(why)
@@ -38,13 +38,13 @@ impl AccountName {
         &self.0
     }
 
-    /// The same for all spellings that differ in case only.
+    /// The name in lower case, for comparisons.
     pub(super) fn folded(&self) -> String {
         self.0.to_lowercase()
     }
 }
 
-/// A password as it was typed: 1 to 1,024 bytes. Not shown by `{:?}`.
+/// A password as typed: 1 to 1,024 bytes. `{:?}` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
@@ -53,16 +53,16 @@ impl Password {
     ///
     /// # Errors
     ///
-    /// `Malformed` for an empty or overlong one.
+    /// `Malformed` if the password is empty or too long.
     pub fn new(text: impl Into<String>) -> Result<Self, AuthError> {
         let text = text.into();
         if text.is_empty() || text.len() > PASSWORD_BYTES_MAX {
-            return Err(AuthError::Malformed(format!("password: 1 to {PASSWORD_BYTES_MAX} bytes")));
+            return Err(AuthError::Malformed(format!("password: must be 1 to {PASSWORD_BYTES_MAX} bytes")));
         }
         Ok(Self(text))
     }
 
-    /// What is hashed.
+    /// The bytes to hash.
     pub(super) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_not_shown() {
+    fn a_password_is_bounded_and_never_shown() {
         assert_eq!(format!("{:?}", Password::new("hush").expect("a password")), "Password(…)");
         assert!(Password::new("").is_err());
         assert!(Password::new("x".repeat(1024)).is_ok());

@@ -1,4 +1,4 @@
-//! How many logins may fail before further ones have to wait.
+//! The limit on failed logins.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use super::accounts::AccountName;
 use super::error::AuthError;
 
-/// Most names, and most addresses, that are remembered at a time.
+/// Most names, and most addresses, tracked at a time.
 ///
-/// Who fills one table still runs into the limit of the other, and both into the bound of the hashing pool.
+/// An attacker who fills one table still hits the limit of the other, and the hashing pool bounds both.
 const KEYS_MAX: usize = 100_000;
 
 /// Failed logins by name and by address.
@@ -29,7 +29,7 @@ impl Attempts {
         }
     }
 
-    /// Whether a login may be tried now.
+    /// Checks that a login may be tried now.
     pub(super) fn check(&self, name: &AccountName, address: IpAddr, now_ms: i64) -> Result<(), AuthError> {
         let by_name = self.by_name.lock().wait_ms(&name.folded(), now_ms);
         let by_address = self.by_address.lock().wait_ms(&network(address), now_ms);
@@ -39,14 +39,14 @@ impl Attempts {
         }
     }
 
-    /// Notes a failed login.
+    /// Records a failed login.
     pub(super) fn failed(&self, name: &AccountName, address: IpAddr, now_ms: i64) {
         self.by_name.lock().note(name.folded(), now_ms);
         self.by_address.lock().note(network(address), now_ms);
     }
 }
 
-/// What an attacker has one of: an IPv4 address, or the 64 bits that an IPv6 host can choose freely behind.
+/// The part of an address that an attacker cannot vary: a whole IPv4 address, or the /64 of an IPv6 address.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
@@ -54,12 +54,12 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Failures of one kind of key, each paid off in `window / limit`.
+/// Failures by key. Each one is paid off after `window / limit`.
 struct Failures<K> {
-    /// Milliseconds that one failure weighs.
+    /// Milliseconds after which one failure is paid off.
     step_ms: i64,
     window_ms: i64,
-    /// When all failures of a key are paid off, in milliseconds since the epoch.
+    /// Time at which all failures of a key are paid off, in milliseconds since the epoch.
     paid_off_ms: HashMap<K, i64>,
 }
 
@@ -70,7 +70,7 @@ impl<K: Eq + Hash> Failures<K> {
         Self { step_ms, window_ms: step_ms * i64::from(limit.max(1)), paid_off_ms: HashMap::new() }
     }
 
-    /// Milliseconds until one more failure fits; 0 when it fits now.
+    /// Milliseconds until one more failure is allowed; 0 if it is allowed now.
     fn wait_ms(&self, key: &K, now_ms: i64) -> u64 {
         let Some(paid_off_ms) = self.paid_off_ms.get(key) else { return 0 };
         let room_from_ms = paid_off_ms + self.step_ms - self.window_ms;
@@ -96,7 +96,7 @@ mod tests {
     const WINDOW: Duration = Duration::from_secs(100);
 
     #[test]
-    fn a_limit_of_failures_in_a_window_and_then_one_a_step() {
+    fn a_window_allows_its_limit_of_failures_and_then_one_per_step() {
         let mut failures = Failures::new(10, WINDOW);
         for _ in 0..10 {
             assert_eq!(failures.wait_ms(&"ada", 0), 0);
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_bounded_and_forgets_what_is_paid_off() {
+    fn the_table_is_bounded_and_forgets_failures_that_are_paid_off() {
         let mut failures = Failures::new(10, WINDOW);
         for key in 0..KEYS_MAX {
             failures.note(key, 0);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn case_and_the_free_half_of_an_address_make_no_difference() {
+    fn the_case_of_a_name_and_the_host_half_of_an_address_make_no_difference() {
         let attempts = Attempts::new(1, 1, WINDOW);
         let name = |text| AccountName::new(text).expect("a name");
         let address = |text: &str| text.parse::<IpAddr>().expect("an address");

@@ -1,41 +1,41 @@
-//! Why somebody was not let in.
+//! Why a login or a token was refused.
 
 use crate::storage::StorageError;
 
-/// Why somebody was not let in.
+/// Why a login or a token was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
-    /// A name or password that no account can have; the sentence names the field.
+    /// A name or password that no account can have; the message names the field.
     #[error("{0}")]
     Malformed(String),
-    /// Wrong name or password, the same for both.
+    /// Wrong name or password: one message for both, so that it does not reveal which names exist.
     #[error("wrong name or password")]
     BadCredentials,
-    /// Nobody has that name and password, and this server makes no accounts for who asks.
-    #[error("no account has this name and password, and this server is not open for registration")]
+    /// Wrong name or password, and registration is closed.
+    #[error("wrong name or password, and registration is closed; ask an operator for an account")]
     RegistrationClosed,
     /// The name is taken.
-    #[error("this name is taken")]
+    #[error("this name is taken; choose another one")]
     NameTaken,
-    /// Too many failed logins of this name or from this address.
-    #[error("too many failed logins; wait before the next one")]
+    /// Too many failed logins for this name or from this address.
+    #[error("too many failed logins for this name or from this address; wait {retry_after_ms} ms")]
     TooManyAttempts {
-        /// When the next one is let through, in milliseconds from now.
+        /// Time until the next login is allowed, in milliseconds.
         retry_after_ms: u64,
     },
-    /// Too many logins wait already.
-    #[error("too many logins at once")]
+    /// Too many logins are already waiting.
+    #[error("too many logins at once; try again in {retry_after_ms} ms")]
     Overloaded {
-        /// When to try again, in milliseconds from now.
+        /// Time until a retry makes sense, in milliseconds.
         retry_after_ms: u64,
     },
-    /// The token is none of ours, or its session has ended of itself.
+    /// This server did not issue the token, or its session has expired.
     #[error("{0}")]
     Unauthenticated(&'static str),
     /// The session was ended.
-    #[error("this session was ended; log in again")]
+    #[error("the session was ended; log in again")]
     SessionRevoked,
-    /// The database did not do its part.
+    /// The database failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// A fault of the server.

@@ -1,4 +1,4 @@
-//! The secrets of a database: made by the first server on it, read by all.
+//! The secrets in a database: created by its first server, read by all.
 
 use std::sync::Arc;
 
@@ -16,15 +16,15 @@ use crate::storage::{KeyRow, Storage};
 /// Length of a symmetric secret, in bytes.
 const SECRET_BYTES: usize = 32;
 
-/// What an access token is signed with.
+/// The purpose of the keys that sign access tokens.
 const ACCESS: &str = "es256";
 
-/// What a refresh token is sealed with.
+/// The purpose of the secret that seals refresh tokens.
 const REFRESH: &str = "refresh";
 
 /// A key that signs access tokens.
 pub(super) struct SigningKey {
-    /// `kid` in tokens: the thumbprint of RFC 7638.
+    /// `kid` in tokens: the thumbprint by RFC 7638.
     pub(super) id: String,
     /// PKCS #8, DER.
     pub(super) private_der: Vec<u8>,
@@ -35,14 +35,14 @@ pub(super) struct SigningKey {
 
 /// All keys of this room.
 pub(super) struct Keys {
-    /// At least one, oldest first: the newest signs, all verify.
+    /// At least one key, oldest first. The newest signs, all verify.
     pub(super) access: Vec<SigningKey>,
     /// Seals refresh tokens.
     pub(super) refresh: Vec<u8>,
 }
 
 impl Keys {
-    /// Reads the keys, and makes those that are missing.
+    /// Reads the keys and creates the missing ones.
     pub(super) async fn open(storage: &Arc<dyn Storage>, entropy: &Entropy, now_ms: i64) -> Result<Self, AuthError> {
         let refresh = secret(storage, REFRESH, entropy, now_ms).await?;
         if !storage.keys().await?.iter().any(|row| row.purpose == ACCESS) {
@@ -57,23 +57,23 @@ impl Keys {
             .map(|row| signing_key(&row.secret))
             .collect::<Result<Vec<_>, _>>()?;
         if access.is_empty() {
-            return Err(AuthError::Fault("the database took a signing key and does not give it back".to_owned()));
+            return Err(AuthError::Fault("the database accepted a signing key but does not return it".to_owned()));
         }
         Ok(Self { access, refresh })
     }
 
-    /// The public keys, as RFC 7517 writes them.
+    /// The public keys as a JSON Web Key Set (RFC 7517).
     pub(super) fn jwks(&self) -> String {
         let keys: Vec<_> = self.access.iter().map(|key| &key.jwk).collect();
         json!({ "keys": keys }).to_string()
     }
 }
 
-/// The secret of 32 bytes that all servers on a database share for `purpose`, made by the first that asks.
+/// The secret of 32 bytes for `purpose`, shared by all servers of a database. The first caller creates it.
 ///
 /// # Errors
 ///
-/// What the database says.
+/// Any error of the database.
 pub async fn secret(
     storage: &Arc<dyn Storage>,
     purpose: &str,
@@ -92,14 +92,14 @@ pub async fn secret(
     let row = KeyRow { id, purpose: purpose.to_owned(), secret: bytes, created_at_ms: now_ms };
     storage.add_first_key(&row).await?;
     stored(storage.keys().await?)
-        .ok_or_else(|| AuthError::Fault(format!("the database took the secret `{purpose}` and does not give it back")))
+        .ok_or_else(|| AuthError::Fault(format!("the database accepted the secret `{purpose}` but does not return it")))
 }
 
 fn new_signing_key(entropy: &Entropy) -> Result<SigningKey, AuthError> {
     loop {
         let mut bytes = [0; SECRET_BYTES];
         entropy(&mut bytes);
-        // Fails for 0 and for numbers above the curve's order: once in 2^32.
+        // Fails for 0 and for numbers above the curve's order: about once in 2^32.
         let Ok(key) = p256::SecretKey::from_slice(&bytes) else { continue };
         let der = key.to_pkcs8_der().map_err(|error| AuthError::Fault(format!("encoding a key failed: {error}")))?;
         return signing_key(der.as_bytes());
@@ -110,7 +110,7 @@ fn signing_key(der: &[u8]) -> Result<SigningKey, AuthError> {
     let key = p256::SecretKey::from_pkcs8_der(der)
         .map_err(|error| AuthError::Fault(format!("a stored signing key cannot be read: {error}")))?;
     let point = key.public_key().to_encoded_point(false);
-    // SEC 1, uncompressed: one byte that says so, then both coordinates of 32 bytes.
+    // SEC 1, uncompressed: a tag byte, then both coordinates of 32 bytes.
     let (x, y) = point.as_bytes()[1..].split_at(SECRET_BYTES);
     let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
     // RFC 7638: the required members in lexicographic order, without spaces.

@@ -1,8 +1,7 @@
-//! Accounts, passwords, tokens, sessions: who somebody is and until when.
+//! Accounts, passwords, tokens and sessions.
 //!
-//! A login makes a session and gives two tokens. The access token is a signed statement that is checked without the
-//! database; the refresh token continues the session. A session that is ended is remembered by every server for as
-//! long as its access tokens would be good.
+//! A login starts a session and returns two tokens. The access token is signed, and is verified without the database;
+//! the refresh token continues the session. Every server remembers an ended session until its access tokens expire.
 
 mod accounts;
 mod attempts;

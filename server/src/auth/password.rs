@@ -1,4 +1,4 @@
-//! Hashing passwords, on a pool of its own that cannot grow.
+//! Hashes passwords on a pool of fixed size.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,13 +15,13 @@ use super::error::AuthError;
 use crate::clock::Entropy;
 use crate::priority;
 
-/// Length of a salt, in bytes, as RFC 9106 recommends.
+/// Length of a salt, in bytes. Source: RFC 9106 recommends it.
 const SALT_BYTES: usize = 16;
 
-/// Least and most that a refused login is told to wait.
+/// Shortest and longest wait that a refused login is told, in milliseconds.
 const RETRY_MS: std::ops::RangeInclusive<u64> = 1_000..=30_000;
 
-/// Argon2id behind a door that lets `parallel` in and has room for `waiting_max` more.
+/// Argon2id on `parallel` threads, with room for `waiting_max` more logins to wait.
 pub(super) struct Hasher {
     params: Params,
     entropy: Entropy,
@@ -31,7 +31,7 @@ pub(super) struct Hasher {
     waiting: AtomicUsize,
     waiting_max: usize,
     last_hash_ms: Arc<AtomicU64>,
-    /// What an unknown name's password is compared with, so that it takes as long as a known one's.
+    /// The hash to verify against if the name is unknown, so that both cases take the same time.
     nobody: Arc<str>,
 }
 
@@ -43,8 +43,9 @@ impl Hasher {
         waiting_max: usize,
         entropy: Entropy,
     ) -> Result<Self, AuthError> {
-        let params = Params::new(memory_kib, iterations, 1, None)
-            .map_err(|error| AuthError::Fault(format!("these Argon2 settings do not go together: {error}")))?;
+        let params = Params::new(memory_kib, iterations, 1, None).map_err(|error| {
+            AuthError::Fault(format!("these Argon2 settings do not work together: {error}; change auth.argon2_*"))
+        })?;
         let mut password = [0; 32];
         entropy(&mut password);
         let nobody = hash(&params, &password, &entropy, &mut Memory::new())?.into();
@@ -65,7 +66,7 @@ impl Hasher {
     ///
     /// # Errors
     ///
-    /// `Overloaded` where too many wait already.
+    /// `Overloaded` if too many logins are already waiting.
     pub(super) async fn turn(&self) -> Result<Turn<'_>, AuthError> {
         let permit = match Arc::clone(&self.door).try_acquire_owned() {
             Ok(permit) => permit,
@@ -86,15 +87,14 @@ impl Hasher {
     }
 }
 
-/// What a hash works in, some megabytes.
+/// The working memory of a hash: some megabytes.
 type Memory = Vec<Block>;
 
 type Job = Box<dyn FnOnce(&mut Memory) + Send>;
 
-/// Threads that do nothing but hash.
+/// Threads that only hash.
 ///
-/// Each keeps its memory: given back and asked for again with each hash, it would leave holes of its size in what the
-/// allocator holds for the process.
+/// Each keeps its memory. Freeing and allocating it for every hash would fragment the heap.
 struct Threads {
     jobs: SyncSender<Job>,
 }
@@ -112,23 +112,23 @@ impl Threads {
                     let job = taken.lock().recv();
                     let Ok(job) = job else { return };
                     if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(&mut memory))).is_err() {
-                        tracing::error!("hashing a password panicked");
+                        tracing::error!("hashing a password panicked; the login was refused");
                     }
                 }
             };
             let thread = std::thread::Builder::new().name(format!("hash-{number}")).spawn(work);
-            thread.map_err(|error| AuthError::Fault(format!("a thread for hashing could not be started: {error}")))?;
+            thread.map_err(|error| AuthError::Fault(format!("cannot start a hashing thread: {error}")))?;
         }
         Ok(Self { jobs })
     }
 
-    /// Hands a job to a free thread. Those who have a turn are never more than the threads, so there is always room.
+    /// Hands a job to a free thread. There is always one, because there are no more turns than threads.
     fn run(&self, job: impl FnOnce(&mut Memory) + Send + 'static) -> Result<(), AuthError> {
-        self.jobs.try_send(Box::new(job)).map_err(|_| AuthError::Fault("the threads for hashing are gone".to_owned()))
+        self.jobs.try_send(Box::new(job)).map_err(|_| AuthError::Fault("the hashing threads have ended".to_owned()))
     }
 }
 
-/// A place among those who wait, given back when dropped.
+/// A place in the queue, given back when dropped.
 struct Place<'a>(&'a AtomicUsize);
 
 impl<'a> Place<'a> {
@@ -147,7 +147,7 @@ impl Drop for Place<'_> {
     }
 }
 
-/// The right to hash once; it is held until the hash is done, even where nobody waits for it any more.
+/// The right to hash once. It is held until the hash is done, even if the login was cancelled.
 pub(super) struct Turn<'a> {
     hasher: &'a Hasher,
     permit: OwnedSemaphorePermit,
@@ -161,13 +161,13 @@ impl Turn<'_> {
         self.run(move |memory| hash(&params, password.as_bytes(), &entropy, memory)).await?
     }
 
-    /// Whether a password is the one of a PHC string; without a string the answer is no and takes as long.
+    /// Returns true if the password matches the PHC string. Without a string returns false after the same time.
     pub(super) async fn verify(self, password: Password, phc: Option<String>) -> Result<bool, AuthError> {
         let known = phc.is_some();
         let phc = phc.unwrap_or_else(|| self.hasher.nobody.to_string());
         let same = self.run(move |memory| {
             is_password_of(&phc, password.as_bytes(), memory)
-                .map_err(|error| AuthError::Fault(format!("a stored password hash cannot be used: {error}")))
+                .map_err(|error| AuthError::Fault(format!("a stored password hash is unusable: {error}")))
         });
         Ok(same.await?? && known)
     }
@@ -186,10 +186,10 @@ impl Turn<'_> {
             let elapsed = began.elapsed().max(Duration::from_millis(1));
             last_hash_ms.store(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
             drop(permit);
-            // Nobody may be waiting for it any more.
+            // An error means that the login was cancelled.
             let _ = done.send(result);
         })?;
-        result.await.map_err(|_| AuthError::Fault("hashing a password broke off".to_owned()))
+        result.await.map_err(|_| AuthError::Fault("hashing a password did not finish".to_owned()))
     }
 }
 
@@ -214,7 +214,7 @@ fn to_phc(params: &Params, password: &[u8], salt: &[u8], memory: &mut Memory) ->
     Ok(hash.to_string())
 }
 
-/// Whether this password's hash is the one of a PHC string, whose own parameters hold.
+/// Returns true if the password matches a PHC string. Uses the string's own parameters.
 fn is_password_of(phc: &str, password: &[u8], memory: &mut Memory) -> password_hash::Result<bool> {
     let stored = PasswordHash::new(phc)?;
     let (Some(salt), Some(expected)) = (&stored.salt, &stored.hash) else {
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hash_fits_its_password_only() {
+    async fn a_hash_matches_only_its_password() {
         let hasher = hasher(1, 0);
         let phc = hasher.turn().await.expect("a turn").hash(password("pw")).await.expect("a hash");
         assert!(phc.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{phc}");
@@ -265,11 +265,11 @@ mod tests {
             assert_eq!(turn.verify(password(tried), stored.cloned()).await.expect("an answer"), expected);
         }
         let again = hasher.turn().await.expect("a turn").hash(password("pw")).await.expect("a hash");
-        assert_ne!(phc, again, "each hash has a salt of its own");
+        assert_ne!(phc, again, "each hash has its own salt");
     }
 
     #[test]
-    fn hashes_are_those_of_the_crate_whatever_the_memory_was_used_for() {
+    fn reused_memory_does_not_change_a_hash() {
         let mut memory = Memory::new();
         for (kib, iterations) in [(64, 1), (256, 3), (8, 2)] {
             let params = Params::new(kib, iterations, 1, None).expect("parameters");
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn beyond_the_bound_a_login_is_refused_and_those_who_wait_keep_their_place() {
+    async fn a_full_queue_refuses_a_login_and_keeps_those_that_wait() {
         let hasher = hasher(1, 1);
         let first = hasher.turn().await.expect("a turn");
         let mut second = Box::pin(hasher.turn());
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_goes_away_frees_a_place() {
+    async fn a_cancelled_login_frees_its_place() {
         let hasher = hasher(1, 1);
         let _first = hasher.turn().await.expect("a turn");
         let mut second = Box::pin(hasher.turn());

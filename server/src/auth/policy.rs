@@ -9,14 +9,14 @@ use serde::Deserialize;
 use crate::config::PolicyChoice;
 use crate::config::Role;
 
-/// Roles that a policy knows.
+/// Number of roles.
 const ROLES: usize = 3;
 
-/// What an action needs: each kind of action is a right, but for those that both make and take, which are two.
+/// The right that an action needs. Each kind of action is one right; a kind that can both give and take is two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Right(u32);
 
-/// The halves of the actions that both make and take, by the name that configuration gives them.
+/// The two halves of each kind that can both give and take: the kind and the half's name in the configuration.
 const HALVES: [(&str, &str); 4] = [
     ("modify_hitpoints", "modify_hitpoints:damage"),
     ("modify_hitpoints", "modify_hitpoints:healing"),
@@ -24,7 +24,7 @@ const HALVES: [(&str, &str); 4] = [
     ("modify_currency", "modify_currency:gain"),
 ];
 
-/// What makes something from nothing: in `strict` only role `game` may.
+/// Actions that create something from nothing: in `strict` only the role `game` may send them.
 const STRICT: [&str; 10] = [
     "add_item",
     "modify_currency:gain",
@@ -40,7 +40,7 @@ const STRICT: [&str; 10] = [
 
 const _: () = assert!(Action::KINDS.len() + HALVES.len() <= u32::BITS as usize, "a bit for each right");
 
-/// The rights that a name in the configuration stands for: a half, or a kind whole. 0 where it is unknown.
+/// The rights of a name in the configuration: a half or a whole kind. 0 if the name is unknown.
 fn rights_named(name: &str) -> u32 {
     let mut rights = 0;
     for (index, (kind, half)) in HALVES.iter().enumerate() {
@@ -70,7 +70,7 @@ fn right_of(action: &Action) -> Right {
     Right(1 << index)
 }
 
-/// Whether any coin is added, also where others are taken.
+/// Returns true if any coin is added, even if others are taken.
 fn gains(fields: &ModifyCurrency) -> bool {
     let ModifyCurrency { cp, sp, ep, gp, pp } = fields;
     [cp, sp, ep, gp, pp].into_iter().flatten().any(|delta| *delta > 0)
@@ -79,20 +79,20 @@ fn gains(fields: &ModifyCurrency) -> bool {
 /// Which role may send which action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// A bit for each right that a role has not.
+    /// For each role, a bit for each right that it lacks.
     denied: [u32; ROLES],
 }
 
-/// A policy that makes no sense: every mistake, a line each.
+/// An invalid policy: all mistakes, one per line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct PolicyError(Vec<String>);
 
-/// A policy as it is configured.
+/// A policy as configured.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Configured {
-    /// `permissive` or `strict`: what holds where nothing else is said.
+    /// `permissive` or `strict`: the policy that the changes start from.
     base: Option<String>,
     #[serde(default)]
     player: Changes,
@@ -102,7 +102,7 @@ struct Configured {
     operator: Changes,
 }
 
-/// What one role has more or less than in the base.
+/// The rights of one role that differ from the base.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Changes {
@@ -118,7 +118,7 @@ impl Policy {
         Self { denied: [0; ROLES] }
     }
 
-    /// What makes something from nothing is for role `game` alone.
+    /// Only the role `game` may send actions that create something from nothing.
     pub fn strict() -> Self {
         let withheld = STRICT.iter().fold(0, |rights, name| rights | rights_named(name));
         let mut policy = Self::permissive();
@@ -127,11 +127,11 @@ impl Policy {
         policy
     }
 
-    /// The policy that the configuration asks for.
+    /// The configured policy.
     ///
     /// # Errors
     ///
-    /// [`PolicyError`] where its file cannot be read or makes no sense.
+    /// [`PolicyError`] if the file cannot be read or is invalid.
     pub fn from_choice(choice: &PolicyChoice) -> Result<Self, PolicyError> {
         match choice {
             PolicyChoice::Permissive => Ok(Self::permissive()),
@@ -144,7 +144,7 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// [`PolicyError`] with every mistake.
+    /// [`PolicyError`] with all mistakes.
     pub fn load(file: &Path) -> Result<Self, PolicyError> {
         let named = |mistake: &dyn std::fmt::Display| format!("{}: {mistake}", file.display());
         let text = fs::read_to_string(file).map_err(|error| PolicyError(vec![named(&error)]))?;
@@ -163,13 +163,13 @@ impl Policy {
 
     /// Reads a policy from TOML.
     ///
-    /// `base` is `permissive` (the default) or `strict`; the tables `player`, `game` and `operator` have the lists
-    /// `allow` and `deny`, of actions or of the halves `modify_hitpoints:damage`, `modify_hitpoints:healing`,
-    /// `modify_currency:loss` and `modify_currency:gain`. A denial wins.
+    /// `base` is `permissive` (the default) or `strict`. The tables `player`, `game` and `operator` contain the lists
+    /// `allow` and `deny`. A list names actions or the halves `modify_hitpoints:damage`, `modify_hitpoints:healing`,
+    /// `modify_currency:loss` and `modify_currency:gain`. `deny` wins over `allow`.
     ///
     /// # Errors
     ///
-    /// [`PolicyError`] with every mistake.
+    /// [`PolicyError`] with all mistakes.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
         let configured: Configured =
             toml::from_str(text).map_err(|error| PolicyError(vec![error.to_string().trim_end().to_owned()]))?;
@@ -189,7 +189,10 @@ impl Policy {
                 names.iter().fold(0, |rights, name| {
                     let named = rights_named(name);
                     if named == 0 {
-                        mistakes.push(format!("{}.{list}: there is no action `{name}`", role.as_str()));
+                        mistakes.push(format!(
+                            "{}.{list}: no such action `{name}`; remove it or correct its name",
+                            role.as_str()
+                        ));
                     }
                     rights | named
                 })
@@ -201,7 +204,7 @@ impl Policy {
         if mistakes.is_empty() { Ok(policy) } else { Err(PolicyError(mistakes)) }
     }
 
-    /// Whether a role may send an action.
+    /// Returns true if a role may send an action.
     pub fn permits(&self, role: Role, action: &Action) -> bool {
         self.denied[role as usize] & right_of(action).0 == 0
     }
@@ -221,7 +224,7 @@ mod tests {
         serde_json::from_str(json).expect("an action")
     }
 
-    /// An example of each kind of action, without those that are two rights.
+    /// An example of each kind that is one right.
     const PLAIN: [&str; 20] = [
         r#"{"grant_temporary_hitpoints": {"amount": 1}}"#,
         r#"{"roll_death_save": {}}"#,
@@ -258,9 +261,9 @@ mod tests {
     const ROLES: [Role; 3] = [Role::Player, Role::Game, Role::Operator];
 
     #[test]
-    fn permissive_lets_everybody_do_everything() {
+    fn permissive_lets_every_role_send_every_action() {
         let kinds: std::collections::BTreeSet<_> = PLAIN.iter().map(|json| action(json).kind()).collect();
-        assert_eq!(kinds.len() + 2, Action::KINDS.len(), "an example of every kind");
+        assert_eq!(kinds.len() + 2, Action::KINDS.len(), "one example of every kind");
         for role in ROLES {
             for json in PLAIN.iter().chain(&HARM).chain(&GAIN) {
                 assert!(Policy::default().permits(role, &action(json)), "{json}");
@@ -269,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn strict_keeps_what_makes_something_from_nothing_for_game_servers() {
+    fn strict_lets_only_game_servers_create_something_from_nothing() {
         let strict = Policy::strict();
         for json in PLAIN.iter().chain(&HARM).chain(&GAIN) {
             let action = action(json);
@@ -281,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_says_otherwise() {
+    fn a_file_changes_the_rights_of_a_role() {
         let text = r#"
             base = "strict"
             [player]
@@ -300,13 +303,14 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_of_a_file_is_said() {
+    fn all_mistakes_in_a_file_are_reported() {
         let text = "base = \"lax\"\n[player]\nallow = [\"dance\"]\n[game]\ndeny = [\"modify_hitpoints:magic\"]";
         let error = Policy::parse(text).expect_err("a mistake");
         assert_eq!(
             error.to_string(),
-            "base: must be `permissive` or `strict`, not `lax`\nplayer.allow: there is no action `dance`\n\
-             game.deny: there is no action `modify_hitpoints:magic`"
+            "base: must be `permissive` or `strict`, not `lax`\n\
+                         player.allow: no such action `dance`; remove it or correct its name\n\
+                         game.deny: no such action `modify_hitpoints:magic`; remove it or correct its name"
         );
         assert!(Policy::parse("[players]").is_err());
         let file = tempfile::NamedTempFile::new().expect("a file");

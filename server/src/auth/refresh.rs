@@ -1,4 +1,4 @@
-//! Refresh tokens: `<session>.<generation>.<seal>`. Nothing of them is stored but the session's generation.
+//! Refresh tokens: `<session>.<generation>.<seal>`. Only the session's generation is stored.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,7 +12,7 @@ pub(super) fn write(key: &[u8], session: SessionId, generation: i64) -> String {
     format!("{session}.{generation}.{seal}")
 }
 
-/// What a genuine token continues; `None` for any other text.
+/// The session and generation of a genuine token; `None` for any other text.
 pub(super) fn read(key: &[u8], token: &str) -> Option<(SessionId, i64)> {
     let mut parts = token.splitn(3, '.');
     let session = parts.next()?.parse().ok()?;
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_written_is_read() {
+    fn only_a_genuine_refresh_token_is_accepted() {
         let session: SessionId = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6".parse().expect("an id");
         let token = write(b"key", session, 7);
         assert_eq!(read(b"key", &token), Some((session, 7)));

@@ -1,4 +1,4 @@
-//! Sessions that were ended while their access tokens would still be good.
+//! Ended sessions whose access tokens have not expired yet.
 
 use std::collections::HashMap;
 
@@ -6,22 +6,21 @@ use castellan_protocol::SessionId;
 use parking_lot::RwLock;
 use tokio::sync::broadcast;
 
-/// News of ended sessions that one listener may be behind; one further behind is told so and looks at all its
-/// sessions.
+/// Most ended sessions that a listener may lag behind. One that lags further is told so and checks all its sessions.
 const NEWS_MAX: usize = 4_096;
 
-/// Sessions that were ended.
+/// Ended sessions.
 ///
-/// Its size is bounded by the sessions that the hashing pool can begin within an access token's life.
+/// Bounded by the number of sessions that the hashing pool can start within an access token's lifetime.
 pub(super) struct Revoked {
-    /// Until when each must be remembered, in milliseconds since the epoch.
+    /// Time until which each is remembered, in milliseconds since the epoch.
     until_ms: RwLock<HashMap<SessionId, i64>>,
     news: broadcast::Sender<SessionId>,
-    /// For how long a session is remembered: at least as long as its access tokens are good.
+    /// How long a session is remembered: at least the lifetime of its access tokens.
     keep_ms: i64,
 }
 
-/// How far the clocks of two servers may be apart, in milliseconds.
+/// Largest clock difference between two servers, in milliseconds.
 const SKEW_MS: i64 = 60_000;
 
 impl Revoked {
@@ -30,7 +29,7 @@ impl Revoked {
         Self { until_ms: RwLock::default(), news, keep_ms: access_ttl_ms + SKEW_MS }
     }
 
-    /// From when on the database is asked for sessions that were ended.
+    /// The database is asked for sessions that ended after this time.
     pub(super) fn since_ms(&self, now_ms: i64) -> i64 {
         now_ms - self.keep_ms
     }
@@ -39,15 +38,15 @@ impl Revoked {
         self.until_ms.read().contains_key(&session)
     }
 
-    /// Remembers a session that was ended, and tells those who listen.
+    /// Remembers an ended session and tells the listeners.
     pub(super) fn add(&self, session: SessionId, now_ms: i64) {
         if self.until_ms.write().insert(session, now_ms + self.keep_ms + SKEW_MS).is_none() {
-            // Fails where nobody listens.
+            // An error means that nobody listens.
             let _ = self.news.send(session);
         }
     }
 
-    /// Takes over what the database says, and forgets what has become pointless.
+    /// Adds the sessions from the database and forgets those whose time is over.
     pub(super) fn update(&self, sessions: &[SessionId], now_ms: i64) {
         for session in sessions {
             self.add(*session, now_ms);
@@ -65,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_is_told_once_and_remembered_as_long_as_its_tokens_are_good() {
+    fn an_ended_session_is_announced_once_and_remembered_until_its_tokens_expire() {
         let revoked = Revoked::new(900_000);
         let mut news = revoked.subscribe();
         let session: SessionId = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6".parse().expect("an id");
@@ -75,7 +74,7 @@ mod tests {
         assert!(news.try_recv().is_err());
         revoked.update(&[], 900_000 + SKEW_MS);
         assert!(revoked.contains(session));
-        assert!(revoked.since_ms(900_000 + SKEW_MS) >= 0, "the database gives it no longer");
+        assert!(revoked.since_ms(900_000 + SKEW_MS) >= 0, "the database still returns it");
         revoked.update(&[], 902_000 + 2 * SKEW_MS);
         assert!(!revoked.contains(session));
     }

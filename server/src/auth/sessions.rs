@@ -1,4 +1,4 @@
-//! Logging in, going on, logging out.
+//! Login, refresh and logout.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -27,36 +27,35 @@ use crate::storage::{AccountRow, SessionRow, Storage, StorageError};
 /// For how long the refresh token before the present one is answered with the present pair, in milliseconds.
 const REPEAT_MS: i64 = REFRESH_REPEAT_SECONDS as i64 * 1_000;
 
-/// How often a server looks for sessions that others have ended.
+/// How often a server looks for sessions that other servers have ended.
 const POLL: Duration = Duration::from_secs(1);
 
-/// How often a server looks for sessions that may be forgotten.
+/// How often a server deletes old sessions.
 const FORGET: Duration = Duration::from_secs(3_600);
 
-/// For how long a session is kept once it has expired, in milliseconds: longer than any access token lives, and than
-/// the clocks of servers differ.
+/// How long an expired session is kept, in milliseconds: longer than any access token lives and any two clocks differ.
 const KEPT_MS: i64 = 2 * 86_400_000;
 
-/// Sessions that are forgotten in one statement.
+/// Most sessions deleted in one statement.
 const FORGET_MAX: u32 = 1_000;
 
-/// Two servers may refresh the same session at once; who loses looks again this often.
+/// Most tries of a refresh: another server may refresh the same session at the same time.
 const ROTATION_TRIES: usize = 3;
 
-/// What a login or a refresh gives.
+/// The result of a login or a refresh.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Grant {
     /// The access token.
     pub token: String,
-    /// Seconds for which it is good.
+    /// Lifetime of the access token, in seconds.
     pub expires_in: u64,
-    /// Continues the session once.
+    /// The refresh token, which continues the session once.
     pub refresh_token: String,
-    /// Who it is for.
+    /// The session.
     pub session: Session,
 }
 
-/// Without the tokens.
+/// Hides the tokens.
 impl fmt::Debug for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Grant").field("session", &self.session).finish_non_exhaustive()
@@ -80,11 +79,11 @@ pub struct Auth {
 }
 
 impl Auth {
-    /// Opens the room: reads the keys (and makes those that are missing) and the sessions that were ended.
+    /// Reads the keys, creating the missing ones, and the ended sessions.
     ///
     /// # Errors
     ///
-    /// What the database says, and settings that do not go together.
+    /// Any error of the database, and settings that do not work together.
     pub async fn open(
         storage: Arc<dyn Storage>,
         settings: &config::Auth,
@@ -125,11 +124,11 @@ impl Auth {
         Ok(auth)
     }
 
-    /// Logs somebody in; with `create` and open registration a name that is not taken gets an account first.
+    /// Logs in. With `create` and open registration a free name gets an account first.
     ///
     /// # Errors
     ///
-    /// `BadCredentials` for an unknown name and a wrong password alike, after the same time.
+    /// `BadCredentials` for an unknown name and for a wrong password, after the same time.
     pub async fn login(
         &self,
         name: &AccountName,
@@ -140,13 +139,13 @@ impl Auth {
         self.attempts.check(name, address, (self.clock)())?;
         let account = self.storage.account(name.as_str()).await?;
         let turn = self.hasher.turn().await?;
-        // Once more: while this one waited, others of the same name or address may have failed.
+        // Checked again: other logins with this name or address may have failed while this one waited.
         self.attempts.check(name, address, (self.clock)())?;
         let account = match account {
             None if create && self.registration_open => {
                 let hash = turn.hash(password.clone()).await?;
                 match self.add_account(name, hash, Role::Player).await {
-                    // Somebody else took the name meanwhile: whether it was the same person, the password says.
+                    // Another login took the name meanwhile. The password tells if it was the same person.
                     Err(AuthError::NameTaken) => {
                         let account = self.storage.account(name.as_str()).await?;
                         self.recognise(name, address, account, password, create).await?
@@ -185,16 +184,16 @@ impl Auth {
     ) -> Result<AccountRow, AuthError> {
         recognised.ok_or_else(|| {
             self.attempts.failed(name, address, (self.clock)());
-            // The same for a taken name and a free one, so that a closed server does not tell its names.
+            // The same for a taken and a free name, so that a closed server does not reveal its names.
             if create && !self.registration_open { AuthError::RegistrationClosed } else { AuthError::BadCredentials }
         })
     }
 
-    /// Makes an account.
+    /// Creates an account.
     ///
     /// # Errors
     ///
-    /// `NameTaken`, without regard to case.
+    /// `NameTaken`, regardless of case.
     pub async fn create_account(
         &self,
         name: &AccountName,
@@ -234,26 +233,27 @@ impl Auth {
         self.grant(&row, role_of(account)?)
     }
 
-    /// Continues a session with new tokens. The token before the present one gets the present pair for 30 s more, in
-    /// case its answer was lost; an older one is in wrong hands, and ends the session.
+    /// Continues a session with new tokens. The previous refresh token still returns the current pair for 30 s, in case
+    /// the answer was lost. An older token has been stolen: it ends the session.
     ///
     /// # Errors
     ///
-    /// `Unauthenticated` for what is no refresh token and for sessions that ended of themselves; `SessionRevoked`.
+    /// `Unauthenticated` for a foreign token and an expired session; `SessionRevoked` for an ended one.
     pub async fn refresh(&self, token: &str) -> Result<Grant, AuthError> {
         let (id, generation) = refresh::read(&self.keys.refresh, token)
-            .ok_or(AuthError::Unauthenticated("this is no refresh token of this server"))?;
+            .ok_or(AuthError::Unauthenticated("this server did not issue this refresh token; log in again"))?;
         for _ in 0..ROTATION_TRIES {
             let now_ms = (self.clock)();
-            let row = self.storage.session(id).await?.ok_or(AuthError::Unauthenticated("there is no such session"))?;
+            let row =
+                self.storage.session(id).await?.ok_or(AuthError::Unauthenticated("no such session; log in again"))?;
             if row.revoked_at_ms.is_some() {
                 return Err(AuthError::SessionRevoked);
             }
             if row.expires_at_ms <= now_ms {
-                return Err(AuthError::Unauthenticated("this session has expired; log in again"));
+                return Err(AuthError::Unauthenticated("the session has expired; log in again"));
             }
             let account = self.storage.account_of(row.user).await?;
-            let role = role_of(&account.ok_or(AuthError::Unauthenticated("there is no such account"))?)?;
+            let role = role_of(&account.ok_or(AuthError::Unauthenticated("the account no longer exists"))?)?;
             if row.generation == generation + 1 && now_ms - row.rotated_at_ms <= REPEAT_MS {
                 return self.grant(&row, role);
             }
@@ -274,11 +274,11 @@ impl Auth {
         Err(AuthError::Overloaded { retry_after_ms: 1_000 })
     }
 
-    /// Ends a session: here at once, on other servers with their next look at the database, and for good.
+    /// Ends a session for good: here at once, on other servers when they next read the database.
     ///
     /// # Errors
     ///
-    /// What the database says; then the session goes on.
+    /// Any error of the database; the session then continues.
     pub async fn revoke(&self, session: SessionId) -> Result<(), AuthError> {
         let now_ms = (self.clock)();
         self.storage.revoke_session(session, now_ms).await?;
@@ -286,7 +286,7 @@ impl Auth {
         Ok(())
     }
 
-    /// What a token is worth at present; `None` for a text that is no token of ours.
+    /// The session of a token and its current standing; `None` if this server did not issue the token.
     pub fn verify(&self, token: &str) -> Option<Ticket> {
         let session = self.verified.get(token, |token| self.tokens.read(token))?;
         let standing = if self.revoked.contains(session.id) {
@@ -299,18 +299,18 @@ impl Auth {
         Some(Ticket { session, standing })
     }
 
-    /// Whether a session was ended, for connections that outlive the look at their token.
+    /// Returns true if a session was ended. For connections that outlive the check of their token.
     pub fn is_revoked(&self, session: SessionId) -> bool {
         self.revoked.contains(session)
     }
 
-    /// Tells each session that is ended, here or on another server, once. A listener that has fallen behind asks
+    /// Announces each ended session once, no matter which server ended it. A listener that has fallen behind must ask
     /// [`Auth::is_revoked`] about each of its sessions.
     pub fn revocations(&self) -> broadcast::Receiver<SessionId> {
         self.revoked.subscribe()
     }
 
-    /// Looks for sessions that other servers have ended, each second, until it is dropped.
+    /// Looks every second for sessions that other servers have ended, until dropped.
     pub async fn follow_revocations(&self) {
         let mut ticks = tokio::time::interval(POLL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -319,10 +319,10 @@ impl Auth {
             ticks.tick().await;
             match self.update_revocations().await {
                 Ok(()) => failing = false,
-                // Once for each time that it begins: the database's own trouble is told elsewhere.
+                // Logged once per outage: the flusher reports the database's trouble.
                 Err(error) if !failing => {
                     failing = true;
-                    tracing::warn!(%error, "sessions that were ended on other servers cannot be read");
+                    tracing::warn!(%error, "cannot read sessions ended by other servers; their tokens still work here");
                 }
                 Err(_) => {}
             }
@@ -336,14 +336,14 @@ impl Auth {
         Ok(())
     }
 
-    /// Forgets sessions that are long over, each hour, until it is dropped.
+    /// Deletes sessions that expired long ago, every hour, until dropped.
     pub async fn forget_sessions(&self) {
         let mut ticks = tokio::time::interval(FORGET);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             if let Err(error) = self.forget_expired().await {
-                tracing::warn!(%error, "sessions that are long over cannot be deleted; this is tried again in an hour");
+                tracing::warn!(%error, "cannot delete old sessions; trying again in an hour");
             }
         }
     }
@@ -363,7 +363,7 @@ impl Auth {
     ///
     /// # Errors
     ///
-    /// What the database says.
+    /// Any error of the database.
     pub async fn name_of(&self, user: UserId) -> Result<Option<String>, AuthError> {
         Ok(self.storage.account_of(user).await?.map(|account| account.username))
     }
@@ -373,7 +373,7 @@ impl Auth {
         &self.jwks
     }
 
-    /// The present time, in milliseconds since the Unix epoch.
+    /// The current time, in milliseconds since the Unix epoch.
     pub fn now_ms(&self) -> i64 {
         (self.clock)()
     }
@@ -404,8 +404,9 @@ impl Auth {
 }
 
 fn role_of(account: &AccountRow) -> Result<Role, AuthError> {
-    Role::from_name(&account.role)
-        .ok_or_else(|| AuthError::Fault(format!("the account {} has a role that is none", account.user)))
+    Role::from_name(&account.role).ok_or_else(|| {
+        AuthError::Fault(format!("the account {} has the unknown role `{}`", account.user, account.role))
+    })
 }
 
 fn milliseconds(duration: Duration) -> i64 {

@@ -1,4 +1,4 @@
-//! The room as a whole, over a real SQLite file, with a clock that stands until it is set.
+//! The whole room over a real SQLite file, with a clock that only the test moves.
 
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
@@ -67,7 +67,7 @@ async fn login(auth: &Auth, name: &str, password: &str, create: bool) -> Result<
 }
 
 #[tokio::test]
-async fn who_registers_can_log_in_again_whatever_the_case_of_the_name() {
+async fn a_registered_player_can_log_in_again_with_any_case_of_the_name() {
     let House { auth, .. } = &house(true).await;
     assert!(matches!(login(auth, "Ada", "pw", false).await, Err(AuthError::BadCredentials)));
     let made = login(auth, "Ada", "pw", true).await.expect("an account");
@@ -82,7 +82,7 @@ async fn who_registers_can_log_in_again_whatever_the_case_of_the_name() {
 }
 
 #[tokio::test]
-async fn a_closed_server_does_not_tell_which_names_are_taken() {
+async fn a_closed_server_does_not_reveal_which_names_are_taken() {
     let House { auth, .. } = &house(false).await;
     let name = AccountName::new("ada").expect("a name");
     let password = Password::new("pw").expect("a password");
@@ -94,7 +94,7 @@ async fn a_closed_server_does_not_tell_which_names_are_taken() {
 }
 
 #[tokio::test]
-async fn a_token_is_good_until_it_expires_and_on_every_server_of_the_database() {
+async fn a_token_is_valid_on_every_server_of_the_database_until_it_expires() {
     let House { storage, auth, .. } = &house(true).await;
     let grant = login(auth, "ada", "pw", true).await.expect("a login");
     let other = another(storage, false).await;
@@ -108,7 +108,7 @@ async fn a_token_is_good_until_it_expires_and_on_every_server_of_the_database() 
 }
 
 #[tokio::test]
-async fn what_is_not_signed_by_us_is_forged() {
+async fn a_token_with_a_foreign_signature_is_refused() {
     let House { auth, .. } = &house(true).await;
     let stranger = house(true).await;
     let grant = login(auth, "ada", "pw", true).await.expect("a login");
@@ -123,7 +123,7 @@ async fn what_is_not_signed_by_us_is_forged() {
 }
 
 #[tokio::test]
-async fn a_refresh_gives_new_tokens_and_its_repeat_the_same_ones() {
+async fn a_refresh_returns_new_tokens_and_its_repeat_the_same_ones() {
     let House { auth, .. } = &house(true).await;
     let first = login(auth, "ada", "pw", true).await.expect("a login");
     later(10);
@@ -131,11 +131,11 @@ async fn a_refresh_gives_new_tokens_and_its_repeat_the_same_ones() {
     assert_ne!(second.token, first.token);
     assert_ne!(second.refresh_token, first.refresh_token);
     assert_eq!((second.session.id, second.session.user), (first.session.id, first.session.user));
-    assert_eq!(auth.verify(&first.token), live(first.session), "the old access token stays good");
+    assert_eq!(auth.verify(&first.token), live(first.session), "the old access token stays valid");
     later(30_000);
     let again = auth.refresh(&first.refresh_token).await.expect("the same tokens");
     assert_eq!((&again.token, &again.refresh_token), (&second.token, &second.refresh_token));
-    let third = auth.refresh(&second.refresh_token).await.expect("the present token is still good");
+    let third = auth.refresh(&second.refresh_token).await.expect("the current token is still valid");
     assert_ne!(third.token, second.token);
 }
 
@@ -153,7 +153,7 @@ async fn an_old_refresh_token_ends_the_session() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_of_two_generations_ago_ends_the_session_at_once() {
+async fn a_refresh_token_two_generations_old_ends_the_session_at_once() {
     let House { auth, .. } = &house(true).await;
     let first = login(auth, "ada", "pw", true).await.expect("a login");
     let second = auth.refresh(&first.refresh_token).await.expect("new tokens");
@@ -162,7 +162,7 @@ async fn a_refresh_token_of_two_generations_ago_ends_the_session_at_once() {
 }
 
 #[tokio::test]
-async fn a_session_without_a_refresh_ends_of_itself() {
+async fn a_session_without_a_refresh_expires() {
     let House { auth, .. } = &house(true).await;
     let grant = login(auth, "ada", "pw", true).await.expect("a login");
     later(30 * 86_400_000);
@@ -171,7 +171,7 @@ async fn a_session_without_a_refresh_ends_of_itself() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_long_over_is_forgotten() {
+async fn a_session_that_expired_long_ago_is_deleted() {
     const DAY_MS: i64 = 86_400_000;
     let House { storage, auth, .. } = &house(true).await;
     let old = login(auth, "ada", "pw", true).await.expect("a login");
@@ -189,7 +189,7 @@ async fn a_session_that_is_long_over_is_forgotten() {
 }
 
 #[tokio::test]
-async fn an_ended_session_is_told_here_at_once_and_elsewhere_by_the_database() {
+async fn an_ended_session_is_announced_here_at_once_and_on_other_servers_through_the_database() {
     let House { storage, auth, .. } = &house(true).await;
     let other = Arc::new(another(storage, false).await);
     let (mut here, mut there) = (auth.revocations(), other.revocations());
@@ -207,23 +207,23 @@ async fn an_ended_session_is_told_here_at_once_and_elsewhere_by_the_database() {
 }
 
 #[tokio::test]
-async fn failed_logins_have_to_wait_and_good_ones_do_not_count() {
+async fn failed_logins_make_the_next_one_wait_and_successful_ones_do_not_count() {
     let House { auth, .. } = &house(true).await;
     for number in 0..150 {
-        login(auth, &format!("player-{number}"), "pw", true).await.expect("good logins are not bounded");
+        login(auth, &format!("player-{number}"), "pw", true).await.expect("successful logins are not limited");
     }
     for _ in 0..10 {
         assert!(matches!(login(auth, "player-1", "no", false).await, Err(AuthError::BadCredentials)));
     }
     let refused = login(auth, "player-1", "pw", false).await;
     assert!(matches!(refused, Err(AuthError::TooManyAttempts { retry_after_ms: 30_000 })), "{refused:?}");
-    login(auth, "player-2", "pw", false).await.expect("another name is not concerned");
+    login(auth, "player-2", "pw", false).await.expect("another name is not affected");
     later(30_000);
-    login(auth, "player-1", "pw", false).await.expect("after the wait the right password is good");
+    login(auth, "player-1", "pw", false).await.expect("the right password works after the wait");
 }
 
 #[tokio::test]
-async fn two_servers_that_begin_at_once_agree_on_their_keys() {
+async fn two_servers_that_start_at_once_agree_on_their_keys() {
     let House { storage, .. } = &house(true).await;
     let entropy = system_entropy();
     let fetch = || secret(storage, "dice", &entropy, START_MS);

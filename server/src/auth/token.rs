@@ -1,4 +1,4 @@
-//! Access tokens: JWS with ES256, checked without the database.
+//! Access tokens: JWS with ES256, verified without the database.
 
 use castellan_protocol::{SessionId, UserId};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -8,59 +8,59 @@ use super::error::AuthError;
 use super::keys::{Keys, SigningKey};
 use crate::config::Role;
 
-/// Longest token that is looked at, in bytes. Ours have some 500.
+/// Longest token that is parsed, in bytes. Ours have about 500.
 const TOKEN_BYTES_MAX: usize = 2_048;
 
-/// Who somebody is, by a genuine token.
+/// A session, read from a genuine token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Session {
-    /// The login.
+    /// The session's id.
     pub id: SessionId,
-    /// Who logged in.
+    /// The user who logged in.
     pub user: UserId,
-    /// What the account is for.
+    /// The account's role.
     pub role: Role,
-    /// When the token ends, in milliseconds since the Unix epoch.
+    /// Time at which the token expires, in milliseconds since the Unix epoch.
     pub expires_at_ms: i64,
 }
 
-/// How a genuine token stands.
+/// The standing of a genuine token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// It is good.
+    /// Valid.
     Live,
-    /// Its time is over.
+    /// Expired.
     Expired,
     /// Its session was ended.
     Revoked,
 }
 
-/// A genuine token's session, and how it stands.
+/// A genuine token's session and standing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
-    /// Whose it is.
+    /// The session.
     pub session: Session,
-    /// Whether it is good.
+    /// The token's standing.
     pub standing: Standing,
 }
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
     iss: String,
     aud: String,
     sub: String,
     sid: String,
-    /// The session's generation: no two tokens of a session are the same, and each can be made again.
+    /// The session's generation: makes each token of a session different, and reproducible.
     #[serde(rename = "gen")]
     generation: i64,
     roles: Vec<String>,
-    /// Seconds since the epoch, as RFC 7519 has it.
+    /// Seconds since the epoch (RFC 7519).
     iat: i64,
     exp: i64,
 }
 
-/// What a token is made for.
+/// The subject of a new token.
 pub(super) struct Subject {
     pub(super) session: SessionId,
     pub(super) user: UserId,
@@ -69,7 +69,7 @@ pub(super) struct Subject {
     pub(super) issued_at_ms: i64,
 }
 
-/// Makes and reads access tokens.
+/// Signs and reads access tokens.
 pub(super) struct Tokens {
     header: Header,
     signing: EncodingKey,
@@ -82,12 +82,13 @@ pub(super) struct Tokens {
 
 impl Tokens {
     pub(super) fn new(keys: &Keys, issuer: &str, audience: &str, ttl: std::time::Duration) -> Result<Self, AuthError> {
-        let newest = keys.access.last().ok_or_else(|| AuthError::Fault("there is no signing key".to_owned()))?;
+        let newest =
+            keys.access.last().ok_or_else(|| AuthError::Fault("the database holds no signing key".to_owned()))?;
         let mut validation = Validation::new(Algorithm::ES256);
         validation.set_issuer(&[issuer]);
         validation.set_audience(&[audience]);
         validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
-        // The time is checked here, against the clock that was handed in.
+        // The caller checks the time against the injected clock.
         validation.validate_exp = false;
         let verifying = |key: &SigningKey| (key.id.clone(), DecodingKey::from_ec_der(&key.public_point));
         Ok(Self {
@@ -101,10 +102,10 @@ impl Tokens {
         })
     }
 
-    /// Makes a token. The same subject gives the same token: ES256 is signed as RFC 6979 says, without chance.
+    /// Signs a token. The same subject gives the same token, because RFC 6979 makes ES256 deterministic.
     pub(super) fn sign(&self, subject: &Subject) -> Result<(String, Session), AuthError> {
         let iat = subject.issued_at_ms.div_euclid(1_000);
-        // The wire counts in whole seconds: the one that has begun is given to the client.
+        // The wire counts whole seconds; round up in the client's favour.
         let exp = -(-subject.issued_at_ms).div_euclid(1_000) + self.ttl_s;
         let claims = Claims {
             iss: self.issuer.clone(),
@@ -122,7 +123,7 @@ impl Tokens {
         Ok((token, Session { id: subject.session, user: subject.user, role: subject.role, expires_at_ms }))
     }
 
-    /// The session of a genuine token, whatever the time; `None` for any other text.
+    /// The session of a genuine token, even an expired one; `None` for any other text.
     pub(super) fn read(&self, token: &str) -> Option<Session> {
         if token.len() > TOKEN_BYTES_MAX {
             return None;

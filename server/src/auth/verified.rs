@@ -1,4 +1,4 @@
-//! Tokens whose signature was found good, so that each is checked once and not with every request.
+//! Tokens with a verified signature, so that each is verified once and not with every request.
 
 use std::collections::HashMap;
 
@@ -7,19 +7,19 @@ use sha2::{Digest, Sha256};
 
 use super::token::Session;
 
-/// Tokens in each of the two halves: some 100 bytes each.
+/// Most tokens in each of the two halves, at about 100 bytes each.
 const HALF_MAX: usize = 16_384;
 
 type Half = HashMap<[u8; 32], Session>;
 
-/// Remembers what was used lately: when the young half is full it becomes the old one, and the old one goes.
+/// Remembers recently used tokens. When the young half is full it replaces the old half.
 #[derive(Default)]
 pub(super) struct Verified {
     halves: Mutex<(Half, Half)>,
 }
 
 impl Verified {
-    /// The session of a token, by `read` where it is not remembered. Texts that are no tokens are not remembered.
+    /// The session of a token. Calls `read` if the token is not remembered; invalid tokens are never remembered.
     pub(super) fn get(&self, token: &str, read: impl FnOnce(&str) -> Option<Session>) -> Option<Session> {
         let digest: [u8; 32] = Sha256::digest(token).into();
         {
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_good_token_is_read_once_and_a_bad_one_each_time() {
+    fn a_valid_token_is_read_once_and_an_invalid_one_each_time() {
         let session = Session {
             id: "f81d4fae-7dec-11d0-a765-00a0c91e6bf6".parse().expect("an id"),
             user: "f81d4fae-7dec-11d0-a765-00a0c91e6bf6".parse().expect("an id"),
@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(verified.get("bad", |_| Some(session)), Some(session));
         for number in 0..HALF_MAX * 3 {
             verified.get(&number.to_string(), |_| Some(session));
-            verified.get("good", |_| panic!("what is in use stays"));
+            verified.get("good", |_| panic!("a token in use stays remembered"));
         }
         let halves = verified.halves.lock();
         assert!(halves.0.len() <= HALF_MAX + 1 && halves.1.len() <= HALF_MAX + 1);

@@ -12,13 +12,13 @@ use crate::clock::{system_clock, system_entropy};
 use crate::config::{Config, Role};
 use crate::storage::Storage;
 
-/// Chance in a password that is made up: 24 characters.
+/// Random bytes in a generated password: 24 characters.
 const PASSWORD_BYTES: usize = 18;
 
-/// Longest line that is read as a password, in bytes: more than a password may have.
+/// Longest line read as a password, in bytes: longer than any valid password.
 const LINE_BYTES_MAX: u64 = 4_096;
 
-/// Makes an account. Its password is the first line of `input`; without `input` one is made up and shown.
+/// Creates an account. Its password is the first line of `input`; without `input` one is generated and printed.
 pub(super) async fn create(
     config: &Config,
     storage: Arc<dyn Storage>,
@@ -29,7 +29,7 @@ pub(super) async fn create(
 ) -> anyhow::Result<()> {
     let name = AccountName::new(name)?;
     let entropy = system_entropy();
-    let (text, made_up) = match input {
+    let (text, generated) = match input {
         Some(input) => (first_line(input)?, false),
         None => {
             let mut bytes = [0; PASSWORD_BYTES];
@@ -41,16 +41,16 @@ pub(super) async fn create(
     storage.migrate().await?;
     let auth = Auth::open(storage, &config.auth, false, system_clock(), entropy).await?;
     let user = auth.create_account(&name, password, role).await?;
-    writeln!(out, "account {} made: role {}, user {user}", name.as_str(), role.as_str())?;
-    if made_up {
+    writeln!(out, "created account {}: role {}, user {user}", name.as_str(), role.as_str())?;
+    if generated {
         writeln!(out, "password: {text}")?;
-        writeln!(out, "It is shown this once and stored nowhere.")?;
+        writeln!(out, "Keep this password: it is shown only once.")?;
     }
     Ok(())
 }
 
 fn first_line(input: &mut dyn BufRead) -> anyhow::Result<String> {
     let mut line = String::new();
-    input.take(LINE_BYTES_MAX).read_line(&mut line).context("the password could not be read from standard input")?;
+    input.take(LINE_BYTES_MAX).read_line(&mut line).context("cannot read the password from standard input")?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -1,4 +1,4 @@
-//! `castellan dead-letters`: what the database refused to take.
+//! `castellan dead-letters`: characters that the database refused to store.
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::config::DeadLetters;
 use crate::storage::{DeadLetter, Storage, Verdict};
 
-/// Does what was asked with dead letters.
+/// Runs a command about dead letters.
 pub(super) async fn run(storage: &dyn Storage, task: DeadLetters, out: &mut dyn Write) -> anyhow::Result<()> {
     match task {
         DeadLetters::List => list(&storage.dead_letters().await?, out),
@@ -32,15 +32,16 @@ fn list(letters: &[DeadLetter], out: &mut dyn Write) -> anyhow::Result<()> {
         )?;
     }
     match letters.len() {
-        0 => writeln!(out, "there are no dead letters")?,
-        count => writeln!(out, "{count} in all; `castellan dead-letters show ID` tells the whole of one")?,
+        0 => writeln!(out, "no dead letters")?,
+        count => writeln!(out, "{count} in total; `castellan dead-letters show ID` shows one in full")?,
     }
     Ok(())
 }
 
 fn show(letters: &[DeadLetter], id: CharacterId, out: &mut dyn Write) -> anyhow::Result<()> {
     let letter = letters.iter().find(|letter| letter.row.id == id);
-    let letter = letter.ok_or_else(|| anyhow::anyhow!("there is no dead letter of {id}"))?;
+    let letter = letter
+        .ok_or_else(|| anyhow::anyhow!("no dead letter for character {id}; `castellan dead-letters list` lists all"))?;
     writeln!(out, "character  {id} ({})", letter.row.name)?;
     writeln!(out, "user       {}", letter.row.user)?;
     writeln!(out, "shard      {} (epoch {})", letter.row.shard, letter.epoch)?;
@@ -53,8 +54,14 @@ fn show(letters: &[DeadLetter], id: CharacterId, out: &mut dyn Write) -> anyhow:
 }
 
 async fn decide(storage: &dyn Storage, id: CharacterId, verdict: Verdict, out: &mut dyn Write) -> anyhow::Result<()> {
-    anyhow::ensure!(storage.decide_dead_letter(id, verdict).await?, "there is no dead letter of {id}");
-    writeln!(out, "noted; the server that has this character carries it out within a second, or when it starts")?;
+    anyhow::ensure!(
+        storage.decide_dead_letter(id, verdict).await?,
+        "no dead letter for character {id}; `castellan dead-letters list` lists all"
+    );
+    writeln!(
+        out,
+        "decision recorded; the server that owns this character applies it within a second, or when it starts"
+    )?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
-//! What the command line does beside being the server.
+//! The commands other than `serve`.
 //!
-//! These commands work beside a running server: they speak to the database only, and what concerns characters in
-//! memory is left as a note that the server carries out.
+//! They work beside a running server and only use the database. A command about characters in memory records a decision
+//! there, and the server applies it.
 
 mod account;
 mod dead_letters;
@@ -14,17 +14,17 @@ use anyhow::Context as _;
 use crate::config::{Config, Task};
 use crate::storage::{self, Storage, StorageOptions};
 
-/// Does a task that is not the server. Answers go to `out`; `input` is where a password may come from.
+/// Runs a task other than the server. Output goes to `out`; a password may be read from `input`.
 ///
 /// # Errors
 ///
-/// Why it could not be done.
+/// Says why the task failed.
 pub async fn run(config: &Config, task: Task, input: &mut dyn BufRead, out: &mut dyn Write) -> anyhow::Result<()> {
     match task {
-        Task::Serve => anyhow::bail!("the server is no command"),
+        Task::Serve => anyhow::bail!("`serve` is not handled here"),
         Task::Migrate => {
             open(config).await?.migrate().await?;
-            writeln!(out, "{} has the present shape", config.database.url)?;
+            writeln!(out, "{} has the current schema", config.database.url)?;
         }
         Task::CreateAccount { name, role, password_stdin } => {
             let storage = open(config).await?;
@@ -36,11 +36,11 @@ pub async fn run(config: &Config, task: Task, input: &mut dyn BufRead, out: &mut
     Ok(())
 }
 
-/// The database, beside a server that may be holding it.
+/// Opens the database beside a server that may be using it.
 async fn open(config: &Config) -> anyhow::Result<Arc<dyn Storage>> {
     let options = StorageOptions { exclusive: false, connections_max: 2, ..config.database.options() };
     let storage = storage::connect(config.database.url.expose(), &options).await;
-    storage.with_context(|| format!("{} cannot be opened", config.database.url))
+    storage.with_context(|| format!("cannot open {}", config.database.url))
 }
 
 #[cfg(test)]

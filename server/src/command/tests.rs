@@ -1,4 +1,4 @@
-//! The commands over a real SQLite file, beside what a server would hold.
+//! The commands over a real SQLite file.
 
 use castellan_protocol::{CharacterId, UserId};
 use uuid::Uuid;
@@ -18,7 +18,7 @@ fn config(folder: &tempfile::TempDir) -> Config {
     }
 }
 
-/// Does a task and gives what it wrote, or why it was not done.
+/// Runs a task and returns its output or its error.
 async fn done(config: &Config, task: Task, input: &str) -> Result<String, String> {
     let mut out = Vec::new();
     match run(config, task, &mut input.as_bytes(), &mut out).await {
@@ -39,7 +39,7 @@ async fn role_of(config: &Config, name: &str, password: &str) -> Option<Role> {
 }
 
 #[tokio::test]
-async fn an_account_is_made_on_an_empty_database_with_a_password_that_was_made_up() {
+async fn an_account_is_created_on_an_empty_database_with_a_generated_password() {
     let folder = tempfile::tempdir().expect("a folder");
     let config = config(&folder);
     let said = done(&config, account("ada", Role::Operator, false), "").await.expect("an account");
@@ -50,7 +50,7 @@ async fn an_account_is_made_on_an_empty_database_with_a_password_that_was_made_u
 }
 
 #[tokio::test]
-async fn a_password_from_standard_input_is_its_first_line_and_is_not_repeated() {
+async fn the_first_line_of_standard_input_is_the_password_and_is_never_printed() {
     let folder = tempfile::tempdir().expect("a folder");
     let config = config(&folder);
     let said = done(&config, account("bot", Role::Game, true), " hush \r\nmore\n").await.expect("an account");
@@ -61,7 +61,7 @@ async fn a_password_from_standard_input_is_its_first_line_and_is_not_repeated() 
 }
 
 #[tokio::test]
-async fn migrating_twice_is_migrating_once() {
+async fn migrating_twice_changes_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let config = config(&folder);
     for _ in 0..2 {
@@ -76,7 +76,7 @@ async fn dead_letters_are_listed_shown_and_decided() {
     done(&config, Task::Migrate, "").await.expect("tables");
     let task = |task| Task::DeadLetters(task);
     let nothing = done(&config, task(DeadLetters::List), "").await.expect("a list");
-    assert_eq!(nothing, "there are no dead letters\n");
+    assert_eq!(nothing, "no dead letters\n");
     let id = CharacterId::from_uuid(Uuid::from_u128(7));
     let unknown = done(&config, task(DeadLetters::Retry(id)), "").await.expect_err("there is none");
     assert!(unknown.contains("no dead letter"), "{unknown}");

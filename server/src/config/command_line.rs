@@ -1,4 +1,4 @@
-//! What a person types.
+//! The command line: flags, commands and their help.
 
 use std::ffi::OsString;
 
@@ -10,49 +10,49 @@ use super::role::Role;
 use super::setting::{Given, Setting, Values};
 use super::{Config, all_settings};
 
-/// What a command line asks for.
+/// A parsed command line.
 #[derive(Debug)]
 pub enum Command {
-    /// Print this text (help, the version) and end well.
+    /// Print this text (help or the version) and exit successfully.
     Show(String),
-    /// Do this with these settings.
+    /// Run a task with these settings.
     Run(Box<Config>, Task),
 }
 
-/// What there is to do.
+/// A task of the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
-    /// Be the server.
+    /// Run the server.
     Serve,
-    /// Bring the database to the present shape.
+    /// Migrate the database to the current schema.
     Migrate,
-    /// Make an account.
+    /// Create an account.
     CreateAccount {
-        /// The name to log in with.
+        /// The login name.
         name: String,
-        /// What it may do.
+        /// The account's role.
         role: Role,
-        /// Take the password from standard input; else one is made up and printed.
+        /// Read the password from standard input; otherwise generate one and print it.
         password_stdin: bool,
     },
-    /// Look after what the database refused.
+    /// Inspect or resolve dead letters.
     DeadLetters(DeadLetters),
 }
 
-/// What to do with dead letters.
+/// A command about dead letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeadLetters {
-    /// A line for each.
+    /// List them, one per line.
     List,
-    /// All of one.
+    /// Show one in full.
     Show(CharacterId),
-    /// Have the server write it again.
+    /// Tell the server to write it again.
     Retry(CharacterId),
-    /// Have the server give it up.
+    /// Tell the server to drop it.
     Discard(CharacterId),
 }
 
-/// A command line before its settings are understood.
+/// A command line whose settings are not parsed yet.
 pub(super) struct Line {
     pub(super) config: Option<String>,
     pub(super) task: Option<Task>,
@@ -63,7 +63,7 @@ pub(super) enum Parsed {
     Line(Line),
 }
 
-/// Reads flags into `values`; what is wrong with the line is noted there, and the rest of it still read.
+/// Reads flags into `values`. Records each problem there and still reads the rest of the line.
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>, values: &mut Values) -> Parsed {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let matches = match grammar().try_get_matches_from(&arguments) {
@@ -94,7 +94,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>, values: &mut 
     Parsed::Line(Line { config: flag(&matches, "config"), task: task(&matches) })
 }
 
-/// A flag's value, given before or behind the command.
+/// A flag's value, given before or after the command.
 fn flag(matches: &ArgMatches, name: &str) -> Option<String> {
     let mut deepest = matches;
     while let Some((_, below)) = deepest.subcommand() {
@@ -133,35 +133,36 @@ fn grammar() -> Clap {
     let settings = std::iter::once(config_argument()).chain(all_settings().map(argument));
     Clap::new("castellan")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Keeps the characters of an online RPG. Without a command it is the server.")
+        .about("Character server for online RPGs. Without a command it runs the server.")
         .after_help(
-            "Each setting is a flag, a variable or a key of the file; the first of these wins. The variable of \
-             --flush-interval is CASTELLAN_FLUSH_INTERVAL, its key is flush.interval.",
+            "Set each setting with a flag, an environment variable or a key in the settings file; a flag wins over a \
+             variable, a variable over the file. The variable of --flush-interval is CASTELLAN_FLUSH_INTERVAL, its \
+             key is flush.interval.",
         )
         .args(settings.map(|argument| argument.global(true)))
         .disable_help_subcommand(true)
-        .subcommand(Clap::new("serve").about("Be the server (the default)"))
-        .subcommand(Clap::new("migrate").about("Bring the database to the present shape, and end"))
+        .subcommand(Clap::new("serve").about("Run the server (the default)"))
+        .subcommand(Clap::new("migrate").about("Migrate the database to the current schema, then exit"))
         .subcommand(account())
         .subcommand(dead_letters())
 }
 
 fn account() -> Clap {
-    let name = Arg::new("name").required(true).value_name("NAME").help("The name to log in with");
+    let name = Arg::new("name").required(true).value_name("NAME").help("Login name of the account");
     let role = Arg::new("role")
         .long("role")
         .value_name("player|game|operator")
         .default_value("player")
-        .value_parser(|text: &str| Role::from_name(text).ok_or("one of player, game, operator"))
-        .help("What the account may do");
+        .value_parser(|text: &str| Role::from_name(text).ok_or("use player, game or operator"))
+        .help("Role of the account");
     let password = Arg::new("password-stdin")
         .long("password-stdin")
         .action(ArgAction::SetTrue)
-        .help("Take the password from the first line of standard input; without it one is made up and printed, once");
+        .help("Read the password from the first line of standard input; otherwise generate one and print it once");
     Clap::new("account")
-        .about("Look after accounts")
+        .about("Manage accounts")
         .subcommand_required(true)
-        .subcommand(Clap::new("create").about("Make an account").args([name, role, password]))
+        .subcommand(Clap::new("create").about("Create an account").args([name, role, password]))
 }
 
 fn dead_letters() -> Clap {
@@ -170,16 +171,16 @@ fn dead_letters() -> Clap {
             .required(true)
             .value_name("ID")
             .value_parser(|text: &str| text.parse::<CharacterId>())
-            .help("The character's id")
+            .help("Id of the character")
     };
     Clap::new("dead-letters")
-        .about("Look after characters that the database refused to take")
+        .about("Inspect and resolve dead letters: characters that the database refused to store")
         .subcommand_required(true)
-        .subcommand(Clap::new("list").about("A line for each"))
-        .subcommand(Clap::new("show").about("All of one").arg(id()))
-        .subcommand(Clap::new("retry").about("Have the server write it again").arg(id()))
+        .subcommand(Clap::new("list").about("List all dead letters, one per line"))
+        .subcommand(Clap::new("show").about("Show one dead letter in full").arg(id()))
+        .subcommand(Clap::new("retry").about("Tell the server to write it again").arg(id()))
         .subcommand(
-            Clap::new("discard").about("Give it up: the character goes on from what the database has").arg(id()),
+            Clap::new("discard").about("Drop it: the character continues from the state in the database").arg(id()),
         )
 }
 
@@ -187,7 +188,7 @@ fn config_argument() -> Arg {
     Arg::new("config")
         .long("config")
         .value_name("FILE")
-        .help("TOML file with settings [env: CASTELLAN_CONFIG]")
+        .help("TOML file to read settings from [env: CASTELLAN_CONFIG]")
         .help_heading("Settings file")
 }
 

@@ -1,4 +1,4 @@
-//! The database and how it is written.
+//! The database, flushing, and the characters in memory.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,12 +11,12 @@ use crate::storage::StorageOptions;
 settings! {
     /// The database.
     Database under "Database" {
-        /// Where characters are kept: sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME. Never shown whole; a
-        /// password is safer in the variable or the file than on the command line.
+        /// Database for the characters: sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME. Logs never show the
+        /// password. Put it in the variable or the file: other users of the machine can read a command line.
         "database.url" url: DatabaseUrl = "sqlite://./data/castellan.db";
-        /// Connections held open to PostgreSQL.
+        /// Connections kept open to PostgreSQL.
         "database.pool_size" pool_size: u32 = "8", "2" to "1000";
-        /// Time for one statement, and for getting a connection.
+        /// Time limit for one statement, and for getting a connection.
         "database.timeout" timeout: Duration = "5s", "10ms" to "5m";
         /// How long a start waits for a database that does not answer yet.
         "database.wait" wait: Duration = "60s", "0s" to "1h";
@@ -24,17 +24,17 @@ settings! {
 }
 
 settings! {
-    /// How characters are brought to the database.
+    /// Flushing changed characters to the database.
     Flush under "Flushing" {
-        /// How often changed characters are written: each once in this time, spread over it where there are many.
+        /// How often each changed character is written. Many characters are spread evenly over this time.
         "flush.interval" interval: Duration = "1s", "1ms" to "1m";
-        /// Rows in one transaction. Fewer keep answers evener, more write faster.
+        /// Rows in one transaction. Fewer rows keep latency even, more rows write faster.
         "flush.batch_rows" batch_rows: usize = "250", "1" to "10000";
-        /// Changed characters that may wait for the database; at this bound new changes are refused as overloaded.
+        /// Changed characters that may wait for the database; at this limit new changes are refused as overloaded.
         "flush.dirty_max" dirty_max: usize = "50000", "1" to "10000000";
-        /// Folder for what a stop could not bring to the database; the next start brings it in.
+        /// Folder for changes that a shutdown could not write to the database; the next start writes them.
         "flush.spool" spool: PathBuf = "./data/spool";
-        /// How long an intent with ack durable waits for its commit before it is answered as applied, not yet safe.
+        /// How long an intent with ack durable waits for its commit before it is answered as applied, not yet durable.
         "durable_timeout" durable_timeout: Duration = "10s", "10ms" to "5m";
     }
 }
@@ -42,13 +42,13 @@ settings! {
 settings! {
     /// Characters in memory.
     Cache under "Memory" {
-        /// Characters kept in memory while nobody needs them written; above it idle ones leave.
+        /// Characters kept in memory; above this limit idle ones that are already written are evicted.
         "cache.characters_max" characters_max: usize = "200000", "1" to "100000000";
     }
 }
 
 impl Database {
-    /// How a server holds its database.
+    /// The options with which a server opens its database.
     pub fn options(&self) -> StorageOptions {
         StorageOptions {
             connections_max: self.pool_size,
@@ -59,12 +59,12 @@ impl Database {
     }
 }
 
-/// Where the database is. Its password shows neither in `{}` nor in `{:?}`.
+/// The database's address. Neither `{}` nor `{:?}` shows its password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl(String);
 
 impl DatabaseUrl {
-    /// The whole address, for the one who connects.
+    /// The whole address with its password, for connecting.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -77,13 +77,13 @@ impl FromText for DatabaseUrl {
     fn from_text(text: &str) -> Result<Self, String> {
         match text.split_once("://") {
             Some(("sqlite" | "postgres" | "postgresql", rest)) if !rest.is_empty() => Ok(Self(text.to_owned())),
-            _ => Err("must begin with sqlite:// or postgres:// and go on with a place".to_owned()),
+            _ => Err("must be sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME".to_owned()),
         }
     }
 }
 
 impl fmt::Display for DatabaseUrl {
-    /// Everything up to the last `@` may be a password, and a query may hold one.
+    /// Hides everything between the user and the last `@`, and the query: both may hold a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some((scheme, rest)) = self.0.split_once("://") else { return f.write_str("…") };
         if scheme == "sqlite" {
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passwords_are_not_shown() {
+    fn passwords_are_never_shown() {
         let table = [
             ("sqlite://./data/castellan.db", "sqlite://./data/castellan.db"),
             ("postgres://host/name", "postgres://host/name"),

@@ -1,4 +1,4 @@
-//! The TOML file: `flush.interval`, a table `[flush]` with `interval`, and `flush_interval` mean the same.
+//! The TOML file: `flush.interval`, `interval` in a table `[flush]`, and `flush_interval` mean the same.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use toml::Value;
 use super::all_settings;
 use super::setting::{Given, Values};
 
-/// Adds what the file at `path` says to what is given already; flags and variables go before it.
+/// Reads the file at `path`. Values that flags or variables already gave win over it.
 pub(super) fn read(path: &str, values: &mut Values) {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
@@ -15,7 +15,7 @@ pub(super) fn read(path: &str, values: &mut Values) {
     };
     let table = match text.parse::<toml::Table>() {
         Ok(table) => table,
-        // The message alone: the source line beside it could hold a secret.
+        // Only the message: the quoted source line could hold a secret.
         Err(error) => {
             let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
             return values.note(&format!("{path}, line {line}"), error.message());
@@ -38,13 +38,13 @@ fn collect(path: &str, above: &str, table: &toml::Table, found: &mut BTreeMap<St
                 Some(text) if !found.contains_key(&name) => {
                     found.insert(name, Given { text, origin });
                 }
-                Some(_) => values.note(&origin, "given twice"),
-                None => values.note(&origin, "must be a text, a number, true or false, or a list of these"),
+                Some(_) => values.note(&origin, "given twice under different spellings; remove one"),
+                None => values.note(&origin, "must be a string, a whole number, true or false, or a list of these"),
             }
         } else if let Value::Table(table) = value {
             collect(path, &key, table, found, values);
         } else {
-            values.note(&origin, "no such setting");
+            values.note(&origin, "no such setting; remove it or correct its name");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where the server listens, and what HTTP connections may take.
+//! Listening addresses, and the limits of HTTP connections.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,39 +7,39 @@ use super::setting::settings;
 use super::text::FromText;
 
 settings! {
-    /// Where the server listens, and what HTTP connections may take.
+    /// Listening addresses, and the limits of HTTP connections.
     Listen under "Listening and HTTP" {
-        /// Address for players: HTTP and WebSocket. Port 0 takes a free one.
+        /// Address for players: HTTP and WebSocket. Port 0 picks a free port.
         "listen" listen: SocketAddr = "127.0.0.1:8080";
-        /// Address for operators: metrics and health. Without it metrics stand on the players' address.
+        /// Address for operators: metrics and health. Default: metrics are served on the players' address.
         "admin_listen" admin_listen: Option<SocketAddr>;
-        /// How clients reach this server from outside, for `socket_url`. Without it the request's Host header says.
+        /// URL under which clients reach this server, used in `socket_url`. Default: the request's Host header.
         "public_url" public_url: Option<PublicUrl>;
         /// Browser origins that may use HTTP (CORS) and open sockets.
         "origins" origins: Vec<Origin>;
-        /// Time for a request's head to arrive, and for an idle connection's next one.
+        /// Time limit for a request's head to arrive, and for an idle connection to send its next request.
         "http.header_timeout" header_timeout: Duration = "10s", "100ms" to "10m";
-        /// Time for a request's body to arrive.
+        /// Time limit for a request's body to arrive.
         "http.body_timeout" body_timeout: Duration = "10s", "100ms" to "10m";
-        /// Time for which a client may take nothing of an answer that waits for it.
+        /// How long a client may read nothing while an answer waits to be sent; then its connection is closed.
         "http.write_timeout" write_timeout: Duration = "30s", "100ms" to "10m";
-        /// Open HTTP connections; further ones wait in the kernel's queue. Sockets do not count.
+        /// Open HTTP connections; further ones wait in the kernel's queue. WebSockets do not count.
         "http.connections_max" connections_max: usize = "4096", "1" to "1000000";
-        /// HTTP requests that one session may send, a second.
+        /// HTTP requests that one session may send per second.
         "http.rate_per_second" rate_per_second: u32 = "10000", "1" to "10000000";
-        /// HTTP requests that it may send at once on top of that.
+        /// HTTP requests that one session may send in a burst on top of that.
         "http.rate_burst" rate_burst: u32 = "10000", "1" to "10000000";
-        /// Time for a clean stop. What is not written by then goes to a spool file.
+        /// Time limit for a clean shutdown. Changes not written by then go to a spool file.
         "shutdown_timeout" shutdown_timeout: Duration = "20s", "100ms" to "10m";
     }
 }
 
-/// An origin as browsers send it: scheme, host and port, nothing behind.
+/// An origin as browsers send it: scheme, host and port, no path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin(String);
 
 impl Origin {
-    /// As it stands in the `Origin` header.
+    /// The origin, as in the `Origin` header.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -51,17 +51,18 @@ impl FromText for Origin {
     fn from_text(text: &str) -> Result<Self, String> {
         match text.split_once("://") {
             Some((scheme, host)) if is_scheme(scheme) && is_authority(host) => Ok(Self(text.to_ascii_lowercase())),
-            _ => Err("an origin is a scheme, a host and maybe a port, such as https://play.example.com".to_owned()),
+            _ => Err("must be scheme://host or scheme://host:port without a path, such as https://play.example.com"
+                .to_owned()),
         }
     }
 }
 
-/// An `http` or `https` address without a slash at its end.
+/// An `http` or `https` URL without a trailing slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl(String);
 
 impl PublicUrl {
-    /// The address of the WebSocket below it.
+    /// The WebSocket's URL below it.
     pub fn socket_url(&self) -> String {
         // `http` becomes `ws` and `https` becomes `wss`.
         format!("ws{}/socket", self.0.strip_prefix("http").unwrap_or(&self.0))
@@ -77,7 +78,7 @@ impl FromText for PublicUrl {
             Some(rest) if is_authority(rest.split('/').next().unwrap_or("")) && !rest.contains(['?', '#']) => {
                 Ok(Self(text.trim_end_matches('/').to_owned()))
             }
-            _ => Err("must be an address such as https://play.example.com".to_owned()),
+            _ => Err("must be an http or https URL without a query, such as https://play.example.com".to_owned()),
         }
     }
 }
@@ -87,7 +88,7 @@ fn is_scheme(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
 }
 
-/// A host and maybe a port.
+/// True for a host with an optional port.
 pub(super) fn is_authority(text: &str) -> bool {
     !text.is_empty()
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']' | '_'))
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_socket_is_below_the_public_address() {
+    fn the_socket_url_lies_below_the_public_url() {
         let socket_url = |text| PublicUrl::from_text(text).map(|url| url.socket_url());
         assert_eq!(socket_url("http://a:8080"), Ok("ws://a:8080/socket".to_owned()));
         assert_eq!(socket_url("https://a.example/game/"), Ok("wss://a.example/game/socket".to_owned()));
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_has_nothing_behind_its_port() {
+    fn an_origin_with_a_path_is_refused() {
         assert!(Origin::from_text("https://play.example.com:8443").is_ok());
         assert!(Origin::from_text("https://play.example.com/").is_err());
         assert!(Origin::from_text("*").is_err());

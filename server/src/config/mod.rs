@@ -1,8 +1,7 @@
 //! Every setting, with its unit, default and bound.
 //!
-//! A setting is declared once, in the file of its concern, and can then be given as a flag, as a `CASTELLAN_…`
-//! variable or as a TOML key; the first of these wins, then the default. Everything that is wrong is reported at once,
-//! and secrets are never repeated.
+//! A setting is declared once, in the file of its concern. A flag wins over a `CASTELLAN_…` variable, a variable over
+//! a TOML key, a key over the default. All problems are reported together; secrets are never repeated.
 
 mod auth;
 mod command_line;
@@ -35,17 +34,17 @@ use setting::{Given, Setting, Values};
 /// All settings.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the server listens, and what HTTP connections may take.
+    /// Listening addresses, and the limits of HTTP connections.
     pub listen: Listen,
     /// The database.
     pub database: Database,
-    /// How characters are brought to it.
+    /// Flushing changed characters to it.
     pub flush: Flush,
     /// Characters in memory.
     pub cache: Cache,
     /// Accounts, passwords, tokens.
     pub auth: Auth,
-    /// What a WebSocket may take.
+    /// Limits of WebSockets.
     pub socket: Socket,
     /// The game.
     pub rules: Rules,
@@ -53,7 +52,7 @@ pub struct Config {
     pub telemetry: Telemetry,
 }
 
-/// All settings there are, in the order of `--help`.
+/// All settings, in the order of `--help`.
 fn all_settings() -> impl Iterator<Item = &'static Setting> {
     [
         Listen::SETTINGS,
@@ -70,15 +69,15 @@ fn all_settings() -> impl Iterator<Item = &'static Setting> {
 }
 
 impl Config {
-    /// Understands a command line and the variables around it.
+    /// Parses a command line and the environment variables.
     ///
-    /// `arguments` begin with the program's name. Of `environment` only `CASTELLAN_…` counts; an empty variable is
-    /// one that is not set, and one that names no setting is passed over: container platforms set such for services.
-    /// Reads the file that `--config` or `CASTELLAN_CONFIG` names, and nothing else.
+    /// `arguments` begin with the program's name. In `environment` only `CASTELLAN_…` counts; an empty variable is
+    /// unset. Unknown variables are ignored, because container platforms set some for every service.
+    /// Reads only the file that `--config` or `CASTELLAN_CONFIG` names.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong, not the first thing only.
+    /// Returns all problems, not only the first.
     pub fn from_args(
         arguments: impl IntoIterator<Item = OsString>,
         environment: &BTreeMap<String, String>,
@@ -126,7 +125,7 @@ impl Config {
         })
     }
 
-    /// Whether a login may make its own account.
+    /// Returns true if a login may create its own account.
     pub fn registration_is_open(&self) -> bool {
         match self.auth.registration {
             Registration::Open => true,
@@ -136,14 +135,14 @@ impl Config {
     }
 }
 
-/// Everything that is wrong with what was given, a line each.
+/// All problems with the given settings, one per line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors(Vec<String>);
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines = self.0.join("\n  ");
-        write!(f, "these settings cannot be used:\n  {lines}\n`castellan --help` lists all of them.")
+        write!(f, "invalid settings:\n  {lines}\nRun `castellan --help` for all settings and their bounds.")
     }
 }
 

@@ -1,9 +1,9 @@
-//! What a session may be.
+//! The role of an account.
 
-/// What an account is for; which actions each may send is the policy's matter.
+/// The role of an account. The policy decides which actions it may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
-    /// Plays its own characters.
+    /// Plays the account's own characters.
     Player,
     /// A game server: acts on any user's characters.
     Game,
@@ -21,7 +21,7 @@ impl Role {
         }
     }
 
-    /// The role of this name.
+    /// The role with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Player, Self::Game, Self::Operator].into_iter().find(|role| role.as_str() == name)
     }

@@ -8,23 +8,23 @@ use super::text::{FromText, choices};
 settings! {
     /// The game: catalogue, policy, variants.
     Rules under "Rules" {
-        /// Which roles may send which actions: permissive, strict, or a TOML file that says so.
+        /// Which roles may send which actions: permissive, strict, or a TOML file with your own policy.
         "policy" policy: PolicyChoice = "permissive";
-        /// Folder with the catalogue's files. Without it the built-in one.
+        /// Folder with the catalogue's files. Default: the built-in catalogue.
         "catalogue" catalogue: Option<PathBuf>;
-        /// Whether a heavy load slows: off, or the variant rule of the SRD.
+        /// Slow heavily loaded characters: off, or variant (the SRD's variant rule).
         "encumbrance" encumbrance: Encumbrance = "off";
     }
 }
 
-/// Where the policy comes from.
+/// The source of the policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PolicyChoice {
     /// Every role may send every action.
     Permissive,
-    /// What makes something from nothing is for the role `game`.
+    /// Only the role `game` may send actions that create something from nothing.
     Strict,
-    /// As a file says.
+    /// Read from a file.
     File(PathBuf),
 }
 
@@ -41,11 +41,11 @@ impl FromText for PolicyChoice {
 }
 
 choices! {
-    /// Whether a heavy load slows.
+    /// Does a heavy load slow a character?
     Encumbrance {
-        /// It does not.
+        /// No.
         "off" => Off,
-        /// The variant rule of the SRD.
+        /// Yes, by the variant rule of the SRD.
         "variant" => Variant,
     }
 }

@@ -1,28 +1,28 @@
-//! One setting: its names, its default, its bounds, and where its value comes from.
+//! One setting: its names, default and bounds, and the source of its value.
 
 use std::collections::BTreeMap;
 
 use super::text::FromText;
 
-/// A setting as it is declared: once, by the `settings!` macro.
+/// A setting, declared once with the `settings!` macro.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Setting {
-    /// Its key, such as `flush.interval`: the flag, the variable and the TOML key follow from it.
+    /// Its key, such as `flush.interval`. The names of the flag, the variable and the TOML key derive from it.
     pub(super) key: &'static str,
-    /// What a person reads in `--help`.
+    /// Its text in `--help`.
     pub(super) doc: &'static str,
-    /// What kind of value it takes, such as `DURATION`.
+    /// The kind of its value, such as `DURATION`.
     pub(super) kind: &'static str,
-    /// Its value where nobody gives one; empty for none.
+    /// Its default value; empty if it has none.
     pub(super) default: &'static str,
-    /// Smallest and largest value, where it has bounds.
+    /// Smallest and largest value, if it has bounds.
     pub(super) bounds: Option<(&'static str, &'static str)>,
-    /// The heading it stands under in `--help`.
+    /// Its heading in `--help`.
     pub(super) heading: &'static str,
 }
 
 impl Setting {
-    /// The name that flags, variables and TOML keys have in common: `flush_interval`.
+    /// The common form of its flag, variable and TOML key: `flush_interval`.
     pub(super) fn name(&self) -> String {
         self.key.replace('.', "_")
     }
@@ -38,16 +38,16 @@ impl Setting {
     }
 }
 
-/// Where a value was given.
+/// A given value and its source.
 #[derive(Debug, Clone)]
 pub(super) struct Given {
     /// The value.
     pub(super) text: String,
-    /// How to name the place to a person, such as `--flush-interval`.
+    /// The source, as messages name it: `--flush-interval`, for example.
     pub(super) origin: String,
 }
 
-/// All values that were given, by the settings' names, and all that is wrong so far.
+/// All given values by the settings' names, and all problems so far.
 #[derive(Debug, Default)]
 pub(super) struct Values {
     pub(super) given: BTreeMap<String, Given>,
@@ -55,7 +55,7 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// The value of a setting; `None` where there is a problem, which is then noted.
+    /// Returns a setting's value, or records the problem and returns `None`.
     pub(super) fn read<T: FromText>(&mut self, setting: &Setting) -> Option<T> {
         let Some(given) = self.given.get(&setting.name()) else {
             return T::from_default(setting.default).map_err(|why| self.note(setting.key, &why)).ok();
@@ -75,13 +75,13 @@ impl Values {
         }
     }
 
-    /// Notes a problem.
+    /// Records a problem.
     pub(super) fn note(&mut self, place: &str, why: &str) {
         self.problems.push(format!("{place}: {why}"));
     }
 }
 
-/// Longest part of a bad value that a message repeats, in bytes.
+/// Longest part of a bad value that a message quotes, in bytes.
 const QUOTE_BYTES_MAX: usize = 80;
 
 fn shorten(text: &str) -> String {
@@ -98,11 +98,10 @@ fn within<T: FromText>(value: T, bounds: Option<(&str, &str)>) -> Result<T, Stri
     }
 }
 
-/// Declares a group of settings: a struct with plain fields, and the table that flags, variables, TOML keys and help
-/// are made from.
+/// Declares a group of settings: a struct with plain fields, and the table behind flags, variables, TOML keys and help.
 ///
-/// `"flush.interval" interval: Duration = "1s", "1ms" to "1m";` is a setting with a default and bounds; both may be
-/// left out.
+/// `"flush.interval" interval: Duration = "1s", "1ms" to "1m";` is a setting with a default and bounds; both are
+/// optional.
 macro_rules! settings {
     (
         $(#[$meta:meta])*
@@ -131,7 +130,7 @@ macro_rules! settings {
                 }, )+
             ];
 
-            /// Reads all of the group, so that every problem is noted, before it gives up.
+            /// Reads every setting of the group, so that every problem is recorded.
             pub(super) fn read(values: &mut $crate::config::setting::Values) -> Option<Self> {
                 let mut settings = Self::SETTINGS.iter();
                 $( let $field = values.read::<$type>(settings.next().expect("one entry a field")); )+

@@ -1,25 +1,25 @@
-//! What the server tells about itself.
+//! Logs and traces.
 
 use super::listen::is_authority;
 use super::setting::settings;
 use super::text::{FromText, choices};
 
 settings! {
-    /// What the server tells about itself.
+    /// Logs and traces.
     Telemetry under "Logs and traces" {
-        /// Which log lines are written: a level, or levels by target such as info,castellan::flush=debug.
+        /// Log lines to write: a level, or levels by target such as info,castellan::flush=debug.
         "log.filter" log_filter: LogFilter = "info";
-        /// How they look.
+        /// Format of log lines: text for people, json for machines.
         "log.format" log_format: LogFormat = "text";
-        /// OpenTelemetry collector that takes OTLP over plain HTTP, such as http://127.0.0.1:4318. Without it nothing
-        /// is traced.
+        /// OpenTelemetry collector that accepts OTLP over plain HTTP, such as http://127.0.0.1:4318. Default: no
+        /// traces.
         "otlp_endpoint" otlp_endpoint: Option<OtlpEndpoint>;
-        /// Of a hundred requests that bring no trace of their own, how many begin one.
+        /// Percentage of requests without a trace of their own that start one.
         "otlp_sample_percent" otlp_sample_percent: u32 = "10", "0" to "100";
     }
 }
 
-/// Directives of a log filter, known to be well-formed.
+/// Directives of a log filter, already validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFilter(String);
 
@@ -41,12 +41,12 @@ impl FromText for LogFilter {
     }
 }
 
-/// Where a collector is: `http`, host and port, maybe a path that `/v1/traces` is put behind.
+/// A collector's URL: `http`, host and port, and an optional path to which `/v1/traces` is appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtlpEndpoint(String);
 
 impl OtlpEndpoint {
-    /// Where traces are sent.
+    /// The URL that receives the traces.
     pub fn traces_url(&self) -> String {
         format!("{}/v1/traces", self.0)
     }
@@ -60,12 +60,13 @@ impl FromText for OtlpEndpoint {
         if is_authority(rest.split('/').next().unwrap_or_default()) && !rest.contains(['?', '#']) {
             return Ok(Self(text.trim_end_matches('/').to_owned()));
         }
-        Err("must be an address such as http://127.0.0.1:4318; https is a collector's own matter".to_owned())
+        Err("must be a plain http URL such as http://127.0.0.1:4318; for https, run a collector on this machine"
+            .to_owned())
     }
 }
 
 choices! {
-    /// How log lines look.
+    /// Format of log lines.
     LogFormat {
         /// For people.
         "text" => Text,

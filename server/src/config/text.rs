@@ -1,29 +1,29 @@
-//! How values are written: durations, sizes, addresses, lists, choices.
+//! Parsing of values: durations, sizes, addresses, lists, choices.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A value that flags, variables and TOML give as text.
+/// A value parsed from the text of a flag, a variable or a TOML key.
 pub(super) trait FromText: Sized {
-    /// What `--help` calls it.
+    /// Its name in `--help`.
     const KIND: &'static str;
-    /// Never repeated in a message.
+    /// True if messages must never quote the value.
     const SECRET: bool = false;
 
-    /// Reads it.
+    /// Parses it.
     ///
     /// # Errors
     ///
-    /// What is expected instead, as the rest of a sentence.
+    /// Says what is expected instead, as the rest of a sentence.
     fn from_text(text: &str) -> Result<Self, String>;
 
-    /// Reads the declared default, empty where there is none.
+    /// Parses the declared default; an empty one means that a value is required.
     fn from_default(text: &str) -> Result<Self, String> {
-        if text.is_empty() { Err("required".to_owned()) } else { Self::from_text(text) }
+        if text.is_empty() { Err("required, and it has no default".to_owned()) } else { Self::from_text(text) }
     }
 
-    /// Whether it is at or above `bound`.
+    /// Returns true if the value is at or above `bound`.
     fn not_below(&self, _bound: &Self) -> bool {
         true
     }
@@ -46,18 +46,18 @@ macro_rules! numbers {
 }
 numbers!(u32, u64, usize);
 
-/// A number of bytes, written as `64KiB`, `19MiB` or plainly.
+/// A number of bytes, written as `64KiB`, `19MiB` or a plain number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 
-/// A unit and how many of the smallest unit it is.
+/// Units, each with its size in the smallest unit.
 type Units = &'static [(&'static str, u64)];
 
 const BYTES: Units = &[("", 1), ("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 const MILLISECONDS: Units =
     &[("ms", 1), ("s", 1_000), ("m", 60_000), ("min", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
-/// Reads a number and its unit off the front of `text`.
+/// Splits a number with its unit off the front of `text`.
 fn quantity(text: &str, units: Units) -> Option<(u64, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, rest) = text.split_at(digits);
@@ -150,7 +150,7 @@ impl<T: FromText> FromText for Option<T> {
     }
 }
 
-/// A list: commas in flags and variables, an array in TOML.
+/// A list: separated by commas in flags and variables, an array in TOML.
 impl<T: FromText> FromText for Vec<T> {
     const KIND: &'static str = "LIST";
 
@@ -163,7 +163,7 @@ impl<T: FromText> FromText for Vec<T> {
     }
 }
 
-/// Declares a setting's choices: an enum whose variants are words.
+/// Declares a setting's choices: an enum with a word for each variant.
 macro_rules! choices {
     ($(#[$meta:meta])* $name:ident { $( $(#[$doc:meta])* $text:literal => $variant:ident ),+ $(,)? }) => {
         $(#[$meta])*
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_split_at_commas_and_may_be_empty() {
+    fn a_list_is_split_at_commas_and_may_be_empty() {
         assert_eq!(Vec::<String>::from_text("a, b,,c"), Ok(vec!["a".to_owned(), "b".to_owned(), "c".to_owned()]));
         assert_eq!(Vec::<String>::from_default(""), Ok(Vec::new()));
     }

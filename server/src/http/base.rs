@@ -1,4 +1,4 @@
-//! What every write says beside its own fields: request id, what it was made on, when to answer.
+//! The fields common to all writes: request id, base version, and when to answer.
 
 use axum::http::{HeaderMap, header};
 use castellan_protocol::{Ack, RejectionCode, RequestId, Version};
@@ -9,22 +9,22 @@ use super::etag;
 use super::problem::Problem;
 use crate::shard::Base;
 
-/// What a write says beside its own fields.
+/// The fields common to all writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Envelope {
     pub(super) id: Option<RequestId>,
     pub(super) base: Base,
-    /// `If-Match` was given: a conflict is a failed precondition.
+    /// True if `If-Match` was given: a conflict is then a failed precondition.
     pub(super) conditional: bool,
     pub(super) ack: Option<Ack>,
 }
 
 impl Envelope {
-    /// Takes these fields out of a body; the rest is the action's.
+    /// Takes these fields out of a body and leaves the action's.
     pub(super) fn take(headers: &HeaderMap, body: &mut Map<String, Value>) -> Result<Self, Problem> {
         let id = take::<RequestId>(body, "id")?;
         if id == Some(RequestId::new(0)) {
-            return Err(Problem::malformed("id: an integer from 1 on"));
+            return Err(Problem::malformed("id: must be an integer of at least 1"));
         }
         let version = take::<Version>(body, "version")?;
         let after = take::<RequestId>(body, "after")?;
@@ -38,16 +38,16 @@ impl Envelope {
         if let (Some(version), Some(matched)) = (version, matched)
             && version != matched
         {
-            return Err(Problem::malformed("version: does not agree with If-Match"));
+            return Err(Problem::malformed("version: differs from If-Match; send only one of them"));
         }
         let base = Base { after, expect: version.or(matched) };
         Ok(Self { id, base, conditional: matched.is_some(), ack })
     }
 
-    /// The write must say what it was made on.
+    /// Requires a base version.
     pub(super) fn required(self) -> Result<Self, Problem> {
         if self.base == Base::default() {
-            let message = "say what this was made on: version or after in the body, or If-Match";
+            let message = "base version missing: send version or after in the body, or If-Match";
             return Err(Problem::new(RejectionCode::VersionRequired, message));
         }
         Ok(self)
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_was_made_on_may_stand_in_the_body_or_the_header() {
+    fn the_base_version_may_come_from_the_body_or_the_header() {
         let base = |body, if_match| envelope(body, if_match).0.map(|envelope| (envelope.base, envelope.conditional));
         let expect = |version| Base { after: None, expect: Some(Version::new(version)) };
         assert_eq!(base(json!({"version": 5}), None), Ok((expect(5), false)));
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_names_its_field() {
+    fn an_unreadable_field_is_named_in_the_error() {
         let cases = [
             (json!({"version": "5"}), None, "version: "),
             (json!({"version": -1}), None, "version: "),

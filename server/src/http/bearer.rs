@@ -1,4 +1,4 @@
-//! Whose request it is.
+//! Authentication: the session behind a request.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use super::problem::Problem;
 use crate::auth::{Session, Standing};
 use crate::config::Role;
 
-/// The session of a request whose token is good.
+/// The session of a request with a valid token.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Caller {
     pub(super) session: Session,
-    /// Whose characters it is about, where it names one.
+    /// The owner that the request names, if any.
     named: Option<UserId>,
 }
 
@@ -27,7 +27,7 @@ struct Named {
 }
 
 impl Caller {
-    /// Whose characters the request is about; `None` where the caller names somebody whom it may not act for.
+    /// The owner of the requested characters; `None` if the caller may not act for the user it names.
     pub(super) fn owner(&self) -> Option<UserId> {
         match self.named {
             None => Some(self.session.user),
@@ -36,14 +36,17 @@ impl Caller {
         }
     }
 
-    /// As [`Caller::owner`], for requests about a user rather than one character.
+    /// Like [`Caller::owner`], for requests about a user instead of one character.
     pub(super) fn permitted_owner(&self) -> Result<UserId, Problem> {
         self.owner().ok_or_else(|| {
-            Problem::new(RejectionCode::NotPermitted, "only game servers may name another user than their own")
+            Problem::new(
+                RejectionCode::NotPermitted,
+                "only an account with the role game may name another user; leave out `user`",
+            )
         })
     }
 
-    /// Whether the request is about somebody else's characters.
+    /// Returns true if the request is about another user's characters.
     pub(super) fn acts_for_another(&self) -> bool {
         self.named.is_some_and(|user| user != self.session.user)
     }
@@ -61,16 +64,16 @@ impl FromRequestParts<Arc<Context>> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Problem> {
         let token = token(&parts.headers)
-            .ok_or_else(|| Problem::unauthenticated("this needs a token: Authorization: Bearer <token>"))?;
+            .ok_or_else(|| Problem::unauthenticated("token missing: send Authorization: Bearer <token>"))?;
         let ticket = context.auth.verify(token).ok_or_else(|| Problem::unauthenticated(FORGED))?;
         match ticket.standing {
             Standing::Live => {}
-            Standing::Expired => return Err(Problem::unauthenticated("this token has expired; refresh the session")),
-            Standing::Revoked => return Err(Problem::unauthenticated("this session was ended; log in again")),
+            Standing::Expired => return Err(Problem::unauthenticated("the token has expired; refresh the session")),
+            Standing::Revoked => return Err(Problem::unauthenticated("the session was ended; log in again")),
         }
         context.rates.take(ticket.session.id)?;
         let Query(named) = Query::<Named>::try_from_uri(&parts.uri)
-            .map_err(|_| Problem::malformed("the query cannot be read; `user` may stand there once"))?;
+            .map_err(|_| Problem::malformed("the query cannot be read; give `user` at most once"))?;
         let named = match named.user.map(|user| user.parse()) {
             None => None,
             Some(Ok(user)) => Some(user),
@@ -80,5 +83,5 @@ impl FromRequestParts<Arc<Context>> for Caller {
     }
 }
 
-/// What a text is told that is no token of ours.
-pub(super) const FORGED: &str = "this is no token of this server";
+/// The refusal for a token that this server did not issue.
+pub(super) const FORGED: &str = "this server did not issue this token; log in here";

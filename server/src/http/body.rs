@@ -1,4 +1,4 @@
-//! Reading JSON bodies, bounded in size and time.
+//! Reads JSON bodies, bounded in size and time.
 
 use std::fmt;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(super) async fn object(headers: &HeaderMap, body: Body, deadline: Duration) 
     parse(&bytes)
 }
 
-/// Reads a body that may be missing; then the object is empty.
+/// Reads an optional body; a missing one gives an empty object.
 pub(super) async fn optional_object(
     headers: &HeaderMap,
     body: Body,
@@ -39,7 +39,7 @@ pub(super) async fn optional_object(
     parse(&bytes)
 }
 
-/// Reads an object as one of the wire's types; the error names the field.
+/// Decodes an object into a wire type; the error names the field.
 pub(super) fn decode<T: DeserializeOwned>(object: Map<String, Value>) -> Result<T, Problem> {
     castellan_protocol::decode_value(&Value::Object(object)).map_err(|error| Problem::malformed(error.to_string()))
 }
@@ -54,7 +54,8 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 async fn read(headers: &HeaderMap, body: Body, deadline: Duration) -> Result<Bytes, Problem> {
-    let too_large = || Problem::new(RejectionCode::BodyTooLarge, format!("a body has at most {BODY_BYTES_MAX} bytes"));
+    let too_large =
+        || Problem::new(RejectionCode::BodyTooLarge, format!("the body is too large: at most {BODY_BYTES_MAX} bytes"));
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX as u64) {
         return Err(too_large());
@@ -62,8 +63,9 @@ async fn read(headers: &HeaderMap, body: Body, deadline: Duration) -> Result<Byt
     match tokio::time::timeout(deadline, Limited::new(body, BODY_BYTES_MAX).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(Problem::malformed("the body broke off")),
-        Err(_) => Err(Problem::malformed("the body took too long").with_status(StatusCode::REQUEST_TIMEOUT)),
+        Ok(Err(_)) => Err(Problem::malformed("the body ended early; send all of it")),
+        Err(_) => Err(Problem::malformed("the body did not arrive in time; send the request again")
+            .with_status(StatusCode::REQUEST_TIMEOUT)),
     }
 }
 

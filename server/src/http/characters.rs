@@ -1,4 +1,4 @@
-//! Characters over HTTP: making, reading, changing, deleting them.
+//! Characters over HTTP: create, read, change, delete.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ pub(super) async fn create(
     let envelope = Envelope::take(&headers, &mut fields)?;
     let wanted: NewCharacter = body::decode(fields)?;
     if caller.acts_for_another() && context.auth.name_of(owner).await?.is_none() {
-        return Err(Problem::malformed("user: there is no such user"));
+        return Err(Problem::malformed("user: no such user; give the id of an existing account"));
     }
     write::create(&context, owner, &envelope, &wanted).await
 }
@@ -104,7 +104,7 @@ pub(super) async fn intent(
     act(&context, caller, character, envelope.required()?, &action).await
 }
 
-/// A route of one kind of action: the body's fields are the action's.
+/// A route for one kind of action: the body holds the action's fields.
 pub(super) async fn action(
     kind: &'static str,
     context: Arc<Context>,
@@ -138,7 +138,7 @@ async fn object(context: &Context, request: Request) -> Result<(HeaderMap, Map<S
     Ok((parts.headers, fields))
 }
 
-/// Fields that nobody has taken are unknown.
+/// Refuses fields that nobody has taken.
 fn no_more(fields: &Map<String, Value>) -> Result<(), Problem> {
     match fields.iter().find(|(_, value)| !value.is_null()) {
         None => Ok(()),
@@ -157,13 +157,13 @@ pub(super) fn is_known(headers: &HeaderMap, response: &Response) -> bool {
         .any(|list| etag::names(list, tag))
 }
 
-/// Any path that is none of ours.
+/// Answers every unknown path.
 pub(super) async fn no_such_route() -> Response {
-    Problem::new(RejectionCode::NoSuchRoute, "there is no such path").into_response()
+    Problem::new(RejectionCode::NoSuchRoute, "no such path on this server").into_response()
 }
 
-/// A path of ours with another method; axum says which ones it has.
+/// Answers a known path with the wrong method; axum adds the `Allow` header.
 pub(super) async fn method_not_allowed() -> Response {
-    Problem::new(RejectionCode::MethodNotAllowed, "this path does not have that method; Allow says which it has")
+    Problem::new(RejectionCode::MethodNotAllowed, "this path does not support the method; see the Allow header")
         .into_response()
 }

@@ -1,4 +1,4 @@
-//! A TCP connection that gives up on a peer that takes nothing of what waits for it.
+//! A TCP connection that gives up on a peer that stops reading.
 
 use std::io;
 use std::pin::Pin;
@@ -9,11 +9,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-/// A TCP connection whose writes fail once the peer has taken nothing for a while.
+/// A TCP connection whose writes fail after the peer has read nothing for `write_timeout`.
 pub(super) struct Connection {
     stream: TcpStream,
     write_timeout: Duration,
-    /// Runs while a write waits.
+    /// The timer of a waiting write.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
@@ -27,7 +27,7 @@ impl Connection {
         self.stream.into_std()
     }
 
-    /// Watches over a write: a finished one ends the wait, a waiting one begins it.
+    /// Stops the timer when a write has finished and starts it when a write must wait.
     fn watch<T>(&mut self, context: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if write.is_ready() {
             self.stalled = None;
@@ -36,7 +36,7 @@ impl Connection {
         let until = Instant::now() + self.write_timeout;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
         ready!(stalled.as_mut().poll(context));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes nothing")))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer has stopped reading")))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What all requests share.
+//! The context that all requests share.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,37 +14,37 @@ use crate::config;
 use crate::shard::Shards;
 use crate::socket::{Accepted, Registry};
 
-/// What all requests share: the rooms behind this one, and what the application hands in.
+/// The context that all requests share: the other rooms, and what the application hands in.
 pub struct Context {
     /// The authority over sessions.
     pub auth: Arc<Auth>,
-    /// Which role may send what.
+    /// Which role may send which action.
     pub policy: Arc<Policy>,
     /// The authority over characters.
     pub shards: Arc<Shards>,
-    /// Who is connected.
+    /// The open sockets.
     pub registry: Arc<Registry>,
-    /// Takes an upgraded connection; false where none can be taken at present.
+    /// Takes an upgraded connection; returns false if none can be taken right now.
     pub hand_over: Box<dyn Fn(Accepted) -> bool + Send + Sync>,
-    /// The catalogue as it is served at present.
+    /// The catalogue that is currently served.
     pub catalogue: Box<dyn Fn() -> Arc<Published> + Send + Sync>,
-    /// How the server is.
+    /// The server's health.
     pub health: Box<dyn Fn() -> Health + Send + Sync>,
-    /// The metrics, as Prometheus reads them.
+    /// The metrics in Prometheus' text format.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// Origins, public address, limits.
     pub settings: config::Listen,
-    /// Where players reach this server, port included.
+    /// The address for players, with its actual port.
     pub local: SocketAddr,
-    /// What each session may still send.
+    /// The remaining rate of each session.
     pub rates: Rates,
-    /// Sockets of all players together.
+    /// Most open sockets of all players together.
     pub sockets_max: usize,
     /// How long a write with `ack: "durable"` waits for the commit.
     pub durable_timeout: Duration,
-    /// The time of day.
+    /// The wall clock.
     pub clock: Clock,
-    /// Chance, for the ids of requests that come without one.
+    /// Randomness, for the ids of requests that have none.
     pub entropy: Entropy,
 }
 
@@ -53,27 +53,27 @@ pub struct Context {
 pub struct Published {
     /// JSON.
     pub body: Bytes,
-    /// Another one for each other content: ASCII letters, digits and hyphens.
+    /// Changes with the content. ASCII letters, digits and hyphens.
     pub revision: String,
 }
 
-/// How the server is.
+/// The server's health.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Health {
-    /// In a word.
+    /// The health in one word.
     pub status: Standing,
-    /// What is wrong, a sentence each.
+    /// All problems, one sentence each.
     pub problems: Vec<String>,
 }
 
-/// How the server is, in a word. All but `Ready` answer 503 to a readiness probe.
+/// The server's health in one word. All but `Ready` answer 503 to a readiness probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
-    /// It does its work.
+    /// The server works.
     Ready,
-    /// It does its work, and something that it needs is away.
+    /// The server works, but something that it needs is unavailable.
     Degraded,
-    /// It does not do its work: it starts, or stops.
+    /// The server is starting or stopping.
     Unready,
 }

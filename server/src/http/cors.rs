@@ -1,4 +1,4 @@
-//! Browsers of listed origins.
+//! CORS for the listed origins.
 
 use std::sync::Arc;
 
@@ -15,16 +15,16 @@ const HEADERS: HeaderValue =
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("etag, location, retry-after, www-authenticate, castellan-durable, castellan-duplicate");
 
-/// How long a browser may remember what it may do, in seconds.
+/// How long a browser may cache a preflight's answer, in seconds.
 const PREFLIGHT_SECONDS: HeaderValue = HeaderValue::from_static("600");
 
-/// Whether an `Origin` is one of those that the configuration lists.
+/// Returns true if the configuration lists this `Origin`.
 pub(super) fn is_listed(context: &Context, origin: &HeaderValue) -> bool {
     let origin = origin.to_str().unwrap_or_default();
     context.settings.origins.iter().any(|listed| listed.as_str().eq_ignore_ascii_case(origin))
 }
 
-/// Answers preflights, and marks the other answers as readable for listed origins.
+/// Answers preflights, and lets listed origins read all other answers.
 pub(super) async fn allow_listed(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
     let origin = request.headers().get(header::ORIGIN).filter(|origin| is_listed(&context, origin)).cloned();
     let Some(origin) = origin else {

@@ -1,4 +1,4 @@
-//! Accepting connections, as many as there is room for, until the server stops.
+//! Accepts connections up to a limit, until the server stops.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,23 +17,23 @@ use super::routes::Routes;
 use super::session::Peer;
 use crate::config;
 
-/// Largest request head, in bytes, and how much of a body is buffered at a time.
+/// Largest request head and largest buffered part of a body, in bytes.
 const BUFFER_BYTES_MAX: usize = 32 * 1024;
 
 /// Most header fields in a request.
 const HEADER_FIELDS_MAX: usize = 64;
 
-/// How long accepting rests after the operating system has refused a connection, for want of file descriptors, say.
+/// Pause after the operating system refuses a connection, for example because file descriptors have run out.
 const REST: Duration = Duration::from_millis(50);
 
-/// What connections of one listener may take.
+/// Limits for the connections of one listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Time for a request's head, and for an idle connection's next one.
+    /// Time limit for a request's head to arrive, and for an idle connection to send its next request.
     pub header_timeout: Duration,
-    /// Time for which a peer may take nothing of an answer.
+    /// How long a peer may read nothing of a waiting answer.
     pub write_timeout: Duration,
-    /// Connections at a time; upgraded ones do not count.
+    /// Most open connections; upgraded ones do not count.
     pub connections_max: usize,
 }
 
@@ -47,8 +47,8 @@ impl From<&config::Listen> for Limits {
     }
 }
 
-/// Serves connections until `stop` says true (or its sender is gone), then lets those that are open finish their
-/// request and returns when the last one has ended.
+/// Serves connections until `stop` is true or its sender is dropped. Then lets open connections finish their request,
+/// and returns when the last one has ended.
 pub async fn serve(listener: TcpListener, routes: Routes, limits: Limits, mut stop: watch::Receiver<bool>) {
     let room = Arc::new(Semaphore::new(limits.connections_max));
     loop {
@@ -65,19 +65,19 @@ pub async fn serve(listener: TcpListener, routes: Routes, limits: Limits, mut st
                 tokio::spawn(connection(stream, peer, routes.clone(), limits, stop.clone(), permit));
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                tracing::warn!(%error, "cannot accept a connection; trying again shortly");
                 tokio::time::sleep(REST).await;
             }
         }
     }
     drop(listener);
     let all = u32::try_from(limits.connections_max).unwrap_or(u32::MAX);
-    // Each open connection holds a permit: having all means that none is open.
+    // Each open connection holds a permit: once we hold all of them, none is open.
     let _ = room.acquire_many(all).await;
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // Fails where the sender is gone, which is an end as well.
+    // An error means that the sender was dropped: also a stop.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
@@ -90,7 +90,7 @@ async fn connection(
     permit: OwnedSemaphorePermit,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection ended before it began");
+        tracing::debug!(%error, "a connection was closed before its first request");
         return;
     }
     let service = TowerToHyperService::new(routes.0);
@@ -115,7 +115,7 @@ async fn connection(
         }
     };
     if let Err(error) = result {
-        tracing::debug!(%error, "a connection ended badly");
+        tracing::debug!(%error, "a connection ended with an error");
     }
     drop(permit);
 }

@@ -1,4 +1,4 @@
-//! The only room that knows axum: routes, errors, health, and the way to the WebSocket.
+//! The only room that knows axum: routes, errors, health, and the upgrade to WebSocket.
 //!
 //! Each request is answered in the shape of `docs/protocol.md#http`, errors too. What a request may take is
 //! bounded before the work: heads and bodies in time and size, connections in number, sessions by their rate, passwords

@@ -1,4 +1,4 @@
-//! Counts, times and traces every request, by route and never by what stands in it.
+//! Counts, times and traces every request by its route, never by its contents.
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
@@ -9,7 +9,7 @@ use tracing::Instrument;
 
 use crate::telemetry;
 
-/// What a request that matches no route is counted under.
+/// The route label for requests that match no route.
 const NO_ROUTE: &str = "none";
 
 /// Counts, times and traces a request.
@@ -22,7 +22,7 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
         Method::DELETE => "DELETE",
         Method::OPTIONS => "OPTIONS",
         Method::PUT => "PUT",
-        // A method is the client's to choose: others must not make series of their own.
+        // Clients choose the method: an unknown one must not create a new series.
         _ => "other",
     };
     let route = request.extensions().get::<MatchedPath>().cloned();

@@ -1,4 +1,4 @@
-//! What stands beside the game: health, metrics, keys, the catalogue.
+//! Endpoints for operation: health, metrics, keys, the catalogue.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use super::characters::is_known;
 use super::context::{Context, Standing};
 use super::problem::json;
 
-/// `GET /health/live`: this process answers.
+/// `GET /health/live`: the process answers.
 pub(super) async fn live() -> Response {
     json(StatusCode::OK, br#"{"status":"live"}"#.to_vec())
 }
 
-/// `GET /health/ready`: whether to send somebody here.
+/// `GET /health/ready`: tells a load balancer if it may send players here.
 pub(super) async fn ready(State(context): State<Arc<Context>>) -> Response {
     let health = (context.health)();
     let status = match health.status {

@@ -1,4 +1,4 @@
-//! Errors in the wire's shape.
+//! Errors in the wire's format.
 
 use std::borrow::Cow;
 
@@ -11,10 +11,10 @@ use crate::auth::AuthError;
 use crate::shard::Refusal;
 use crate::storage::StorageError;
 
-/// When to come back where nobody says better, in milliseconds.
+/// Default time before a retry, in milliseconds.
 const RETRY_MS: u64 = 1_000;
 
-/// Why a request was not done.
+/// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Problem {
     pub(super) status: StatusCode,
@@ -24,7 +24,7 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    /// A problem with the status that goes with its code.
+    /// A problem with the status of its code.
     pub(super) fn new(code: RejectionCode, message: impl Into<Cow<'static, str>>) -> Self {
         let status = status_of(code);
         let retry_after_ms = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_MS);
@@ -39,20 +39,20 @@ impl Problem {
         Self::new(RejectionCode::Unauthenticated, message)
     }
 
-    /// The same with another status than the code's own.
+    /// Replaces the status of the code.
     pub(super) fn with_status(self, status: StatusCode) -> Self {
         Self { status, ..self }
     }
 
-    /// The same, worth another try after `retry_after_ms`.
+    /// Tells the client to retry after `retry_after_ms`.
     pub(super) fn retry_after_ms(self, retry_after_ms: u64) -> Self {
         Self { retry_after_ms: Some(retry_after_ms), ..self }
     }
 
-    /// A fault of ours: told once here, opaque outside.
+    /// A fault of the server: logged once here, opaque to the client.
     pub(super) fn fault(error: &dyn std::fmt::Display) -> Self {
-        tracing::error!(%error, "a request failed");
-        Self::new(RejectionCode::Internal, "a fault of the server")
+        tracing::error!(%error, "a request failed because of a fault in the server");
+        Self::new(RejectionCode::Internal, "a fault in the server; its log says more")
     }
 }
 
@@ -96,7 +96,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// An answer in JSON.
+/// A JSON answer.
 pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Response {
     (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
 }
@@ -120,7 +120,7 @@ impl From<AuthError> for Problem {
             AuthError::Unauthenticated(_) => (C::Unauthenticated, None),
             AuthError::SessionRevoked => (C::SessionRevoked, None),
             AuthError::Storage(StorageError::Transient(_)) => {
-                return Self::new(C::Unavailable, "the database cannot be reached");
+                return Self::new(C::Unavailable, "the database cannot be reached right now; try again");
             }
             AuthError::Storage(_) | AuthError::Fault(_) => return Self::fault(&error),
         };

@@ -1,4 +1,4 @@
-//! How many requests a session may send in a time.
+//! The request rate of each session.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::config;
 use crate::rate::Bucket;
 use crate::shard::Refusal;
 
-/// Most sessions that are remembered at a time; those that have not sent much lately need not be.
+/// Most sessions tracked at a time. A session with a full bucket need not be tracked.
 const SESSIONS_MAX: usize = 65_536;
 
-/// What each session may still send.
+/// The remaining rate of each session.
 pub struct Rates {
     per_second: u32,
     burst: u32,
@@ -22,7 +22,7 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// As the settings say.
+    /// Takes the rate from the settings.
     pub fn new(settings: &config::Listen) -> Self {
         Self { per_second: settings.rate_per_second, burst: settings.rate_burst, buckets: Mutex::default() }
     }
@@ -31,7 +31,7 @@ impl Rates {
     ///
     /// # Errors
     ///
-    /// Why it is not served, where the session sends above its rate.
+    /// The refusal, if the session exceeds its rate.
     pub(super) fn take(&self, session: SessionId) -> Result<(), Refusal> {
         self.take_at(session, Instant::now()).map_err(Refusal::rate_limited)
     }
@@ -59,16 +59,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded_and_who_is_full_again_makes_room() {
+    fn the_number_of_tracked_sessions_is_bounded_and_a_full_bucket_makes_room() {
         let rates = Rates { per_second: 10, burst: 2, buckets: Mutex::default() };
         let start = Instant::now();
         for number in 0..SESSIONS_MAX {
             assert_eq!(rates.take_at(session(number), start), Ok(()));
         }
         assert!(rates.take_at(session(SESSIONS_MAX), start).is_err(), "no room for one more");
-        assert_eq!(rates.take_at(session(0), start), Ok(()), "who is remembered goes on");
+        assert_eq!(rates.take_at(session(0), start), Ok(()), "a tracked session is still served");
         let later = start + Duration::from_millis(100);
         assert_eq!(rates.take_at(session(SESSIONS_MAX), later), Ok(()));
-        assert_eq!(rates.buckets.lock().len(), 2, "the one that is not full yet, and the new one");
+        assert_eq!(rates.buckets.lock().len(), 2, "the bucket that is not full yet, and the new one");
     }
 }

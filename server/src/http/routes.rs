@@ -1,4 +1,4 @@
-//! Which path leads where.
+//! The table of routes.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::characters::{self, Named};
 use super::context::Context;
 use super::{cors, observe, operations, session, upgrade};
 
-/// What answers on one address.
+/// The routes of one address.
 #[derive(Clone)]
 pub struct Routes(pub(super) Router);
 
@@ -84,7 +84,7 @@ pub fn for_players(context: &Arc<Context>) -> Routes {
     routes(context, |reach| reach != Reach::Operators || operators_too)
 }
 
-/// What operators reach on their own address.
+/// The routes for operators, on their own address.
 pub fn for_operators(context: &Arc<Context>) -> Routes {
     routes(context, |reach| reach != Reach::Players)
 }
@@ -108,7 +108,7 @@ fn finish(router: Router<Arc<Context>>, context: &Arc<Context>) -> Routes {
     Routes(router)
 }
 
-/// The route of one kind of action.
+/// The route for one kind of action.
 fn action(kind: &'static str, method: MethodFilter) -> MethodRouter<Arc<Context>> {
     on(method, move |State(context): State<Arc<Context>>, caller: Caller, named: Named, request: Request| {
         characters::action(kind, context, caller, named, request)

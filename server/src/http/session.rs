@@ -1,4 +1,4 @@
-//! Logging in, going on, logging out.
+//! Login, refresh and logout.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::problem::{Problem, json};
 use crate::auth::{AccountName, AuthError, Grant, Password};
 use crate::telemetry::{self, LoginOutcome};
 
-/// Where a request comes from.
+/// The address of the client.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) SocketAddr);
 
@@ -68,7 +68,7 @@ pub(super) async fn show(State(context): State<Arc<Context>>, caller: Caller) ->
     let expires_at = OffsetDateTime::from_unix_timestamp(session.expires_at_ms.div_euclid(1_000))
         .ok()
         .and_then(|time| time.format(&Rfc3339).ok())
-        .ok_or_else(|| Problem::fault(&"a token's expiry is no time"))?;
+        .ok_or_else(|| Problem::fault(&"a token's expiry is not a valid time"))?;
     let left_ms = session.expires_at_ms - (context.clock)();
     let info = SessionInfo {
         user_id: session.user,
@@ -93,7 +93,7 @@ fn granted(context: &Context, headers: &HeaderMap, grant: Grant) -> Response {
     })
 }
 
-/// Where the WebSocket is, as the client that asks can reach it.
+/// The WebSocket's URL, as this client can reach it.
 fn socket_url(context: &Context, headers: &HeaderMap) -> String {
     if let Some(url) = &context.settings.public_url {
         return url.socket_url();
@@ -107,7 +107,7 @@ fn socket_url(context: &Context, headers: &HeaderMap) -> String {
     }
 }
 
-/// An answer that nobody on the way may keep.
+/// An answer that no cache may store.
 fn secret<T: Serialize>(body: &T) -> Response {
     let mut response = json(StatusCode::OK, serde_json::to_vec(body).expect("plain data fits JSON"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -1,4 +1,4 @@
-//! The way to the WebSocket: checks of the handshake, then the bare connection changes hands.
+//! The upgrade to WebSocket: checks the handshake, then hands over the bare connection.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::auth::{Standing, Ticket};
 use crate::shard::CloseOrder;
 use crate::socket::{Accepted, Replies, Seat, accept_key};
 
-/// When a session with as many sockets as it may have can try again, in milliseconds.
+/// Time before a session at its socket limit may retry, in milliseconds.
 const RETRY_SEAT_MS: u64 = 1_000;
 
 #[derive(Deserialize)]
@@ -38,7 +38,10 @@ pub(super) async fn upgrade(State(context): State<Arc<Context>>, mut request: Re
     let offered = offered(headers);
     let ticket = ticket(&context, headers, &offered)?;
     if headers.get(header::ORIGIN).is_some_and(|origin| !cors::is_listed(&context, origin)) {
-        return Err(Problem::new(RejectionCode::NotPermitted, "this server does not serve pages of that origin"));
+        return Err(Problem::new(
+            RejectionCode::NotPermitted,
+            "this server does not allow pages of that origin; add it to the setting origins",
+        ));
     }
     let key = match handshake_key(headers) {
         Ok(key) => key,
@@ -53,63 +56,65 @@ pub(super) async fn upgrade(State(context): State<Arc<Context>>, mut request: Re
     Ok(switching(&key, echo))
 }
 
-/// The subprotocols that a client offers, in its order.
+/// The subprotocols that a client offers, in the client's order.
 fn offered(headers: &HeaderMap) -> Vec<String> {
     let lists = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     lists.flat_map(|list| list.split(',')).map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
 }
 
-/// Whose socket it is to be: by the header, or for browsers by an entry among the subprotocols.
+/// Authenticates the socket by the header or, for browsers, by an entry among the subprotocols.
 fn ticket(context: &Context, headers: &HeaderMap, offered: &[String]) -> Result<Ticket, Problem> {
     let token =
         bearer::token(headers).or_else(|| offered.iter().find_map(|name| name.strip_prefix(SUBPROTOCOL_BEARER_PREFIX)));
     let Some(token) = token else {
-        let message = "this needs a token: Authorization: Bearer <token>, or the subprotocol bearer.<token>";
+        let message = "token missing: send Authorization: Bearer <token>, or the subprotocol bearer.<token>";
         return Err(Problem::unauthenticated(message));
     };
     context.auth.verify(token).ok_or_else(|| Problem::unauthenticated(FORGED))
 }
 
-/// The codec of the first subprotocol that we know.
+/// The codec of the first known subprotocol.
 fn agree(offered: &[String]) -> Result<Codec, Problem> {
     if offered.is_empty() {
         return Ok(Codec::MessagePack);
     }
-    offered
-        .iter()
-        .find_map(|name| Codec::from_subprotocol(name))
-        .ok_or_else(|| Problem::malformed("Sec-WebSocket-Protocol: castellan.v1.msgpack or castellan.v1.json"))
+    offered.iter().find_map(|name| Codec::from_subprotocol(name)).ok_or_else(|| {
+        Problem::malformed("Sec-WebSocket-Protocol: must name castellan.v1.msgpack or castellan.v1.json")
+    })
 }
 
-/// Who the client says it is, and how it wants to be told of states.
+/// The client's id and the form of replies, from the query.
 fn asked(request: &Request) -> Result<(Option<Uuid>, Replies), Problem> {
     let Query(Asked { client, reply }) = Query::try_from_uri(request.uri())
-        .map_err(|_| Problem::malformed("client and reply: each at most once in the query"))?;
-    // The wire has one spelling of UUIDs, the same for all kinds of ids.
+        .map_err(|_| Problem::malformed("client and reply: give each at most once in the query"))?;
+    // The wire spells UUIDs the same way for all kinds of ids.
     let client = client.map(|text| text.parse::<castellan_protocol::SessionId>()).transpose();
-    let client = client.map_err(|_| Problem::malformed("client: a lower-case hyphenated UUID"))?;
-    let replies =
-        Replies::from_query(reply.as_deref()).ok_or_else(|| Problem::malformed("reply: changes, or not at all"))?;
+    let client = client.map_err(|_| Problem::malformed("client: must be a lower-case hyphenated UUID"))?;
+    let replies = Replies::from_query(reply.as_deref())
+        .ok_or_else(|| Problem::malformed("reply: must be changes, or left out"))?;
     Ok((client.map(|id| id.uuid()), replies))
 }
 
-/// What RFC 6455 asks of a handshake; returns the key.
+/// Checks the headers that RFC 6455 requires and returns the key.
 fn handshake_key(headers: &HeaderMap) -> Result<HeaderValue, Problem> {
     let names = |name: header::HeaderName, wanted: &str| {
         let lists = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         lists.flat_map(|list| list.split(',')).any(|item| item.trim().eq_ignore_ascii_case(wanted))
     };
     if !names(header::UPGRADE, "websocket") || !names(header::CONNECTION, "upgrade") {
-        return Err(Problem::malformed("this path speaks WebSocket only").with_status(StatusCode::UPGRADE_REQUIRED));
+        return Err(Problem::malformed(
+            "this path accepts only WebSocket; send Upgrade: websocket and Connection: Upgrade",
+        )
+        .with_status(StatusCode::UPGRADE_REQUIRED));
     }
     if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        let problem = Problem::malformed("Sec-WebSocket-Version: this server speaks version 13");
+        let problem = Problem::malformed("Sec-WebSocket-Version: must be 13");
         return Err(problem.with_status(StatusCode::UPGRADE_REQUIRED));
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY);
     key.filter(|key| STANDARD.decode(key.as_bytes()).is_ok_and(|nonce| nonce.len() == 16))
         .cloned()
-        .ok_or_else(|| Problem::malformed("Sec-WebSocket-Key: 16 bytes in Base64"))
+        .ok_or_else(|| Problem::malformed("Sec-WebSocket-Key: must be 16 bytes in Base64"))
 }
 
 fn upgrade_required(problem: Problem) -> Response {
@@ -124,8 +129,8 @@ fn upgrade_required(problem: Problem) -> Response {
     response
 }
 
-/// Finds a seat for a good session; the others are let in only to be told why they must go, for a browser cannot see
-/// why an upgrade was refused.
+/// Finds a seat for a live session. Accepts an ended one only to close it with a reason: a browser cannot see why an
+/// upgrade was refused.
 fn admit(
     context: &Context,
     ticket: Ticket,
@@ -139,10 +144,13 @@ fn admit(
     }
     context.rates.take(ticket.session.id)?;
     if context.registry.len() >= context.sockets_max {
-        return Err(Problem::new(RejectionCode::Overloaded, "this server has as many sockets as it may"));
+        return Err(Problem::new(
+            RejectionCode::Overloaded,
+            "this server is full: all sockets are in use; try again later",
+        ));
     }
     match context.registry.take_seat(ticket.session.id, client) {
-        // Ended since its token was looked at: whoever ends its sockets may have passed before this one sat down.
+        // Revoked since the token was verified: its sockets may have been closed before this one took its seat.
         Ok(_) if context.auth.is_revoked(ticket.session.id) => {
             order(CloseCode::SessionRevoked, "the session was ended")
         }
@@ -164,7 +172,7 @@ fn switching(key: &HeaderValue, subprotocol: Option<&'static str>) -> Response {
     response
 }
 
-/// Takes the bare connection out of HTTP and passes it on.
+/// Takes the bare connection out of HTTP and hands it over to a socket thread.
 async fn hand_over(
     context: Arc<Context>,
     on_upgrade: OnUpgrade,
@@ -172,20 +180,20 @@ async fn hand_over(
     replies: Replies,
     ticket: Result<(crate::auth::Session, Seat), CloseOrder>,
 ) {
-    // Fails where the client has gone before it had its answer.
+    // An error means that the client has gone before it got its answer.
     let Ok(upgraded) = on_upgrade.await else { return };
     let Ok(parts) = upgraded.downcast::<TokioIo<Connection>>() else {
-        tracing::error!("an upgraded connection is none of this listener's");
+        tracing::error!("an upgraded connection does not belong to this listener; dropped it");
         return;
     };
     match parts.io.into_inner().into_std() {
         Ok(stream) => {
-            // Copied: what was read is a piece of a buffer that would live as long as it does.
+            // Copied, so that the bytes do not keep the whole read buffer alive.
             let leftover = parts.read_buf.to_vec();
             if !(context.hand_over)(Accepted { stream, leftover, codec, replies, ticket }) {
-                tracing::warn!("an upgraded connection was dropped: the socket threads have too many waiting");
+                tracing::warn!("dropped an upgraded connection: too many wait for the socket threads");
             }
         }
-        Err(error) => tracing::warn!(%error, "an upgraded connection could not be handed over"),
+        Err(error) => tracing::warn!(%error, "cannot hand over an upgraded connection"),
     }
 }

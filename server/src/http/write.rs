@@ -1,4 +1,4 @@
-//! Changing characters: from an envelope and an action to the answer, with the wait for the commit where it is asked.
+//! Changes characters: from an envelope and an action to the answer, after the commit if the client asks for it.
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -11,13 +11,13 @@ use super::problem::{Problem, json};
 use crate::shard::{Base, Change, CloseOrder, Command, Creation, Mailbox, Outcome, Reader, Shape, Shown};
 use crate::telemetry::{self, IntentOutcome};
 
-/// Room for a usual character, in bytes.
+/// Buffer for a typical character, in bytes.
 const BODY_BYTES: usize = 2_048;
 
 const DURABLE: HeaderName = HeaderName::from_static("castellan-durable");
 const DUPLICATE: HeaderName = HeaderName::from_static("castellan-duplicate");
 
-/// Changes a character and answers with what it became.
+/// Changes a character and answers with its new state.
 pub(super) async fn change(
     context: &Context,
     owner: UserId,
@@ -52,7 +52,7 @@ pub(super) async fn change(
     }
 }
 
-/// Makes a character; it is answered after the commit unless `ack` says otherwise.
+/// Creates a character and answers after the commit, unless `ack` is `applied`.
 pub(super) async fn create(
     context: &Context,
     owner: UserId,
@@ -61,7 +61,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let any = Base { after: envelope.base.after.filter(|id| id.get() > 0), expect: envelope.base.expect };
     if any.after.is_some() || any.expect.is_some_and(|version| version.get() > 0) {
-        return Err(Problem::malformed("version: a character that is yet to be made has none"));
+        return Err(Problem::malformed("version: a new character has none; leave out version, after and If-Match"));
     }
     let mut body = Vec::with_capacity(BODY_BYTES);
     let creation = Creation { owner, character: new_character_id(context), id: envelope.id, wanted };
@@ -86,7 +86,7 @@ pub(super) async fn create(
     }
 }
 
-/// A character as a body, with its headers.
+/// An answer with a character as its body, and the headers that belong to it.
 pub(super) fn answer(context: &Context, status: StatusCode, shown: Shown, duplicate: bool, body: Vec<u8>) -> Response {
     let mut response = json(status, body);
     let tag = etag::of(shown.version, &(context.catalogue)().revision);
@@ -104,7 +104,7 @@ fn mark(response: &mut Response, shown: Shown, duplicate: bool) {
     }
 }
 
-/// The latest state for who acted on another one.
+/// The answer to a stale base version: the latest state.
 fn conflict(context: &Context, conditional: bool, shown: Shown, character: &[u8]) -> Response {
     let status = if conditional { StatusCode::PRECONDITION_FAILED } else { StatusCode::CONFLICT };
     let code = RejectionCode::VersionConflict;
@@ -115,7 +115,7 @@ fn conflict(context: &Context, conditional: bool, shown: Shown, character: &[u8]
     answer(context, status, shown, false, body)
 }
 
-/// An id for a request that came without one, from the upper half of the wire's range: clients begin in the lower one.
+/// An id for a request without one, from the upper half of the wire's range: clients start in the lower half.
 fn own_request_id(context: &Context) -> RequestId {
     let mut bytes = [0; 8];
     (context.entropy)(&mut bytes);
@@ -123,7 +123,7 @@ fn own_request_id(context: &Context) -> RequestId {
     RequestId::new(half | (u64::from_le_bytes(bytes) & (half - 1)))
 }
 
-/// A new character's id: UUIDs of version 7 grow with time, which databases like in their indexes.
+/// A new character's id. UUIDs of version 7 grow with time, which keeps database indexes compact.
 fn new_character_id(context: &Context) -> CharacterId {
     let mut bytes = [0; 10];
     (context.entropy)(&mut bytes);
@@ -141,19 +141,19 @@ fn count(outcome: &Outcome) {
     });
 }
 
-/// The shard has changed hands, or memory has fallen back, while the request was under way: what came of it the
-/// database knows, and the same id finds out.
+/// The shard moved, or memory fell back to the database, during the request. Only the database knows the outcome; the
+/// client learns it by sending the same id again.
 fn fallen_back() -> Problem {
-    let message = "the character moved while this was under way; send the same id again to learn what came of it";
+    let message = "the character moved during the request; send the same id again to learn the outcome";
     Problem::new(RejectionCode::Unavailable, message)
 }
 
-/// A request that waits for a commit, as the shards see it: a connection that ends with the request.
+/// A request that waits for a commit. To the shards it is a connection that ends with the request.
 #[derive(Default)]
 struct Waiter(Mailbox);
 
 impl Waiter {
-    /// Waits until the state that was shown is durable, or the time is over; returns how far it is durable.
+    /// Waits until the shown state is durable or the time is over. Returns the durable version.
     async fn until_durable(
         &self,
         context: &Context,
@@ -179,7 +179,7 @@ impl Waiter {
         };
         match tokio::time::timeout(context.durable_timeout, wait).await {
             Ok(Err(problem)) => Err(problem),
-            // After the time is over the answer is: applied, and durable up to here.
+            // On a timeout the answer is: applied, and durable up to this version.
             Ok(Ok(())) | Err(_) => Ok(durable),
         }
     }

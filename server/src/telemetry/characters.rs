@@ -1,6 +1,6 @@
-//! What the shards, the flusher and the sockets tell.
+//! Metrics of the shards, the flusher and the sockets.
 //!
-//! Handles are made once: an intent pays for an addition, not for a look-up by name.
+//! Handles are created once, so that an intent pays for an addition and not for a look-up by name.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use std::time::Duration;
 use castellan_protocol::RejectionCode;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-/// What became of an intent.
+/// The outcome of an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IntentOutcome {
     /// Applied now.
     Applied,
     /// Applied before.
     Duplicate,
-    /// Made on another state.
+    /// Based on an older version.
     Conflict,
     /// Refused.
     Rejected(RejectionCode),
@@ -82,22 +82,22 @@ pub fn intent(outcome: IntentOutcome) {
     }
 }
 
-/// What one read brought was answered and flushed, this long after it was read.
+/// All answers to one read were sent, this long after the read.
 pub fn answered(elapsed: Duration) {
     HANDLES.answer_seconds.record(elapsed);
 }
 
-/// A command found its user's characters in memory, or not.
+/// A command found its user's characters in memory (`hit`) or did not.
 pub fn cache_lookup(hit: bool) {
     if hit { HANDLES.hits.increment(1) } else { HANDLES.misses.increment(1) }
 }
 
-/// Characters left memory to make room.
+/// Characters were evicted to make room.
 pub fn evicted(places: usize) {
     HANDLES.evictions.increment(places as u64);
 }
 
-/// A user's characters came from the database.
+/// A user's characters were loaded from the database.
 pub fn loaded(elapsed: Duration) {
     HANDLES.load_seconds.record(elapsed);
 }
@@ -113,12 +113,12 @@ pub fn flushed(rows: usize, elapsed: Duration, written: bool) {
     }
 }
 
-/// A change is in the database, this many milliseconds after it was applied.
+/// A change was committed this many milliseconds after it was applied.
 pub fn persisted(waited_ms: u64) {
     HANDLES.persistence_seconds.record(Duration::from_millis(waited_ms));
 }
 
-/// Rows that the database refused and that wait for an operator.
+/// Dead letters that wait for an operator.
 pub fn dead_letters(count: usize) {
     HANDLES.dead_letters.set(count as f64);
 }
@@ -144,7 +144,7 @@ pub fn socket_closed(code: u16) {
     counter!("castellan_socket_closes_total", "code" => code.to_string()).increment(1);
 }
 
-/// How full memory is and how much waits for the flusher, as of now.
+/// Places in use and dirty characters right now.
 pub fn observe(places: usize, dirty: usize) {
     HANDLES.occupied.set(places as f64);
     HANDLES.dirty.set(dirty as f64);

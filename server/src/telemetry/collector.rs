@@ -1,4 +1,4 @@
-//! The HTTP that brings traces to a collector: one plain request a delivery, on the exporter's own thread.
+//! Delivers traces to a collector: one plain HTTP request per delivery, on the exporter's own thread.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 
-/// Largest answer that is read, in bytes: a collector says little.
+/// Largest answer that is read, in bytes. Collectors answer briefly.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
-/// Speaks plain HTTP/1.1 to a collector. It blocks, which on the exporter's own thread nobody minds.
+/// Speaks plain HTTP/1.1 to a collector. It blocks, which is fine on the exporter's own thread.
 #[derive(Debug)]
 pub(super) struct Collector {
     timeout: Duration,
@@ -37,10 +37,13 @@ impl Collector {
         stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
         let line = answer.split(|byte| *byte == b'\r').next().unwrap_or_default();
         let status = std::str::from_utf8(line).ok().and_then(|line| line.split(' ').nth(1)?.parse::<u16>().ok());
-        let status = status.ok_or_else(|| invalid("the collector does not speak HTTP"))?;
+        let status = status.ok_or_else(|| invalid("the collector's answer is not HTTP; check otlp_endpoint"))?;
         let body = answer.windows(4).position(|end| end == b"\r\n\r\n").map_or(answer.len(), |start| start + 4);
         let body = Bytes::copy_from_slice(&answer[body..]);
-        Response::builder().status(status).body(body).map_err(|_| invalid("the collector's status is none"))
+        Response::builder()
+            .status(status)
+            .body(body)
+            .map_err(|_| invalid("the collector answered with an invalid status"))
     }
 }
 
@@ -106,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_collector_that_is_away_is_an_error() {
+    fn an_unreachable_collector_is_an_error() {
         let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
         let request = Request::builder().uri(format!("http://{address}/")).body(Bytes::new()).expect("a request");
         assert!(Collector::new(Duration::from_secs(5)).deliver(&request).is_err());

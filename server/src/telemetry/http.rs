@@ -1,21 +1,21 @@
-//! What HTTP tells.
+//! Metrics of HTTP.
 
 use std::time::Duration;
 
 use metrics::{counter, histogram};
 
-/// What became of a login.
+/// The outcome of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoginOutcome {
-    /// Let in.
+    /// A session was started.
     Granted,
-    /// Wrong name or password, or no open registration.
+    /// Wrong name or password, or registration is closed.
     Refused,
-    /// Too many failed before.
+    /// Too many failed logins before.
     Limited,
-    /// Too many at once.
+    /// Too many logins at once.
     Overloaded,
-    /// The server or its database did not do their part.
+    /// The server or its database failed.
     Failed,
 }
 

@@ -1,4 +1,4 @@
-//! Setting up logs and metrics, once a process.
+//! Sets up logs and metrics, once per process.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -15,20 +15,20 @@ use super::table::{Kind, METRICS};
 use super::{process, traces};
 use crate::config::{self, LogFormat};
 
-/// How often samples are folded into buckets; without it they would gather until somebody reads them.
+/// How often samples are folded into buckets. Otherwise they would pile up until somebody reads the metrics.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Why telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The process has a recorder of metrics already.
-    #[error("metrics cannot be set up: {0}")]
+    /// The process already has a metrics recorder.
+    #[error("cannot set up metrics: {0}")]
     Metrics(#[from] BuildError),
-    /// The process has a log already.
-    #[error("logs cannot be set up: {0}")]
+    /// The process already has a log.
+    #[error("cannot set up logs: {0}")]
     Logs(#[from] TryInitError),
-    /// The collector's address cannot be used.
-    #[error("traces cannot be set up: {0}")]
+    /// The collector's address is unusable.
+    #[error("cannot set up traces: {0}; check otlp_endpoint")]
     Traces(#[from] ExporterBuildError),
 }
 
@@ -37,7 +37,7 @@ pub enum TelemetryError {
 pub struct Metrics(PrometheusHandle);
 
 impl Metrics {
-    /// All of them, as Prometheus reads them.
+    /// All metrics in Prometheus' text format.
     pub fn render(&self) -> String {
         process::observe();
         self.0.render()
@@ -48,7 +48,7 @@ impl Metrics {
 ///
 /// # Errors
 ///
-/// Where the process has them already.
+/// Fails if the process already has them.
 pub fn install(settings: &config::Telemetry) -> Result<Metrics, TelemetryError> {
     start_logs(settings)?;
     let metrics = Metrics(builder()?.install_recorder()?);
@@ -66,11 +66,11 @@ pub fn install(settings: &config::Telemetry) -> Result<Metrics, TelemetryError> 
     Ok(metrics)
 }
 
-/// Sets up logs alone, and traces where a collector is configured; for commands that are no servers.
+/// Sets up logs, and traces if a collector is configured. For commands other than `serve`.
 ///
 /// # Errors
 ///
-/// Where the process has a log already.
+/// Fails if the process already has a log.
 pub fn start_logs(settings: &config::Telemetry) -> Result<(), TelemetryError> {
     let filter = EnvFilter::new(settings.log_filter.as_str());
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
@@ -112,7 +112,7 @@ fn describe() {
     }
 }
 
-/// The unit that a name ends in.
+/// The unit at the end of a name.
 fn unit_of(name: &str) -> Unit {
     let name = name.strip_suffix("_total").unwrap_or(name);
     if name.ends_with("_seconds") {

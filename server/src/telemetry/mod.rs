@@ -1,4 +1,4 @@
-//! What the server tells about itself: metrics by name and unit, logs, traces.
+//! Metrics, logs and traces.
 
 mod characters;
 mod collector;

@@ -1,20 +1,19 @@
-//! What the operating system says of this process, under the names that Prometheus's own clients use, and of the
-//! machine that it may use.
+//! Metrics of this process and its machine. The process metrics have the names that Prometheus' own clients use.
 
 use std::fs;
 use std::thread::available_parallelism;
 
 use metrics::{counter, gauge};
 
-/// Ticks in a second in which Linux tells processor time, on every architecture.
+/// Linux counts processor time in ticks of 1/100 s, on every architecture.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Fields of `/proc/self/stat` behind the name in parentheses, counted from 0: see proc_pid_stat(5).
+/// Fields of `/proc/self/stat` after the name in parentheses, counted from 0. Source: proc_pid_stat(5).
 const USER_TICKS: usize = 11;
 const SYSTEM_TICKS: usize = 12;
 const START_TICKS: usize = 19;
 
-/// Reads what there is to read; where there is no `/proc`, only the number of cores.
+/// Reads all values; without `/proc` only the number of cores.
 pub(super) fn observe() {
     if let Ok(cores) = available_parallelism() {
         gauge!("castellan_machine_cores").set(cores.get() as f64);
@@ -29,7 +28,7 @@ pub(super) fn observe() {
     if let Some(kib) = number_behind("/proc/self/status", "VmRSS:") {
         gauge!("process_resident_memory_bytes").set(kib * 1_024.0);
     }
-    // A counter of whole seconds loses less than a scrape interval in which nothing happens.
+    // The counter holds whole seconds.
     let cpu_seconds = (field(USER_TICKS) + field(SYSTEM_TICKS)) / TICKS_PER_SECOND;
     counter!("process_cpu_seconds_total").absolute(cpu_seconds as u64);
     if let Ok(open) = fs::read_dir("/proc/self/fd") {
@@ -40,20 +39,20 @@ pub(super) fn observe() {
     }
 }
 
-/// The memory that this process may use, in bytes: the machine's, or its control group's where that has less.
+/// The memory that this process may use, in bytes: the smaller of the machine's and its control group's.
 fn memory() -> Option<f64> {
     let machine = number_behind("/proc/meminfo", "MemTotal:")? * 1_024.0;
     Some(limit().map_or(machine, |limit| limit.min(machine)))
 }
 
-/// `memory.max` of this process's control group, see cgroups(7), version 2; none where that says `max`.
+/// `memory.max` of this process's control group (version 2, see cgroups(7)); `None` for `max`.
 fn limit() -> Option<f64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
     fs::read_to_string(format!("/sys/fs/cgroup{group}/memory.max")).ok()?.trim().parse().ok()
 }
 
-/// The first number of the line that begins with `name`.
+/// The first number in the line that begins with `name`.
 fn number_behind(path: &str, name: &str) -> Option<f64> {
     let text = fs::read_to_string(path).ok()?;
     let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
@@ -66,7 +65,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn the_fields_are_where_they_are_looked_for() {
+    fn every_field_of_proc_is_found() {
         assert!(number_behind("/proc/self/status", "VmRSS:").is_some_and(|kib| kib > 100.0));
         assert!(number_behind("/proc/stat", "btime ").is_some_and(|seconds| seconds > 1e9));
         assert_eq!(number_behind("/proc/stat", "nothing "), None);

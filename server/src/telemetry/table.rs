@@ -1,6 +1,6 @@
-//! Every metric by name, unit and meaning: one line each.
+//! All metrics with name, unit and meaning, one per line.
 
-/// What kind of series it is; a histogram comes with the upper bounds of its buckets.
+/// The kind of a metric. A histogram has the upper bounds of its buckets.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
     Counter,
@@ -8,11 +8,11 @@ pub(super) enum Kind {
     Histogram(&'static [f64]),
 }
 
-/// A metric as it is declared.
+/// A declared metric.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Metric {
     pub(super) kind: Kind,
-    /// The unit stands last in it: `_seconds`, `_bytes`, and `_total` for what only grows.
+    /// Ends with the unit: `_seconds`, `_bytes`, and `_total` for counters.
     pub(super) name: &'static str,
     pub(super) doc: &'static str,
 }
@@ -44,7 +44,7 @@ pub(super) const METRICS: &[Metric] = &[
     histogram(
         "castellan_http_request_seconds",
         SLOW,
-        "From an HTTP request's head to its answer's, by route and method.",
+        "Time from an HTTP request's head to its answer's, by route and method.",
     ),
     counter("castellan_logins_total", "Logins, by outcome: granted, refused, limited, overloaded, failed."),
     counter("castellan_intents_total", "Intents answered, by outcome: applied, duplicate, conflict, rejected."),
@@ -53,12 +53,12 @@ pub(super) const METRICS: &[Metric] = &[
         "castellan_cache_lookups_total",
         "Commands that found their user's characters in memory (hit) or not (miss).",
     ),
-    counter("castellan_cache_evictions_total", "Places that became free because memory was wanted for others."),
-    gauge("castellan_cache_places", "Characters in memory, and one place for each user that they are of."),
-    histogram("castellan_load_seconds", SLOW, "Bringing a user's characters from the database."),
-    gauge("castellan_flush_backlog_characters", "Characters with something that is not yet in the database."),
-    counter("castellan_flush_rows_total", "Rows of characters committed."),
-    counter("castellan_database_writes_total", "Transactions of the flusher, failed ones too."),
+    counter("castellan_cache_evictions_total", "Places freed in memory to make room for other characters."),
+    gauge("castellan_cache_places", "Places in use in memory: one for each character and one for each of their users."),
+    histogram("castellan_load_seconds", SLOW, "Time to load a user's characters from the database."),
+    gauge("castellan_flush_backlog_characters", "Dirty characters: those with changes not yet in the database."),
+    counter("castellan_flush_rows_total", "Character rows committed."),
+    counter("castellan_database_writes_total", "Transactions of the flusher, including failed ones."),
     counter("castellan_database_write_failures_total", "Transactions of the flusher that failed."),
     histogram("castellan_database_write_seconds", SLOW, "A transaction of the flusher."),
     histogram("castellan_persistence_seconds", SLOW, "From a character's first unwritten change to its commit."),
@@ -73,14 +73,17 @@ pub(super) const METRICS: &[Metric] = &[
     histogram(
         "castellan_socket_answer_seconds",
         FAST,
-        "From reading a socket to having sent all answers to what was read.",
+        "Time from reading a socket to sending all answers to that read.",
     ),
     gauge("castellan_machine_cores", "Cores that the process may use."),
-    gauge("castellan_machine_memory_bytes", "Memory that the process may use: the machine's or its control group's."),
-    gauge("process_resident_memory_bytes", "Memory that the process holds."),
-    gauge("process_open_fds", "File descriptors that the process holds, connections among them."),
-    gauge("process_start_time_seconds", "When the process began, in seconds since the Unix epoch."),
-    counter("process_cpu_seconds_total", "Processor time that the process has used, all cores together."),
+    gauge(
+        "castellan_machine_memory_bytes",
+        "Memory that the process may use: the smaller of the machine's and its control group's.",
+    ),
+    gauge("process_resident_memory_bytes", "Resident memory of the process."),
+    gauge("process_open_fds", "Open file descriptors of the process, connections included."),
+    gauge("process_start_time_seconds", "Start time of the process, in seconds since the Unix epoch."),
+    counter("process_cpu_seconds_total", "Processor time used by the process, all cores together."),
 ];
 
 #[cfg(test)]
@@ -89,7 +92,7 @@ mod tests {
 
     use super::*;
 
-    /// All names of metrics that stand in sources as texts.
+    /// All metric names in string literals of the sources.
     fn recorded() -> BTreeSet<&'static str> {
         let sources = [include_str!("characters.rs"), include_str!("http.rs"), include_str!("process.rs")];
         let texts = sources.into_iter().flat_map(|source| source.split('"').skip(1).step_by(2));
@@ -97,13 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_recorded_is_declared_and_the_other_way_round() {
+    fn every_recorded_metric_is_declared_and_every_declared_one_is_recorded() {
         let declared: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
         assert_eq!(declared, recorded());
         assert_eq!(declared.len(), METRICS.len(), "a metric is declared once");
     }
 
-    /// All names of metrics in a file for Grafana or Prometheus, of histograms without what stands for their parts.
+    /// All metric names in a file for Grafana or Prometheus, without the `_bucket` of histograms.
     fn asked_for(text: &'static str) -> BTreeSet<&'static str> {
         let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
         let names = words.filter(|word| word.starts_with("castellan_") || word.starts_with("process_"));
@@ -111,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_dashboard_shows_all_and_alerts_ask_for_nothing_else() {
+    fn the_dashboard_shows_every_metric_and_alerts_use_only_declared_ones() {
         let declared: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
         assert_eq!(asked_for(include_str!("../../../grafana/dashboards/castellan.json")), declared);
         let alerts = asked_for(include_str!("../../../grafana/alerts.yml"));

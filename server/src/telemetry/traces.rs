@@ -1,4 +1,4 @@
-//! Traces, sent to an OpenTelemetry collector where one is configured.
+//! Traces, sent to an OpenTelemetry collector if one is configured.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -16,13 +16,13 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use super::collector::Collector;
 use crate::config::{self, OtlpEndpoint};
 
-/// How long the last spans may take to be sent when the process ends.
+/// Time limit for sending the last spans when the process ends.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// How long one delivery to the collector may take.
+/// Time limit for one delivery to the collector.
 const DELIVERY: Duration = Duration::from_secs(5);
 
-/// What is sent from here, until the process ends.
+/// The provider of this process, kept until the process ends.
 static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
 
 /// A tracer that sends to `endpoint`.
@@ -40,12 +40,12 @@ pub(super) fn tracer(endpoint: &OtlpEndpoint, settings: &config::Telemetry) -> R
         .with_resource(Resource::builder().with_service_name("castellan").build())
         .build();
     let tracer = provider.tracer("castellan");
-    // The first one stays: a process sets telemetry up once.
+    // An error means that one is already set; a process sets up telemetry once.
     let _ = PROVIDER.set(provider);
     Ok(tracer)
 }
 
-/// Sends what is left. For the end of the process; nothing is traced behind it.
+/// Sends the remaining spans. Call it at the end of the process; nothing is traced afterwards.
 pub fn finish() {
     if let Some(provider) = PROVIDER.get()
         && let Err(error) = provider.shutdown_with_timeout(GOODBYE)
@@ -70,24 +70,24 @@ pub fn request_span(route: &str, method: &'static str, traceparent: Option<&str>
     span
 }
 
-/// The span of a write of so many rows.
+/// The span of writing a batch.
 pub fn flush_span(rows: usize) -> Span {
     tracing::info_span!("flush", otel.kind = "client", db.operation.batch.size = rows)
 }
 
-/// The span of bringing a user's characters into memory, below the request that began it.
+/// The span of loading a user's characters, below the request that started it.
 pub fn load_span() -> Span {
     tracing::info_span!("load", otel.kind = "client")
 }
 
-/// Puts a span below the one that `traceparent` names; what is no such thing is passed over.
+/// Puts a span below the one that `traceparent` names. Ignores an invalid one.
 pub fn adopt(span: &Span, traceparent: Option<&str>) {
     if PROVIDER.get().is_none() {
         return;
     }
     if let Some(traceparent) = traceparent {
         let carrier = HashMap::from([("traceparent".to_owned(), traceparent.to_owned())]);
-        // Fails for a span that nobody records.
+        // An error means that nobody records the span.
         let _ = span.set_parent(TraceContextPropagator::new().extract(&carrier));
     }
 }

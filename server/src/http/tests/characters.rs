@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_character_from_its_making_to_its_end() {
+async fn a_character_can_be_created_changed_and_deleted() {
     let house = house(&[]).await;
     let token = house.token("ada").await;
     let made = house.post("/characters", &token, brannor()).await;
@@ -42,7 +42,7 @@ async fn a_character_from_its_making_to_its_end() {
 }
 
 #[tokio::test]
-async fn the_same_creation_sent_again_makes_one_character() {
+async fn the_same_creation_sent_twice_makes_one_character() {
     let house = house(&[]).await;
     let token = house.token("ada").await;
     let mut wanted = brannor();
@@ -102,7 +102,7 @@ async fn a_stale_base_gets_the_latest_state() {
 }
 
 #[tokio::test]
-async fn each_path_sends_its_own_action() {
+async fn each_path_performs_its_own_action() {
     let house = house(&[]).await;
     let token = house.token("ada").await;
     let id = house.character(&token).await;
@@ -133,7 +133,7 @@ async fn each_path_sends_its_own_action() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_an_intent_is_named_and_changes_nothing() {
+async fn a_bad_intent_names_the_problem_and_changes_nothing() {
     let house = house(&[]).await;
     let token = house.token("ada").await;
     let id = house.character(&token).await;
@@ -165,7 +165,7 @@ async fn what_is_wrong_with_an_intent_is_named_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn somebody_elses_character_is_not_there_but_for_game_servers() {
+async fn only_game_servers_see_another_users_character() {
     let house = house(&["--policy=strict"]).await;
     let ada = house.session("ada", Role::Player).await;
     let bob = house.session("bob", Role::Player).await;

@@ -1,15 +1,15 @@
-//! What a connection may take, and how it ends.
+//! The limits of a connection, and how it ends.
 
 use tokio::time::timeout;
 
 use super::super::connection::Connection;
 use super::*;
 
-/// Longer than anything here takes; a test that waits for it has failed.
+/// Longer than any test needs; reaching it is a failure.
 const LONG: Duration = Duration::from_secs(10);
 
 #[tokio::test]
-async fn who_sends_no_request_is_let_go() {
+async fn a_client_that_sends_no_request_is_disconnected() {
     let house = house(&["--http-header-timeout=100ms"]).await;
     for begun in ["", "GET /health/live HTTP/1.1\r\nHost:"] {
         let mut stream = TcpStream::connect(house.address).await.expect("a connection");
@@ -20,7 +20,7 @@ async fn who_sends_no_request_is_let_go() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_is_not_waited_for() {
+async fn a_missing_body_times_out() {
     let house = house(&["--http-body-timeout=100ms"]).await;
     let head = "POST /session/login HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\n";
     let request = format!("{head}Content-Length: 100\r\n\r\n{{");
@@ -29,29 +29,29 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_session_that_sends_above_its_rate_is_refused_and_told_when_to_come_back() {
+async fn a_session_above_its_rate_is_refused_and_told_when_to_retry() {
     let house = house(&["--http-rate-per-second=1", "--http-rate-burst=3"]).await;
     let (ada, bea) = (house.token("ada").await, house.token("bea").await);
     let mut granted = 0;
-    // Each second gives one more; who is not refused by then never is.
+    // Each second allows one more: without a refusal by then there is no rate limit.
     let refused = loop {
         let answer = house.get("/session", &ada, &[]).await;
         if answer.status != 200 {
             break answer;
         }
         granted += 1;
-        assert!(granted < 100, "no rate keeps this session");
+        assert!(granted < 100, "this session has no rate limit");
     };
     assert!(granted >= 3, "{granted} at once");
     assert_eq!(refused.problem(), (429, "rate_limited".to_owned()));
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert!(refused.json()["retry_after_ms"].as_u64().is_some_and(|ms| (1..=1_000).contains(&ms)), "{refused:?}");
-    assert_eq!(house.get("/session", &bea, &[]).await.status, 200, "another session has its own");
-    assert_eq!(house.upgrade("/socket", &ada, &[]).await.status, 429, "sockets count, too");
+    assert_eq!(house.get("/session", &bea, &[]).await.status, 200, "another session has its own rate");
+    assert_eq!(house.upgrade("/socket", &ada, &[]).await.status, 429, "sockets count as well");
 }
 
 #[tokio::test]
-async fn connections_above_the_bound_wait_for_a_place() {
+async fn connections_above_the_limit_wait_for_a_free_place() {
     let house = house(&["--http-connections-max=1"]).await;
     let mut first = TcpStream::connect(house.address).await.expect("a connection");
     let request = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -59,9 +59,9 @@ async fn connections_above_the_bound_wait_for_a_place() {
     assert_eq!(first.read_u8().await.expect("an answer"), b'H', "the first one is served");
     let second = house.send("GET /health/live", &[], "");
     tokio::pin!(second);
-    // Whoever is accepted is answered within this many turns of the loop: the first one was.
+    // An accepted connection is answered within this many turns of the loop, as the first one was.
     for _ in 0..1_000 {
-        assert!(futures_util::poll!(&mut second).is_pending(), "there is no place for a second one");
+        assert!(futures_util::poll!(&mut second).is_pending(), "no place for a second connection");
         tokio::task::yield_now().await;
     }
     drop(first);
@@ -69,7 +69,7 @@ async fn connections_above_the_bound_wait_for_a_place() {
 }
 
 #[tokio::test]
-async fn a_head_without_end_is_refused() {
+async fn an_endless_head_is_refused() {
     let house = house(&[]).await;
     let long = format!("GET /health/live HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(256 * 1024));
     let mut stream = TcpStream::connect(house.address).await.expect("a connection");
@@ -85,7 +85,7 @@ async fn a_head_without_end_is_refused() {
 }
 
 #[tokio::test]
-async fn a_stop_finishes_what_has_begun_and_ends_what_is_idle() {
+async fn a_stop_finishes_running_requests_and_closes_idle_connections() {
     let house = house(&[]).await;
     let mut idle = TcpStream::connect(house.address).await.expect("a connection");
     idle.write_all(b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("to send");
@@ -104,15 +104,15 @@ async fn a_stop_finishes_what_has_begun_and_ends_what_is_idle() {
     house.stop.send_replace(true);
     let mut answers = Vec::new();
     timeout(LONG, idle.read_to_end(&mut answers)).await.expect("an end in time").expect("an end");
-    assert!(!house.served.is_finished(), "a request is under way");
+    assert!(!house.served.is_finished(), "a request is still running");
     busy.write_all(rest.as_bytes()).await.expect("to send");
     assert_eq!(timeout(LONG, read(&mut busy)).await.expect("an answer in time").status, 200);
     timeout(LONG, house.served).await.expect("an end in time").expect("an end");
-    assert!(TcpStream::connect(house.address).await.is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(house.address).await.is_err(), "the listener is closed");
 }
 
 #[tokio::test]
-async fn a_peer_that_takes_nothing_is_given_up() {
+async fn a_peer_that_stops_reading_is_disconnected() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let peer = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a connection");
     let (stream, _) = listener.accept().await.expect("a connection");

@@ -1,4 +1,4 @@
-//! The room over real connections on loopback, with real shards over a real SQLite file.
+//! This room over real loopback connections, with real shards and a real SQLite file.
 
 mod characters;
 mod limits;
@@ -28,11 +28,11 @@ use crate::storage::{Storage, StorageOptions, connect};
 use castellan_srd::Catalogue;
 
 thread_local! {
-    /// How far the clock of this test is ahead of the machine's.
+    /// How far this test's clock runs ahead of the machine's.
     static AHEAD_MS: Cell<i64> = const { Cell::new(0) };
 }
 
-/// A server without its socket threads: what is upgraded comes out of `accepted`.
+/// A server without socket threads: upgraded connections arrive in `accepted`.
 struct House {
     address: SocketAddr,
     auth: Arc<Auth>,
@@ -45,7 +45,7 @@ struct House {
     _folder: tempfile::TempDir,
 }
 
-/// An answer, whole.
+/// A complete answer.
 #[derive(Debug)]
 struct Answer {
     status: u16,
@@ -149,7 +149,7 @@ async fn shards(
     shards
 }
 
-/// Flushes until what it returns is dropped.
+/// Flushes until the returned sender is dropped.
 fn flush(
     shards: &Arc<Shards>,
     storage: &Arc<dyn Storage>,
@@ -184,7 +184,7 @@ impl House {
         read(&mut stream).await
     }
 
-    /// Sends a request with these header lines on a connection of its own.
+    /// Sends a request with these header lines on its own connection.
     async fn send(&self, line: &str, headers: &[&str], body: &str) -> Answer {
         let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
         let head = format!("{line} HTTP/1.1\r\nHost: castellan.test:1\r\nConnection: close\r\n{headers}");
@@ -206,7 +206,7 @@ impl House {
         self.send(&format!("GET {path}"), &[&[token.as_str()], headers].concat(), "").await
     }
 
-    /// An account's session.
+    /// A new session, after creating the account if necessary.
     async fn session(&self, name: &str, role: Role) -> Grant {
         let (name, password) = (AccountName::new(name).expect("a name"), Password::new("pw").expect("a password"));
         let _ = self.auth.create_account(&name, password.clone(), role).await;
@@ -217,7 +217,7 @@ impl House {
         self.session(name, Role::Player).await.token
     }
 
-    /// A new character of whoever has the token.
+    /// A new character for the token's user.
     async fn character(&self, token: &str) -> String {
         let answer = self.post("/characters", token, brannor()).await;
         assert_eq!(answer.status, 201, "{answer:?}");

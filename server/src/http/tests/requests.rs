@@ -1,9 +1,9 @@
-//! Sessions, errors, and what stands beside the game.
+//! Sessions, errors, and the endpoints for operation.
 
 use super::*;
 
 #[tokio::test]
-async fn a_session_from_login_to_logout() {
+async fn a_session_works_from_login_to_logout() {
     let house = house(&[]).await;
     let body = json!({"username": "Ada", "password": "pw", "create": true}).to_string();
     let login = house.send("POST /session/login", &["Content-Type: application/json; charset=utf-8"], &body).await;
@@ -34,7 +34,7 @@ async fn a_session_from_login_to_logout() {
 }
 
 #[tokio::test]
-async fn an_expired_token_is_told_apart_only_by_its_words() {
+async fn an_expired_token_differs_from_a_bad_one_only_in_its_message() {
     let house = house(&[]).await;
     let token = house.token("ada").await;
     AHEAD_MS.set(901_000);
@@ -44,7 +44,7 @@ async fn an_expired_token_is_told_apart_only_by_its_words() {
 }
 
 #[tokio::test]
-async fn who_cannot_log_in_is_told_why_and_when_to_come_back() {
+async fn a_refused_login_says_why_and_when_to_retry() {
     let house = house(&["--registration=closed", "--auth-failures-per-name=1"]).await;
     let login = |body: Value| house.post("/session/login", "", body);
     let wrong = login(json!({"username": "ada", "password": "no"})).await;
@@ -70,7 +70,7 @@ async fn who_cannot_log_in_is_told_why_and_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn every_route_answers_bad_requests_in_the_same_shape() {
+async fn every_route_answers_bad_requests_in_the_same_format() {
     let house = house(&[]).await;
     let token = house.token("ada").await;
     let id = house.character(&token).await;
@@ -161,7 +161,7 @@ async fn a_body_sent_in_pieces_is_measured_as_it_comes() {
 }
 
 #[tokio::test]
-async fn what_stands_beside_the_game_needs_no_token() {
+async fn endpoints_for_operation_need_no_token() {
     let house = house(&[]).await;
     assert_eq!(house.send("GET /health/live", &[], "").await.status, 200);
     assert_eq!(house.send("GET /health/ready", &[], "").await.json(), json!({"status": "ready", "problems": []}));
@@ -183,7 +183,7 @@ async fn what_stands_beside_the_game_needs_no_token() {
 }
 
 #[tokio::test]
-async fn metrics_move_to_the_operators_address_where_there_is_one() {
+async fn metrics_move_to_the_operators_address_if_there_is_one() {
     let house = house(&["--admin-listen=127.0.0.1:0"]).await;
     assert_eq!(house.send("GET /metrics", &[], "").await.problem(), (404, "no_such_route".to_owned()));
     assert_eq!(house.send("GET /health/live", &[], "").await.status, 200);

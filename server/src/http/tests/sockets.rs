@@ -1,4 +1,4 @@
-//! The handshake of the WebSocket.
+//! The WebSocket handshake.
 
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
 const UPGRADE: [&str; 4] = ["Upgrade: websocket", "Connection: keep-alive, Upgrade", "Sec-WebSocket-Version: 13", KEY];
 
 impl House {
-    /// Sends a handshake with something behind it, and gives the head of the answer and the open connection.
+    /// Sends a handshake followed by more bytes; returns the answer's head and the open connection.
     async fn knock(&self, target: &str, headers: &[&str]) -> (Answer, TcpStream) {
         let mut stream = TcpStream::connect(self.address).await.expect("a connection");
         let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
@@ -36,13 +36,13 @@ impl House {
 }
 
 #[tokio::test]
-async fn the_bare_connection_is_handed_over_with_what_was_read_behind_the_handshake() {
+async fn the_bare_connection_is_handed_over_with_the_bytes_read_after_the_handshake() {
     let mut house = house(&[]).await;
     let grant = house.session("ada", Role::Player).await;
     let token = format!("Authorization: Bearer {}", grant.token);
     let (answer, mut stream) = house.knock("/socket", &[&UPGRADE[..], &[&token]].concat()).await;
     assert_eq!(answer.status, 101);
-    // The key and its answer are those of RFC 6455, section 1.3.
+    // Key and answer are the example of RFC 6455, section 1.3.
     assert_eq!(answer.header("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
     assert_eq!(answer.header("sec-websocket-protocol"), None);
     assert_eq!(answer.header("upgrade"), Some("websocket"));
@@ -63,7 +63,7 @@ async fn the_bare_connection_is_handed_over_with_what_was_read_behind_the_handsh
 }
 
 #[tokio::test]
-async fn a_browser_brings_its_token_among_the_subprotocols() {
+async fn a_browser_may_send_its_token_as_a_subprotocol() {
     let mut house = house(&["--origins=https://play.example.com"]).await;
     let token = house.token("ada").await;
     for (list, codec, echo) in [
@@ -115,7 +115,7 @@ async fn a_bad_handshake_is_refused_before_the_upgrade() {
 }
 
 #[tokio::test]
-async fn a_genuine_token_that_is_over_is_let_in_to_be_told_so() {
+async fn an_ended_session_is_accepted_and_closed_with_the_reason() {
     let mut house = house(&[]).await;
     let over = house.session("ada", Role::Player).await;
     house.auth.revoke(over.session.id).await.expect("an end");
@@ -130,7 +130,7 @@ async fn a_genuine_token_that_is_over_is_let_in_to_be_told_so() {
 }
 
 #[tokio::test]
-async fn a_session_has_four_sockets_and_a_client_takes_over_its_own() {
+async fn a_session_has_four_sockets_and_a_client_replaces_its_own() {
     let mut house = house(&[]).await;
     let token = house.token("ada").await;
     let client = "/socket?client=f81d4fae-7dec-11d0-a765-00a0c91e6bf6";
@@ -143,9 +143,9 @@ async fn a_session_has_four_sockets_and_a_client_takes_over_its_own() {
     assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")));
     assert_eq!(house.upgrade(client, &token, &[]).await.status, 101);
     let (_, older) = open[0].ticket.as_ref().expect("a seat");
-    assert!(older.mailbox().is_closing(), "the older one of the same client ends");
+    assert!(older.mailbox().is_closing(), "the older socket of the same client ends");
     let another = house.token("ada").await;
-    assert_eq!(house.upgrade("/socket", &another, &[]).await.status, 101, "another session has its own");
+    assert_eq!(house.upgrade("/socket", &another, &[]).await.status, 101, "another session has its own sockets");
 }
 
 #[tokio::test]
