@@ -1,21 +1,22 @@
-//! What both databases check and convert before a row goes in and after it came out.
+//! Checks and conversions that both databases share.
 
 use super::{CharacterRow, Lease, StorageError};
 
-/// Refuses a batch in which a row's shard has no lease: to pass it over would be taken for saved.
+/// Refuses a batch in which a row's shard has no lease. The caller would take a skipped row for saved.
 pub(super) fn covered(leases: &[Lease], rows: &[CharacterRow]) -> Result<(), StorageError> {
     let covered = |row: &&CharacterRow| leases.iter().any(|lease| lease.shard == row.shard);
     match rows.iter().find(|row| !covered(row)) {
         Some(row) => {
-            Err(StorageError::Refused(format!("character {} comes without a lease of shard {}", row.id, row.shard)))
+            Err(StorageError::Refused(format!("character {} was saved without a lease of shard {}", row.id, row.shard)))
         }
         None => Ok(()),
     }
 }
 
-/// A version or a request id for a column of signed 64 bits; those that the wire allows fit.
+/// Converts a version or a request id for a column of signed 64 bits. All numbers that the wire allows fit.
 pub(super) fn signed(number: u64) -> Result<i64, StorageError> {
-    i64::try_from(number).map_err(|_| StorageError::Refused(format!("{number} is above what a column holds")))
+    i64::try_from(number)
+        .map_err(|_| StorageError::Refused(format!("{number} does not fit a column of signed 64 bits")))
 }
 
 /// A version or a request id from a column.

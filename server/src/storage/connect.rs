@@ -1,4 +1,4 @@
-//! Chooses the database by the scheme of its URL.
+//! Opens the database that a URL names.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,18 +8,18 @@ use super::postgres::PostgresStorage;
 use super::sqlite::SqliteStorage;
 use super::{Storage, StorageError};
 
-/// How to hold a database.
+/// Options for opening a database.
 #[derive(Debug, Clone)]
 pub struct StorageOptions {
-    /// Connections at most, from 1. SQLite: readers at most; there is always one writer beside them.
+    /// Most connections, at least 1. SQLite: most readers; there is always one writer in addition.
     pub connections_max: u32,
-    /// How long a call waits for a connection, also for one that is being opened.
+    /// How long a call waits for a connection, including a new one.
     pub acquire_timeout: Duration,
-    /// How long a call may take once it has a connection. PostgreSQL ends the statement, and a transaction that its
-    /// client forgot, after the same time, so that a frozen holder does not stand in the way of a takeover for
-    /// longer. SQLite: how long to wait for another process that writes.
+    /// Time limit of a call that has a connection. PostgreSQL ends the statement and an abandoned transaction after the
+    /// same time, so that a frozen holder cannot block a takeover for longer. SQLite: how long to wait for another
+    /// process that writes.
     pub call_timeout: Duration,
-    /// SQLite: keep other servers from the file for the life of the process. The command line goes without.
+    /// SQLite: lock other servers out of the file for the life of the process. Commands leave this off.
     pub exclusive: bool,
 }
 
@@ -37,20 +37,20 @@ impl Default for StorageOptions {
 /// Opens the database that `url` names: `sqlite://path` (`sqlite:///path` from the root), `postgres://…` or
 /// `postgresql://…`.
 ///
-/// A SQLite file and its folder are made where they are missing. PostgreSQL is not spoken to before the first call.
-/// The tables may be missing or old: [`Storage::migrate`] sees to them.
+/// Creates a missing SQLite file and its folder. Does not contact PostgreSQL before the first call. The tables may be
+/// missing or old: [`Storage::migrate`] creates and updates them.
 ///
 /// # Errors
 ///
-/// `Unusable`: the URL is none of these, the file cannot be had, or another server has it.
+/// `Unusable`: the URL is invalid, the file cannot be opened, or another server uses it.
 pub async fn connect(url: &str, options: &StorageOptions) -> Result<Arc<dyn Storage>, StorageError> {
     match url.split_once("://") {
         Some(("sqlite", path)) if !path.is_empty() => {
             Ok(Arc::new(SqliteStorage::open(Path::new(path), options).await?))
         }
         Some(("postgres" | "postgresql", _)) => Ok(Arc::new(PostgresStorage::open(url, options)?)),
-        _ => Err(StorageError::Unusable(
-            "the database URL must be sqlite://path, postgres://… or postgresql://…".to_owned(),
-        )),
+        _ => {
+            Err(StorageError::Unusable("database.url must be sqlite://PATH, postgres://… or postgresql://…".to_owned()))
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Why a call failed, and what each database's own errors mean.
+//! Errors of the database, sorted by what the caller must do.
 
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgDatabaseError;
@@ -6,39 +6,39 @@ use sqlx::sqlite::SqliteError;
 
 use super::ShardId;
 
-/// Why the database did not do what was asked.
+/// Why a call to the database failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    /// It could not be reached, or broke off. Whether a write came through is not known; every call here may be
-    /// repeated, and only a repetition that succeeds proves anything.
-    #[error("the database is not to be had: {0}")]
+    /// The database could not be reached or the connection broke. A write may or may not have been committed. Every
+    /// call may be repeated; only a repetition that succeeds proves anything.
+    #[error("the database cannot be reached: {0}")]
     Transient(String),
     /// Another process has taken over this shard: drop what is in memory, never retry.
-    #[error("the lease of shard {0} is gone")]
+    #[error("the lease of shard {0} is lost to another server")]
     Fenced(ShardId),
-    /// The database refuses what was to be written and would refuse it again.
-    #[error("the database refuses it: {0}")]
+    /// The database refused the data and would refuse it again.
+    #[error("the database refused the data: {0}")]
     Refused(String),
-    /// What the database holds cannot be understood.
-    #[error("the database holds something else than expected: {0}")]
+    /// The database holds data that the server cannot read.
+    #[error("the database holds unexpected data: {0}")]
     Corrupt(String),
     /// The name is taken.
-    #[error("already there")]
+    #[error("the name is already taken")]
     AlreadyExists,
-    /// It cannot be used as it is set up: a wrong URL, a file that another server has, no right to make the tables.
-    /// Only [`connect`](fn@super::connect) and [`migrate`](super::Storage::migrate) say this; repeating does not help.
+    /// The setup is wrong: a wrong URL, a file that another server uses, no right to create tables. Only
+    /// [`connect`](fn@super::connect) and [`migrate`](super::Storage::migrate) return it; repeating does not help.
     #[error("{0}")]
     Unusable(String),
 }
 
-/// What an error says about repeating the call.
+/// What an error means for repeating the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     /// The same call may succeed later.
     Transient,
-    /// The data are at fault.
+    /// The data is at fault.
     Refused,
-    /// The database's own content is at fault.
+    /// The database's content is damaged.
     Corrupt,
 }
 
@@ -71,12 +71,12 @@ impl From<MigrateError> for StorageError {
         let text = error.to_string();
         match error {
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => at_start(error),
-            _ => Self::Unusable(format!("the tables cannot be brought to the present shape: {text}")),
+            _ => Self::Unusable(format!("cannot migrate the database: {text}")),
         }
     }
 }
 
-/// What an error means while a database is opened: only what passes of itself is worth another try.
+/// The meaning of an error while a database is opened: only trouble that passes by itself is worth a retry.
 pub(super) fn at_start(error: sqlx::Error) -> StorageError {
     let passes = match &error {
         sqlx::Error::Database(error) => match error.code() {
@@ -92,7 +92,7 @@ pub(super) fn at_start(error: sqlx::Error) -> StorageError {
     if passes {
         StorageError::from(error)
     } else {
-        StorageError::Unusable(format!("the database cannot be used: {error}"))
+        StorageError::Unusable(format!("cannot use the database: {error}; check database.url"))
     }
 }
 
@@ -106,10 +106,10 @@ fn of(fate: Fate, text: String) -> StorageError {
 
 /// Sorts a SQLSTATE by its class.
 ///
-/// The data are at fault in 21 (a row twice in one statement), 22 (data exception), 23 (constraint), 44 (check
-/// option), 38, 39 and P0 (raised by a trigger) and 54 (a row too large or too deep). All else, unknown classes
-/// included, is taken to pass: what is kept in memory and tried again is safe, while a dead letter stops its
-/// character until an operator comes. XX001 and XX002 say that the database found its own pages damaged.
+/// The data is at fault in 21 (a row twice in one statement), 22 (data exception), 23 (constraint), 44 (check option),
+/// 38, 39 and P0 (raised by a trigger) and 54 (a row too large or too deep). All other classes, even unknown ones,
+/// count as transient: a change kept in memory and retried is safe, while a dead letter stops its character until an
+/// operator decides. XX001 and XX002 mean damaged pages.
 ///
 /// Source: PostgreSQL documentation, appendix A, "PostgreSQL Error Codes".
 fn postgres_fate(code: &str) -> Fate {
@@ -122,7 +122,7 @@ fn postgres_fate(code: &str) -> Fate {
     }
 }
 
-/// The message with its SQLSTATE, and the detail where there is one: it names the key or the row.
+/// The message with its SQLSTATE and its detail, if any. The detail names the key or the row.
 fn postgres_text(error: &PgDatabaseError) -> String {
     let mut text = format!("{} ({})", error.message(), error.code());
     if let Some(detail) = error.detail() {
@@ -132,7 +132,7 @@ fn postgres_text(error: &PgDatabaseError) -> String {
     bounded(text)
 }
 
-/// Longest error text kept, in bytes: a constraint's detail repeats the whole row.
+/// Longest error text kept, in bytes. A constraint's detail would repeat the whole row.
 const TEXT_BYTES_MAX: usize = 2_000;
 
 fn bounded(mut text: String) -> String {
@@ -149,8 +149,8 @@ fn sqlite_code(error: &SqliteError) -> i32 {
 
 /// Sorts a SQLite result code by its low byte, the primary code.
 ///
-/// 18 too big, 19 constraint, 20 mismatch: the data. 11 corrupt, 26 not a database: the file. The rest, such as
-/// 5 busy, 10 input or output, 13 full, passes or is taken to pass, for the reason given at [`postgres_fate`].
+/// 18 too big, 19 constraint, 20 mismatch: the data is at fault. 11 corrupt, 26 not a database: the file is damaged.
+/// The rest, such as 5 busy, 10 I/O or 13 full, counts as transient for the reason given at [`postgres_fate`].
 ///
 /// Source: <https://www.sqlite.org/rescode.html>.
 fn sqlite_fate(code: i32) -> Fate {
@@ -161,7 +161,7 @@ fn sqlite_fate(code: i32) -> Fate {
     }
 }
 
-/// Busy, locked, out of memory, interrupted, input or output, full, locking protocol, schema changed.
+/// Busy, locked, out of memory, interrupted, I/O, full, locking protocol, schema changed.
 fn sqlite_passes(code: i32) -> bool {
     matches!(code & 0xff, 5 | 6 | 7 | 9 | 10 | 13 | 15 | 17)
 }

@@ -1,8 +1,8 @@
 //! The database: the only room that knows sqlx.
 //!
-//! [`Storage`] is what the rest of the server asks of a database. PostgreSQL and SQLite stand behind it and pass the
-//! same tests. Every read and write of characters proves the lease of its shard inside its own transaction: the first
-//! statement locks the lease row, so a takeover cannot slip between the proof and the write.
+//! [`Storage`] is the interface for the rest of the server. PostgreSQL and SQLite implement it and pass the same tests.
+//! Every read and write of characters proves the lease of its shard inside its own transaction: the first statement
+//! locks the lease row, so no takeover can happen between the proof and the write.
 
 mod columns;
 mod connect;
@@ -22,53 +22,53 @@ pub use rows::{
     AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, SHARDS, SessionRow, ShardId, VERSION_JUMP, Verdict,
 };
 
-/// What the server asks of a database.
+/// A database, as the server uses it.
 #[async_trait]
 pub trait Storage: Send + Sync + 'static {
-    /// Brings the tables to the present shape. Repeatable, and safe beside other servers.
+    /// Migrates the tables to the current schema. Repeatable, and safe beside other servers.
     async fn migrate(&self) -> Result<(), StorageError>;
 
-    /// Asks the database for a sign of life.
+    /// Checks that the database answers.
     async fn ping(&self) -> Result<(), StorageError>;
 
-    /// Takes over all shards in one statement: `epoch + 1`, `recoveries + 1` where the holder had not released.
+    /// Takes over all shards in one statement: `epoch + 1`, and `recoveries + 1` if the holder had not released.
     ///
-    /// `node` names the new holder for people. Returns the leases in shard order.
+    /// `node` is the new holder's name, for people. Returns the leases in shard order.
     async fn take_over(&self, node: &str) -> Result<Vec<Lease>, StorageError>;
 
-    /// Gives leases back: the next holder need not assume that memory was lost.
+    /// Gives leases back, so that the next holder need not assume lost memory.
     ///
-    /// Only after everything is flushed. A lease that is gone is passed over.
+    /// Call it only after everything is flushed. Ignores lost leases.
     async fn release(&self, leases: &[Lease]) -> Result<(), StorageError>;
 
-    /// Proves leases against the database and returns those that are gone.
+    /// Checks leases against the database and returns the lost ones.
     async fn prove(&self, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError>;
 
     /// All characters of a user that are not deleted, oldest first.
     ///
     /// # Errors
     ///
-    /// `Fenced` where the lease is gone; then nothing was read.
+    /// `Fenced` if the lease is lost; nothing was read.
     async fn load_user(&self, lease: Lease, user: UserId) -> Result<Vec<CharacterRow>, StorageError>;
 
-    /// Writes rows in one transaction and returns the shards whose lease is gone; of those nothing was written.
+    /// Writes rows in one transaction and returns the shards with a lost lease. Nothing was written for those.
     ///
-    /// `leases` has the lease of every row's shard, `rows` at most one row a character. A row is written where the
-    /// database has none or one with a lower version, so repeating a call whose answer was lost is how its outcome
-    /// is looked up: after a success the database has, under these leases, each row's version or a higher one.
+    /// `leases` contains the lease of every row's shard, `rows` at most one row per character. A row is written if the
+    /// database has none or an older version. To learn the outcome of a call whose answer was lost, repeat it: after a
+    /// success the database holds each row's version or a newer one.
     ///
     /// # Errors
     ///
-    /// `Refused`: nothing was written, at least one row is at fault, or came without a lease.
+    /// `Refused`: nothing was written. At least one row is at fault or has no lease.
     async fn save(&self, leases: &[Lease], rows: &[CharacterRow]) -> Result<Vec<ShardId>, StorageError>;
 
-    /// Puts away a row that the database refused. Proves the lease; one dead letter a character.
+    /// Stores a dead letter: a row that the database refused. Proves the lease. At most one per character.
     async fn add_dead_letter(&self, lease: Lease, letter: &DeadLetter) -> Result<(), StorageError>;
 
     /// All dead letters, oldest first.
     async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StorageError>;
 
-    /// Notes what an operator decided. False where the character has no dead letter.
+    /// Records an operator's decision. Returns false if the character has no dead letter.
     async fn decide_dead_letter(&self, character: CharacterId, verdict: Verdict) -> Result<bool, StorageError>;
 
     /// Carries out a retry: proves the lease, writes the row as [`Storage::save`] does, raises its version to `version`,
@@ -95,26 +95,26 @@ pub trait Storage: Send + Sync + 'static {
     /// lease; nothing happens if there is no such letter.
     async fn forget_dead_letter(&self, lease: Lease, character: CharacterId, version: u64) -> Result<(), StorageError>;
 
-    /// Makes an account.
+    /// Creates an account.
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` where the name is taken, without regard to case.
+    /// `AlreadyExists` if the name is taken, regardless of case.
     async fn create_account(&self, account: &AccountRow) -> Result<(), StorageError>;
 
-    /// The account of a name, without regard to case.
+    /// The account with a name, regardless of case.
     async fn account(&self, username: &str) -> Result<Option<AccountRow>, StorageError>;
 
     /// The account of a user.
     async fn account_of(&self, user: UserId) -> Result<Option<AccountRow>, StorageError>;
 
-    /// Notes a login.
+    /// Stores a session.
     async fn create_session(&self, session: &SessionRow) -> Result<(), StorageError>;
 
     /// A session.
     async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StorageError>;
 
-    /// Begins the next generation of a session where it still is in `generation` and not revoked; false where not.
+    /// Starts the next generation of a session. Returns false if it is not in `generation` or was revoked.
     async fn rotate_session(
         &self,
         id: SessionId,
@@ -128,19 +128,19 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Sessions that were revoked at `since_ms` or later.
     ///
-    /// Asked each second: what was revoked longer ago than an access token lives is not worth reading any more.
+    /// Asked every second. Older revocations do not matter, because their access tokens have expired.
     async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<SessionId>, StorageError>;
 
-    /// Up to `max` sessions that expired before a time. Reads the whole table: not for every second.
+    /// Up to `max` sessions that expired before a time. Reads the whole table, so do not call it every second.
     async fn expired_sessions(&self, before_ms: i64, max: u32) -> Result<Vec<SessionId>, StorageError>;
 
-    /// Forgets sessions; those that are not there are passed over.
+    /// Deletes sessions; ignores unknown ones.
     async fn forget_sessions(&self, sessions: &[SessionId]) -> Result<(), StorageError>;
 
     /// All keys, oldest first.
     async fn keys(&self) -> Result<Vec<KeyRow>, StorageError>;
 
-    /// Adds a key where its purpose has none yet; of two servers that start at once one wins, and both read the
-    /// winner's with [`Storage::keys`].
+    /// Adds a key if its purpose has none yet. If two servers start at once, one wins, and both read the winner's key
+    /// with [`Storage::keys`].
     async fn add_first_key(&self, key: &KeyRow) -> Result<(), StorageError>;
 }

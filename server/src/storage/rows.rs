@@ -1,4 +1,4 @@
-//! What the database holds, as plain data.
+//! The rows of the database, as plain data.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use castellan_protocol::{CharacterId, SessionId, UserId};
 
 use super::StorageError;
 
-/// Shards that the users of a database are spread over. Part of what is stored: never change it.
+/// Number of shards that the users are spread over. Stored data depends on it: never change it.
 pub const SHARDS: u16 = 256;
 
 /// One of the [`SHARDS`].
@@ -14,7 +14,7 @@ pub const SHARDS: u16 = 256;
 pub struct ShardId(u16);
 
 impl ShardId {
-    /// The shard with this number, taken modulo [`SHARDS`].
+    /// The shard with this number modulo [`SHARDS`].
     pub const fn new(number: u16) -> Self {
         Self(number % SHARDS)
     }
@@ -24,7 +24,7 @@ impl ShardId {
         self.0
     }
 
-    /// All of them, in order.
+    /// All shards, in order.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..SHARDS).map(Self)
     }
@@ -42,14 +42,14 @@ impl fmt::Debug for ShardId {
     }
 }
 
-/// The right to write one shard's characters, as it was when it was taken.
+/// The right to write one shard's characters, as taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
     /// The shard.
     pub shard: ShardId,
-    /// Counts takeovers; whoever finds another one in the database has lost the shard.
+    /// Counts takeovers. A holder that finds a different epoch in the database has lost the shard.
     pub epoch: i64,
-    /// Counts takeovers from a holder that had not released: times at which memory may have been lost.
+    /// Counts takeovers from a holder that had not released: each may have lost changes in memory.
     pub recoveries: i64,
 }
 
@@ -80,7 +80,7 @@ pub struct CharacterRow {
     pub version: u64,
     /// The lease's `recoveries` when this row was written.
     pub recoveries: i64,
-    /// The shape of `state`.
+    /// The schema version of `state`.
     pub schema_version: i32,
     /// JSON: the character of `docs/protocol.md` without `derived`, and what the rules keep beside it.
     pub state: String,
@@ -90,38 +90,38 @@ pub struct CharacterRow {
     pub created_at_ms: i64,
     /// Milliseconds since the Unix epoch.
     pub updated_at_ms: i64,
-    /// Milliseconds since the Unix epoch; set where the character was deleted.
+    /// Milliseconds since the Unix epoch; set if the character was deleted.
     pub deleted_at_ms: Option<i64>,
 }
 
 /// A row that the database refused, kept for an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// What was refused.
+    /// The refused row.
     pub row: CharacterRow,
-    /// The epoch under which it was to be written.
+    /// The epoch of the refused write.
     pub epoch: i64,
-    /// What the database said.
+    /// The database's error.
     pub error: String,
-    /// How often it was tried.
+    /// Number of attempts.
     pub attempts: i32,
     /// Milliseconds since the Unix epoch.
     pub failed_at_ms: i64,
-    /// What an operator decided, until the server has carried it out.
+    /// The operator's decision, until the server has applied it.
     pub verdict: Option<Verdict>,
 }
 
-/// What an operator decides about a dead letter.
+/// An operator's decision about a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Try to write it again.
+    /// Write it again.
     Retry,
-    /// Give it up: the character goes on from what the database has.
+    /// Drop it: the character continues from the state in the database.
     Discard,
 }
 
 impl Verdict {
-    /// As the column has it.
+    /// The name in the column.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Retry => "retry",
@@ -129,12 +129,12 @@ impl Verdict {
         }
     }
 
-    /// From the column.
+    /// The verdict with this name.
     pub(super) fn named(name: &str) -> Result<Self, StorageError> {
         match name {
             "retry" => Ok(Self::Retry),
             "discard" => Ok(Self::Discard),
-            _ => Err(StorageError::Corrupt(format!("there is no verdict {name}"))),
+            _ => Err(StorageError::Corrupt(format!("no such verdict: {name}"))),
         }
     }
 }
@@ -144,7 +144,7 @@ impl Verdict {
 pub struct AccountRow {
     /// The user.
     pub user: UserId,
-    /// The name to log in with, unique without regard to case.
+    /// The login name, unique regardless of case.
     pub username: String,
     /// Argon2id, in PHC string format.
     pub password_hash: String,
@@ -154,29 +154,29 @@ pub struct AccountRow {
     pub created_at_ms: i64,
 }
 
-/// A login as a row.
+/// A session as a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRow {
     /// Its id.
     pub id: SessionId,
-    /// Whose it is.
+    /// Its user.
     pub user: UserId,
-    /// Counts refreshes, from 0: the refresh token of another generation is no longer good.
+    /// Counts refreshes, from 0. Refresh tokens of older generations are invalid.
     pub generation: i64,
-    /// When this generation began, in milliseconds since the Unix epoch.
+    /// Start of this generation, in milliseconds since the Unix epoch.
     pub rotated_at_ms: i64,
-    /// When the refresh token ends, in milliseconds since the Unix epoch.
+    /// Expiry of the refresh token, in milliseconds since the Unix epoch.
     pub expires_at_ms: i64,
-    /// When the session was revoked, in milliseconds since the Unix epoch.
+    /// Time of the revocation, in milliseconds since the Unix epoch.
     pub revoked_at_ms: Option<i64>,
 }
 
-/// A key as a row: made once, by the first server on a database, and read by all.
+/// A key as a row: created by the first server of a database and read by all.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeyRow {
     /// The key's id: `kid` in tokens.
     pub id: String,
-    /// What it is for: `es256` (PKCS #8), `refresh` (HMAC) or `dice` (the seed of all dice).
+    /// Its purpose: `es256` (PKCS #8), `refresh` (HMAC) or `dice` (the seed of all dice).
     pub purpose: String,
     /// The secret itself.
     pub secret: Vec<u8>,

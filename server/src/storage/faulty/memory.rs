@@ -1,4 +1,4 @@
-//! A database in memory that behaves as the real ones do: a model to simulate on, not a place to keep anything.
+//! A database in memory that behaves like the real ones. For simulations; it keeps nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use crate::storage::{
     Verdict,
 };
 
-/// The database; its clones are views of the same one, as of several servers.
+/// The database. Its clones share the same data, like several servers on one database.
 ///
-/// Every call is one step without threads, clocks or chance, so a run over it can be repeated exactly.
+/// Every call is one step without threads, clocks or randomness, so a run over it can be repeated exactly.
 #[derive(Clone, Default)]
 pub struct MemoryStorage(Arc<Mutex<Tables>>);
 
@@ -98,26 +98,26 @@ impl Tables {
     }
 }
 
-/// Refuses what the real databases refuse of any row.
+/// Refuses rows that the real databases would refuse.
 fn acceptable(row: &CharacterRow) -> Result<(), StorageError> {
     for number in row.request_ids.iter().chain([&row.version]) {
         signed(*number)?;
     }
     if row.version == 0 {
-        return Err(StorageError::Refused("a version is at least 1".to_owned()));
+        return Err(StorageError::Refused("version is 0; it must be at least 1".to_owned()));
     }
     serde_json::from_str::<IgnoredAny>(&row.state)
-        .map_err(|error| StorageError::Refused(format!("the state is no JSON: {error}")))?;
+        .map_err(|error| StorageError::Refused(format!("the state is not JSON: {error}")))?;
     Ok(())
 }
 
 impl MemoryStorage {
-    /// An empty one, its tables made.
+    /// An empty database with its tables.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A character as it is stored, deleted ones included, whoever holds its lease.
+    /// A stored character, even a deleted one, no matter who holds its lease.
     pub fn character(&self, id: CharacterId) -> Option<CharacterRow> {
         self.0.lock().characters.get(&id).cloned()
     }

@@ -1,4 +1,4 @@
-//! A storage that fails on purpose, for tests: seeded, so that a run can be repeated exactly.
+//! A storage that fails on purpose, for tests. Seeded, so that a run can be repeated exactly.
 
 mod memory;
 
@@ -15,14 +15,14 @@ use super::{AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, SessionRow, Sha
 
 pub use memory::MemoryStorage;
 
-/// How often what goes wrong.
+/// How often each fault happens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Faults {
-    /// Of 1,000 calls, how many fail before anything is done.
+    /// Calls of 1,000 that fail before they do anything.
     pub refused_per_mille: u32,
-    /// Of 1,000 calls, how many are carried out and then answered with an error, as where a commit's answer is lost.
+    /// Calls of 1,000 that succeed but return an error, as when the answer to a commit is lost.
     pub lost_per_mille: u32,
-    /// Each call waits for a random time up to this before it begins, on tokio's clock.
+    /// Longest random delay before each call, on tokio's clock.
     pub delay_max: Duration,
     /// Of 1,000 calls, how many wait twenty times as long, so that later calls overtake them.
     pub slow_per_mille: u32,
@@ -45,28 +45,28 @@ struct State {
 }
 
 impl FaultyStorage {
-    /// Adds `faults` to `inner`; the same seed and the same calls in the same order fail in the same way.
+    /// Adds `faults` to `inner`. The same seed with the same calls in the same order fails in the same way.
     pub fn new(inner: Arc<dyn Storage>, seed: u64, faults: Faults) -> Self {
         let state = State { faults, chance: Chance(seed), away: false, refused: BTreeSet::new() };
         Self { inner, state: Mutex::new(state) }
     }
 
-    /// Changes how often what goes wrong.
+    /// Changes how often each fault happens.
     pub fn set_faults(&self, faults: Faults) {
         self.state.lock().faults = faults;
     }
 
-    /// Whether the database is away: all calls fail and do nothing.
+    /// Takes the database away or brings it back. While it is away all calls fail and do nothing.
     pub fn set_away(&self, away: bool) {
         self.state.lock().away = away;
     }
 
-    /// From now on rows of this character are refused.
+    /// Refuses rows of this character from now on.
     pub fn refuse(&self, character: CharacterId) {
         self.state.lock().refused.insert(character);
     }
 
-    /// From now on rows of this character are taken again.
+    /// Accepts rows of this character again.
     pub fn accept(&self, character: CharacterId) {
         self.state.lock().refused.remove(&character);
     }
@@ -99,12 +99,14 @@ impl FaultyStorage {
         if fault.lost { Err(StorageError::Transient("the answer was lost".to_owned())) } else { answer }
     }
 
-    /// Refuses where a row under a lease that still holds is on the list; others are not written anyway.
+    /// Refuses a listed row whose lease still holds. Rows without a lease are not written anyway.
     async fn check(&self, leases: &[Lease], rows: &[CharacterRow]) -> Result<(), StorageError> {
         let gone = self.inner.prove(leases).await?;
         let state = self.state.lock();
         match rows.iter().find(|row| state.refused.contains(&row.id) && !gone.contains(&row.shard)) {
-            Some(row) => Err(StorageError::Refused(format!("character {} is on the list", row.id))),
+            Some(row) => {
+                Err(StorageError::Refused(format!("character {} is on the list of refused characters", row.id)))
+            }
             None => Ok(()),
         }
     }
@@ -116,7 +118,7 @@ struct Fault {
     delay: Duration,
 }
 
-/// Numbers that look random and are the same for the same seed, on every machine and with every version of a library.
+/// Pseudorandom numbers that are the same for a seed on every machine and with every library version.
 ///
 /// Source: SplitMix64, Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
 struct Chance(u64);
@@ -280,7 +282,7 @@ mod tests {
         }
     }
 
-    /// What 200 saves come to: for each its error, and the version that is stored after it.
+    /// Runs 200 saves; returns the error of each and the version stored after it.
     async fn run(seed: u64) -> Vec<(String, Option<u64>)> {
         let memory = MemoryStorage::new();
         let lease = memory.take_over("test").await.expect("no faults here")[0];
@@ -297,14 +299,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_seed_runs_the_same_way_each_time_and_others_do_not() {
+    async fn one_seed_always_gives_the_same_run_and_another_seed_a_different_one() {
         let run_of_7 = run(7).await;
         assert_eq!(run(7).await, run_of_7);
         assert_ne!(run(8).await, run_of_7);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lost_call_does_nothing_and_a_lost_answer_comes_after_the_deed() {
+    async fn a_lost_call_writes_nothing_and_a_lost_answer_follows_a_write() {
         let mut counts = [0; 3];
         let mut before = None;
         for (version, (error, stored)) in (1..).zip(run(7).await) {
@@ -321,7 +323,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rows_on_the_list_are_refused_under_a_lease_that_holds() {
+    async fn a_listed_row_is_refused_only_while_its_lease_holds() {
         let memory = MemoryStorage::new();
         let old = memory.take_over("test").await.expect("no faults here")[0];
         let storage = FaultyStorage::new(Arc::new(memory.clone()), 1, Faults::default());

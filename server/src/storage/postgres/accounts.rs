@@ -33,7 +33,7 @@ const ACCOUNT_OF: &str = "SELECT user_id, username, password_hash, role, \
      (extract(epoch FROM created_at) * 1000)::bigint AS created_at_ms FROM accounts WHERE user_id = $1";
 
 pub(super) async fn account(connection: &mut PgConnection, username: &str) -> Result<Option<AccountRow>, StorageError> {
-    // PostgreSQL refuses the character in any text, also in a question.
+    // PostgreSQL refuses NUL in any text, even in a parameter of a query.
     if username.contains('\0') {
         return Ok(None);
     }
@@ -184,7 +184,7 @@ pub(super) async fn keys(connection: &mut PgConnection) -> Result<Vec<KeyRow>, S
 
 pub(super) async fn add_first_key(connection: &mut PgConnection, key: &KeyRow) -> Result<(), StorageError> {
     let mut transaction = connection.begin().await?;
-    // One server at a time looks and adds; readers are not held up.
+    // Only one server at a time checks and adds; readers are not blocked.
     sqlx::query("LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE").execute(&mut *transaction).await?;
     sqlx::query(
         "INSERT INTO signing_keys (id, purpose, secret, created_at) \

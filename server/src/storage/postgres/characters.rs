@@ -1,4 +1,4 @@
-//! Characters: loading a user's, saving many in one statement.
+//! Loads a user's characters; saves many characters in one statement.
 
 use std::sync::LazyLock;
 
@@ -62,11 +62,10 @@ pub(super) async fn save(
     Ok(gone)
 }
 
-/// Locks the leases and writes the rows of those that hold; returns the shards of those that are gone.
+/// Locks the leases and writes the rows under leases that still hold. Returns the shards with a lost lease.
 ///
-/// One statement, and so one round trip: by itself it is a transaction. All locks are had before the first row is
-/// written; a takeover that was first is waited for, and seen. All of the answer is read, because what is wrong with a
-/// commit comes last.
+/// One statement is one round trip and its own transaction. It takes all locks before it writes the first row, and
+/// waits for an earlier takeover and sees it. Reads the whole answer, because an error of the commit comes last.
 pub(super) async fn write(
     connection: &mut PgConnection,
     leases: &[Lease],
@@ -97,7 +96,7 @@ pub(super) async fn write(
     Ok(gone(leases, &held))
 }
 
-/// Inserts the rows of leases that hold, or writes them over those of a lower version.
+/// Inserts the rows under leases that still hold, or replaces older versions.
 static WRITE: LazyLock<String> = LazyLock::new(|| {
     format!(
         "WITH held AS ({}), written AS (\
@@ -119,7 +118,7 @@ static WRITE: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Rows as columns, each an array that goes to the database whole.
+/// Rows as columns: each column is one array parameter.
 #[derive(Default)]
 struct Columns<'a> {
     ids: Vec<Uuid>,
@@ -130,11 +129,11 @@ struct Columns<'a> {
     recoveries: Vec<i64>,
     schema_versions: Vec<i32>,
     states: Vec<&'a str>,
-    /// The request ids of all rows one behind the other: arrays of arrays would all have to be of one length.
+    /// The request ids of all rows, one after another: PostgreSQL's nested arrays must all have the same length.
     request_ids: Vec<i64>,
-    /// Where each row's request ids begin in `request_ids`, counted from 0.
+    /// Start of each row's request ids in `request_ids`, counted from 0.
     request_ids_begins: Vec<i32>,
-    /// Where they end.
+    /// End of each row's request ids.
     request_ids_ends: Vec<i32>,
     created_at_ms: Vec<i64>,
     updated_at_ms: Vec<i64>,
@@ -142,7 +141,7 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    /// In the order of ids, so that two batches that meet lock the rows in one order.
+    /// Sorts the rows by id, so that concurrent batches lock rows in the same order.
     fn new(rows: &'a [CharacterRow]) -> Result<Self, StorageError> {
         let mut rows: Vec<&CharacterRow> = rows.iter().collect();
         rows.sort_unstable_by_key(|row| row.id);
@@ -169,7 +168,8 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// A place in an array of the database.
+/// Converts an index into an array of the database.
 fn index(place: usize) -> Result<i32, StorageError> {
-    i32::try_from(place).map_err(|_| StorageError::Refused("too many request ids in one batch".to_owned()))
+    i32::try_from(place)
+        .map_err(|_| StorageError::Refused("too many request ids in one batch; lower flush.batch_rows".to_owned()))
 }

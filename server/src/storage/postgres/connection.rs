@@ -1,8 +1,8 @@
-//! Connections to PostgreSQL: how they are set up, kept, bounded in time, and given up.
+//! The connection pool for PostgreSQL, with time limits.
 //!
-//! A pool of our own rather than sqlx's: a connection is cut off when its call was abandoned, a call that succeeded
-//! needs no further word with the server before the next one, a server that refuses is an answer and not a reason to
-//! wait, and nothing goes on behind a caller's back on a connection that may be dead.
+//! Our own pool instead of sqlx's. It cuts a connection off when its call was abandoned, needs no extra round trip
+//! between successful calls, reports a refused connection at once instead of waiting, and runs nothing in the
+//! background on a connection that may be dead.
 
 use std::future::Future;
 use std::ops::{Deref, DerefMut};
@@ -19,18 +19,18 @@ use tokio::time::{Instant, timeout};
 use crate::storage::error::at_start;
 use crate::storage::{StorageError, StorageOptions};
 
-/// A connection idle for longer is asked for a sign of life before it is used.
+/// A connection idle for longer is pinged before it is used.
 ///
-/// Asking each time would cost every flush a round trip; never asking would make calls fail after a restart of the
-/// database, once for each connection.
+/// A ping before every call would cost every flush a round trip. Without pings, one call per connection would fail
+/// after a restart of the database.
 const TRUSTED_IDLE: Duration = Duration::from_millis(500);
 
-/// How long all migrations together may take.
+/// Time limit for all migrations together.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
-/// The connections, and the bounds in time of what is done with them.
+/// The connections and their time limits.
 pub(super) struct Connections {
-    /// For calls: PostgreSQL itself ends what takes too long.
+    /// For calls: PostgreSQL itself ends statements that take too long.
     options: PgConnectOptions,
     /// For migrations, which may take long.
     patient: PgConnectOptions,
@@ -57,12 +57,12 @@ impl Connections {
             ("idle_in_transaction_session_timeout", limit_ms.div_ceil(2)),
             ("tcp_user_timeout", limit_ms),
         ]);
-        // What a lock of a lease means: read committed looks at a row again after it has waited. Said here, so that no
+        // Leases rely on read committed, which reads a row again after waiting for its lock. Set here, so that no
         // default of the database changes it.
         let options = options
             .options([("default_transaction_isolation", "read committed"), ("default_transaction_read_only", "off")]);
-        // Each statement has one good plan whatever is bound to it. PostgreSQL cannot know how long our arrays are, and
-        // made a new plan for most flushes.
+        // One plan per statement is good for all parameters. PostgreSQL does not know the length of our arrays and
+        // would make a new plan for most flushes.
         let options = options.options([("plan_cache_mode", "force_generic_plan")]);
         Ok(Self {
             options,
@@ -74,10 +74,10 @@ impl Connections {
         })
     }
 
-    /// A connection for one call: the one used last, or a new one.
+    /// A connection for one call: the most recently used one, or a new one.
     pub(super) async fn acquire(&self) -> Result<Held, StorageError> {
         timeout(self.acquire_timeout, self.find()).await.unwrap_or_else(|_| {
-            Err(StorageError::Transient(format!("no connection to PostgreSQL within {:?}", self.acquire_timeout)))
+            Err(StorageError::Transient(format!("no free connection to PostgreSQL within {:?}", self.acquire_timeout)))
         })
     }
 
@@ -97,7 +97,7 @@ impl Connections {
         }
     }
 
-    /// Runs a call within the time it may take.
+    /// Runs a call within its time limit.
     pub(super) async fn bounded<T>(
         &self,
         call: impl Future<Output = Result<T, StorageError>>,
@@ -107,23 +107,25 @@ impl Connections {
         })
     }
 
-    /// Runs the migrations on a connection of their own, without the bounds in time of calls: a new index on a large
-    /// table takes as long as it takes. Waiting for a lock stays bounded, because whoever comes behind waits as well.
+    /// Runs the migrations on their own connection, without the time limit of calls: a new index on a large table may
+    /// take long. Waiting for a lock stays bounded, because a waiting migration blocks everyone queued behind it.
     pub(super) async fn migrate(&self) -> Result<(), StorageError> {
         let mut connection = timeout(self.acquire_timeout, PgConnection::connect_with(&self.patient))
             .await
-            .map_err(|_| StorageError::Transient("PostgreSQL does not answer".to_owned()))?
+            .map_err(|_| {
+                StorageError::Transient("PostgreSQL does not answer; check database.url and that it runs".to_owned())
+            })?
             .map_err(at_start)?;
         let migrator = super::migrations::migrator();
         timeout(MIGRATION_TIMEOUT, migrator.run_direct(None, &mut connection, false))
             .await
-            .map_err(|_| StorageError::Transient(format!("the migrations took more than {MIGRATION_TIMEOUT:?}")))??;
+            .map_err(|_| StorageError::Transient(format!("the migrations took longer than {MIGRATION_TIMEOUT:?}")))??;
         connection.close().await?;
         Ok(())
     }
 }
 
-/// Opens a connection on which a commit means that it is on disk, also where the database's default is otherwise.
+/// Opens a connection on which a commit is on disk, even if the database's default differs.
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection, StorageError> {
     let mut connection = PgConnection::connect_with(options).await?;
     sqlx::query(
@@ -139,19 +141,19 @@ pub(super) async fn ping(connection: &mut PgConnection) -> Result<(), StorageErr
     Ok(())
 }
 
-/// A connection during a call. It is used again only after [`Held::settle`]; dropped before, as by a timeout or a
-/// caller that went away, it is cut off, because nobody knows what the server still does on it.
+/// A connection during a call. [`Held::settle`] returns it to the pool. A connection dropped before that, by a timeout
+/// or a cancelled caller, is cut off, because the server may still be working on it.
 pub(super) struct Held {
     connection: Option<PgConnection>,
     idle: Arc<Mutex<Vec<Idle>>>,
-    /// Given back last, so that whoever waits for it finds the connection.
+    /// Dropped last, so that the next caller finds the connection in the pool.
     _place: OwnedSemaphorePermit,
 }
 
-const STILL_HELD: &str = "the connection is there until it is settled";
+const STILL_HELD: &str = "a held connection exists until it is settled";
 
 impl Held {
-    /// Ends a call: the connection is good for another one where PostgreSQL itself told how the call came out.
+    /// Ends a call. The connection may be used again if PostgreSQL itself reported the outcome.
     pub(super) async fn settle<T>(
         mut self,
         connections: &Connections,
@@ -160,7 +162,7 @@ impl Held {
         let usable = match &outcome {
             Ok(_) => true,
             Err(StorageError::Transient(_) | StorageError::Corrupt(_)) => false,
-            // The transaction is open; its end waits to be sent.
+            // The transaction is still open; the ping also sends its rollback.
             Err(_) => matches!(timeout(connections.call_timeout, self.ping()).await, Ok(Ok(()))),
         };
         if let Some(connection) = self.connection.take().filter(|_| usable) {

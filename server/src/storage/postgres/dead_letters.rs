@@ -1,4 +1,4 @@
-//! Rows that were refused, and what an operator decides about them.
+//! Dead letters, and an operator's decisions about them.
 
 use castellan_protocol::{CharacterId, UserId};
 use sqlx::postgres::{PgConnection, PgRow};

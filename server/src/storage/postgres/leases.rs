@@ -1,4 +1,4 @@
-//! Leases: who may write which shard.
+//! Leases: the right to write a shard.
 
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection, Row};
@@ -7,43 +7,43 @@ use super::BEGIN_READING;
 use crate::planted::{self, Bug};
 use crate::storage::{Lease, ShardId, StorageError};
 
-/// Finds which of some leases still hold, by `$1`, their shards, and `$2`, their epochs; locks them.
+/// Finds and locks the leases that still hold. `$1` are their shards, `$2` their epochs.
 const LOCK: &str = "SELECT lease.shard FROM shard_leases AS lease \
      JOIN UNNEST($1::smallint[], $2::bigint[]) AS held (shard, epoch) \
      ON lease.shard = held.shard AND lease.epoch = held.epoch AND NOT lease.released \
      ORDER BY lease.shard FOR SHARE OF lease";
 
-/// The same without the lock, which is not enough: [`Bug::FenceWithoutLock`].
+/// The same without the lock, which is a planted bug: [`Bug::FenceWithoutLock`].
 const HELD: &str = "SELECT lease.shard FROM shard_leases AS lease \
      JOIN UNNEST($1::smallint[], $2::bigint[]) AS held (shard, epoch) \
      ON lease.shard = held.shard AND lease.epoch = held.epoch AND NOT lease.released";
 
-/// The query that finds the leases which still hold, and locks them for as long as the transaction lasts.
+/// The query that finds the leases that still hold and locks them until the transaction ends.
 pub(super) fn locking() -> &'static str {
     if planted::is(Bug::FenceWithoutLock) { HELD } else { LOCK }
 }
 
-/// Locks the rows of the leases that still hold, for as long as the transaction lasts, and returns their shards.
+/// Locks the rows of the leases that still hold until the transaction ends, and returns their shards.
 ///
-/// A takeover waits behind the lock, and who comes behind a takeover finds its epoch gone: PostgreSQL looks at the
-/// row again after it has waited. All lock in the order of shards, so none waits in a circle.
+/// A takeover waits for the lock. A caller that waits for a takeover then finds its epoch gone, because PostgreSQL
+/// reads the row again after waiting. Everyone locks in the order of shards, which rules out deadlocks.
 pub(super) async fn lock(connection: &mut PgConnection, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
     let (shards, epochs) = columns(leases);
     let rows = sqlx::query(locking()).bind(shards).bind(epochs).fetch_all(connection).await?;
     rows.iter().map(|row| shard(row, "shard")).collect()
 }
 
-/// Locks the row of one lease, or says that it is gone.
+/// Locks the row of one lease, or returns `Fenced`.
 pub(super) async fn lock_one(connection: &mut PgConnection, lease: Lease) -> Result<(), StorageError> {
     if lock(connection, &[lease]).await?.is_empty() { Err(StorageError::Fenced(lease.shard)) } else { Ok(()) }
 }
 
-/// Leases as columns: the shards and their epochs.
+/// Leases as columns: shards and epochs.
 pub(super) fn columns(leases: &[Lease]) -> (Vec<i16>, Vec<i64>) {
     leases.iter().map(|lease| (number(lease.shard), lease.epoch)).unzip()
 }
 
-/// Those of `leases` that are not among the shards that were `held`.
+/// The shards of `leases` that are not in `held`.
 pub(super) fn gone(leases: &[Lease], held: &[ShardId]) -> Vec<ShardId> {
     leases.iter().map(|lease| lease.shard).filter(|shard| !held.contains(shard)).collect()
 }
@@ -95,7 +95,7 @@ pub(super) async fn release(connection: &mut PgConnection, leases: &[Lease]) -> 
     Ok(())
 }
 
-/// A shard's number as the column has it.
+/// A shard's number for the column.
 pub(super) fn number(shard: ShardId) -> i16 {
     i16::try_from(shard.number()).expect("shards are below 256")
 }
@@ -107,5 +107,5 @@ pub(super) fn shard(row: &PgRow, column: &str) -> Result<ShardId, StorageError> 
         .ok()
         .filter(|number| *number < crate::storage::SHARDS)
         .map(ShardId::new)
-        .ok_or_else(|| StorageError::Corrupt(format!("there is no shard {number}")))
+        .ok_or_else(|| StorageError::Corrupt(format!("no such shard: {number}")))
 }

@@ -16,11 +16,11 @@ use super::{
     Verdict,
 };
 
-/// Begins a transaction that only locks and reads: its commit has nothing that would be missed after a crash, so it
-/// does not wait for the disk. One round trip for both.
+/// Begins a transaction that only locks and reads. Its commit writes nothing, so it need not wait for the disk. Both
+/// statements take one round trip.
 const BEGIN_READING: &str = "BEGIN; SET LOCAL synchronous_commit = off";
 
-/// PostgreSQL behind [`Storage`].
+/// The PostgreSQL implementation of [`Storage`].
 pub(super) struct PostgresStorage {
     connections: Connections,
 }
@@ -32,7 +32,7 @@ impl PostgresStorage {
     }
 }
 
-/// Runs one call on a connection of its own, within its time, and settles the connection by the outcome.
+/// Runs one call on its own connection within the time limit, then settles the connection.
 macro_rules! on_connection {
     ($self:ident, $room:ident :: $call:ident ($($argument:expr),*)) => {{
         let mut connection = $self.connections.acquire().await?;

@@ -1,4 +1,4 @@
-//! Characters: loading a user's, saving many in one transaction.
+//! Loads a user's characters; saves many characters in one transaction.
 
 use std::sync::LazyLock;
 
@@ -32,7 +32,7 @@ pub(super) async fn load_user(
     rows.iter().map(|row| character(row, "id")).collect()
 }
 
-/// The character in a row, its id in the column `id_column`.
+/// The character in a row; `id_column` holds its id.
 pub(super) fn character(row: &SqliteRow, id_column: &str) -> Result<CharacterRow, StorageError> {
     Ok(CharacterRow {
         id: id(row, id_column)?,
@@ -72,7 +72,7 @@ pub(super) async fn save(
     Ok(gone(leases, &held))
 }
 
-/// Rows written by one statement: each statement costs two changes of thread.
+/// Rows written by one statement. Each statement costs two thread switches.
 const CHUNK_ROWS: usize = 32;
 
 /// Columns of a row.
@@ -81,7 +81,7 @@ const COLUMNS: usize = 12;
 static WRITE_ONE: LazyLock<String> = LazyLock::new(|| write_statement(1));
 static WRITE_CHUNK: LazyLock<String> = LazyLock::new(|| write_statement(CHUNK_ROWS));
 
-/// Inserts so many rows, or writes them over those of a lower version.
+/// Inserts this many rows, or replaces older versions.
 fn write_statement(rows: usize) -> String {
     let row = format!("({})", ["?"; COLUMNS].join(", "));
     format!(
@@ -95,7 +95,7 @@ fn write_statement(rows: usize) -> String {
     )
 }
 
-/// Writes a row in a transaction that has proven its lease.
+/// Writes a row in a transaction that has already proven its lease.
 pub(super) async fn write_one(connection: &mut SqliteConnection, row: &CharacterRow) -> Result<(), StorageError> {
     write(connection, WRITE_ONE.as_str(), &[row]).await
 }
@@ -113,10 +113,10 @@ async fn write(
     Ok(())
 }
 
-/// A statement whose parameters are given one behind the other.
+/// A statement whose parameters are bound one after another.
 type Statement<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 
-/// Gives a statement its next parameters: a row's columns, in the table's order.
+/// Binds a row's columns to a statement's next parameters, in the table's order.
 pub(super) fn bind<'q>(query: Statement<'q>, row: &'q CharacterRow) -> Result<Statement<'q>, StorageError> {
     Ok(query
         .bind(row.id.to_string())

@@ -1,4 +1,4 @@
-//! Connections to the file: one that writes, some that read.
+//! Connections to the file: one writer, several readers.
 
 use std::fs::File;
 use std::ops::{Deref, DerefMut};
@@ -14,19 +14,19 @@ use super::{BEGIN_IMMEDIATE, file, migrations, transaction};
 use crate::storage::error::at_start;
 use crate::storage::{StorageError, StorageOptions};
 
-/// The file's connections, and the lock that keeps other servers from it.
+/// The file's connections, and the lock that keeps other servers out.
 ///
-/// SQLite lets one connection write at a time. Here they queue for the one writer, in order, instead of polling the
-/// file for its lock; readers see the last commit and never wait for the disk.
+/// SQLite lets one connection write at a time. Here calls queue in order for the one writer instead of polling for the
+/// file's lock. Readers see the last commit and never wait for the disk.
 pub(super) struct Connections {
     writer: SqlitePool,
     readers: SqlitePool,
     _hold: Option<File>,
 }
 
-/// Cache of a connection that reads, as SQLite wants it: negative, in KiB.
+/// Cache of a reading connection in KiB, negative as SQLite requires.
 ///
-/// A user's rows are read once and then live in memory, so there is little to keep here.
+/// Small, because a user's rows are read once and then live in the server's memory.
 const READER_CACHE: &str = "-256";
 
 impl Connections {
@@ -53,18 +53,18 @@ impl Connections {
         Ok(Self { writer, readers, _hold: hold })
     }
 
-    /// The connection that writes.
+    /// The writing connection.
     pub(super) async fn writer(&self) -> Result<Held, StorageError> {
         Ok(Held(Some(self.writer.acquire().await?)))
     }
 
-    /// A connection that reads.
+    /// A reading connection.
     pub(super) async fn reader(&self) -> Result<Held, StorageError> {
         Ok(Held(Some(self.readers.acquire().await?)))
     }
 }
 
-/// Runs all migrations that are missing in one transaction: it holds the write lock, so a second process waits.
+/// Runs all missing migrations in one transaction. It holds the write lock, so a second process waits.
 pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), StorageError> {
     let mut transaction = transaction(connection, BEGIN_IMMEDIATE).await?;
     migrations::migrator().run_direct(None, &mut *transaction, false).await?;
@@ -77,18 +77,18 @@ pub(super) async fn ping(connection: &mut SqliteConnection) -> Result<(), Storag
     Ok(())
 }
 
-/// A connection during a call. It goes back to its pool only by [`Held::settle`]; dropped before, it is closed.
+/// A connection during a call. [`Held::settle`] returns it to its pool; dropped before that, it is closed.
 pub(super) struct Held(Option<PoolConnection<Sqlite>>);
 
-const STILL_HELD: &str = "the connection is there until it is settled";
+const STILL_HELD: &str = "a held connection exists until it is settled";
 
 impl Held {
-    /// Ends a call. After a failure of the file the connection is closed, and waited for: SQLite ends the transaction
-    /// by itself on some of them, and sqlx would count it as open for ever.
+    /// Ends a call. After a failure of the file it closes the connection and waits for that: SQLite itself ends the
+    /// transaction on some failures, but sqlx would count it as open forever.
     pub(super) async fn settle<T>(mut self, outcome: Result<T, StorageError>) -> Result<T, StorageError> {
         let failed = matches!(outcome, Err(StorageError::Transient(_) | StorageError::Corrupt(_)));
         if let Some(connection) = self.0.take().filter(|_| failed) {
-            // How it closes changes nothing: the outcome is already known to be a failure.
+            // An error while closing changes nothing: the call has already failed.
             drop(connection.close().await);
         }
         outcome

@@ -1,4 +1,4 @@
-//! The database's file: its folder, who may read it, and which server has it.
+//! The database's file: its folder, its permissions, and the lock against other servers.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 
 use crate::storage::StorageError;
 
-/// Makes the file and its folder where they are missing, both for this user alone, and returns its one true path.
+/// Creates a missing file and folder, private to this user, and returns the file's canonical path.
 pub(super) fn make(path: &Path) -> Result<PathBuf, StorageError> {
-    let unusable = |error: io::Error| {
-        StorageError::Unusable(format!("the database file {} cannot be had: {error}", path.display()))
-    };
+    let unusable =
+        |error: io::Error| StorageError::Unusable(format!("cannot open the database file {}: {error}", path.display()));
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         let mut builder = DirBuilder::new();
         builder.recursive(true);
@@ -24,8 +23,8 @@ pub(super) fn make(path: &Path) -> Result<PathBuf, StorageError> {
 
 /// Keeps other servers out for as long as the returned file is open.
 ///
-/// The lock is on a file of its own beside the database: SQLite's locks on the database file are POSIX locks, which a
-/// process loses when it closes any descriptor of that file.
+/// The lock is on a separate file: SQLite's locks on the database file are POSIX locks, which a process loses when it
+/// closes any descriptor of that file.
 ///
 /// Source: <https://www.sqlite.org/howtocorrupt.html>, section 2.2.
 pub(super) fn hold(path: &Path) -> Result<File, StorageError> {
@@ -33,19 +32,20 @@ pub(super) fn hold(path: &Path) -> Result<File, StorageError> {
     lock.push(".lock");
     let lock = PathBuf::from(lock);
     let file = open_private(&lock)
-        .map_err(|error| StorageError::Unusable(format!("{} cannot be had: {error}", lock.display())))?;
+        .map_err(|error| StorageError::Unusable(format!("cannot open the lock file {}: {error}", lock.display())))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(StorageError::Unusable(format!("the database file {} is in use by another server", path.display())))
-        }
+        Err(TryLockError::WouldBlock) => Err(StorageError::Unusable(format!(
+            "the database file {} is in use by another server; stop that one first",
+            path.display()
+        ))),
         Err(TryLockError::Error(error)) => {
-            Err(StorageError::Unusable(format!("{} cannot be locked: {error}", lock.display())))
+            Err(StorageError::Unusable(format!("cannot lock {}: {error}", lock.display())))
         }
     }
 }
 
-/// Opens a file for writing and makes it, readable for this user alone, where it is missing.
+/// Opens a file for writing; creates a missing one, private to this user.
 fn open_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);

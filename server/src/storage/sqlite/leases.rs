@@ -1,4 +1,4 @@
-//! Leases: who may write which shard.
+//! Leases: the right to write a shard.
 
 use std::collections::HashMap;
 
@@ -8,8 +8,8 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::{BEGIN_IMMEDIATE, transaction};
 use crate::storage::{Lease, ShardId, StorageError};
 
-/// The shards of those leases that still hold. Asked inside a transaction, the answer stays true until its end: a
-/// transaction that writes has the file's only write lock, one that reads sees the file as it was.
+/// The shards of the leases that still hold. Inside a transaction the answer stays true until its end: a writing
+/// transaction has the file's only write lock, a reading one sees a snapshot.
 pub(super) async fn held(connection: &mut SqliteConnection, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
     let rows = sqlx::query("SELECT shard, epoch FROM shard_leases WHERE NOT released").fetch_all(connection).await?;
     let mut epochs = HashMap::with_capacity(rows.len());
@@ -19,7 +19,7 @@ pub(super) async fn held(connection: &mut SqliteConnection, leases: &[Lease]) ->
     Ok(leases.iter().filter(|lease| epochs.get(&lease.shard) == Some(&lease.epoch)).map(|lease| lease.shard).collect())
 }
 
-/// Says so where one lease is gone.
+/// Returns `Fenced` if the lease is lost.
 pub(super) async fn check_one(connection: &mut SqliteConnection, lease: Lease) -> Result<(), StorageError> {
     let row = sqlx::query("SELECT 1 FROM shard_leases WHERE shard = ?1 AND epoch = ?2 AND NOT released")
         .bind(lease.shard.number())
@@ -29,7 +29,7 @@ pub(super) async fn check_one(connection: &mut SqliteConnection, lease: Lease) -
     if row.is_none() { Err(StorageError::Fenced(lease.shard)) } else { Ok(()) }
 }
 
-/// Those of `leases` that are not among the shards that were `held`.
+/// The shards of `leases` that are not in `held`.
 pub(super) fn gone(leases: &[Lease], held: &[ShardId]) -> Vec<ShardId> {
     leases.iter().map(|lease| lease.shard).filter(|shard| !held.contains(shard)).collect()
 }
@@ -77,5 +77,5 @@ pub(super) fn shard(row: &SqliteRow, column: &str) -> Result<ShardId, StorageErr
         .ok()
         .filter(|number| *number < crate::storage::SHARDS)
         .map(ShardId::new)
-        .ok_or_else(|| StorageError::Corrupt(format!("there is no shard {number}")))
+        .ok_or_else(|| StorageError::Corrupt(format!("no such shard: {number}")))
 }

@@ -1,9 +1,9 @@
-//! The shape of the tables, from `migrations/sqlite`.
+//! The schema, from `migrations/sqlite`.
 
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-/// All migrations, oldest first. One that the database has and this server does not know is a newer server's.
+/// All migrations, oldest first. An unknown migration in the database belongs to a newer server and is ignored.
 pub(super) fn migrator() -> Migrator {
     let files = [(1, "tables", include_str!("../../../../migrations/sqlite/0001_tables.sql"))];
     let migrations = files.map(|(version, name, sql)| {

@@ -1,4 +1,4 @@
-//! SQLite: the database in the server's own process, so that the first run needs nothing else.
+//! SQLite: a database in the server's own process, so that the first run needs nothing else.
 
 mod accounts;
 mod characters;
@@ -22,7 +22,7 @@ use super::{
     Verdict,
 };
 
-/// Begins a transaction that writes: it has the file's write lock from the start, so what it has read stays true.
+/// Begins a writing transaction. It has the file's write lock from the start, so everything it reads stays true.
 const BEGIN_IMMEDIATE: &str = "BEGIN IMMEDIATE";
 
 async fn transaction<'c>(
@@ -32,19 +32,19 @@ async fn transaction<'c>(
     Ok(connection.begin_with(begin).await?)
 }
 
-/// SQLite behind [`Storage`].
+/// The SQLite implementation of [`Storage`].
 pub(super) struct SqliteStorage {
     connections: Connections,
 }
 
 impl SqliteStorage {
-    /// Opens the file, and makes it where it is missing.
+    /// Opens the file and creates a missing one.
     pub(super) async fn open(path: &Path, options: &StorageOptions) -> Result<Self, StorageError> {
         Ok(Self { connections: Connections::open(path, options).await? })
     }
 }
 
-/// Runs one call on a connection of its own and settles the connection by the outcome.
+/// Runs one call on its own connection, then settles the connection.
 macro_rules! on_connection {
     ($self:ident . $which:ident (), $room:ident :: $call:ident ($($argument:expr),*)) => {{
         let mut connection = $self.connections.$which().await?;
