@@ -1,4 +1,4 @@
-//! Ability scores, and what level and experience mean.
+//! Ability scores, levels and experience.
 
 use castellan_protocol::Ability;
 
@@ -6,9 +6,9 @@ use castellan_protocol::Ability;
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Abilities([i32; 6]);
 
-/// Lowest score that a character is created with, before race.
+/// Lowest score at creation, before race.
 pub const CREATION_SCORE_MIN: i32 = 3;
-/// Highest score that a character is created with, before race.
+/// Highest score at creation, before race.
 pub const CREATION_SCORE_MAX: i32 = 18;
 /// Highest score without magic. Source: SRD 5.1, "Using Ability Scores".
 pub const SCORE_MAX: i32 = 20;
@@ -16,7 +16,7 @@ pub const SCORE_MAX: i32 = 20;
 pub const MAGIC_SCORE_MAX: i32 = 30;
 /// Highest level. Source: SRD 5.1, "Beyond 1st Level".
 pub const LEVEL_MAX: i32 = 20;
-/// Most experience points that a character may have: far above the last level, and within 32 bits.
+/// Most experience points of a character: far above the last level, and within 32 bits.
 pub const EXPERIENCE_MAX: i32 = 2_000_000_000;
 
 /// Experience points at which the levels 1 to 20 start. Source: SRD 5.1, "Beyond 1st Level".
@@ -26,7 +26,7 @@ const EXPERIENCE_OF_LEVEL: [i32; LEVEL_MAX as usize] = [
 ];
 
 impl Abilities {
-    /// The same number for all.
+    /// The same number for all six.
     pub const fn all(number: i32) -> Self {
         Self([number; 6])
     }
@@ -56,7 +56,7 @@ impl Abilities {
     }
 }
 
-/// The modifier of an ability score: half of what it is above 10, rounded down.
+/// The modifier of an ability score: half of its distance from 10, rounded down.
 ///
 /// Source: SRD 5.1, "Using Ability Scores".
 pub const fn modifier(score: i32) -> i32 {
@@ -70,7 +70,7 @@ pub const fn proficiency_bonus(level: i32) -> i32 {
     2 + (level - 1) / 4
 }
 
-/// Experience points at which a level starts; `None` where there is no such level.
+/// Experience points at which a level starts; `None` if there is no such level.
 pub fn experience_of_level(level: i32) -> Option<i32> {
     let index = usize::try_from(level).ok()?.checked_sub(1)?;
     EXPERIENCE_OF_LEVEL.get(index).copied()
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn modifiers_are_those_of_the_table() {
+    fn modifiers_match_the_book() {
         let table =
             [(1, -5), (2, -4), (3, -4), (8, -1), (9, -1), (10, 0), (11, 0), (12, 1), (20, 5), (21, 5), (30, 10)];
         for (score, expected) in table {
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn levels_start_where_the_book_says() {
+    fn levels_start_at_the_experience_in_the_book() {
         assert_eq!(experience_of_level(1), Some(0));
         assert_eq!(experience_of_level(2), Some(300));
         assert_eq!(experience_of_level(20), Some(355_000));

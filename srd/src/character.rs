@@ -1,4 +1,4 @@
-//! The character that the rules know.
+//! The character.
 
 use std::sync::Arc;
 
@@ -10,21 +10,21 @@ use super::inventory::Inventory;
 use super::money::{Coin, Purse};
 use super::symbol::Symbol;
 
-/// Slots that a character has.
+/// Number of slots.
 pub const SLOTS: usize = 13;
 
-const _: () = assert!(Slot::ALL.len() == SLOTS, "a slot for each of the wire's");
+const _: () = assert!(Slot::ALL.len() == SLOTS, "one slot for each slot of the wire");
 
-/// Conditions that a character may have at a time; more is what no table ever saw.
+/// Most conditions of a character at a time: far more than any game needs.
 pub const CONDITIONS_MAX: usize = 64;
 
-/// Items that a character may be attuned to. Source: SRD 5.1, "Magic Items", "Attunement".
+/// Most items that a character may be attuned to. Source: SRD 5.1, "Magic Items", "Attunement".
 pub const ATTUNED_MAX: usize = 3;
 
 /// Levels of exhaustion that kill. Source: SRD 5.1, "Conditions", "Exhaustion".
 pub const EXHAUSTION_MAX: i32 = 6;
 
-/// Whether a character stands, falls or has fallen.
+/// The state of life.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
     /// Above 0 hit points.
@@ -52,13 +52,13 @@ impl Life {
         }
     }
 
-    /// The one with this name.
+    /// The state with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|life| life.as_str() == name)
     }
 }
 
-/// Death saves so far, each 0 to 3.
+/// Death saves so far: 0 to 3 successes and 0 to 3 failures.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct DeathSaves {
     pub(super) successes: i32,
@@ -77,19 +77,19 @@ impl DeathSaves {
     }
 }
 
-/// A character: what is stored of it but who it belongs to and which state of it this is.
+/// A character without its header (owner, version and the like).
 ///
-/// Made by [`create`](super::create) or [`stored::decode`](super::stored::decode), changed by
-/// [`apply`](super::apply) only. A copy costs next to nothing: it shares the build until one of the two changes it.
+/// Only [`create`](super::create) and [`stored::decode`](super::stored::decode) make one, only
+/// [`apply`](super::apply) changes it. A clone is cheap: it shares the build until one of the two changes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Character {
     pub(super) vitals: Vitals,
     pub(super) build: Arc<Build>,
-    /// The build as it was before the action under way; nothing where that has not changed it, and between actions.
+    /// The build before the current action; `None` between actions and while the action has not changed it.
     before: Option<Arc<Build>>,
 }
 
-/// What wears off in an adventure, and what intents change most.
+/// The part of a character that intents change most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Vitals {
     pub(super) experience: i32,
@@ -104,7 +104,7 @@ pub(super) struct Vitals {
     pub(super) dice_rolled: u64,
 }
 
-/// What most intents leave as it is: who a character is, what it can do and what it has.
+/// The part of a character that most intents leave unchanged: identity, abilities and possessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Build {
     pub(super) name: String,
@@ -115,7 +115,7 @@ pub(super) struct Build {
     pub(super) abilities: Abilities,
     pub(super) skills: Vec<Symbol>,
     pub(super) expertise: Vec<Symbol>,
-    /// What the hit die of each level showed, the first level's first: its length is the level.
+    /// The hit die's result at each level, first level first. Its length is the level.
     pub(super) hit_point_dice: Vec<u8>,
     pub(super) conditions: Vec<Symbol>,
     pub(super) equipment: [Option<Symbol>; SLOTS],
@@ -123,20 +123,20 @@ pub(super) struct Build {
     pub(super) inventory: Inventory,
 }
 
-/// What an action has touched.
+/// The part of a character that an action has touched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Touched {
-    /// Only what wears off: hit points, temporary hit points, hit dice, death saves, experience and the dice rolled. The
-    /// derived sheet follows from none of these.
+    /// Only hit points, temporary hit points, hit dice, death saves, experience or the count of dice. The derived sheet
+    /// depends on none of these.
     Vitals,
     /// More than that.
     Sheet,
 }
 
 impl Vitals {
-    /// Whether all is the same that the derived sheet follows from or is shown with.
+    /// Returns true if all fields that the derived sheet depends on or is shown with are the same.
     fn has_sheet_of(&self, other: &Self) -> bool {
-        // Every field is named, so that a new one cannot be forgotten here.
+        // Names every field, so that a new one cannot be forgotten here.
         let Self {
             experience: _,
             hitpoints: _,
@@ -153,10 +153,10 @@ impl Vitals {
     }
 }
 
-/// An action under way; its end takes back what it did, unless it succeeded.
+/// An action in progress. Dropping it undoes the action, unless the action succeeded.
 struct Attempt<'a> {
     character: &'a mut Character,
-    /// Before.
+    /// The vitals before the action.
     vitals: Vitals,
     succeeded: bool,
 }
@@ -186,7 +186,7 @@ impl Character {
         Self { vitals, build: Arc::new(build), before: None }
     }
 
-    /// The build to be changed by the action under way. What others share of it stays as it is.
+    /// The build, for changes by the current action. Clones of the character do not see the change.
     pub(super) fn build_mut(&mut self) -> &mut Build {
         if self.before.is_none() {
             let copy = Arc::new(Build::clone(&self.build));
@@ -195,7 +195,7 @@ impl Character {
         Arc::make_mut(&mut self.build)
     }
 
-    /// Does what `act` does and says what it has touched; nothing where it fails, or panics.
+    /// Runs `act` and returns what it has touched. Undoes all changes if `act` fails or panics.
     pub(super) fn attempt<E>(&mut self, act: impl FnOnce(&mut Self) -> Result<(), E>) -> Result<Touched, E> {
         let mut attempt = Attempt { vitals: self.vitals, character: self, succeeded: false };
         act(attempt.character)?;
@@ -213,7 +213,7 @@ impl Character {
         self.build.race
     }
 
-    /// Its subrace, where it has one.
+    /// Its subrace, if any.
     pub fn subrace(&self) -> Option<Symbol> {
         self.build.subrace
     }
@@ -223,7 +223,7 @@ impl Character {
         self.build.class
     }
 
-    /// 1 to 20.
+    /// Level, 1 to 20.
     pub fn level(&self) -> i32 {
         self.build.level
     }
@@ -233,27 +233,27 @@ impl Character {
         self.vitals.experience
     }
 
-    /// Its own scores, race and improvements included, items not.
+    /// Its own scores with race and improvements, without items.
     pub fn abilities(&self) -> &Abilities {
         &self.build.abilities
     }
 
-    /// Skills that it is proficient in.
+    /// Skills with proficiency.
     pub fn skills(&self) -> &[Symbol] {
         &self.build.skills
     }
 
-    /// Skills in which its proficiency counts twice.
+    /// Skills with doubled proficiency.
     pub fn expertise(&self) -> &[Symbol] {
         &self.build.expertise
     }
 
-    /// Present hit points, 0 to the maximum.
+    /// Current hit points, 0 to the maximum.
     pub const fn hitpoints(&self) -> i32 {
         self.vitals.hitpoints
     }
 
-    /// The maximum, items and exhaustion included.
+    /// Maximum of hit points, with items and exhaustion.
     pub const fn max_hitpoints(&self) -> i32 {
         self.vitals.max_hitpoints
     }
@@ -268,7 +268,7 @@ impl Character {
         self.vitals.hit_dice
     }
 
-    /// What the hit die of each level showed.
+    /// The hit die's result at each level.
     pub fn hit_point_dice(&self) -> &[u8] {
         &self.build.hit_point_dice
     }
@@ -278,12 +278,12 @@ impl Character {
         self.vitals.death_saves
     }
 
-    /// Whether it stands.
+    /// Its state of life.
     pub const fn life(&self) -> Life {
         self.vitals.life
     }
 
-    /// Its conditions, exhaustion not among them.
+    /// Its conditions, without exhaustion.
     pub fn conditions(&self) -> &[Symbol] {
         &self.build.conditions
     }
@@ -298,7 +298,7 @@ impl Character {
         &self.vitals.purse
     }
 
-    /// Its coins, as the wire counts them.
+    /// Its coins, in the wire's format.
     pub fn currency(&self) -> Currency {
         let coins = |coin| self.vitals.purse.coins(coin);
         Currency {
@@ -310,32 +310,33 @@ impl Character {
         }
     }
 
-    /// What a slot holds.
+    /// The item in a slot.
     pub fn worn(&self, slot: Slot) -> Option<Symbol> {
         self.build.equipment[slot as usize]
     }
 
-    /// Items that it is attuned to, three at the most.
+    /// Attuned items, at most three.
     pub fn attuned(&self) -> &[Symbol] {
         &self.build.attuned
     }
 
-    /// Everything carried, what is worn included.
+    /// All carried items, including worn ones.
     pub fn inventory(&self) -> &Inventory {
         &self.build.inventory
     }
 
-    /// Dice that the server has rolled for it so far: part of what seeds the next.
+    /// Number of dice that the server has rolled for it. Part of the seed of the next roll.
     pub const fn dice_rolled(&self) -> u64 {
         self.vitals.dice_rolled
     }
 
-    /// Slots that hold an item of this id.
+    /// Number of slots that hold this item.
     pub(super) fn units_worn(&self, item: Symbol) -> i64 {
         self.build.equipment.iter().filter(|worn| **worn == Some(item)).map(|_| 1).sum()
     }
 
-    /// An id that a client named: of the catalogue, or of the inventory, which may hold what the catalogue has lost.
+    /// Finds an item by its name: in the catalogue or in the inventory, which may hold items no longer in the
+    /// catalogue.
     pub(super) fn find_item(&self, name: &str, catalogue: &Catalogue) -> Option<Symbol> {
         let known = catalogue.item_named(name).map(|item| item.id());
         known.or_else(|| {

@@ -1,4 +1,4 @@
-//! How a character begins.
+//! Creation of characters.
 
 use std::collections::BTreeMap;
 
@@ -14,15 +14,15 @@ use super::name;
 use super::symbol::Symbol;
 use super::violation::{Violation, quote};
 
-/// Makes a character of the first level, with the class's starting equipment and no coins.
+/// Creates a character of the first level, with the class's starting equipment and no coins.
 ///
-/// The subrace may be left out. Skills are left out altogether (or an empty list), or are exactly as many as the class
-/// lets one choose, from its list; a race that lets one choose more allows, but does not ask for, those besides.
-/// Skills that the race gives are added; choosing one of them as well is no mistake.
+/// The subrace is optional. Skills are either left out (or empty), or exactly as many as the class allows, from its
+/// list, plus up to as many free choices as the race allows. The race's own skills are added; choosing one of them too
+/// is allowed.
 ///
 /// # Errors
 ///
-/// `invalid_name`, `invalid_choice`, and `malformed` where an ability is missing.
+/// `invalid_name`, `invalid_choice`, and `malformed` if an ability is missing.
 pub fn create(new: &NewCharacter, catalogue: &Catalogue) -> Result<Character, Violation> {
     let name = name::clean(&new.name)?;
     let race = choose("race", &new.race, catalogue.races(), Race::id)?;
@@ -72,10 +72,9 @@ pub fn create(new: &NewCharacter, catalogue: &Catalogue) -> Result<Character, Vi
 }
 
 fn choose<'c, T>(field: &str, chosen: &str, offered: &'c [T], id: impl Fn(&T) -> Symbol) -> Result<&'c T, Violation> {
-    offered
-        .iter()
-        .find(|entry| id(entry).as_str() == chosen)
-        .ok_or_else(|| Violation::invalid_choice(format!("{field}: there is no {field} `{}`", quote(chosen))))
+    offered.iter().find(|entry| id(entry).as_str() == chosen).ok_or_else(|| {
+        Violation::invalid_choice(format!("{field}: no such {field} `{}`; see GET /catalogue", quote(chosen)))
+    })
 }
 
 fn subrace<'c>(race: &Race, chosen: &str, catalogue: &'c Catalogue) -> Result<&'c Subrace, Violation> {
@@ -83,15 +82,15 @@ fn subrace<'c>(race: &Race, chosen: &str, catalogue: &'c Catalogue) -> Result<&'
     if race.subraces().contains(&subrace.id()) {
         return Ok(subrace);
     }
-    Err(Violation::invalid_choice(format!("subrace: `{}` is none of `{}`", subrace.id(), race.id())))
+    Err(Violation::invalid_choice(format!("subrace: `{}` is not a subrace of `{}`", subrace.id(), race.id())))
 }
 
-/// The six scores with what race and subrace add.
+/// The six scores with the bonuses of race and subrace.
 fn scores(given: &BTreeMap<Ability, i64>, race: &Race, subrace: Option<&Subrace>) -> Result<Abilities, Violation> {
     let mut scores = Abilities::default();
     for ability in Ability::ALL {
         let Some(score) = given.get(ability) else {
-            return Err(Violation::malformed(format!("abilities: `{ability}` is missing")));
+            return Err(Violation::malformed(format!("abilities: `{ability}` is missing; give all six")));
         };
         let bounds = CREATION_SCORE_MIN..=CREATION_SCORE_MAX;
         let score = i32::try_from(*score).ok().filter(|score| bounds.contains(score)).ok_or_else(|| {
@@ -110,7 +109,7 @@ fn skills(chosen: &[String], class: &Class, gifts: &[&Gifts], catalogue: &Catalo
     for name in chosen {
         let skill = choose("skill", name, catalogue.skills(), Skill::id)?.id();
         if skills.contains(&skill) {
-            return Err(Violation::new(RejectionCode::InvalidChoice, format!("skills: `{skill}` stands there twice")));
+            return Err(Violation::new(RejectionCode::InvalidChoice, format!("skills: `{skill}` is chosen twice")));
         }
         skills.push(skill);
     }
@@ -118,13 +117,13 @@ fn skills(chosen: &[String], class: &Class, gifts: &[&Gifts], catalogue: &Catalo
     let of_race: usize = gifts.iter().map(|gifts| gifts.choose_skills()).sum();
     let foreign = skills.iter().filter(|skill| !class.skills().from().contains(skill)).count();
     if !skills.is_empty() && !(of_class..=of_class + of_race).contains(&skills.len()) {
-        let message = format!("skills: a {} chooses {of_class}, its race {of_race} more", class.id());
+        let message = format!("skills: choose {of_class} for the class {}, up to {of_race} for the race", class.id());
         return Err(Violation::invalid_choice(message));
     }
-    // What the class's list does not have must be the race's to choose, and the rest the class's.
+    // Skills outside the class's list count as free choices of the race.
     if foreign > skills.len().saturating_sub(of_class) {
         let from: Vec<_> = class.skills().from().iter().map(|skill| skill.as_str()).collect();
-        let message = format!("skills: a {} chooses {of_class} of {}", class.id(), from.join(", "));
+        let message = format!("skills: choose {of_class} for the class {} from {}", class.id(), from.join(", "));
         return Err(Violation::invalid_choice(message));
     }
     for skill in gifts.iter().flat_map(|gifts| gifts.skills()) {

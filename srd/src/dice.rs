@@ -1,4 +1,4 @@
-//! Chance: a keyed, reproducible stream of dice.
+//! Dice: a keyed, reproducible stream of random numbers.
 
 use castellan_protocol::{CharacterId, RequestId};
 use hmac::{Hmac, KeyInit, Mac};
@@ -12,9 +12,9 @@ const DOMAIN: &[u8] = b"castellan dice 1";
 
 /// The dice of one intent.
 ///
-/// The stream is HMAC-SHA-256 of (character, request id, dice rolled before, block number) under the server's secret:
-/// a client that does not know the secret cannot predict it, the same intent on the same state rolls the same, and an
-/// old request id used on a later state rolls something else. Making one costs nothing until the first die is rolled.
+/// The stream is HMAC-SHA-256 of (character, request id, dice rolled before, block number) under the server's secret.
+/// A client without the secret cannot predict it. The same intent on the same state rolls the same, but an old request
+/// id on a later state rolls differently. Nothing is computed before the first roll.
 #[derive(Debug, Clone)]
 pub struct Dice<'s> {
     source: Source<'s>,
@@ -36,19 +36,19 @@ struct Keyed<'s> {
     rolled_before: u64,
     block: [u8; BLOCK_BYTES],
     block_number: u32,
-    /// Bytes of `block` used up; all of them before the first.
+    /// Used bytes of `block`; all of them before the first roll.
     used: usize,
 }
 
 impl std::fmt::Debug for Source<'_> {
-    /// Says nothing of the secret or the stream.
+    /// Hides the secret and the stream.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Source")
     }
 }
 
 impl<'s> Dice<'s> {
-    /// The dice of an intent on a character that has `rolled` dice so far.
+    /// The dice of an intent on a character for which `rolled` dice were rolled before.
     pub fn new(secret: &'s [u8], character: CharacterId, request: RequestId, rolled: u64) -> Self {
         let keyed = Keyed {
             secret,
@@ -62,13 +62,13 @@ impl<'s> Dice<'s> {
         Self { source: Source::Keyed(keyed), rolled: 0 }
     }
 
-    /// Dice that fall as a test says; each value must fit the die.
+    /// Dice with results set by a test. Each value must fit its die.
     #[cfg(test)]
     pub(crate) fn scripted(values: &[u32]) -> Self {
         Self { source: Source::Scripted(values.iter().copied().collect()), rolled: 0 }
     }
 
-    /// Rolls one die: 1 to `sides`, each as likely as the other. A die without sides shows 0.
+    /// Rolls one die: 1 to `sides`, all equally likely. A die without sides gives 0.
     pub fn roll(&mut self, sides: u32) -> i64 {
         self.rolled += 1;
         let Some(last_fair) = fair_limit(sides) else { return 0 };
@@ -88,15 +88,15 @@ impl<'s> Dice<'s> {
         }
     }
 
-    /// Dice rolled with this stream so far.
+    /// Number of dice rolled so far.
     pub const fn rolled(&self) -> u64 {
         self.rolled
     }
 }
 
-/// The highest word that may be used, so that every side has as many words as the other.
+/// The highest usable word. Rejecting higher words makes all sides equally likely.
 fn fair_limit(sides: u32) -> Option<u32> {
-    // 2^32 mod sides words at the top are left out.
+    // Rejects the top 2^32 mod `sides` words.
     let unfair = (u32::MAX.checked_rem(sides)? + 1) % sides;
     Some(u32::MAX - unfair)
 }
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn another_secret_character_request_or_count_rolls_otherwise() {
+    fn another_secret_character_request_or_count_rolls_differently() {
         let first = ten(SECRET, BRANNOR, 7, 3);
         assert_ne!(first, ten(b"another secret", BRANNOR, 7, 3));
         assert_ne!(first, ten(SECRET, OTHER, 7, 3));
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn every_side_comes_up_about_as_often() {
+    fn all_sides_are_about_equally_frequent() {
         let mut dice = Dice::new(SECRET, character(BRANNOR), RequestId::new(1), 0);
         let mut counts = [0u32; 21];
         for _ in 0..20_000 {
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_leaves_a_whole_number_of_rounds() {
+    fn the_fair_limit_leaves_a_multiple_of_the_sides() {
         for sides in [1, 2, 3, 4, 6, 8, 10, 12, 20, 100, 1_000_003, u32::MAX] {
             let words = u64::from(fair_limit(sides).expect("it has sides")) + 1;
             assert_eq!(words % u64::from(sides), 0, "d{sides}");

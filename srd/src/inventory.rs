@@ -1,14 +1,13 @@
-//! What a character carries.
+//! The inventory.
 
 use castellan_protocol::limits::QUANTITY_MAX;
 
 use super::symbol::Symbol;
 use super::violation::Violation;
 
-/// Entries that an inventory may have.
+/// Most entries of an inventory.
 ///
-/// Far more than the catalogue's mundane items; with the longest ids a catalogue may have, a character of this many
-/// entries still fits a server frame.
+/// Far more than the catalogue's mundane items. Even with the longest ids such a character fits a server frame.
 pub const INVENTORY_ENTRIES_MAX: usize = 400;
 
 /// Units of one item.
@@ -30,7 +29,7 @@ impl Entry {
     }
 }
 
-/// Everything carried, what is worn included.
+/// All carried items, including worn ones.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Inventory(Vec<Entry>);
 
@@ -45,41 +44,43 @@ impl Clone for Inventory {
 }
 
 impl Inventory {
-    /// An inventory with these entries; the same item may stand in several.
+    /// An inventory with these entries. Several entries may hold the same item.
     pub(super) const fn from_entries(entries: Vec<Entry>) -> Self {
         Self(entries)
     }
 
-    /// Its entries, in the order in which the items came.
+    /// All entries, in the order in which the items were added.
     pub fn entries(&self) -> &[Entry] {
         &self.0
     }
 
-    /// Units of an item, in all entries.
+    /// Units of an item in all entries.
     pub fn quantity(&self, item: Symbol) -> i64 {
         self.0.iter().filter(|entry| entry.item == item).map(|entry| i64::from(entry.quantity)).sum()
     }
 
-    /// Puts units in, 1 to 1,000,000.
+    /// Adds units, 1 to 1,000,000.
     ///
     /// # Errors
     ///
     /// `limit_exceeded`: too many units of the item, or too many entries.
     pub(super) fn add(&mut self, item: Symbol, quantity: i32) -> Result<(), Violation> {
         if self.quantity(item) + i64::from(quantity) > QUANTITY_MAX {
-            return Err(Violation::limit(format!("quantity: at most {QUANTITY_MAX} units of an item")));
+            return Err(Violation::limit(format!("quantity: at most {QUANTITY_MAX} units of one item")));
         }
         if let Some(entry) = self.0.iter_mut().find(|entry| entry.item == item) {
             entry.quantity += quantity;
         } else if self.0.len() < INVENTORY_ENTRIES_MAX {
             self.0.push(Entry { item, quantity });
         } else {
-            return Err(Violation::limit(format!("the inventory has {INVENTORY_ENTRIES_MAX} kinds of items already")));
+            return Err(Violation::limit(format!(
+                "item: the limit of {INVENTORY_ENTRIES_MAX} kinds of items is reached"
+            )));
         }
         Ok(())
     }
 
-    /// Takes units out, the last entries first; never more than there are.
+    /// Removes units, last entries first, and never more than there are.
     pub(super) fn remove(&mut self, item: Symbol, quantity: i32) {
         let mut left = quantity;
         for entry in self.0.iter_mut().rev().filter(|entry| entry.item == item) {

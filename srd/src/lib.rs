@@ -1,12 +1,12 @@
 //! The game's rules, pure: a character, an action, a catalogue and dice in; the next character or a violation out.
 //!
-//! No clock, no I/O (but the files of a catalogue), no chance but the dice that are handed in. The rules are those of
-//! the System Reference Document 5.1; each function names the part of it that it follows.
+//! No clock, no I/O except a catalogue's files, no randomness except the given dice. The rules are those of the System
+//! Reference Document 5.1; each function names its source there.
 //!
-//! - [`create`] makes a character, [`apply`] changes it, [`derive`](derive()) computes what follows from it.
-//! - [`Catalogue`] knows items, classes, races, skills and conditions.
+//! - [`create`] makes a character, [`apply`] changes it, [`derive`](derive()) computes its sheet.
+//! - [`Catalogue`] contains items, classes, races, skills and conditions.
 //! - [`Dice`] are a keyed stream: the same intent on the same state rolls the same.
-//! - [`stored`] reads what a database holds, in every shape that it ever had.
+//! - [`stored`] reads stored characters in every schema version so far.
 
 mod ability;
 mod actions;

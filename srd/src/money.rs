@@ -24,7 +24,7 @@ impl Coin {
     /// All of them, the smallest first.
     pub const ALL: [Self; 5] = [Self::Copper, Self::Silver, Self::Electrum, Self::Gold, Self::Platinum];
 
-    /// What it is worth in copper. Source: SRD 5.1, "Equipment", "Coinage".
+    /// Its value in copper. Source: SRD 5.1, "Equipment", "Coinage".
     pub const fn copper(self) -> i64 {
         match self {
             Self::Copper => 1,
@@ -47,12 +47,12 @@ impl Coin {
     }
 }
 
-/// Coins of each kind, each 0 to 2,000,000,000.
+/// Coins by kind, 0 to 2,000,000,000 of each.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Purse([i64; 5]);
 
 impl Purse {
-    /// Coins in the order of [`Coin::ALL`]; `None` where one is out of its bounds.
+    /// Coins in the order of [`Coin::ALL`]; `None` if a number is out of bounds.
     pub(super) fn from_coins(coins: [i64; 5]) -> Option<Self> {
         coins.iter().all(|count| (0..=COINS_MAX).contains(count)).then_some(Self(coins))
     }
@@ -67,12 +67,12 @@ impl Purse {
         self.0.iter().sum()
     }
 
-    /// What all coins are worth, in copper.
+    /// Value of all coins, in copper.
     pub fn copper(&self) -> i64 {
         Coin::ALL.iter().map(|coin| self.coins(*coin) * coin.copper()).sum()
     }
 
-    /// Adds coins of one kind, or takes them where `delta` is below 0.
+    /// Adds coins of one kind, or removes them if `delta` is negative.
     ///
     /// # Errors
     ///
@@ -80,24 +80,24 @@ impl Purse {
     pub(super) fn change(&mut self, coin: Coin, delta: i64) -> Result<(), Violation> {
         let count = self.coins(coin).saturating_add(delta);
         if count < 0 {
-            let message = format!("{}: {} are too few", coin.as_str(), self.coins(coin));
+            let message = format!("{}: the purse has only {}", coin.as_str(), self.coins(coin));
             return Err(Violation::new(RejectionCode::InsufficientFunds, message));
         }
         if count > COINS_MAX {
-            return Err(Violation::limit(format!("{}: at most {COINS_MAX} coins of a kind", coin.as_str())));
+            return Err(Violation::limit(format!("{}: at most {COINS_MAX} coins of one kind", coin.as_str())));
         }
         self.0[coin as usize] = count;
         Ok(())
     }
 
-    /// Pays a price in copper with the smallest coins first; change comes back in gold, silver and copper.
+    /// Pays a price in copper, smallest coins first. Change comes in gold, silver and copper.
     ///
     /// # Errors
     ///
-    /// `insufficient_funds`; `limit_exceeded` where the change does not fit.
+    /// `insufficient_funds`; `limit_exceeded` if the change does not fit.
     pub(super) fn pay(&mut self, price_cp: i64) -> Result<(), Violation> {
         if self.copper() < price_cp {
-            let message = format!("it costs {price_cp} cp, and all coins are worth {} cp", self.copper());
+            let message = format!("the price is {price_cp} cp; all coins together are worth {} cp", self.copper());
             return Err(Violation::new(RejectionCode::InsufficientFunds, message));
         }
         let mut due_cp = price_cp;
@@ -113,7 +113,7 @@ impl Purse {
         self.receive(-due_cp)
     }
 
-    /// Puts an amount of copper in as gold, silver and copper, as few coins as that takes.
+    /// Adds an amount of copper as gold, silver and copper, with as few coins as possible.
     ///
     /// # Errors
     ///
@@ -132,7 +132,7 @@ impl Purse {
 mod tests {
     use super::*;
 
-    /// Coins as cp, sp, ep, gp, pp.
+    /// Coins in the order cp, sp, ep, gp, pp.
     #[track_caller]
     fn check_pay(coins: [i64; 5], price_cp: i64, left: [i64; 5]) {
         let mut purse = Purse::from_coins(coins).expect("within bounds");
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn pays_with_the_smallest_coins_first() {
+    fn a_price_is_paid_with_the_smallest_coins_first() {
         check_pay([0, 0, 0, 10, 0], 1000, [0, 0, 0, 0, 0]);
         check_pay([0, 5, 0, 42, 0], 100, [0, 5, 0, 41, 0]);
         check_pay([7, 3, 1, 2, 0], 37, [0, 0, 1, 2, 0]);
@@ -153,13 +153,13 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_all_coins_together_do_not_buy() {
+    fn a_price_above_the_value_of_all_coins_is_refused() {
         let mut purse = Purse::from_coins([99, 0, 0, 0, 0]).expect("within bounds");
         assert_eq!(purse.pay(100).map_err(|refused| refused.code), Err(RejectionCode::InsufficientFunds));
     }
 
     #[test]
-    fn change_does_not_pass_the_limit() {
+    fn change_never_exceeds_the_limit_of_coins() {
         let mut purse = Purse::from_coins([0, 0, 0, COINS_MAX, 1]).expect("within bounds");
         assert_eq!(purse.pay(COINS_MAX * 100 + 1).map_err(|refused| refused.code), Ok(()));
         let mut purse = Purse::from_coins([0, COINS_MAX, 0, 0, 0]).expect("within bounds");

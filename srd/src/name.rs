@@ -6,7 +6,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::violation::Violation;
 
-/// Scalars of the category Cf (format), as ranges: they are invisible, so two names could look the same or run backwards.
+/// Scalars of the category Cf (format), as ranges. They are invisible, so names could look alike or run backwards.
 ///
 /// Source: Unicode 16.0, `DerivedGeneralCategory.txt`.
 const FORMAT: &[(u32, u32)] = &[
@@ -36,7 +36,7 @@ const FORMAT: &[(u32, u32)] = &[
 /// Line and paragraph separator: all of Zl and Zp.
 const SEPARATORS: [char; 2] = ['\u{2028}', '\u{2029}'];
 
-/// The name as it is kept: trimmed, in NFC, 1 to 40 scalars, none of Cc, Cf, Zl, Zp.
+/// Normalises a name: trimmed, NFC, 1 to 40 scalars, none of Cc, Cf, Zl, Zp.
 ///
 /// # Errors
 ///
@@ -45,12 +45,12 @@ pub(super) fn clean(name: &str) -> Result<String, Violation> {
     let cleaned: String = name.trim().nfc().take(NAME_SCALARS_MAX + 1).collect();
     let invalid = |message: &'static str| Violation::new(RejectionCode::InvalidName, message);
     match cleaned.chars().count() {
-        0 => return Err(invalid("name: it is empty")),
-        scalars if scalars > NAME_SCALARS_MAX => return Err(invalid("name: it is longer than 40 characters")),
+        0 => return Err(invalid("name: must not be empty")),
+        scalars if scalars > NAME_SCALARS_MAX => return Err(invalid("name: must be at most 40 characters")),
         _ => {}
     }
     if cleaned.chars().any(is_forbidden) {
-        return Err(invalid("name: it has control, format or separator characters"));
+        return Err(invalid("name: must not contain control, format or separator characters"));
     }
     Ok(cleaned)
 }

@@ -1,4 +1,4 @@
-//! Ids of the catalogue as small values that are copied and compared at no cost.
+//! Ids of the catalogue as small values, cheap to copy and compare.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,11 +7,11 @@ use std::sync::LazyLock;
 use parking_lot::RwLock;
 use serde::{Serialize, Serializer};
 
-/// An id that some catalogue or stored character named: an item, a class, a skill.
+/// An id from a catalogue or a stored character: an item, a class, a skill.
 ///
-/// The same text is always the same symbol, whatever catalogue it came from, so characters outlive a reload of the
-/// catalogue. Texts are kept for the life of the process; they come from catalogues and from the database only, never
-/// from a client, so there are about as many as the catalogue has entries.
+/// The same text is always the same symbol, in any catalogue, so characters survive a reload of the catalogue. Texts
+/// live as long as the process. They come only from catalogues and the database, never from clients, so their number
+/// stays close to the catalogue's size.
 #[derive(Clone, Copy)]
 pub struct Symbol(&'static Entry);
 
@@ -23,7 +23,7 @@ struct Entry {
 static TABLE: LazyLock<RwLock<HashMap<&'static str, Symbol>>> = LazyLock::new(RwLock::default);
 
 impl Symbol {
-    /// The symbol of a text, made where there is none yet.
+    /// The symbol of a text; creates a missing one.
     pub(super) fn new(text: &str) -> Self {
         if let Some(known) = TABLE.read().get(text) {
             return *known;
@@ -43,7 +43,7 @@ impl Symbol {
         &self.0.text
     }
 
-    /// Counts symbols from 0, so that a catalogue finds its entries by position.
+    /// The symbol's number, counted from 0. Catalogues use it as an index.
     pub(super) fn number(self) -> usize {
         self.0.number as usize
     }

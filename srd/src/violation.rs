@@ -1,16 +1,16 @@
-//! How the rules say no.
+//! Refusals by the rules.
 
 use std::borrow::Cow;
 
 use castellan_protocol::RejectionCode;
 
-/// A rule said no: the wire's code and a sentence for a person.
+/// A rule refused an action: the wire's code and a message for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct Violation {
     /// The stable code.
     pub code: RejectionCode,
-    /// Why.
+    /// The reason.
     pub message: Cow<'static, str>,
 }
 
@@ -19,7 +19,7 @@ impl Violation {
         Self { code, message: message.into() }
     }
 
-    /// A number that no rule could make sense of; the sentence names the field.
+    /// A number that makes no sense under any rule; the message names the field.
     pub(super) fn malformed(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(RejectionCode::Malformed, message)
     }
@@ -33,10 +33,10 @@ impl Violation {
     }
 }
 
-/// Longest part of a client's own words that a sentence repeats, in bytes.
+/// Longest part of a client's own text that a message quotes, in bytes.
 const QUOTE_BYTES_MAX: usize = 100;
 
-/// A client's own word, short enough to stand in a sentence.
+/// A client's own text, shortened for a message.
 pub(super) fn quote(text: &str) -> &str {
     &text[..text.floor_char_boundary(QUOTE_BYTES_MAX)]
 }

@@ -9,11 +9,11 @@ use crate::violation::{Violation, quote};
 
 /// Adds a condition, or one level of exhaustion; the sixth kills.
 ///
-/// A condition that is there already does not get worse. Source: SRD 5.1, "Conditions".
+/// Adding a condition a second time changes nothing. Source: SRD 5.1, "Conditions".
 pub(super) fn add(character: &mut Character, fields: &AddCondition, catalogue: &Catalogue) -> Outcome {
     let known = catalogue.conditions().iter().map(Condition::id).find(|id| id.as_str() == fields.condition);
     let Some(id) = known else {
-        let message = format!("condition: there is no condition `{}`", quote(&fields.condition));
+        let message = format!("condition: no such condition `{}`; GET /catalogue lists all", quote(&fields.condition));
         return Err(Violation::invalid_choice(message));
     };
     if id == catalogue.exhaustion() {
@@ -26,17 +26,17 @@ pub(super) fn add(character: &mut Character, fields: &AddCondition, catalogue: &
     }
     if !character.build.conditions.contains(&id) {
         if character.build.conditions.len() >= CONDITIONS_MAX {
-            return Err(Violation::limit(format!("at most {CONDITIONS_MAX} conditions at a time")));
+            return Err(Violation::limit(format!("condition: the limit of {CONDITIONS_MAX} conditions is reached")));
         }
         character.build_mut().conditions.push(id);
     }
     Ok(())
 }
 
-/// Removes a condition that is there, or one level of exhaustion.
+/// Removes a condition, or one level of exhaustion.
 pub(super) fn remove(character: &mut Character, fields: &RemoveCondition, catalogue: &Catalogue) -> Outcome {
     let missing = || {
-        let message = format!("condition: it does not have `{}`", quote(&fields.condition));
+        let message = format!("condition: the character does not have `{}`", quote(&fields.condition));
         Err(Violation::invalid_choice(message))
     };
     if fields.condition == catalogue.exhaustion().as_str() {

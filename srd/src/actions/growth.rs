@@ -11,13 +11,13 @@ use crate::character::Character;
 use crate::dice::Dice;
 use crate::violation::Violation;
 
-/// Increments of an ability score improvement. Source: SRD 5.1, "Ability Score Improvement".
+/// Points of an ability score improvement. Source: SRD 5.1, "Ability Score Improvement".
 const INCREMENTS: i32 = 2;
 
-/// Sides of the hit die where the catalogue no longer has the class.
+/// Sides of the hit die of a class that is no longer in the catalogue.
 pub(super) const HIT_DIE: i32 = 8;
 
-/// Adds experience points; the level follows only by `level_up`.
+/// Adds experience points. Only `level_up` changes the level.
 pub(super) fn gain_experience(character: &mut Character, fields: &GainExperience) -> Outcome {
     let amount = bounded("amount", fields.amount, 1..=EXPERIENCE_MAX)?;
     let sum = i64::from(character.vitals.experience) + i64::from(amount);
@@ -25,9 +25,9 @@ pub(super) fn gain_experience(character: &mut Character, fields: &GainExperience
     Ok(())
 }
 
-/// One level: its hit die, its hit points, and an improvement exactly where the class has one.
+/// Gains one level with its hit die and hit points, and with an improvement if the class has one at that level.
 ///
-/// Source: SRD 5.1, "Beyond 1st Level". The maximum grows; the present hit points do not.
+/// Source: SRD 5.1, "Beyond 1st Level". The maximum grows; the current hit points do not.
 pub(super) fn level_up(
     character: &mut Character,
     fields: &LevelUp,
@@ -36,11 +36,13 @@ pub(super) fn level_up(
 ) -> Outcome {
     let level = character.build.level + 1;
     let Some(needed) = experience_of_level(level) else {
-        return Err(Violation::limit(format!("level {} is the last", character.build.level)));
+        return Err(Violation::limit(format!("level {} is the highest", character.build.level)));
     };
     if character.vitals.experience < needed {
-        let message =
-            format!("level {level} needs {needed} experience points, and there are {}", character.vitals.experience);
+        let message = format!(
+            "level {level} needs {needed} experience points; the character has {}",
+            character.vitals.experience
+        );
         return Err(Violation::new(RejectionCode::NotEnoughExperience, message));
     }
     let class = catalogue.class(character.build.class);
@@ -62,10 +64,10 @@ pub(super) fn level_up(
     Ok(())
 }
 
-/// Two increments, as far as there is room for them: +2 to one score or +1 to two, never above 20.
+/// Applies two points, if the scores have room for them: +2 to one score or +1 to two, never above 20.
 fn improve(scores: &mut Abilities, chosen: &BTreeMap<Ability, i64>, due: bool) -> Outcome {
     if !due && !chosen.is_empty() {
-        return Err(Violation::invalid_choice("abilities: this level has no improvement"));
+        return Err(Violation::invalid_choice("abilities: this level has no improvement; leave the field out"));
     }
     let room: i32 = scores.numbers().iter().map(|score| (SCORE_MAX - score).max(0)).sum();
     let mut left = if due { INCREMENTS.min(room) } else { 0 };
@@ -76,13 +78,13 @@ fn improve(scores: &mut Abilities, chosen: &BTreeMap<Ability, i64>, due: bool) -
         };
         let score = scores.get_mut(*ability);
         if *score + increment > SCORE_MAX {
-            return Err(Violation::invalid_choice(format!("abilities.{ability}: never above {SCORE_MAX}")));
+            return Err(Violation::invalid_choice(format!("abilities.{ability}: the score would exceed {SCORE_MAX}")));
         }
         *score += increment;
         left -= increment;
     }
     match left {
         0 => Ok(()),
-        _ => Err(Violation::invalid_choice("abilities: +2 to one score or +1 to two at this level")),
+        _ => Err(Violation::invalid_choice("abilities: this level needs +2 to one score or +1 to two")),
     }
 }

@@ -9,18 +9,18 @@ use crate::derive::Worn;
 use crate::dice::Dice;
 use crate::violation::Violation;
 
-/// Most temporary hit points, and most that a revival may ask for.
+/// Most temporary hit points, and most hit points of a revival.
 ///
-/// Far above any sheet, and far within 32 bits.
+/// Far above any sheet, and within 32 bits.
 const HITPOINTS_MAX: i32 = 1_000_000;
 
-/// Death saves of a kind that decide. Source: SRD 5.1, "Death Saving Throws".
+/// Successes or failures that decide. Source: SRD 5.1, "Death Saving Throws".
 const DECIDING_SAVES: i32 = 3;
 
 /// Lowest death save that succeeds.
 const SAVE_DIFFICULTY: i64 = 10;
 
-/// Damage or healing. Amounts are not limited: what is too much has the effect of enough.
+/// Deals damage or heals. Amounts are unlimited: any excess is lost.
 pub(super) fn modify(character: &mut Character, fields: &ModifyHitpoints, catalogue: &Catalogue) -> Outcome {
     match fields.delta {
         0 => Err(Violation::malformed("delta: must not be 0")),
@@ -35,7 +35,7 @@ pub(super) fn modify(character: &mut Character, fields: &ModifyHitpoints, catalo
     }
 }
 
-/// Restores hit points, never above the maximum; any wakes. Not for the dead.
+/// Restores hit points up to the maximum; even one wakes the character. Must not be called for the dead.
 pub(super) fn heal(character: &mut Character, amount: i64) {
     let healed =
         i64::from(character.vitals.hitpoints).saturating_add(amount).min(i64::from(character.vitals.max_hitpoints));
@@ -48,8 +48,8 @@ pub(super) fn heal(character: &mut Character, amount: i64) {
 
 /// Takes hit points, temporary ones first.
 ///
-/// Source: SRD 5.1, "Damage and Healing": what is left over at 0 and is at least the maximum kills at once; damage at 0
-/// is a failed death save, a critical hit two. Damage that temporary hit points absorb whole is none at 0.
+/// Source: SRD 5.1, "Damage and Healing". Excess damage of at least the maximum kills at once. Damage at 0 is a failed
+/// death save, a critical hit is two. Damage that temporary hit points absorb completely does not count.
 fn damage(character: &mut Character, amount: i64, critical: bool, catalogue: &Catalogue) {
     let absorbed = amount.min(i64::from(character.vitals.temporary_hitpoints));
     character.vitals.temporary_hitpoints -= i32::try_from(absorbed).unwrap_or(character.vitals.temporary_hitpoints);
@@ -79,7 +79,7 @@ fn fail_saves(character: &mut Character, count: i32, catalogue: &Catalogue) {
     }
 }
 
-/// Kills. Death ends attunement. Source: SRD 5.1, "Attunement".
+/// Kills the character. Death ends attunement. Source: SRD 5.1, "Attunement".
 pub(super) fn die(character: &mut Character, catalogue: &Catalogue) {
     character.vitals.life = Life::Dead;
     character.vitals.hitpoints = 0;
@@ -89,7 +89,7 @@ pub(super) fn die(character: &mut Character, catalogue: &Catalogue) {
     refresh_maximum(character, catalogue);
 }
 
-/// The higher of old and new is kept. Source: SRD 5.1, "Temporary Hit Points".
+/// Keeps the higher of old and new temporary hit points. Source: SRD 5.1, "Temporary Hit Points".
 pub(super) fn grant_temporary(character: &mut Character, fields: &GrantTemporaryHitpoints) -> Outcome {
     let amount = bounded("amount", fields.amount, 1..=HITPOINTS_MAX)?;
     character.vitals.temporary_hitpoints = character.vitals.temporary_hitpoints.max(amount);
@@ -134,8 +134,7 @@ fn must_be_dying(character: &Character) -> Outcome {
     if character.vitals.life == Life::Dying {
         return Ok(());
     }
-    let message =
-        format!("only the dying roll death saves or are stabilized, and it is {}", character.vitals.life.as_str());
+    let message = format!("only a dying character can do this; this one is {}", character.vitals.life.as_str());
     Err(Violation::new(RejectionCode::NotDying, message))
 }
 
@@ -144,11 +143,11 @@ fn become_stable(character: &mut Character) {
     character.vitals.death_saves = DeathSaves::default();
 }
 
-/// Brings the dead back. Who died of exhaustion keeps all of it but the last level.
+/// Revives a dead character. One that died of exhaustion loses the last level of it.
 pub(super) fn revive(character: &mut Character, fields: &Revive, catalogue: &Catalogue) -> Outcome {
     let hitpoints = bounded("hitpoints", fields.hitpoints, 1..=HITPOINTS_MAX)?;
     if character.vitals.life != Life::Dead {
-        return Err(Violation::invalid_choice("only the dead can be revived"));
+        return Err(Violation::invalid_choice("only a dead character can be revived"));
     }
     character.vitals.exhaustion = character.vitals.exhaustion.min(EXHAUSTION_MAX - 1);
     refresh_maximum(character, catalogue);

@@ -1,4 +1,4 @@
-//! What each action does.
+//! The effect of each action.
 
 mod affliction;
 mod growth;
@@ -21,13 +21,13 @@ use super::{ability, name, violation};
 
 type Outcome = Result<(), Violation>;
 
-/// Does what an action asks for, by the rules, and says what it has touched.
+/// Applies an action by the rules and returns what it has touched.
 ///
 /// Deterministic: the same character, action, catalogue and dice give the same result.
 ///
 /// # Errors
 ///
-/// [`Violation`] where a rule says no. The character then is as it was.
+/// [`Violation`] if a rule refuses the action. The character is unchanged.
 pub fn apply(
     character: &mut Character,
     action: &Action,
@@ -41,11 +41,11 @@ pub fn apply(
     })
 }
 
-/// The same as a function: the character as it is after the action.
+/// Like [`apply`], but returns a changed copy.
 ///
 /// # Errors
 ///
-/// [`Violation`] where a rule says no.
+/// [`Violation`] if a rule refuses the action.
 pub fn applied(
     character: &Character,
     action: &Action,
@@ -59,7 +59,7 @@ pub fn applied(
 
 fn act(character: &mut Character, action: &Action, catalogue: &Catalogue, dice: &mut Dice<'_>) -> Outcome {
     if character.vitals.life == Life::Dead && !matches!(action, Action::Revive(_) | Action::Rename(_)) {
-        return Err(Violation::new(RejectionCode::Dead, "the dead can only be revived or renamed"));
+        return Err(Violation::new(RejectionCode::Dead, "the character is dead; it can only be revived or renamed"));
     }
     match action {
         Action::ModifyHitpoints(fields) => health::modify(character, fields, catalogue),
@@ -91,7 +91,7 @@ fn act(character: &mut Character, action: &Action, catalogue: &Catalogue, dice: 
     }
 }
 
-/// A number within its bounds: below them `malformed`, above them `limit_exceeded`.
+/// Checks a number's bounds: below them it is `malformed`, above them `limit_exceeded`.
 fn bounded(field: &'static str, number: i64, range: RangeInclusive<i32>) -> Result<i32, Violation> {
     if number < i64::from(*range.start()) {
         return Err(Violation::malformed(format!("{field}: must be at least {}", range.start())));
@@ -105,10 +105,10 @@ fn quantity(number: i64) -> Result<i32, Violation> {
     bounded("quantity", number, 1..=MOST)
 }
 
-/// Finds the maximum of hit points anew, after anything that it follows from has changed.
+/// Recomputes the maximum of hit points. Call it after any change that the maximum depends on.
 ///
-/// Every level gives what its die showed and the constitution modifier, never less than 1, and what traits add. Four
-/// levels of exhaustion halve the sum. Hit points above the maximum are lost; a higher maximum heals nobody.
+/// Every level gives its die's result plus the constitution modifier, at least 1, plus what traits add. Four levels of
+/// exhaustion halve the sum. Hit points above the maximum are lost; a higher maximum heals nobody.
 /// Source: SRD 5.1, "Hit Points and Hit Dice", "Constitution", "Exhaustion".
 pub(super) fn refresh_maximum(character: &mut Character, catalogue: &Catalogue) {
     /// Levels of exhaustion that halve the maximum.
@@ -130,7 +130,8 @@ fn constitution_modifier(character: &Character, catalogue: &Catalogue) -> i32 {
     ability::modifier(scores.get(castellan_protocol::Ability::Constitution))
 }
 
-/// Nobody carries or sells an item of this name.
+/// The refusal of an item that neither the catalogue nor the inventory knows.
 fn unknown_item(name: &str) -> Violation {
-    Violation::new(RejectionCode::UnknownItem, format!("item: there is no item `{}`", violation::quote(name)))
+    let message = format!("item: no such item `{}`; GET /catalogue lists all", violation::quote(name));
+    Violation::new(RejectionCode::UnknownItem, message)
 }

@@ -8,9 +8,9 @@ use crate::character::{Character, Life};
 use crate::dice::Dice;
 use crate::violation::Violation;
 
-/// Spends hit dice: each heals what it shows and the constitution modifier, at least 0.
+/// Spends hit dice: each heals its result plus the constitution modifier, at least 0.
 ///
-/// Source: SRD 5.1, "Resting". The dying have no hour to rest.
+/// Source: SRD 5.1, "Resting". A dying character cannot rest.
 pub(super) fn short(
     character: &mut Character,
     fields: &ShortRest,
@@ -21,11 +21,11 @@ pub(super) fn short(
         return Err(Violation::malformed("hit_dice: must be at least 0"));
     }
     if character.vitals.life == Life::Dying {
-        return Err(Violation::invalid_choice("the dying cannot rest"));
+        return Err(Violation::invalid_choice("a dying character cannot rest"));
     }
     let spent = i32::try_from(fields.hit_dice).ok().filter(|spent| *spent <= character.vitals.hit_dice);
     let Some(spent) = spent else {
-        let message = format!("hit_dice: there are {} left", character.vitals.hit_dice);
+        let message = format!("hit_dice: only {} left", character.vitals.hit_dice);
         return Err(Violation::new(RejectionCode::NoHitDice, message));
     };
     let sides = catalogue.class(character.build.class).map_or(growth::HIT_DIE, Class::hit_die).unsigned_abs();
@@ -37,7 +37,8 @@ pub(super) fn short(
     Ok(())
 }
 
-/// All hit points, half the hit dice (at least one), one level of exhaustion less, no temporary hit points.
+/// Restores all hit points and half the hit dice (at least one); ends one level of exhaustion and all temporary hit
+/// points.
 ///
 /// Source: SRD 5.1, "Resting", "Exhaustion".
 pub(super) fn long(character: &mut Character, catalogue: &Catalogue) -> Outcome {

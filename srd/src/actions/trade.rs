@@ -1,4 +1,4 @@
-//! Items and coins coming and going.
+//! Gaining, losing, using and trading items and coins.
 
 use castellan_protocol::{AddItem, BuyItem, ModifyCurrency, RejectionCode, RemoveItem, SellItem, UseItem};
 
@@ -11,14 +11,14 @@ use crate::money::Coin;
 use crate::symbol::Symbol;
 use crate::violation::Violation;
 
-/// Puts units of an item of the catalogue into the inventory.
+/// Adds units of an item to the inventory.
 pub(super) fn add(character: &mut Character, fields: &AddItem, catalogue: &Catalogue) -> Outcome {
     let quantity = quantity(fields.quantity)?;
     let item = catalogue.item_named(&fields.item).ok_or_else(|| unknown_item(&fields.item))?;
     character.build_mut().inventory.add(item.id(), quantity)
 }
 
-/// Takes units out that are not worn.
+/// Removes units that are not worn.
 pub(super) fn remove(character: &mut Character, fields: &RemoveItem, catalogue: &Catalogue) -> Outcome {
     let quantity = quantity(fields.quantity)?;
     let id = spare(character, &fields.item, quantity, catalogue)?;
@@ -26,22 +26,22 @@ pub(super) fn remove(character: &mut Character, fields: &RemoveItem, catalogue: 
     Ok(())
 }
 
-/// An item of which the character carries so many units that it does not wear.
+/// Finds an item and checks that enough units of it are carried but not worn.
 fn spare(character: &Character, name: &str, quantity: i32, catalogue: &Catalogue) -> Result<Symbol, Violation> {
     let id = carried(character, name, catalogue)?;
     let left = character.build.inventory.quantity(id) - i64::from(quantity);
     if left < 0 {
-        let message = format!("quantity: the inventory has {} of `{id}`", character.build.inventory.quantity(id));
+        let message = format!("quantity: the inventory has only {} of `{id}`", character.build.inventory.quantity(id));
         return Err(Violation::new(RejectionCode::NotInInventory, message));
     }
     if left < character.units_worn(id) {
-        let message = format!("quantity: {} of `{id}` is worn", character.units_worn(id));
+        let message = format!("quantity: {} of `{id}` worn; unequip it first", character.units_worn(id));
         return Err(Violation::new(RejectionCode::ItemEquipped, message));
     }
     Ok(id)
 }
 
-/// Takes units out; the bond with an item ends with its last unit.
+/// Removes units. Attunement to an item ends with its last unit.
 fn take(character: &mut Character, id: Symbol, quantity: i32, catalogue: &Catalogue) {
     character.build_mut().inventory.remove(id, quantity);
     if character.build.attuned.contains(&id) && character.build.inventory.quantity(id) == 0 {
@@ -50,7 +50,7 @@ fn take(character: &mut Character, id: Symbol, quantity: i32, catalogue: &Catalo
     }
 }
 
-/// Uses up one unit of a consumable. It helps also at 0 hit points: somebody else administers it.
+/// Uses up one unit of a consumable. Works even at 0 hit points, because somebody else may administer it.
 pub(super) fn use_item(
     character: &mut Character,
     fields: &UseItem,
@@ -59,7 +59,7 @@ pub(super) fn use_item(
 ) -> Outcome {
     let id = carried(character, &fields.item, catalogue)?;
     let Some(Purpose::Consumable(healing)) = catalogue.item(id).map(Item::purpose) else {
-        return Err(Violation::new(RejectionCode::CannotUse, format!("item: `{id}` is not for consumption")));
+        return Err(Violation::new(RejectionCode::CannotUse, format!("item: `{id}` is not a consumable")));
     };
     take(character, id, 1, catalogue);
     health::heal(character, healing.roll(dice));
@@ -67,10 +67,10 @@ pub(super) fn use_item(
 }
 
 fn not_for_sale(id: Symbol) -> Violation {
-    Violation::new(RejectionCode::NotForSale, format!("item: `{id}` has no price"))
+    Violation::new(RejectionCode::NotForSale, format!("item: `{id}` has no price and cannot be traded"))
 }
 
-/// Buys at the catalogue's price; part of a bundle in proportion, rounded up.
+/// Buys at the catalogue's price. Part of a bundle costs its share, rounded up.
 pub(super) fn buy(character: &mut Character, fields: &BuyItem, catalogue: &Catalogue) -> Outcome {
     let quantity = quantity(fields.quantity)?;
     let item = catalogue.item_named(&fields.item).ok_or_else(|| unknown_item(&fields.item))?;
@@ -79,7 +79,7 @@ pub(super) fn buy(character: &mut Character, fields: &BuyItem, catalogue: &Catal
     character.build_mut().inventory.add(item.id(), quantity)
 }
 
-/// Sells at half the catalogue's price, rounded down for the deal as a whole.
+/// Sells at half the catalogue's price. The total is rounded down.
 pub(super) fn sell(character: &mut Character, fields: &SellItem, catalogue: &Catalogue) -> Outcome {
     let quantity = quantity(fields.quantity)?;
     let id = spare(character, &fields.item, quantity, catalogue)?;
@@ -89,12 +89,12 @@ pub(super) fn sell(character: &mut Character, fields: &SellItem, catalogue: &Cat
     Ok(())
 }
 
-/// Adds or takes coins of each kind.
+/// Adds or removes coins of each kind.
 pub(super) fn modify_currency(character: &mut Character, fields: &ModifyCurrency) -> Outcome {
     let ModifyCurrency { cp, sp, ep, gp, pp } = fields;
     let deltas = [*cp, *sp, *ep, *gp, *pp].map(Option::unwrap_or_default);
     if deltas == [0; 5] {
-        return Err(Violation::malformed("at least one of cp, sp, ep, gp and pp must be there and not 0"));
+        return Err(Violation::malformed("set at least one of cp, sp, ep, gp and pp to a number other than 0"));
     }
     for (coin, delta) in Coin::ALL.into_iter().zip(deltas) {
         character.vitals.purse.change(coin, delta)?;

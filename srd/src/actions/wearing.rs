@@ -8,20 +8,20 @@ use crate::character::{ATTUNED_MAX, Character, SLOTS};
 use crate::symbol::Symbol;
 use crate::violation::Violation;
 
-/// Puts an item of the inventory where it goes; what is in the way is taken off.
+/// Equips an item from the inventory and takes off any item in the way.
 ///
-/// Without a slot it is the first that fits and takes nothing off, else the first that fits.
+/// Without a slot uses the first free slot that fits, otherwise the first that fits.
 pub(super) fn equip(character: &mut Character, fields: &EquipItem, catalogue: &Catalogue) -> Outcome {
     let id = carried(character, &fields.item, catalogue)?;
     let refused = |message: String| Violation::new(RejectionCode::CannotEquip, message);
-    let item = catalogue.item(id).ok_or_else(|| refused(format!("item: this game no longer has `{id}`")))?;
+    let item = catalogue.item(id).ok_or_else(|| refused(format!("item: `{id}` is no longer in the catalogue")))?;
     let fitting = item.slots();
     let Some(first) = fitting.first() else {
-        return Err(refused(format!("item: `{id}` is neither worn nor wielded")));
+        return Err(refused(format!("item: `{id}` can be neither worn nor wielded")));
     };
     let slot = match fields.slot {
         Some(slot) if fitting.contains(&slot) => slot,
-        Some(slot) => return Err(refused(format!("slot: `{id}` does not go to {slot}"))),
+        Some(slot) => return Err(refused(format!("slot: `{id}` does not fit {slot}"))),
         None => *fitting.iter().find(|slot| is_free(character, item, **slot, catalogue)).unwrap_or(first),
     };
     let mut equipment = character.build.equipment;
@@ -30,7 +30,7 @@ pub(super) fn equip(character: &mut Character, fields: &EquipItem, catalogue: &C
     }
     let worn = equipment.iter().filter(|worn| **worn == Some(id)).count();
     if character.build.inventory.quantity(id) <= i64::try_from(worn).unwrap_or(i64::MAX) {
-        return Err(Violation::new(RejectionCode::ItemEquipped, format!("item: every unit of `{id}` is worn already")));
+        return Err(Violation::new(RejectionCode::ItemEquipped, format!("item: every unit of `{id}` is already worn")));
     }
     equipment[slot as usize] = Some(id);
     character.build_mut().equipment = equipment;
@@ -42,9 +42,9 @@ fn is_free(character: &Character, item: &Item, slot: Slot, catalogue: &Catalogue
     in_the_way(character, item, slot, catalogue).next().is_none()
 }
 
-/// The slots that must be emptied so that the item can go into this one.
+/// The slots that must be emptied before the item can go into this one.
 ///
-/// Two hands hold weapons and the shield; a two-handed weapon takes both. Source: SRD 5.1, "Weapons", "Armor".
+/// Weapons and the shield need a hand each, a two-handed weapon needs both. Source: SRD 5.1, "Weapons", "Armor".
 fn in_the_way(
     character: &Character,
     item: &Item,
@@ -74,35 +74,35 @@ fn in_the_way(
     Slot::ALL.iter().copied().filter(move |slot| blocked[*slot as usize] && equipment[*slot as usize].is_some())
 }
 
-/// Takes off what a slot holds.
+/// Takes off the item in a slot.
 pub(super) fn unequip(character: &mut Character, fields: &UnequipItem, catalogue: &Catalogue) -> Outcome {
     if character.build.equipment[fields.slot as usize].is_none() {
-        return Err(Violation::new(RejectionCode::CannotEquip, format!("slot: {} holds nothing", fields.slot)));
+        return Err(Violation::new(RejectionCode::CannotEquip, format!("slot: {} is empty", fields.slot)));
     }
     character.build_mut().equipment[fields.slot as usize] = None;
     refresh_maximum(character, catalogue);
     Ok(())
 }
 
-/// Bonds with a magic item: three at the most, never two copies of one. Source: SRD 5.1, "Attunement".
+/// Attunes to a magic item: at most three, never two copies of one. Source: SRD 5.1, "Attunement".
 pub(super) fn attune(character: &mut Character, fields: &Attune, catalogue: &Catalogue) -> Outcome {
     let id = carried(character, &fields.item, catalogue)?;
     let refused = |message: String| Err(Violation::new(RejectionCode::AttunementRefused, message));
     if !catalogue.item(id).is_some_and(Item::needs_attunement) {
-        return refused(format!("item: `{id}` takes no attunement"));
+        return refused(format!("item: `{id}` needs no attunement"));
     }
     if character.build.attuned.contains(&id) {
-        return refused(format!("item: attuned to `{id}` already"));
+        return refused(format!("item: already attuned to `{id}`"));
     }
     if character.build.attuned.len() >= ATTUNED_MAX {
-        return refused(format!("attuned to {ATTUNED_MAX} items already"));
+        return refused(format!("item: already attuned to {ATTUNED_MAX} items; end one attunement first"));
     }
     character.build_mut().attuned.push(id);
     refresh_maximum(character, catalogue);
     Ok(())
 }
 
-/// Ends a bond.
+/// Ends an attunement.
 pub(super) fn end_attunement(character: &mut Character, fields: &EndAttunement, catalogue: &Catalogue) -> Outcome {
     let Some(position) = character.build.attuned.iter().position(|id| id.as_str() == fields.item) else {
         let known = character.find_item(&fields.item, catalogue).ok_or_else(|| unknown_item(&fields.item))?;
@@ -114,7 +114,7 @@ pub(super) fn end_attunement(character: &mut Character, fields: &EndAttunement, 
     Ok(())
 }
 
-/// An item that the character carries.
+/// Finds an item that the character carries.
 ///
 /// # Errors
 ///
@@ -122,7 +122,7 @@ pub(super) fn end_attunement(character: &mut Character, fields: &EndAttunement, 
 pub(super) fn carried(character: &Character, name: &str, catalogue: &Catalogue) -> Result<Symbol, Violation> {
     let id = character.find_item(name, catalogue).ok_or_else(|| unknown_item(name))?;
     if character.build.inventory.quantity(id) == 0 {
-        let message = format!("item: there is no `{id}` in the inventory");
+        let message = format!("item: the inventory has no `{id}`");
         return Err(Violation::new(RejectionCode::NotInInventory, message));
     }
     Ok(id)

@@ -1,4 +1,4 @@
-//! Dice as the books write them: `2d4+2`.
+//! Dice in the notation of the books: `2d4+2`.
 
 use crate::dice::Dice;
 use crate::symbol::Symbol;
@@ -7,10 +7,10 @@ use crate::symbol::Symbol;
 const COUNT_MAX: u32 = 100;
 /// Most sides of a die.
 const SIDES_MAX: u32 = 100;
-/// Largest number added.
+/// Largest added number.
 const FLAT_MAX: u32 = 1000;
 
-/// Some dice of one kind, and a number added.
+/// Some dice of one kind plus a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiceText {
     text: Symbol,
@@ -37,7 +37,7 @@ impl DiceText {
         Some(Self { text: Symbol::new(text), count, sides, flat })
     }
 
-    /// As the catalogue writes it.
+    /// The text from the catalogue.
     pub const fn text(self) -> Symbol {
         self.text
     }
@@ -54,7 +54,7 @@ impl DiceText {
     }
 }
 
-/// A number from 1 on, without sign or leading zero.
+/// A number of at least 1, without sign or leading zero.
 fn number(text: &str, most: u32) -> Option<u32> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
     text.parse().ok().filter(|number| plain && *number <= most)
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_the_books_write() {
+    fn the_notation_of_the_books_is_read_and_anything_else_refused() {
         for (text, twice_average) in [("2d4+2", 14), ("1d8", 9), ("1", 2), ("10d4+20", 90)] {
             let dice = DiceText::parse(text).expect(text);
             assert_eq!((dice.twice_average(), dice.text().as_str()), (twice_average, text));

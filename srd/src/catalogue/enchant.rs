@@ -1,4 +1,4 @@
-//! Makes the magic variants of mundane items: `longsword+weapon-1`.
+//! Creates the magic variants of mundane items: `longsword+weapon-1`.
 
 use super::item::{Effect, Item, Purpose};
 use super::mistakes::Mistakes;
@@ -12,7 +12,7 @@ pub(super) fn add_variants(draft: &mut Draft, mistakes: &Mistakes) {
     for (_, enchantment) in &draft.enchantments {
         for except in &enchantment.except {
             if !draft.items.iter().any(|(_, item)| item.id == *except) {
-                enchantment.place.complain(mistakes, "except", format!("there is no item `{except}`"));
+                enchantment.place.complain(mistakes, "except", format!("no such item `{except}`"));
             }
         }
         for (place, item) in draft.items.iter().filter(|(_, item)| fits(enchantment, item)) {
@@ -22,7 +22,7 @@ pub(super) fn add_variants(draft: &mut Draft, mistakes: &Mistakes) {
     draft.items.extend(variants);
 }
 
-/// Whether the magic can be put on the item.
+/// Returns true if the enchantment applies to the item.
 pub(super) fn fits(enchantment: &Enchantment, item: &Item) -> bool {
     let target = match &item.purpose {
         Purpose::Weapon(_) => Target::Weapon,

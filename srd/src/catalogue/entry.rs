@@ -1,4 +1,4 @@
-//! Reads one entry of a catalogue file, noting every mistake instead of stopping at the first.
+//! Reads one entry of a catalogue file and records every mistake instead of stopping at the first.
 
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
@@ -9,10 +9,10 @@ use toml::{Table, Value};
 use super::mistakes::Mistakes;
 use crate::symbol::Symbol;
 
-/// Longest id of an entry, in bytes; bounds what an inventory takes on the wire.
+/// Longest id of an entry, in bytes. Bounds the size of an inventory on the wire.
 pub(super) const ID_BYTES_MAX: usize = 40;
 
-/// A table of a catalogue file, with the fields that were asked for so far.
+/// A table of a catalogue file, with the fields read so far.
 pub(super) struct Entry<'t> {
     file: &'t str,
     label: String,
@@ -23,7 +23,7 @@ pub(super) struct Entry<'t> {
 }
 
 impl<'t> Entry<'t> {
-    /// An entry of a kind, such as `item`, named by its id or else by its position.
+    /// An entry of a kind such as `item`. Messages name it by its id, or by its position if it has none.
     pub(super) fn new(file: &'t str, kind: &str, position: usize, table: &'t Table, mistakes: &'t Mistakes) -> Self {
         let label = match table.get("id").and_then(Value::as_str) {
             Some(id) => format!("{kind} `{id}`"),
@@ -32,12 +32,12 @@ impl<'t> Entry<'t> {
         Self { file, label, prefix: String::new(), table, asked: RefCell::default(), mistakes }
     }
 
-    /// Notes a mistake in a field.
+    /// Records a mistake in a field.
     pub(super) fn complain(&self, field: &str, message: impl Into<String>) {
         self.mistakes.add(self.file, &self.label, &format!("{}{field}", self.prefix), message);
     }
 
-    /// A place to complain about this entry later, when all entries are known.
+    /// The entry's place, for mistakes found after all entries are read.
     pub(super) fn place(&self) -> Place {
         Place { file: self.file.to_owned(), label: self.label.clone() }
     }
@@ -47,10 +47,10 @@ impl<'t> Entry<'t> {
         self.table.get(field)
     }
 
-    /// Complains of a missing field, or of one with a wrong type.
+    /// Reads a required field; records a mistake if it is missing or has the wrong type.
     fn expect<T>(&self, field: &'static str, what: &str, read: impl FnOnce(&'t Value) -> Option<T>) -> Option<T> {
         let Some(value) = self.value(field) else {
-            self.complain(field, format!("missing: {what}"));
+            self.complain(field, format!("missing; must be {what}"));
             return None;
         };
         let read = read(value);
@@ -83,18 +83,18 @@ impl<'t> Entry<'t> {
         Symbol::new(id)
     }
 
-    /// A text that must be there.
+    /// A required text.
     pub(super) fn text(&self, field: &'static str) -> &'t str {
         let read = |value: &'t Value| value.as_str().filter(|text| !text.is_empty());
         self.expect(field, "a text", read).unwrap_or_default()
     }
 
-    /// A text that may be there.
+    /// An optional text.
     pub(super) fn text_if_present(&self, field: &'static str) -> Option<&'t str> {
         self.expect_if_present(field, "a text", Value::as_str)
     }
 
-    /// One of a few names, which must be there.
+    /// A required choice of several names.
     pub(super) fn choice<T>(
         &self,
         field: &'static str,
@@ -104,35 +104,35 @@ impl<'t> Entry<'t> {
         self.expect(field, what, |value| value.as_str().and_then(choose))
     }
 
-    /// An ability that may be there.
+    /// An optional ability.
     pub(super) fn ability_if_present(&self, field: &'static str) -> Option<Ability> {
         self.expect_if_present(field, "an ability", |value| value.as_str().and_then(Ability::from_name))
     }
 
-    /// An integer that must be there; the least possible where it is not.
+    /// A required integer; the smallest allowed one if it is missing.
     pub(super) fn integer(&self, field: &'static str, range: RangeInclusive<i64>) -> i64 {
         let what = format!("an integer from {} to {}", range.start(), range.end());
         let read = |value: &Value| value.as_integer().filter(|number| range.contains(number));
         self.expect(field, &what, read).unwrap_or(*range.start())
     }
 
-    /// An integer that may be there.
+    /// An optional integer.
     pub(super) fn integer_if_present(&self, field: &'static str, range: RangeInclusive<i64>) -> Option<i64> {
         self.table.contains_key(field).then(|| self.integer(field, range)).or_else(|| self.asked(field))
     }
 
-    /// A small integer that must be there.
+    /// A required small integer.
     pub(super) fn small(&self, field: &'static str, range: RangeInclusive<i32>) -> i32 {
         let number = self.integer(field, i64::from(*range.start())..=i64::from(*range.end()));
         i32::try_from(number).unwrap_or(*range.start())
     }
 
-    /// A small integer that may be there.
+    /// An optional small integer.
     pub(super) fn small_if_present(&self, field: &'static str, range: RangeInclusive<i32>) -> Option<i32> {
         self.table.contains_key(field).then(|| self.small(field, range)).or_else(|| self.asked(field))
     }
 
-    /// A number that may be there, with or without a fraction.
+    /// An optional number, with or without a fraction.
     pub(super) fn number_if_present(&self, field: &'static str) -> Option<f64> {
         self.expect_if_present(field, "a number", |value| match value {
             // Catalogue numbers are far below 2^53.
@@ -142,45 +142,45 @@ impl<'t> Entry<'t> {
         })
     }
 
-    /// A flag that is false where it is not there.
+    /// An optional flag, false by default.
     pub(super) fn flag(&self, field: &'static str) -> bool {
         self.expect_if_present(field, "true or false", Value::as_bool).unwrap_or(false)
     }
 
-    /// A list of texts that must be there.
+    /// A required list of texts.
     pub(super) fn texts(&self, field: &'static str) -> Vec<&'t str> {
         self.expect(field, "a list of texts", texts).unwrap_or_default()
     }
 
-    /// A list of texts that is empty where it is not there.
+    /// An optional list of texts, empty by default.
     pub(super) fn texts_if_present(&self, field: &'static str) -> Vec<&'t str> {
         self.expect_if_present(field, "a list of texts", texts).unwrap_or_default()
     }
 
-    /// A list of abilities; empty where it is not there.
+    /// An optional list of abilities, empty by default.
     pub(super) fn abilities_if_present(&self, field: &'static str) -> Vec<Ability> {
         let read = |value| texts(value)?.into_iter().map(Ability::from_name).collect::<Option<Vec<_>>>();
         self.expect_if_present(field, "a list of abilities", read).unwrap_or_default()
     }
 
-    /// A list of integers within a range; empty where it is not there.
+    /// An optional list of integers within a range, empty by default.
     pub(super) fn integers_if_present(&self, field: &'static str, range: RangeInclusive<i32>) -> Vec<i32> {
         let what = format!("a list of integers from {} to {}", range.start(), range.end());
         self.expect_if_present(field, &what, |value| integers(value, &range)).unwrap_or_default()
     }
 
-    /// The value of a field as it stands, which may be there.
+    /// The raw value of an optional field.
     pub(super) fn raw(&self, field: &'static str) -> Option<&'t Value> {
         self.value(field)
     }
 
-    /// A table that may be there.
+    /// An optional table.
     pub(super) fn table_if_present(&self, field: &'static str) -> Option<Self> {
         let table = self.expect_if_present(field, "a table", Value::as_table)?;
         Some(self.child(format!("{}{field}.", self.prefix), table))
     }
 
-    /// A list of tables; empty where it is not there.
+    /// An optional list of tables, empty by default.
     pub(super) fn tables(&self, field: &'static str) -> Vec<Self> {
         let read = |value: &'t Value| value.as_array()?.iter().map(Value::as_table).collect::<Option<Vec<_>>>();
         let tables = self.expect_if_present(field, "a list of tables", read).unwrap_or_default();
@@ -199,16 +199,16 @@ impl<'t> Entry<'t> {
         }
     }
 
-    /// Complains of every field that nobody asked for. To be called last.
+    /// Records a mistake for every field that was not read. Call it last.
     pub(super) fn finish(&self) {
         let asked = self.asked.borrow();
         for field in self.table.keys().filter(|field| !asked.contains(&field.as_str())) {
-            self.complain(field, "unknown field");
+            self.complain(field, "unknown field; remove it or correct its name");
         }
     }
 }
 
-/// Where an entry stands, for complaints after it has been read.
+/// The place of an entry, for mistakes found after it was read.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
     file: String,
@@ -216,7 +216,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Notes a mistake in a field of that entry.
+    /// Records a mistake in a field of that entry.
     pub(super) fn complain(&self, mistakes: &Mistakes, field: &str, message: impl Into<String>) {
         mistakes.add(&self.file, &self.label, field, message);
     }

@@ -1,11 +1,11 @@
-//! Items: what they are, where they go, what they do.
+//! Items, their slots and their effects.
 
 use castellan_protocol::{Ability, Slot};
 
 use super::dice_text::DiceText;
 use crate::symbol::Symbol;
 
-/// Thousandths of a pound in a pound: the unit in which weights add up without rounding.
+/// Millipounds in a pound: in millipounds, weights add up without rounding.
 pub const MILLIPOUNDS: i64 = 1000;
 
 /// An item of the catalogue.
@@ -16,20 +16,20 @@ pub struct Item {
     pub(super) category: String,
     /// A finer group, such as `ammunition`.
     pub(super) group: Option<String>,
-    /// Price of a bundle in copper; `None` where it is not for sale.
+    /// Price of a bundle in copper; `None` if it is not for sale.
     pub(super) cost_cp: Option<i64>,
-    /// Weight of a bundle in pounds, as the file gives it.
+    /// Weight of a bundle in pounds, as in the file.
     pub(super) weight_lb: Option<f64>,
     /// Units in a bundle.
     pub(super) sold_in: i64,
-    /// Weight of one unit, in thousandths of a pound.
+    /// Weight of one unit, in millipounds.
     pub(super) unit_weight_millipounds: i64,
     pub(super) contents: Vec<(Symbol, i32)>,
     pub(super) purpose: Purpose,
     pub(super) magic: Option<Magic>,
 }
 
-/// What an item is for.
+/// The purpose of an item.
 #[derive(Debug, Clone)]
 pub enum Purpose {
     /// Wielded.
@@ -65,7 +65,7 @@ pub struct Weapon {
     pub(super) monk: bool,
 }
 
-/// How far a weapon reaches, in feet.
+/// The range of a weapon, in feet.
 #[derive(Debug, Clone, Copy)]
 pub struct Range {
     pub(super) normal: i32,
@@ -115,7 +115,7 @@ pub struct Armor {
     pub(super) stealth_disadvantage: bool,
 }
 
-/// What makes an item magic.
+/// The magic of an item.
 #[derive(Debug, Clone)]
 pub struct Magic {
     pub(super) rarity: String,
@@ -123,16 +123,16 @@ pub struct Magic {
     pub(super) effects: Vec<Effect>,
 }
 
-/// What a magic item does to a sheet.
+/// The effect of a magic item on a sheet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Effect {
-    /// The score is this, where it is not higher already.
+    /// Raises the score to this number, if it is lower.
     SetAbilityMin(Ability, i32),
-    /// The score grows by the first number, not above the second.
+    /// Raises the score by the first number, up to the second.
     AddAbility(Ability, i32, i32),
     /// Added to the armour class.
     ArmorClass {
-        /// How much.
+        /// The bonus.
         bonus: i32,
         /// Only without armour.
         no_armor: bool,
@@ -143,17 +143,17 @@ pub enum Effect {
     SavingThrows(i32),
     /// Added to all ability checks.
     AbilityChecks(i32),
-    /// The speed is this many feet, where it is not higher already.
+    /// Raises the speed to this many feet, if it is lower.
     SpeedMin(i32),
-    /// Neither armour nor load slows.
+    /// Neither armour nor load slows the wearer.
     IgnoresSpeedPenalties,
-    /// Added to attack and damage of the weapon itself.
+    /// Added to attack and damage of this weapon.
     AttackAndDamage(i32),
     /// The armour no longer hinders stealth.
     NoStealthDisadvantage,
-    /// The armour asks for no strength.
+    /// The armour needs no strength.
     NoStrengthMin,
-    /// What a consumable heals.
+    /// A consumable heals this many hit points.
     Heal(DiceText),
 }
 
@@ -168,40 +168,40 @@ impl Item {
         &self.name
     }
 
-    /// What it is for.
+    /// Its purpose.
     pub const fn purpose(&self) -> &Purpose {
         &self.purpose
     }
 
-    /// Weight of one unit, in thousandths of a pound.
+    /// Weight of one unit, in millipounds.
     pub const fn unit_weight_millipounds(&self) -> i64 {
         self.unit_weight_millipounds
     }
 
-    /// Whether its magic needs attunement.
+    /// Returns true if its magic needs attunement.
     pub fn needs_attunement(&self) -> bool {
         self.magic.as_ref().is_some_and(|magic| magic.attunement)
     }
 
-    /// What its magic does.
+    /// The effects of its magic.
     pub fn effects(&self) -> &[Effect] {
         self.magic.as_ref().map_or(&[], |magic| &magic.effects)
     }
 
-    /// What units cost, in copper: whole bundles at the catalogue's price, parts of one in proportion, rounded up.
+    /// Price of some units, in copper. Part of a bundle costs its share, rounded up.
     ///
-    /// `None` where it is not for sale. Quantities are at most 1,000,000 and prices bounded, so this cannot overflow.
+    /// `None` if it is not for sale. Cannot overflow: quantities are at most 1,000,000 and prices are bounded.
     pub fn price_cp(&self, quantity: i32) -> Option<i64> {
         let cost_cp = self.cost_cp? * i64::from(quantity);
         Some((cost_cp + self.sold_in - 1) / self.sold_in)
     }
 
-    /// What units bring, in copper: half of what they are worth, rounded down for the deal as a whole.
+    /// Proceeds of some units, in copper: half of their value. The total is rounded down.
     pub fn proceeds_cp(&self, quantity: i32) -> Option<i64> {
         Some(self.cost_cp? * i64::from(quantity) / (2 * self.sold_in))
     }
 
-    /// Slots that it can be put into, the first choice first.
+    /// Slots that it fits, the preferred one first.
     pub fn slots(&self) -> &'static [Slot] {
         match &self.purpose {
             Purpose::Weapon(weapon) if weapon.two_handed => &[Slot::MainHand],
@@ -223,59 +223,59 @@ impl Item {
         if let Purpose::Armor(armor) = &self.purpose { Some(armor) } else { None }
     }
 
-    /// Whether it is wielded with both hands.
+    /// Returns true if it is wielded with both hands.
     pub fn is_two_handed(&self) -> bool {
         self.weapon().is_some_and(|weapon| weapon.two_handed)
     }
 }
 
 impl Weapon {
-    /// Whether it is a martial weapon, not a simple one.
+    /// True for a martial weapon, false for a simple one.
     pub const fn is_martial(&self) -> bool {
         self.martial
     }
 
-    /// Whether it is a ranged weapon, not a melee one.
+    /// True for a ranged weapon, false for a melee one.
     pub const fn is_ranged(&self) -> bool {
         self.ranged
     }
 
-    /// What it does in one hand.
+    /// Damage in one hand.
     pub const fn damage(&self) -> Option<DiceText> {
         self.damage
     }
 
-    /// What a versatile weapon does in both hands.
+    /// Damage of a versatile weapon in both hands.
     pub const fn two_handed_damage(&self) -> Option<DiceText> {
         self.two_handed_damage
     }
 
-    /// Such as `slashing`.
+    /// Type of the damage, such as `slashing`.
     pub const fn damage_type(&self) -> Option<Symbol> {
         self.damage_type
     }
 
-    /// The name under which classes and traits list it by itself.
+    /// Its name in the proficiencies of classes and traits.
     pub const fn proficiency(&self) -> Symbol {
         self.proficiency
     }
 
-    /// Strength or dexterity, whichever is better.
+    /// True if it uses the better of strength and dexterity.
     pub const fn is_finesse(&self) -> bool {
         self.finesse
     }
 
-    /// Good for fighting with two weapons.
+    /// True if it suits fighting with two weapons.
     pub const fn is_light(&self) -> bool {
         self.light
     }
 
-    /// Too big for small wielders.
+    /// True if it is too big for small wielders.
     pub const fn is_heavy(&self) -> bool {
         self.heavy
     }
 
-    /// A weapon of the monk's martial arts.
+    /// True for a weapon of the monk's martial arts.
     pub const fn is_monk(&self) -> bool {
         self.monk
     }
@@ -287,12 +287,12 @@ impl Armor {
         self.kind
     }
 
-    /// The armour class of the armour, or what the shield adds.
+    /// The armour's armour class, or the shield's bonus.
     pub const fn base(&self) -> i32 {
         self.base
     }
 
-    /// What of a dexterity modifier counts with it.
+    /// The part of a dexterity modifier that counts with it.
     pub fn dexterity_bonus(&self, modifier: i32) -> i32 {
         match (self.adds_dex, self.dex_max) {
             (false, _) => 0,
@@ -301,12 +301,12 @@ impl Armor {
         }
     }
 
-    /// The strength below which it slows; 0 for none.
+    /// Strength needed to wear it without being slowed; 0 for none.
     pub const fn strength_min(&self) -> i32 {
         self.strength_min
     }
 
-    /// Whether it hinders stealth.
+    /// Returns true if it hinders stealth.
     pub const fn has_stealth_disadvantage(&self) -> bool {
         self.stealth_disadvantage
     }

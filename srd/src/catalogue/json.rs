@@ -1,4 +1,4 @@
-//! The catalogue as clients read it.
+//! The catalogue as JSON for clients.
 
 use serde_json::{Map, Value, json};
 
@@ -13,7 +13,7 @@ use castellan_protocol::Ability;
 
 /// The body of `GET /catalogue`.
 ///
-/// Variants are not listed one by one: `magic_variants` says of each magic which items take it.
+/// Variants are not listed one by one: `magic_variants` names the items of each enchantment.
 pub(super) fn render(draft: &Draft, notice: &str) -> String {
     let plain = |item: &&Item| !item.id.as_str().contains('+');
     let items: Vec<_> = draft.items.iter().map(|(_, item)| item).filter(plain).map(item).collect();

@@ -1,4 +1,4 @@
-//! Where the files of a catalogue come from: the program itself, or a folder.
+//! Loads a catalogue's files from the program itself or from a folder.
 
 use std::fs;
 use std::path::Path;
@@ -27,25 +27,25 @@ const EMBEDDED: &[(&str, &str)] = embedded![
     "weapons.toml",
 ];
 
-/// The file of a folder that holds the notice of where its contents come from.
+/// The file in a folder with the notice about the origin of its contents.
 const NOTICE: &str = "NOTICE.md";
 
-/// The notice that the licence of the embedded facts asks for.
+/// The notice that the licence of the embedded facts requires.
 const EMBEDDED_NOTICE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../catalogue/NOTICE.md"));
 
 impl Catalogue {
-    /// The catalogue that comes with the program.
+    /// The catalogue built into the program.
     pub fn embedded() -> Self {
         Self::read(EMBEDDED, EMBEDDED_NOTICE, Mistakes::default()).expect("a test reads the embedded catalogue")
     }
 
-    /// Reads every `*.toml` of a folder; which file holds which entries does not matter.
+    /// Reads every `*.toml` of a folder. Entries may be in any file.
     ///
     /// A notice there, named as `catalogue/NOTICE.md` is, takes the place of the embedded one.
     ///
     /// # Errors
     ///
-    /// Every mistake at once, with file, entry and field; also what could not be read.
+    /// All mistakes together, with file, entry and field, including unreadable files.
     pub fn load(dir: &Path) -> Result<Self, CatalogueErrors> {
         let mistakes = Mistakes::default();
         let mut names = match file_names(dir) {

@@ -1,18 +1,18 @@
-//! What is wrong with a catalogue.
+//! Mistakes in a catalogue.
 
 use std::cell::RefCell;
 use std::fmt;
 
-/// One mistake: where it stands and what it is.
+/// One mistake and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
     /// The file's name.
     pub file: String,
-    /// The entry, such as ``item `club` ``; empty where the mistake is the file's own.
+    /// The entry, such as ``item `club` ``; empty if the mistake concerns the whole file.
     pub entry: String,
-    /// The field, such as `weapon.damage`; empty where the mistake is the entry's own.
+    /// The field, such as `weapon.damage`; empty if the mistake concerns the whole entry.
     pub field: String,
-    /// What is wrong.
+    /// The mistake.
     pub message: String,
 }
 
@@ -27,7 +27,7 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// Every mistake of a catalogue, a line each.
+/// All mistakes of a catalogue, one per line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CatalogueErrors(Vec<Mistake>);
 

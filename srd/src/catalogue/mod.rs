@@ -1,7 +1,7 @@
 //! The catalogue: items, classes, races, skills and conditions, from files that people edit.
 //!
-//! One is embedded in the program; an operator may load another from a folder. Reading notes every mistake, and a
-//! catalogue with a mistake is none. A catalogue never changes; a reload makes another.
+//! One catalogue is embedded in the program; an operator may load another from a folder. Reading reports every mistake
+//! and refuses a catalogue with any. A catalogue never changes; a reload creates a new one.
 
 mod dice_text;
 mod enchant;
@@ -29,17 +29,17 @@ use super::symbol::Symbol;
 use mistakes::Mistakes;
 use read::Draft;
 
-/// Stands where a symbol names no item of this catalogue.
+/// Marks a symbol that names no item of this catalogue.
 const NO_ITEM: u32 = u32::MAX;
 
 /// Rules that the book leaves to the table.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// Whether a heavy load slows. Source: SRD 5.1, "Variant: Encumbrance".
+    /// True if a heavy load slows. Source: SRD 5.1, "Variant: Encumbrance".
     pub variant_encumbrance: bool,
 }
 
-/// Everything that the rules look up. Immutable; shared as an `Arc`.
+/// All data of the rules. Immutable; shared as an `Arc`.
 #[derive(Debug)]
 pub struct Catalogue {
     items: Vec<Item>,
@@ -63,11 +63,11 @@ pub(super) fn pounds(millipounds: i64) -> f64 {
     millipounds as f64 / MILLIPOUNDS as f64
 }
 
-/// Bytes of the hash that a revision shows: enough to tell editions of one catalogue apart.
+/// Bytes of the hash in a revision: enough to tell editions of one catalogue apart.
 const REVISION_BYTES: usize = 8;
 
 impl Catalogue {
-    /// Reads files, each a name and a text.
+    /// Reads files, given as pairs of name and text.
     fn read(files: &[(&str, &str)], notice: &str, mistakes: Mistakes) -> Result<Self, CatalogueErrors> {
         let mut draft = Draft::default();
         for (name, text) in files {
@@ -106,7 +106,7 @@ impl Catalogue {
         }
     }
 
-    /// The same catalogue for a table that plays by these options.
+    /// The same catalogue with these options.
     #[must_use]
     pub fn with_options(self, options: Options) -> Self {
         Self { options, ..self }
@@ -117,7 +117,7 @@ impl Catalogue {
         self.json.clone()
     }
 
-    /// The same without a copy.
+    /// Like [`Catalogue::to_json`], without a copy.
     pub fn json(&self) -> &str {
         &self.json
     }
@@ -132,13 +132,13 @@ impl Catalogue {
         &self.items
     }
 
-    /// The item of an id that this program knows.
+    /// The item with this id.
     pub fn item(&self, id: Symbol) -> Option<&Item> {
         let position = *self.by_symbol.get(id.number())?;
         self.items.get(position as usize)
     }
 
-    /// The item that a client names.
+    /// The item with this name, as clients send it.
     pub fn item_named(&self, name: &str) -> Option<&Item> {
         self.items.get(*self.by_name.get(name)? as usize)
     }
@@ -188,12 +188,12 @@ impl Catalogue {
         self.conditions.iter().find(|condition| condition.id == id)
     }
 
-    /// The condition that is counted in levels.
+    /// The id of exhaustion, the condition with levels.
     pub const fn exhaustion(&self) -> Symbol {
         self.exhaustion
     }
 
-    /// What the book leaves to the table.
+    /// The optional rules.
     pub const fn options(&self) -> Options {
         self.options
     }

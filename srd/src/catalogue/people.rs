@@ -20,20 +20,20 @@ pub struct Class {
     pub(super) tool_choices: Vec<Choice>,
     pub(super) improvement_levels: Vec<i32>,
     pub(super) spellcasting_ability: Option<Ability>,
-    /// A row for each level; empty for classes without spells.
+    /// One row per level; empty for classes without spells.
     pub(super) spell_slots: Vec<Vec<i32>>,
     pub(super) starting_equipment: Vec<(Symbol, i32)>,
     pub(super) features: Vec<Feature>,
 }
 
-/// So many of a list.
+/// A choice of some entries of a list.
 #[derive(Debug, Clone, Default)]
 pub struct Choice {
     pub(super) choose: usize,
     pub(super) from: Vec<Symbol>,
 }
 
-/// What a class can wear and wield.
+/// The armour and weapons that a class is trained in.
 #[derive(Debug, Clone, Default)]
 pub struct Training {
     pub(super) armor: [bool; ArmorKind::ALL.len()],
@@ -41,32 +41,32 @@ pub struct Training {
     pub(super) martial: bool,
 }
 
-/// Something that a class gives from a level on.
+/// A feature that a class gives from a level on.
 #[derive(Debug, Clone)]
 pub struct Feature {
     pub(super) level: i32,
     pub(super) gives: Gives,
 }
 
-/// What a feature gives.
+/// The effect of a feature.
 #[derive(Debug, Clone)]
 pub enum Gives {
-    /// Without armour 10 + dexterity + this ability.
+    /// Armour class without armour: 10 + dexterity + this ability.
     UnarmoredDefense {
         /// The ability.
         ability: Ability,
-        /// Whether it holds with a shield.
+        /// True if a shield is allowed.
         shield: bool,
     },
     /// Feet added unless heavy armour is worn.
     SpeedWithoutHeavyArmor(i32),
     /// Feet added without armour and shield.
     SpeedUnarmored(i32),
-    /// Dexterity and this die, if better, for monk weapons.
+    /// Dexterity and this die for monk weapons, if better.
     MartialArts(DiceText),
-    /// Half the proficiency bonus where there is no proficiency.
+    /// Half the proficiency bonus on checks without proficiency.
     HalfProficiency,
-    /// This modifier, at least 1, on all saving throws.
+    /// This ability's modifier, at least 1, on all saving throws.
     AddsToSavingThrows(Ability),
     /// Proficiency in these saving throws.
     SavingThrows(Vec<Ability>),
@@ -97,7 +97,7 @@ pub struct Subrace {
     pub(super) gifts: Gifts,
 }
 
-/// What traits do to a sheet, all of one race or subrace together.
+/// The combined effects of all traits of a race or subrace.
 #[derive(Debug, Clone, Default)]
 pub struct Gifts {
     pub(super) skills: Vec<Symbol>,
@@ -134,37 +134,37 @@ impl Class {
         self.hit_die
     }
 
-    /// Saving throws that it is proficient in from the first level on.
+    /// Saving throws with proficiency from the first level on.
     pub fn saving_throws(&self) -> &[Ability] {
         &self.saving_throws
     }
 
-    /// The skills that are chosen at creation.
+    /// The choice of skills at creation.
     pub const fn skills(&self) -> &Choice {
         &self.skills
     }
 
-    /// Whether an ability score improvement comes with a level.
+    /// Returns true if a level brings an ability score improvement.
     pub fn improves_at(&self, level: i32) -> bool {
         self.improvement_levels.contains(&level)
     }
 
-    /// Items that it starts with.
+    /// Starting equipment.
     pub fn starting_equipment(&self) -> &[(Symbol, i32)] {
         &self.starting_equipment
     }
 
-    /// What it gives at a level, the lowest first.
+    /// All features up to a level, lowest level first.
     pub fn features(&self, level: i32) -> impl Iterator<Item = &Gives> {
         self.features.iter().filter(move |feature| feature.level <= level).map(|feature| &feature.gives)
     }
 
-    /// Whether it can wear such armour or hold a shield.
+    /// Returns true if the class is trained in this kind of armour.
     pub const fn wears(&self, kind: ArmorKind) -> bool {
         self.training.armor[kind as usize]
     }
 
-    /// Whether it can wield a weapon, by kind or by name.
+    /// Returns true if the class is trained in a weapon, by kind or by name.
     pub fn wields(&self, weapon: &Weapon) -> bool {
         let by_kind = if weapon.is_martial() { self.training.martial } else { self.training.simple };
         by_kind || self.proficiencies.contains(&weapon.proficiency())
@@ -172,12 +172,12 @@ impl Class {
 }
 
 impl Choice {
-    /// How many are chosen.
+    /// Number of entries to choose.
     pub const fn choose(&self) -> usize {
         self.choose
     }
 
-    /// What they are chosen from.
+    /// The list to choose from.
     pub fn from(&self) -> &[Symbol] {
         &self.from
     }
@@ -189,17 +189,17 @@ impl Race {
         self.id
     }
 
-    /// Walking speed, in feet a round.
+    /// Walking speed, in feet per round.
     pub const fn speed_ft(&self) -> i32 {
         self.speed_ft
     }
 
-    /// Whether its members are small.
+    /// Returns true if its members are small.
     pub const fn is_small(&self) -> bool {
         self.small
     }
 
-    /// Whether armour never slows its members.
+    /// Returns true if armour never slows its members.
     pub const fn ignores_armor_speed_penalty(&self) -> bool {
         self.ignores_armor_speed_penalty
     }
@@ -214,7 +214,7 @@ impl Race {
         &self.subraces
     }
 
-    /// What its traits do.
+    /// The effects of its traits.
     pub const fn gifts(&self) -> &Gifts {
         &self.gifts
     }
@@ -231,34 +231,34 @@ impl Subrace {
         &self.ability_bonuses
     }
 
-    /// What its traits do.
+    /// The effects of its traits.
     pub const fn gifts(&self) -> &Gifts {
         &self.gifts
     }
 }
 
 impl Gifts {
-    /// Skills that they give.
+    /// Skills that the traits give.
     pub fn skills(&self) -> &[Symbol] {
         &self.skills
     }
 
-    /// Skills that may be chosen freely.
+    /// Number of freely chosen skills.
     pub const fn choose_skills(&self) -> usize {
         self.choose_skills
     }
 
-    /// Hit points more with each level.
+    /// Additional hit points per level.
     pub const fn hitpoints_per_level(&self) -> i32 {
         self.hitpoints_per_level
     }
 
-    /// Whether they teach to wield a weapon.
+    /// Returns true if the traits give proficiency with a weapon.
     pub fn wields(&self, weapon: &Weapon) -> bool {
         self.weapon_proficiencies.contains(&weapon.proficiency())
     }
 
-    /// Whether a 1 on a death save is rolled again.
+    /// Returns true if a 1 on a death save is rolled again.
     pub const fn rerolls_ones(&self) -> bool {
         self.rerolls_ones
     }
@@ -270,7 +270,7 @@ impl Skill {
         self.id
     }
 
-    /// The ability that it is tied to.
+    /// The ability of its checks.
     pub const fn ability(&self) -> Ability {
         self.ability
     }
@@ -282,7 +282,7 @@ impl Condition {
         self.id
     }
 
-    /// Whether those who have it cannot move.
+    /// Returns true if it prevents movement.
     pub const fn cannot_move(&self) -> bool {
         self.cannot_move
     }

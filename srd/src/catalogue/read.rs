@@ -1,4 +1,4 @@
-//! Reads the files of a catalogue and checks that its entries fit together.
+//! Reads the files of a catalogue and checks the references between entries.
 
 use std::collections::HashMap;
 
@@ -18,10 +18,10 @@ use crate::symbol::Symbol;
 /// The condition that is counted in levels: a catalogue must have it.
 pub(crate) const EXHAUSTION: &str = "exhaustion";
 
-/// Most entries of a kind that shows on every sheet, so that a sheet fits a server frame.
+/// Most skills and most conditions: a sheet lists all of them and must fit a server frame.
 const SHEET_ENTRIES_MAX: usize = 64;
 
-/// What was read of a kind, each with its place.
+/// All entries of a kind, each with its place.
 type Kind<T> = Vec<(Place, T)>;
 
 /// All entries of all files.
@@ -55,7 +55,7 @@ impl Draft {
                 "trait" => self.traits.extend(read_all(entries(), read_people::racial_trait)),
                 "skill" => self.skills.extend(read_all(entries(), read_people::skill)),
                 "condition" => self.conditions.extend(read_all(entries(), read_people::condition)),
-                _ => mistakes.add(file, "", kind, "unknown kind of entry"),
+                _ => mistakes.add(file, "", kind, "unknown kind of entry; remove it or correct its name"),
             }
         }
     }
@@ -70,7 +70,7 @@ impl Draft {
         }
     }
 
-    /// Checks what entries say of each other, and completes them.
+    /// Checks the references between entries and completes the entries.
     pub(super) fn link(&mut self, mistakes: &Mistakes) {
         self.check_ids(mistakes);
         self.link_traits(mistakes);
@@ -91,16 +91,16 @@ impl Draft {
         unique("condition", self.conditions.iter().map(|(place, condition)| (place, condition.id)), mistakes);
         let exhaustion = Symbol::new(EXHAUSTION);
         if !self.conditions.iter().any(|(_, condition)| condition.id == exhaustion) {
-            mistakes.add("", "condition `exhaustion`", "", "missing: it is counted in levels on every sheet");
+            mistakes.add("", "condition `exhaustion`", "", "missing; add it, because every sheet counts its levels");
         }
         for (kind, count) in [("class", self.classes.len()), ("race", self.races.len())] {
             if count == 0 {
-                mistakes.add("", kind, "", "missing: nobody could create a character");
+                mistakes.add("", kind, "", "missing; add at least one, because every character needs it");
             }
         }
         for (kind, count) in [("skill", self.skills.len()), ("condition", self.conditions.len())] {
             if count > SHEET_ENTRIES_MAX {
-                mistakes.add("", kind, "", format!("at most {SHEET_ENTRIES_MAX} of them fit a sheet"));
+                mistakes.add("", kind, "", format!("{count} entries; at most {SHEET_ENTRIES_MAX} fit a sheet"));
             }
         }
     }
@@ -121,10 +121,10 @@ impl Draft {
     fn link_traits(&mut self, mistakes: &Mistakes) {
         for (place, racial) in &self.traits {
             for skill in racial.gifts.skills.iter().filter(|skill| !self.has_skill(**skill)) {
-                place.complain(mistakes, "skills", format!("there is no skill `{skill}`"));
+                place.complain(mistakes, "skills", format!("no such skill `{skill}`"));
             }
             for name in racial.gifts.weapon_proficiencies.iter().filter(|name| !self.has_weapon_name(**name)) {
-                place.complain(mistakes, "weapon_proficiencies", format!("there is no weapon of the name `{name}`"));
+                place.complain(mistakes, "weapon_proficiencies", format!("no weapon has the proficiency `{name}`"));
             }
             let (choose, skills) = (racial.gifts.choose_skills, self.skills.len());
             if choose > skills {
@@ -154,7 +154,7 @@ impl Draft {
         for (place, race) in &self.races {
             for id in &race.subraces {
                 if !self.subraces.iter().any(|(_, subrace)| subrace.id == *id && subrace.race == race.id) {
-                    place.complain(mistakes, "subraces", format!("there is no subrace `{id}` of this race"));
+                    place.complain(mistakes, "subraces", format!("this race has no subrace `{id}`"));
                 }
             }
         }
@@ -165,11 +165,11 @@ impl Draft {
             };
             if Ability::ALL.iter().any(|ability| CREATION_SCORE_MAX + sum(*ability) > SCORE_MAX) {
                 let message =
-                    format!("with those of its race no score may grow by more than {}", SCORE_MAX - CREATION_SCORE_MAX);
+                    format!("race and subrace together may add at most {} to a score", SCORE_MAX - CREATION_SCORE_MAX);
                 place.complain(mistakes, "ability_bonuses", message);
             }
             if !self.races.iter().any(|(_, race)| race.id == subrace.race && race.subraces.contains(&subrace.id)) {
-                place.complain(mistakes, "race", format!("the race `{}` does not list it", subrace.race));
+                place.complain(mistakes, "race", format!("the race `{}` does not list this subrace", subrace.race));
             }
         }
     }
@@ -180,12 +180,12 @@ impl Draft {
         for (place, class) in &self.classes {
             for name in &class.proficiencies {
                 if !KINDS.contains(&name.as_str()) && !self.has_weapon_name(*name) && !self.has_item(*name) {
-                    let message = format!("`{name}` is no kind of armor or weapon, no weapon's name and no item");
+                    let message = format!("`{name}` is neither a kind of armor or weapon, nor a weapon, nor an item");
                     place.complain(mistakes, "proficiencies", message);
                 }
             }
             for skill in class.skills.from.iter().filter(|skill| !self.has_skill(**skill)) {
-                place.complain(mistakes, "skills.from", format!("there is no skill `{skill}`"));
+                place.complain(mistakes, "skills.from", format!("no such skill `{skill}`"));
             }
             for (index, choice) in class.tool_choices.iter().enumerate() {
                 for item in choice.from.iter().filter(|item| !self.has_item(**item)) {
@@ -194,12 +194,12 @@ impl Draft {
                 }
             }
             for (item, _) in class.starting_equipment.iter().filter(|(item, _)| !self.has_item(*item)) {
-                place.complain(mistakes, "starting_equipment", format!("there is no item `{item}`"));
+                place.complain(mistakes, "starting_equipment", format!("no such item `{item}`"));
             }
         }
     }
 
-    /// A pack without a weight of its own weighs what its contents weigh.
+    /// Gives a pack without its own weight the weight of its contents.
     fn weigh_packs(&mut self, mistakes: &Mistakes) {
         let weights: HashMap<&str, i64> =
             self.items.iter().map(|(_, item)| (item.id.as_str(), item.unit_weight_millipounds)).collect();
@@ -208,7 +208,7 @@ impl Draft {
             for (content, quantity) in &item.contents {
                 match weights.get(content.as_str()) {
                     Some(weight) => sum += weight * i64::from(*quantity),
-                    None => place.complain(mistakes, "contents", format!("there is no item `{content}`")),
+                    None => place.complain(mistakes, "contents", format!("no such item `{content}`")),
                 }
             }
             if item.weight_lb.is_none() && matches!(item.purpose, Purpose::Gear) && !item.contents.is_empty() {
@@ -218,7 +218,7 @@ impl Draft {
     }
 }
 
-/// What keeps a file from being TOML, in one line.
+/// A syntax error in a TOML file, as one line.
 fn syntax_mistake(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
@@ -229,7 +229,7 @@ fn entries<'t>(file: &'t str, kind: &str, value: &'t Value, mistakes: &'t Mistak
     let tables: Option<Vec<&Table>> =
         value.as_array().and_then(|entries| entries.iter().map(Value::as_table).collect());
     let Some(tables) = tables else {
-        mistakes.add(file, "", kind, format!("entries are written as [[{kind}]]"));
+        mistakes.add(file, "", kind, format!("write entries as [[{kind}]]"));
         return Vec::new();
     };
     let entry = |(position, table)| Entry::new(file, kind, position, table, mistakes);
@@ -244,7 +244,7 @@ fn unique<'p>(kind: &str, ids: impl Iterator<Item = (&'p Place, Symbol)>, mistak
     let mut seen: Vec<Symbol> = Vec::new();
     for (place, id) in ids {
         if seen.contains(&id) {
-            place.complain(mistakes, "id", format!("there is another {kind} `{id}`"));
+            place.complain(mistakes, "id", format!("another {kind} already has the id `{id}`"));
         }
         seen.push(id);
     }

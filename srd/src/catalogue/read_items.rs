@@ -9,9 +9,9 @@ use super::item::{Armor, ArmorKind, Effect, Item, MILLIPOUNDS, Magic, Purpose, R
 use crate::ability::MAGIC_SCORE_MAX;
 use crate::symbol::Symbol;
 
-/// Highest price of a bundle, in copper: with the largest quantity it stays far within 64 bits.
+/// Highest price of a bundle, in copper. Times the largest quantity it stays far within 64 bits.
 const COST_CP_MAX: i64 = 1_000_000_000;
-/// Highest weight of a bundle, in pounds: with the largest quantity and inventory it stays far within 64 bits.
+/// Highest weight of a bundle, in pounds. Times the largest quantity and inventory it stays far within 64 bits.
 const WEIGHT_LB_MAX: f64 = 1_000_000.0;
 /// Largest bundle.
 const SOLD_IN_MAX: i64 = 1_000_000;
@@ -20,7 +20,7 @@ const BONUS_MAX: i32 = 100;
 /// Longest distance, in feet.
 const DISTANCE_FT_MAX: i32 = 10_000;
 
-/// Magic that makes variants of mundane items.
+/// Magic that creates variants of mundane items.
 #[derive(Debug)]
 pub(super) struct Enchantment {
     pub(super) place: Place,
@@ -31,7 +31,7 @@ pub(super) struct Enchantment {
     pub(super) magic: Magic,
 }
 
-/// What magic can be put on.
+/// The kind of item that an enchantment applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
     Weapon,
@@ -51,7 +51,7 @@ impl Target {
     }
 }
 
-/// What a `[[magic]]` entry is.
+/// A `[[magic]]` entry: an item or an enchantment.
 pub(super) enum MagicEntry {
     Item(Box<Item>),
     Enchantment(Enchantment),
@@ -66,7 +66,7 @@ pub(super) fn item(entry: &Entry<'_>) -> Item {
     let armor = entry.table_if_present("armor").and_then(|table| armor(&table));
     let purpose = match (weapon, armor) {
         (Some(_), Some(_)) => {
-            entry.complain("armor", "an item is a weapon or armor, not both");
+            entry.complain("armor", "an item must be a weapon or armor, not both");
             Purpose::Gear
         }
         (Some(weapon), None) => Purpose::Weapon(weapon),
@@ -90,7 +90,7 @@ pub(super) fn item(entry: &Entry<'_>) -> Item {
     item
 }
 
-/// Weight as given, and of one unit in thousandths of a pound.
+/// The given weight, and the weight of one unit in millipounds.
 fn weight(entry: &Entry<'_>, sold_in: i64) -> (Option<f64>, i64) {
     let Some(weight_lb) = entry.number_if_present("weight_lb") else { return (None, 0) };
     if !(0.0..=WEIGHT_LB_MAX).contains(&weight_lb) {
@@ -98,10 +98,10 @@ fn weight(entry: &Entry<'_>, sold_in: i64) -> (Option<f64>, i64) {
         return (None, 0);
     }
     let millipounds = weight_lb * MILLIPOUNDS as f64;
-    // Whole, not negative and at most 10^9, so the cast is exact.
+    // The cast is exact: the number is whole, not negative and at most 10^9.
     let whole = millipounds.round() as i64;
     if (millipounds - whole as f64).abs() > 1e-6 || whole % sold_in != 0 {
-        entry.complain("weight_lb", "a unit must weigh a whole number of thousandths of a pound");
+        entry.complain("weight_lb", "the weight of one unit must be a multiple of 0.001 pounds");
     }
     (Some(weight_lb), whole / sold_in)
 }
@@ -142,7 +142,7 @@ fn weapon(table: &Entry<'_>) -> Weapon {
         properties: properties.iter().map(|property| Symbol::new(property)).collect(),
     };
     if weapon.two_handed_damage.is_some() != has("versatile") {
-        table.complain("two_handed_damage", "belongs to the property `versatile`");
+        table.complain("two_handed_damage", "required for `versatile` weapons, forbidden for others");
     }
     table.finish();
     weapon
@@ -217,12 +217,13 @@ pub(super) fn magic(entry: &Entry<'_>) -> Option<MagicEntry> {
                 return None;
             };
             if cost_cp.is_some() || weight_lb.is_some() {
-                entry.complain("cost_cp", "a variant has no price, and the weight of its item");
+                entry
+                    .complain("cost_cp", "remove cost_cp and weight_lb: a variant has no price, and its item's weight");
             }
             Some(MagicEntry::Enchantment(Enchantment { place: entry.place(), id, name, applies_to, except, magic }))
         }
         _ => {
-            entry.complain("slot", "exactly one of `slot` and `applies_to` must be there");
+            entry.complain("slot", "set exactly one of `slot` and `applies_to`");
             None
         }
     }
@@ -262,7 +263,7 @@ fn effect(table: &Entry<'_>) -> Option<Effect> {
     let only_if = table.texts_if_present("only_if");
     table.finish();
     let effect = effect.or_else(|| {
-        table.complain(field, "is not what this effect takes");
+        table.complain(field, "not a valid value for this effect");
         None
     })?;
     match effect {
@@ -275,14 +276,14 @@ fn effect(table: &Entry<'_>) -> Option<Effect> {
         }
         effect => {
             if !only_if.is_empty() {
-                table.complain("only_if", "belongs to `armor_class`");
+                table.complain("only_if", "allowed only for `armor_class`");
             }
             Some(effect)
         }
     }
 }
 
-/// The field that says what an effect is, and the effect where its value is one.
+/// The field that names an effect, and the effect if the field's value is valid.
 fn effect_of(table: &Entry<'_>) -> Option<(&'static str, Option<Effect>)> {
     type Read = fn(&Value) -> Option<Effect>;
     let kinds: [(&'static str, Read); 11] = [
@@ -309,10 +310,10 @@ fn effect_of(table: &Entry<'_>) -> Option<(&'static str, Option<Effect>)> {
     let mut found = kinds.iter().filter_map(|(field, read)| Some((*field, read(table.raw(field)?))));
     let first = found.next();
     if first.is_none() {
-        table.complain("", "an effect must have one of the fields that the file's head lists");
+        table.complain("", "an effect needs one of the fields listed at the top of magic.toml");
     }
     if let Some((field, _)) = found.next() {
-        table.complain(field, "each effect stands in a table of its own");
+        table.complain(field, "write each effect in its own table");
     }
     first
 }
@@ -325,7 +326,7 @@ fn flag(value: &Value, effect: Effect) -> Option<Effect> {
     value.as_bool()?.then_some(effect)
 }
 
-/// An ability and `N` numbers behind it.
+/// An ability followed by `N` numbers.
 fn scores<const N: usize>(value: &Value) -> Option<(Ability, [i32; N])> {
     let (ability, numbers) = value.as_array()?.split_first()?;
     let numbers = super::entry::integers(&Value::Array(numbers.to_vec()), &(1..=MAGIC_SCORE_MAX))?;

@@ -10,13 +10,13 @@ use super::read_items::units;
 use crate::ability::{Abilities, CREATION_SCORE_MAX, LEVEL_MAX, SCORE_MAX};
 use crate::symbol::Symbol;
 
-/// Highest walking speed, in feet a round.
+/// Highest walking speed, in feet per round.
 const SPEED_FT_MAX: i32 = 1000;
-/// Most sides of a hit die, so that a level's result fits a byte.
+/// Most sides of a hit die: a level's result must fit a byte.
 const HIT_DIE_MAX: i32 = 100;
 /// Levels of spells.
 const SPELL_LEVELS: usize = 9;
-/// Most that may be chosen of a list.
+/// Most entries chosen from a list.
 const CHOOSE_MAX: i32 = 20;
 
 /// A trait with an effect.
@@ -129,7 +129,7 @@ fn feature(table: &Entry<'_>) -> Option<Feature> {
     let mut given = given.into_iter().flatten();
     let (first, second) = (given.next(), given.next());
     if first.is_none() || second.is_some() {
-        table.complain("", "a feature must give exactly one of what the file's head lists");
+        table.complain("", "a feature must have exactly one of the fields listed at the top of classes.toml");
     }
     Some(Feature { level, gives: first? })
 }
@@ -146,7 +146,7 @@ fn bonuses(entry: &Entry<'_>) -> Abilities {
             ("cha", Ability::Charisma),
         ];
         for (field, ability) in fields {
-            // The highest score at creation and this bonus together are at most 20.
+            // The highest score at creation plus this bonus is at most 20.
             *bonuses.get_mut(ability) = table.small_if_present(field, 0..=SCORE_MAX - CREATION_SCORE_MAX).unwrap_or(0);
         }
         table.finish();
@@ -154,7 +154,7 @@ fn bonuses(entry: &Entry<'_>) -> Abilities {
     bonuses
 }
 
-/// Reads a `[[race]]`; what its traits do is added when all traits are known.
+/// Reads a `[[race]]`. The effects of its traits are added once all traits are known.
 pub(super) fn race(entry: &Entry<'_>) -> Race {
     let size = |name: &str| match name {
         "small" => Some(true),

@@ -1,4 +1,4 @@
-//! Attacks with what is wielded.
+//! Attacks with the wielded weapons.
 
 use std::fmt::{self, Write};
 
@@ -8,7 +8,7 @@ use super::{Derived, Nature, Worn};
 use crate::catalogue::{Class, DiceText, Effect, Gives, Item, Weapon};
 use crate::symbol::Symbol;
 
-/// What a wielded weapon does.
+/// The numbers of a wielded weapon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attack {
     pub(super) item: Symbol,
@@ -18,7 +18,7 @@ pub struct Attack {
     pub(super) damage_type: Option<Symbol>,
 }
 
-/// Longest text of damage, in bytes: dice of a catalogue, a sign and a number.
+/// Longest damage text, in bytes: a catalogue's dice, a sign and a number.
 const DAMAGE_BYTES_MAX: usize = 32;
 
 /// Dice and bonus as text, such as `1d8+4`, without an allocation.
@@ -50,12 +50,12 @@ impl Attack {
         self.item
     }
 
-    /// Added to the d20.
+    /// Bonus on the attack roll.
     pub const fn attack_bonus(&self) -> i32 {
         self.attack_bonus
     }
 
-    /// Dice and bonus, such as `1d8+4`; `0` for a weapon that only hinders, such as a net.
+    /// Dice and bonus, such as `1d8+4`; `0` for a weapon that deals no damage, such as a net.
     pub fn damage(&self) -> DamageText {
         let mut text = DamageText { bytes: [0; DAMAGE_BYTES_MAX], length: 0 };
         let written = match (self.dice, self.damage_bonus) {
@@ -67,7 +67,7 @@ impl Attack {
         text
     }
 
-    /// Such as `slashing`; `none` for a weapon that only hinders.
+    /// Such as `slashing`; `none` for a weapon that deals no damage.
     pub fn damage_type(&self) -> &'static str {
         self.damage_type.map_or("none", Symbol::as_str)
     }
@@ -87,15 +87,15 @@ pub(super) fn attacks(worn: &Worn<'_>, nature: &Nature<'_>, derived: &Derived) -
     [one(main, off, false), one(off, main, is_second_weapon(main, off))]
 }
 
-/// How a weapon is held.
+/// The grip on a weapon.
 struct Grip {
     both_hands: bool,
-    /// The second of two light weapons: its damage does not gain from a modifier above 0.
+    /// True for the second of two light weapons: its damage gets no positive modifier.
     is_second: bool,
     martial_arts: Option<DiceText>,
 }
 
-/// Whether the off hand fights beside the main hand: a light melee weapon in each.
+/// Returns true if both hands hold light melee weapons.
 fn is_second_weapon(main: Option<&Item>, off: Option<&Item>) -> bool {
     let light = |item: Option<&Item>| {
         item.and_then(Item::weapon).is_some_and(|weapon| weapon.is_light() && !weapon.is_ranged())
@@ -103,7 +103,7 @@ fn is_second_weapon(main: Option<&Item>, off: Option<&Item>) -> bool {
     light(main) && light(off)
 }
 
-/// The die of martial arts: without armour and shield, with monk weapons only.
+/// The die of martial arts, which need monk weapons and neither armour nor shield.
 fn martial_arts(worn: &Worn<'_>, nature: &Nature<'_>) -> Option<DiceText> {
     let monk = |item: Option<&Item>| item.and_then(Item::weapon).is_none_or(Weapon::is_monk);
     let bare = worn.armor.is_none() && worn.shield.is_none();

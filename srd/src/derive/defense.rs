@@ -9,7 +9,7 @@ use crate::catalogue::{Armor, Gives};
 /// Armour class without armour, before dexterity. Source: SRD 5.1, "Armor Class".
 const UNARMORED: i32 = 10;
 
-/// Armour class of what is worn, in points.
+/// Armour class, in points.
 ///
 /// Source: SRD 5.1, "Armor", and the classes' "Unarmored Defense". A negative dexterity modifier counts, except in
 /// heavy armour.
@@ -22,7 +22,7 @@ pub(super) fn armor_class(worn: &Worn<'_>, nature: &Nature<'_>, modifiers: &Abil
     body + worn.shield.map_or(0, Armor::base) + worn.bonuses.armor_class
 }
 
-/// What the class adds to a body without armour.
+/// The class's bonus without armour.
 fn unarmored_defense(worn: &Worn<'_>, nature: &Nature<'_>, modifiers: &Abilities) -> i32 {
     let bonus = |gives: &Gives| match gives {
         Gives::UnarmoredDefense { ability, shield } if *shield || worn.shield.is_none() => {

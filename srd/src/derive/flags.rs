@@ -1,33 +1,33 @@
-//! What shows on a sheet without being a number.
+//! Flags of a sheet: hindrances that change no number.
 
 use super::{Nature, Worn};
 use crate::catalogue::{Armor, Race};
 
-/// Something that shows on a sheet without being a number.
+/// A hindrance that changes no number of the sheet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flag {
     /// The armour hinders stealth.
     StealthDisadvantage,
-    /// Armour or shield without proficiency.
+    /// Wears armour or a shield without proficiency.
     ArmorNotProficient,
-    /// Disadvantage on checks, saves and attacks by strength or dexterity, for that armour or a very heavy load.
+    /// Disadvantage on checks, saves and attacks with strength or dexterity, from such armour or a very heavy load.
     StrengthDexterityDisadvantage,
-    /// No spells in that armour.
+    /// Cannot cast spells in this armour.
     NoSpellcasting,
-    /// A small wielder with a heavy weapon.
+    /// A small character wields a heavy weapon.
     HeavyWeaponDisadvantage,
-    /// More than 5 times the strength, in the variant.
+    /// Carries more than 5 times the strength, in the variant.
     Encumbered,
-    /// More than 10 times the strength, in the variant: disadvantage by strength, dexterity and constitution.
+    /// Carries more than 10 times the strength, in the variant: disadvantage with strength, dexterity and constitution.
     HeavilyEncumbered,
-    /// More than the carrying capacity: it can only be pushed, dragged or lifted.
+    /// Carries more than the capacity: the load can only be pushed, dragged or lifted.
     OverCapacity,
-    /// More than can be pushed, dragged or lifted.
+    /// The load is too heavy even for pushing, dragging or lifting.
     Immovable,
 }
 
 impl Flag {
-    /// All of them, in the order of the wire.
+    /// All flags, in the order of the wire.
     pub const ALL: [Self; 9] = [
         Self::StealthDisadvantage,
         Self::ArmorNotProficient,
@@ -65,28 +65,28 @@ impl Flags {
         self.0 |= u16::from(holds) << flag as u16;
     }
 
-    /// Whether a flag is raised.
+    /// Returns true if a flag is raised.
     pub const fn has(self, flag: Flag) -> bool {
         self.0 & (1 << flag as u16) != 0
     }
 
-    /// The raised ones, in the order of the wire.
+    /// The raised flags, in the order of the wire.
     pub fn iter(self) -> impl Iterator<Item = Flag> + Clone {
         Flag::ALL.into_iter().filter(move |flag| self.has(*flag))
     }
 
-    /// How many are raised.
+    /// Number of raised flags.
     pub const fn len(self) -> usize {
         self.0.count_ones() as usize
     }
 
-    /// Whether none is raised.
+    /// Returns true if none is raised.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 }
 
-/// Raises what follows from armour, shield and weapons.
+/// Raises the flags of armour, shield and weapons.
 ///
 /// Source: SRD 5.1, "Armor" and "Weapons" ("Armor Proficiency", "Stealth", "Heavy").
 pub(super) fn raise_for_wear(worn: &Worn<'_>, nature: &Nature<'_>, flags: &mut Flags) {

@@ -1,4 +1,4 @@
-//! What is worn, and what of its magic counts.
+//! Worn items and their active magic.
 
 use castellan_protocol::Slot;
 
@@ -17,13 +17,13 @@ pub(crate) struct Worn<'c> {
     pub(super) bonuses: Bonuses,
 }
 
-/// The magic that counts, added up.
+/// The sum of all active magic.
 #[derive(Debug, Default)]
 pub(crate) struct Bonuses {
     /// The score is at least this.
     ability_min: Abilities,
     ability_add: Abilities,
-    /// What `ability_add` does not lift a score above.
+    /// The score up to which `ability_add` counts.
     ability_add_max: Abilities,
     pub(super) armor_class: i32,
     pub(super) saving_throws: i32,
@@ -48,12 +48,12 @@ impl<'c> Worn<'c> {
         };
         for (index, slot) in Slot::ALL.iter().enumerate() {
             let Some(id) = character.worn(*slot) else { continue };
-            // Two copies of one item give their magic once. Source: SRD 5.1, "Combining Magical Effects".
+            // Two copies of an item count once. Source: SRD 5.1, "Combining Magical Effects".
             if !character.build.equipment[..index].contains(&Some(id)) {
                 worn.count(character, catalogue, id);
             }
         }
-        // What works from the pack needs attunement, so the attuned are the only candidates.
+        // Items that work from the pack need attunement, so only attuned items can count.
         for id in &character.build.attuned {
             let carried = |item: &Item| matches!(item.purpose(), Purpose::Carried);
             if catalogue.item(*id).is_some_and(carried) && character.build.inventory.quantity(*id) > 0 {
@@ -88,7 +88,7 @@ impl<'c> Worn<'c> {
                 Effect::AbilityChecks(bonus) => bonuses.ability_checks += bonus,
                 Effect::SpeedMin(feet) => bonuses.speed_min = feet.max(bonuses.speed_min),
                 Effect::IgnoresSpeedPenalties => bonuses.ignores_speed_penalties = true,
-                // These are the weapon's, the armour's or the potion's own.
+                // These concern only the weapon, the armour or the potion itself.
                 Effect::AttackAndDamage(_)
                 | Effect::NoStealthDisadvantage
                 | Effect::NoStrengthMin

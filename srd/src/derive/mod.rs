@@ -1,4 +1,4 @@
-//! The derived sheet: what follows from a character by the rules.
+//! The derived sheet: all numbers that the rules compute from a character.
 
 mod attack;
 mod defense;
@@ -17,19 +17,19 @@ use super::catalogue::{Catalogue, Class, Gifts, Gives, MILLIPOUNDS, Race, Subrac
 use super::character::{Character, Life};
 use super::symbol::Symbol;
 
-/// Pounds that a point of strength carries. Source: SRD 5.1, "Lifting and Carrying".
+/// Pounds carried per point of strength. Source: SRD 5.1, "Lifting and Carrying".
 const CARRYING_LB_PER_STRENGTH: i32 = 15;
 
-/// Coins that weigh a pound. Source: SRD 5.1, "Equipment", "Coinage".
+/// Coins per pound. Source: SRD 5.1, "Equipment", "Coinage".
 const COINS_PER_POUND: i64 = 50;
 
-/// The skill that passive perception is taken from.
+/// The skill behind passive perception.
 const PERCEPTION: &str = "perception";
 
-/// What follows from a character by the rules. Never stored.
+/// All numbers that the rules compute from a character. Never stored.
 ///
-/// Numbers are complete. What hinders without changing a number shows in `flags`, but for what conditions and exhaustion
-/// do to rolls: clients see those themselves.
+/// The numbers are final. Hindrances that change no number are in `flags`, except the effects of conditions and
+/// exhaustion on rolls: clients see these in the character.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Derived {
     pub(super) armor_class: i32,
@@ -48,7 +48,7 @@ pub struct Derived {
 }
 
 impl Default for Derived {
-    /// An empty sheet, to be filled by [`derive_into`].
+    /// An empty sheet, for [`derive_into`].
     fn default() -> Self {
         Self {
             armor_class: 0,
@@ -74,7 +74,7 @@ impl Derived {
         self.armor_class
     }
 
-    /// Walking speed, in feet a round.
+    /// Walking speed, in feet per round.
     pub const fn speed(&self) -> i32 {
         self.speed
     }
@@ -94,7 +94,7 @@ impl Derived {
         self.passive_perception
     }
 
-    /// Effective scores, items included.
+    /// Effective scores, with items.
     pub const fn abilities(&self) -> &Abilities {
         &self.abilities
     }
@@ -109,38 +109,38 @@ impl Derived {
         &self.saving_throws
     }
 
-    /// The bonus of each skill of the catalogue, in its order.
+    /// The bonus of each skill, in the catalogue's order.
     pub fn skills(&self) -> &[(Symbol, i32)] {
         &self.skills
     }
 
-    /// In pounds.
+    /// Carrying capacity, in pounds.
     pub const fn carrying_capacity(&self) -> i32 {
         self.carrying_capacity
     }
 
-    /// In thousandths of a pound, coins included.
+    /// Carried weight with coins, in millipounds.
     pub const fn carried_millipounds(&self) -> i64 {
         self.carried_millipounds
     }
 
-    /// In pounds, coins included.
+    /// Carried weight with coins, in pounds.
     pub fn carried_weight(&self) -> f64 {
         super::catalogue::pounds(self.carried_millipounds)
     }
 
-    /// One for each weapon wielded, the main hand's first.
+    /// One attack for each wielded weapon, the main hand first.
     pub fn attacks(&self) -> &[Attack] {
         &self.attacks
     }
 
-    /// What else shows.
+    /// Hindrances that change no number.
     pub const fn flags(&self) -> Flags {
         self.flags
     }
 }
 
-/// What the catalogue knows of a character's race and class; `None` where it no longer has them.
+/// A character's race and class; `None` if the catalogue no longer has them.
 struct Nature<'c> {
     class: Option<&'c Class>,
     race: Option<&'c Race>,
@@ -158,26 +158,26 @@ impl<'c> Nature<'c> {
         }
     }
 
-    /// What the class gives at this level.
+    /// The class's features at this level.
     fn features(&self) -> impl Iterator<Item = &'c Gives> {
         let level = self.level;
         self.class.into_iter().flat_map(move |class| class.features(level))
     }
 
-    /// What the traits of race and subrace do.
+    /// The gifts of race and subrace.
     fn gifts(&self) -> impl Iterator<Item = &'c Gifts> {
         self.race.map(Race::gifts).into_iter().chain(self.subrace.map(Subrace::gifts))
     }
 }
 
-/// The derived sheet of a character.
+/// Computes the derived sheet of a character.
 pub fn derive(character: &Character, catalogue: &Catalogue) -> Derived {
     let mut derived = Derived::default();
     derive_into(character, catalogue, &mut derived);
     derived
 }
 
-/// The same into a sheet that is already there; allocates nothing where that once held as much.
+/// Like [`derive()`], into an existing sheet. Allocates only if the sheet grows.
 pub fn derive_into(character: &Character, catalogue: &Catalogue, derived: &mut Derived) {
     let worn = Worn::of(character, catalogue);
     let nature = Nature::of(character, catalogue);
@@ -196,7 +196,7 @@ pub fn derive_into(character: &Character, catalogue: &Catalogue, derived: &mut D
     derived.attacks.extend(attack::attacks(&worn, &nature, derived).into_iter().flatten());
 }
 
-/// Weight of everything carried, in thousandths of a pound.
+/// Carried weight, in millipounds.
 fn carried(character: &Character, catalogue: &Catalogue) -> i64 {
     let weigh = |id, quantity| catalogue.item(id).map_or(0, |item| item.unit_weight_millipounds() * quantity);
     let entries = character.build.inventory.entries().iter();
@@ -228,7 +228,7 @@ fn saving_throws(character: &Character, worn: &Worn<'_>, nature: &Nature<'_>, de
     bonuses
 }
 
-/// Skill bonuses, passive perception and initiative: ability checks all. Source: SRD 5.1, "Ability Checks".
+/// Skill bonuses, passive perception and initiative: all are ability checks. Source: SRD 5.1, "Ability Checks".
 fn derive_skills(
     character: &Character,
     catalogue: &Catalogue,

@@ -1,4 +1,4 @@
-//! Speed, and what slows.
+//! Speed and everything that reduces it.
 
 use castellan_protocol::Ability;
 
@@ -7,24 +7,24 @@ use super::{Derived, Nature, Worn};
 use crate::catalogue::{ArmorKind, Catalogue, Condition, Gives, MILLIPOUNDS, Race};
 use crate::character::{Character, Life};
 
-/// Speed of a character whose race the catalogue no longer has, in feet.
+/// Speed of a character whose race is no longer in the catalogue, in feet.
 const SPEED_FT: i32 = 30;
-/// What too heavy armour, or a heavy load, takes off the speed, in feet.
+/// Penalty for armour that is too heavy, or for a heavy load, in feet.
 const PENALTY_FT: i32 = 10;
-/// What a very heavy load takes off the speed, in feet.
+/// Penalty for a very heavy load, in feet.
 const HEAVY_LOAD_PENALTY_FT: i32 = 20;
-/// Pounds a point of strength above which a load is heavy. Source: SRD 5.1, "Variant: Encumbrance".
+/// Pounds per point of strength above which a load is heavy. Source: SRD 5.1, "Variant: Encumbrance".
 const ENCUMBERED_LB: i64 = 5;
-/// Pounds a point of strength above which a load is very heavy.
+/// Pounds per point of strength above which a load is very heavy.
 const HEAVILY_ENCUMBERED_LB: i64 = 10;
-/// Pounds a point of strength that can just be pushed, dragged or lifted. Source: SRD 5.1, "Lifting and Carrying".
+/// Most pounds per point of strength that can be pushed, dragged or lifted. Source: SRD 5.1, "Lifting and Carrying".
 const PUSH_LB: i64 = 30;
 /// Levels of exhaustion that halve the speed. Source: SRD 5.1, "Exhaustion".
 const EXHAUSTION_HALVES: i32 = 2;
 /// Levels of exhaustion that end all movement.
 const EXHAUSTION_STOPS: i32 = 5;
 
-/// Walking speed, in feet a round; raises the flags of a heavy load.
+/// Computes the walking speed in feet per round, and raises the flags of a heavy load.
 pub(super) fn speed(
     character: &Character,
     catalogue: &Catalogue,
@@ -42,7 +42,7 @@ pub(super) fn speed(
     let penalty = if worn.bonuses.ignores_speed_penalties {
         0
     } else if variant {
-        // The variant takes the place of the armour's strength.
+        // The variant replaces the armour's strength requirement.
         load_penalty
     } else {
         armor_penalty(strength, worn, nature)
@@ -51,7 +51,7 @@ pub(super) fn speed(
     if character.vitals.exhaustion >= EXHAUSTION_HALVES { feet / 2 } else { feet }
 }
 
-/// What the class adds: of several bonuses of one kind the last reached. Source: SRD 5.1, "Barbarian", "Monk".
+/// The class's bonus. Of several bonuses of one kind the highest level's counts. Source: SRD 5.1, "Barbarian", "Monk".
 fn class_bonus(worn: &Worn<'_>, nature: &Nature<'_>) -> i32 {
     let heavy = worn.armor.is_some_and(|armor| armor.kind() == ArmorKind::Heavy);
     let bare = worn.armor.is_none() && worn.shield.is_none();
@@ -72,7 +72,7 @@ fn armor_penalty(strength: i32, worn: &Worn<'_>, nature: &Nature<'_>) -> i32 {
     if too_heavy && !immune { PENALTY_FT } else { 0 }
 }
 
-/// Raises the flags of the load and says what it takes off the speed in the variant.
+/// Raises the flags of the load and returns the variant's speed penalty.
 fn load_penalty(variant: bool, derived: &mut Derived) -> i32 {
     let strength = i64::from(derived.abilities.get(Ability::Strength));
     let above = |pounds_per_point: i64| derived.carried_millipounds > strength * pounds_per_point * MILLIPOUNDS;
@@ -89,7 +89,7 @@ fn load_penalty(variant: bool, derived: &mut Derived) -> i32 {
     }
 }
 
-/// Whether anything ends all movement: unconsciousness, exhaustion, a condition.
+/// Returns true if unconsciousness, exhaustion or a condition prevents all movement.
 fn cannot_move(character: &Character, catalogue: &Catalogue) -> bool {
     let stops = |id| catalogue.condition(id).is_some_and(Condition::cannot_move);
     character.vitals.life != Life::Conscious

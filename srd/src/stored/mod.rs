@@ -1,8 +1,8 @@
-//! Characters as the database holds them: JSON with a schema version, readable in every shape that it ever had.
+//! Stored characters: JSON with a schema version, readable in every version so far.
 //!
-//! The shape is the wire's without `derived`, and beside it what the rules keep for themselves: `hit_point_dice`,
-//! `expertise`, `dice_rolled`. It is written by the room that composes a character with its header; here it is read.
-//! A change of the shape counts [`SCHEMA_VERSION`] up and adds an upcaster, which turns the shape before into the new one.
+//! The schema is the wire's without `derived`, plus fields of the rules: `hit_point_dice`, `expertise`, `dice_rolled`.
+//! This room only reads it; the shard room writes it together with the header. A change of the schema increments
+//! [`SCHEMA_VERSION`] and adds an upcaster from the previous version.
 
 mod shape;
 mod upcast;
@@ -10,35 +10,35 @@ mod upcast;
 use super::character::Character;
 use shape::Shape;
 
-/// The shape that is written.
+/// The current schema version.
 pub const SCHEMA_VERSION: i32 = 3;
 
-/// What the database holds is no character of this program.
+/// Why a stored character cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum StoredError {
-    /// Written by a newer program, or by none.
-    #[error("schema version {0} is not known; this program knows 1 to {SCHEMA_VERSION}")]
+    /// Probably written by a newer program.
+    #[error("unknown schema version {0}; this program reads 1 to {SCHEMA_VERSION}; start a newer one")]
     UnknownSchema(i32),
-    /// Not JSON, or a field is missing or of another type.
-    #[error("the state cannot be read: {0}")]
+    /// Not JSON, or a field is missing or has the wrong type.
+    #[error("cannot read the stored state: {0}")]
     Unreadable(#[from] serde_json::Error),
     /// A field's value is impossible.
     #[error("{field}: {message}")]
     Impossible {
         /// The field.
         field: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         message: &'static str,
     },
 }
 
-/// Reads a stored character; fields that belong to its header are passed over.
+/// Reads a stored character; ignores the fields of its header.
 ///
-/// Items, skills and conditions that the catalogue no longer has stay as they are.
+/// Keeps items, skills and conditions that are no longer in the catalogue.
 ///
 /// # Errors
 ///
-/// [`StoredError`] says which field is at fault.
+/// [`StoredError`] names the field at fault.
 pub fn decode(schema_version: i32, state: &str) -> Result<Character, StoredError> {
     let shape: Shape = match schema_version {
         SCHEMA_VERSION => serde_json::from_str(state)?,

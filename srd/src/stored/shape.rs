@@ -1,4 +1,4 @@
-//! The present shape of a stored character, and what must hold of it.
+//! The current schema of a stored character, with its checks.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::inventory::{Entry, Inventory};
 use crate::money::Purse;
 use crate::symbol::Symbol;
 
-/// The stored fields, but those of the header.
+/// The stored fields without the header.
 #[derive(Debug, Deserialize)]
 pub(super) struct Shape {
     name: String,
@@ -48,7 +48,7 @@ struct Line {
     quantity: i64,
 }
 
-/// Most temporary hit points that any version ever gave, and most hit points that a level may have brought.
+/// Most hit points and temporary hit points in any schema version.
 const HITPOINTS_MAX: i32 = 1_000_000;
 
 const fn impossible(field: &'static str, message: &'static str) -> StoredError {
@@ -57,7 +57,7 @@ const fn impossible(field: &'static str, message: &'static str) -> StoredError {
 
 fn within(field: &'static str, number: i64, least: i32, most: i32) -> Result<i32, StoredError> {
     let fitting = i32::try_from(number).ok().filter(|number| (least..=most).contains(number));
-    fitting.ok_or(impossible(field, "out of its bounds"))
+    fitting.ok_or(impossible(field, "out of bounds"))
 }
 
 fn symbols(texts: &[String]) -> Vec<Symbol> {
@@ -65,20 +65,20 @@ fn symbols(texts: &[String]) -> Vec<Symbol> {
 }
 
 impl Shape {
-    /// The character, where every field is possible.
+    /// Checks every field and returns the character.
     pub(super) fn into_character(self) -> Result<Character, StoredError> {
         let level = within("level", self.level, 1, LEVEL_MAX)?;
         if i64::try_from(self.hit_point_dice.len()).ok() != Some(self.level) {
-            return Err(impossible("hit_point_dice", "must be one for each level"));
+            return Err(impossible("hit_point_dice", "must have one entry per level"));
         }
         if self.attuned.len() > ATTUNED_MAX {
-            return Err(impossible("attuned", "too many"));
+            return Err(impossible("attuned", "has more than three entries"));
         }
         let max_hitpoints = within("max_hitpoints", self.max_hitpoints, 1, HITPOINTS_MAX)?;
         let hitpoints = within("hitpoints", self.hitpoints, 0, max_hitpoints)?;
         let life = Life::from_name(&self.life).ok_or(impossible("life", "unknown"))?;
         if (life == Life::Conscious) != (hitpoints > 0) {
-            return Err(impossible("life", "does not fit the hit points"));
+            return Err(impossible("life", "contradicts the hit points"));
         }
         let Currency { cp, sp, ep, gp, pp } = self.currency;
         let build = Build {
@@ -108,7 +108,7 @@ impl Shape {
             },
             life,
             exhaustion: within("exhaustion", self.exhaustion, 0, EXHAUSTION_MAX)?,
-            purse: Purse::from_coins([cp, sp, ep, gp, pp]).ok_or(impossible("currency", "out of its bounds"))?,
+            purse: Purse::from_coins([cp, sp, ep, gp, pp]).ok_or(impossible("currency", "out of bounds"))?,
             dice_rolled: self.dice_rolled,
         };
         Ok(Character::new(vitals, build))
@@ -124,7 +124,7 @@ fn abilities(scores: &Scores) -> Result<Abilities, StoredError> {
 fn equipment(worn: &BTreeMap<String, String>) -> Result<[Option<Symbol>; SLOTS], StoredError> {
     let mut equipment = [None; SLOTS];
     for (slot, item) in worn {
-        let slot = Slot::from_name(slot).ok_or(impossible("equipment", "there is no such slot"))?;
+        let slot = Slot::from_name(slot).ok_or(impossible("equipment", "has an unknown slot"))?;
         equipment[slot as usize] = Some(Symbol::new(item));
     }
     Ok(equipment)

@@ -1,7 +1,6 @@
-//! Turns older shapes of a stored character into the present one, a version at a time.
+//! Converts older schemas of a stored character to the current one, one version at a time.
 //!
-//! A step never changes once it was released: it knows what held when the older shape was written, and asks no
-//! catalogue.
+//! A released step never changes. It contains the facts of its time and uses no catalogue.
 
 use serde_json::{Map, Value, json};
 
@@ -11,17 +10,17 @@ use crate::ability::modifier;
 type Fields = Map<String, Value>;
 type Upcast = fn(&mut Fields) -> Result<(), StoredError>;
 
-/// The step from each version to the next, the first version's first.
+/// The steps from each version to the next, starting with version 1.
 const STEPS: [Upcast; super::SCHEMA_VERSION as usize - 1] = [keep_dice, keep_expertise];
 
-/// Takes the steps from a version, 1 to the last but one, to the present.
+/// Applies all steps from an older version to the current one.
 pub(super) fn to_present(version: i32, fields: &mut Fields) -> Result<(), StoredError> {
     let taken = usize::try_from(version - 1).unwrap_or(STEPS.len());
     STEPS.iter().skip(taken).try_for_each(|step| step(fields))
 }
 
-/// 1 to 2: the first shape was the wire's alone. What each hit die showed is found again from the maximum, so that the
-/// maximum stays what it was: the first level's die in full, the others as even as that leaves.
+/// 1 to 2: adds `hit_point_dice`. Reconstructs the dice from the maximum, so that the maximum stays the same: the first
+/// die at its highest, the others as even as possible.
 fn keep_dice(fields: &mut Fields) -> Result<(), StoredError> {
     let integer = |value: Option<&Value>, field| {
         value.and_then(Value::as_i64).ok_or(StoredError::Impossible { field, message: "must be an integer" })
@@ -44,7 +43,7 @@ fn keep_dice(fields: &mut Fields) -> Result<(), StoredError> {
     Ok(())
 }
 
-/// Dice of this many sides, one a level, that add up to `sum` where that can be.
+/// One die per level with this many sides. They add up to `sum` if possible.
 fn spread(sum: i64, level: i64, sides: i64) -> Vec<i64> {
     let mut left = sum - sides;
     let mut dice = vec![sides];
@@ -56,7 +55,7 @@ fn spread(sum: i64, level: i64, sides: i64) -> Vec<i64> {
     dice
 }
 
-/// 2 to 3: expertise became a part of the sheet.
+/// 2 to 3: adds `expertise`.
 fn keep_expertise(fields: &mut Fields) -> Result<(), StoredError> {
     fields.entry("expertise").or_insert(json!([]));
     Ok(())

@@ -1,4 +1,4 @@
-//! What is left: conditions, names, the count of dice, the carried load, items that the catalogue has lost.
+//! Conditions, names, the count of dice, the carried load, and items that are no longer in the catalogue.
 
 use castellan_protocol::{CharacterId, RejectionCode, RequestId};
 
@@ -7,7 +7,7 @@ use super::{CATALOGUE, action, build_of, play, play_with, refusal, veteran};
 use crate::{Catalogue, Dice, Options, Symbol, applied, derive};
 
 #[test]
-fn conditions_come_and_go() {
+fn conditions_are_added_and_removed_once() {
     let fighter = veteran("human fighter", 1, [10; 6]);
     let add = |condition: &str| format!(r#"{{"add_condition": {{"condition": "{condition}"}}}}"#);
     let remove = |condition: &str| format!(r#"{{"remove_condition": {{"condition": "{condition}"}}}}"#);
@@ -31,19 +31,19 @@ fn names_are_cleaned_or_refused() {
 }
 
 #[test]
-fn rolled_dice_are_counted_once_they_count() {
+fn only_dice_of_applied_actions_are_counted() {
     let down = play(&veteran("human fighter", 5, [10; 6]), &[r#"{"modify_hitpoints": {"delta": -34}}"#]);
     let mut character = play_with(&down, &[r#"{"roll_death_save": {}}"#], &[12]);
     assert_eq!(character.dice_rolled(), 1);
     character = play(&character, &[r#"{"modify_hitpoints": {"delta": 1}}"#]);
     assert_eq!(character.dice_rolled(), 1);
     character = play_with(&character, &[r#"{"short_rest": {"hit_dice": 3}}"#], &[1, 2, 3]);
-    // One more than the save and the three, because `play_with` keeps one stream for all its actions.
+    // One more than the save and the three: `play_with` uses one stream for all its actions.
     assert_eq!(character.dice_rolled(), 4);
 }
 
 #[test]
-fn an_intent_sent_again_rolls_the_same_and_an_old_id_used_again_does_not() {
+fn a_repeated_intent_rolls_the_same_and_a_reused_old_id_does_not() {
     let character: CharacterId = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6".parse().expect("a UUID");
     let fresh = veteran("human fighter", 20, [10; 6]);
     let hurt = play(&fresh, &[r#"{"modify_hitpoints": {"delta": -120}}"#]);
@@ -57,11 +57,11 @@ fn an_intent_sent_again_rolls_the_same_and_an_old_id_used_again_does_not() {
     let healed = |before: &crate::Character, after: &crate::Character| after.hitpoints() - before.hitpoints();
     assert_eq!(once.dice_rolled(), 8);
     let again = roll(&once, 41);
-    assert_ne!(healed(&hurt, &once), healed(&once, &again), "the same dice twice (or a rare accident)");
+    assert_ne!(healed(&hurt, &once), healed(&once, &again), "the same dice twice (or a rare coincidence)");
 }
 
 #[test]
-fn encumbrance_is_an_option() {
+fn a_heavy_load_slows_only_in_the_variant() {
     let variant = Catalogue::embedded().with_options(Options { variant_encumbrance: true });
     let speed = |kit: &str| {
         let derived = derive(&equipped("human fighter", 1, [10; 6], kit), &variant);
@@ -73,12 +73,12 @@ fn encumbrance_is_an_option() {
     assert_eq!(speed("~chain-10-feet:10"), (20, "encumbered".to_owned()));
     assert_eq!(speed("~chain-10-feet:10 ~dart"), (10, "heavily_encumbered".to_owned()));
     assert_eq!(speed("~chain-10-feet:10 @boots-of-striding-and-springing ~dart").0, 30);
-    // The variant takes the place of the armour's strength.
+    // The variant replaces the armour's strength requirement.
     assert_eq!(speed("splint-armor"), (20, "stealth_disadvantage encumbered".to_owned()));
 }
 
 #[test]
-fn what_the_catalogue_has_lost_stays_and_does_nothing() {
+fn an_item_no_longer_in_the_catalogue_stays_and_has_no_effect() {
     let mut fighter = equipped("human fighter", 1, [10; 6], "club");
     let lost = Symbol::new("sword-of-yesterday");
     build_of(&mut fighter).inventory.add(lost, 3).expect("room");
@@ -108,7 +108,7 @@ fn what_the_catalogue_has_lost_stays_and_does_nothing() {
 }
 
 #[test]
-fn the_table_of_rejections_tells_the_truth() {
+fn every_example_in_the_table_of_rejections_is_refused_with_its_code() {
     let fighter = equipped("human fighter", 1, [10; 6], "longsword ~torch ~ring-of-protection $gp:5");
     let dead = play(&fighter, &[r#"{"modify_hitpoints": {"delta": -1000}}"#]);
     let table = include_str!("../../../protocol/REJECTIONS.md");

@@ -1,10 +1,9 @@
-//! Worked sheets of weapons and loads. Each names the part of SRD 5.1 that it follows; scores are the character's own,
-//! race included.
+//! Worked sheets of weapons and loads. Each names its source in SRD 5.1. Scores are the character's own, with race.
 
 use super::book::check;
 
 #[test]
-fn attacks_with_one_weapon() {
+fn attacks_with_one_weapon_follow_the_book() {
     let strong = [16, 12, 10, 10, 10, 10];
     let nimble = [10, 16, 10, 10, 10, 10];
     let attack = |part, who, scores: [i32; 6], kit, expected: &str| {
@@ -53,7 +52,7 @@ fn attacks_with_one_weapon() {
 }
 
 #[test]
-fn attacks_with_two_weapons() {
+fn attacks_with_two_weapons_follow_the_book() {
     let part = "Two-Weapon Fighting";
     let scores = [10, 16, 10, 10, 10, 10];
     check(
@@ -92,7 +91,7 @@ fn attacks_with_two_weapons() {
 }
 
 #[test]
-fn weight() {
+fn carried_weight_adds_up() {
     let who = "human fighter";
     let sheet = |weight: &str| format!("AC 10 | speed 30 | saves 2 0 2 0 0 0 | {weight}");
     check("Equipment Packs", who, 1, [10; 6], "~explorers-pack", &sheet("59 lb"));
@@ -105,7 +104,7 @@ fn weight() {
 }
 
 #[test]
-fn carrying() {
+fn loads_above_the_capacity_raise_flags() {
     let who = "human fighter";
     let part = "Lifting and Carrying";
     let sheet = |weight: &str| format!("AC 10 | speed 30 | saves 2 0 2 0 0 0 | {weight}");

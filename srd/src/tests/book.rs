@@ -1,11 +1,11 @@
-//! Sheets as one line of text, so that a table of them reads like the rule book.
+//! Sheets as single lines of text, so that their table reads like the rule book.
 
 use super::{CATALOGUE, play, veteran};
 use crate::{Character, Derived, derive};
 use castellan_protocol::Ability;
 
-/// A character with a kit: `item` is worn, `@item` worn and attuned, `~item` carried, `~item:20` so many, `~@item`
-/// carried and attuned, `$gp:5` coins, `!condition` a condition.
+/// A character with a kit: `item` is worn, `@item` worn and attuned, `~item` carried, `~item:20` carried 20 times,
+/// `~@item` carried and attuned, `$gp:5` coins, `!condition` a condition.
 #[track_caller]
 pub(super) fn equipped(who: &str, level: i32, scores: [i32; 6], kit: &str) -> Character {
     let mut character = veteran(who, level, scores);
@@ -53,7 +53,7 @@ pub(super) fn line(derived: &Derived) -> String {
     parts.join(" | ")
 }
 
-/// Compares the derived sheet of a character with the line that the book gives.
+/// Compares the derived sheet of a character with the line from the book.
 #[track_caller]
 pub(super) fn check(section: &str, who: &str, level: i32, scores: [i32; 6], kit: &str, expected: &str) {
     let derived = derive(&equipped(who, level, scores, kit), &CATALOGUE);

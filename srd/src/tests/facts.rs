@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::CATALOGUE;
 
-/// One of the files of facts.
+/// The entries of a file of facts.
 fn facts(file: &str) -> Vec<Value> {
     let text = match file {
         "equipment" => include_str!("../../tests/facts/srd/equipment.json"),
@@ -19,18 +19,18 @@ fn facts(file: &str) -> Vec<Value> {
     serde_json::from_str(text).expect("a list of facts")
 }
 
-/// A list of what `GET /catalogue` says.
+/// A list from the body of `GET /catalogue`.
 fn told(kind: &str) -> Vec<Value> {
     let all: Value = serde_json::from_str(CATALOGUE.json()).expect("JSON");
     all[kind].as_array().expect("a list").clone()
 }
 
-/// The entry of an id.
+/// The entry with an id.
 fn entry<'a>(entries: &'a [Value], id: &Value) -> &'a Value {
     entries.iter().find(|entry| entry["id"] == *id).unwrap_or_else(|| panic!("the catalogue has no {id}"))
 }
 
-/// Two numbers that differ by their type at most.
+/// Returns true if two numbers are equal, even with different types.
 fn same_number(one: &Value, other: &Value) -> bool {
     one.as_f64().zip(other.as_f64()).is_some_and(|(one, other)| one.to_bits() == other.to_bits())
 }
@@ -44,7 +44,7 @@ fn check_fields(fact: &Value, entry: &Value, fields: &[&str]) {
     }
 }
 
-/// Every field of a fact is one that its test looks at: a new one must not go unseen.
+/// Fails on a field that no test checks, so that a new field cannot go unnoticed.
 #[track_caller]
 fn check_known(fact: &Value, known: &[&str]) {
     let unseen: Vec<_> = fact.as_object().expect("a map").keys().filter(|key| !known.contains(&key.as_str())).collect();
@@ -52,7 +52,7 @@ fn check_known(fact: &Value, known: &[&str]) {
 }
 
 #[test]
-fn items() {
+fn every_item_equals_its_fact() {
     let (facts, told) = (facts("equipment"), told("items"));
     let mundane: Vec<_> = told.iter().filter(|item| item["category"] != "magic-item").cloned().collect();
     assert_eq!((facts.len(), mundane.len()), (237, 237));
@@ -62,7 +62,7 @@ fn items() {
         let item = entry(&mundane, &fact["id"]);
         check_fields(fact, item, &own);
         check_known(fact, &[&own[..], &groups, &["cost_cp", "sold_in", "weapon"]].concat());
-        // No price is told as none.
+        // An item without a price has no `cost_cp`.
         let cost = if fact["cost_cp"] == 0 { &Value::Null } else { &fact["cost_cp"] };
         assert_eq!(*cost, item["cost_cp"], "{}", fact["id"]);
         assert_eq!(fact.get("sold_in").unwrap_or(&json!(1)), &item["sold_in"], "{}", fact["id"]);
@@ -78,7 +78,7 @@ fn items() {
 }
 
 #[test]
-fn magic() {
+fn every_magic_item_equals_its_fact() {
     let (facts, items, variants) = (facts("magic-items"), told("items"), told("magic_variants"));
     let fields = ["id", "name", "rarity", "attunement", "effects"];
     let slots = |slot: &str| match slot {
@@ -114,11 +114,11 @@ fn magic() {
     assert_eq!(items.iter().filter(|item| item["category"] == "magic-item").count(), as_items);
     assert_eq!(variants.len(), as_variants);
     let variants = CATALOGUE.items().iter().filter(|item| item.id().as_str().contains('+')).count();
-    // Weapons and armour in three strengths each, shields too, and mithral for nine suits but hide.
+    // Weapons, armour and shields in three strengths each, and mithral for nine suits, without hide.
     assert_eq!(variants, 37 * 3 + 12 * 3 + 3 + 8);
 }
 
-/// Whether magic applies to a mundane item, by the facts' own words.
+/// Returns true if magic applies to a mundane item according to the facts.
 fn fits(applies_to: &Value, item: &Value) -> bool {
     let kind = item["armor"]["kind"].as_str();
     match applies_to.as_str().expect("words") {
@@ -131,7 +131,7 @@ fn fits(applies_to: &Value, item: &Value) -> bool {
 }
 
 #[test]
-fn classes() {
+fn every_class_equals_its_fact() {
     let (facts, told) = (facts("classes"), told("classes"));
     assert_eq!((facts.len(), told.len()), (12, 12));
     let fields = [
@@ -151,7 +151,7 @@ fn classes() {
         check_known(fact, &[&fields[..], &["skill_choices", "prof_bonus_by_level"]].concat());
         let bonuses: Vec<_> = (1..=20).map(crate::proficiency_bonus).collect();
         assert_eq!(fact["prof_bonus_by_level"], json!(bonuses), "{}", fact["id"]);
-        // The facts' choices are the skills with a prefix, and the tools behind them.
+        // In the facts the first choice lists skills with a prefix, the others tools.
         let prefixed = |skill: &Value| json!(format!("skill-{}", skill.as_str().expect("a skill")));
         let mut skills = class["skills"].clone();
         let from: Vec<_> = skills["from"].as_array().expect("a list").iter().map(prefixed).collect();
@@ -215,7 +215,7 @@ fn no_published_choice_asks_for_more_than_its_options() {
 }
 
 #[test]
-fn races() {
+fn every_race_equals_its_fact() {
     let (races, subraces, told) = (facts("races"), facts("subraces"), told("races"));
     assert_eq!((races.len(), told.len()), (9, 9));
     let fields = ["id", "name", "speed_ft", "size", "ability_bonuses", "traits"];
@@ -240,7 +240,7 @@ fn races() {
 }
 
 #[test]
-fn skills_and_conditions() {
+fn every_skill_and_condition_equals_its_fact() {
     for (kind, count, fields) in [("skills", 18, &["id", "name", "ability"][..]), ("conditions", 15, &["id", "name"])] {
         let (facts, told) = (facts(kind), told(kind));
         assert_eq!((facts.len(), told.len()), (count, count), "{kind}");
@@ -252,7 +252,7 @@ fn skills_and_conditions() {
 }
 
 #[test]
-fn the_notice_comes_along() {
+fn the_catalogue_contains_the_notice() {
     let all: Value = serde_json::from_str(CATALOGUE.json()).expect("JSON");
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let readme = words(include_str!("../../tests/facts/srd/README.md"));

@@ -6,7 +6,7 @@ use super::book::equipped;
 use super::{CATALOGUE, newcomer, play, play_with, refusal, veteran};
 use crate::{Character, Life};
 
-/// `20/31 +5 conscious`: present, maximum, temporary, life; while dying the saves, such as `dying 1:2`.
+/// `20/31 +5 conscious`: current, maximum and temporary hit points, life; for the dying also the saves: `dying 1:2`.
 fn state(character: &Character) -> String {
     let temporary = match character.temporary_hitpoints() {
         0 => String::new(),
@@ -33,7 +33,7 @@ const SAVE: &str = r#"{"roll_death_save": {}}"#;
 const CRITICAL: &str = r#"{"modify_hitpoints": {"delta": -1, "critical": true}}"#;
 
 #[test]
-fn hit_points_of_new_characters() {
+fn a_new_character_has_the_hit_points_of_the_book() {
     let cases = [
         ("human barbarian", 12),
         ("human wizard", 6),
@@ -47,12 +47,12 @@ fn hit_points_of_new_characters() {
         assert_eq!((character.hitpoints(), character.max_hitpoints()), (expected, expected), "{who}");
     }
     assert_eq!(newcomer("elf wizard", [10, 10, 3, 10, 10, 10]).max_hitpoints(), 2);
-    // Never less than 1 a level.
+    // At least 1 per level.
     assert_eq!(veteran("elf wizard", 20, [10, 10, 1, 10, 10, 10]).max_hitpoints(), 20);
 }
 
 #[test]
-fn damage_and_healing() {
+fn damage_and_healing_follow_the_book() {
     let fighter = veteran("human fighter", 3, [10, 10, 14, 10, 10, 10]);
     assert_eq!(state(&fighter), "28/28 conscious");
     check("Damage", &fighter, &[&hit(-10)], &[], "18/28 conscious");
@@ -67,7 +67,7 @@ fn damage_and_healing() {
 }
 
 #[test]
-fn temporary_hit_points() {
+fn temporary_hit_points_follow_the_book() {
     let fighter = veteran("human fighter", 3, [10, 10, 14, 10, 10, 10]);
     let grant = |amount: i64| format!(r#"{{"grant_temporary_hitpoints": {{"amount": {amount}}}}}"#);
     let part = "Temporary Hit Points";
@@ -87,7 +87,7 @@ fn temporary_hit_points() {
 }
 
 #[test]
-fn death_saves() {
+fn death_saves_follow_the_book() {
     let fighter = veteran("human fighter", 3, [10, 10, 14, 10, 10, 10]);
     let down = play(&fighter, &[&hit(-28)]);
     let part = "Death Saving Throws";
@@ -112,7 +112,7 @@ fn death_saves() {
 }
 
 #[test]
-fn magic_and_luck_help_to_live() {
+fn magic_and_luck_help_death_saves() {
     let fighter = equipped("human fighter", 3, [10, 10, 14, 10, 10, 10], "@cloak-of-protection");
     let down = play(&fighter, &[&hit(-28)]);
     check("Cloak of Protection", &down, &[SAVE], &[9], "0/28 dying 1:0");
@@ -125,7 +125,7 @@ fn magic_and_luck_help_to_live() {
 }
 
 #[test]
-fn the_dead() {
+fn the_dead_can_only_be_revived_or_renamed() {
     let dead = play(&veteran("human fighter", 3, [10, 10, 14, 10, 10, 10]), &[&hit(-56)]);
     for action in [
         hit(5).as_str(),
@@ -138,7 +138,7 @@ fn the_dead() {
         r#"{"modify_currency": {"gp": 1}}"#,
         r#"{"gain_experience": {"amount": 1}}"#,
         r#"{"add_condition": {"condition": "prone"}}"#,
-        // Even what makes no sense.
+        // Even an action that makes no sense.
         r#"{"modify_hitpoints": {"delta": 0}}"#,
     ] {
         assert_eq!(refusal(&dead, action), RejectionCode::Dead, "{action}");
@@ -162,7 +162,7 @@ fn death_ends_attunement() {
 }
 
 #[test]
-fn exhaustion_kills_at_last() {
+fn the_sixth_level_of_exhaustion_kills() {
     let fighter = veteran("human fighter", 3, [10, 10, 14, 10, 10, 10]);
     let tire = r#"{"add_condition": {"condition": "exhaustion"}}"#;
     let rest = r#"{"remove_condition": {"condition": "exhaustion"}}"#;
@@ -184,7 +184,7 @@ fn exhaustion_kills_at_last() {
 }
 
 #[test]
-fn rests() {
+fn rests_follow_the_book() {
     let fighter = veteran("human fighter", 5, [10, 10, 14, 10, 10, 10]);
     assert_eq!(state(&fighter), "44/44 conscious");
     let short = |dice: i64| format!(r#"{{"short_rest": {{"hit_dice": {dice}}}}}"#);
@@ -203,7 +203,7 @@ fn rests() {
     assert_eq!(play(&spent, &[long, long, long]).hit_dice(), 5);
     let novice = play_with(&veteran("human fighter", 1, [10; 6]), &[&short(1)], &[1]);
     assert_eq!(play(&novice, &[long]).hit_dice(), 1);
-    // A die and a bad constitution never hurt.
+    // A bad constitution never makes a hit die do damage.
     let frail = veteran("human wizard", 2, [10, 10, 4, 10, 10, 10]);
     check("Short Rest: at least 0", &frail, &[&hit(-1), &short(1)], &[2], "3/4 conscious");
     let tired = equipped("human fighter", 5, [10, 10, 14, 10, 10, 10], "!exhaustion !exhaustion");
@@ -211,7 +211,7 @@ fn rests() {
 }
 
 #[test]
-fn who_is_down_does_not_rest() {
+fn a_dying_character_cannot_rest() {
     let down = play(&veteran("human fighter", 3, [10, 10, 14, 10, 10, 10]), &[&hit(-28)]);
     assert_eq!(refusal(&down, r#"{"long_rest": {}}"#), RejectionCode::InvalidChoice);
     assert_eq!(refusal(&down, r#"{"short_rest": {"hit_dice": 1}}"#), RejectionCode::InvalidChoice);
@@ -221,7 +221,7 @@ fn who_is_down_does_not_rest() {
 }
 
 #[test]
-fn levels() {
+fn levels_follow_the_book() {
     let gain = |amount: i64| format!(r#"{{"gain_experience": {{"amount": {amount}}}}}"#);
     let average = r#"{"level_up": {"hitpoints": "average"}}"#;
     let roll = r#"{"level_up": {"hitpoints": "roll"}}"#;
@@ -253,7 +253,7 @@ fn levels() {
 }
 
 #[test]
-fn improvements() {
+fn an_improvement_adds_two_points_up_to_twenty() {
     let mut third = veteran("human fighter", 3, [19, 10, 15, 10, 10, 10]);
     third.vitals.experience = 1_000_000;
     let level_up = |abilities: &str| format!(r#"{{"level_up": {{"hitpoints": "average", "abilities": {abilities}}}}}"#);
@@ -283,7 +283,7 @@ fn improvements() {
 }
 
 #[test]
-fn who_has_nothing_left_to_improve_still_goes_up() {
+fn a_character_with_all_scores_at_the_limit_still_gains_levels() {
     let mut third = veteran("human fighter", 3, [20, 20, 20, 20, 20, 19]);
     third.vitals.experience = 1_000_000;
     let level_up = |abilities: &str| format!(r#"{{"level_up": {{"hitpoints": "average", "abilities": {abilities}}}}}"#);
@@ -295,14 +295,14 @@ fn who_has_nothing_left_to_improve_still_goes_up() {
 }
 
 #[test]
-fn a_constitution_that_magic_lends_moves_the_maximum() {
+fn a_constitution_from_magic_changes_the_maximum() {
     let fighter = equipped("human fighter", 4, [10; 6], "@amulet-of-health");
     assert_eq!(state(&fighter), "28/44 conscious");
     let full = play(&fighter, &[&hit(100)]);
     let bare = play(&full, &[r#"{"unequip_item": {"slot": "neck"}}"#]);
     assert_eq!(state(&bare), "28/28 conscious");
     check(
-        "and lends no hit points",
+        "and the amulet's hit points are gone",
         &bare,
         &[r#"{"equip_item": {"item": "amulet-of-health"}}"#],
         &[],

@@ -1,4 +1,4 @@
-//! Catalogues with mistakes: each is reported, with file, entry and field.
+//! Catalogues with mistakes: each one is reported with file, entry and field.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ fn folder() -> tempfile::TempDir {
 fn mistakes(file: &str) -> Vec<String> {
     let folder = folder();
     fs::write(folder.path().join("zz.toml"), file).expect("a file");
-    let errors = Catalogue::load(folder.path()).expect_err("it was taken");
+    let errors = Catalogue::load(folder.path()).expect_err("it was accepted");
     assert_eq!(errors.to_string().lines().count(), errors.mistakes().len());
     errors.mistakes().iter().map(ToString::to_string).collect()
 }
@@ -31,7 +31,7 @@ fn check(file: &str, expected: &[&str]) {
 }
 
 #[test]
-fn a_good_folder_is_taken() {
+fn a_valid_folder_is_loaded() {
     let folder = folder();
     let same = Catalogue::load(folder.path()).expect("the embedded one");
     assert_eq!(same.revision(), Catalogue::embedded().revision());
@@ -63,7 +63,7 @@ fn a_good_folder_is_taken() {
 }
 
 #[test]
-fn every_field_of_an_entry_is_looked_at() {
+fn every_field_of_an_entry_is_checked() {
     check(
         r#"
         [[item]]
@@ -89,22 +89,22 @@ fn every_field_of_an_entry_is_looked_at() {
         "#,
         &[
             "zz.toml: item `Bad Id`: cost_cp: must be an integer from 0 to 1000000000",
-            "zz.toml: item `Bad Id`: weight_lb: a unit must weigh a whole number of thousandths of a pound",
+            "zz.toml: item `Bad Id`: weight_lb: the weight of one unit must be a multiple of 0.001 pounds",
             "zz.toml: item `Bad Id`: id: must be kebab-case, at most 40 bytes",
-            "zz.toml: item `Bad Id`: name: missing: a text",
+            "zz.toml: item `Bad Id`: name: missing; must be a text",
             "zz.toml: item `Bad Id`: category: must be a text",
-            "zz.toml: item `Bad Id`: colour: unknown field",
+            "zz.toml: item `Bad Id`: colour: unknown field; remove it or correct its name",
             "zz.toml: item `frying-pan`: sold_in: must be an integer from 1 to 1000000",
             "zz.toml: item `frying-pan`: weapon.category: must be `simple` or `martial`",
             "zz.toml: item `frying-pan`: weapon.damage: must be dice such as `1d8` or `2d4+2`",
             "zz.toml: item `frying-pan`: weapon.range_ft.normal: must be an integer from 0 to 10000",
-            "zz.toml: item `frying-pan`: weapon.two_handed_damage: belongs to the property `versatile`",
+            "zz.toml: item `frying-pan`: weapon.two_handed_damage: required for `versatile` weapons, forbidden for others",
         ],
     );
 }
 
 #[test]
-fn entries_must_fit_together() {
+fn every_reference_between_entries_is_checked() {
     check(
         r#"
         [[item]]
@@ -214,27 +214,27 @@ fn magic_is_looked_at_too() {
         except = ["spoon"]
         "#,
         &[
-            "zz.toml: magic `odd-one`: effects[0].heal: is not what this effect takes",
-            "zz.toml: magic `odd-one`: effects[1].saving_throws: each effect stands in a table of its own",
-            "zz.toml: magic `odd-one`: effects[2].: an effect must have one of the fields that the file's head lists",
+            "zz.toml: magic `odd-one`: effects[0].heal: not a valid value for this effect",
+            "zz.toml: magic `odd-one`: effects[1].saving_throws: write each effect in its own table",
+            "zz.toml: magic `odd-one`: effects[2].: an effect needs one of the fields listed at the top of magic.toml",
             "zz.toml: magic `odd-one`: slot: must be head, neck, cloak, waist, hands, wrists, feet, ring, carried or consumable",
-            "zz.toml: magic `odd-two`: effects[0].set_ability_min: is not what this effect takes",
-            "zz.toml: magic `odd-two`: effects[1].only_if: belongs to `armor_class`",
+            "zz.toml: magic `odd-two`: effects[0].set_ability_min: not a valid value for this effect",
+            "zz.toml: magic `odd-two`: effects[1].only_if: allowed only for `armor_class`",
             "zz.toml: magic `odd-two`: effects: a consumable must have the effect `heal`",
-            "zz.toml: magic `odd-three`: slot: exactly one of `slot` and `applies_to` must be there",
+            "zz.toml: magic `odd-three`: slot: set exactly one of `slot` and `applies_to`",
             "zz.toml: magic `odd-four`: applies_to: must list `weapon`, `light`, `medium`, `heavy` or `shield`",
-            "zz.toml: magic `odd-five`: except: there is no item `spoon`",
+            "zz.toml: magic `odd-five`: except: no such item `spoon`",
         ],
     );
 }
 
 #[test]
-fn files_and_folders_are_named() {
+fn an_unreadable_file_or_folder_is_named() {
     let broken = mistakes("[[item]]\nid = ");
     assert_eq!(broken.len(), 1);
     assert!(broken[0].starts_with("zz.toml: line 2: "), "{broken:?}");
-    check("[[spell]]\nid = \"x\"", &["zz.toml: spell: unknown kind of entry"]);
-    check("[item]\nid = \"x\"", &["zz.toml: item: entries are written as [[item]]"]);
+    check("[[spell]]\nid = \"x\"", &["zz.toml: spell: unknown kind of entry; remove it or correct its name"]);
+    check("[item]\nid = \"x\"", &["zz.toml: item: write entries as [[item]]"]);
     let nowhere = Catalogue::load(Path::new("/nowhere/at/all")).expect_err("there is no such folder");
     assert!(nowhere.to_string().starts_with("/nowhere/at/all: "), "{nowhere}");
     let empty = tempfile::tempdir().expect("a folder");
@@ -243,9 +243,9 @@ fn files_and_folders_are_named() {
     assert_eq!(
         lines,
         [
-            "condition `exhaustion`: missing: it is counted in levels on every sheet",
-            "class: missing: nobody could create a character",
-            "race: missing: nobody could create a character",
+            "condition `exhaustion`: missing; add it, because every sheet counts its levels",
+            "class: missing; add at least one, because every character needs it",
+            "race: missing; add at least one, because every character needs it",
         ]
     );
 }

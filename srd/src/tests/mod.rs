@@ -1,4 +1,4 @@
-//! The rules at work: sheets that the book's own numbers give, and what must hold for any character and any action.
+//! Tests of the rules: worked sheets from the book, and properties of any character and any action.
 
 mod actions;
 mod arms;
@@ -21,12 +21,12 @@ use super::character::Build;
 use super::{Abilities, Character, Dice, applied, create};
 use crate::testing::CATALOGUE;
 
-/// A character's build, to be changed beside the rules.
+/// A character's build, for changes that bypass the rules.
 fn build_of(character: &mut Character) -> &mut Build {
     Arc::make_mut(&mut character.build)
 }
 
-/// An action as the wire writes it.
+/// An action from the wire's JSON.
 #[track_caller]
 fn action(json: &str) -> Action {
     serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"))
@@ -51,7 +51,7 @@ fn newcomer(who: &str, scores: [i64; 6]) -> Character {
     create(&new, &CATALOGUE).expect("a character by the rules")
 }
 
-/// A character of any level with exactly these own scores, an empty pack and every hit die at its average.
+/// A character of any level with exactly these scores, an empty pack and average hit dice.
 #[track_caller]
 fn veteran(who: &str, level: i32, scores: [i32; 6]) -> Character {
     let mut character = newcomer(who, [10; 6]);
@@ -68,7 +68,7 @@ fn veteran(who: &str, level: i32, scores: [i32; 6]) -> Character {
     character
 }
 
-/// The character after some actions that the rules allow; `dice` falls as given.
+/// The character after some allowed actions, with the given dice.
 #[track_caller]
 fn play_with(character: &Character, actions: &[&str], dice: &[u32]) -> Character {
     let mut dice = Dice::scripted(dice);
@@ -79,13 +79,13 @@ fn play_with(character: &Character, actions: &[&str], dice: &[u32]) -> Character
     now
 }
 
-/// The character after some actions that roll no dice.
+/// The character after some allowed actions that roll no dice.
 #[track_caller]
 fn play(character: &Character, actions: &[&str]) -> Character {
     play_with(character, actions, &[])
 }
 
-/// The code with which an action is refused.
+/// The code of an action's refusal.
 #[track_caller]
 fn refusal(character: &Character, json: &str) -> RejectionCode {
     match applied(character, &action(json), &CATALOGUE, &mut Dice::scripted(&[])) {

@@ -1,4 +1,4 @@
-//! What must hold for any character and any actions, also for numbers at the limits of every field.
+//! Properties of any character and any actions, including numbers at the limits of every field.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ fn check_bounds(character: &Character) -> Result<(), TestCaseError> {
     prop_assert!((1..=40).contains(&scalars) && !character.name().chars().any(char::is_control));
     let mut again = character.clone();
     refresh_maximum(&mut again, &CATALOGUE);
-    prop_assert_eq!(&again, character, "the maximum follows from the rest at any time");
+    prop_assert_eq!(&again, character, "the maximum can be recomputed at any time");
     check_items(character)
 }
 
@@ -76,7 +76,7 @@ fn stock(character: &Character) -> BTreeMap<&'static str, i64> {
     stock
 }
 
-/// What an action may change of coins (in copper) and items: exactly that and nothing else.
+/// Checks that an action changes coins (in copper) and items exactly as it should, and nothing else.
 fn check_conservation(before: &Character, action: &Action, after: &Character) -> Result<(), TestCaseError> {
     let priced = |name: &str| CATALOGUE.item_named(name).expect("a priced item");
     let quantity = |quantity: i64| i32::try_from(quantity).expect("within its bounds");
@@ -118,7 +118,7 @@ proptest! {
         let mut now = start;
         check_bounds(&now)?;
         for (action, request) in actions.iter().zip(1..) {
-            // A text and not a copy: with a copy, which shares, the build would never be changed where it lies.
+            // A text instead of a clone: a clone shares the build, and the build would then never change in place.
             let untouched = format!("{now:?}");
             let mut dice = dice_of(&now, request);
             let before = request.is_multiple_of(2).then(|| now.clone());
@@ -127,7 +127,7 @@ proptest! {
                 prop_assert_eq!(format!("{now:?}"), untouched.clone(), "{:?} was refused", action);
             }
             if let Some(before) = before {
-                prop_assert_eq!(format!("{before:?}"), untouched, "who shares does not see {:?}", action);
+                prop_assert_eq!(format!("{before:?}"), untouched, "a clone does not see {:?}", action);
                 if outcome.is_ok() {
                     check_conservation(&before, action, &now)?;
                 }
@@ -148,7 +148,7 @@ proptest! {
     }
 
     #[test]
-    fn a_sheet_follows_from_the_character_alone(one in any_character(), other in any_character()) {
+    fn a_sheet_depends_on_the_character_alone(one in any_character(), other in any_character()) {
         let mut reused = derive(&one, &CATALOGUE);
         derive_into(&other, &CATALOGUE, &mut reused);
         let fresh = derive(&other, &CATALOGUE);
@@ -189,7 +189,7 @@ proptest! {
             trader = deal(trader, kind, &item, quantity);
             prop_assert!(trader.purse().copper() <= wealth);
         }
-        // Also when everything is sold at last.
+        // Even if everything is sold in the end.
         for entry in trader.inventory().entries().to_vec() {
             trader = deal(trader, "sell_item", entry.item().as_str(), i64::from(entry.quantity()));
         }
@@ -207,7 +207,7 @@ proptest! {
     }
 }
 
-/// The trader after a deal, or as before where it is refused.
+/// The trader after a deal, unchanged if it is refused.
 fn deal(trader: Character, kind: &str, item: &str, quantity: i64) -> Character {
     let wanted = from_value(&json!({kind: {"item": item, "quantity": quantity}}));
     let mut after = trader.clone();
@@ -215,7 +215,7 @@ fn deal(trader: Character, kind: &str, item: &str, quantity: i64) -> Character {
     if outcome.is_ok() { after } else { trader }
 }
 
-/// What must hold of any sheet.
+/// Checks the bounds of a sheet.
 fn check_sheet(character: &Character, derived: &Derived) -> Result<(), TestCaseError> {
     prop_assert!((1..=60).contains(&derived.armor_class()), "{}", derived.armor_class());
     prop_assert!((0..=120).contains(&derived.speed()));

@@ -1,11 +1,11 @@
-//! Worked sheets. Each names the part of SRD 5.1 that it follows; scores are the character's own, race included.
+//! Worked sheets. Each names its source in SRD 5.1. Scores are the character's own, with race.
 //!
-//! The numbers were worked out by hand from the book's tables, not with the program.
+//! The numbers were computed by hand from the book's tables, not with the program.
 
 use super::book::check;
 
 #[test]
-fn without_armor() {
+fn sheets_without_armor_follow_the_book() {
     let part = "Armor Class";
     check(part, "human fighter", 1, [10, 10, 10, 10, 10, 10], "", "AC 10 | speed 30 | saves 2 0 2 0 0 0 | 0 lb");
     check(part, "human wizard", 1, [10, 14, 10, 16, 12, 8], "", "AC 12 | speed 30 | saves 0 2 0 5 3 -1 | 0 lb");
@@ -15,7 +15,7 @@ fn without_armor() {
 }
 
 #[test]
-fn light_armor() {
+fn sheets_with_light_armor_follow_the_book() {
     let part = "Armor: Light Armor";
     let scores = [8, 16, 12, 13, 10, 14];
     check(part, "halfling rogue", 1, scores, "leather-armor", "AC 14 | speed 25 | saves -1 5 1 3 0 2 | 10 lb");
@@ -34,7 +34,7 @@ fn light_armor() {
 }
 
 #[test]
-fn medium_armor() {
+fn sheets_with_medium_armor_follow_the_book() {
     let part = "Armor: Medium Armor";
     let nimble = [10, 18, 10, 10, 16, 10];
     check(part, "human druid", 1, nimble, "hide-armor", "AC 14 | speed 30 | saves 0 4 0 2 5 0 | 12 lb");
@@ -62,7 +62,7 @@ fn medium_armor() {
 }
 
 #[test]
-fn heavy_armor() {
+fn sheets_with_heavy_armor_follow_the_book() {
     let part = "Armor: Heavy Armor";
     let nimble = [15, 18, 10, 10, 10, 10];
     check(
@@ -117,7 +117,7 @@ fn heavy_armor() {
 }
 
 #[test]
-fn armor_without_proficiency() {
+fn armor_without_proficiency_raises_its_flags() {
     let part = "Armor Proficiency";
     let clumsy = "armor_not_proficient strength_dexterity_disadvantage no_spellcasting";
     let scores = [14, 12, 10, 16, 10, 10];
@@ -149,7 +149,7 @@ fn armor_without_proficiency() {
 }
 
 #[test]
-fn barbarians() {
+fn sheets_of_barbarians_follow_the_book() {
     let part = "Barbarian: Unarmored Defense";
     let scores = [16, 14, 16, 8, 10, 10];
     check(part, "half-orc barbarian", 1, scores, "", "AC 15 | speed 30 | saves 5 2 5 -1 0 0 | 0 lb");
@@ -171,7 +171,7 @@ fn barbarians() {
 }
 
 #[test]
-fn monks() {
+fn sheets_of_monks_follow_the_book() {
     let scores = [10, 16, 12, 10, 16, 8];
     let part = "Monk: Unarmored Defense";
     check(part, "human monk", 1, scores, "", "AC 16 | speed 30 | saves 2 5 1 0 3 -1 | 0 lb");
@@ -191,7 +191,7 @@ fn monks() {
         (5, 40, "3 6 1 0 3 -1"),
         (6, 45, "3 6 1 0 3 -1"),
         (10, 50, "4 7 1 0 3 -1"),
-        // From level 14 on with Diamond Soul: proficient in every saving throw.
+        // Diamond Soul gives proficiency in every saving throw from level 14 on.
         (14, 55, "5 8 6 5 8 4"),
         (18, 60, "6 9 7 6 9 5"),
     ] {
@@ -224,7 +224,7 @@ fn monks() {
 }
 
 #[test]
-fn saving_throws_of_classes() {
+fn saving_throws_follow_the_class() {
     let scores = [16, 10, 14, 8, 12, 18];
     check("Paladin: Saving Throws", "human paladin", 5, scores, "", "AC 10 | speed 30 | saves 3 0 2 -1 4 7 | 0 lb");
     check(
@@ -249,7 +249,7 @@ fn saving_throws_of_classes() {
 }
 
 #[test]
-fn magic_armor_and_shields() {
+fn magic_armor_and_shields_follow_the_book() {
     let part = "Armor, +1, +2, or +3";
     let scores = [15, 10, 10, 10, 10, 10];
     check(
@@ -288,7 +288,7 @@ fn magic_armor_and_shields() {
 }
 
 #[test]
-fn worn_magic() {
+fn worn_magic_counts_once_attuned() {
     let scores = [10, 14, 14, 16, 10, 10];
     let part = "Bracers of Defense";
     let who = "human wizard";
@@ -335,7 +335,7 @@ fn worn_magic() {
 }
 
 #[test]
-fn magic_that_changes_abilities() {
+fn magic_changes_ability_scores() {
     let scores = [8, 14, 12, 10, 10, 10];
     let who = "human fighter";
     check("Amulet of Health", who, 1, scores, "@amulet-of-health", "AC 12 | speed 30 | saves 1 2 6 0 0 0 | 0 lb");
@@ -404,7 +404,7 @@ fn magic_that_changes_abilities() {
 }
 
 #[test]
-fn speed() {
+fn speed_follows_race_armor_and_exhaustion() {
     let weak = [8, 10, 10, 10, 10, 10];
     let part = "Boots of Striding and Springing";
     let boots = "@boots-of-striding-and-springing";

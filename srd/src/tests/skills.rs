@@ -1,4 +1,4 @@
-//! Skills, passive perception, initiative: what creation and derivation make of them.
+//! Skills, passive perception and initiative, at creation and on the sheet.
 
 use castellan_protocol::{Ability, NewCharacter, RejectionCode};
 
@@ -33,7 +33,7 @@ fn check_refused(race: &str, class: &str, chosen: &[&str]) {
 }
 
 #[test]
-fn a_class_lets_one_choose() {
+fn a_class_limits_the_choice_of_skills() {
     check("human", "fighter", &["athletics", "perception"], &["athletics", "perception"]);
     check("human", "fighter", &[], &[]);
     check(
@@ -54,7 +54,7 @@ fn a_class_lets_one_choose() {
 }
 
 #[test]
-fn some_races_know_more() {
+fn some_races_add_skills() {
     check("elf/high-elf", "wizard", &["arcana", "history"], &["arcana", "history", "perception"]);
     check("elf", "fighter", &["perception", "athletics"], &["perception", "athletics"]);
     check("half-orc", "barbarian", &["athletics", "nature"], &["athletics", "nature", "intimidation"]);
@@ -72,7 +72,7 @@ fn some_races_know_more() {
 }
 
 #[test]
-fn creation_adds_what_race_and_subrace_give() {
+fn creation_adds_the_bonuses_of_race_and_subrace() {
     let cases = [
         ("dwarf/hill-dwarf", [10, 10, 12, 10, 11, 10]),
         ("dwarf", [10, 10, 12, 10, 10, 10]),
@@ -92,7 +92,7 @@ fn creation_adds_what_race_and_subrace_give() {
 }
 
 #[test]
-fn creation_refuses_what_the_book_does_not_have() {
+fn creation_refuses_choices_outside_the_book() {
     let refused = |race, class| made(race, class, None).expect_err("it was not refused").code;
     assert_eq!(refused("orc", "fighter"), RejectionCode::InvalidChoice);
     assert_eq!(refused("human", "knight"), RejectionCode::InvalidChoice);
@@ -123,7 +123,7 @@ fn creation_refuses_what_the_book_does_not_have() {
 }
 
 #[test]
-fn a_class_brings_its_equipment_and_no_coins() {
+fn a_new_character_has_its_class_equipment_and_no_coins() {
     let cases = [
         ("barbarian", "explorers-pack:1 javelin:4"),
         ("bard", "leather-armor:1 dagger:1"),
@@ -158,7 +158,7 @@ fn check_numbers(section: &str, character: &Character, expected: &[(&str, i32)],
 }
 
 #[test]
-fn numbers_of_skills() {
+fn skill_bonuses_follow_the_book() {
     let scores = [16, 14, 10, 8, 12, 10];
     let mut fighter = equipped("human fighter", 5, scores, "");
     check_numbers("Ability Checks", &fighter, &[("athletics", 3), ("arcana", -1)], 2, 11);

@@ -1,4 +1,4 @@
-//! Stored characters: every shape that ever was is read, and nothing impossible is.
+//! Stored characters: every schema version is read, and impossible values are refused.
 
 use std::fs;
 use std::path::Path;
@@ -19,14 +19,14 @@ fn brannor(version: i32) -> Character {
 }
 
 #[test]
-fn every_older_shape_is_read() {
+fn every_older_schema_is_read() {
     for version in 1..=SCHEMA_VERSION {
         let character = brannor(version);
         assert_eq!((character.name(), character.level(), character.max_hitpoints()), ("Brannor", 3, 31), "{version}");
         assert_eq!(character.hit_point_dice(), [10, 6, 6], "{version}");
         let derived = derive(&character, &CATALOGUE);
         assert_eq!((derived.armor_class(), derived.carried_weight()), (18, 65.94), "{version}");
-        // The maximum found anew is the one that was stored.
+        // The recomputed maximum equals the stored one.
         let mut again = character.clone();
         crate::actions::refresh_maximum(&mut again, &CATALOGUE);
         assert_eq!(again, character, "{version}");
@@ -36,7 +36,7 @@ fn every_older_shape_is_read() {
 }
 
 #[test]
-fn every_older_shape_has_a_sample() {
+fn every_older_schema_has_a_sample() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stored");
     let names = fs::read_dir(folder).expect("samples").map(|file| file.expect("a file").file_name());
     let names: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
@@ -46,8 +46,8 @@ fn every_older_shape_has_a_sample() {
 }
 
 #[test]
-fn hit_dice_found_again_give_the_stored_maximum() {
-    // A wizard whose dice showed badly, and a barbarian with magic in his constitution when it was stored.
+fn reconstructed_hit_dice_give_the_stored_maximum() {
+    // A wizard with low rolls, and a barbarian whose constitution was raised by magic when it was stored.
     for (class, level, constitution, maximum, expected) in [
         ("wizard", 4, 8, 8, vec![6, 2, 2, 2]),
         ("barbarian", 2, 14, 30, vec![12, 12]),
@@ -68,7 +68,7 @@ fn hit_dice_found_again_give_the_stored_maximum() {
 }
 
 #[test]
-fn what_is_impossible_is_named() {
+fn an_impossible_field_is_named() {
     let present = sample(&format!("{SCHEMA_VERSION}-brannor.json"));
     let value: serde_json::Value = serde_json::from_str(&present).expect("JSON");
     let check = |pointer: &str, with: serde_json::Value, expected: &str| {
@@ -77,21 +77,21 @@ fn what_is_impossible_is_named() {
         let error = decode(SCHEMA_VERSION, &value.to_string()).expect_err("it was read");
         assert_eq!(error.to_string(), expected);
     };
-    check("/level", 21.into(), "level: out of its bounds");
-    check("/level", 4.into(), "hit_point_dice: must be one for each level");
-    check("/hitpoints", 32.into(), "hitpoints: out of its bounds");
-    check("/hitpoints", 0.into(), "life: does not fit the hit points");
+    check("/level", 21.into(), "level: out of bounds");
+    check("/level", 4.into(), "hit_point_dice: must have one entry per level");
+    check("/hitpoints", 32.into(), "hitpoints: out of bounds");
+    check("/hitpoints", 0.into(), "life: contradicts the hit points");
     check("/life", "asleep".into(), "life: unknown");
-    check("/hit_dice", 4.into(), "hit_dice: out of its bounds");
-    check("/currency/gp", (-1).into(), "currency: out of its bounds");
-    check("/currency/gp", 2_000_000_001i64.into(), "currency: out of its bounds");
-    check("/inventory/0/quantity", 0.into(), "inventory: out of its bounds");
-    check("/inventory/0/quantity", i64::MAX.into(), "inventory: out of its bounds");
-    check("/equipment", serde_json::json!({"tail": "club"}), "equipment: there is no such slot");
-    check("/attuned", serde_json::json!(["a", "b", "c", "d"]), "attuned: too many");
-    check("/abilities/con", 0.into(), "abilities: out of its bounds");
-    check("/exhaustion", 7.into(), "exhaustion: out of its bounds");
-    check("/death_saves/failures", 4.into(), "death_saves.failures: out of its bounds");
+    check("/hit_dice", 4.into(), "hit_dice: out of bounds");
+    check("/currency/gp", (-1).into(), "currency: out of bounds");
+    check("/currency/gp", 2_000_000_001i64.into(), "currency: out of bounds");
+    check("/inventory/0/quantity", 0.into(), "inventory: out of bounds");
+    check("/inventory/0/quantity", i64::MAX.into(), "inventory: out of bounds");
+    check("/equipment", serde_json::json!({"tail": "club"}), "equipment: has an unknown slot");
+    check("/attuned", serde_json::json!(["a", "b", "c", "d"]), "attuned: has more than three entries");
+    check("/abilities/con", 0.into(), "abilities: out of bounds");
+    check("/exhaustion", 7.into(), "exhaustion: out of bounds");
+    check("/death_saves/failures", 4.into(), "death_saves.failures: out of bounds");
     assert!(matches!(decode(SCHEMA_VERSION + 1, &present), Err(StoredError::UnknownSchema(_))));
     assert!(matches!(decode(0, &present), Err(StoredError::UnknownSchema(0))));
     assert!(matches!(decode(SCHEMA_VERSION, "{}"), Err(StoredError::Unreadable(_))));
@@ -100,7 +100,7 @@ fn what_is_impossible_is_named() {
 }
 
 #[test]
-fn the_same_item_may_stand_in_several_entries() {
+fn several_entries_may_hold_the_same_item() {
     let mut value: serde_json::Value = serde_json::from_str(&sample("3-brannor.json")).expect("JSON");
     let more = serde_json::json!({"item": "arrow", "quantity": 5});
     value["inventory"].as_array_mut().expect("a list").insert(0, more);

@@ -1,4 +1,4 @@
-//! Items and coins coming and going.
+//! Gaining, losing and trading items and coins.
 
 use castellan_protocol::RejectionCode;
 
@@ -36,15 +36,15 @@ fn check_refused(kit: &str, action: &str, code: RejectionCode) {
 }
 
 #[test]
-fn buying() {
+fn buying_costs_the_price_of_the_catalogue() {
     check("$gp:20", &deal("buy_item", "longsword", 1), "0 0 0 5 0", "longsword:1");
     check("$gp:1", &deal("buy_item", "arrow", 20), "0 0 0 0 0", "arrow:20");
-    // Part of a bundle in proportion: 5 copper an arrow.
+    // Part of a bundle costs its share: 5 copper per arrow.
     check("$sp:1", &deal("buy_item", "arrow", 2), "0 0 0 0 0", "arrow:2");
-    // A fifth of a copper a bullet, rounded up for the deal as a whole.
+    // A bullet costs a fifth of a copper; the total is rounded up.
     check("$cp:5", &deal("buy_item", "sling-bullet", 1), "4 0 0 0 0", "sling-bullet:1");
     check("$cp:5", &deal("buy_item", "sling-bullet", 6), "3 0 0 0 0", "sling-bullet:6");
-    // The smallest coins first, change in gold, silver and copper.
+    // Smallest coins first, change in gold, silver and copper.
     check("$pp:1", &deal("buy_item", "candle", 1), "9 9 0 9 0", "candle:1");
     check("$cp:3 $sp:2 $ep:1 $gp:1", &deal("buy_item", "bell", 1), "3 7 0 0 0", "bell:1");
     check_refused("$gp:14 $sp:9 $cp:9", &deal("buy_item", "longsword", 1), RejectionCode::InsufficientFunds);
@@ -57,10 +57,10 @@ fn buying() {
 }
 
 #[test]
-fn selling() {
+fn selling_brings_half_the_price_of_the_catalogue() {
     check("~longsword", &deal("sell_item", "longsword", 1), "0 5 0 7 0", "");
     check("~arrow:20", &deal("sell_item", "arrow", 20), "0 5 0 0 0", "");
-    // 2.5 copper, rounded down for the deal as a whole.
+    // 2.5 copper; the total is rounded down.
     check("~arrow:20", &deal("sell_item", "arrow", 1), "2 0 0 0 0", "arrow:19");
     check("~candle:3", &deal("sell_item", "candle", 3), "1 0 0 0 0", "");
     check("~candle:3", &deal("sell_item", "candle", 1), "0 0 0 0 0", "candle:2");
@@ -76,7 +76,7 @@ fn selling() {
 }
 
 #[test]
-fn adding_and_removing() {
+fn items_are_added_and_removed() {
     check("~torch:2", &deal("add_item", "torch", 3), "0 0 0 0 0", "torch:5");
     check("~torch:5", &deal("remove_item", "torch", 2), "0 0 0 0 0", "torch:3");
     check("dagger ~dagger:2", &deal("remove_item", "dagger", 2), "0 0 0 0 0", "dagger:1");
@@ -108,7 +108,7 @@ fn adding_and_removing() {
 }
 
 #[test]
-fn an_inventory_has_an_end() {
+fn an_inventory_is_bounded() {
     let mut hoarder = start("");
     let mut added = 0;
     for item in super::CATALOGUE.items() {
@@ -126,12 +126,12 @@ fn an_inventory_has_an_end() {
 }
 
 #[test]
-fn currency() {
+fn coins_are_changed_kind_by_kind() {
     let change = |fields: &str| format!(r#"{{"modify_currency": {fields}}}"#);
     check("$gp:5", &change(r#"{"gp": -5, "sp": 50}"#), "0 50 0 0 0", "");
     check("", &change(r#"{"cp": 2000000000, "pp": 1}"#), "2000000000 0 0 0 1", "");
     check("$gp:5", &change(r#"{"gp": 0, "ep": 1}"#), "0 0 1 5 0", "");
-    // Coins of one kind do not stand in for another.
+    // Coins of one kind do not replace another kind.
     check_refused("$gp:5", &change(r#"{"sp": -1}"#), RejectionCode::InsufficientFunds);
     check_refused("$gp:5", &change(r#"{"gp": -6, "pp": 1}"#), RejectionCode::InsufficientFunds);
     check_refused("$gp:5", &change(r#"{"gp": -9007199254740991}"#), RejectionCode::InsufficientFunds);
@@ -142,7 +142,7 @@ fn currency() {
 }
 
 #[test]
-fn potions() {
+fn a_potion_heals_and_is_used_up() {
     let hurt = play(&start("~potion-of-healing:2"), &[r#"{"modify_hitpoints": {"delta": -11}}"#]);
     let drink = r#"{"use_item": {"item": "potion-of-healing"}}"#;
     let better = play_with(&hurt, &[drink], &[3, 4]);

@@ -14,7 +14,7 @@ fn equip_to(item: &str, slot: &str) -> String {
     format!(r#"{{"equip_item": {{"item": "{item}", "slot": "{slot}"}}}}"#)
 }
 
-/// What is worn, as `main_hand=longsword shield=shield`.
+/// The worn items, as `main_hand=longsword shield=shield`.
 fn worn(character: &Character) -> String {
     let worn = Slot::ALL.iter().filter_map(|slot| Some(format!("{slot}={}", character.worn(*slot)?)));
     worn.collect::<Vec<_>>().join(" ")
@@ -35,7 +35,7 @@ fn check_refused(kit: &str, action: &str, code: RejectionCode) {
 }
 
 #[test]
-fn everything_has_its_place() {
+fn every_item_goes_into_its_slot() {
     check("chain-mail shield longsword", &[], "armor=chain-mail shield=shield main_hand=longsword");
     check("headband-of-intellect amulet-of-health", &[], "head=headband-of-intellect neck=amulet-of-health");
     check("cloak-of-protection belt-of-dwarvenkind", &[], "cloak=cloak-of-protection waist=belt-of-dwarvenkind");
@@ -46,17 +46,17 @@ fn everything_has_its_place() {
 }
 
 #[test]
-fn the_first_free_slot_else_the_first() {
+fn an_item_goes_into_the_first_free_slot_or_else_the_first() {
     check("dagger dagger", &[], "main_hand=dagger off_hand=dagger");
     check("dagger dagger club", &[], "main_hand=club off_hand=dagger");
     // The shield's hand is not free.
     check("longsword shield dagger", &[], "shield=shield main_hand=dagger");
-    // Nor is either hand beside a two-handed weapon.
+    // Neither hand is free beside a two-handed weapon.
     check("greatsword dagger", &[], "main_hand=dagger");
 }
 
 #[test]
-fn what_is_in_the_way_is_taken_off() {
+fn an_item_in_the_way_is_taken_off() {
     check("chain-mail plate-armor", &[], "armor=plate-armor");
     check("longsword shield greatsword", &[], "main_hand=greatsword");
     check("dagger dagger greatsword", &[], "main_hand=greatsword");
@@ -68,7 +68,7 @@ fn what_is_in_the_way_is_taken_off() {
 }
 
 #[test]
-fn one_unit_a_slot() {
+fn each_slot_needs_its_own_unit() {
     check_refused("dagger", &equip("dagger"), RejectionCode::ItemEquipped);
     check_refused("dagger", &equip_to("dagger", "off_hand"), RejectionCode::ItemEquipped);
     check("dagger", &[equip_to("dagger", "main_hand")], "main_hand=dagger");
@@ -76,7 +76,7 @@ fn one_unit_a_slot() {
 }
 
 #[test]
-fn not_everything_is_worn() {
+fn an_item_that_does_not_fit_a_slot_is_refused() {
     for (kit, item) in [
         ("~torch", "torch"),
         ("~arrow:20", "arrow"),
@@ -99,7 +99,7 @@ fn attune(item: &str) -> String {
 }
 
 #[test]
-fn attunement() {
+fn attunement_follows_the_book() {
     let kit = "~@amulet-of-health ~@ring-of-protection ~@cloak-of-protection ~bracers-of-defense";
     let full = equipped("human fighter", 1, [10; 6], kit);
     assert_eq!(full.attuned().len(), 3);
@@ -122,7 +122,7 @@ fn attunement() {
 }
 
 #[test]
-fn the_bond_ends_with_the_last_unit() {
+fn attunement_ends_with_the_last_unit() {
     let two = equipped("human fighter", 1, [10; 6], "~@ring-of-protection ~ring-of-protection");
     let drop = r#"{"remove_item": {"item": "ring-of-protection", "quantity": 1}}"#;
     let one = play(&two, &[drop]);
