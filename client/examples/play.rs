@@ -1,6 +1,6 @@
-//! A character takes a blow and drinks to it: `cargo run -p castellan-client --example play -- http://127.0.0.1:8080`.
+//! A character takes a blow and a drink: `cargo run -p castellan-client --example play -- http://127.0.0.1:8080`.
 //!
-//! Written as a game loop would: nothing in it waits for the network but the login.
+//! Written like a game loop: only the login waits for the network.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

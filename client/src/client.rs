@@ -1,4 +1,4 @@
-//! The handle that a game holds.
+//! The client, as a game holds it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -19,21 +19,21 @@ use crate::session::{Credentials, Session};
 use crate::shared::{Inner, Notice, Shared};
 use crate::socket::SocketOptions;
 
-/// What [`Client::start`] needs to know.
+/// Options of [`Client::start`].
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where the server is.
+    /// The server's address.
     pub server: BaseUrl,
-    /// Who logs in; kept, to log in again should the session be revoked.
+    /// Name and password. Kept for a new login if the session is revoked.
     pub credentials: Credentials,
-    /// How frames are encoded.
+    /// The encoding of frames.
     pub codec: Codec,
-    /// Most intents that wait for the server's database at a time; beyond them [`Client::send`] fails.
+    /// Most intents that are not durable yet; above this limit [`Client::send`] fails.
     pub kept_max: usize,
 }
 
 impl Options {
-    /// MessagePack, and room for 4,096 intents: a minute of a busy player.
+    /// MessagePack, and room for 4,096 intents: about a minute of a busy player.
     pub fn new(server: BaseUrl, credentials: Credentials) -> Self {
         Self { server, credentials, codec: Codec::MessagePack, kept_max: 4096 }
     }
@@ -45,23 +45,23 @@ pub enum StartError {
     /// The login failed.
     #[error(transparent)]
     Login(#[from] HttpError),
-    /// No thread or no runtime could be had.
-    #[error("cannot start a thread: {0}")]
+    /// A thread or a runtime could not be started.
+    #[error("cannot start the client's thread: {0}")]
     Thread(#[from] std::io::Error),
 }
 
-/// Why an intent or a request was not taken.
+/// Why an intent or a request was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// Too much waits already: take [`Notice`]s, slow down, try again later.
+    /// Too many intents or requests are waiting: slow down and try again later.
     #[error(transparent)]
     Full(#[from] Full),
     /// The client has ended.
-    #[error("the client has ended")]
+    #[error("the client has ended; start a new one")]
     Stopped,
 }
 
-/// A player at the server. Cheap to clone; all clones are the same player.
+/// One logged-in player. Cheap to clone; all clones share the connection.
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -69,11 +69,11 @@ pub struct Client {
 }
 
 impl Client {
-    /// Logs in and starts the connection as a task of the present tokio runtime.
+    /// Logs in and runs the connection as a task of the current tokio runtime.
     ///
     /// # Errors
     ///
-    /// [`StartError::Login`]. A server that cannot be reached later is waited for instead.
+    /// [`StartError::Login`]. If the server becomes unreachable later, the client reconnects.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let http = HttpClient::new(options.server.clone());
         let session = Session::log_in(&http, &options.credentials).await?;
@@ -98,11 +98,11 @@ impl Client {
         Ok(Self { shared, http })
     }
 
-    /// The same on a thread of its own, for programs without tokio; waits for the login.
+    /// Like [`Client::start`], on a separate thread, for programs without tokio. Blocks until the login is done.
     ///
     /// # Errors
     ///
-    /// As [`Client::start`].
+    /// The errors of [`Client::start`].
     pub fn start_on_thread(options: Options) -> Result<Self, StartError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
@@ -110,7 +110,7 @@ impl Client {
             runtime.block_on(async {
                 let started = Self::start(options).await;
                 let shared = started.as_ref().ok().map(|client| Arc::clone(&client.shared));
-                // Nobody waits for it any more: then nobody uses the client either.
+                // If the send fails, nobody waits for the client, and nobody uses it.
                 if sender.send(started).is_ok()
                     && let Some(shared) = shared
                 {
@@ -118,23 +118,23 @@ impl Client {
                 }
             });
         })?;
-        receiver.recv().map_err(|_| std::io::Error::other("the thread has ended"))?
+        receiver.recv().map_err(|_| std::io::Error::other("the client's thread ended before the login"))?
     }
 
-    /// Sends an intent, made on the newest own intent on this character or on the newest state shown. Does not wait.
+    /// Sends an intent, based on the newest own intent for this character or on the newest known state. Does not wait.
     ///
     /// # Errors
     ///
-    /// [`SendError`]: the intent was not taken and will not be sent.
+    /// [`SendError`]: the intent will not be sent.
     pub fn send(&self, character: CharacterId, action: Action) -> Result<IntentHandle, SendError> {
         self.send_with(character, action, Ack::Applied)
     }
 
-    /// The same, and says when the answer is to come: with [`Ack::Durable`] after the commit.
+    /// Like [`Client::send`], with a choice of when to answer: [`Ack::Durable`] asks for the answer after the commit.
     ///
     /// # Errors
     ///
-    /// As [`Client::send`].
+    /// The errors of [`Client::send`].
     pub fn send_with(&self, character: CharacterId, action: Action, ack: Ack) -> Result<IntentHandle, SendError> {
         self.request(|inner| {
             let id = inner.ledger.act(character, action, ack)?;
@@ -144,56 +144,56 @@ impl Client {
         })
     }
 
-    /// Asks to be told of every change of a character that somebody else makes.
+    /// Watches a character: other clients' changes arrive as notices.
     ///
     /// # Errors
     ///
-    /// [`SendError`]: nothing was asked.
+    /// [`SendError`]: nothing was requested.
     pub fn watch(&self, character: CharacterId) -> Result<RequestId, SendError> {
         self.request(|inner| inner.ledger.watch(character))
     }
 
-    /// Ends [`Client::watch`].
+    /// Stops watching a character.
     ///
     /// # Errors
     ///
-    /// [`SendError`]: nothing was asked.
+    /// [`SendError`]: nothing was requested.
     pub fn unwatch(&self, character: CharacterId) -> Result<RequestId, SendError> {
         self.request(|inner| inner.ledger.unwatch(character))
     }
 
-    /// Asks for a character's present state; it comes as a notice.
+    /// Requests a character's current state, which arrives as a notice.
     ///
     /// # Errors
     ///
-    /// [`SendError`]: nothing was asked.
+    /// [`SendError`]: nothing was requested.
     pub fn fetch(&self, character: CharacterId) -> Result<RequestId, SendError> {
         self.request(|inner| inner.ledger.fetch(character))
     }
 
-    /// Names the owner of a character, for game servers that act on characters of others.
+    /// Sets the owner of a character, for game servers that act on other users' characters.
     pub fn set_owner(&self, character: CharacterId, user: UserId) {
         self.shared.change(|inner| inner.ledger.set_owner(character, user));
     }
 
-    /// The newest state known of a character.
+    /// The newest known state of a character.
     pub fn state(&self, character: CharacterId) -> Option<Arc<Character>> {
         self.shared.inner.lock().ledger.state(character).cloned()
     }
 
-    /// Intents that the server's database may not have yet.
+    /// Number of intents that are not known to be durable.
     pub fn kept(&self) -> usize {
         self.shared.inner.lock().ledger.kept()
     }
 
-    /// The next thing that happened, if there is any.
+    /// The next notice, if there is one.
     pub fn try_notice(&self) -> Option<Notice> {
         let mut inner = self.shared.inner.lock();
         let missed = std::mem::take(&mut inner.missed);
         if missed > 0 { Some(Notice::Missed(missed)) } else { inner.notices.pop_front() }
     }
 
-    /// Waits for the next thing that happens; after [`Notice::Stopped`] nothing does.
+    /// Waits for the next notice. None follows [`Notice::Stopped`].
     pub async fn notice(&self) -> Notice {
         loop {
             let news = self.shared.news.notified();
@@ -206,7 +206,7 @@ impl Client {
         }
     }
 
-    /// Waits until every intent sent so far is in the database, refused or rejected, or the client has ended.
+    /// Waits until every intent is durable, refused or rejected, or the client has ended.
     pub async fn settled(&self) {
         loop {
             let news = self.shared.news.notified();
@@ -222,7 +222,7 @@ impl Client {
         }
     }
 
-    /// The user that is logged in.
+    /// The logged-in user.
     pub fn user(&self) -> UserId {
         self.shared.inner.lock().session.user()
     }
@@ -231,33 +231,33 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As the call was answered.
+    /// [`HttpError`], if the call failed.
     pub async fn create_character(&self, character: &NewCharacter) -> Result<Character, HttpError> {
         self.http.call(Method::POST, "/characters", Some(&self.token()), Some(character)).await
     }
 
-    /// All characters of the user.
+    /// Returns all characters of the user.
     ///
     /// # Errors
     ///
-    /// As the call was answered.
+    /// [`HttpError`], if the call failed.
     pub async fn characters(&self) -> Result<Vec<Character>, HttpError> {
         let list: CharacterList =
             self.http.call::<(), _>(Method::GET, "/characters", Some(&self.token()), None).await?;
         Ok(list.characters)
     }
 
-    /// Closes the connection. What is kept is not sent any more: wait for [`Client::settled`] before.
+    /// Closes the connection. Kept intents are not sent again, so wait for [`Client::settled`] first.
     pub fn close(&self) {
         self.shared.inner.lock().closing = true;
         self.shared.wake.notify_one();
     }
 
-    /// Ends the session at the server and closes.
+    /// Ends the session on the server and closes the connection.
     ///
     /// # Errors
     ///
-    /// As the call was answered; the client is closed all the same.
+    /// [`HttpError`], if the call failed. The client is closed in any case.
     pub async fn log_out(&self) -> Result<(), HttpError> {
         self.close();
         let session = self.shared.inner.lock().session.clone();

@@ -1,4 +1,4 @@
-//! The task that holds the socket: connects, moves frames between socket and ledger, comes back.
+//! The task that owns the socket: connects, moves frames between socket and ledger, reconnects.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,22 +15,22 @@ use crate::session::{Credentials, Session};
 use crate::shared::{Notice, Shared};
 use crate::socket::{Socket, SocketOptions, connect, decode_message, encode_message};
 
-/// Messages taken in one go before anything is sent.
+/// Most messages received before anything is sent.
 const BURST_MAX: usize = 64;
 
-/// How long the server may be silent before its `welcome` has said how often it pings.
+/// Longest silence before `welcome` has told how often the server pings.
 const FIRST_FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long to wait before newer tokens are asked for again.
+/// Time between two attempts to refresh the tokens.
 const REFRESH_AGAIN: Duration = Duration::from_secs(10);
 
-/// How one connection ended, or that the client is to end.
+/// How a connection ended, or that the client must end.
 enum End {
     Connection(Ended, String),
     Client,
 }
 
-/// Holds a connection until the client is closed or coming back would not help.
+/// Keeps a connection until the client is closed or reconnecting cannot help.
 pub(crate) async fn run(shared: Arc<Shared>, http: HttpClient, credentials: Credentials, options: SocketOptions) {
     let mut driver = Driver { shared, http, credentials, options, backoff: Backoff::default() };
     let reason = driver.run().await;
@@ -81,7 +81,7 @@ impl Driver {
             self.shared.change(|inner| inner.ledger.disconnected());
             let random = rand::rng().random();
             let Next::Again { wait, first: next } = self.backoff.next(ended, random) else { return reason };
-            // What could not be prepared is still to be done.
+            // A failed preparation must be repeated.
             let failed = matches!(ended, Ended::Lost { .. }) && prepared != First::Nothing && next == First::Nothing;
             first = if failed { prepared } else { next };
             self.shared.change(|inner| inner.notice(Notice::Offline { reason, retry_in: wait }));
@@ -91,7 +91,7 @@ impl Driver {
         }
     }
 
-    /// Sleeps, unless the client is closed; says whether it is.
+    /// Sleeps until the time is over or the client is closed. Returns true if it is closed.
     async fn sleep(&self, wait: Duration) -> bool {
         let until = tokio::time::Instant::now() + wait;
         loop {
@@ -135,7 +135,7 @@ struct Connection<'a> {
     heard: Instant,
     silence_max: Duration,
     refresh_time: Instant,
-    /// A call for newer tokens that is under way.
+    /// A running refresh of the tokens.
     refreshing: Option<JoinHandle<Result<Session, HttpError>>>,
 }
 
@@ -154,7 +154,7 @@ impl<'a> Connection<'a> {
                 return self.lost(&error.to_string());
             }
             if shared.inner.lock().closing {
-                // The peer's answer is not worth waiting for: nothing more is to be learned.
+                // Does not wait for the peer's answer, because it tells nothing new.
                 let _ = self.socket.close(None).await;
                 return End::Client;
             }
@@ -174,7 +174,7 @@ impl<'a> Connection<'a> {
             }
             let now = Instant::now();
             if now >= self.heard + self.silence_max {
-                return self.lost("the server is silent");
+                return self.lost("the server has not sent anything for too long");
             }
             if now >= self.refresh_time && self.refreshing.is_none() {
                 let session = shared.inner.lock().session.clone();
@@ -184,7 +184,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Sends all that the ledger wants sent, in one write.
+    /// Sends all due frames of the ledger in one write.
     async fn send_due(&mut self) -> Result<(), tungstenite::Error> {
         loop {
             let frame = self.driver.shared.inner.lock().ledger.next_frame(Instant::now());
@@ -194,7 +194,7 @@ impl<'a> Connection<'a> {
         self.socket.flush().await
     }
 
-    /// Takes in a message and those that are there behind it.
+    /// Handles a message and all others that have already arrived.
     fn take_burst(&mut self, first: Option<Result<Message, tungstenite::Error>>) -> Option<End> {
         let mut next = Some(first);
         for _ in 0..BURST_MAX {
@@ -206,7 +206,7 @@ impl<'a> Connection<'a> {
                     }
                 }
                 Some(Err(error)) => return Some(self.lost(&error.to_string())),
-                None => return Some(self.lost("the connection has ended")),
+                None => return Some(self.lost("the server ended the connection")),
             }
             next = self.socket.next().now_or_never();
         }
@@ -224,12 +224,12 @@ impl<'a> Connection<'a> {
         let frame = match decode_message(self.codec, message) {
             Ok(Some(frame)) => frame,
             Ok(None) => return None,
-            Err(error) => return Some(self.lost(&format!("the server sent what cannot be read: {error}"))),
+            Err(error) => return Some(self.lost(&format!("cannot read a frame from the server: {error}"))),
         };
         match &frame {
             ServerFrame::Welcome(welcome) => {
                 self.driver.backoff.served();
-                // The server pings every `ping_seconds`: three of them missed are a dead connection.
+                // The server pings every `ping_seconds`; three missed pings mean a dead connection.
                 self.silence_max = Duration::from_secs(welcome.ping_seconds.clamp(1, 3600) * 3);
             }
             ServerFrame::Closing(closing) => self.closing_hint = Some(Duration::from_millis(closing.retry_after_ms)),
@@ -243,18 +243,18 @@ impl<'a> Connection<'a> {
         End::Connection(Ended::Lost { retry_after: self.closing_hint }, reason.to_owned())
     }
 
-    /// Hands newer tokens to the server, or notes when to ask for them again.
+    /// Sends newer tokens to the server, or schedules another refresh.
     fn refreshed(&mut self, session: Result<Session, HttpError>) {
         self.refreshing = None;
         let Ok(session) = session else {
-            // The server closes with 4502 when the token runs out; until then it is tried again.
+            // Retry until the token expires; then the server closes with 4502.
             self.refresh_time = Instant::now() + REFRESH_AGAIN;
             return;
         };
-        // A token that is old at once must not make us ask without a pause.
+        // A token that expires at once must not make the client refresh without a pause.
         self.refresh_time = session.refresh_time().max(Instant::now() + REFRESH_AGAIN);
         self.driver.shared.change(|inner| {
-            // Without room the old token runs out, and the next connection begins with the new one.
+            // If the ledger is full, the old token expires and the next connection uses the new one.
             let _ = inner.ledger.refresh(session.token().to_owned());
             inner.session = session;
         });
@@ -269,7 +269,7 @@ impl Drop for Connection<'_> {
     }
 }
 
-/// Waits for a call for newer tokens; forever where there is none.
+/// Waits for a running refresh; waits forever if there is none.
 async fn finished(refreshing: &mut Option<JoinHandle<Result<Session, HttpError>>>) -> Result<Session, HttpError> {
     match refreshing {
         Some(refreshing) => refreshing.await.unwrap_or_else(|error| Err(HttpError::Unreachable(error.to_string()))),

@@ -1,40 +1,40 @@
-//! What became of one intent.
+//! The outcome of one intent.
 
 use std::sync::Arc;
 
 use castellan_protocol::{Character, RejectionCode, RequestId, Version};
 use tokio::sync::watch;
 
-/// What is known of an intent.
+/// The known outcome of an intent.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// Nothing yet.
+    /// Not answered yet.
     Pending,
-    /// It is applied; this is the state at or after it. It is sent again should the server lose it before it is stored.
+    /// Applied; holds the state at or after the intent. The client sends it again if the server loses it.
     Applied(Arc<Character>),
-    /// It is in the database, at or before this version.
+    /// In the database, at or before this version.
     Durable(Version),
-    /// It was made on another state than the present one, and is given up.
+    /// Dropped, because it was based on an outdated state. Holds the newest known state.
     Refused(Arc<Character>),
-    /// The server turned it down.
+    /// The server refused it.
     Rejected {
-        /// Why.
+        /// The code.
         code: RejectionCode,
-        /// Why, for a person.
+        /// The message for people.
         message: String,
     },
-    /// The client was closed before; it may have been applied.
+    /// The client was closed first; the intent may have been applied.
     Unknown,
 }
 
 impl Outcome {
-    /// Whether nothing more will be heard.
+    /// Returns true if the outcome will not change any more.
     pub fn is_final(&self) -> bool {
         !matches!(self, Self::Pending | Self::Applied(_))
     }
 }
 
-/// Follows one intent. Cheap to clone, and free to drop: the intent goes on.
+/// Follows one intent. Cheap to clone. Dropping it does not cancel the intent.
 #[derive(Debug, Clone)]
 pub struct IntentHandle {
     pub(crate) id: RequestId,
@@ -47,17 +47,17 @@ impl IntentHandle {
         self.id
     }
 
-    /// What is known now.
+    /// The outcome known so far.
     pub fn outcome(&self) -> Outcome {
         self.outcome.borrow().clone()
     }
 
-    /// Waits for the first answer that is not to be tried again.
+    /// Waits for the first answer that the client does not retry.
     pub async fn answered(&mut self) -> Outcome {
         self.wait(|outcome| *outcome != Outcome::Pending).await
     }
 
-    /// Waits until nothing more will be heard: durable, refused, rejected or unknown.
+    /// Waits for the final outcome: durable, refused, rejected or unknown.
     pub async fn settled(&mut self) -> Outcome {
         self.wait(Outcome::is_final).await
     }

@@ -1,4 +1,4 @@
-//! The few HTTP calls that a client makes: one request a connection, JSON in and out.
+//! The few HTTP calls of a client: one request per connection, JSON in and out.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,23 +14,23 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::net::TcpStream;
 
-/// Longest time that one call may take.
+/// Time limit for one call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Largest answer that is read, in bytes: all characters of a user, and room to grow.
+/// Largest answer that is read, in bytes. Leaves ample room for all characters of a user.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Where a server is: `http://host:port`.
+/// The address of a server: `http://host:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseUrl {
     /// `host:port`.
     authority: String,
-    /// What stands before every path, without a slash at the end.
+    /// Prefix of every path, without a trailing slash.
     prefix: String,
 }
 
 impl BaseUrl {
-    /// `host:port`, with the port that the scheme implies.
+    /// `host:port`. The port defaults to 80.
     pub(crate) fn authority(&self) -> &str {
         &self.authority
     }
@@ -39,18 +39,18 @@ impl BaseUrl {
         &self.prefix
     }
 
-    /// Reads a URL of one of two schemes: the plain one, which is spoken, and the one with TLS, which is not.
+    /// Parses a URL. Accepts only the plain scheme; the secure one gets its own error.
     pub(crate) fn parse(text: &str, plain: &str, secure: &str) -> Result<Self, HttpError> {
         let bad = |why: &str| HttpError::BadUrl(format!("{text}: {why}"));
         if text.starts_with(secure) {
-            return Err(bad("TLS is not spoken here; connect to a proxy that adds it"));
+            return Err(bad("TLS is not supported; connect through a proxy that adds it"));
         }
         let rest = text.strip_prefix(plain).ok_or_else(|| bad(&format!("must begin with {plain}")))?;
         let (authority, prefix) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
         let port = authority.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
         let authority = if port.is_some() { authority.to_owned() } else { format!("{authority}:80") };
         if authority.starts_with(':') || authority.contains(['@', '?', '#', ' ']) {
-            return Err(bad("names no host"));
+            return Err(bad("the host is missing or invalid"));
         }
         Ok(Self { authority, prefix: prefix.trim_end_matches('/').to_owned() })
     }
@@ -64,13 +64,13 @@ impl FromStr for BaseUrl {
     }
 }
 
-/// Why a call came to nothing.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    /// The address cannot be used.
+    /// The address is invalid.
     #[error("{0}")]
     BadUrl(String),
-    /// The server could not be reached, or went away.
+    /// The server could not be reached, or the connection broke.
     #[error("cannot reach the server: {0}")]
     Unreachable(String),
     /// The server refused.
@@ -80,49 +80,49 @@ pub enum HttpError {
         status: u16,
         /// The wire's code.
         code: RejectionCode,
-        /// Why, for a person.
+        /// The message for people.
         message: String,
-        /// When to try the same again.
+        /// Time before a retry.
         retry_after: Option<Duration>,
     },
-    /// The answer is not what the wire says.
-    #[error("the server's answer cannot be read: {0}")]
+    /// The answer does not follow the wire's contract.
+    #[error("cannot read the server's answer: {0}")]
     Unreadable(String),
 }
 
-/// An answer, whatever its status.
+/// An answer with any status.
 #[derive(Debug, Clone)]
 pub struct HttpResponse {
     /// The HTTP status.
     pub status: u16,
-    /// What `Retry-After` says.
+    /// The value of `Retry-After`.
     pub retry_after: Option<Duration>,
     /// The body.
     pub body: Vec<u8>,
 }
 
-/// Makes calls to one server.
+/// Calls one server.
 #[derive(Debug, Clone)]
 pub struct HttpClient {
     base: BaseUrl,
 }
 
 impl HttpClient {
-    /// A client of the server at `base`.
+    /// A client for the server at `base`.
     pub fn new(base: BaseUrl) -> Self {
         Self { base }
     }
 
-    /// Where the server is.
+    /// The server's address.
     pub fn base(&self) -> &BaseUrl {
         &self.base
     }
 
-    /// Calls and reads the answer.
+    /// Sends a request and decodes the answer.
     ///
     /// # Errors
     ///
-    /// [`HttpError::Refused`] for every status but 200 to 299.
+    /// [`HttpError::Refused`] for every status other than 200 to 299.
     pub async fn call<B: Serialize + Sync, A: DeserializeOwned>(
         &self,
         method: Method,
@@ -131,7 +131,7 @@ impl HttpClient {
         body: Option<&B>,
     ) -> Result<A, HttpError> {
         let response = self.send(method, path, token, body).await?;
-        // No content reads as JSON's `null`.
+        // An empty body counts as `null`.
         let body = if response.body.is_empty() { b"null" } else { response.body.as_slice() };
         serde_json::from_slice(body).map_err(|error| HttpError::Unreadable(error.to_string()))
     }
@@ -159,7 +159,7 @@ impl HttpClient {
             request.body(Full::new(Bytes::from(body))).map_err(|error| HttpError::BadUrl(error.to_string()))?;
         let response = tokio::time::timeout(CALL_TIMEOUT, self.exchange(request))
             .await
-            .map_err(|_| HttpError::Unreachable("no answer in time".to_owned()))??;
+            .map_err(|_| HttpError::Unreachable("no answer within 30 s".to_owned()))??;
         if (200..300).contains(&response.status) { Ok(response) } else { Err(refusal(&response)) }
     }
 
@@ -179,7 +179,7 @@ impl HttpClient {
         tokio::pin!(exchange);
         tokio::select! {
             answer = &mut exchange => answer,
-            // The connection may be done before its answer has been taken.
+            // The connection may end before the answer was taken.
             ended = connection => match ended {
                 Ok(()) => exchange.await,
                 Err(error) => Err(unreachable(&error)),
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses() {
+    fn only_plain_http_addresses_are_accepted() {
         let read = |text: &str| text.parse::<BaseUrl>().map(|base| (base.authority, base.prefix)).ok();
         let base = |authority: &str, prefix: &str| Some((authority.to_owned(), prefix.to_owned()));
         assert_eq!(read("http://127.0.0.1:8080"), base("127.0.0.1:8080", ""));

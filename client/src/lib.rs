@@ -1,14 +1,14 @@
-//! A client for Rust games that talk to Castellan.
+//! A Castellan client for Rust games.
 //!
-//! [`Client`] logs in, holds one WebSocket, comes back when it is lost, and sends again whatever the server's database
-//! may not have. Its calls do not wait for the network: [`Client::send`] hands back an [`IntentHandle`] that knows what
-//! became of the intent, [`Client::try_notice`] tells what happened since the last frame of the game. A game without
-//! an asynchronous runtime begins with [`Client::start_on_thread`], one with tokio with [`Client::start`].
+//! [`Client`] logs in, keeps one WebSocket open, reconnects when it is lost, and sends again every intent that may not
+//! be durable. Its calls do not wait for the network: [`Client::send`] returns an [`IntentHandle`] that follows the
+//! intent, [`Client::try_notice`] returns what happened since the game's last frame. A game without an asynchronous
+//! runtime starts with [`Client::start_on_thread`], one with tokio with [`Client::start`].
 //!
 //! The rules of coming back live in [`ledger`] and [`reconnect`], which know neither socket nor clock. They follow
 //! `docs/protocol.md`, the contract that clients in other languages are written from as well.
 //!
-//! Only plain `http` and `ws` are spoken: across the open internet, put a TLS proxy on both sides or a tunnel.
+//! Supports only plain `http` and `ws`. Across the open internet use a tunnel, or a TLS proxy on both sides.
 
 mod client;
 mod driver;

@@ -2,32 +2,32 @@
 
 use std::time::Duration;
 
-/// Longest wait between two attempts without a hint of the server.
+/// Longest wait between two attempts without a hint from the server.
 pub const WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// Longest hint of the server that is believed.
+/// Longest wait that a hint from the server may ask for.
 pub const HINT_MAX: Duration = Duration::from_secs(300);
 
-/// How a connection, or the attempt to make one, ended.
+/// How a connection, or an attempt to connect, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// With a close frame.
+    /// The server sent a close frame.
     Closed {
-        /// Its code.
+        /// The close code.
         code: u16,
-        /// What `closing` said before.
+        /// The hint of an earlier `closing`.
         retry_after: Option<Duration>,
     },
-    /// Without one, or there was none to reach.
+    /// The connection broke, or the server was unreachable.
     Lost {
-        /// What `closing` said before, or `Retry-After`.
+        /// The hint of an earlier `closing` or of `Retry-After`.
         retry_after: Option<Duration>,
     },
     /// The server answered the upgrade with this HTTP status.
     Refused {
         /// The status.
         status: u16,
-        /// What `Retry-After` said.
+        /// The hint of `Retry-After`.
         retry_after: Option<Duration>,
     },
 }
@@ -35,7 +35,7 @@ pub enum Ended {
 /// What to do before the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum First {
-    /// Nothing: the token is still good.
+    /// Nothing: the token is still valid.
     Nothing,
     /// Get a newer token with the refresh token.
     Refresh,
@@ -43,36 +43,36 @@ pub enum First {
     LogIn,
 }
 
-/// What follows the end of a connection.
+/// The decision after a connection has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// Come back.
+    /// Reconnect.
     Again {
-        /// After this time.
+        /// Wait this long.
         wait: Duration,
-        /// Having done this.
+        /// Do this first.
         first: First,
     },
-    /// It would end the same way.
+    /// Do not reconnect: it would end the same way.
     Never,
 }
 
-/// Counts attempts that came to nothing.
+/// Counts failed attempts.
 #[derive(Debug, Clone, Default)]
 pub struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    /// A connection was served: the next wait is short again.
+    /// A connection became ready: the next wait is short again.
     pub fn served(&mut self) {
         self.failures = 0;
     }
 
-    /// Decides what follows; `random` is evenly spread from 0 to below 1.
+    /// Decides what to do. `random` is uniform, at least 0 and below 1.
     ///
-    /// Without a hint the wait is at random within a second, doubling with each failure up to [`WAIT_MAX`]. An expired
-    /// token or a revoked session is dealt with at once the first time.
+    /// Without a hint the wait is random, up to a second; the limit doubles with each failure up to [`WAIT_MAX`]. The
+    /// first time, an expired token or a revoked session is renewed at once.
     pub fn next(&mut self, ended: Ended, random: f64) -> Next {
         let failures = self.failures;
         self.failures = failures.saturating_add(1);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_range_of_a_close_code_says_whether_to_come_back() {
+    fn the_range_of_a_close_code_decides_about_reconnecting() {
         let again = |wait, first| Next::Again { wait: ms(wait), first };
         for code in [1000, 1001, 1006, 1011, 4400, 4401, 4402, 4403, 4404, 4499, 4600] {
             check(Ended::Closed { code, retry_after: None }, again(500, First::Nothing));
@@ -129,11 +129,11 @@ mod tests {
     }
 
     #[test]
-    fn waits_double_to_half_a_minute_and_start_anew() {
+    fn waits_double_up_to_half_a_minute_and_reset_after_a_success() {
         let mut backoff = Backoff::default();
         let mut wait = || match backoff.next(Ended::Lost { retry_after: None }, 1.0) {
             Next::Again { wait, .. } => wait.as_millis(),
-            Next::Never => panic!("a lost connection is no reason to stay away"),
+            Next::Never => panic!("a lost connection must be retried"),
         };
         assert_eq!(
             [wait(), wait(), wait(), wait(), wait(), wait(), wait()],

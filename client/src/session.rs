@@ -1,4 +1,4 @@
-//! Tokens: logging in, refreshing, logging out.
+//! Login, refresh and logout.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -9,14 +9,14 @@ use hyper::Method;
 
 use crate::http::{HttpClient, HttpError};
 
-/// Who logs in.
+/// Name and password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// The account's name.
     pub username: String,
     /// Its password.
     pub password: String,
-    /// Make the account where there is none and the server allows it.
+    /// Create the account if it does not exist and the server allows it.
     pub create: bool,
 }
 
@@ -26,7 +26,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// A login and its present tokens.
+/// A session and its current tokens.
 #[derive(Clone)]
 pub struct Session {
     tokens: Tokens,
@@ -44,7 +44,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// As the call was answered.
+    /// [`HttpError`], if the call failed.
     pub async fn log_in(http: &HttpClient, credentials: &Credentials) -> Result<Self, HttpError> {
         let Credentials { username, password, create } = credentials.clone();
         let body = Login { username, password, create };
@@ -52,11 +52,11 @@ impl Session {
         Ok(Self { tokens, received: Instant::now() })
     }
 
-    /// The same session with newer tokens; the present refresh token is used up.
+    /// Returns the same session with newer tokens. Uses up the current refresh token.
     ///
     /// # Errors
     ///
-    /// As the call was answered.
+    /// [`HttpError`], if the call failed.
     pub async fn refreshed(&self, http: &HttpClient) -> Result<Self, HttpError> {
         let body = RefreshSession { refresh_token: self.tokens.refresh_token.clone() };
         let tokens = http.call(Method::POST, "/session/refresh", None, Some(&body)).await?;
@@ -67,7 +67,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// As the call was answered.
+    /// [`HttpError`], if the call failed.
     pub async fn log_out(&self, http: &HttpClient) -> Result<(), HttpError> {
         http.call::<(), ()>(Method::POST, "/session/logout", Some(self.token()), None).await
     }
@@ -87,14 +87,14 @@ impl Session {
         self.tokens.session_id
     }
 
-    /// Where the WebSocket is.
+    /// The WebSocket's URL.
     pub fn socket_url(&self) -> &str {
         &self.tokens.socket_url
     }
 
-    /// When to get newer tokens: after three quarters of their life.
+    /// Time to refresh the tokens: after three quarters of their lifetime.
     pub fn refresh_time(&self) -> Instant {
-        // A day bounds what a strange server can say; a timer cannot be set beyond the clock's end.
+        // Limited to a day: a broken server could name a time beyond the clock's range.
         let life = Duration::from_secs(self.tokens.expires_in.min(24 * 60 * 60));
         self.received + life.mul_f64(0.75)
     }

@@ -1,4 +1,4 @@
-//! What the caller's side and the task on the socket share.
+//! State shared by the caller and the socket's task.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -11,31 +11,31 @@ use crate::handle::Outcome;
 use crate::ledger::{Event, Ledger};
 use crate::session::Session;
 
-/// Notices that wait for the caller; beyond them the oldest is dropped and counted.
+/// Most notices that wait for the caller; above this limit the oldest is dropped and counted.
 const NOTICES_MAX: usize = 1024;
 
-/// What happened.
+/// A notice for the caller.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Notice {
-    /// Something of the conversation with the server.
+    /// An event of the conversation with the server.
     Event(Event<Character>),
-    /// The connection is lost; the client comes back by itself.
+    /// The connection is lost; the client reconnects by itself.
     Offline {
-        /// Why.
+        /// The reason.
         reason: String,
-        /// When it tries again.
+        /// Time until the next attempt.
         retry_in: Duration,
     },
-    /// The client has ended, by [`crate::Client::close`] or because coming back would not help.
+    /// The client has ended, by [`crate::Client::close`] or because reconnecting cannot help.
     Stopped {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// So many older notices were dropped because nobody took them. Handles and states are not affected.
+    /// Number of older notices dropped because nobody took them. Handles and states are not affected.
     Missed(u64),
 }
 
-/// Behind one lock, which is never held while waiting.
+/// The shared state, behind one lock that is never held across an await.
 pub(crate) struct Inner {
     pub(crate) ledger: Ledger<Character>,
     pub(crate) outcomes: HashMap<RequestId, watch::Sender<Outcome>>,
@@ -48,9 +48,9 @@ pub(crate) struct Inner {
 
 pub(crate) struct Shared {
     pub(crate) inner: Mutex<Inner>,
-    /// There may be something to send, or the client is to close.
+    /// Signals that there may be something to send, or that the client must close.
     pub(crate) wake: Notify,
-    /// There are new notices.
+    /// Signals new notices.
     pub(crate) news: Notify,
 }
 
@@ -63,7 +63,7 @@ impl Inner {
         self.notices.push_back(notice);
     }
 
-    /// Passes on what the ledger has to tell.
+    /// Passes the ledger's events to handles and notices.
     pub(crate) fn drain_events(&mut self) {
         while let Some(event) = self.ledger.next_event() {
             let (id, outcome) = match &event {
@@ -103,7 +103,7 @@ impl Inner {
 }
 
 impl Shared {
-    /// Changes what is shared and tells both sides.
+    /// Changes the shared state and wakes the waiting callers.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
         let result = {
             let mut inner = self.inner.lock();

@@ -1,4 +1,4 @@
-//! The WebSocket: connecting, and frames to messages and back.
+//! The WebSocket: connects, and converts between frames and messages.
 
 use std::time::Duration;
 
@@ -15,35 +15,35 @@ use uuid::Uuid;
 use crate::http::{BaseUrl, HttpError};
 use crate::reconnect::Ended;
 
-/// Longest time that TCP and WebSocket handshake may take together.
+/// Time limit for the TCP and the WebSocket handshake together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A WebSocket over plain TCP.
 pub type Socket = WebSocketStream<TcpStream>;
 
-/// How to connect.
+/// Options of a connection.
 #[derive(Debug, Clone, Copy)]
 pub struct SocketOptions {
-    /// How frames are encoded.
+    /// The encoding of frames.
     pub codec: Codec,
-    /// Names this run of the client: a newer connection of the same name ends an older one.
+    /// Identifies this run of the client: a newer connection with the same id replaces an older one.
     pub client: Uuid,
-    /// Read buffer, in bytes: it is filled with zeros at every read, so a small one is faster.
+    /// Read buffer, in bytes. A small one is faster, because every read first fills it with zeros.
     pub read_buffer_bytes: usize,
 }
 
-/// Why no connection was made.
+/// Why a connection failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The address cannot be used.
+    /// The address is invalid.
     #[error("{0}")]
     BadUrl(#[from] HttpError),
-    /// The server answered the upgrade with something else.
+    /// The server refused the upgrade.
     #[error("the server answered the upgrade with status {status}")]
     Refused {
         /// The HTTP status.
         status: u16,
-        /// What `Retry-After` says.
+        /// The value of `Retry-After`.
         retry_after: Option<Duration>,
     },
     /// The server could not be reached.
@@ -52,7 +52,7 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// The same for [`crate::reconnect::Backoff`].
+    /// The error as [`crate::reconnect::Backoff`] needs it.
     pub fn ended(&self) -> Ended {
         match self {
             Self::BadUrl(_) => Ended::Refused { status: 400, retry_after: None },
@@ -66,7 +66,7 @@ impl ConnectError {
 ///
 /// # Errors
 ///
-/// [`ConnectError`]; nothing is left open.
+/// [`ConnectError`]; no connection stays open.
 pub async fn connect(url: &str, token: &str, options: SocketOptions) -> Result<Socket, ConnectError> {
     let target = BaseUrl::parse(url, "ws://", "wss://")?;
     let unreachable = |error: &dyn std::fmt::Display| ConnectError::Unreachable(error.to_string());
@@ -96,7 +96,7 @@ pub async fn connect(url: &str, token: &str, options: SocketOptions) -> Result<S
     tokio::time::timeout(CONNECT_TIMEOUT, attempt).await.map_err(|error| unreachable(&error))?
 }
 
-/// A frame as the message of its codec.
+/// Encodes a frame as a message.
 pub fn encode_message(codec: Codec, frame: &ClientFrame) -> Message {
     let mut bytes = Vec::with_capacity(160);
     codec.encode(frame, &mut bytes);
@@ -106,11 +106,11 @@ pub fn encode_message(codec: Codec, frame: &ClientFrame) -> Message {
     }
 }
 
-/// The frame of a message; `None` for pings, pongs, and kinds of frames that this program does not know.
+/// Decodes the frame in a message. Returns `None` for pings, pongs and unknown kinds of frames.
 ///
 /// # Errors
 ///
-/// [`DecodeError`] where the server sent what the wire does not allow.
+/// [`DecodeError`] if the server sent something that the wire does not allow.
 pub fn decode_message<C: DeserializeOwned>(
     codec: Codec,
     message: &Message,

@@ -1,6 +1,6 @@
-//! The ledger against a model of the server, over random schedules of losses.
+//! The ledger against a model of the server, over random schedules of faults.
 //!
-//! Connections are cut, the server loses what it has not stored, another client interferes, intents are turned away
+//! Connections break, the server crashes and loses unstored changes, another client interferes, intents are rejected
 //! for a while or for good. Afterwards every intent is in the stored state exactly once, or its sender was told
 //! otherwise for one of the reasons that rule 9 of `docs/protocol.md#versions-ids-recovery` names.
 
@@ -11,10 +11,10 @@ use castellan_client::ledger::{CharacterState, Event, Ledger};
 use castellan_protocol::*;
 use proptest::prelude::*;
 
-/// Ids that the model's server remembers for each character, and intents that it lets be unanswered.
+/// Ids that the model's server remembers per character, and most unanswered intents that it allows.
 const RING: usize = 4;
 const JUMP: u64 = 1 << 20;
-/// The amount that the model's rules refuse.
+/// The amount that the model's rules reject.
 const FORBIDDEN: i64 = 13;
 const OTHERS_FIRST_ID: u64 = 1 << 52;
 
@@ -39,11 +39,11 @@ impl CharacterState for Shown {
     }
 }
 
-/// One character in the server's memory or in its database: all that the wire promises anything about.
+/// One character in the server's memory or database, reduced to what the wire makes promises about.
 #[derive(Debug, Clone, Default)]
 struct Memory {
     version: u64,
-    /// Every intent ever applied; its end is what `last` and the ring of recent ids are.
+    /// Every intent ever applied. Its end gives `last` and the recent ids.
     log: Vec<RequestId>,
 }
 
@@ -65,7 +65,7 @@ impl Memory {
 struct Server {
     memory: BTreeMap<CharacterId, Memory>,
     stored: BTreeMap<CharacterId, Memory>,
-    /// Answers that wait for the commit of a version.
+    /// Answers that wait for a commit.
     waiting: Vec<(CharacterId, u64, RequestId, bool)>,
     turn_away: u32,
     others: u64,
@@ -122,7 +122,7 @@ impl Server {
         match frame {
             ClientFrame::Intent(intent) => {
                 self.unanswered += 1;
-                assert!(self.unanswered <= RING, "more unanswered than the server allows");
+                assert!(self.unanswered <= RING, "more unanswered intents than the server allows");
                 self.take_intent(&intent);
             }
             ClientFrame::Fetch(Fetch { id, character, .. }) | ClientFrame::Watch(Watch { id, character, .. }) => {
@@ -178,7 +178,7 @@ impl Server {
         }
     }
 
-    /// Another client's intent, made on the present state.
+    /// Another client's intent, based on the current state.
     fn interfere(&mut self, character: CharacterId, watched: bool) {
         self.others += 1;
         self.memory.get_mut(&character).expect("a character of the model").apply(RequestId::new(self.others));
@@ -211,7 +211,7 @@ enum Step {
     Wait,
 }
 
-/// What the client was told of an intent.
+/// What the client was told about an intent.
 #[derive(Debug, Default, Clone, PartialEq)]
 struct Told {
     applied: bool,
@@ -309,14 +309,14 @@ impl World {
             let (id, end) = match event {
                 Event::Applied { id, .. } => {
                     let told = self.told.get_mut(&id).expect("an own intent");
-                    assert_eq!(told, &Told::default(), "{id}: applied is said once, and first");
+                    assert_eq!(told, &Told::default(), "{id}: applied comes once, and first");
                     told.applied = true;
                     continue;
                 }
                 Event::Durable { id, character, .. } => {
                     assert!(self.told[&id].applied, "{id}: durable comes after applied");
                     let count = self.server.stored[&character].log.iter().filter(|stored| **stored == id).count();
-                    assert_eq!(count, 1, "{id}: what is called durable is stored");
+                    assert_eq!(count, 1, "{id}: a durable intent is stored");
                     (id, "durable")
                 }
                 Event::Refused { id, .. } => (id, "refused"),
@@ -328,7 +328,7 @@ impl World {
         }
     }
 
-    /// Lets everything come to rest without further faults.
+    /// Runs without further faults until nothing is left to do.
     fn settle(&mut self) {
         for _ in 0..self.told.len() * 4 + 20 {
             for step in [Step::ToClient(255), Step::ToServer(255), Step::ToClient(255), Step::Flush, Step::Wait] {
@@ -352,7 +352,10 @@ impl World {
                 Some("refused") if count == 1 => {
                     let others = log.iter().rev().take_while(|stored| *stored != id);
                     let others = others.filter(|stored| stored.get() >= OTHERS_FIRST_ID).count();
-                    assert!(others >= RING, "{id}: told refused, but it is stored, and others did only {others}");
+                    assert!(
+                        others >= RING,
+                        "{id}: refused, but it is stored, and other clients sent only {others} intents after it"
+                    );
                 }
                 Some("refused") => {
                     let alone = self.server.others == OTHERS_FIRST_ID;
@@ -365,12 +368,12 @@ impl World {
     }
 }
 
-/// How much of the trouble comes from other clients.
+/// How often other clients interfere.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Others {
     None,
     Some,
-    /// They are all there is, but for lost connections and answers that do not come.
+    /// Very often; the only other faults are lost connections and lost answers.
     Many,
 }
 
@@ -410,22 +413,22 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn alone_nothing_is_lost_and_nothing_is_refused(steps in steps(Others::None, false)) {
+    fn without_other_clients_nothing_is_lost_or_refused(steps in steps(Others::None, false)) {
         run(&steps);
     }
 
     #[test]
-    fn alone_with_intents_that_the_rules_refuse(steps in steps(Others::None, true)) {
+    fn without_other_clients_only_intents_after_a_rejected_one_are_refused(steps in steps(Others::None, true)) {
         run(&steps);
     }
 
     #[test]
-    fn beside_others_nothing_is_lost_without_a_word(steps in steps(Others::Some, true)) {
+    fn with_other_clients_no_intent_is_lost_silently(steps in steps(Others::Some, true)) {
         run(&steps);
     }
 
     #[test]
-    fn others_push_nothing_out_of_the_ring_without_a_word(steps in steps(Others::Many, false)) {
+    fn with_many_other_clients_no_intent_leaves_the_ring_silently(steps in steps(Others::Many, false)) {
         run(&steps);
     }
 }

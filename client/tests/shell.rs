@@ -1,4 +1,4 @@
-//! The client over real sockets, against a server that each test plays itself.
+//! The client over real sockets. Each test plays the server.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,11 +19,11 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::coding::CloseC
 
 const UUID: &str = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6";
 
-/// Answers logins by itself and hands out sockets.
+/// Answers logins and hands sockets to the test.
 struct Server {
     address: String,
     sockets: mpsc::Receiver<Peer>,
-    /// The paths called, with the number of the token that each gave out.
+    /// The called paths, in order: the n-th call returned the n-th token.
     calls: Arc<Mutex<Vec<String>>>,
 }
 
@@ -76,7 +76,7 @@ impl Server {
         Options { codec, ..Options::new(server, credentials) }
     }
 
-    /// The next socket, welcomed.
+    /// The next socket, after `welcome`.
     async fn socket(&mut self) -> Peer {
         let mut peer = self.sockets.recv().await.expect("the server runs");
         let nobody = UUID;
@@ -124,7 +124,7 @@ impl Peer {
             target = request.uri().to_string();
             token = header("authorization");
             let protocol = header("sec-websocket-protocol");
-            codec = Codec::from_subprotocol(&protocol).expect("one of ours is offered");
+            codec = Codec::from_subprotocol(&protocol).expect("a known subprotocol");
             response.headers_mut().insert("sec-websocket-protocol", protocol.parse().expect("a header"));
             Ok(response)
         });
@@ -151,7 +151,7 @@ impl Peer {
         }
     }
 
-    /// The next intent's id; answers the fetches before it.
+    /// The next intent; answers fetches before it.
     async fn intent(&mut self) -> Intent {
         loop {
             match self.frame().await {
@@ -283,7 +283,7 @@ async fn intents_are_answered_in_both_encodings() {
 }
 
 #[tokio::test]
-async fn a_lost_connection_is_made_again_and_intents_are_sent_again() {
+async fn a_lost_connection_is_replaced_and_intents_are_sent_again() {
     let mut server = Server::start(900).await;
     let client = Client::start(server.options(Codec::MessagePack)).await.expect("a login");
     let mut peer = server.socket().await;
@@ -297,7 +297,7 @@ async fn a_lost_connection_is_made_again_and_intents_are_sent_again() {
     until(&client, |notice| matches!(notice, Notice::Offline { .. })).await;
     let mut third = hurt(&client);
     let mut peer = server.socket().await;
-    assert_eq!(peer.target, target, "a run of the client keeps its name");
+    assert_eq!(peer.target, target, "a run of the client keeps its id");
     assert_eq!([peer.intent().await, peer.intent().await], sent);
     assert_eq!(peer.intent().await.after, Some(second.id()));
     for (handle, version) in [(&first, 5), (&second, 6), (&third, 7)] {
@@ -342,13 +342,13 @@ async fn tokens_are_refreshed_before_they_expire() {
     let mut server = Server::start(0).await;
     let client = Client::start(server.options(Codec::MessagePack)).await.expect("a login");
     let mut peer = server.socket().await;
-    let ClientFrame::Refresh(refresh) = peer.frame().await else { panic!("the token is old already") };
+    let ClientFrame::Refresh(refresh) = peer.frame().await else { panic!("the token has already expired") };
     assert_eq!(refresh.token, "token-2");
     client.close();
 }
 
 #[test]
-fn a_program_without_a_runtime_has_a_thread() {
+fn a_program_without_a_runtime_can_use_the_client() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime for the server");
     let mut server = runtime.block_on(Server::start(900));
     let client = Client::start_on_thread(server.options(Codec::MessagePack)).expect("a login");
@@ -365,7 +365,7 @@ fn a_program_without_a_runtime_has_a_thread() {
 }
 
 #[tokio::test]
-async fn a_refused_login_is_said_at_once() {
+async fn a_refused_login_is_reported_at_once() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("bound");
     tokio::spawn(async move {

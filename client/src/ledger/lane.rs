@@ -1,4 +1,4 @@
-//! What is remembered of one character, and of one intent.
+//! The ledger's memory of one character and of one intent.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -6,18 +6,18 @@ use std::time::Instant;
 
 use castellan_protocol::{Intent, RequestId, UserId, Version};
 
-/// What the present connection has said of an intent.
+/// The current connection's answer to an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// Nothing, or it has been sent again since.
+    /// No answer yet, or sent again since.
     None,
-    /// Applied, at this version or before.
+    /// Applied, at or before this version.
     Applied(Version),
-    /// Not the state that it was made on. Something made on it may still prove it applied.
+    /// Conflict. A later intent based on it may still prove it applied.
     Conflict,
-    /// To be sent again later: turned away for a while, or made on what was.
+    /// Must be sent again later: rejected for a while, or based on such an intent.
     Retry,
-    /// Turned down for good, and only remembered for those behind it. Outlives the connection.
+    /// Rejected for good; kept only for later intents based on it. Survives the connection.
     Dead,
 }
 
@@ -25,14 +25,14 @@ pub(super) enum Answer {
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) intent: Intent,
-    /// Changed by [`Lane::set_answer`] only.
+    /// Only [`Lane::set_answer`] changes it.
     pub(super) answer: Answer,
-    /// The caller knows that it is applied.
+    /// True once the caller was told that it is applied.
     pub(super) told_applied: bool,
 }
 
 impl Node {
-    /// It may still be applied without anybody having said so.
+    /// Returns true if it may be applied without a known answer.
     pub(super) fn is_open(&self) -> bool {
         matches!(self.answer, Answer::None | Answer::Retry)
     }
@@ -42,27 +42,27 @@ impl Node {
 #[derive(Debug)]
 pub(super) struct Lane<C> {
     pub(super) user: Option<UserId>,
-    /// The newest state shown, on whatever connection.
+    /// The newest state shown on any connection.
     pub(super) shown: Option<Arc<C>>,
-    /// Kept intents that say what they were made on, oldest first: each contains all before it.
+    /// Kept intents with a base, oldest first: each is based on all before it.
     pub(super) chain: VecDeque<Node>,
-    /// How many of the chain are open, and how many wait for those behind them to be answered.
+    /// Number of open intents in the chain, and of those that wait for answers to later ones.
     open: usize,
     doubts: usize,
-    /// What the next intent is made on: the end of the chain, or the `last` of a state that contains the whole chain.
+    /// The base of the next intent: the end of the chain, or the `last` of a state that contains the whole chain.
     pub(super) base: Option<RequestId>,
-    /// Intents noted while that is not known.
+    /// Intents recorded while the base is unknown.
     pub(super) waiting: VecDeque<Intent>,
-    /// Shows the first state to those that wait.
+    /// The fetch that gives waiting intents their base.
     pub(super) first_fetch: Option<RequestId>,
     pub(super) watched: bool,
-    /// The newest version that the present connection has called durable.
+    /// The newest durable version told on the current connection.
     pub(super) durable: Version,
-    /// Intents sent on the present connection whose answer has not come.
+    /// Unanswered intents on the current connection.
     pub(super) unanswered: usize,
-    /// Until when nothing of this character is sent, after a rejection with `retry_after_ms`.
+    /// Time before which no intent for this character is sent, after a rejection with `retry_after_ms`.
     pub(super) hold_until: Option<Instant>,
-    /// What is to be sent then.
+    /// Intents to send at that time.
     pub(super) held: BTreeSet<RequestId>,
 }
 
@@ -87,7 +87,7 @@ impl<C> Default for Lane<C> {
 }
 
 impl<C> Lane<C> {
-    /// Where in the chain an intent is.
+    /// The index of an intent in the chain.
     pub(super) fn find(&self, id: RequestId) -> Option<usize> {
         self.chain.binary_search_by_key(&id, |node| node.intent.id).ok()
     }
@@ -98,21 +98,21 @@ impl<C> Lane<C> {
         self.open += 1;
     }
 
-    /// Notes what was said of an intent.
+    /// Records the answer to an intent.
     pub(super) fn set_answer(&mut self, index: usize, answer: Answer) {
         self.count(self.chain[index].answer, false);
         self.count(answer, true);
         self.chain[index].answer = answer;
     }
 
-    /// Takes the oldest intent out of the chain where its answer is such.
+    /// Removes the oldest intent of the chain if its answer matches.
     pub(super) fn pop_front_if(&mut self, done: impl FnOnce(Answer) -> bool) -> Option<Node> {
         let node = self.chain.pop_front_if(|node| done(node.answer))?;
         self.count(node.answer, false);
         Some(node)
     }
 
-    /// Takes the newest intent out of the chain where its answer is such.
+    /// Removes the newest intent of the chain if its answer matches.
     pub(super) fn pop_back_if(&mut self, done: impl FnOnce(Answer) -> bool) -> Option<Node> {
         let node = self.chain.pop_back_if(|node| done(node.answer))?;
         self.count(node.answer, false);
@@ -128,23 +128,23 @@ impl<C> Lane<C> {
         if more { *counter += 1 } else { *counter -= 1 }
     }
 
-    /// Something in the chain may yet turn out applied or not by the answers to what is behind it.
+    /// Returns true while answers to later intents may still decide about an earlier one.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.doubts > 0
     }
 
-    /// All of the chain is applied, so the newest state shown contains it.
+    /// Returns true if the whole chain is applied: the newest state then contains it.
     pub(super) fn is_quiet(&self) -> bool {
         self.open == 0 && self.doubts == 0
     }
 
-    /// When what is held may be sent; not while answers to earlier sendings are still to come, as they could be taken
-    /// for answers to the later ones.
+    /// Time at which held intents may be sent. `None` while answers are outstanding: they could be mistaken for answers
+    /// to the intents sent again.
     pub(super) fn release_time(&self) -> Option<Instant> {
         self.hold_until.filter(|_| self.unanswered == 0)
     }
 
-    /// Forgets what holds for one connection only.
+    /// Forgets everything that is valid only for one connection.
     pub(super) fn forget_connection(&mut self) {
         for index in 0..self.chain.len() {
             if self.chain[index].answer != Answer::Dead {

@@ -1,15 +1,15 @@
-//! What a client must remember so that each of its intents is applied exactly once, or it is told otherwise.
+//! The client's memory, with which each intent is applied exactly once or the caller is told otherwise.
 //!
 //! The ledger is a plain state machine: server frames, the caller's wishes and the time go in; client frames and
 //! [`Event`]s come out. It knows no socket and no clock. It follows rules 3 to 9 of
 //! `docs/protocol.md#versions-ids-recovery`: every intent is kept until it is covered, names by `after` what it was
 //! made on, and is sent again on the next connection, unchanged and in order.
 //!
-//! The kept intents of one character form a chain: each is made on the one before, directly or through a state that
-//! contained it. So whoever is `applied` proves all before it, and whoever got `conflict` is refused once all behind it
-//! are answered and none proves it. While that is open, new intents wait: made on the state that a `conflict` shows
-//! they would not belong to the chain, and could push an intent out of the server's memory of recent ids that nothing
-//! else speaks for.
+//! The kept intents of one character form a chain: each is based on the previous one, directly or through a state that
+//! contained it. So an `applied` intent proves all before it applied. An intent with a `conflict` is refused once all
+//! later ones are answered and none of them proves it applied. Until then new intents wait: based on the state in the
+//! `conflict`, they would not belong to the chain, and could push an unproven intent out of the server's memory of
+//! recent ids.
 
 mod lane;
 mod receive;
@@ -27,13 +27,13 @@ use castellan_protocol::{
 
 use lane::{Answer, Lane};
 
-/// As much of a character's state as the ledger needs.
+/// The part of a character's state that the ledger needs.
 pub trait CharacterState {
     /// Its id.
     fn id(&self) -> CharacterId;
-    /// The version that names this state.
+    /// Its version.
     fn version(&self) -> Version;
-    /// The id of the intent that made this state.
+    /// The id of the intent that produced it.
     fn last(&self) -> RequestId;
 }
 
@@ -51,112 +51,112 @@ impl CharacterState for Character {
     }
 }
 
-/// The bound on what is kept is reached; the caller waits for [`Event::Durable`] or gives up.
+/// The ledger is full. The caller must wait for [`Event::Durable`] or give up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too many intents wait for the server")]
+#[error("too many intents or requests wait for the server; try again later")]
 pub struct Full;
 
-/// What the caller is told.
+/// An event for the caller.
 ///
 /// An intent ends with [`Durable`](Event::Durable), [`Refused`](Event::Refused) or [`Rejected`](Event::Rejected).
-/// [`Applied`](Event::Applied) comes before and may, after a crash of the server, still be followed by `Refused`.
+/// [`Applied`](Event::Applied) comes earlier. After a crash of the server `Refused` may still follow it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event<C> {
-    /// A connection is open and served.
+    /// A connection is ready.
     Welcome(Welcome),
     /// The intent is applied.
     Applied {
         /// The intent.
         id: RequestId,
-        /// The state at or after the intent's version.
+        /// The state at or after the intent.
         state: Arc<C>,
     },
-    /// The intent is in the database; it needs nobody's memory any more.
+    /// The intent is in the database and safe.
     Durable {
         /// The intent.
         id: RequestId,
         /// Its character.
         character: CharacterId,
-        /// The version that is stored, at or after the intent's.
+        /// The stored version, at or after the intent's.
         version: Version,
     },
-    /// The intent was made on another state than the present one and is given up: look at the state, and decide anew.
+    /// The intent was based on an outdated state and is dropped. The caller must decide again on the newest state.
     Refused {
         /// The intent.
         id: RequestId,
-        /// The newest state known.
+        /// The newest known state.
         latest: Arc<C>,
     },
-    /// The intent was turned down for good, by the rules or because it cannot be read.
+    /// The intent was rejected for good: a rule refused it, or it cannot be read.
     Rejected {
         /// The intent.
         id: RequestId,
         /// Its character.
         character: CharacterId,
-        /// Why.
+        /// The code.
         code: RejectionCode,
-        /// Why, for a person.
+        /// The message for people.
         message: String,
     },
-    /// A character's state, asked for or pushed.
+    /// A character's state, requested or pushed.
     State {
         /// The state.
         state: Arc<C>,
-        /// The `watch` or `fetch` that it answers.
+        /// The `watch` or `fetch` that it answers, if any.
         asked: Option<RequestId>,
     },
-    /// An `unwatch` or `refresh` was carried out.
+    /// An `unwatch` or `refresh` succeeded.
     Accepted {
         /// The request.
         id: RequestId,
         /// After a `refresh`: seconds until the newer token expires.
         expires_in: Option<u64>,
     },
-    /// A `watch`, `unwatch`, `fetch` or `refresh` was turned down, or a frame whose id could not be read.
+    /// A `watch`, `unwatch`, `fetch` or `refresh` was refused, or a frame whose id could not be read.
     Denied {
-        /// The request, where the server could read it.
+        /// The request, if the server could read its id.
         id: Option<RequestId>,
-        /// Why.
+        /// The code.
         code: RejectionCode,
-        /// Why, for a person.
+        /// The message for people.
         message: String,
     },
     /// The server is about to close the connection.
     Closing(Closing),
 }
 
-/// Something asked that is no intent.
+/// A request that is not an intent.
 struct Request {
     frame: ClientFrame,
-    /// It is on its way on the present connection.
+    /// True if it was sent on the current connection.
     sent: bool,
-    /// Not to be sent before this.
+    /// Must not be sent before this time.
     not_before: Option<Instant>,
 }
 
-/// The memory of one client run, over all its connections.
+/// The memory of one client run, across all its connections.
 pub struct Ledger<C = Character> {
     next_id: RequestId,
     kept_max: usize,
     kept: usize,
     lanes: BTreeMap<CharacterId, Lane<C>>,
-    /// Kept intents to send on the present connection. Ids count up, so their order is the order of sending.
+    /// Kept intents to send on the current connection. Ids count up, so their order is the order of sending.
     queue: BTreeMap<RequestId, CharacterId>,
     requests: BTreeMap<RequestId, Request>,
-    /// Intents sent on the present connection whose answer has not come.
+    /// Unanswered intents on the current connection.
     unanswered: BTreeMap<RequestId, CharacterId>,
-    /// What `welcome` allowed to be unanswered; `None` without a served connection.
+    /// Most unanswered intents that `welcome` allows; `None` without a ready connection.
     in_flight_max: Option<usize>,
-    /// Characters whose intents wait for a `retry_after_ms`.
+    /// Characters whose intents wait because of a `retry_after_ms`.
     holding: BTreeSet<CharacterId>,
     events: VecDeque<Event<C>>,
 }
 
 impl<C: CharacterState> Ledger<C> {
-    /// A new run.
+    /// Starts a new run.
     ///
-    /// `first` is a random id from 1 to below 2^52, never the one of another run. At most `kept_max` intents, and as
-    /// many other requests, are remembered at a time.
+    /// `first` is a random id, at least 1 and below 2^52, different in every run. The ledger holds at most `kept_max`
+    /// intents and as many other requests.
     pub fn new(first: RequestId, kept_max: usize) -> Self {
         Self {
             next_id: first,
@@ -172,13 +172,13 @@ impl<C: CharacterState> Ledger<C> {
         }
     }
 
-    /// Notes an intent, made on the newest own intent on this character or on the newest state shown.
+    /// Records an intent, based on the newest own intent for this character or on the newest state shown.
     ///
-    /// A character that has not been seen yet is fetched first, and the intent is made on what comes.
+    /// Fetches a character that was never shown first, and bases the intent on the answer.
     ///
     /// # Errors
     ///
-    /// [`Full`]: nothing was noted.
+    /// [`Full`]: nothing was recorded.
     pub fn act(&mut self, character: CharacterId, action: Action, ack: Ack) -> Result<RequestId, Full> {
         if self.kept >= self.kept_max {
             return Err(Full);
@@ -199,27 +199,27 @@ impl<C: CharacterState> Ledger<C> {
         Ok(id)
     }
 
-    /// Names the owner of a character, for game servers that act on characters of others.
+    /// Sets the owner of a character, for game servers that act on other users' characters.
     pub fn set_owner(&mut self, character: CharacterId, user: UserId) {
         self.lane(character).user = Some(user);
     }
 
-    /// Asks to be told of every change of a character that something else makes, on this and every later connection.
+    /// Watches a character for other clients' changes, on this and every later connection.
     ///
     /// # Errors
     ///
-    /// [`Full`]: nothing was asked.
+    /// [`Full`]: nothing was requested.
     pub fn watch(&mut self, character: CharacterId) -> Result<RequestId, Full> {
         self.check_room_for_request()?;
         self.lane(character).watched = true;
         Ok(self.watch_unbounded(character))
     }
 
-    /// Ends [`Ledger::watch`].
+    /// Stops watching a character.
     ///
     /// # Errors
     ///
-    /// [`Full`]: nothing was asked.
+    /// [`Full`]: nothing was requested.
     pub fn unwatch(&mut self, character: CharacterId) -> Result<RequestId, Full> {
         self.check_room_for_request()?;
         let lane = self.lane(character);
@@ -228,21 +228,21 @@ impl<C: CharacterState> Ledger<C> {
         Ok(self.request(|id| ClientFrame::Unwatch(Unwatch { id, character, user })))
     }
 
-    /// Asks for the present state of a character.
+    /// Requests the current state of a character.
     ///
     /// # Errors
     ///
-    /// [`Full`]: nothing was asked.
+    /// [`Full`]: nothing was requested.
     pub fn fetch(&mut self, character: CharacterId) -> Result<RequestId, Full> {
         self.check_room_for_request()?;
         Ok(self.fetch_unbounded(character))
     }
 
-    /// Goes on with a newer token of the same session. Forgotten when the connection ends, as the next one begins with it.
+    /// Switches to a newer token of the same session. Dropped when the connection ends, because the next one uses it.
     ///
     /// # Errors
     ///
-    /// [`Full`]: nothing was asked.
+    /// [`Full`]: nothing was requested.
     pub fn refresh(&mut self, token: String) -> Result<RequestId, Full> {
         self.check_room_for_request()?;
         Ok(self.request(|id| ClientFrame::Refresh(Refresh { id, token })))
@@ -253,22 +253,22 @@ impl<C: CharacterState> Ledger<C> {
         self.lanes.get(&character)?.shown.as_ref()
     }
 
-    /// Intents that are kept: neither covered, nor refused, nor rejected.
+    /// Number of kept intents: neither durable, nor refused, nor rejected.
     pub fn kept(&self) -> usize {
         self.kept
     }
 
-    /// Intents sent on the present connection whose answer has not come.
+    /// Number of unanswered intents on the current connection.
     pub fn unanswered(&self) -> usize {
         self.unanswered.len()
     }
 
-    /// The next thing that happened, oldest first.
+    /// The next event, oldest first.
     pub fn next_event(&mut self) -> Option<Event<C>> {
         self.events.pop_front()
     }
 
-    /// The next frame to send now, if there is any and the server lets more be unanswered.
+    /// The next frame to send, if there is one and the server's limit of unanswered intents allows it.
     pub fn next_frame(&mut self, now: Instant) -> Option<ClientFrame> {
         let in_flight_max = self.in_flight_max?;
         let due = |request: &&mut Request| !request.sent && request.not_before.is_none_or(|time| time <= now);
@@ -293,7 +293,7 @@ impl<C: CharacterState> Ledger<C> {
         None
     }
 
-    /// When [`Ledger::next_frame`] may have something to send that it does not have now, if nothing arrives before.
+    /// Time at which [`Ledger::next_frame`] may have a new frame, even if nothing arrives before.
     pub fn wakeup(&self) -> Option<Instant> {
         self.in_flight_max?;
         let held = self.holding.iter().filter_map(|character| self.lanes.get(character)?.release_time());
@@ -301,9 +301,9 @@ impl<C: CharacterState> Ledger<C> {
         held.chain(later).min()
     }
 
-    /// The connection has ended: forgets every version that it was told, and queues what is kept for the next one.
+    /// Handles the end of the connection: forgets its durable versions and queues all kept intents for the next one.
     ///
-    /// From here on nothing that still arrives from the old connection may be handed in.
+    /// Afterwards no frame of the old connection may be passed to [`Ledger::receive`].
     pub fn disconnected(&mut self) {
         self.in_flight_max = None;
         self.unanswered.clear();
@@ -349,19 +349,19 @@ impl<C: CharacterState> Ledger<C> {
         id
     }
 
-    /// At most one for each character that waits for its first state.
+    /// Fetches without checking for room: at most once for each character without a state.
     fn fetch_unbounded(&mut self, character: CharacterId) -> RequestId {
         let user = self.lane(character).user;
         self.request(|id| ClientFrame::Fetch(Fetch { id, character, user }))
     }
 
-    /// At most one for each character that is watched.
+    /// Watches without checking for room: at most once for each watched character.
     fn watch_unbounded(&mut self, character: CharacterId) -> RequestId {
         let user = self.lane(character).user;
         self.request(|id| ClientFrame::Watch(Watch { id, character, user }))
     }
 
-    /// Makes waiting intents on the end of the chain or on the state shown, once and for all, and queues them.
+    /// Gives waiting intents their final base and queues them.
     fn chain_waiting(&mut self, character: CharacterId) {
         let Some(lane) = self.lanes.get_mut(&character) else { return };
         while let Some(base) = lane.base.filter(|_| !lane.is_in_doubt())
@@ -374,7 +374,7 @@ impl<C: CharacterState> Ledger<C> {
         }
     }
 
-    /// Queues what has waited long enough, once all earlier answers of its character are in.
+    /// Queues held intents whose time has come, once all earlier intents for the character are answered.
     fn release_held(&mut self, now: Instant) {
         let lanes = &mut self.lanes;
         let queue = &mut self.queue;

@@ -1,4 +1,4 @@
-//! What each server frame changes in the ledger.
+//! Handles the server's frames.
 
 use std::mem;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use castellan_protocol::{CharacterId, Rejected, RejectionCode, RequestId, Server
 use super::lane::{Answer, Node};
 use super::{CharacterState, Event, Ledger};
 
-/// Longest time that a server can make a client wait before it sends something again.
+/// Longest `retry_after_ms` that the client accepts.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
 impl<C: CharacterState> Ledger<C> {
-    /// Takes in a frame of the present connection.
+    /// Handles a frame of the current connection.
     pub fn receive(&mut self, frame: ServerFrame<C>, now: Instant) {
         match frame {
             ServerFrame::Welcome(welcome) => {
@@ -95,7 +95,7 @@ impl<C: CharacterState> Ledger<C> {
         }
     }
 
-    /// Strikes an intent from those unanswered; `None` where it was not among them.
+    /// Removes an intent from the unanswered ones; returns `None` if it was not unanswered.
     fn note_answer(&mut self, id: RequestId) -> Option<CharacterId> {
         let character = self.unanswered.remove(&id)?;
         if let Some(lane) = self.lanes.get_mut(&character) {
@@ -104,7 +104,7 @@ impl<C: CharacterState> Ledger<C> {
         Some(character)
     }
 
-    /// Remembers what was said of a character.
+    /// Records the state of a character.
     fn note_state(&mut self, state: C, durable: Version) -> Arc<C> {
         let state = Arc::new(state);
         let lane = self.lanes.entry(state.id()).or_default();
@@ -116,7 +116,7 @@ impl<C: CharacterState> Ledger<C> {
         state
     }
 
-    /// `applied` means that the intent and all that it was made on is applied, whatever was said before.
+    /// `applied` proves the intent and all that it is based on applied, even if earlier answers said otherwise.
     fn settle_applied(&mut self, id: RequestId, state: &Arc<C>) {
         let Some(lane) = self.lanes.get_mut(&state.id()) else { return };
         let Some(newest) = lane.find(id) else { return };
@@ -159,7 +159,7 @@ impl<C: CharacterState> Ledger<C> {
         self.events.push_back(Event::Rejected { id, character, code, message });
     }
 
-    /// Holds an intent, those behind it and all newer ones of its character until `time`.
+    /// Holds an intent, those based on it and all newer ones of its character until `time`.
     fn settle_later(&mut self, id: RequestId, character: CharacterId, time: Instant) {
         let Some(lane) = self.lanes.get_mut(&character) else { return };
         let Some(index) = lane.find(id) else { return };
@@ -177,7 +177,7 @@ impl<C: CharacterState> Ledger<C> {
         self.holding.insert(character);
     }
 
-    /// Lets go of what is covered or refused, and makes waiting intents on what is now certain.
+    /// Removes durable and refused intents, and gives waiting intents a base if one is certain now.
     fn settle_lane(&mut self, character: CharacterId) {
         let Some(lane) = self.lanes.get_mut(&character) else { return };
         let durable = lane.durable;

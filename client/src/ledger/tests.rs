@@ -1,4 +1,4 @@
-//! Rule by rule: what is handed in, what comes out. The schedules nobody thought of are in `tests/exactly_once.rs`.
+//! Tests rule by rule: frames in, frames and events out. `tests/exactly_once.rs` covers random schedules.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ fn hero() -> CharacterId {
     "f81d4fae-7dec-11d0-a765-00a0c91e6bf6".parse().expect("a UUID")
 }
 
-/// A ledger whose intents have the ids 101, 102, … and whose character was shown at version 1, made by nobody.
+/// A ledger whose intents have the ids 101, 102, … and whose character was shown at version 1.
 struct Table {
     ledger: Ledger<Shown>,
     now: Instant,
@@ -113,14 +113,14 @@ impl Table {
         self.now += Duration::from_millis(time_ms);
     }
 
-    /// The frames that the ledger wants sent now, as `after → id`.
+    /// All due frames, as `after → id`.
     fn sent(&mut self) -> Vec<String> {
         let frames = std::iter::from_fn(|| self.ledger.next_frame(self.now));
         frames
             .map(|frame| match frame {
                 ClientFrame::Intent(intent) => match intent.after {
                     Some(after) => format!("{after} → {}", intent.id),
-                    None => panic!("{} does not say what it was made on", intent.id),
+                    None => panic!("{} has no base", intent.id),
                 },
                 ClientFrame::Fetch(fetch) => format!("fetch {}", fetch.id),
                 ClientFrame::Watch(watch) => format!("watch {}", watch.id),
@@ -129,7 +129,7 @@ impl Table {
             .collect()
     }
 
-    /// What the caller is told.
+    /// All events, as text.
     fn told(&mut self) -> Vec<String> {
         let events = std::iter::from_fn(|| self.ledger.next_event());
         events
@@ -149,7 +149,7 @@ impl Table {
 }
 
 #[test]
-fn intents_are_chained_without_waiting_and_never_too_many() {
+fn intents_are_chained_without_waiting_up_to_the_limit() {
     let mut table = Table::new();
     table.act(6);
     assert_eq!(table.sent(), ["0 → 101", "101 → 102", "102 → 103", "103 → 104"]);
@@ -162,7 +162,7 @@ fn intents_are_chained_without_waiting_and_never_too_many() {
 }
 
 #[test]
-fn what_is_not_durable_is_sent_again_unchanged_and_in_order() {
+fn an_intent_that_is_not_durable_is_sent_again_unchanged_and_in_order() {
     let mut table = Table::new();
     table.act(4);
     table.sent();
@@ -175,13 +175,13 @@ fn what_is_not_durable_is_sent_again_unchanged_and_in_order() {
     assert_eq!(table.sent(), ["101 → 102", "102 → 103", "103 → 104", "104 → 105"]);
     table.applied(102, 20, 102, 2);
     table.durable(19);
-    assert_eq!(table.told(), ["welcome"], "102 is not told twice, and not durable before version 20 is");
+    assert_eq!(table.told(), ["welcome"], "102 is not announced twice, and becomes durable only with version 20");
     table.durable(20);
     assert_eq!(table.told(), ["102 durable 20"]);
 }
 
 #[test]
-fn durable_may_come_before_its_answer() {
+fn durable_may_arrive_before_applied() {
     let mut table = Table::new();
     table.act(1);
     table.sent();
@@ -192,7 +192,7 @@ fn durable_may_come_before_its_answer() {
 }
 
 #[test]
-fn what_a_former_connection_said_does_not_cover() {
+fn an_answer_of_an_earlier_connection_does_not_make_an_intent_durable() {
     let mut table = Table::new();
     table.act(1);
     table.sent();
@@ -205,7 +205,7 @@ fn what_a_former_connection_said_does_not_cover() {
 }
 
 #[test]
-fn a_conflict_stands_once_all_behind_it_are_answered() {
+fn a_conflict_is_final_once_all_later_intents_are_answered() {
     let mut table = Table::new();
     table.act(3);
     table.sent();
@@ -213,14 +213,14 @@ fn a_conflict_stands_once_all_behind_it_are_answered() {
     table.conflict(102, 5, 7);
     table.act(1);
     assert_eq!(table.told(), [""; 0]);
-    assert_eq!(table.sent(), [""; 0], "a new intent waits as long as 103 may still prove 101");
+    assert_eq!(table.sent(), [""; 0], "a new intent waits while 103 may still prove 101 applied");
     table.conflict(103, 5, 7);
     assert_eq!(table.told(), ["101 refused 5", "102 refused 5", "103 refused 5"]);
     assert_eq!(table.sent(), ["7 → 104"]);
 }
 
 #[test]
-fn applied_overrules_conflicts_of_all_that_it_was_made_on() {
+fn applied_overrules_earlier_conflicts_in_the_chain() {
     let mut table = Table::new();
     table.act(3);
     table.sent();
@@ -233,7 +233,7 @@ fn applied_overrules_conflicts_of_all_that_it_was_made_on() {
 }
 
 #[test]
-fn what_is_turned_away_is_sent_again_with_those_behind_it() {
+fn an_intent_rejected_for_a_while_is_sent_again_with_all_later_ones() {
     let mut table = Table::new();
     table.act(3);
     table.sent();
@@ -241,14 +241,14 @@ fn what_is_turned_away_is_sent_again_with_those_behind_it() {
     table.conflict(102, 1, 0);
     table.act(1);
     table.wait(60);
-    assert_eq!(table.sent(), [""; 0], "the answer to 103 is still to come");
+    assert_eq!(table.sent(), [""; 0], "103 is not answered yet");
     table.conflict(103, 1, 0);
     assert_eq!(table.sent(), ["0 → 101", "101 → 102", "102 → 103", "103 → 104"]);
     assert_eq!(table.told(), [""; 0]);
 }
 
 #[test]
-fn waiting_ends_at_its_time() {
+fn a_held_intent_is_sent_at_its_time() {
     let mut table = Table::new();
     table.act(1);
     table.sent();
@@ -262,7 +262,7 @@ fn waiting_ends_at_its_time() {
 }
 
 #[test]
-fn what_was_made_on_a_rejected_intent_is_refused() {
+fn an_intent_based_on_a_rejected_one_is_refused() {
     let mut table = Table::new();
     table.act(2);
     table.sent();
@@ -288,7 +288,7 @@ fn a_rejected_intent_is_not_sent_again() {
 }
 
 #[test]
-fn an_intent_is_made_on_what_was_shown_last() {
+fn an_intent_is_based_on_the_newest_state() {
     let mut table = Table::new();
     table.receive(ServerFrame::State(State { character: Shown(hero(), 3, 77), durable: Version::new(1), id: None }));
     table.act(1);
@@ -301,7 +301,7 @@ fn an_intent_is_made_on_what_was_shown_last() {
 }
 
 #[test]
-fn a_character_that_was_never_seen_is_fetched_first() {
+fn a_character_that_was_never_shown_is_fetched_first() {
     let mut table = Table { ledger: Ledger::new(RequestId::new(100), 10), now: Instant::now() };
     table.act(2);
     table.welcome(4);
@@ -325,7 +325,7 @@ fn a_character_that_was_never_seen_is_fetched_first() {
 }
 
 #[test]
-fn watches_outlive_the_connection() {
+fn watches_survive_the_connection() {
     let mut table = Table::new();
     table.ledger.watch(hero()).expect("there is room");
     assert_eq!(table.sent(), ["watch 101"]);
@@ -350,7 +350,7 @@ fn watches_outlive_the_connection() {
 }
 
 #[test]
-fn memory_is_bounded() {
+fn the_ledger_is_bounded() {
     let mut table = Table::new();
     table.act(10);
     assert!(table.ledger.act(hero(), Action::LongRest(LongRest {}), Ack::Applied).is_err());
