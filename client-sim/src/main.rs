@@ -1,4 +1,4 @@
-//! Load generator and checker for Castellan, and a player for the terminal; speaks to the server only as a client does.
+//! Load generator and checker for Castellan, and a player for the terminal. It uses only the client's protocol.
 
 mod load;
 mod play;

@@ -9,94 +9,94 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::load::{Limits, Scenario};
 
-/// Plays many players at a given rate and checks what the server tells them, or one player from the terminal.
+/// Simulates many players at a given rate and checks every answer, or plays one player from the terminal.
 ///
-/// Exits with 1 if anything that the server said contradicts what a player knows, an intent was left without an end, or
-/// a limit was missed; with 2 if the arguments cannot be used.
+/// Exits with 1 if an answer contradicts what a player knows, an intent never got a final answer, or a limit was
+/// exceeded; with 2 if the arguments are invalid.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Settings {
-    /// One player instead of many.
+    /// Plays one player instead of many.
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
-    /// The load.
+    /// The settings of the load.
     #[command(flatten)]
     pub(crate) load: LoadSettings,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Log in as one player and act by commands from standard input.
+    /// Log in as one player and read commands from standard input.
     Play(PlaySettings),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct LoadSettings {
-    /// Where the server is.
+    /// URL of the server.
     #[arg(long, default_value = "http://127.0.0.1:8080", value_parser = parse_url)]
     pub(crate) server: String,
-    /// Where its metrics are, if not under `/metrics` of the server: those with `--admin-listen` have them elsewhere.
+    /// URL of the server's metrics. Default: `/metrics` of the server. Needed for a server with `--admin-listen`.
     #[arg(long, value_name = "URL", value_parser = parse_url)]
     pub(crate) metrics: Option<String>,
-    /// Who plays, and how: casual, raid, trader, lurker, reconnecting, mixed, or a TOML file.
+    /// Scenario: casual, raid, trader, lurker, reconnecting, mixed, or a TOML file.
     #[arg(long, value_name = "NAME|FILE", default_value = "casual", value_parser = parse_scenario)]
     pub(crate) scenario: Scenario,
-    /// Players, each with a socket of its own; 1 to 100,000.
+    /// Number of players, each with its own socket; 1 to 100,000.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) players: u32,
-    /// Intents a second of each player, whatever the scenario says.
+    /// Intents per second of each player. Overrides the scenario.
     #[arg(long, value_parser = parse_rate)]
     pub(crate) rate: Option<f64>,
-    /// How long intents fall due.
+    /// Duration of the load.
     #[arg(long, default_value = "10s", value_parser = parse_duration)]
     pub(crate) duration: Duration,
-    /// Over how long the players begin, one after the other.
+    /// Time over which the players start, one after another.
     #[arg(long, default_value = "0s", value_parser = parse_duration)]
     pub(crate) ramp: Duration,
-    /// How long to wait at the end until every intent is in the database or refused.
+    /// Time limit at the end for every intent to become durable or refused.
     #[arg(long, default_value = "15s", value_parser = parse_duration)]
     pub(crate) settle: Duration,
-    /// How frames are encoded.
+    /// Encoding of frames.
     #[arg(long, value_enum, default_value_t = CodecName::Msgpack)]
     pub(crate) codec: CodecName,
-    /// Share of the intents that ask to be answered after the commit, 0 to 1, whatever the scenario says.
+    /// Share of intents that ask for their answer after the commit, 0 to 1. Overrides the scenario.
     #[arg(long, value_parser = parse_share)]
     pub(crate) durable_share: Option<f64>,
-    /// Decides accounts, characters, due times and actions; the same seed meets the same characters again.
+    /// Seed of accounts, characters, due times and actions. The same seed plays the same characters again.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Threads that carry the players; 1 to 64.
+    /// Threads for the players; 1 to 64.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) threads: u16,
-    /// Logins at a time; each costs the server a password hash.
+    /// Concurrent logins; each costs the server a password hash.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) logins: u16,
-    /// Also write the report to this file, as JSON.
+    /// Also write the report to this JSON file.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// Also write the report to this file, as a page with charts that needs nothing else.
+    /// Also write the report to this HTML file, a self-contained page with charts.
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
-    /// What the run must keep to.
+    /// Limits of the run.
     #[command(flatten)]
     pub(crate) limits: Limits,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct PlaySettings {
-    /// Where the server is.
+    /// URL of the server.
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     pub(crate) server: BaseUrl,
-    /// The account's name; it is made where there is none and the server allows it.
+    /// Name of the account. A missing account is created if the server allows it.
     #[arg(long, default_value = "player")]
     pub(crate) name: String,
-    /// Its password.
+    /// Password of the account.
     #[arg(long, env = "CASTELLAN_PASSWORD", hide_env_values = true, default_value = "correct horse battery")]
     pub(crate) password: String,
-    /// The character to play, by name; it is created where there is none. Without it the first one.
+    /// Name of the character to play. A missing character is created. Default: the account's first character.
     #[arg(long)]
     pub(crate) character: Option<String>,
-    /// How frames are encoded.
+    /// Encoding of frames.
     #[arg(long, value_enum, default_value_t = CodecName::Msgpack)]
     pub(crate) codec: CodecName,
 }
@@ -118,54 +118,54 @@ impl CodecName {
     }
 }
 
-/// Longest time that an option can name.
+/// Longest duration that an option accepts.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let number: f64 = number.parse().map_err(|_| format!("`{text}` is no duration such as 500ms, 30s or 2m"))?;
+    let number: f64 = number.parse().map_err(|_| format!("`{text}` is not a duration such as 500ms, 30s or 2m"))?;
     let seconds = match unit {
         "ms" => number / 1000.0,
         "s" => number,
         "m" => number * 60.0,
         "h" => number * 3600.0,
-        _ => return Err(format!("`{text}` has no unit: ms, s, m or h")),
+        _ => return Err(format!("`{text}` has no unit; add ms, s, m or h")),
     };
     Duration::try_from_secs_f64(seconds)
         .ok()
         .filter(|duration| *duration <= DURATION_MAX)
-        .ok_or_else(|| format!("`{text}` is more than a day"))
+        .ok_or_else(|| format!("`{text}` is longer than a day"))
 }
 
-/// A delivered scenario by its name, else one from a file.
+/// A built-in scenario by its name, or a scenario from a file.
 fn parse_scenario(text: &str) -> Result<Scenario, String> {
     if let Some(delivered) = Scenario::delivered(text) {
         return delivered;
     }
     let file = std::fs::read_to_string(text).map_err(|error| {
-        format!("no scenario of that name ({}), and no file that can be read: {error}", Scenario::names())
+        format!("no built-in scenario has this name ({}), and it cannot be read as a file: {error}", Scenario::names())
     })?;
     Scenario::parse(text, &file)
 }
 
-/// An address of plain HTTP.
+/// A plain HTTP URL.
 fn parse_url(text: &str) -> Result<String, String> {
     text.parse::<BaseUrl>().map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {
-    let rate: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
+    let rate: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
     if (0.001..=10_000.0).contains(&rate) {
         Ok(rate)
     } else {
-        Err("a rate is 0.001 to 10,000 intents a second".to_owned())
+        Err("the rate must be 0.001 to 10,000 intents per second".to_owned())
     }
 }
 
 fn parse_share(text: &str) -> Result<f64, String> {
-    let share: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
-    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("a share is 0 to 1".to_owned()) }
+    let share: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("the share must be 0 to 1".to_owned()) }
 }
 
 #[cfg(test)]
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn durations() {
+    fn a_duration_is_a_number_with_a_unit() {
         let ms = |text| parse_duration(text).map(|duration| duration.as_millis()).ok();
         assert_eq!(
             [ms("500ms"), ms("30s"), ms("1.5s"), ms("2m"), ms("1h")].map(|t| t.unwrap_or(0)),

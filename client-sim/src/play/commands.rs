@@ -1,4 +1,4 @@
-//! What a person types, as actions.
+//! Turns typed lines into actions.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use castellan_client::protocol::{
     decode_action,
 };
 
-/// What the commands are, for a person.
+/// The list of commands.
 pub(super) const HELP: &str = "\
 \x20 hurt N [critical]   heal N          temp N              damage, healing, temporary hit points
   save                stabilize       revive N            at death's door
@@ -21,7 +21,7 @@ pub(super) const HELP: &str = "\
   show                the whole sheet                     {\"modify_hitpoints\": {\"delta\": -1}}   any action as JSON
   help                quit";
 
-/// A line that was understood.
+/// A parsed line.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Command {
     Act(Action),
@@ -32,7 +32,7 @@ pub(super) enum Command {
     Nothing,
 }
 
-/// Reads a line; the error is a sentence for who typed it.
+/// Parses a line. The error is a message for the player.
 pub(super) fn parse(line: &str) -> Result<Command, String> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
@@ -53,17 +53,18 @@ pub(super) fn parse(line: &str) -> Result<Command, String> {
 }
 
 fn action(name: &str, rest: &[&str]) -> Result<Action, String> {
-    let item = || rest.first().map(|item| (*item).to_owned()).ok_or_else(|| format!("{name}: which one?"));
+    let item =
+        || rest.first().map(|item| (*item).to_owned()).ok_or_else(|| format!("{name}: which one? give its name"));
     let amount = || number(name, rest.first().copied());
     let quantity = || rest.get(1).map_or(Ok(1), |text| number(name, Some(text)));
     let most =
-        |count: usize| rest.get(count).map_or(Ok(()), |word| Err(format!("{name}: `{word}` is too much; try help")));
+        |count: usize| rest.get(count).map_or(Ok(()), |word| Err(format!("{name}: unexpected `{word}`; try help")));
     Ok(match name {
         "hurt" => {
             let critical = match rest.get(1) {
                 None => false,
                 Some(&"critical") => true,
-                Some(word) => return Err(format!("hurt: `{word}` is neither nothing nor `critical`")),
+                Some(word) => return Err(format!("hurt: unexpected `{word}`; only `critical` may follow the number")),
             };
             Action::ModifyHitpoints(ModifyHitpoints { delta: -amount()?, critical })
         }
@@ -91,25 +92,25 @@ fn action(name: &str, rest: &[&str]) -> Result<Action, String> {
             ["long"] => Action::LongRest(LongRest {}),
             ["short"] => Action::ShortRest(ShortRest { hit_dice: 0 }),
             ["short", dice] => Action::ShortRest(ShortRest { hit_dice: number("rest short", Some(dice))? }),
-            _ => return Err("rest: long, or short and the hit dice to spend".to_owned()),
+            _ => return Err("rest: use `rest long` or `rest short DICE`".to_owned()),
         },
         "condition" => Action::AddCondition(AddCondition { condition: item()? }),
         "cure" => Action::RemoveCondition(RemoveCondition { condition: item()? }),
         "rename" => Action::Rename(Rename { name: rest.join(" ") }),
-        _ => return Err(format!("`{name}` is no command; try help")),
+        _ => return Err(format!("`{name}` is not a command; try help")),
     })
 }
 
 fn number(command: &str, text: Option<&str>) -> Result<i64, String> {
-    let text = text.ok_or_else(|| format!("{command}: how many?"))?;
-    let number: u32 = text.parse().map_err(|_| format!("{command}: `{text}` is no number"))?;
+    let text = text.ok_or_else(|| format!("{command}: how many? give a number"))?;
+    let number: u32 = text.parse().map_err(|_| format!("{command}: `{text}` is not a whole number"))?;
     Ok(i64::from(number))
 }
 
 fn slot(word: &str) -> Result<Slot, String> {
     Slot::from_name(word).ok_or_else(|| {
         let all: Vec<_> = Slot::ALL.iter().map(|slot| slot.as_str()).collect();
-        format!("`{word}` is no slot; they are {}", all.join(", "))
+        format!("`{word}` is not a slot; use one of {}", all.join(", "))
     })
 }
 
@@ -118,7 +119,7 @@ fn coins(command: &str, amount: i64, coin: Option<&&str>) -> Result<Action, Stri
     let modify = ModifyCurrency { cp: of("cp"), sp: of("sp"), ep: of("ep"), gp: of("gp"), pp: of("pp") };
     let none = ModifyCurrency { cp: None, sp: None, ep: None, gp: None, pp: None };
     if modify == none {
-        Err(format!("{command}: coins are cp, sp, ep, gp and pp"))
+        Err(format!("{command}: unknown coin; use cp, sp, ep, gp or pp"))
     } else {
         Ok(Action::ModifyCurrency(modify))
     }
@@ -131,9 +132,10 @@ fn level(rest: &[&str]) -> Result<Action, String> {
         match word.split_once('=') {
             None if *word == "roll" => hitpoints = HitPointChoice::Roll,
             None if *word == "average" => hitpoints = HitPointChoice::Average,
-            None => return Err(format!("level: `{word}` is neither roll nor average nor such as str=1")),
+            None => return Err(format!("level: unexpected `{word}`; use roll, average or an ability such as str=1")),
             Some((name, points)) => {
-                let ability = Ability::from_name(name).ok_or_else(|| format!("level: `{name}` is no ability"))?;
+                let ability = Ability::from_name(name)
+                    .ok_or_else(|| format!("level: `{name}` is not an ability; use str, dex, con, int, wis or cha"))?;
                 abilities.insert(ability, number("level", Some(points))?);
             }
         }
@@ -146,7 +148,7 @@ fn level(rest: &[&str]) -> Result<Action, String> {
 mod tests {
     use super::*;
 
-    /// A line and the action that it is, as JSON; or what the complaint has to contain.
+    /// Checks a line against its action as JSON, or against a part of its error.
     fn check(line: &str, expected: Result<&str, &str>) {
         match (parse(line), expected) {
             (Ok(Command::Act(action)), Ok(json)) => {
@@ -158,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_actions() {
+    fn a_line_becomes_an_action() {
         check("hurt 10", Ok(r#"{"modify_hitpoints":{"delta":-10}}"#));
         check("  hurt  3   critical ", Ok(r#"{"modify_hitpoints":{"delta":-3,"critical":true}}"#));
         check("heal 5", Ok(r#"{"modify_hitpoints":{"delta":5}}"#));
@@ -175,22 +177,22 @@ mod tests {
     }
 
     #[test]
-    fn complaints_say_what_is_wrong() {
-        check("dance", Err("`dance` is no command"));
+    fn an_error_names_the_wrong_word() {
+        check("dance", Err("`dance` is not a command"));
         check("hurt", Err("how many"));
-        check("hurt much", Err("`much` is no number"));
-        check("hurt -5", Err("`-5` is no number"));
-        check("heal 5 6", Err("`6` is too much"));
+        check("hurt much", Err("`much` is not a whole number"));
+        check("hurt -5", Err("`-5` is not a whole number"));
+        check("heal 5 6", Err("unexpected `6`"));
         check("equip dagger tail", Err("main_hand"));
-        check("pay 3 euros", Err("coins are"));
-        check("level luck=1", Err("no ability"));
+        check("pay 3 euros", Err("unknown coin"));
+        check("level luck=1", Err("not an ability"));
         check("{", Err("not JSON"));
         check(r#"{"dance": {}}"#, Err("unknown_action"));
         check(r#"{"add_item": {"item": "arrow"}}"#, Err("quantity"));
     }
 
     #[test]
-    fn the_rest() {
+    fn other_lines_are_commands_or_ignored() {
         assert_eq!(parse("show"), Ok(Command::Show));
         assert_eq!(parse("?"), Ok(Command::Help));
         assert_eq!(parse("quit"), Ok(Command::Quit));

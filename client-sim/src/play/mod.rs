@@ -1,4 +1,4 @@
-//! One player at a terminal, or a script on standard input.
+//! One player, controlled from a terminal or by a script on standard input.
 
 mod commands;
 mod sheet;
@@ -17,13 +17,13 @@ use crate::load::enter;
 use crate::settings::PlaySettings;
 use commands::Command;
 
-/// How long an answer is waited for before the prompt comes back.
+/// How long to wait for an answer before showing the prompt again.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Lines that are read ahead of the game.
+/// Lines read ahead of the game.
 const LINES_MAX: usize = 16;
 
-/// Plays until the input ends; fails if an intent was left without an end.
+/// Plays until the input ends. Fails if an intent never got a final answer.
 pub(crate) fn run(settings: &PlaySettings) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(play(settings))
@@ -68,18 +68,18 @@ async fn play(settings: &PlaySettings) -> Result<ExitCode> {
     game.leave().await
 }
 
-/// The character to play: by name, else the first, else a new one.
+/// Finds the character to play: by name, or the first one; creates a missing one.
 async fn choose(client: &Client, settings: &PlaySettings) -> Result<Character> {
     let wanted = |character: &Character| settings.character.as_ref().is_none_or(|name| *name == character.name);
     if let Some(character) = client.characters().await?.into_iter().find(wanted) {
         return Ok(character);
     }
     let name = settings.character.as_deref().unwrap_or(&settings.name);
-    println!("Nobody of that name yet: {name} is born.");
+    println!("No such character yet; creating {name}.");
     Ok(client.create_character(&enter::new_character(name)).await?)
 }
 
-/// Reads standard input on a thread of its own, as reading it cannot be awaited.
+/// Reads standard input on its own thread, because such a read blocks.
 fn read_lines() -> Result<mpsc::Receiver<String>> {
     let (sender, receiver) = mpsc::channel(LINES_MAX);
     std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
@@ -104,7 +104,7 @@ impl Game {
     fn prompt(&self) {
         if self.prompt {
             print!("> ");
-            // A prompt that does not appear is no reason to end.
+            // A missing prompt is no reason to end.
             let _ = std::io::stdout().flush();
         }
     }
@@ -113,7 +113,7 @@ impl Game {
         match (self.client.state(self.character), &self.shown) {
             (Some(state), _) => println!("{}", sheet::sheet(&state)),
             (None, Some(shown)) => println!("{}", sheet::sheet(shown)),
-            (None, None) => println!("nothing is known yet"),
+            (None, None) => println!("no state known yet; try again"),
         }
     }
 
@@ -131,25 +131,25 @@ impl Game {
             }
         });
         match answered.await {
-            Err(_) => println!("no answer yet; it is kept, and sent again until there is one"),
+            Err(_) => println!("no answer yet; the client keeps the intent and sends it again until it is answered"),
             Ok(outcome) => match outcome? {
                 Outcome::Applied(state) => println!("applied   {}", sheet::line(&state)),
                 Outcome::Durable(version) => match self.client.state(self.character) {
                     Some(state) => println!("applied   {}", sheet::line(&state)),
-                    None => println!("applied   and stored with version {version}"),
+                    None => println!("applied   and durable with version {version}"),
                 },
                 Outcome::Refused(state) => {
-                    println!("conflict  somebody else was first; look, and decide anew");
+                    println!("conflict  somebody else was faster; look at the new state and decide again");
                     println!("          {}", sheet::line(&state));
                 }
                 Outcome::Rejected { code, message } => println!("rejected  {code}: {message}"),
-                Outcome::Pending | Outcome::Unknown => bail!("the connection has ended before the answer came"),
+                Outcome::Pending | Outcome::Unknown => bail!("the connection ended before the answer arrived"),
             },
         }
         Ok(())
     }
 
-    /// Tells what happened, but for the answers to one intent, which its sender tells.
+    /// Prints a notice, except answers to the given intent: its sender prints those.
     fn tell_but(&self, notice: Notice, own: castellan_client::protocol::RequestId) -> Result<()> {
         match &notice {
             Notice::Event(Event::Applied { id, .. } | Event::Refused { id, .. } | Event::Rejected { id, .. })
@@ -165,30 +165,30 @@ impl Game {
         match notice {
             Notice::Event(Event::State { state, asked: None }) => println!("pushed    {}", sheet::line(&state)),
             Notice::Event(Event::Refused { id, latest }) => {
-                println!("conflict  intent {id} is given up after all");
+                println!("conflict  intent {id} was dropped after all");
                 println!("          {}", sheet::line(&latest));
             }
             Notice::Event(Event::Denied { code, message, .. }) => println!("denied    {code}: {message}"),
             Notice::Event(Event::Closing(closing)) => println!("closing   {} ({})", closing.reason, closing.code),
             Notice::Offline { reason, retry_in } => {
-                println!("offline   {reason}; again in {:.1} s", retry_in.as_secs_f64());
+                println!("offline   {reason}; reconnecting in {:.1} s", retry_in.as_secs_f64());
             }
-            Notice::Stopped { reason } => bail!("the connection has ended: {reason}"),
+            Notice::Stopped { reason } => bail!("the connection ended: {reason}"),
             Notice::Missed(count) => println!("missed    {count} notices"),
             Notice::Event(_) => {}
         }
         Ok(())
     }
 
-    /// Waits until everything is in the database, and goes.
+    /// Waits until everything is durable, then ends.
     async fn leave(self) -> Result<ExitCode> {
         let settled = tokio::time::timeout(ANSWER_TIMEOUT, self.client.settled()).await.is_ok();
         let kept = self.client.kept();
         self.client.close();
         if settled && kept == 0 {
-            println!("all of it is in the database");
+            println!("everything is in the database");
             return Ok(ExitCode::SUCCESS);
         }
-        bail!("{kept} intents are not known to be in the database");
+        bail!("{kept} intents may not be in the database; play again to look");
     }
 }

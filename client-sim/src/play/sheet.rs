@@ -1,4 +1,4 @@
-//! A character for a person to read.
+//! A character as text for people.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! What a player writes into its ledger.
+//! A player's entries in its ledger.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,22 +10,22 @@ use castellan_protocol::{Character, CharacterId, RequestId, Version};
 
 use super::ledger_file::{LedgerFile, Line};
 
-/// Something that cannot happen where each character has one client: told at once, not only by the check afterwards.
+/// Something impossible for a character with one client: reported at once, not only by the later check.
 pub(super) struct Alarm(pub(super) String);
 
 /// One player's ledger.
 pub(super) struct Book {
     file: LedgerFile,
     character: CharacterId,
-    /// Intents of which nothing final is known.
+    /// Intents without a final answer.
     open: HashMap<RequestId, u64>,
     next: u64,
-    /// The last line about a state, so that one state shown for many intents takes one line.
+    /// The last recorded state, so that a state shown for many intents takes one line.
     last_seen: Option<(Version, u64)>,
 }
 
 impl Book {
-    /// Begins the ledger of a player.
+    /// Starts the ledger of a player.
     pub(super) fn begin(path: &Path, name: String, character: CharacterId, lane: Option<u8>) -> io::Result<Self> {
         let mut file = LedgerFile::create(path)?;
         file.append(&Line::Player { name, character, lane })?;
@@ -33,7 +33,7 @@ impl Book {
         Ok(Self { file, character, open: HashMap::new(), next: 0, last_seen: None })
     }
 
-    /// Notes that the next `count` intents are about to be sent, and returns their numbers once that is on the disk.
+    /// Records that the next `count` intents will be sent. Returns their numbers once the record is on disk.
     pub(super) fn intend(&mut self, count: u64) -> io::Result<std::ops::Range<u64>> {
         let numbers = self.next..self.next + count;
         for n in numbers.clone() {
@@ -44,13 +44,13 @@ impl Book {
         Ok(numbers)
     }
 
-    /// Notes the request id of an intent.
+    /// Records the request id of an intent.
     pub(super) fn name(&mut self, n: u64, id: RequestId) -> io::Result<()> {
         self.open.insert(id, n);
         self.file.append(&Line::Named { n, id })
     }
 
-    /// Notes what a client was told.
+    /// Records an event of the client.
     pub(super) fn hear(&mut self, event: &Event<Character>) -> io::Result<Option<Alarm>> {
         let n = |id: &RequestId| self.open.get(id).copied();
         let line = match event {
@@ -86,7 +86,7 @@ impl Book {
         Ok(alarm)
     }
 
-    /// Notes that the player leaves.
+    /// Records that the player leaves.
     pub(super) fn end(mut self, kept: usize) -> io::Result<()> {
         self.file.append(&Line::End { kept })?;
         self.file.sync()

@@ -1,7 +1,6 @@
-//! A player's ledger on disk: what it asked for, before it asked, and what it was told.
+//! A player's ledger on disk: every intent before it is sent, and every answer.
 //!
-//! One JSON object a line, only ever appended. Intents are on the disk before they are sent; what the server said
-//! follows as it comes.
+//! One JSON object per line, append only. Intents are on disk before they are sent; answers follow as they arrive.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -14,21 +13,21 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Line {
-    /// The first line: who plays.
+    /// The first line: the player.
     Player {
         /// The account's name.
         name: String,
         /// The character.
         character: CharacterId,
-        /// Which of the character's clients; `None` for one that only watches.
+        /// The client's number among the character's clients; `None` for one that only watches.
         lane: Option<u8>,
     },
-    /// It is about to send its `n`-th intent.
+    /// The player will send its `n`-th intent.
     Intent {
-        /// From 0.
+        /// Counted from 0.
         n: u64,
     },
-    /// That intent has this request id.
+    /// The request id of an intent.
     Named {
         /// The intent.
         n: u64,
@@ -40,54 +39,54 @@ pub enum Line {
         /// The intent.
         n: u64,
     },
-    /// The intent was said to be in the database.
+    /// The intent was called durable.
     Durable {
         /// The intent.
         n: u64,
-        /// The version said to be stored.
+        /// The durable version.
         version: Version,
     },
-    /// The client gave the intent up: it was made on another state.
+    /// The client dropped the intent, because it was based on an outdated state.
     Refused {
         /// The intent.
         n: u64,
-        /// The version of the state that was shown for it.
+        /// The version of the newest state then.
         version: Version,
     },
-    /// The server turned the intent down for good.
+    /// The server rejected the intent for good.
     Rejected {
         /// The intent.
         n: u64,
-        /// Why.
+        /// The code.
         code: RejectionCode,
     },
     /// A state was shown.
     Seen {
         /// Its version.
         version: Version,
-        /// The intent that made it.
+        /// The intent that produced it.
         last: RequestId,
-        /// A hash of all of it.
+        /// A hash of the whole state.
         hash: u64,
     },
-    /// The last line: the player has left in peace.
+    /// The last line: the player has left normally.
     End {
-        /// Intents of which it does not know that they are in the database.
+        /// Number of intents not known to be durable.
         kept: usize,
     },
 }
 
-/// A ledger that is being written.
+/// A ledger being written.
 pub struct LedgerFile {
     file: BufWriter<File>,
 }
 
 impl LedgerFile {
-    /// Begins a ledger.
+    /// Creates a ledger.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// Any error of the file system.
     pub fn create(path: &Path) -> io::Result<Self> {
         Ok(Self { file: BufWriter::new(File::create_new(path)?) })
     }
@@ -96,28 +95,28 @@ impl LedgerFile {
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// Any error of the file system.
     pub fn append(&mut self, line: &Line) -> io::Result<()> {
         serde_json::to_writer(&mut self.file, line)?;
         self.file.write_all(b"\n")
     }
 
-    /// Brings all lines to the disk.
+    /// Writes all lines to the disk.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// Any error of the file system.
     pub fn sync(&mut self) -> io::Result<()> {
         self.file.flush()?;
         self.file.get_ref().sync_data()
     }
 }
 
-/// Reads a ledger back. A last line that was cut off with its player is passed over.
+/// Reads a ledger. Ignores a last line that was cut off when the player was killed.
 ///
 /// # Errors
 ///
-/// What the operating system says, or that a line is none of [`Line`].
+/// Any error of the file system, or an invalid line.
 pub fn read(path: &Path) -> io::Result<Vec<Line>> {
     let mut lines = Vec::new();
     let mut file = BufReader::new(File::open(path)?);
@@ -136,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_appended_is_read_again_and_half_a_line_is_not() {
+    fn whole_lines_are_read_back_and_half_a_line_is_ignored() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("a.ledger");
         let lines = [

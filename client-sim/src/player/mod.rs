@@ -1,5 +1,5 @@
-//! Players that keep a ledger: each acts on its character, notes on disk what it asks for before it asks, and what it
-//! is told. What is in the database afterwards must be what the ledgers say; `torture/` compares them.
+//! Players with a ledger: each records on disk every intent before it is sent, and every answer. Afterwards the
+//! database must match the ledgers; `torture/` compares them.
 
 mod book;
 pub mod ledger_file;

@@ -1,4 +1,4 @@
-//! The players of one run, from their logins to the moment when all that they asked for is stored.
+//! The players of one run, from their logins until all their intents are durable.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,45 +17,45 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::book::{Alarm, Book};
 use super::trace::Trace;
 
-/// Intents that a character's only client keeps unstored, and each of two.
+/// Most intents that a client keeps: for a character's only client, and for each of two.
 ///
-/// Together below the 64 ids that a character remembers: each stored state still names all intents since the one
-/// before, whatever happened between.
+/// Together below the 64 ids that a character remembers, so that each stored state names all intents since the previous
+/// stored state.
 const KEPT_MAX: [usize; 2] = [48, 24];
 
-/// How often a player asks for the present state: what a connection shows of itself says little of what others see.
+/// How often a player fetches the current state, because its own connection shows little of what others see.
 const LOOK_INTERVAL: Duration = Duration::from_millis(700);
 
-/// The line that tells that every player has its character.
+/// The line that says that every player has its character.
 pub const READY: &str = "ready";
 
-/// How long a login is tried: the server may still be starting.
+/// How long to retry a login, because the server may still be starting.
 const LOGIN_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How to play.
+/// The settings of a run.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where the server is.
+    /// The server's address.
     pub server: BaseUrl,
-    /// The folder that the ledgers go to.
+    /// The folder for the ledgers.
     pub ledgers: PathBuf,
-    /// Users, each with one character; every fourth character has two clients, every other fourth a client that
-    /// only watches.
+    /// Number of users, each with one character. Every fourth character has two clients, another fourth has a client
+    /// that only watches.
     pub users: u32,
-    /// Intents a second of each client.
+    /// Intents per second of each client.
     pub intents_per_second: f64,
-    /// Decides what is sent when.
+    /// Seed of all actions and times.
     pub seed: u64,
-    /// How long to wait at the end until all is stored.
+    /// Time limit at the end for all intents to become durable.
     pub patience: Duration,
 }
 
-/// Plays until `finish` says so, then waits until all is stored. `tell` gets [`READY`] once, and a line for whatever
-/// should not happen.
+/// Plays until `finish` is true, then waits until everything is durable. Calls `tell` once with [`READY`], and with a
+/// line for everything that should not happen.
 ///
 /// # Errors
 ///
-/// What kept a player from playing: the disk, the login, the server's answer to a new character.
+/// Anything that stopped a player: the disk, the login, the creation of its character.
 pub async fn play(settings: Settings, finish: watch::Receiver<bool>, tell: fn(&str)) -> Result<()> {
     let mut users = JoinSet::new();
     let beginners = Arc::new(AtomicU32::new(settings.users));
@@ -63,12 +63,12 @@ pub async fn play(settings: Settings, finish: watch::Receiver<bool>, tell: fn(&s
         users.spawn(user(settings.clone(), number, Arc::clone(&beginners), finish.clone(), tell));
     }
     while let Some(user) = users.join_next().await {
-        user.context("a player broke off")??;
+        user.context("a player stopped early")??;
     }
     Ok(())
 }
 
-/// One user: makes the character, then lets all its clients play.
+/// One user: creates the character, then runs all its clients.
 async fn user(
     settings: Settings,
     number: u32,
@@ -112,7 +112,7 @@ async fn user(
         tell(READY);
     }
     while let Some(player) = players.join_next().await {
-        player.context("a player broke off")??;
+        player.context("a player stopped early")??;
     }
     Ok(())
 }
@@ -149,11 +149,11 @@ async fn make_character(client: &Client, name: &str) -> Result<CharacterId> {
     loop {
         match client.create_character(&wanted).await {
             Ok(made) => return Ok(made.id),
-            // Nothing was made. Where the answer got lost something may have been, and trying again could make two.
+            // Nothing was created, so a retry is safe. After a lost answer it could create a second character.
             Err(HttpError::Refused { retry_after: Some(wait), .. }) if Instant::now() < deadline => {
                 tokio::time::sleep(wait).await;
             }
-            Err(error) => return Err(error).with_context(|| format!("{name} gets no character")),
+            Err(error) => return Err(error).with_context(|| format!("cannot create a character for {name}")),
         }
     }
 }
@@ -165,7 +165,7 @@ struct Player {
     character: CharacterId,
     lane: Option<u8>,
     kept_max: usize,
-    /// Nobody else acts on the character.
+    /// True if no other client acts on the character.
     alone: bool,
     rng: StdRng,
     tell: fn(&str),
@@ -201,7 +201,7 @@ impl Player {
         self.settle(patience).await
     }
 
-    /// Sends up to `count` intents, fewer where too many are kept already.
+    /// Sends up to `count` intents, fewer if too many are already kept.
     fn act(&mut self, count: u64) -> Result<()> {
         let Some(lane) = self.lane else { return Ok(()) };
         let room = self.kept_max.saturating_sub(self.client.kept()) as u64;
@@ -213,9 +213,9 @@ impl Player {
             let ack = if self.rng.random_ratio(1, 8) { Ack::Durable } else { Ack::Applied };
             match self.client.send_with(self.character, Trace::of(lane, n).action(), ack) {
                 Ok(handle) => self.book.name(n, handle.id())?,
-                // It stays in the ledger as one that was never sent.
+                // The ledger keeps it as an intent that was never sent.
                 Err(SendError::Full(_)) => {}
-                Err(SendError::Stopped) => bail!("the client ended by itself"),
+                Err(SendError::Stopped) => bail!("the client ended unexpectedly"),
             }
         }
         Ok(())
@@ -231,13 +231,15 @@ impl Player {
                 }
             }
             Notice::Offline { .. } => {}
-            Notice::Stopped { reason } => bail!("{} ended by itself: {reason}", self.character),
-            Notice::Missed(count) => bail!("{count} notices were missed: the machine is too slow for so many players"),
+            Notice::Stopped { reason } => bail!("the client of {} ended unexpectedly: {reason}", self.character),
+            Notice::Missed(count) => {
+                bail!("missed {count} notices: this machine is too slow for so many players; use fewer")
+            }
         }
         Ok(())
     }
 
-    /// Waits until nothing is kept any more, then leaves.
+    /// Waits until no intent is kept, then leaves.
     async fn settle(mut self, patience: Duration) -> Result<()> {
         let deadline = Instant::now() + patience;
         while self.client.kept() > 0 {

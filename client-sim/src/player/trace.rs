@@ -1,24 +1,23 @@
-//! What each intent leaves behind, so that every one of them can be counted in the state that it went into.
+//! The trace of each intent, by which every single intent can be counted in a state.
 //!
-//! A character is acted on by one or two clients, its lanes. The `n`-th intent of a lane, from 0, takes the slot
-//! `n mod 64`. Three slots of four add one unit of an item that no other slot and no other lane has; the fourth adds
-//! coins of a kind of the lane's own, a power of four that no other slot of that kind has. Between two stored states a
-//! lane has fewer than 64 intents, because a client keeps fewer than that unstored, so the difference of two states
-//! tells of each single intent how often it is in there: a slot's item is there 0, 1, 2 … times, and so is its digit
-//! to the base of four.
+//! One or two clients act on a character; each is a lane. The `n`-th intent of a lane, from 0, takes slot `n mod 64`.
+//! Three slots of four add one unit of an item that no other slot and no other lane uses. The fourth adds coins of a
+//! kind that only this lane uses: a power of four that no other slot of that kind uses. A client keeps fewer than 64
+//! intents, so a lane has fewer than 64 intents between two stored states. The difference of two states therefore shows
+//! how often each intent was applied: by the count of the slot's item, or by its digit in base four.
 
 use castellan_protocol::{Action, AddItem, Currency, InventoryEntry, ModifyCurrency};
 
-/// Intents of a lane until a slot comes up again.
+/// Number of slots of a lane.
 pub const SLOTS: u64 = 64;
 
-/// Clients that may act on one character.
+/// Most clients that act on one character.
 pub const LANES: usize = 2;
 
-/// Slots of a lane that add an item.
+/// Number of a lane's slots that add an item.
 const ITEM_SLOTS: usize = 48;
 
-/// Items of the catalogue; the first half is lane 0's. A fighter starts with none of them, and with no coins.
+/// Items of the catalogue; the first half belongs to lane 0. A fighter starts with none of them and no coins.
 const ITEMS: [&str; ITEM_SLOTS * LANES] = [
     "abacus",
     "acid-vial",
@@ -118,10 +117,10 @@ const ITEMS: [&str; ITEM_SLOTS * LANES] = [
     "signet-ring",
 ];
 
-/// Kinds of coins: two a lane.
+/// Kinds of coins, two per lane.
 const COINS: [&str; 2 * LANES] = ["cp", "sp", "ep", "gp"];
 
-/// What one intent leaves behind: so much more of one counter.
+/// The trace of one intent: an amount added to one counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trace {
     counter: usize,
@@ -129,7 +128,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Of the `n`-th intent of a lane.
+    /// The trace of the `n`-th intent of a lane.
     pub const fn of(lane: u8, n: u64) -> Self {
         let (lane, slot) = (lane as usize % LANES, (n % SLOTS) as usize);
         if slot % 4 == 3 {
@@ -140,7 +139,7 @@ impl Trace {
         }
     }
 
-    /// The action that leaves it behind.
+    /// The action that leaves this trace.
     pub fn action(self) -> Action {
         match ITEMS.get(self.counter) {
             Some(item) => Action::AddItem(AddItem { item: (*item).to_owned(), quantity: self.amount }),
@@ -163,7 +162,7 @@ impl Default for Counters {
 }
 
 impl Counters {
-    /// As a character's state shows them.
+    /// Reads the counters from a character's state.
     pub fn read(currency: &Currency, inventory: &[InventoryEntry]) -> Self {
         let mut counters = Self::default();
         for entry in inventory {
@@ -175,17 +174,17 @@ impl Counters {
         counters
     }
 
-    /// Adds what an intent leaves behind.
+    /// Adds the trace of an intent.
     pub fn add(&mut self, trace: Trace) {
         self.0[trace.counter] += trace.amount;
     }
 
-    /// All coins, in pieces.
+    /// Number of all coins.
     pub fn coins(&self) -> i64 {
         self.0[ITEMS.len()..].iter().sum()
     }
 
-    /// Where these differ from what was expected, for a person; `None` where they do not.
+    /// Describes the differences from the expected counters; `None` if there are none.
     pub fn difference(&self, expected: &Self) -> Option<String> {
         let differences = self.0.iter().zip(&expected.0).enumerate().filter(|(_, (is, should))| is != should);
         let name = |index: usize| ITEMS.get(index).copied().unwrap_or_else(|| COINS[index - ITEMS.len()]);
@@ -208,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn items_are_of_one_slot_of_one_lane() {
+    fn every_slot_of_every_lane_has_its_own_trace() {
         assert_eq!(ITEMS.iter().collect::<BTreeSet<_>>().len(), ITEMS.len());
         let all = (0..2).flat_map(|lane| (0..SLOTS).map(move |n| Trace::of(lane, n)));
         let different: BTreeSet<_> = all.map(|trace| (trace.counter, trace.amount)).collect();
@@ -216,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_lost_or_done_twice_shows_within_a_window() {
+    fn a_lost_or_repeated_intent_shows_within_a_window() {
         let window = || (7..7 + SLOTS).map(|n| Trace::of(1, n));
         let whole = applied(window());
         assert_eq!(whole.difference(&applied(window())), None);
@@ -225,12 +224,12 @@ mod tests {
             let twice = applied(window().chain([Trace::of(1, n)]));
             let swapped = applied(window().skip(1).chain([Trace::of(1, n)]));
             assert!(lost.difference(&whole).is_some() && twice.difference(&whole).is_some());
-            assert!(n == 7 || swapped.difference(&whole).is_some(), "7 lost and {n} twice are not the same");
+            assert!(n == 7 || swapped.difference(&whole).is_some(), "losing 7 and repeating {n} must differ");
         }
     }
 
     #[test]
-    fn a_state_shows_what_was_added() {
+    fn counters_are_read_from_a_state() {
         let currency = Currency { cp: 5, gp: 3, ..Currency::default() };
         let entry = |item: &str, quantity| InventoryEntry { item: item.to_owned(), quantity };
         let counters = Counters::read(&currency, &[entry("abacus", 2), entry("torch", 9), entry("abacus", 1)]);

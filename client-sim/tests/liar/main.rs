@@ -1,4 +1,4 @@
-//! client-sim against a small server that keeps its word, or breaks it in one way: the exit code has to tell.
+//! Runs client-sim against a small server that is honest or lies in one way. The exit code must tell.
 
 mod server;
 
@@ -24,19 +24,19 @@ fn run(lie: Lie, owner: Owner, arguments: &[&str]) -> Output {
         .expect("client-sim runs")
 }
 
-/// Looks at the exit code, and for words in what was said.
+/// Checks the exit code, and that the output contains some words.
 fn expect(output: &Output, code: i32, words: &str) {
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{said}");
     assert!(said.contains(words), "`{words}` is not in:\n{said}");
 }
 
-/// Runs against one lie and looks for words in the report.
+/// Runs against one lie and checks the output for words.
 fn check(lie: Lie, good: bool, words: &str) {
     expect(&run(lie, Owner::Client, &["--rate", "100", "--durable-share", "0"]), i32::from(!good), words);
 }
 
-/// Runs a scenario of one group at a hundred intents a second.
+/// Runs a scenario with one group at a hundred intents per second.
 fn run_scenario(owner: Owner, fields: &str, weights: &str, lie: Lie, arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("scenario.toml");
@@ -46,7 +46,7 @@ fn run_scenario(owner: Owner, fields: &str, weights: &str, lie: Lie, arguments: 
     run(lie, owner, &[&scenario, arguments].concat())
 }
 
-/// The same, and looks for words in the report.
+/// Runs a scenario and checks the output for words.
 fn check_scenario(owner: Owner, fields: &str, weights: &str, lie: Lie, good: bool, words: &str) {
     expect(&run_scenario(owner, fields, weights, lie, &[]), i32::from(!good), words);
 }
@@ -57,7 +57,7 @@ fn an_honest_server_is_believed() {
 }
 
 #[test]
-fn intents_without_effect_and_with_twice_the_effect_are_found() {
+fn an_intent_without_effect_or_with_double_effect_is_found() {
     for lie in [Lie::Nothing, Lie::Twice] {
         check_scenario(Owner::Client, "", "gain_experience = 1", lie, false, "experience should be");
     }
@@ -71,20 +71,20 @@ fn false_versions_are_found() {
 }
 
 #[test]
-fn intents_without_an_end_are_found() {
+fn an_intent_without_a_final_answer_is_found() {
     check(Lie::NeverDurable, false, "without an end");
     check(Lie::Silence, false, "without an end");
 }
 
 #[test]
-fn intents_on_what_was_rejected_must_not_be_applied() {
+fn an_applied_intent_based_on_a_rejected_one_is_found() {
     let weights = "gain_experience = 3\nequip_item = 1";
     check_scenario(Owner::Client, "burst_intents = 16", weights, Lie::AnyBase, false, "made on it was applied");
 }
 
 #[test]
-fn parties_believe_an_honest_server_and_find_lies() {
-    // Two players who act on one character at the same moments, each on the version that it last saw.
+fn a_party_believes_an_honest_server_and_finds_lies() {
+    // Two players who act on one character at the same times, each based on the version that it last saw.
     let fields =
         "clients_per_character = 2\nmade_on = \"expect\"\ndue_together = true\nwatch = true\nburst_intents = 6";
     for (lie, good, words) in [
@@ -100,7 +100,7 @@ fn parties_believe_an_honest_server_and_find_lies() {
 }
 
 #[test]
-fn what_was_sent_before_a_break_is_sent_again_and_counts_once() {
+fn an_intent_sent_before_a_broken_connection_is_sent_again_and_counts_once() {
     let fields = "reconnect_every_seconds = 0.1";
     for (lie, good, words) in [(Lie::None, true, "sent again"), (Lie::Again, false, "should be")] {
         check_scenario(Owner::Client, fields, "gain_experience = 1", lie, good, words);
@@ -108,7 +108,7 @@ fn what_was_sent_before_a_break_is_sent_again_and_counts_once() {
 }
 
 #[test]
-fn limits_decide_the_exit_code_and_are_told_one_by_one() {
+fn limits_decide_the_exit_code_and_are_reported_one_by_one() {
     let limited = |limits: &[&str]| {
         let arguments: Vec<_> = ["--rate", "50"].into_iter().chain(limits.iter().copied()).collect();
         run(Lie::None, Owner::Client, &arguments)
@@ -121,8 +121,8 @@ fn limits_decide_the_exit_code_and_are_told_one_by_one() {
     expect(&missed, 1, "held    p99");
 }
 
-/// The server stops for half a second. At a hundred intents a second that delays half of all that fall due in a second,
-/// although one alone was sent: those that wait for its answer have waited since they were due.
+/// The server pauses for half a second. At a hundred intents per second this delays half of a second's intents,
+/// although only one was sent: the others wait for its answer, and their latency counts from their due time.
 #[test]
 fn latency_counts_from_when_an_intent_was_due() {
     for fields in ["made_on = \"expect\"", "made_on = \"after\""] {
@@ -134,10 +134,10 @@ fn latency_counts_from_when_an_intent_was_due() {
 }
 
 #[test]
-fn arguments_that_cannot_be_used_are_told_before_anything_is_sent() {
+fn invalid_arguments_are_reported_before_anything_is_sent() {
     for (arguments, words) in [
-        (["--p99", "fast"], "no duration such as"),
-        (["--scenario", "party"], "no scenario of that name (casual, raid,"),
+        (["--p99", "fast"], "not a duration such as"),
+        (["--scenario", "party"], "no built-in scenario has this name (casual, raid,"),
         (["--scenario", "mixed"], "of 2 players would have nobody"),
         (["--html", "/nowhere/at/all.html"], "cannot write /nowhere/at/all.html"),
         (["--server", "ws://127.0.0.1"], "must begin with http://"),

@@ -1,4 +1,4 @@
-//! The server: one character, the way of an intent, and its lies.
+//! The server: one character, its intents, and its lies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -14,36 +14,36 @@ use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
 const UUID: &str = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6";
 
-/// How long a pause is.
+/// Length of a pause.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What the server does wrong, with the tenth intent that it applies.
+/// A lie, told with the tenth applied intent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Lie {
     None,
-    /// The answer says `applied`, and nothing was done.
+    /// Answers `applied` but does nothing.
     Nothing,
-    /// It is done twice.
+    /// Applies the intent twice.
     Twice,
-    /// The version is that of the state before.
+    /// Repeats the previous version.
     VersionFalls,
-    /// More is called durable than there is.
+    /// Calls a version durable that does not exist yet.
     DurableAhead,
-    /// The state was made by somebody else.
+    /// Says that somebody else produced the state.
     Stranger,
-    /// It is called applied and never durable.
+    /// Never calls the intent durable.
     NeverDurable,
-    /// The answer is left out.
+    /// Never answers.
     Silence,
-    /// Intents are applied whatever they were made on, every time.
+    /// Applies every intent, whatever its base.
     AnyBase,
-    /// What has been applied is applied again when it is sent again.
+    /// Applies an intent again when it is sent again.
     Again,
-    /// None, but it takes a pause.
+    /// No lie, but a pause.
     Pause,
 }
 
-/// Who acts on a character.
+/// The owner of a character.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Owner {
     /// One client, on all its connections.
@@ -52,7 +52,7 @@ pub(super) enum Owner {
     Everybody,
 }
 
-/// A character, and which intents were applied to it.
+/// A character and its applied intents.
 struct State {
     character: Value,
     ids: BTreeSet<u64>,
@@ -61,7 +61,7 @@ struct State {
     durable: u64,
 }
 
-/// All characters, by whose they are.
+/// All characters by their owners.
 type Characters = Arc<Mutex<BTreeMap<String, Arc<Mutex<State>>>>>;
 
 impl Default for State {
@@ -76,7 +76,7 @@ impl Default for State {
 }
 
 impl State {
-    /// Does what an action says; false where this server's rules do not know it.
+    /// Applies an action; returns false if this server does not know it.
     fn act(&mut self, action: &Action) -> bool {
         let mut add = |path: &str, amount: i64| {
             let number = self.character.pointer_mut(path).expect("the path is there");
@@ -103,7 +103,7 @@ impl State {
         true
     }
 
-    /// It is time for a pause: the tenth intent was applied just now.
+    /// Returns true if the tenth intent was just applied, so that a pause is due.
     fn pauses(&mut self) -> bool {
         let pauses = self.applied >= 10 && !self.has_paused;
         self.has_paused |= pauses;
@@ -225,7 +225,7 @@ async fn play(stream: TcpStream, lie: Lie, owner: Owner, characters: Characters)
             tokio::time::sleep(PAUSE).await;
         }
         for answer in answers {
-            // A client that has broken off does not read.
+            // An error means that the client has closed the connection.
             if socket.send(Message::text(answer.to_string())).await.is_err() {
                 return;
             }
