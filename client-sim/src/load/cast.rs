@@ -1,4 +1,4 @@
-//! Before the load: everybody logs in and is given a mind, a schedule and a thread.
+//! Before the load: logs everybody in and gives each player a mind, a schedule and a thread.
 
 use std::sync::Arc;
 
@@ -19,20 +19,20 @@ use super::scenario::{Conduct, MadeOn, Scenario, Seat};
 use super::tally::Tally;
 use crate::settings::LoadSettings;
 
-/// Who logged in, and the character to play.
+/// A logged-in player and the character to play.
 pub(super) type Login = (Credentials, Session, CharacterId);
 
-/// Counts, by thread and group.
+/// Counts by thread and group.
 pub(super) type Tallies = Vec<Vec<Arc<Mutex<Tally>>>>;
 
-/// Everybody, ready to begin.
+/// All players, ready to start.
 pub(super) struct Cast {
     pub(super) paces: Vec<(Schedule, Arc<Pace>)>,
     pub(super) threads: Vec<std::thread::JoinHandle<()>>,
     pub(super) tallies: Tallies,
 }
 
-/// Logs in all players, a few parties at a time; the first of a party makes the account and the character.
+/// Logs in all players, a few parties at a time. The first member creates the party's account and character.
 pub(super) fn log_in_all(http: &HttpClient, seats: &[Seat], settings: &LoadSettings) -> Result<Vec<Login>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let bar = waiting_bar(u64::from(settings.players), "logging in");
@@ -42,7 +42,7 @@ pub(super) fn log_in_all(http: &HttpClient, seats: &[Seat], settings: &LoadSetti
             let mut logins = Vec::with_capacity(seat.party_size as usize);
             for _ in 0..seat.party_size {
                 let login = enter::enter(http, enter::credentials(settings.seed, seat.party)).await;
-                logins.push(login.with_context(|| format!("party {} cannot enter", seat.party))?);
+                logins.push(login.with_context(|| format!("party {} cannot log in", seat.party))?);
                 bar.inc(1);
             }
             anyhow::Ok(logins)
@@ -54,9 +54,9 @@ pub(super) fn log_in_all(http: &HttpClient, seats: &[Seat], settings: &LoadSetti
     Ok(logins?.into_iter().flatten().collect())
 }
 
-/// Gives everybody a mind and a schedule, and starts the threads that carry them.
+/// Gives each player a mind and a schedule, and starts the threads.
 ///
-/// A thread has one runtime and a share of the players; no player has a thread.
+/// Each thread runs one runtime with a share of the players.
 pub(super) fn cast(
     common: &Arc<Common>,
     scenario: &Scenario,
@@ -93,7 +93,7 @@ pub(super) fn cast(
     Ok(Cast { paces, threads, tallies })
 }
 
-/// One player, playing.
+/// One running player.
 fn player(
     common: &Arc<Common>,
     score: Score,
@@ -117,14 +117,14 @@ fn player(
     }
 }
 
-/// A thread for a share of the players.
+/// Starts a thread for a share of the players.
 fn spawn(share: Vec<BoxFuture<'static, ()>>, tally: Arc<Mutex<Tally>>) -> Result<std::thread::JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let run = move || {
         runtime.block_on(async {
             let players: Vec<_> = share.into_iter().map(tokio::spawn).collect();
             for player in players {
-                // A player that panicked has said so on standard error; the others go on, but the run is no good.
+                // The panic is already on standard error. The other players continue, but the run fails.
                 if player.await.is_err() {
                     tally.lock().unsettled += 1;
                 }

@@ -1,6 +1,6 @@
-//! What one player knows, and what the server may therefore not say. Pure: no socket, no clock.
+//! One player's knowledge, against which every answer is checked. Pure: no socket, no clock.
 //!
-//! The player is the only one who acts on the character, so every state must follow from its own intents.
+//! No one else acts on the character, so every state must follow from the player's own intents.
 
 use std::collections::VecDeque;
 
@@ -9,50 +9,50 @@ use castellan_client::protocol::{Action, RequestId, Version};
 use super::sheet::Sheet;
 use super::transition;
 
-/// States of which the version's meaning is remembered.
+/// Most states that are remembered.
 const STATES_MAX: usize = 16;
 
-/// Something that the server said and that cannot be.
+/// An answer of the server that cannot be true.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Contradiction {
     #[error("version {found} after version {known}")]
     VersionFell { known: Version, found: Version },
     #[error("version {version} names two different states")]
     TwoStates { version: Version },
-    #[error("version {found}, but from version {first} on only {sent} intents were sent")]
+    #[error("version {found}, but only {sent} intents were sent since version {first}")]
     VersionRan { first: Version, found: Version, sent: u64 },
     #[error("version {durable} is called durable, but the character is at version {version}")]
     DurableAhead { version: Version, durable: Version },
     #[error("durable fell from version {known} to version {found}")]
     DurableFell { known: Version, found: Version },
-    #[error("the state was made by intent {last}, which this player never sent")]
+    #[error("the state comes from intent {last}, which this player never sent")]
     Stranger { last: RequestId },
-    #[error("intent {id} ({kind}) made version {version}: {why}")]
+    #[error("intent {id} ({kind}) produced version {version}: {why}")]
     DoesNotFollow { id: RequestId, kind: &'static str, version: Version, why: String },
-    #[error("intents {first} and {second} were both applied, although both were made on version {version}")]
+    #[error("intents {first} and {second} were both applied, although both were based on version {version}")]
     TwiceOn { version: Version, first: RequestId, second: RequestId },
-    #[error("intent {id} was applied and then refused, although nobody else acts")]
+    #[error("intent {id} was applied and then refused, although no one else acts on the character")]
     AppliedThenRefused { id: RequestId },
-    #[error("intent {id} was rejected, and then what was made on it was applied")]
+    #[error("intent {id} was rejected, but an intent based on it was applied")]
     RejectedThenApplied { id: RequestId },
-    #[error("{what} should be {expected} after all applied intents, and is {found}")]
+    #[error("{what} should be {expected} after all applied intents, but is {found}")]
     Total { what: &'static str, expected: i64, found: i64 },
-    #[error("the server sent what cannot be read: {0}")]
+    #[error("cannot read a frame from the server: {0}")]
     Unreadable(String),
-    #[error("the server broke off with close code {0}, which blames this client")]
+    #[error("the server closed the connection with {0}, which blames this client")]
     Blamed(u16),
 }
 
-/// The knowledge of one player about one character.
+/// One player's knowledge about one character.
 #[derive(Debug)]
 pub(crate) struct Checker {
     first_id: RequestId,
     next_id: RequestId,
-    /// Made the state that this run found.
+    /// The intent behind the first state of this run.
     found_last: Option<RequestId>,
     states: VecDeque<Sheet>,
     durable: Version,
-    /// The first version that the present connection told, and intents sent since it began.
+    /// The first version on the current connection, and the number of intents sent on it.
     connection_first: Option<Version>,
     connection_sent: u64,
     experience: i64,
@@ -60,7 +60,7 @@ pub(crate) struct Checker {
 }
 
 impl Checker {
-    /// A player whose run counts its ids from `first_id` on.
+    /// A player whose ids start with `first_id`.
     pub(crate) fn new(first_id: RequestId) -> Self {
         Self {
             first_id,
@@ -75,25 +75,25 @@ impl Checker {
         }
     }
 
-    /// A connection has ended: what holds for one connection only is forgotten.
+    /// Handles the end of a connection: forgets everything that is valid only for one connection.
     pub(crate) fn disconnected(&mut self) {
         self.durable = Version::new(0);
         self.connection_first = None;
         self.connection_sent = 0;
     }
 
-    /// An intent goes out.
+    /// Records a sent intent.
     pub(crate) fn sent(&mut self, id: RequestId) {
         self.next_id = self.next_id.max(id.next());
         self.connection_sent += 1;
     }
 
-    /// The newest state known.
+    /// The newest known state.
     pub(crate) fn newest(&self) -> Option<&Sheet> {
         self.states.back()
     }
 
-    /// A state came. `late` where its answer waited for a commit and may have been overtaken.
+    /// Checks a state. `late` means that its answer waited for a commit and may have been overtaken.
     pub(crate) fn state(&mut self, state: &Sheet, durable: Version, late: bool) -> Result<(), Contradiction> {
         let version = state.version;
         let first = *self.connection_first.get_or_insert(version);
@@ -131,7 +131,7 @@ impl Checker {
         if late { Ok(()) } else { self.durable(durable) }
     }
 
-    /// A version was called durable.
+    /// Checks a durable version.
     pub(crate) fn durable(&mut self, durable: Version) -> Result<(), Contradiction> {
         if durable < self.durable {
             return Err(Contradiction::DurableFell { known: self.durable, found: durable });
@@ -145,7 +145,7 @@ impl Checker {
         }
     }
 
-    /// An intent was answered `applied` for the first time; its state has been handed in before.
+    /// Checks the first `applied` of an intent. Its state was checked before.
     pub(crate) fn applied(&mut self, id: RequestId, action: &Action, state: &Sheet) -> Result<(), Contradiction> {
         let effect = transition::counted(action);
         self.experience += effect.experience;
@@ -161,11 +161,11 @@ impl Checker {
         })
     }
 
-    /// All has ended: the newest state must hold every applied intent exactly once.
+    /// Checks at the end that the newest state contains every applied intent exactly once.
     pub(crate) fn total(&self, state: &Sheet) -> Result<(), Contradiction> {
         let totals = [
             ("experience", self.experience, state.experience),
-            ("the number of units carried", self.units, state.inventory.units),
+            ("the number of carried units", self.units, state.inventory.units),
         ];
         match totals.into_iter().find(|(_, expected, found)| expected != found) {
             Some((what, expected, found)) => Err(Contradiction::Total { what, expected, found }),
@@ -188,17 +188,17 @@ mod tests {
         RequestId::new(id)
     }
 
-    /// A checker that has seen version 5, made by a stranger before its run, and has sent intents 100 to 109.
+    /// A checker that has seen version 5, from before its run, and has sent intents 100 to 109.
     fn checker() -> Checker {
         let mut checker = Checker::new(id(100));
-        checker.state(&sheet(5, 7), version(5), false).expect("the first state is as it is");
+        checker.state(&sheet(5, 7), version(5), false).expect("the first state is always accepted");
         (100..110).for_each(|number| checker.sent(id(number)));
         checker
     }
 
-    /// Each rule, broken once.
+    /// Breaks each rule once.
     #[test]
-    fn what_cannot_be_is_found() {
+    fn every_contradiction_is_found() {
         let state = |checker: &mut Checker, v, last, durable| checker.state(&sheet(v, last), version(durable), false);
         assert_eq!(state(&mut checker(), 6, 100, 5), Ok(()));
         assert_eq!(state(&mut checker(), 5, 7, 5), Ok(()));
@@ -213,7 +213,7 @@ mod tests {
         let fell = Contradiction::DurableFell { known: version(5), found: version(4) };
         assert_eq!(state(&mut checker(), 6, 100, 4), Err(fell.clone()));
         assert_eq!(checker().durable(version(4)), Err(fell));
-        assert_eq!(checker().durable(version(15)), Ok(()), "durable may come before its answer");
+        assert_eq!(checker().durable(version(15)), Ok(()), "durable may arrive before its answer");
         assert!(checker().durable(version(16)).is_err());
         for stranger in [8, 99, 110] {
             assert_eq!(state(&mut checker(), 6, stranger, 5), Err(Contradiction::Stranger { last: id(stranger) }));
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_connection_may_jump_but_not_fall() {
+    fn a_new_connection_may_skip_versions_but_never_go_back() {
         let mut jumped = checker();
         jumped.disconnected();
         assert_eq!(jumped.state(&sheet(5 + (1 << 20), 7), version(0), false), Ok(()));
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn states_follow_from_intents() {
+    fn a_state_must_follow_from_its_intent() {
         let hurt = Action::ModifyHitpoints(ModifyHitpoints { delta: -3, critical: false });
         let mut after = sheet(6, 100);
         for (hitpoints, good) in [(7, true), (8, false), (10, false)] {
@@ -242,7 +242,11 @@ mod tests {
         }
         let mut later = checker();
         later.state(&sheet(7, 101), version(5), false).expect("a state");
-        assert_eq!(later.applied(id(100), &hurt, &sheet(7, 101)), Ok(()), "a later state says nothing of one intent");
+        assert_eq!(
+            later.applied(id(100), &hurt, &sheet(7, 101)),
+            Ok(()),
+            "a later state says nothing about one intent"
+        );
     }
 
     #[test]
@@ -251,7 +255,7 @@ mod tests {
         let gain = Action::GainExperience(GainExperience { amount: 3 });
         let add = Action::AddItem(AddItem { item: "torch".to_owned(), quantity: 2 });
         for (number, action) in [(100, &gain), (101, &gain), (102, &add)] {
-            checker.applied(id(number), action, &sheet(9, 109)).expect("nothing is known of version 8");
+            checker.applied(id(number), action, &sheet(9, 109)).expect("version 8 is unknown");
         }
         let mut total = sheet(9, 109);
         (total.experience, total.inventory.units) = (106, 5);

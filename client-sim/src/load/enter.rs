@@ -6,7 +6,7 @@ use castellan_client::{Credentials, HttpClient, HttpError, Session};
 use hyper::Method;
 use serde::Deserialize;
 
-/// The account of a party; the same seed and number name the same one.
+/// The account of a party. The same seed and number give the same account.
 pub(crate) fn credentials(seed: u64, party: u32) -> Credentials {
     let username = format!("sim-{seed}-{party}");
     Credentials { password: format!("the password of {username}"), username, create: true }
@@ -31,7 +31,7 @@ pub(crate) async fn enter(
     Ok((credentials, session, found.id))
 }
 
-/// A dwarf who can take something.
+/// A sturdy dwarf.
 pub(crate) fn new_character(name: &str) -> NewCharacter {
     let scores = [15, 13, 14, 8, 12, 10];
     NewCharacter {

@@ -1,9 +1,9 @@
-//! Prometheus's text format, as much of it as is read here.
+//! The part of Prometheus' text format that is read here.
 
-/// A histogram's upper bounds, in seconds, and how much was at or below each.
+/// A histogram's upper bounds, in seconds, with the count at or below each.
 pub(super) type Buckets = Vec<(f64, f64)>;
 
-/// Name, labels and value of a line; `None` for comments and what is no number.
+/// Name, labels and value of a line; `None` for comments and invalid numbers.
 pub(super) fn series(line: &str) -> Option<(&str, &str, f64)> {
     if line.starts_with('#') {
         return None;
@@ -23,8 +23,8 @@ pub(super) fn buckets(lines: &[(&str, &str, f64)], name: &str) -> Buckets {
     lines.iter().filter_map(bucket).collect()
 }
 
-/// The value below which a share of what came between two readings lies, evenly spread within its bucket; what is above
-/// the last bound counts as that bound. `None` where nothing came.
+/// A quantile of the values between two readings, interpolated within its bucket. Values above the last bound count as
+/// that bound. `None` if there were no values.
 pub(super) fn bucket_quantile(before: &Buckets, after: &Buckets, quantile: f64) -> Option<f64> {
     let came = |index: usize| after[index].1 - before.get(index).map_or(0.0, |(_, count)| *count);
     let all = came(after.len().checked_sub(1)?);
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_names_labels_and_values() {
+    fn a_line_has_a_name_labels_and_a_value() {
         assert_eq!(series("a_total 3"), Some(("a_total", "", 3.0)));
         assert_eq!(series("a{b=\"c d\",le=\"+Inf\"} 1e3"), Some(("a", "b=\"c d\",le=\"+Inf\"", 1000.0)));
         for line in ["", "# HELP a b 3", "a", "a b"] {
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_of_buckets() {
+    fn a_quantile_is_interpolated_within_its_bucket() {
         let buckets = |counts: [f64; 3]| vec![(0.1, counts[0]), (0.2, counts[1]), (f64::INFINITY, counts[2])];
         let cases = [
             ([10.0, 10.0, 10.0], 0.5, Some(0.05)),

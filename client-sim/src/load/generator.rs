@@ -1,4 +1,4 @@
-//! What this program itself costs and how late it is: whether its figures can be believed.
+//! This program's own cost and lateness, which decide if its figures are reliable.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,28 +8,28 @@ use serde::Serialize;
 
 use super::series::Percentiles;
 
-/// Ticks in a second in which Linux tells processor time, on every architecture.
+/// Linux counts processor time in ticks of 1/100 s, on every architecture.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Fields of a `stat` file behind the name in parentheses, counted from 0: see proc_pid_stat(5).
+/// Fields of a `stat` file after the name in parentheses, counted from 0. Source: proc_pid_stat(5).
 const USER_TICKS: usize = 11;
 const SYSTEM_TICKS: usize = 12;
 
-/// A thread that is busier than this has no time left for what falls due next.
+/// A busier thread has no time left for the next due intents.
 const BUSY_CORES_MAX: f64 = 0.9;
 
-/// Lateness that is of no matter, whatever the server's latency is, in milliseconds.
+/// Lateness that never matters, in milliseconds.
 const LATE_MS: f64 = 1.0;
 
-/// Share of the measured latency that may be the generator's own lateness, both as 99th percentiles.
+/// Largest share of the measured latency that may be the generator's own lateness, both as 99th percentiles.
 const LATE_SHARE_MAX: f64 = 0.2;
 
-/// Processor time used so far by each thread of this process, in seconds; empty where the system does not tell.
+/// Processor time used so far by each thread of this process, in seconds; empty if the system does not report it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Usage(BTreeMap<u64, f64>);
 
 impl Usage {
-    /// Reads it.
+    /// Reads the current usage.
     pub(super) fn now() -> Self {
         let Ok(tasks) = fs::read_dir("/proc/self/task") else { return Self::default() };
         let of = |task: std::io::Result<fs::DirEntry>| {
@@ -40,9 +40,9 @@ impl Usage {
         Self(tasks.filter_map(of).collect())
     }
 
-    /// Processor time since then, in cores: all threads together, and the busiest of them.
+    /// Processor time since then, in cores: all threads together, and the busiest thread.
     ///
-    /// `None` where the system does not tell.
+    /// `None` if the system does not report it.
     pub(super) fn cores_since(&self, before: &Self, elapsed: Duration) -> Option<(f64, f64)> {
         let each = self.0.iter().map(|(thread, seconds)| seconds - before.0.get(thread).unwrap_or(&0.0));
         let cores: Vec<f64> = each.map(|seconds| seconds / elapsed.as_secs_f64().max(0.001)).collect();
@@ -50,14 +50,14 @@ impl Usage {
     }
 }
 
-/// Processor time that a `stat` file tells.
+/// Processor time in a `stat` file.
 fn seconds(stat: &str) -> Option<f64> {
     let fields: Vec<_> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = |field: usize| fields.get(field)?.parse::<f64>().ok();
     Some((ticks(USER_TICKS)? + ticks(SYSTEM_TICKS)?) / TICKS_PER_SECOND)
 }
 
-/// The most memory that this process has held, in bytes; `None` where the system does not tell.
+/// Peak memory of this process, in bytes; `None` if the system does not report it.
 pub(super) fn memory_peak_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.split_whitespace().next()?;
@@ -67,13 +67,13 @@ pub(super) fn memory_peak_bytes() -> Option<u64> {
 /// The generator in a report.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Generator {
-    /// From an intent's due time until its player took it up.
+    /// Time from an intent's due time until its player handled it.
     pub(super) lateness: Percentiles,
-    /// Of all threads.
+    /// All threads together.
     pub(super) cores: Option<f64>,
     pub(super) busiest_thread_cores: Option<f64>,
     pub(super) memory_peak_bytes: Option<u64>,
-    /// Why the figures are not to be believed, a sentence each; empty where they are.
+    /// Reasons why the figures are unreliable, one sentence each; empty if they are reliable.
     pub(super) doubts: Vec<String>,
 }
 
@@ -83,15 +83,15 @@ impl Generator {
         let mut doubts = Vec::new();
         let busiest_thread_cores = cores.map(|(_, busiest)| busiest);
         if let Some(busiest) = busiest_thread_cores.filter(|busiest| *busiest > BUSY_CORES_MAX) {
-            doubts.push(format!("one of the generator's threads used {busiest:.2} cores: give it more --threads"));
+            doubts.push(format!("one of the generator's threads used {busiest:.2} cores; raise --threads"));
         }
         let late = lateness.p99_ms;
         if late > LATE_MS && late > latency.p99_ms * LATE_SHARE_MAX {
             let of = latency.p99_ms;
             let mut doubt =
-                format!("the generator itself was {late:.2} ms late at p99, of {of:.2} ms that it measured");
+                format!("the generator itself was {late:.2} ms late at p99, of {of:.2} ms measured latency");
             if busiest_thread_cores.is_some_and(|busiest| busiest < BUSY_CORES_MAX / 2.0) {
-                doubt.push_str(", and had little to do: something else keeps the processor busy");
+                doubt.push_str(", although it was mostly idle: something else keeps the processor busy");
             }
             doubts.push(doubt);
         }
@@ -104,7 +104,7 @@ impl Generator {
         }
     }
 
-    /// The generator was not the bottleneck.
+    /// Returns true if the generator was not the bottleneck.
     pub(super) fn is_believable(&self) -> bool {
         self.doubts.is_empty()
     }
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_busy_or_late_generator_is_not_believed() {
+    fn a_busy_or_late_generator_is_unreliable() {
         for (late_ms, latency_ms, busiest, doubts) in [
             (0.1, 0.2, 0.5, 0),
             (0.9, 1.0, 0.5, 0),
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn processor_time_is_told_by_thread() {
+    fn processor_time_is_measured_by_thread() {
         let stat = "7 (a (b) c) S 1 7 7 0 -1 4194560 100 0 0 0 150 50 0 0 20 0 3 0 100 1000 10";
         assert_eq!(seconds(stat), Some(2.0));
         let usage = |threads: &[(u64, f64)]| Usage(threads.iter().copied().collect());

@@ -1,4 +1,4 @@
-//! What a run must keep to, given on the command line, and whether it did.
+//! Limits of a run from the command line, and their verdicts.
 
 use std::time::Duration;
 
@@ -8,38 +8,37 @@ use serde::Serialize;
 use super::series::Percentiles;
 use crate::settings::parse_duration;
 
-/// Limits; each that is missed makes the exit code 1.
+/// Limits. Each exceeded limit makes the exit code 1.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct Limits {
-    /// Half of the answers may take no longer, counted from when the intent fell due.
+    /// Largest median latency, counted from an intent's due time.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     p50: Option<Duration>,
-    /// 90 of 100 answers may take no longer.
+    /// Largest 90th percentile of the latency.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     p90: Option<Duration>,
-    /// 99 of 100 answers may take no longer.
+    /// Largest 99th percentile of the latency.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     p99: Option<Duration>,
-    /// 999 of 1,000 answers may take no longer.
+    /// Largest 99.9th percentile of the latency.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     p999: Option<Duration>,
-    /// 99 of 100 answers that come after the commit may take no longer.
+    /// Largest 99th percentile of the latency of answers after the commit.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     durable_p99: Option<Duration>,
-    /// So many intents may not be served, and connections be lost. Conflicts and what the game's rules turn down do not
-    /// count.
+    /// Most failed intents and lost connections together. Conflicts and refusals by the game's rules do not count.
     #[arg(long, value_name = "NUMBER")]
     errors: Option<u64>,
-    /// So many intents may end in a conflict.
+    /// Most intents that end in a conflict.
     #[arg(long, value_name = "NUMBER")]
     conflicts: Option<u64>,
 }
 
-/// What is asked of every run: that nothing is.
+/// Checked in every run: the count must be 0.
 const ALWAYS: [&str; 2] = ["contradictions", "without an end"];
 
-/// What the limits are held against.
+/// The figures that limits are checked against.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Found {
     pub(super) latency: Percentiles,
@@ -50,18 +49,18 @@ pub(super) struct Found {
     pub(super) unsettled: u64,
 }
 
-/// One limit, and how the run did.
+/// One limit and its result.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Verdict {
-    /// The option's name, or that of what is always asked.
+    /// The option's name, or the name of an implicit check.
     pub(super) limit: &'static str,
-    /// It was given on the command line; else it is always asked.
+    /// True if given on the command line, false for an implicit check.
     pub(super) given: bool,
-    /// At most so much.
+    /// The largest allowed value.
     pub(super) asked: f64,
-    /// None where nothing was measured, which holds no limit.
+    /// `None` if nothing was measured; then the limit is missed.
     pub(super) found: Option<f64>,
-    /// `ms`, or empty where things are counted.
+    /// `ms`, or empty for counts.
     pub(super) unit: &'static str,
     pub(super) held: bool,
 }
@@ -72,17 +71,17 @@ impl Verdict {
         Self { limit, given, asked, found, unit, held: found.is_some_and(|found| found <= asked) }
     }
 
-    /// What was asked, for a person.
+    /// The limit, for people.
     pub(super) fn asked_text(&self) -> String {
         format!("at most {}", amount(self.asked, self.unit))
     }
 
-    /// What was found, for a person.
+    /// The measured value, for people.
     pub(super) fn found_text(&self) -> String {
         self.found.map_or_else(|| "nothing was measured".to_owned(), |found| amount(found, self.unit))
     }
 
-    /// All of it in a line.
+    /// The verdict as one line.
     pub(super) fn line(&self) -> String {
         let held = if self.held { "held  " } else { "MISSED" };
         format!("{held}  {:<16}asked {}, found {}", self.limit, self.asked_text(), self.found_text())
@@ -94,8 +93,7 @@ fn amount(value: f64, unit: &str) -> String {
 }
 
 impl Limits {
-    /// Holds a run against the limits that were given, and against what is always asked: no contradiction, and an end
-    /// for every intent.
+    /// Checks a run against the given limits and the implicit ones: no contradiction, and an end for every intent.
     pub(super) fn verdicts(&self, found: &Found) -> Vec<Verdict> {
         let some = |percentiles: &Percentiles, value: f64| (percentiles.count > 0).then_some(value);
         let latency = |value| some(&found.latency, value);
@@ -133,14 +131,14 @@ mod tests {
         Found { latency, durable, errors: 2, conflicts: 7, contradictions: 0, unsettled: 0 }
     }
 
-    /// Which limits were missed.
+    /// The missed limits.
     fn missed(limits: Limits, found: Found) -> Vec<&'static str> {
         let verdicts = limits.verdicts(&found);
         verdicts.into_iter().filter(|verdict| !verdict.held).map(|verdict| verdict.limit).collect()
     }
 
     #[test]
-    fn each_limit_is_held_or_missed_on_its_own() {
+    fn each_limit_is_judged_on_its_own() {
         let ms = |ms| Some(Duration::from_micros((ms * 1000.0) as u64));
         let none = Limits::default;
         for (limits, expected) in [
@@ -159,13 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn contradictions_and_open_intents_are_never_let_pass() {
+    fn contradictions_and_unsettled_intents_always_fail_the_run() {
         assert_eq!(missed(Limits::default(), Found { contradictions: 1, ..found() }), ["contradictions"]);
         assert_eq!(missed(Limits::default(), Found { unsettled: 3, ..found() }), ["without an end"]);
     }
 
     #[test]
-    fn lines_say_what_was_asked_and_what_was_found() {
+    fn a_verdict_names_the_limit_and_the_measured_value() {
         let limits = Limits { p99: Some(Duration::from_millis(5)), errors: Some(3), ..Limits::default() };
         let lines: Vec<_> = limits.verdicts(&found()).iter().map(Verdict::line).collect();
         assert_eq!(lines[0], "MISSED  p99             asked at most 5 ms, found 10 ms");

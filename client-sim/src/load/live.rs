@@ -1,5 +1,4 @@
-//! What a person sees while a run goes on: a view that is drawn anew each second, or where standard error is no
-//! terminal a line now and then.
+//! The view of a running load: redrawn every second, or one line every few seconds if standard error is not a terminal.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -9,16 +8,16 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::series::Moment;
 
-/// How often a line is written where there is no terminal, in seconds.
+/// Time between two lines without a terminal, in seconds.
 const LINE_INTERVAL_SECONDS: u64 = 5;
 
-/// Seconds that the small curve of latencies goes back.
+/// Seconds shown by the small curve of latencies.
 const CURVE_SECONDS: usize = 40;
 
 /// Heights of the small curve.
 const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// A bar for something that is waited for before the load begins.
+/// A progress bar for something before the load.
 pub(super) fn waiting_bar(length: u64, what: &'static str) -> ProgressBar {
     let style = style("{msg:<12} {bar:40} {pos}/{len} {per_sec} {elapsed}");
     ProgressBar::new(length).with_style(style).with_message(what)
@@ -52,7 +51,7 @@ struct Terminal {
 }
 
 impl View {
-    /// Of a run of about that length.
+    /// The view of a run of about this length.
     pub(super) fn new(duration: Duration) -> Self {
         let target = ProgressDrawTarget::stderr();
         let terminal = (!target.is_hidden()).then(|| {
@@ -100,7 +99,7 @@ impl View {
         format!("{:<12} {conflicts} conflicts, {rejected} rejected, {errors} errors, {reconnects} reconnects", "so far")
     }
 
-    /// Takes the view away.
+    /// Removes the view.
     pub(super) fn close(self) {
         if let Some(terminal) = self.terminal {
             terminal.bar.finish_and_clear();
@@ -112,7 +111,7 @@ impl View {
 fn rate(moment: &Moment) -> String {
     let due = moment.due as f64 / moment.length_seconds;
     let answered = moment.answered_per_second();
-    format!("{:<12} {answered:.0}/s answered of {due:.0}/s due, {} sockets", "intents", moment.sockets)
+    format!("{:<12} {answered:.0}/s answered, {due:.0}/s due, {} sockets", "intents", moment.sockets)
 }
 
 fn latency(moment: &Moment) -> String {
@@ -123,12 +122,12 @@ fn latency(moment: &Moment) -> String {
     );
     let durable = &moment.latency_ack_durable;
     if durable.count > 0 {
-        let _ = write!(line, "  after the commit p50 {:.1}  p99 {:.1}", durable.p50_ms, durable.p99_ms);
+        let _ = write!(line, "  after commit p50 {:.1}  p99 {:.1}", durable.p50_ms, durable.p99_ms);
     }
     line
 }
 
-/// The 99th percentiles of the last seconds, each as high as its share of the highest.
+/// A curve of the 99th percentiles of the last seconds, relative to the highest.
 fn curve(p99s: &VecDeque<f64>) -> String {
     let highest = p99s.iter().copied().fold(0.0, f64::max);
     let height = |p99: &f64| HEIGHTS[((p99 / highest.max(0.001) * 7.0).round() as usize).min(7)];
@@ -137,11 +136,11 @@ fn curve(p99s: &VecDeque<f64>) -> String {
 }
 
 fn server(moment: &Moment) -> String {
-    let Some(server) = &moment.server else { return format!("{:<12} no metrics in this second", "server") };
+    let Some(server) = &moment.server else { return format!("{:<12} no metrics for this second", "server") };
     let mut line = format!("{:<12} {:.0}/s applied", "server", server.applied_per_second);
     for (value, digits, unit) in [
-        (server.backlog_characters, 0, " waiting for the database"),
-        (server.write_p99_ms, 1, " ms a write at p99"),
+        (server.backlog_characters, 0, " dirty characters"),
+        (server.write_p99_ms, 1, " ms per write at p99"),
         (server.memory_bytes.map(|bytes| bytes / (1024.0 * 1024.0)), 0, " MiB"),
         (server.cpu_cores, 2, " cores"),
     ] {
@@ -154,7 +153,7 @@ fn server(moment: &Moment) -> String {
 
 fn own(moment: &Moment) -> String {
     let cores = moment.generator_cores.map_or_else(String::new, |cores| format!(", {cores:.2} cores"));
-    format!("{:<12} {:.2} ms late at p99{cores}", "ourselves", moment.lateness.p99_ms)
+    format!("{:<12} {:.2} ms late at p99{cores}", "generator", moment.lateness.p99_ms)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Which action comes next: a player who fights, trades and rests. Pure, from a seeded source of chance.
+//! Chooses the next action of a player who fights, trades and rests. Pure, with a seeded random generator.
 
 use std::collections::BTreeMap;
 
@@ -11,15 +11,15 @@ use rand::{Rng, RngExt};
 use super::scenario::Deed;
 use super::sheet::{Life, Sheet};
 
-/// What a player does how often, ready to be drawn from.
+/// The weighted deeds of a player, ready for random draws.
 #[derive(Debug)]
 pub(crate) struct Mix {
-    /// Each deed with the sum of its weight and those before it.
+    /// Each deed with the sum of its weight and all before it.
     deeds: Vec<(u32, Deed)>,
 }
 
 impl Mix {
-    /// One with these weights, of which at least one is above 0.
+    /// A mix with these weights. At least one must be above 0.
     pub(crate) fn new(weights: &BTreeMap<Deed, u32>) -> Self {
         let mut sum = 0;
         let deeds = weights.iter().filter(|(_, weight)| **weight > 0).map(|(deed, weight)| {
@@ -31,8 +31,7 @@ impl Mix {
 
     /// The next action of a player who last saw `state`.
     ///
-    /// Most succeed. Those that were chosen on a state that has moved on since may be turned down by the rules, as with
-    /// real players.
+    /// Most succeed. An action chosen on an outdated state may be refused by the rules, as with real players.
     pub(crate) fn next_action(&self, rng: &mut impl Rng, state: &Sheet) -> Action {
         if state.life == Life::Dead {
             return Action::Revive(Revive { hitpoints: 1 });
@@ -48,7 +47,7 @@ impl Mix {
     }
 }
 
-/// Where a deed has no chance in this state, some coins are earned instead.
+/// The action of a deed. Earns some coins instead of a deed that cannot succeed in this state.
 fn action(deed: Deed, rng: &mut impl Rng, state: &Sheet) -> Action {
     let has_gold = state.currency.gp > 0;
     match deed {
@@ -73,7 +72,7 @@ fn action(deed: Deed, rng: &mut impl Rng, state: &Sheet) -> Action {
     }
 }
 
-/// What a new character is given before the load begins, so that most actions can succeed.
+/// The first actions of a new character, with which most later ones can succeed.
 pub(crate) fn outfit() -> [Action; 3] {
     let dagger = AddItem { item: "dagger".to_owned(), quantity: 1 };
     [Action::AddItem(dagger), Action::AddItem(AddItem { item: torch(), quantity: 10 }), coins(50)]
@@ -106,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_dead_are_revived_and_the_fallen_healed() {
+    fn a_dead_character_is_revived_and_a_fallen_one_healed() {
         let mut rng = StdRng::seed_from_u64(1);
         let mut state = sheet(1, 0);
         state.hitpoints = 0;
@@ -129,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn deeds_come_as_often_as_their_weights_say() {
+    fn deeds_are_as_frequent_as_their_weights() {
         let weights = [(Deed::Damage, 0), (Deed::Heal, 3), (Deed::GainExperience, 1)].into_iter().collect();
         let mix = Mix::new(&weights);
         let mut rng = StdRng::seed_from_u64(1);

@@ -1,4 +1,4 @@
-//! Many players at given rates: open loop, over real sockets, everything checked.
+//! Many players at fixed rates: open loop, over real sockets, with every answer checked.
 
 mod cast;
 mod checker;
@@ -39,13 +39,13 @@ use report::Report;
 pub(crate) use scenario::Scenario;
 use scenario::{Seat, seats};
 
-/// File descriptors that are open beside the players' sockets: files, threads' event queues, logins under way.
+/// File descriptors in addition to the players' sockets: files, event queues, logins.
 const FILES_BESIDE: u64 = 512;
 
-/// The exit code for arguments that cannot be used; clap's own.
+/// The exit code for invalid arguments, the same as clap's.
 const UNUSABLE: u8 = 2;
 
-/// Runs the load; the exit code says whether the server kept its word and the limits.
+/// Runs the load. The exit code tells if the server was consistent and within the limits.
 pub(crate) fn run(settings: &LoadSettings) -> Result<ExitCode> {
     let mut scenario = settings.scenario.clone();
     scenario.overrule(settings.rate, settings.durable_share);
@@ -73,7 +73,7 @@ pub(crate) fn run(settings: &LoadSettings) -> Result<ExitCode> {
     let course = supervise::supervise(&common, &paces, &tallies, &start, settings, scenario.groups.len())?;
     for thread in threads {
         if thread.join().is_err() {
-            bail!("a thread of players died");
+            bail!("a thread of players panicked; see its message above");
         }
     }
     let report = Report::of(settings, &scenario, &seats, course.finish(&tallies), started_at);
@@ -87,7 +87,7 @@ pub(crate) fn run(settings: &LoadSettings) -> Result<ExitCode> {
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Checks what can be checked before anything is sent; the error is a sentence about the arguments.
+/// Checks everything possible before anything is sent. The error is a message about the arguments.
 fn prepare(settings: &LoadSettings, scenario: &Scenario) -> Result<Vec<Seat>, String> {
     for path in [&settings.json, &settings.html].into_iter().flatten() {
         File::create(path).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
@@ -100,7 +100,7 @@ fn prepare(settings: &LoadSettings, scenario: &Scenario) -> Result<Vec<Seat>, St
         if !raised {
             let players = settings.players;
             return Err(format!(
-                "--players {players} needs {wanted} open files, more than this system allows (ulimit -n)"
+                "--players {players} needs {wanted} open files, more than this system allows; raise it with ulimit -n"
             ));
         }
     }

@@ -1,6 +1,7 @@
-//! When intents fall due: fixed before the first one, whatever the server does.
+//! The due times of intents, fixed in advance, independent of the server.
 //!
-//! A thread of its own wakes the players: a runtime's timers are a millisecond coarse, and would count as latency.
+//! A separate thread wakes the players: a runtime's timers have a resolution of a millisecond, which would count as
+//! latency.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -14,26 +15,26 @@ use tokio::sync::Notify;
 
 use super::scenario::{Scenario, Seat};
 
-/// When the intents of one player fall due.
+/// The due times of one player's intents.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Schedule {
     first: Duration,
-    /// From one burst to the next.
+    /// Time from one burst to the next.
     period: Duration,
     burst: u64,
-    /// How many.
+    /// Number of intents.
     pub(crate) count: u64,
 }
 
 impl Schedule {
-    /// When the intent with this number, from 0 on, falls due after the start.
+    /// Due time after the start of the intent with this number, counted from 0.
     pub(crate) fn due(&self, number: u64) -> Duration {
         self.first + self.period.mul_f64((number / self.burst) as f64)
     }
 }
 
-/// The schedules of all players, beginning over the ramp. Each player has a phase of its own; members of a party
-/// who fall due together have that of the first of them.
+/// The schedules of all players, which start over the ramp. Each player has its own phase. Members of a party that are
+/// due together share the phase of the first member.
 pub(crate) fn schedules(
     scenario: &Scenario,
     seats: &[Seat],
@@ -67,17 +68,17 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Intents due so far.
+    /// Number of intents due so far.
     pub(crate) fn due(&self) -> u64 {
         self.due.load(Ordering::Acquire)
     }
 
-    /// No further intents will fall due.
+    /// Returns true if no more intents will become due.
     pub(crate) fn finished(&self) -> bool {
         self.finished.load(Ordering::Acquire)
     }
 
-    /// The player is to leave at once.
+    /// Returns true if the player must leave at once.
     pub(crate) fn abandoned(&self) -> bool {
         self.abandoned.load(Ordering::Acquire)
     }
@@ -91,9 +92,9 @@ impl Pace {
 
 /// Wakes every player at each of its due times, counted from `start`.
 ///
-/// `asked` counts all intents that have fallen due. Nobody is told to be finished before `end`, so that who has nothing
-/// left to do still holds its connection.
-#[expect(clippy::disallowed_methods, reason = "a due time is the thing that is waited for")]
+/// `asked` counts all due intents. No player is told to finish before `end`, so that idle players keep their
+/// connections.
+#[expect(clippy::disallowed_methods, reason = "the thread waits for due times")]
 pub(crate) fn run(start: Instant, players: &[(Schedule, Arc<Pace>)], asked: &AtomicU64, end: Instant) {
     let mut queue: BinaryHeap<Reverse<(Duration, usize, u64)>> = BinaryHeap::with_capacity(players.len());
     for (player, (schedule, _)) in players.iter().enumerate() {
@@ -130,14 +131,14 @@ mod tests {
     fn scheduled(scenario: &str, players: u32, rate: f64, ramp: Duration, duration: Duration) -> Vec<(Seat, Schedule)> {
         let mut scenario = Scenario::delivered(scenario).expect("delivered").expect("good");
         scenario.overrule(Some(rate), None);
-        let seats = seats(&scenario, players).expect("everybody has a seat");
+        let seats = seats(&scenario, players).expect("all players have a seat");
         let schedules = schedules(&scenario, &seats, ramp, duration, 1);
         assert_eq!(schedules, super::schedules(&scenario, &seats, ramp, duration, 1));
         seats.into_iter().zip(schedules).collect()
     }
 
     #[test]
-    fn schedules_keep_the_rate_and_the_ramp() {
+    fn a_schedule_keeps_the_rate_and_the_ramp() {
         let (ramp, duration) = (Duration::from_secs(4), Duration::from_secs(20));
         let schedules = scheduled("casual", 100, 2.0, ramp, duration);
         for (player, (_, schedule)) in schedules.iter().enumerate() {
@@ -150,21 +151,21 @@ mod tests {
     }
 
     #[test]
-    fn bursts_keep_the_rate_and_a_party_falls_due_together() {
+    fn bursts_keep_the_rate_and_a_party_is_due_together() {
         let duration = Duration::from_secs(30);
         let schedules = scheduled("raid", 10, 2.0, Duration::ZERO, duration);
         let all: u64 = schedules.iter().map(|(_, schedule)| schedule.count).sum();
         assert!((540..=660).contains(&all), "{all} of 10 × 2 × 30 s");
         for (seat, schedule) in &schedules {
             assert_eq!(schedule.due(5), schedule.due(0), "six at once");
-            assert_eq!(schedule.due(6), schedule.due(0) + Duration::from_secs(3), "at 2 a second");
+            assert_eq!(schedule.due(6), schedule.due(0) + Duration::from_secs(3), "at 2 per second");
             let (_, leader) = schedules.iter().find(|(other, _)| other.party == seat.party).expect("a party");
             assert_eq!(schedule, leader);
         }
     }
 
     #[test]
-    fn everybody_is_told_all_that_is_due() {
+    fn every_player_is_told_all_its_due_intents() {
         let mut schedules: Vec<_> = ["casual", "raid"]
             .into_iter()
             .flat_map(|scenario| scheduled(scenario, 5, 1000.0, Duration::ZERO, Duration::from_millis(20)))

@@ -1,4 +1,4 @@
-//! The server's own metrics, read from where Prometheus reads them.
+//! The server's metrics, read from Prometheus' endpoint.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,19 +9,19 @@ use serde::Serialize;
 
 use super::exposition::{Buckets, bucket_quantile, buckets, series};
 
-/// How often they are read.
+/// Time between two readings.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Longest time that one reading may take.
+/// Time limit for one reading.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Largest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Over how long processor time is taken together: it is told in whole seconds.
+/// Window for averaging processor time, which is reported in whole seconds.
 const CPU_WINDOW: Duration = Duration::from_secs(10);
 
-/// What the server told at one time.
+/// One reading of the metrics.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Sample {
     at: Instant,
@@ -42,7 +42,7 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// Reads Prometheus's text; `None` where it holds nothing of ours.
+    /// Parses Prometheus' text; `None` if it contains no metric of Castellan.
     pub(super) fn parse(text: &str, at: Instant) -> Option<Self> {
         let lines: Vec<_> = text.lines().filter_map(series).collect();
         let of = |name: &str, label: &str| {
@@ -72,35 +72,35 @@ impl Sample {
     }
 }
 
-/// What the server told between two readings.
+/// The server's metrics between two readings.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct ServerMoment {
     pub(super) applied_per_second: f64,
     pub(super) conflicts_per_second: f64,
     pub(super) rejected_per_second: f64,
-    /// Rows of characters committed.
+    /// Character rows committed.
     pub(super) rows_per_second: f64,
-    /// Share of the commands that found their characters in memory; none where nobody looked.
+    /// Share of commands that found their characters in memory; `None` without commands.
     pub(super) cache_hit_share: Option<f64>,
-    /// Characters with something that is not yet in the database.
+    /// Dirty characters.
     pub(super) backlog_characters: Option<f64>,
     pub(super) sockets_open: Option<f64>,
     pub(super) dead_letters: Option<f64>,
     pub(super) memory_bytes: Option<f64>,
-    /// Over the last ten seconds.
+    /// Average over the last ten seconds.
     pub(super) cpu_cores: Option<f64>,
-    /// Transactions of the flusher: half of them took no longer, and 99 of 100; read from a histogram's buckets.
+    /// Percentiles of the flusher's transactions, from a histogram's buckets.
     pub(super) write_p50_ms: Option<f64>,
     pub(super) write_p99_ms: Option<f64>,
-    /// From reading a socket to having sent all answers.
+    /// Time from reading a socket to sending all answers.
     pub(super) answer_p50_ms: Option<f64>,
     pub(super) answer_p99_ms: Option<f64>,
-    /// From a character's first unwritten change to its commit.
+    /// Time from a character's first unwritten change to its commit.
     pub(super) persistence_p99_ms: Option<f64>,
 }
 
 impl ServerMoment {
-    /// From the readings so far, oldest first: between `from`, an index, and the last.
+    /// The moment between the reading with index `from` and the last. Readings are sorted, oldest first.
     fn between(samples: &[Sample], from: usize) -> Option<Self> {
         let (before, after) = (samples.get(from)?, samples.last()?);
         let seconds = after.at.saturating_duration_since(before.at).as_secs_f64();
@@ -135,17 +135,17 @@ impl ServerMoment {
     }
 }
 
-/// Reads a server's metrics on a thread of its own.
+/// Reads a server's metrics on a separate thread.
 pub(super) struct Scraper {
     samples: Arc<Mutex<Vec<Sample>>>,
     stop: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<()>,
-    /// The reading up to which moments were made.
+    /// Index of the last reported reading.
     told: usize,
 }
 
 impl Scraper {
-    /// Begins to read at `url`.
+    /// Starts to read from `url`.
     pub(super) fn start(url: String) -> std::io::Result<Self> {
         let samples: Arc<Mutex<Vec<Sample>>> = Arc::default();
         let stop: Arc<AtomicBool> = Arc::default();
@@ -156,11 +156,11 @@ impl Scraper {
         Ok(Self { samples, stop, thread, told: 0 })
     }
 
-    /// What the server has told since the last call; `None` where nothing new came.
+    /// The metrics since the last call; `None` if there is no new reading.
     pub(super) fn moment(&mut self) -> Option<ServerMoment> {
         let mut samples = self.samples.lock();
         let moment = ServerMoment::between(&samples, self.told);
-        // Readings too old for anything are let go: a run may take a day.
+        // Drops readings that are no longer needed: a run may take a day.
         let last = samples.last().map(|sample| sample.at);
         let old = |sample: &Sample| last.is_some_and(|last| last.saturating_duration_since(sample.at) > CPU_WINDOW);
         let keep_from = samples.iter().position(|sample| !old(sample)).unwrap_or(0);
@@ -173,7 +173,7 @@ impl Scraper {
     pub(super) fn stop(self) {
         self.stop.store(true, Ordering::Release);
         self.thread.thread().unpark();
-        // Whoever reads does not panic; and if, the readings so far are as good as they were.
+        // Ignores a panic of the thread: the readings so far are still valid.
         let _ = self.thread.join();
     }
 }
@@ -192,7 +192,7 @@ fn scrape(url: &str, samples: &Mutex<Vec<Sample>>, stop: &AtomicBool) {
             .get(url)
             .call()
             .and_then(|mut response| response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string());
-        // A server that does not answer in time leaves a gap, which the charts show.
+        // A missing answer leaves a gap in the charts.
         let Ok(text) = text else { continue };
         if let Some(sample) = Sample::parse(&text, Instant::now()) {
             samples.lock().push(sample);
@@ -206,7 +206,7 @@ mod tests {
 
     fn sample(second: u64, text: &str) -> Sample {
         static BEGIN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
-        Sample::parse(text, *BEGIN + Duration::from_secs(second)).expect("metrics of ours")
+        Sample::parse(text, *BEGIN + Duration::from_secs(second)).expect("metrics of Castellan")
     }
 
     fn text(applied: u64, hits: u64, misses: u64, cpu: u64, [fast, slow, all]: [u64; 3]) -> String {
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_come_from_what_grew() {
+    fn rates_come_from_growing_counters() {
         let samples = [
             sample(0, &text(1000, 10, 0, 4, [0, 0, 0])),
             sample(6, &text(4000, 40, 0, 7, [90, 90, 90])),
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_is_no_sample() {
+    fn text_without_castellan_metrics_is_ignored() {
         for text in ["", "{\"characters\": []}", "<html>\n", "go_threads 8\n"] {
             assert_eq!(Sample::parse(text, Instant::now()), None, "{text}");
         }

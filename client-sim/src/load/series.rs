@@ -1,4 +1,4 @@
-//! The run over time: what happened in each stretch of it.
+//! The run over time, in stretches.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::scrape::ServerMoment;
 use super::tally::Tally;
 
-/// Stretches in a series at most: a chart has not many more points across.
+/// Most stretches in a series: about the width of a chart in points.
 const MOMENTS_MAX: u64 = 1_200;
 
 /// Percentiles in milliseconds.
@@ -23,7 +23,7 @@ pub(super) struct Percentiles {
 }
 
 impl Percentiles {
-    /// Of what was recorded in microseconds.
+    /// The percentiles of a histogram in microseconds.
     pub(super) fn of(histogram: &Histogram<u64>) -> Self {
         let ms = |us: u64| us as f64 / 1000.0;
         let at = |quantile| ms(histogram.value_at_quantile(quantile));
@@ -37,50 +37,50 @@ impl Percentiles {
         }
     }
 
-    /// For a person.
+    /// One line for people.
     pub(super) fn line(&self) -> String {
         let Self { p50_ms, p90_ms, p99_ms, p99_9_ms, max_ms, .. } = self;
         format!("p50 {p50_ms:.2}  p90 {p90_ms:.2}  p99 {p99_ms:.2}  p99.9 {p99_9_ms:.2}  max {max_ms:.2}")
     }
 }
 
-/// What happened in one stretch of the run.
+/// One stretch of the run.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Moment {
-    /// Its end, from the begin of the load on.
+    /// Its end, counted from the start of the load.
     pub(super) at_seconds: f64,
     pub(super) length_seconds: f64,
-    /// Intents that fell due.
+    /// Intents due.
     pub(super) due: u64,
-    /// Intents answered, by what the answer was.
+    /// Answered intents, by outcome.
     pub(super) applied: u64,
     pub(super) conflicts: u64,
     pub(super) rejected: u64,
     pub(super) errors: u64,
     pub(super) reconnects: u64,
-    /// States pushed to those who watch.
+    /// States pushed to watchers.
     pub(super) pushed: u64,
-    /// Sockets open at its end.
+    /// Open sockets at its end.
     pub(super) sockets: u64,
     pub(super) latency: Percentiles,
     pub(super) latency_ack_durable: Percentiles,
     pub(super) lateness: Percentiles,
     pub(super) generator_cores: Option<f64>,
-    /// What the server's metrics say; none where they were not read.
+    /// The server's metrics; `None` if they were not read.
     pub(super) server: Option<ServerMoment>,
 }
 
 impl Moment {
-    /// Intents answered a second.
+    /// Answered intents per second.
     pub(super) fn answered_per_second(&self) -> f64 {
         (self.applied + self.conflicts + self.rejected) as f64 / self.length_seconds
     }
 }
 
-/// What is known of a stretch beside what was counted in it.
+/// Data of a stretch other than the players' counts.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Beside {
-    /// Its end, and its length.
+    /// Its end and its length.
     pub(super) at: Duration,
     pub(super) length: Duration,
     pub(super) due: u64,
@@ -89,7 +89,7 @@ pub(super) struct Beside {
     pub(super) server: Option<ServerMoment>,
 }
 
-/// A stretch of which this was counted.
+/// Builds a stretch from its counts.
 pub(super) fn moment(tally: &Tally, beside: Beside) -> Moment {
     Moment {
         at_seconds: beside.at.as_secs_f64(),
@@ -110,7 +110,7 @@ pub(super) fn moment(tally: &Tally, beside: Beside) -> Moment {
     }
 }
 
-/// Gathers ticks of a second into stretches.
+/// Collects one-second ticks into stretches.
 pub(super) struct Series {
     ticks_per_moment: u64,
     ticks: u64,
@@ -120,13 +120,13 @@ pub(super) struct Series {
 }
 
 impl Series {
-    /// For a run that will take about so long.
+    /// A series for a run of about this length.
     pub(super) fn new(duration: Duration) -> Self {
         let ticks_per_moment = duration.as_secs().div_ceil(MOMENTS_MAX).max(1);
         Self { ticks_per_moment, ticks: 0, tally: Tally::default(), beside: Beside::default(), moments: Vec::new() }
     }
 
-    /// Takes in a tick: what was counted in it, and what else is known of it.
+    /// Adds a tick: its counts and its other data.
     pub(super) fn tick(&mut self, tally: &Tally, tick: Beside) {
         self.tally.add(tally);
         self.ticks += 1;
@@ -139,7 +139,7 @@ impl Series {
             due: self.beside.due + tick.due,
             sockets: tick.sockets,
             generator_cores: tick.generator_cores.map(|_| core_seconds / length.as_secs_f64().max(0.001)),
-            // A reading tells of the second before; one of each stretch stands for it.
+            // A reading covers the previous second; the last one represents the stretch.
             server: tick.server.or(self.beside.server.take()),
         };
         if self.ticks == self.ticks_per_moment {
@@ -162,7 +162,7 @@ impl Series {
     }
 }
 
-/// How many answers took how long: a bar of a distribution.
+/// A bar of a latency distribution.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(super) struct Bar {
     pub(super) from_ms: f64,
@@ -170,7 +170,7 @@ pub(super) struct Bar {
     pub(super) count: u64,
 }
 
-/// The distribution of latencies, in bars of which each is a tenth of a decade wide; empty ones at both ends are left out.
+/// The distribution of latencies, in bars of a tenth of a decade, without empty bars at both ends.
 pub(super) fn distribution(histogram: &Histogram<u64>) -> Vec<Bar> {
     let bound = |index: i32| 10_f64.powf(f64::from(index) / 10.0);
     let index = |us: u64| ((us.max(1) as f64).log10() * 10.0).floor() as i32;
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn short_runs_are_told_by_the_second_and_long_ones_by_longer_stretches() {
+    fn short_runs_have_stretches_of_a_second_and_long_ones_longer_stretches() {
         for (seconds, ticks_per_moment) in [(1, 1), (1_200, 1), (1_201, 2), (86_400, 72)] {
             assert_eq!(Series::new(Duration::from_secs(seconds)).ticks_per_moment, ticks_per_moment, "{seconds} s");
         }
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!((moments[0].applied, moments[0].due, moments[0].at_seconds), (100, 20, 2.0));
         assert_eq!(moments[0].answered_per_second(), 50.0);
         assert_eq!(moments[0].generator_cores, Some(1.5));
-        assert!((moments[0].latency.p99_ms - 1.0).abs() < 0.01, "percentiles of all, not of percentiles");
+        assert!((moments[0].latency.p99_ms - 1.0).abs() < 0.01, "percentiles of all values, not of percentiles");
         assert!((moments[0].latency.max_ms - 50.0).abs() < 0.1);
         assert_eq!((moments[1].applied, moments[1].length_seconds), (5, 1.0));
     }

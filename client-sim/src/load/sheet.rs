@@ -1,4 +1,4 @@
-//! As much of a character as the checker looks at, read without allocating.
+//! The part of a character that the checker needs, read without allocating.
 
 use std::fmt;
 
@@ -38,7 +38,7 @@ impl CharacterState for Sheet {
     }
 }
 
-/// Whether the character can act.
+/// The state of life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Life {
@@ -50,7 +50,7 @@ pub(crate) enum Life {
     Unknown,
 }
 
-/// What is carried: how many units in all, and a digest of which.
+/// The carried items: the number of units, and a digest of the items.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Inventory {
     pub(crate) units: i64,
@@ -85,12 +85,12 @@ impl<'de> Deserialize<'de> for Inventory {
     }
 }
 
-/// Any value, as a number that differs where the value does.
+/// A digest of any value: different values have different digests.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Digest(u64);
 
 impl Digest {
-    /// Whether it is that of a map without entries.
+    /// Returns true for the digest of an empty map.
     pub(crate) fn is_empty_map(self) -> bool {
         self.0 == tagged(9, 0)
     }
@@ -101,7 +101,7 @@ fn mix(hash: u64, word: u64) -> u64 {
     (hash ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(29)
 }
 
-/// A word that is told apart from the same word of another kind of value.
+/// A word tagged with the kind of its value.
 fn tagged(kind: u64, word: u64) -> u64 {
     mix(mix(0xcbf2_9ce4_8422_2325, kind), word)
 }
@@ -163,7 +163,7 @@ impl<'de> Deserialize<'de> for Digest {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Digest, A::Error> {
                 let mut hash = tagged(9, 0);
                 while let Some((Digest(key), Digest(value))) = map.next_entry()? {
-                    // The order of a map's entries means nothing.
+                    // The order of a map's entries does not matter.
                     hash = hash.wrapping_add(mix(mix(key, value), 1));
                 }
                 Ok(Digest(hash))
@@ -195,7 +195,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn digests_differ_where_values_do() {
+    fn different_values_have_different_digests() {
         let values = [
             json!(null),
             json!(true),
@@ -225,7 +225,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn inventories_are_counted() {
+    fn units_of_an_inventory_are_counted() {
         assert_eq!(sheet(1, 0).inventory.units, 3);
         assert_eq!(sheet(1, 0), sheet(1, 0));
         assert!(digest(json!({})).is_empty_map() && !sheet(1, 0).equipment.is_empty_map());

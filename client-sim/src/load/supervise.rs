@@ -1,4 +1,4 @@
-//! While the load goes on: begins it, looks at it every second, and ends it.
+//! Starts the load, samples it every second, and ends it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,28 +17,28 @@ use super::series::{self, Beside, Moment, Series};
 use super::tally::Tally;
 use crate::settings::LoadSettings;
 
-/// How long all players may take to connect.
+/// Time limit for all players to connect.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How often it is looked whether all is over.
+/// How often to check for the end.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How often the counts are taken.
+/// Time between two samples of the counts.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What a run has brought.
+/// The results of a run.
 pub(super) struct Course {
-    /// From the begin until nothing more fell due.
+    /// Time from the start until no more intents were due.
     pub(super) seconds: f64,
-    /// In that time: processor time of this process and of its busiest thread, in cores.
+    /// Processor time in that period of this process and of its busiest thread, in cores.
     pub(super) cores: Option<(f64, f64)>,
-    /// By group.
+    /// Counts by group.
     pub(super) tallies: Vec<Tally>,
     pub(super) moments: Vec<Moment>,
 }
 
 impl Course {
-    /// Takes in what was counted after the last look, when all players have left.
+    /// Adds the counts since the last sample, after all players have left.
     pub(super) fn finish(mut self, tallies: &Tallies) -> Self {
         for (sum, last) in self.tallies.iter_mut().zip(&take(tallies)) {
             sum.add(last);
@@ -47,7 +47,7 @@ impl Course {
     }
 }
 
-/// Takes what was counted since the last time, by group.
+/// Takes the counts since the last call, by group.
 fn take(tallies: &Tallies) -> Vec<Tally> {
     let mut groups: Vec<Tally> = Vec::new();
     for thread in tallies {
@@ -63,7 +63,7 @@ fn take(tallies: &Tallies) -> Vec<Tally> {
     groups
 }
 
-/// Runs the load from the moment at which everybody is ready until everybody has left, or the time is up.
+/// Runs the load once all players are ready, until all have left or the time is up.
 pub(super) fn supervise(
     common: &Arc<Common>,
     paces: &[(Schedule, Arc<Pace>)],
@@ -90,7 +90,7 @@ pub(super) fn supervise(
         std::thread::park_timeout(LOOK_INTERVAL);
         ticker.look(false);
     }
-    // So that the load's last stretch ends with it.
+    // Makes the load's last stretch end with the load.
     ticker.look(true);
     let seconds = begin.elapsed().as_secs_f64().max(settings.duration.as_secs_f64());
     let cores = Usage::now().cores_since(&ticker.usage_at_begin, begin.elapsed());
@@ -112,7 +112,10 @@ fn wait_until_ready(common: &Common, players: u64) -> Result<()> {
     let deadline = Instant::now() + READY_TIMEOUT;
     while common.ready.load(Ordering::Relaxed) < players {
         if Instant::now() > deadline {
-            bail!("only {} of {players} players got their character", common.ready.load(Ordering::Relaxed));
+            bail!(
+                "only {} of {players} players were ready in time; see the server's log",
+                common.ready.load(Ordering::Relaxed)
+            );
         }
         connecting.set_position(common.ready.load(Ordering::Relaxed));
         std::thread::park_timeout(LOOK_INTERVAL);
@@ -121,7 +124,7 @@ fn wait_until_ready(common: &Common, players: u64) -> Result<()> {
     Ok(())
 }
 
-/// Takes the counts every second, for the view and for the series.
+/// Samples the counts every second for the view and the series.
 struct Ticker<'a> {
     common: &'a Common,
     tallies: &'a Tallies,
@@ -138,7 +141,7 @@ struct Ticker<'a> {
 }
 
 impl<'a> Ticker<'a> {
-    /// What was counted before the load is no part of the series.
+    /// Counts from before the load are not part of the series.
     fn new(
         common: &'a Common,
         tallies: &'a Tallies,
@@ -168,7 +171,7 @@ impl<'a> Ticker<'a> {
         }
     }
 
-    /// Takes the counts if a second has gone by, or at an end whatever has gone by.
+    /// Samples the counts once a second has passed, or earlier at an end.
     fn look(&mut self, at_end: bool) {
         let now = Instant::now();
         let length = now.saturating_duration_since(self.last);

@@ -1,4 +1,4 @@
-//! What is counted and measured.
+//! Counts and measurements.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,53 +9,53 @@ use hdrhistogram::Histogram;
 
 use super::checker::Contradiction;
 
-/// Longest latency told apart, in microseconds: a minute.
+/// Largest recorded latency, in microseconds: a minute.
 const LATENCY_US_MAX: u64 = 60_000_000;
 
-/// Contradictions kept word by word.
+/// Most contradictions kept in full.
 const EXAMPLES_MAX: usize = 20;
 
-/// Close code for a token that has expired: the client's own affair, met by coming back with a newer one.
+/// Close code for an expired token. Not an error: the client reconnects with a newer one.
 const CLOSED_TOKEN_EXPIRED: u16 = 4502;
 
 /// Counts of the players of one group on one thread.
 #[derive(Debug)]
 pub(super) struct Tally {
-    /// Intents given to a player's mind.
+    /// Intents started.
     pub(super) begun: u64,
     pub(super) applied: u64,
     pub(super) durable: u64,
     pub(super) refused: u64,
-    /// By the rules of the game, by code.
+    /// Rejections by the game's rules, by code.
     pub(super) rejected: BTreeMap<&'static str, u64>,
-    /// For other reasons, by code.
+    /// Rejections for other reasons, by code.
     pub(super) failed: BTreeMap<&'static str, u64>,
-    /// Rejections with a time after which to send the same again.
+    /// Rejections with a time for sending again.
     pub(super) turned_away: u64,
-    /// Intents that could not be begun because too many wait.
+    /// Intents not started because too many were waiting.
     pub(super) full: u64,
-    /// Intents of which the answer was lost, and that are never sent again.
+    /// Intents with a lost answer that are never sent again.
     pub(super) unknown: u64,
-    /// Intents sent once more.
+    /// Intents sent again.
     pub(super) resent: u64,
-    /// Intents without an end when the time was up.
+    /// Intents without a final answer when the time was up.
     pub(super) unsettled: u64,
-    /// States told because somebody else changed them.
+    /// States pushed because of another client's change.
     pub(super) pushed: u64,
     pub(super) connections: u64,
-    /// Connections that players broke off to come back.
+    /// Connections that players closed on purpose to reconnect.
     pub(super) reconnects: u64,
-    /// Connections that ended because the token had.
+    /// Connections that ended because the token expired.
     pub(super) expired: u64,
-    /// Connections that ended otherwise, by reason.
+    /// Connections that ended for other reasons, by reason.
     pub(super) lost: BTreeMap<String, u64>,
     pub(super) contradictions: u64,
     pub(super) examples: Vec<String>,
-    /// From the due time to the answer, in microseconds.
+    /// Time from the due time to the answer, in microseconds.
     pub(super) latency: Histogram<u64>,
-    /// The same of intents that were answered after their commit.
+    /// The same for intents answered after their commit.
     pub(super) latency_durable: Histogram<u64>,
-    /// From the due time until the player took the intent up: the generator's own delay.
+    /// Time from the due time until the player handled the intent: the generator's own delay.
     pub(super) lateness: Histogram<u64>,
 }
 
@@ -89,7 +89,7 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// Notes something that cannot be.
+    /// Records a contradiction.
     pub(super) fn contradict(&mut self, player: &str, contradiction: &Contradiction) {
         self.contradictions += 1;
         if self.examples.len() < EXAMPLES_MAX {
@@ -97,13 +97,13 @@ impl Tally {
         }
     }
 
-    /// Counts an intent that was turned down for good.
+    /// Counts an intent that was rejected for good.
     pub(super) fn reject(&mut self, code: RejectionCode) {
         let counts = if is_of_the_game(code) { &mut self.rejected } else { &mut self.failed };
         *counts.entry(code.as_str()).or_default() += 1;
     }
 
-    /// Counts the end of a connection that the player did not want.
+    /// Counts an unwanted end of a connection.
     pub(super) fn lose(&mut self, ended: Ended) {
         let reason = match ended {
             Ended::Closed { code: CLOSED_TOKEN_EXPIRED, .. } => {
@@ -117,7 +117,7 @@ impl Tally {
         *self.lost.entry(reason).or_default() += 1;
     }
 
-    /// Takes in the counts of others.
+    /// Adds other counts.
     pub(super) fn add(&mut self, other: &Self) {
         let counts = [
             (&mut self.begun, other.begun),
@@ -159,7 +159,7 @@ impl Tally {
         }
     }
 
-    /// Intents turned down by the rules of the game.
+    /// Intents rejected by the game's rules.
     pub(super) fn rejections(&self) -> u64 {
         self.rejected.values().sum()
     }
@@ -169,16 +169,16 @@ impl Tally {
         self.applied + self.refused + self.rejections() + self.failed.values().sum::<u64>()
     }
 
-    /// What a player would call the server's failure: an intent that was not served, or a connection that was lost.
+    /// Failures of the server as a player sees them: failed intents and lost connections.
     ///
-    /// Conflicts and what the game's rules turn down are none.
+    /// Conflicts and rejections by the game's rules do not count.
     pub(super) fn errors(&self) -> u64 {
         let lost: u64 = self.lost.values().sum();
         self.failed.values().sum::<u64>() + self.turned_away + self.full + self.unknown + lost
     }
 }
 
-/// Whether a code says what the rules of the game say to an action that was understood.
+/// Returns true for a code with which the game's rules reject a valid action.
 fn is_of_the_game(code: RejectionCode) -> bool {
     use RejectionCode as Code;
     matches!(
@@ -201,7 +201,7 @@ fn is_of_the_game(code: RejectionCode) -> bool {
     )
 }
 
-/// Microseconds, as the histograms hold them.
+/// Microseconds for the histograms.
 pub(super) fn us(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_are_what_was_not_served() {
+    fn errors_are_failed_intents_and_lost_connections() {
         let mut tally = Tally::default();
         tally.reject(RejectionCode::InsufficientFunds);
         tally.refused = 3;

@@ -1,17 +1,17 @@
-//! What an action may make of a state: not the rules of the game, but what anybody who knows them will insist on.
+//! Checks the effect of an action on a state. Not the rules of the game, but facts that follow from them.
 
 use castellan_client::protocol::{Action, Currency};
 
 use super::sheet::{Life, Sheet};
 
-/// What an applied action adds to the totals that only grow and shrink by known amounts.
+/// The known changes of totals by an applied action.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counted {
     pub(crate) experience: i64,
     pub(crate) units: i64,
 }
 
-/// What an applied action adds to the totals.
+/// Returns the known changes of totals by an applied action.
 pub(crate) fn counted(action: &Action) -> Counted {
     let units = |units| Counted { experience: 0, units };
     match action {
@@ -25,13 +25,13 @@ pub(crate) fn counted(action: &Action) -> Counted {
     }
 }
 
-/// Checks one step; the error says in a sentence what does not follow.
+/// Checks one step. The error describes the wrong change.
 pub(crate) fn check(before: &Sheet, action: &Action, after: &Sheet) -> Result<(), String> {
     hitpoints(before, action, after)?;
     coins(before, action, after)?;
     let counted = counted(action);
     same("experience", before.experience + counted.experience, after.experience)?;
-    same("the number of units carried", before.inventory.units + counted.units, after.inventory.units)?;
+    same("the number of carried units", before.inventory.units + counted.units, after.inventory.units)?;
     let equips = matches!(
         action,
         Action::EquipItem(_)
@@ -47,7 +47,7 @@ pub(crate) fn check(before: &Sheet, action: &Action, after: &Sheet) -> Result<()
 }
 
 fn same(what: &str, expected: i64, found: i64) -> Result<(), String> {
-    if expected == found { Ok(()) } else { Err(format!("{what} should be {expected}, and is {found}")) }
+    if expected == found { Ok(()) } else { Err(format!("{what} should be {expected}, but is {found}")) }
 }
 
 fn hitpoints(before: &Sheet, action: &Action, after: &Sheet) -> Result<(), String> {
@@ -62,7 +62,7 @@ fn hitpoints(before: &Sheet, action: &Action, after: &Sheet) -> Result<(), Strin
         Action::ModifyHitpoints(modify) => hitpoints = hitpoints.saturating_add(modify.delta).min(after.max_hitpoints),
         Action::GrantTemporaryHitpoints(grant) => temporary = temporary.max(grant.amount),
         Action::LongRest(_) => (hitpoints, temporary) = (after.max_hitpoints, 0),
-        // What these do hangs on dice or on the catalogue; the bounds below still hold.
+        // Their effect depends on dice or the catalogue; only the bounds below are checked.
         Action::RollDeathSave(_)
         | Action::Revive(_)
         | Action::UseItem(_)
@@ -80,7 +80,7 @@ fn hitpoints(before: &Sheet, action: &Action, after: &Sheet) -> Result<(), Strin
         return Err(format!("{} hit points of at most {}", after.hitpoints, after.max_hitpoints));
     }
     if after.hitpoints > 0 && after.life != Life::Conscious {
-        return Err(format!("{} hit points, and {:?}", after.hitpoints, after.life));
+        return Err(format!("{} hit points, but {:?}", after.hitpoints, after.life));
     }
     same("hit points", hitpoints, after.hitpoints)?;
     same("temporary hit points", temporary, after.temporary_hitpoints)
@@ -102,7 +102,7 @@ fn coins(before: &Sheet, action: &Action, after: &Sheet) -> Result<(), String> {
     if right { Ok(()) } else { Err(format!("coins went from {had:?} to {has:?}")) }
 }
 
-/// What coins are worth, in copper.
+/// Value of coins, in copper.
 fn worth_cp(coins: Currency) -> i64 {
     coins.cp + 10 * coins.sp + 50 * coins.ep + 100 * coins.gp + 1000 * coins.pp
 }
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn coins_follow() {
+    fn coins_change_by_exactly_the_deal() {
         let pay = Action::ModifyCurrency(ModifyCurrency { cp: None, sp: Some(4), ep: None, gp: Some(-2), pp: None });
         assert_eq!(step(&pay, |after| (after.currency.sp, after.currency.gp) = (4, 3)), Ok(()));
         assert!(step(&pay, |after| after.currency.gp = 3).is_err());
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_action_does_not_touch_stays() {
+    fn an_action_changes_nothing_else() {
         let rename = Action::Rename(Rename { name: "N".to_owned() });
         assert_eq!(step(&rename, |_| ()), Ok(()));
         assert!(step(&rename, |after| after.hitpoints = 9).is_err());

@@ -79,7 +79,7 @@ fn an_intent_without_a_final_answer_is_found() {
 #[test]
 fn an_applied_intent_based_on_a_rejected_one_is_found() {
     let weights = "gain_experience = 3\nequip_item = 1";
-    check_scenario(Owner::Client, "burst_intents = 16", weights, Lie::AnyBase, false, "made on it was applied");
+    check_scenario(Owner::Client, "burst_intents = 16", weights, Lie::AnyBase, false, "based on it was applied");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_party_believes_an_honest_server_and_finds_lies() {
         (Lie::None, true, "contradictions        0"),
         (Lie::Twice, false, "should be"),
         (Lie::Nothing, false, "should be"),
-        (Lie::AnyBase, false, "were both applied, although both were made on version"),
+        (Lie::AnyBase, false, "were both applied, although both were based on version"),
         (Lie::Stranger, false, "which this player never sent"),
         (Lie::NeverDurable, false, "without an end"),
     ] {
@@ -138,7 +138,7 @@ fn invalid_arguments_are_reported_before_anything_is_sent() {
     for (arguments, words) in [
         (["--p99", "fast"], "not a duration such as"),
         (["--scenario", "party"], "no built-in scenario has this name (casual, raid,"),
-        (["--scenario", "mixed"], "of 2 players would have nobody"),
+        (["--scenario", "mixed"], "of 2 players would be empty"),
         (["--html", "/nowhere/at/all.html"], "cannot write /nowhere/at/all.html"),
         (["--server", "ws://127.0.0.1"], "must begin with http://"),
         (["--errors", "few"], "--errors"),

@@ -1,4 +1,4 @@
-//! What one player has to do when, and how late it came to know.
+//! The due intents of one player, and the delay until it handled them.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,24 +12,24 @@ pub(in crate::load) struct Agenda {
     pace: Arc<Pace>,
     schedule: Schedule,
     taken: u64,
-    /// Since when the player can take up what falls due.
+    /// Time since which the player can handle due intents.
     awake: Option<Instant>,
 }
 
 impl Agenda {
-    /// Nothing is taken up yet.
+    /// An agenda at its start.
     pub(in crate::load) fn new(pace: Arc<Pace>, schedule: Schedule) -> Self {
         Self { pace, schedule, taken: 0, awake: None }
     }
 
-    /// A connection is open.
+    /// Handles an opened connection.
     pub(super) fn connected(&mut self, now: Instant) {
         self.awake = Some(now);
     }
 
-    /// The due time of the next intent that has fallen due and was not taken up before.
+    /// The due time of the next unhandled due intent.
     ///
-    /// Notes how long it waited for this program. What fell due while there was no connection is not this program's fault.
+    /// Records this program's delay, except for intents that became due without a connection.
     pub(super) fn take(&mut self, start: Option<Instant>, now: Instant, score: &Score) -> Option<Instant> {
         let start = start?;
         if self.taken >= self.pace.due() {
@@ -43,7 +43,7 @@ impl Agenda {
         Some(due)
     }
 
-    /// All that will ever fall due was taken up.
+    /// Returns true once all intents of the schedule were handled.
     pub(super) fn is_finished(&self) -> bool {
         self.pace.finished() && self.taken == self.schedule.count
     }

@@ -1,4 +1,4 @@
-//! A player who is alone with its character: a chain of intents, kept and sent again until each is stored.
+//! The only player of a character: a chain of intents, kept and sent again until each is durable.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -15,12 +15,12 @@ use super::super::sheet::Sheet;
 use super::Agenda;
 use super::mind::{Mind, Score};
 
-/// Intents of one player that may wait for the database.
+/// Most intents of one player that wait for the database.
 const KEPT_MAX: usize = 8192;
 
-/// An intent that has not ended.
+/// An intent without a final answer.
 struct Pending {
-    /// When it fell due; `None` for those before the load.
+    /// Its due time; `None` before the load.
     due: Option<Instant>,
     action: Action,
     ack: Ack,
@@ -46,7 +46,7 @@ pub(in crate::load) struct Chain {
 }
 
 impl Chain {
-    /// One that has seen nothing yet.
+    /// A player that has seen nothing yet.
     pub(in crate::load) fn new(
         score: Score,
         agenda: Agenda,
@@ -54,7 +54,7 @@ impl Chain {
         conduct: &Conduct,
         seed: u64,
     ) -> Self {
-        // Ids must differ from one run to the next, whatever the seed.
+        // Ids must differ between runs, even with the same seed.
         let first = RequestId::new(rand::rng().random_range(1..1 << 52));
         Self {
             score,
@@ -83,7 +83,7 @@ impl Chain {
         }
     }
 
-    /// Holds a frame against what is known.
+    /// Checks a frame against the player's knowledge.
     fn check(&mut self, frame: &ServerFrame<Sheet>) {
         let character = self.character;
         let found = match frame {
@@ -149,7 +149,7 @@ impl Mind for Chain {
     fn connected(&mut self, now: Instant) {
         self.agenda.connected(now);
         if self.checker.newest().is_none() && self.ledger.state(self.character).is_none() {
-            // There is room: nothing was asked before.
+            // Cannot be full: nothing was requested before.
             let _ = self.ledger.fetch(self.character);
             if self.watch {
                 let _ = self.ledger.watch(self.character);

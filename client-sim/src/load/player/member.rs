@@ -1,4 +1,5 @@
-//! A member of a party: acts on the version that it last saw, waits for the answer, and never sends an intent again.
+//! A member of a party: bases each intent on the version that it last saw, waits for the answer, and never sends an
+//! intent again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,26 +21,26 @@ use super::mind::{Mind, Score};
 use super::told::Told;
 use super::{Agenda, PartyBook};
 
-/// Due intents of one member that may wait for the answers to those before.
+/// Most due intents of one member that wait for earlier answers.
 const WAITING_MAX: usize = 8192;
 
-/// Longest time for which a server can make a member hold back.
+/// Longest `retry_after_ms` that a member accepts.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
-/// An intent without an answer.
+/// An unanswered intent.
 struct Asked {
     intent: Intent,
     due: Option<Instant>,
-    /// It is on its way; not so after the server has asked for patience.
+    /// True once sent; false again after a rejection for a while.
     sent: bool,
 }
 
-/// What a party shares.
+/// The shared state of a party.
 #[derive(Clone)]
 pub(in crate::load) struct Party {
     pub(in crate::load) character: CharacterId,
     pub(in crate::load) book: Arc<Mutex<PartyBook>>,
-    /// Of the first member, who looks at the end whether everything is there.
+    /// The pace of the first member, which checks the totals at the end.
     pub(in crate::load) leader: Arc<Pace>,
 }
 
@@ -56,7 +57,7 @@ pub(in crate::load) struct Member {
     next_id: RequestId,
     served: bool,
     newest: Option<Sheet>,
-    /// What the present connection has told.
+    /// The knowledge of the current connection.
     told: Told,
     requests: VecDeque<ClientFrame>,
     outfit: VecDeque<Action>,
@@ -69,9 +70,9 @@ pub(in crate::load) struct Member {
 }
 
 impl Member {
-    /// One that has seen nothing yet; the first to be made is the party's leader.
+    /// A member that has seen nothing yet. The first one created is the party's leader.
     pub(in crate::load) fn new(score: Score, agenda: Agenda, party: Party, conduct: &Conduct, seed: u64) -> Self {
-        // Ids must differ from one run to the next, whatever the seed.
+        // Ids must differ between runs, even with the same seed.
         let first = RequestId::new(rand::rng().random_range(1..1 << 52));
         let place = party.book.lock().join(first);
         Self {
@@ -104,7 +105,7 @@ impl Member {
         id
     }
 
-    /// Asks for the character's state, and for its changes where this member watches.
+    /// Requests the character's state, and its changes if this member watches.
     fn look(&mut self) {
         if self.watch {
             let id = self.take_id();
@@ -126,7 +127,7 @@ impl Member {
         }
     }
 
-    /// A state was told.
+    /// Checks and remembers a state.
     fn see(&mut self, state: &Sheet) {
         let found = self.party.book.lock().state(state);
         self.judge(found);
@@ -142,14 +143,14 @@ impl Member {
         self.score.tally.lock().durable += self.told.take_stored();
     }
 
-    /// The intent that was answered; none where the answer is to none that waits for one.
+    /// Takes the answered intent; `None` if the answer belongs to no waiting intent.
     fn take_asked(&mut self, id: RequestId) -> Option<(Asked, Ack)> {
         let asked = self.asked.take_if(|asked| asked.intent.id == id)?;
         let ack = asked.intent.ack.unwrap_or(Ack::Applied);
         Some((asked, ack))
     }
 
-    /// Makes the next intent: what the character is given at first, then what has fallen due.
+    /// Creates the next intent: first the outfit, then due intents.
     fn ask(&mut self) {
         let Some(newest) = &self.newest else { return };
         let (due, action) = match self.outfit.pop_front() {
@@ -174,7 +175,7 @@ impl Member {
             self.hold_until = Some(now + Duration::from_millis(wait_ms).min(RETRY_AFTER_MAX));
             match &mut self.asked {
                 Some(asked) if own => asked.sent = false,
-                // `take_up` asks again.
+                // `take_up` fetches again.
                 _ if rejected.id.is_some() && rejected.id == self.final_fetch => self.final_fetch = None,
                 _ => self.look(),
             }

@@ -1,4 +1,4 @@
-//! What a player's socket hands frames to, and where what comes of them is counted.
+//! The interface between a player's socket and its logic, and the player's counts.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use super::super::checker::Contradiction;
 use super::super::sheet::Sheet;
 use super::super::tally::{Tally, us};
 
-/// Where a player's deeds are counted.
+/// The counts of a player.
 #[derive(Clone)]
 pub(in crate::load) struct Score {
     pub(in crate::load) tally: Arc<Mutex<Tally>>,
@@ -18,12 +18,12 @@ pub(in crate::load) struct Score {
 }
 
 impl Score {
-    /// Notes something that cannot be.
+    /// Records a contradiction.
     pub(super) fn contradict(&self, contradiction: &Contradiction) {
         self.tally.lock().contradict(&self.username, contradiction);
     }
 
-    /// Counts an answer; its latency runs from `due`, whenever the intent was sent.
+    /// Counts an answer. Its latency counts from `due`, not from the time of sending.
     pub(super) fn answered(&self, due: Option<Instant>, ack: Ack, now: Instant, count: impl FnOnce(&mut Tally)) {
         let mut tally = self.tally.lock();
         count(&mut tally);
@@ -36,24 +36,24 @@ impl Score {
     }
 }
 
-/// Decides what is sent and judges what comes. Knows no socket.
+/// Decides what to send and checks what arrives. Knows no socket.
 pub(in crate::load) trait Mind: Send + 'static {
-    /// A connection is open.
+    /// Handles an opened connection.
     fn connected(&mut self, now: Instant);
-    /// It has ended.
+    /// Handles the end of a connection.
     fn disconnected(&mut self);
-    /// Takes up what has fallen due; `start` is when the load begins, once that is known.
+    /// Handles due intents. `start` is the start of the load, once known.
     fn take_up(&mut self, start: Option<Instant>, now: Instant);
-    /// The next frame to send now.
+    /// The next frame to send, if any.
     fn next_frame(&mut self, now: Instant) -> Option<ClientFrame>;
-    /// When there may be a frame to send that there is not now, if nothing arrives before.
+    /// Time at which there may be a new frame, even if nothing arrives before.
     fn wakeup(&self) -> Option<Instant>;
-    /// Takes in a frame.
+    /// Handles a received frame.
     fn receive(&mut self, frame: ServerFrame<Sheet>, now: Instant);
-    /// Has its character, and may begin.
+    /// Returns true once the player has its character and may start.
     fn is_ready(&self) -> bool;
-    /// Everything has ended and was checked.
+    /// Returns true once everything has ended and was checked.
     fn is_done(&self) -> bool;
-    /// Intents that have not ended.
+    /// Number of intents without a final answer.
     fn without_an_end(&self) -> usize;
 }

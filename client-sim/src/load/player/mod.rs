@@ -1,4 +1,4 @@
-//! One player: a socket that is lost and found again, and a mind that knows what to say on it.
+//! One player: a socket that reconnects, and a mind that decides what to send.
 
 mod agenda;
 mod book;
@@ -32,32 +32,32 @@ pub(super) use member::{Member, Party};
 use mind::Mind;
 pub(super) use mind::Score;
 
-/// Messages taken in one go before anything is sent.
+/// Most messages handled before anything is sent.
 const BURST_MAX: usize = 64;
 
-/// What all players share.
+/// The shared state of all players.
 pub(super) struct Common {
     pub(super) http: HttpClient,
     pub(super) codec: Codec,
-    /// When the load begins; set once everybody is ready.
+    /// Start of the load; set once all players are ready.
     pub(super) start: watch::Receiver<Option<Instant>>,
     pub(super) ready: AtomicU64,
-    /// Sockets that are open now.
+    /// Currently open sockets.
     pub(super) open: AtomicU64,
-    /// Intents that have fallen due so far.
+    /// Intents due so far.
     pub(super) asked: AtomicU64,
-    /// Players that have left, for better or worse.
+    /// Players that have left.
     pub(super) left: AtomicU64,
 }
 
-/// When a player breaks its own socket.
+/// How often a player breaks its own connection, and for how long it stays away.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Break {
     pub(super) every: Duration,
     pub(super) away: Duration,
 }
 
-/// Who a player is.
+/// The identity of a player.
 pub(super) struct Identity {
     pub(super) credentials: Credentials,
     pub(super) session: Session,
@@ -67,9 +67,9 @@ pub(super) struct Identity {
 /// How a conversation ended.
 enum End {
     Lost(Ended),
-    /// The player broke it off, to come back.
+    /// The player broke the connection on purpose.
     Broken,
-    /// All is done.
+    /// The player is done.
     Done,
 }
 
@@ -88,7 +88,7 @@ pub(super) struct Player<M> {
 }
 
 impl<M: Mind> Player<M> {
-    /// A player that has logged in and has a character.
+    /// A logged-in player with a character.
     pub(super) fn new(
         common: Arc<Common>,
         score: Score,
@@ -104,7 +104,7 @@ impl<M: Mind> Player<M> {
         Self { common, score, pace, identity, options, breaks, break_at, mind, rng, ready, closing_hint }
     }
 
-    /// Plays until all is done or the time is up.
+    /// Plays until it is done or the time is up.
     pub(super) async fn run(mut self) {
         let mut backoff = Backoff::default();
         loop {
@@ -131,7 +131,7 @@ impl<M: Mind> Player<M> {
             }
             self.renew(first).await;
         }
-        // Who could not even look at the end does not know either.
+        // A player that could not check the totals counts as unsettled.
         let unsettled = self.mind.without_an_end().max(usize::from(!self.mind.is_done()));
         self.score.tally.lock().unsettled += unsettled as u64;
         if !self.ready {
@@ -140,7 +140,7 @@ impl<M: Mind> Player<M> {
         self.common.left.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Gets a newer session where that is what comes first.
+    /// Refreshes the session or logs in again, if required.
     async fn renew(&mut self, first: First) {
         let session = match first {
             First::Nothing => return,
@@ -153,7 +153,7 @@ impl<M: Mind> Player<M> {
         }
     }
 
-    /// Waits; says whether to leave.
+    /// Waits; returns true if the player must leave.
     async fn pause(&self, wait: Duration) -> bool {
         let until = tokio::time::Instant::now() + wait;
         while !self.pace.abandoned() {
@@ -203,7 +203,7 @@ impl<M: Mind> Player<M> {
             if self.mind.is_done() || self.pace.abandoned() {
                 return End::Done;
             }
-            // Right after sending, so that there is something to send again.
+            // Breaks right after sending, so that there is something to send again.
             if sent && begin.is_some() && self.break_at.is_some_and(|time| time <= now) {
                 return End::Broken;
             }
@@ -221,7 +221,7 @@ impl<M: Mind> Player<M> {
         }
     }
 
-    /// Sends what there is to send; says whether an intent was among it.
+    /// Sends all due frames; returns true if one was an intent.
     async fn send_due(&mut self, socket: &mut Socket, now: Instant) -> Result<bool, tungstenite::Error> {
         let (mut any, mut intents) = (false, false);
         while let Some(frame) = self.mind.next_frame(now) {
@@ -235,7 +235,7 @@ impl<M: Mind> Player<M> {
         Ok(intents)
     }
 
-    /// Takes in a message and those that are there behind it.
+    /// Handles a message and all others that have already arrived.
     fn take_burst(
         &mut self,
         socket: &mut Socket,
@@ -286,7 +286,7 @@ impl<M: Mind> Player<M> {
     }
 }
 
-/// Sleeps until then; only asked where there is a time.
+/// Sleeps until a time. Polled only if there is one.
 async fn sleep_until(time: Option<Instant>) {
     if let Some(time) = time {
         tokio::time::sleep_until(time.into()).await;

@@ -1,4 +1,4 @@
-//! What one connection has told a member of a party, and may not take back. Pure.
+//! What a member of a party was told on one connection, against which later answers are checked. Pure.
 
 use std::collections::VecDeque;
 
@@ -9,10 +9,10 @@ use super::super::checker::Contradiction;
 /// The knowledge of one connection.
 #[derive(Debug)]
 pub(super) struct Told {
-    /// The newest version with which it has answered, and the one that it called durable.
+    /// The newest version in an answer, and the newest durable version.
     answered: Version,
     durable: Version,
-    /// Versions made by this member's intents that it has not called durable yet, oldest first.
+    /// Versions produced by this member's intents that are not durable yet, oldest first.
     unstored: VecDeque<Version>,
 }
 
@@ -23,7 +23,7 @@ impl Default for Told {
 }
 
 impl Told {
-    /// An answer came that was not held back for a commit: such answers come in order.
+    /// Checks an answer that did not wait for a commit: such answers arrive in order.
     pub(super) fn answer(&mut self, version: Version, durable: Version) -> Result<(), Contradiction> {
         let known = std::mem::replace(&mut self.answered, version);
         if version < known {
@@ -35,26 +35,26 @@ impl Told {
         self.durable(durable)
     }
 
-    /// A version was called durable.
+    /// Checks a durable version.
     pub(super) fn durable(&mut self, durable: Version) -> Result<(), Contradiction> {
         let known = std::mem::replace(&mut self.durable, durable);
         if durable < known { Err(Contradiction::DurableFell { known, found: durable }) } else { Ok(()) }
     }
 
-    /// An intent of this member made a version, and came back with what was durable then.
+    /// Records the version that an intent of this member produced, and the durable version of its answer.
     pub(super) fn made(&mut self, version: Version, durable: Version) {
         self.unstored.push_back(version);
         self.durable = self.durable.max(durable);
     }
 
-    /// Takes out those made that are durable by now; says how many.
+    /// Removes the produced versions that are durable now; returns their number.
     pub(super) fn take_stored(&mut self) -> u64 {
         let stored = self.unstored.partition_point(|version| *version <= self.durable);
         self.unstored.drain(..stored);
         stored as u64
     }
 
-    /// Versions made that are not durable yet.
+    /// Number of produced versions that are not durable yet.
     pub(super) fn unstored(&self) -> usize {
         self.unstored.len()
     }
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_come_in_order_and_durable_never_falls() {
+    fn answers_arrive_in_order_and_durable_never_falls() {
         let mut told = Told::default();
         assert_eq!(told.answer(version(5), version(4)), Ok(()));
         let ahead = Contradiction::DurableAhead { version: version(6), durable: version(7) };
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_made_is_counted_once_it_is_durable() {
+    fn a_produced_version_is_counted_once_it_is_durable() {
         let mut told = Told::default();
         told.made(version(5), version(4));
         told.made(version(6), version(4));

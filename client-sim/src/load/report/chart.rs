@@ -1,13 +1,13 @@
 //! Charts as inline SVG: lines over time, stacked areas over time, and a distribution.
 //!
-//! Colours are classes of the page's style sheet, so that they follow its light and its dark scheme. What is pointed at
-//! is told by SVG's own titles: there is no script.
+//! Colours are classes of the page's style sheet, so that they follow its light and dark scheme. SVG titles show the
+//! figures under the pointer; there is no script.
 
 use std::fmt::Write;
 
 use super::scale::{Scale, number, time, time_ticks};
 
-/// Size of a chart, and the room around its plot, in the units of its own view box.
+/// Size of a chart and its margins, in units of its view box.
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 250.0;
 const LEFT: f64 = 62.0;
@@ -15,10 +15,10 @@ const RIGHT: f64 = 14.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 30.0;
 
-/// Slices of a chart that tell their figures when pointed at.
+/// Most slices of a chart. Each shows its figures under the pointer.
 const SLICES_MAX: usize = 160;
 
-/// A row of figures over time; a gap where there is none.
+/// A series of figures over time; `None` leaves a gap.
 pub(super) struct Series {
     pub(super) name: &'static str,
     /// Colour, 1 to 6.
@@ -29,24 +29,24 @@ pub(super) struct Series {
 /// Figures over time.
 pub(super) struct Chart<'a> {
     pub(super) title: &'static str,
-    /// What the figures mean, in a sentence.
+    /// One sentence that explains the figures.
     pub(super) note: &'static str,
     pub(super) unit: &'static str,
-    /// Seconds from the begin of the load on, one for each value.
+    /// Seconds since the start of the load, one for each value.
     pub(super) times: &'a [f64],
     pub(super) series: Vec<Series>,
-    /// Areas on top of each other instead of lines.
+    /// Stacked areas instead of lines.
     pub(super) stacked: bool,
-    /// Latencies and their like: each step up is ten times more.
+    /// A logarithmic axis, for latencies.
     pub(super) logarithmic: bool,
-    /// Limits to be drawn across.
+    /// Limits drawn as horizontal lines.
     pub(super) marks: Vec<(String, f64)>,
-    /// When the load ended; what comes behind it is the rest of the answers.
+    /// End of the load; later values belong to the remaining answers.
     pub(super) load_seconds: f64,
 }
 
 impl Chart<'_> {
-    /// The chart with its title and legend; nothing where there are no figures.
+    /// The chart with its title and legend; empty without figures.
     pub(super) fn render(&self) -> String {
         let values = || self.series.iter().flat_map(|series| series.values.iter().flatten().copied());
         if values().next().is_none() {
@@ -103,7 +103,7 @@ impl Chart<'_> {
                 let _ = match (is_drawn(index.checked_sub(1)), is_drawn(Some(index + 1))) {
                     (true, _) => write!(path, "L{x:.1} {y:.1}"),
                     (false, true) => write!(path, "M{x:.1} {y:.1}"),
-                    // A point without neighbours.
+                    // A single point.
                     (false, false) => write!(svg, r#"<circle class="f{color}" cx="{x:.1}" cy="{y:.1}" r="2.5"/>"#),
                 };
             }
@@ -131,7 +131,7 @@ impl Chart<'_> {
         }
     }
 
-    /// Invisible strips, each with the figures of its time.
+    /// Invisible strips that show the figures of their time.
     fn slices(&self, svg: &mut String, end: f64) {
         let step = self.times.len().div_ceil(SLICES_MAX).max(1);
         let mut left = LEFT;
@@ -161,14 +161,14 @@ impl Chart<'_> {
     }
 }
 
-/// How many there are of what is between two bounds.
+/// The share of values between two bounds.
 pub(super) struct Column {
     pub(super) from: f64,
     pub(super) to: f64,
     pub(super) share: f64,
 }
 
-/// A distribution over columns that are evenly wide on a logarithmic scale; `marks` are drawn at their values.
+/// A distribution in columns of equal width on a logarithmic scale. `marks` are drawn at their values.
 pub(super) fn distribution(
     title: &'static str,
     note: &'static str,
@@ -235,12 +235,12 @@ fn slice(svg: &mut String, left: f64, right: f64, told: &str) {
     );
 }
 
-/// From 0 to 1 across the plot.
+/// The x coordinate of a position from 0 to 1.
 fn x(share: f64) -> f64 {
     LEFT + share * (WIDTH - LEFT - RIGHT)
 }
 
-/// From 0 to 1 up the plot.
+/// The y coordinate of a position from 0 to 1.
 fn y(share: f64) -> f64 {
     HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
 }

@@ -1,4 +1,4 @@
-//! Which figures stand on which chart.
+//! The charts and their figures.
 
 use super::super::scrape::ServerMoment;
 use super::super::series::{Bar, Moment, Percentiles};
@@ -9,11 +9,11 @@ use super::chart::{Chart, Column, Series, distribution};
 const MIB: f64 = 1_048_576.0;
 
 impl Report {
-    /// What the players saw, over time and all together.
+    /// Charts of the players' measurements, over time and in total.
     pub(super) fn player_charts(&self) -> String {
         let times = self.times();
         let chart = |title, note, unit, series| self.chart(&times, title, note, unit, series);
-        let latency = "From the moment at which an intent was due to its answer; each step up is ten times more.";
+        let latency = "Time from an intent's due time to its answer; logarithmic scale.";
         let mut charts = vec![
             Chart {
                 logarithmic: true,
@@ -22,7 +22,7 @@ impl Report {
             },
             chart(
                 "Throughput",
-                "Intents that were due, and intents that were answered.",
+                "Due and answered intents.",
                 "intents/s",
                 vec![
                     self.series("due", 6, |moment| Some(moment.due as f64 / moment.length_seconds)),
@@ -33,7 +33,7 @@ impl Report {
                 stacked: true,
                 ..chart(
                     "Outcomes",
-                    "What the answers were.",
+                    "Answers by outcome.",
                     "answers/s",
                     vec![
                         self.series("applied", 2, |moment| per_second(moment, moment.applied)),
@@ -44,15 +44,15 @@ impl Report {
             },
             chart(
                 "Errors and reconnects",
-                "Intents that were not served, connections that were lost, and those that players broke off themselves.",
-                "in each stretch",
+                "Failed intents and lost connections, and connections that players closed on purpose.",
+                "per stretch",
                 vec![
                     self.series("errors", 4, |moment| Some(moment.errors as f64)),
                     self.series("reconnects", 1, |moment| Some(moment.reconnects as f64)),
                 ],
             ),
         ];
-        let durable = "Intents that ask to be answered only when they are safe in the database.";
+        let durable = "Intents that ask for their answer after the commit.";
         charts.push(Chart {
             logarithmic: true,
             ..chart(
@@ -63,17 +63,17 @@ impl Report {
             )
         });
         let mut page: String = charts.iter().map(Chart::render).collect();
-        page += &bars("How long answers took", "All of the run.", &self.latency_distribution, &self.totals.latency);
+        page += &bars("Distribution of latency", "The whole run.", &self.latency_distribution, &self.totals.latency);
         let bars = bars(
-            "How long answers after the commit took",
-            "All of the run.",
+            "Distribution of latency after the commit",
+            "The whole run.",
             &self.latency_ack_durable_distribution,
             &self.totals.latency_ack_durable,
         );
         page + &bars
     }
 
-    /// What the server's own metrics say. Empty where they were not read.
+    /// Charts of the server's metrics; empty if they were not read.
     pub(super) fn server_charts(&self) -> String {
         if self.moments.iter().all(|moment| moment.server.is_none()) {
             return String::new();
@@ -83,15 +83,15 @@ impl Report {
         charts.map(|chart| chart.render()).collect()
     }
 
-    /// How fast the server answers and writes.
+    /// Charts of the server's speed.
     fn server_pace<'a>(&self, times: &'a [f64]) -> Vec<Chart<'a>> {
         let chart = |title, note, unit, series| self.chart(times, title, note, unit, series);
         vec![
             Chart {
                 stacked: true,
                 ..chart(
-                    "Intents, as the server counts them",
-                    "By what the answer was.",
+                    "Intents counted by the server",
+                    "By outcome.",
                     "intents/s",
                     vec![
                         self.server("applied", 2, |server| Some(server.applied_per_second)),
@@ -104,7 +104,7 @@ impl Report {
                 logarithmic: true,
                 ..chart(
                     "The server's own answer time",
-                    "From reading a socket to having sent all answers; from a histogram's buckets.",
+                    "Time from reading a socket to sending all answers, estimated from a histogram's buckets.",
                     "ms",
                     vec![
                         self.server("p50", 2, |server| server.answer_p50_ms),
@@ -114,7 +114,7 @@ impl Report {
             },
             chart(
                 "Waiting for the database",
-                "Characters with something that is not yet in the database.",
+                "Dirty characters: those with changes not yet in the database.",
                 "characters",
                 vec![
                     self.server("backlog", 1, |server| server.backlog_characters),
@@ -125,7 +125,7 @@ impl Report {
                 logarithmic: true,
                 ..chart(
                     "Flushing",
-                    "How long a transaction took, and how long a change waited for its commit.",
+                    "Time for a transaction, and time from a change to its commit.",
                     "ms",
                     vec![
                         self.server("write p50", 2, |server| server.write_p50_ms),
@@ -137,19 +137,19 @@ impl Report {
         ]
     }
 
-    /// How much the server writes and holds.
+    /// Charts of the server's amounts.
     fn server_stock<'a>(&self, times: &'a [f64]) -> Vec<Chart<'a>> {
         let chart = |title, note, unit, series| self.chart(times, title, note, unit, series);
         vec![
             chart(
                 "Rows written",
-                "Characters committed; several changes of one are written as one.",
+                "Committed character rows; several changes of a character are written as one row.",
                 "rows/s",
                 vec![self.server("rows", 1, |server| Some(server.rows_per_second))],
             ),
             chart(
                 "Sockets",
-                "Open at the server, and open here.",
+                "Open sockets counted by the server and by the players.",
                 "sockets",
                 vec![
                     self.server("server", 1, |server| server.sockets_open),
@@ -158,33 +158,45 @@ impl Report {
             ),
             chart(
                 "Found in memory",
-                "Of the commands, how many found their characters in memory.",
+                "Share of commands that found their characters in memory.",
                 "%",
                 vec![self.server("hits", 2, |server| server.cache_hit_share.map(|share| share * 100.0))],
             ),
             chart(
                 "Memory",
-                "Held by the server's process.",
+                "Resident memory of the server's process.",
                 "MiB",
                 vec![self.server("server", 5, |server| server.memory_bytes.map(|bytes| bytes / MIB))],
             ),
         ]
     }
 
-    /// What this program itself cost, beside the server where that tells.
+    /// Charts of this program's own cost, with the server's if known.
     pub(super) fn generator_charts(&self) -> String {
         let times = self.times();
         let charts = [
-            self.chart(&times, "Processor time", "The server's is told in whole seconds, and averaged over ten.", "cores", vec![
-                self.server("server", 1, |server| server.cpu_cores),
-                self.series("this generator", 6, |moment| moment.generator_cores),
-            ]),
+            self.chart(
+                &times,
+                "Processor time",
+                "The server's time is reported in whole seconds and averaged over ten.",
+                "cores",
+                vec![
+                    self.server("server", 1, |server| server.cpu_cores),
+                    self.series("this generator", 6, |moment| moment.generator_cores),
+                ],
+            ),
             Chart {
                 logarithmic: true,
-                ..self.chart(&times, "The generator's own lateness", "From the moment at which an intent was due until its player took it up. It is part of the latency above.", "ms", vec![
-                    self.series("p50", 2, |moment| some(&moment.lateness, moment.lateness.p50_ms)),
-                    self.series("p99", 3, |moment| some(&moment.lateness, moment.lateness.p99_ms)),
-                ])
+                ..self.chart(
+                    &times,
+                    "The generator's own lateness",
+                    "Time from an intent's due time until its player handled it. It is part of the latency above.",
+                    "ms",
+                    vec![
+                        self.series("p50", 2, |moment| some(&moment.lateness, moment.lateness.p50_ms)),
+                        self.series("p99", 3, |moment| some(&moment.lateness, moment.lateness.p99_ms)),
+                    ],
+                )
             },
         ];
         charts.iter().map(Chart::render).collect()
@@ -211,7 +223,7 @@ impl Report {
         }
     }
 
-    /// The stretches that are drawn: those of the load, and of those behind it up to the last in which something came.
+    /// The stretches to draw: those of the load, and later ones up to the last with an answer.
     fn drawn(&self) -> &[Moment] {
         let happened = |moment: &Moment| {
             let begin = moment.at_seconds - moment.length_seconds;
@@ -221,7 +233,7 @@ impl Report {
         &self.moments[..last]
     }
 
-    /// Of each stretch its middle.
+    /// The middle of each stretch.
     fn times(&self) -> Vec<f64> {
         self.drawn().iter().map(|moment| moment.at_seconds - moment.length_seconds / 2.0).collect()
     }
@@ -246,14 +258,14 @@ impl Report {
         ]
     }
 
-    /// Limits that stand on the latency's own chart.
+    /// Limits shown on the latency chart.
     fn latency_marks(&self) -> Vec<(String, f64)> {
         let limits = self.limits.iter().filter(|limit| limit.unit == "ms" && !limit.limit.starts_with("durable"));
         limits.map(|limit| (format!("--{} {} ms", limit.limit, limit.asked), limit.asked)).collect()
     }
 }
 
-/// A percentile where there is something to have one of.
+/// A percentile; `None` without values.
 fn some(percentiles: &Percentiles, value: f64) -> Option<f64> {
     (percentiles.count > 0).then_some(value)
 }

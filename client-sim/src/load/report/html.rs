@@ -1,4 +1,4 @@
-//! The report as one page that needs nothing else: no network, no script.
+//! The report as one self-contained page, without network and scripts.
 
 use std::fmt::Write;
 
@@ -30,14 +30,15 @@ impl Report {
         );
         page += &self.verdict();
         page += &self.tiles();
-        page += &section("What the players saw", &self.player_charts());
+        page += &section("Measured by the players", &self.player_charts());
         let server = self.server_charts();
         page += &if server.is_empty() {
-            "<h2>The server's own metrics</h2><p>They could not be read during this run.</p>\n".to_owned()
+            "<h2>The server's own metrics</h2><p>They could not be read during this run; set --metrics.</p>\n"
+                .to_owned()
         } else {
             section("The server's own metrics, read every second", &server)
         };
-        page += &section("Whether the generator can be believed", &self.generator_charts());
+        page += &section("The generator's own cost", &self.generator_charts());
         page += &self.tables();
         page += "</main>\n</body>\n</html>\n";
         page
@@ -46,7 +47,7 @@ impl Report {
     fn verdict(&self) -> String {
         let mut verdict = String::new();
         if !self.generator.is_believable() {
-            verdict += "<div class=\"verdict doubt\">Not to be believed: the generator was the bottleneck itself.";
+            verdict += "<div class=\"verdict doubt\">Unreliable: the generator itself was the bottleneck.";
             for doubt in &self.generator.doubts {
                 let _ = write!(verdict, "<p>{}</p>", escape(doubt));
             }
@@ -55,11 +56,11 @@ impl Report {
         let missed = self.limits.iter().filter(|limit| !limit.held);
         let missed: Vec<_> = missed.map(|limit| format!("<p>{}</p>", escape(&sentence(limit)))).collect();
         verdict += &if missed.is_empty() {
-            "<div class=\"verdict good\">All limits were kept to, and nothing that the server said contradicts what its \
-             players know.</div>\n"
+            "<div class=\"verdict good\">All limits were held, and no answer contradicts what the players \
+             know.</div>\n"
                 .to_owned()
         } else {
-            format!("<div class=\"verdict bad\">Limits were missed.{}</div>\n", missed.concat())
+            format!("<div class=\"verdict bad\">Some limits were missed.{}</div>\n", missed.concat())
         };
         verdict
     }
@@ -113,13 +114,13 @@ impl Report {
         }
         page += "</tr>";
         self.groups.iter().for_each(|group| page += &row(group));
-        page += "</table></div>\n<div class=\"two\"><div><h2>In all</h2>";
+        page += "</table></div>\n<div class=\"two\"><div><h2>Totals</h2>";
         page += &table(&self.sums());
         page += "</div><div><h2>Settings</h2>";
         page += &table(&self.settings_rows());
         page += "</div></div>\n";
         if !self.contradictions.is_empty() {
-            page += "<h2>What the server said that cannot be</h2>\n<div class=\"card\"><table>";
+            page += "<h2>Contradictions</h2>\n<div class=\"card\"><table>";
             for contradiction in &self.contradictions {
                 let _ = write!(page, "<tr><td><code>{}</code></tr>", escape(contradiction));
             }
@@ -132,31 +133,27 @@ impl Report {
         let totals = &self.totals;
         let generator = &self.generator;
         let cores =
-            |cores: Option<f64>| cores.map_or_else(|| "not told".to_owned(), |cores| format!("{cores:.2} cores"));
+            |cores: Option<f64>| cores.map_or_else(|| "unknown".to_owned(), |cores| format!("{cores:.2} cores"));
         let memory =
-            generator.memory_peak_bytes.map_or_else(|| "not told".to_owned(), |bytes| format!("{} MiB", bytes >> 20));
+            generator.memory_peak_bytes.map_or_else(|| "unknown".to_owned(), |bytes| format!("{} MiB", bytes >> 20));
         vec![
-            ("Intents begun", number(totals.begun as f64)),
+            ("Intents started", number(totals.begun as f64)),
             (
                 "Applied",
-                format!(
-                    "{}, {} of them known to be in the database",
-                    number(totals.applied as f64),
-                    number(totals.durable as f64)
-                ),
+                format!("{}, of which {} are durable", number(totals.applied as f64), number(totals.durable as f64)),
             ),
             ("Rejected by the rules", counts(&totals.rejected)),
             ("Errors", self.errors()),
             ("Without an end", number(totals.without_an_end as f64)),
             ("Latency, ms", totals.latency.line()),
             ("Latency after the commit, ms", percentiles(&totals.latency_ack_durable)),
-            ("Connections", format!("{} made, {} broken off on purpose", totals.connections, totals.reconnects)),
+            ("Connections", format!("{} opened, {} closed on purpose", totals.connections, totals.reconnects)),
             ("The generator's lateness, ms", generator.lateness.line()),
             (
                 "The generator's processor time",
-                format!("{}, its busiest thread {}", cores(generator.cores), cores(generator.busiest_thread_cores)),
+                format!("{}, busiest thread {}", cores(generator.cores), cores(generator.busiest_thread_cores)),
             ),
-            ("The generator's memory at most", memory),
+            ("The generator's peak memory", memory),
         ]
     }
 
@@ -166,7 +163,7 @@ impl Report {
             (
                 "Duration",
                 format!(
-                    "{} s, ramp {} s, settled within {} s",
+                    "{} s, ramp {} s, time to settle {} s",
                     settings.duration_seconds, settings.ramp_seconds, settings.settle_seconds
                 ),
             ),
@@ -174,32 +171,32 @@ impl Report {
             ("Threads, seed", format!("{}, {}", settings.threads, settings.seed)),
         ];
         for group in &self.scenario.groups {
-            rows.push(("Group", format!("{}, {} of all: {}", group.name, group.share, conduct(&group.conduct))));
+            rows.push(("Group", format!("{}, share {}: {}", group.name, group.share, conduct(&group.conduct))));
         }
         rows
     }
 }
 
-/// How a group behaves, for a person.
+/// A group's conduct, for people.
 fn conduct(conduct: &Conduct) -> String {
     let made_on = match conduct.made_on {
-        MadeOn::After => "the intent before",
+        MadeOn::After => "the previous intent",
         MadeOn::Expect => "the version last seen",
     };
-    let mut parts = vec![format!("{}/s each", conduct.intents_per_second), format!("made on {made_on}")];
+    let mut parts = vec![format!("{}/s each", conduct.intents_per_second), format!("based on {made_on}")];
     for (holds, part) in [
         (conduct.burst_intents > 1, format!("bursts of {}", conduct.burst_intents)),
-        (conduct.clients_per_character > 1, format!("{} clients a character", conduct.clients_per_character)),
+        (conduct.clients_per_character > 1, format!("{} clients per character", conduct.clients_per_character)),
         (conduct.due_together, "due together".to_owned()),
         (conduct.watch, "watching".to_owned()),
-        (conduct.ack_durable_share > 0.0, format!("{} answered after the commit", conduct.ack_durable_share)),
+        (conduct.ack_durable_share > 0.0, format!("share {} answered after the commit", conduct.ack_durable_share)),
     ] {
         if holds {
             parts.push(part);
         }
     }
     if let Some(every) = conduct.reconnect_every_seconds {
-        parts.push(format!("breaks off every {every} s for {} s", conduct.away_seconds));
+        parts.push(format!("disconnects every {every} s for {} s", conduct.away_seconds));
     }
     let weights: Vec<_> = conduct.weights.iter().map(|(deed, weight)| format!("{} {weight}", deed.name())).collect();
     format!("{}. Weights: {}.", parts.join(", "), weights.join(", "))
@@ -231,10 +228,10 @@ fn table(rows: &[(&str, String)]) -> String {
 }
 
 fn percentiles(percentiles: &Percentiles) -> String {
-    if percentiles.count > 0 { percentiles.line() } else { "nobody asked for it".to_owned() }
+    if percentiles.count > 0 { percentiles.line() } else { "not measured".to_owned() }
 }
 
-/// Text as HTML shows it.
+/// Escapes text for HTML.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

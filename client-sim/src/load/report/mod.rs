@@ -1,4 +1,4 @@
-//! The report of a run: as JSON by its own shape, for a terminal, and as a page.
+//! The report of a run: as JSON, as text for a terminal, and as a page.
 
 mod chart;
 mod charts;
@@ -27,23 +27,23 @@ pub(super) struct Report {
     started_at: String,
     settings: Settings,
     scenario: Scenario,
-    /// The server kept its word and all limits.
+    /// True if the server was consistent and within all limits.
     good: bool,
     limits: Vec<Verdict>,
     generator: Generator,
     totals: Totals,
     groups: Vec<GroupReport>,
-    /// How many answers of intents took how long.
+    /// The distribution of latencies.
     latency_distribution: Vec<Bar>,
-    /// The same of those that came after their commit.
+    /// The distribution of latencies after the commit.
     latency_ack_durable_distribution: Vec<Bar>,
     /// The run over time.
     moments: Vec<Moment>,
-    /// What the server said that cannot be, word by word, the first few.
+    /// The first few contradictions in full.
     contradictions: Vec<String>,
 }
 
-/// What the run was asked to be.
+/// The settings of the run.
 #[derive(Debug, Serialize)]
 struct Settings {
     server: String,
@@ -59,17 +59,17 @@ struct Settings {
 /// All players together, over the whole run.
 #[derive(Debug, Serialize)]
 struct Totals {
-    /// How long intents fell due.
+    /// Duration of the load.
     seconds: f64,
     begun: u64,
     answered: u64,
-    /// Of those that were due, without what characters were given before the load.
+    /// Answered due intents per second, without the outfits before the load.
     answered_per_second: f64,
     applied: u64,
     durable: u64,
     conflicts: u64,
     rejected: BTreeMap<&'static str, u64>,
-    /// Intents that were not served and connections that were lost: the sum of the following five.
+    /// Failed intents and lost connections: the sum of the following five.
     errors: u64,
     failed: BTreeMap<&'static str, u64>,
     turned_away: u64,
@@ -103,7 +103,7 @@ struct GroupReport {
 }
 
 impl Report {
-    /// Of a run that is over.
+    /// The report of a finished run.
     pub(super) fn of(
         settings: &LoadSettings,
         scenario: &Scenario,
@@ -144,7 +144,7 @@ impl Report {
         }
     }
 
-    /// Whether the server kept its word, and the limits were kept to.
+    /// Returns true if the server was consistent and within all limits.
     pub(super) fn is_good(&self) -> bool {
         self.good
     }

@@ -1,19 +1,19 @@
-//! Axes: where a value stands, which values are named, and how they are written.
+//! Axes: positions of values, ticks, and formats.
 
-/// Decades below the highest value that a logarithmic axis shows at most.
+/// Most decades of a logarithmic axis, below the highest value.
 const DECADES_MAX: f64 = 6.0;
 
-/// From values to a position of 0 to 1.
+/// Maps values to positions from 0 to 1.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Scale {
-    /// From 0 to a round number; the distance of two ticks comes second.
+    /// From 0 to a round number; the second field is the distance between ticks.
     Linear(f64, f64),
-    /// From one power of ten to another, by their exponents.
+    /// From one power of ten to another, given as exponents.
     Logarithmic(f64, f64),
 }
 
 impl Scale {
-    /// One that has room for all values.
+    /// A scale that fits all values.
     pub(super) fn over(values: impl Iterator<Item = f64>, logarithmic: bool) -> Self {
         let positive = values.filter(|value| value.is_finite() && *value > 0.0);
         let (low, high) = positive.fold((f64::MAX, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
@@ -30,7 +30,7 @@ impl Scale {
         Self::Linear((high / step).ceil() * step, step)
     }
 
-    /// Where a value stands.
+    /// The position of a value.
     pub(super) fn position(&self, value: f64) -> f64 {
         let share = match self {
             Self::Linear(top, _) => value / top,
@@ -39,13 +39,13 @@ impl Scale {
         share.clamp(0.0, 1.0)
     }
 
-    /// The values that are named.
+    /// The values at the ticks.
     pub(super) fn ticks(&self) -> Vec<f64> {
         match self {
             Self::Linear(top, step) => (0..=(top / step).round() as u32).map(|tick| f64::from(tick) * step).collect(),
             Self::Logarithmic(bottom, top) => {
                 let decades = (*bottom as i32..=*top as i32).map(|decade| 10_f64.powi(decade));
-                // Where there is room, halves of the decades too.
+                // With few decades also labels half decades.
                 let between = if top - bottom <= 3.0 { [2.0, 5.0].as_slice() } else { [].as_slice() };
                 let highest = 10_f64.powf(*top) * 1.001;
                 let tick =
@@ -56,7 +56,7 @@ impl Scale {
     }
 }
 
-/// Times that are named on an axis that ends so many seconds after the begin: eight at most.
+/// The ticks of a time axis with this length in seconds: eight at most.
 pub(super) fn time_ticks(end_seconds: f64) -> Vec<f64> {
     let steps =
         [1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_200.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0];
@@ -64,7 +64,7 @@ pub(super) fn time_ticks(end_seconds: f64) -> Vec<f64> {
     (0..=(end_seconds / step).floor() as u32).map(|tick| f64::from(tick) * step).collect()
 }
 
-/// A time after the begin.
+/// Formats a time since the start.
 pub(super) fn time(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match whole {
@@ -74,7 +74,7 @@ pub(super) fn time(seconds: f64) -> String {
     }
 }
 
-/// A number with as many digits as a person wants to read.
+/// Formats a number with a readable number of digits.
 pub(super) fn number(value: f64) -> String {
     let size = value.abs();
     let digits = match size {

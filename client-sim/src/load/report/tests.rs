@@ -11,7 +11,7 @@ use super::super::series::{Beside, moment};
 use super::*;
 use crate::settings::Settings as CommandLine;
 
-/// What the server's metrics say in every stretch.
+/// The server's metrics in every stretch.
 fn server() -> ServerMoment {
     ServerMoment {
         applied_per_second: 98.0,
@@ -32,7 +32,7 @@ fn server() -> ServerMoment {
     }
 }
 
-/// A second of 100 answers, in which one intent failed and one connection was lost.
+/// A second with 100 answers, one failed intent and one lost connection.
 fn tally() -> Tally {
     let mut tally = Tally { applied: 97, refused: 2, begun: 100, pushed: 7, reconnects: 3, ..Tally::default() };
     tally.reject(RejectionCode::Dead);
@@ -44,7 +44,7 @@ fn tally() -> Tally {
     tally
 }
 
-/// A run of `seconds` such seconds.
+/// A run of this many such seconds.
 fn report(seconds: u32, arguments: &[&str], change: impl Fn(&mut Tally)) -> Report {
     let arguments = ["client-sim", "--scenario", "mixed", "--players", "100"].iter().chain(arguments);
     let settings = CommandLine::try_parse_from(arguments).expect("good arguments").load;
@@ -67,10 +67,10 @@ fn report(seconds: u32, arguments: &[&str], change: impl Fn(&mut Tally)) -> Repo
 }
 
 #[test]
-fn the_json_has_sums_groups_limits_and_the_run_over_time() {
+fn the_json_contains_totals_groups_limits_and_the_run_over_time() {
     let report = report(3, &["--p99", "5ms", "--errors", "10"], |_| ());
     let json = serde_json::to_value(&report).expect("a report is JSON");
-    let at = |path: &str| json.pointer(path).unwrap_or_else(|| panic!("{path} is not there")).clone();
+    let at = |path: &str| json.pointer(path).unwrap_or_else(|| panic!("{path} is missing")).clone();
     for (path, expected) in [
         ("/good", json!(false)),
         ("/scenario/name", json!("mixed")),
@@ -106,20 +106,20 @@ fn the_json_has_sums_groups_limits_and_the_run_over_time() {
 }
 
 #[test]
-fn the_page_needs_nothing_else() {
+fn the_page_is_self_contained() {
     let html = report(30, &["--p99", "5ms"], |_| ()).html();
     for forbidden in ["<script", "<link", "<img", "<iframe", "src=", "href=", "url(", "@import", "https:"] {
         assert!(!html.contains(forbidden), "{forbidden}");
     }
-    // The server's address, as a text, is the only one.
+    // The only address is the server's, as text.
     assert_eq!(html.matches("http:").count(), 1);
 }
 
 #[test]
-fn the_page_holds_the_figures() {
+fn the_page_contains_the_figures() {
     let html = report(30, &["--p99", "5ms"], |_| ()).html();
     for words in [
-        "Limits were missed",
+        "Some limits were missed",
         "p99: asked at most 5 ms, found 9.9",
         "--p99 5 ms",
         "2,910",
@@ -139,13 +139,13 @@ fn the_page_holds_the_figures() {
 }
 
 #[test]
-fn the_page_says_where_it_is_not_to_be_believed_or_all_is_well() {
+fn the_page_says_if_it_is_unreliable_or_all_is_well() {
     let good = report(3, &[], |_| ());
     assert!(good.is_good());
-    assert!(good.html().contains("All limits were kept to") && !good.html().contains("Not to be believed"));
+    assert!(good.html().contains("All limits were held") && !good.html().contains("Unreliable"));
     let late = report(3, &[], |tally| (0..100).for_each(|_| tally.lateness.saturating_record(9_000)));
-    assert!(late.html().contains("Not to be believed"));
-    assert!(late.text().contains("NOT TO BE BELIEVED"));
+    assert!(late.html().contains("Unreliable"));
+    assert!(late.text().contains("UNRELIABLE"));
     let liar = report(3, &[], |tally| {
         tally.contradictions = 1;
         tally.examples = vec!["sim-1-0: <b>never</b>".to_owned()];
@@ -158,5 +158,5 @@ fn the_page_says_where_it_is_not_to_be_believed_or_all_is_well() {
 fn charts_of_long_runs_stay_readable() {
     let html = report(1_200, &[], |_| ()).html();
     assert!(html.len() < 2_000_000, "{} bytes", html.len());
-    assert!(html.contains("20:00 min"), "time is told in minutes");
+    assert!(html.contains("20:00 min"), "the axis counts minutes");
 }

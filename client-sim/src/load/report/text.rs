@@ -7,7 +7,7 @@ use super::super::limits::Verdict;
 use super::Report;
 
 impl Report {
-    /// All that fits on a screen.
+    /// A summary that fits on a screen.
     pub(in crate::load) fn text(&self) -> String {
         let mut text = String::new();
         let totals = &self.totals;
@@ -19,7 +19,7 @@ impl Report {
             format!("{}, {} players for {:.1} s", self.scenario.name, self.settings.players, totals.seconds),
         );
         let rate = totals.answered_per_second;
-        line("intents", format!("{} begun, {} answered, {rate:.0}/s", totals.begun, totals.answered));
+        line("intents", format!("{} started, {} answered, {rate:.0}/s", totals.begun, totals.answered));
         line("  applied", format!("{} ({} of them durable)", totals.applied, totals.durable));
         line("  conflicts", totals.conflicts.to_string());
         line("  rejected", counts(&totals.rejected));
@@ -34,7 +34,7 @@ impl Report {
         }
         line("latency, ms", totals.latency.line());
         if totals.latency_ack_durable.count > 0 {
-            line("  after the commit", totals.latency_ack_durable.line());
+            line("  after commit", totals.latency_ack_durable.line());
         }
         if self.groups.len() > 1 {
             for group in &self.groups {
@@ -43,7 +43,7 @@ impl Report {
         }
         let lost = counts(&totals.connections_lost);
         let reconnects = totals.reconnects;
-        line("connections", format!("{} made, {reconnects} broken off on purpose, lost: {lost}", totals.connections));
+        line("connections", format!("{} opened, {reconnects} closed on purpose, lost: {lost}", totals.connections));
         line("errors", self.errors());
         self.generator(&mut line);
         line("contradictions", totals.contradictions.to_string());
@@ -60,25 +60,25 @@ impl Report {
         let generator = &self.generator;
         let mut own = format!("{:.2} ms late at p99", generator.lateness.p99_ms);
         if let (Some(all), Some(busiest)) = (generator.cores, generator.busiest_thread_cores) {
-            let _ = write!(own, ", {all:.2} cores, the busiest thread {busiest:.2}");
+            let _ = write!(own, ", {all:.2} cores, busiest thread {busiest:.2}");
         }
         if let Some(bytes) = generator.memory_peak_bytes {
-            let _ = write!(own, ", at most {} MiB", bytes / (1024 * 1024));
+            let _ = write!(own, ", peak memory {} MiB", bytes / (1024 * 1024));
         }
-        line("this generator", own);
+        line("generator", own);
         for doubt in &generator.doubts {
-            line("NOT TO BE BELIEVED", doubt.clone());
+            line("UNRELIABLE", doubt.clone());
         }
     }
 
-    /// What was not served, and why.
+    /// The errors by cause.
     pub(super) fn errors(&self) -> String {
         let totals = &self.totals;
         let mut parts = Vec::new();
         for (count, what) in [
             (totals.failed.values().sum(), format!("intents failed: {}", counts(&totals.failed))),
-            (totals.turned_away, format!("{} turned away for a while", totals.turned_away)),
-            (totals.not_begun, format!("{} not begun, as too many were waiting", totals.not_begun)),
+            (totals.turned_away, format!("{} rejected for a while", totals.turned_away)),
+            (totals.not_begun, format!("{} not started because too many were waiting", totals.not_begun)),
             (totals.unknown, format!("{} answers lost", totals.unknown)),
             (totals.connections_lost.values().sum(), format!("connections lost: {}", counts(&totals.connections_lost))),
         ] {
@@ -90,7 +90,7 @@ impl Report {
     }
 }
 
-/// A sum, and what it is made of.
+/// A sum with its parts.
 pub(super) fn counts<K: AsRef<str>>(counts: &BTreeMap<K, u64>) -> String {
     if counts.is_empty() {
         return "0".to_owned();

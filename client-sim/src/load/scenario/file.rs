@@ -1,4 +1,4 @@
-//! The file's shape, and the bounds of its fields.
+//! The format of a scenario file and the bounds of its fields.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -8,13 +8,13 @@ use serde::Deserialize;
 
 use super::{Conduct, Deed, Group, MadeOn, Scenario};
 
-/// Groups of one scenario: each has histograms of its own.
+/// Most groups of a scenario. Each has its own histograms.
 const GROUPS_MAX: usize = 16;
 
-/// Longest name of a group, in characters: it has to fit into a table.
+/// Longest name of a group, in characters: it must fit into a table.
 const NAME_CHARACTERS_MAX: usize = 32;
 
-/// Bounds of the fields, those of the command line where it has them too.
+/// Bounds of the fields, the same as on the command line.
 const INTENTS_PER_SECOND: RangeInclusive<f64> = 0.001..=10_000.0;
 const BURST_INTENTS: RangeInclusive<u32> = 1..=64;
 const CLIENTS_PER_CHARACTER: RangeInclusive<u32> = 1..=64;
@@ -23,7 +23,7 @@ const RECONNECT_EVERY_SECONDS: RangeInclusive<f64> = 0.1..=86_400.0;
 const AWAY_SECONDS: RangeInclusive<f64> = 0.0..=3_600.0;
 const WEIGHT_MAX: u32 = 1_000;
 
-/// How far the shares may add up to something else than 1: three times a third, written with three digits.
+/// Largest deviation of the shares' sum from 1: three thirds written with three digits.
 const SHARES_TOLERANCE: f64 = 0.002;
 
 #[derive(Debug, Deserialize)]
@@ -34,7 +34,7 @@ struct File {
     group: Vec<Entry>,
 }
 
-/// A group as the file has it; what is left out is as in the scenario that it is `like`, else as [`default_conduct`].
+/// A group in a file. Missing fields come from the scenario in `like`, or from [`default_conduct`].
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
@@ -57,7 +57,7 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Scenario, String> {
     let file: File = toml::from_str(text).map_err(|error| format!("{name}: {error}"))?;
     let mut problems = Problems { scenario: name.to_owned(), found: Vec::new() };
     if file.group.is_empty() || file.group.len() > GROUPS_MAX {
-        problems.add("", "group", format!("1 to {GROUPS_MAX} groups are wanted, here are {}", file.group.len()));
+        problems.add("", "group", format!("must be 1 to {GROUPS_MAX} groups, not {}", file.group.len()));
     }
     let alone = file.group.len() == 1;
     let mut groups = Vec::new();
@@ -65,31 +65,31 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Scenario, String> {
     for entry in file.group {
         let length = entry.name.chars().count();
         if !(1..=NAME_CHARACTERS_MAX).contains(&length) {
-            problems.add(&entry.name, "name", format!("1 to {NAME_CHARACTERS_MAX} characters are wanted"));
+            problems.add(&entry.name, "name", format!("must be 1 to {NAME_CHARACTERS_MAX} characters"));
         }
         if !names.insert(entry.name.clone()) {
-            problems.add(&entry.name, "name", "another group has it too".to_owned());
+            problems.add(&entry.name, "name", "another group already has this name".to_owned());
         }
         let share = entry.share.or(alone.then_some(1.0));
         if share.is_none() {
-            problems.add(&entry.name, "share", "is missing: each of several groups needs one".to_owned());
+            problems.add(&entry.name, "share", "missing; each of several groups needs one".to_owned());
         }
         let share = share.unwrap_or(1.0);
         if share.is_nan() || share <= 0.0 || share > 1.0 {
-            problems.add(&entry.name, "share", format!("is above 0 and at most 1, not {share}"));
+            problems.add(&entry.name, "share", format!("must be above 0 and at most 1, not {share}"));
         }
         let name = entry.name.clone();
         groups.push(Group { name, share, conduct: conduct(entry, &mut problems) });
     }
     let sum: f64 = groups.iter().map(|group| group.share).sum();
     if problems.found.is_empty() && (sum - 1.0).abs() > SHARES_TOLERANCE {
-        problems.add("", "share", format!("those of all groups add up to 1, not {sum:.3}"));
+        problems.add("", "share", format!("the shares of all groups must add up to 1, not {sum:.3}"));
     }
     let scenario = Scenario { name: name.to_owned(), description: file.description, groups };
     if problems.found.is_empty() { Ok(scenario) } else { Err(problems.found.join("\n")) }
 }
 
-/// What is wrong with a file, a sentence each.
+/// The problems of a file, one sentence each.
 struct Problems {
     scenario: String,
     found: Vec<String>,
@@ -103,7 +103,7 @@ impl Problems {
 
     fn check<T: PartialOrd + Display>(&mut self, group: &str, field: &str, value: T, bounds: &RangeInclusive<T>) {
         if !bounds.contains(&value) {
-            self.add(group, field, format!("is {} to {}, not {value}", bounds.start(), bounds.end()));
+            self.add(group, field, format!("must be {} to {}, not {value}", bounds.start(), bounds.end()));
         }
     }
 }
@@ -123,9 +123,9 @@ fn default_conduct() -> Conduct {
     }
 }
 
-/// The conduct of the delivered scenario with that name; only those of one group have one.
+/// The conduct of a built-in scenario, which must have a single group.
 fn like(name: &str) -> Result<Conduct, String> {
-    let known = || format!("`{name}` is no delivered scenario of one group: {}", Scenario::names());
+    let known = || format!("`{name}` is not a built-in scenario with one group: {}", Scenario::names());
     let mut scenario = Scenario::delivered(name).ok_or_else(known)??;
     match scenario.groups.pop() {
         Some(group) if scenario.groups.is_empty() => Ok(group.conduct),
@@ -166,18 +166,18 @@ fn check(group: &str, conduct: &Conduct, problems: &mut Problems) {
     if let Some(seconds) = conduct.reconnect_every_seconds {
         problems.check(group, "reconnect_every_seconds", seconds, &RECONNECT_EVERY_SECONDS);
         if conduct.made_on == MadeOn::Expect {
-            let why = "needs `made_on = \"after\"`: what was made on a version is never sent again";
+            let why = "needs `made_on = \"after\"`, because intents based on a version are never sent again";
             problems.add(group, "reconnect_every_seconds", why.to_owned());
         }
     }
     if conduct.clients_per_character > 1 && conduct.made_on == MadeOn::After {
-        let why = "more than 1 needs `made_on = \"expect\"`: a chain of intents is one client's own";
+        let why = "more than 1 needs `made_on = \"expect\"`, because a chain of intents belongs to one client";
         problems.add(group, "clients_per_character", why.to_owned());
     }
     if conduct.weights.values().all(|weight| *weight == 0) {
-        problems.add(group, "weights", "at least one above 0 is wanted".to_owned());
+        problems.add(group, "weights", "at least one must be above 0".to_owned());
     }
     if let Some(weight) = conduct.weights.values().find(|weight| **weight > WEIGHT_MAX) {
-        problems.add(group, "weights", format!("are 0 to {WEIGHT_MAX}, not {weight}"));
+        problems.add(group, "weights", format!("must be 0 to {WEIGHT_MAX}, not {weight}"));
     }
 }

@@ -1,4 +1,4 @@
-//! Who plays, and how: groups of players, read from a file or delivered with the program.
+//! Scenarios: groups of players, built in or read from a file.
 
 mod file;
 mod seats;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use seats::{Seat, seats};
 
-/// Scenarios that come with the program, by name.
+/// The built-in scenarios by name.
 pub(crate) const DELIVERED: [(&str, &str); 6] = [
     ("casual", include_str!("../../../scenarios/casual.toml")),
     ("raid", include_str!("../../../scenarios/raid.toml")),
@@ -21,60 +21,60 @@ pub(crate) const DELIVERED: [(&str, &str); 6] = [
     ("mixed", include_str!("../../../scenarios/mixed.toml")),
 ];
 
-/// What the players of a run do.
+/// The players of a run and their conduct.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Scenario {
-    /// The delivered name, or the file's.
+    /// The built-in name, or the file's name.
     pub(crate) name: String,
     pub(crate) description: String,
     pub(crate) groups: Vec<Group>,
 }
 
-/// Players who behave alike.
+/// Players with the same conduct.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Group {
     pub(crate) name: String,
-    /// Of all players; those of all groups add up to 1.
+    /// Share of all players. The shares of all groups add up to 1.
     pub(crate) share: f64,
     #[serde(flatten)]
     pub(crate) conduct: Conduct,
 }
 
-/// How a player of a group behaves.
+/// The conduct of a player.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Conduct {
-    /// Of each player.
+    /// Intents per second of each player.
     pub(crate) intents_per_second: f64,
-    /// So many fall due at the same moment.
+    /// Intents due at the same time.
     pub(crate) burst_intents: u32,
-    /// Players who share an account and act on its one character.
+    /// Players that share an account and its character.
     pub(crate) clients_per_character: u32,
-    /// Their intents fall due at the same moments, and meet in conflicts.
+    /// True if their intents are due at the same times, which causes conflicts.
     pub(crate) due_together: bool,
     pub(crate) made_on: MadeOn,
-    /// Asks to be told of what others do to the character.
+    /// True if the player watches the character.
     pub(crate) watch: bool,
-    /// Share of the intents that ask to be answered after the commit.
+    /// Share of intents that ask for their answer after the commit.
     pub(crate) ack_durable_share: f64,
-    /// Breaks its socket about so often, right after sending.
+    /// Average time between two disconnects right after sending.
     pub(crate) reconnect_every_seconds: Option<f64>,
-    /// Stays away so long then.
+    /// Time until it reconnects.
     pub(crate) away_seconds: f64,
-    /// How often it does what, in proportion.
+    /// Relative frequency of each deed.
     pub(crate) weights: BTreeMap<Deed, u32>,
 }
 
-/// How an intent says what it was made on.
+/// How an intent names its base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum MadeOn {
-    /// By the intent before it: nothing is waited for, and what is not answered is sent again.
+    /// By the previous intent: the player never waits, and sends unanswered intents again.
     After,
-    /// By the version last seen: each waits for the answer to the one before, and none is sent again.
+    /// By the last seen version: the player waits for each answer and never sends an intent again.
     Expect,
 }
 
-/// What a player does.
+/// A deed of a player.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Deed {
@@ -94,29 +94,29 @@ pub(crate) enum Deed {
 }
 
 impl Deed {
-    /// As it is spelled in files.
+    /// The name in files.
     pub(crate) fn name(self) -> String {
         serde_json::to_value(self).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
     }
 }
 
 impl Scenario {
-    /// Reads a scenario; the error names every field that cannot be used.
+    /// Parses a scenario. The error names every invalid field.
     pub(crate) fn parse(name: &str, text: &str) -> Result<Self, String> {
         file::parse(name, text)
     }
 
-    /// The delivered one of that name.
+    /// The built-in scenario with this name.
     pub(crate) fn delivered(name: &str) -> Option<Result<Self, String>> {
         DELIVERED.iter().find(|(known, _)| *known == name).map(|(name, text)| Self::parse(name, text))
     }
 
-    /// The names of those delivered, for a person.
+    /// The names of all built-in scenarios, for people.
     pub(crate) fn names() -> String {
         DELIVERED.map(|(name, _)| name).join(", ")
     }
 
-    /// What the command line says of every player stands above what the groups say.
+    /// Applies the command line's values to all groups.
     pub(crate) fn overrule(&mut self, rate: Option<f64>, durable_share: Option<f64>) {
         for conduct in self.groups.iter_mut().map(|group| &mut group.conduct) {
             conduct.intents_per_second = rate.unwrap_or(conduct.intents_per_second);

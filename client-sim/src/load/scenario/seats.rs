@@ -1,36 +1,36 @@
-//! Which player is of which group, and with whom it shares a character.
+//! Assigns players to groups and parties.
 
 use super::{Conduct, Scenario};
 
-/// The place of one player.
+/// The seat of one player.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::load) struct Seat {
-    /// Which group of the scenario.
+    /// Index of the group in the scenario.
     pub(in crate::load) group: usize,
-    /// Players of the same party share an account and a character.
+    /// Number of the party. Its members share an account and a character.
     pub(in crate::load) party: u32,
-    /// Which of the party, from 0 on.
+    /// Number within the party, from 0.
     pub(in crate::load) member: u32,
-    /// How many the party has.
+    /// Number of members of the party.
     pub(in crate::load) party_size: u32,
 }
 
 impl Seat {
-    /// How the player behaves.
+    /// The player's conduct.
     pub(in crate::load) fn conduct(self, scenario: &Scenario) -> &Conduct {
         &scenario.groups[self.group].conduct
     }
 }
 
-/// Seats all players: each group its share, the groups evenly mixed, the members of a party side by side.
+/// Assigns all players. Each group gets its share; groups are evenly mixed; members of a party are adjacent.
 ///
-/// A group's last party may be smaller than the others. The error says which group would have nobody.
+/// A group's last party may be smaller. The error names a group without players.
 pub(in crate::load) fn seats(scenario: &Scenario, players: u32) -> Result<Vec<Seat>, String> {
     let counts = counts(scenario, players);
     if let Some(group) = counts.iter().position(|count| *count == 0) {
         let group = &scenario.groups[group];
         return Err(format!(
-            "group `{}` with share {} of {players} players would have nobody",
+            "group `{}` with share {} of {players} players would be empty; raise --players",
             group.name, group.share
         ));
     }
@@ -50,7 +50,7 @@ pub(in crate::load) fn seats(scenario: &Scenario, players: u32) -> Result<Vec<Se
     Ok(seats)
 }
 
-/// How many players each group has: its share rounded down, and what is left to those who lost most by it.
+/// The number of players of each group: its share rounded down; the rest goes to the groups that lost most by rounding.
 fn counts(scenario: &Scenario, players: u32) -> Vec<u32> {
     let sum: f64 = scenario.groups.iter().map(|group| group.share).sum();
     let exact = scenario.groups.iter().map(|group| group.share / sum * f64::from(players));

@@ -1,31 +1,31 @@
 use super::*;
 
-/// A group that can be used, and what a test adds to it.
+/// A valid group with additional lines.
 fn one(extra: &str) -> String {
     format!("[[group]]\nname = \"a\"\n{extra}\n[group.weights]\nheal = 1\n")
 }
 
-/// Looks for words in what is said of a file that cannot be used.
+/// Checks that an invalid file's error contains some words.
 fn refused(text: &str, words: &[&str]) {
     let error = Scenario::parse("test", text).expect_err(text);
     for word in words {
-        assert!(error.contains(word), "`{word}` is not in:\n{error}\nsaid of\n{text}");
+        assert!(error.contains(word), "`{word}` is not in:\n{error}\nfor\n{text}");
     }
 }
 
 #[test]
-fn what_is_delivered_can_be_used() {
+fn every_built_in_scenario_is_valid() {
     for (name, _) in DELIVERED {
-        let scenario = Scenario::delivered(name).expect("it is delivered").expect("it can be used");
+        let scenario = Scenario::delivered(name).expect("built in").expect("valid");
         assert_eq!((scenario.name.as_str(), scenario.description.is_empty()), (name, false));
-        let seats = seats(&scenario, 100).expect("everybody has a seat");
+        let seats = seats(&scenario, 100).expect("all players have a seat");
         assert_eq!(seats.len(), 100, "{name}");
     }
     assert!(Scenario::delivered("none").is_none());
 }
 
 #[test]
-fn what_is_left_out_is_as_in_the_scenario_that_it_is_like() {
+fn missing_fields_come_from_the_scenario_in_like() {
     let text = "[[group]]\nname = \"a\"\nlike = \"raid\"\nintents_per_second = 7.5\n";
     let raid = Scenario::delivered("raid").expect("delivered").expect("good").groups.remove(0).conduct;
     let like = Scenario::parse("test", text).expect("good").groups.remove(0).conduct;
@@ -35,33 +35,33 @@ fn what_is_left_out_is_as_in_the_scenario_that_it_is_like() {
 }
 
 #[test]
-fn fields_out_of_their_bounds_are_named() {
+fn a_field_out_of_bounds_is_named() {
     let cases = [
-        ("intents_per_second = 0.0", "`intents_per_second`: is 0.001 to 10000, not 0"),
+        ("intents_per_second = 0.0", "`intents_per_second`: must be 0.001 to 10000, not 0"),
         ("intents_per_second = 10001.0", "`intents_per_second`"),
         ("intents_per_second = nan", "`intents_per_second`"),
-        ("burst_intents = 0", "`burst_intents`: is 1 to 64, not 0"),
+        ("burst_intents = 0", "`burst_intents`: must be 1 to 64, not 0"),
         ("burst_intents = 65", "`burst_intents`"),
-        ("clients_per_character = 65\nmade_on = \"expect\"", "`clients_per_character`: is 1 to 64"),
+        ("clients_per_character = 65\nmade_on = \"expect\"", "`clients_per_character`: must be 1 to 64"),
         ("clients_per_character = 2", "`clients_per_character`: more than 1 needs"),
         ("ack_durable_share = 1.1", "`ack_durable_share`"),
-        ("reconnect_every_seconds = 0.01", "`reconnect_every_seconds`: is 0.1 to"),
+        ("reconnect_every_seconds = 0.01", "`reconnect_every_seconds`: must be 0.1 to"),
         ("reconnect_every_seconds = 5.0\nmade_on = \"expect\"", "`reconnect_every_seconds`: needs"),
         ("away_seconds = -1.0", "`away_seconds`"),
-        ("share = 0.0", "`share`: is above 0"),
-        ("share = 0.5", "`share`: those of all groups add up to 1, not 0.5"),
-        ("like = \"mixed\"", "`like`: `mixed` is no delivered scenario of one group"),
+        ("share = 0.0", "`share`: must be above 0"),
+        ("share = 0.5", "`share`: the shares of all groups must add up to 1, not 0.5"),
+        ("like = \"mixed\"", "`like`: `mixed` is not a built-in scenario with one group"),
         ("like = \"nobody\"", "`like`"),
     ];
     for (extra, words) in cases {
         refused(&one(extra), &["test: ", words]);
     }
     let all = "[[group]]\nname = \"a\"\nburst_intents = 0\naway_seconds = -1.0\n";
-    refused(all, &["group `a`", "`burst_intents`", "`away_seconds`", "`weights`: at least one above 0"]);
+    refused(all, &["group `a`", "`burst_intents`", "`away_seconds`", "`weights`: at least one must be above 0"]);
 }
 
 #[test]
-fn what_is_unknown_or_of_a_wrong_type_is_named_with_its_line() {
+fn an_unknown_field_or_a_wrong_type_is_named_with_its_line() {
     for (extra, words) in [
         ("intents_per_minute = 3", ["unknown field `intents_per_minute`", "line 3"]),
         ("intents_per_second = \"3\"", ["intents_per_second = \"3\"", "line 3"]),
@@ -72,24 +72,24 @@ fn what_is_unknown_or_of_a_wrong_type_is_named_with_its_line() {
         refused(&one(extra), &words);
     }
     refused("[[group]]\nname = \"a\"\n[group.weights]\nsing = 1\n", &["unknown variant `sing`", "line 4"]);
-    refused("[[group]]\nname = \"a\"\n[group.weights]\nheal = 1001\n", &["`weights`: are 0 to 1000, not 1001"]);
+    refused("[[group]]\nname = \"a\"\n[group.weights]\nheal = 1001\n", &["`weights`: must be 0 to 1000, not 1001"]);
     refused("people = 3\n[[group]]\nname = \"a\"\n", &["unknown field `people`"]);
     refused("[[group]]\n[group.weights]\nheal = 1\n", &["missing field `name`"]);
     refused("description = \"nobody\"\n", &["missing field `group`"]);
-    refused("group = []\n", &["`group`: 1 to 16 groups are wanted"]);
+    refused("group = []\n", &["`group`: must be 1 to 16 groups"]);
 }
 
 #[test]
-fn several_groups_need_shares_and_names_of_their_own() {
-    refused(&(one("share = 0.5") + &one("share = 0.5")), &["`name`: another group has it too"]);
-    refused(&(one("") + &one("share = 0.5")), &["`share`: is missing"]);
+fn several_groups_need_shares_and_different_names() {
+    refused(&(one("share = 0.5") + &one("share = 0.5")), &["`name`: another group already has this name"]);
+    refused(&(one("") + &one("share = 0.5")), &["`share`: missing"]);
 }
 
 #[test]
-fn everybody_is_seated_by_share_and_party() {
+fn all_players_are_seated_by_share_and_party() {
     let mixed = Scenario::delivered("mixed").expect("delivered").expect("good");
     for players in [10, 97, 300] {
-        let seats = seats(&mixed, players).expect("everybody has a seat");
+        let seats = seats(&mixed, players).expect("all players have a seat");
         assert_eq!(seats.len(), players as usize);
         for (number, group) in mixed.groups.iter().enumerate() {
             let count = seats.iter().filter(|seat| seat.group == number).count();
@@ -105,5 +105,5 @@ fn everybody_is_seated_by_share_and_party() {
             assert_eq!(pair[1], next);
         }
     }
-    assert!(seats(&mixed, 4).expect_err("too few").contains("would have nobody"));
+    assert!(seats(&mixed, 4).expect_err("too few").contains("would be empty"));
 }
