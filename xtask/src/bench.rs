@@ -9,37 +9,39 @@ use clap::Args;
 use crate::postgres::{Cluster, ClusterOptions};
 use crate::run::{cargo, catch_interrupts, foreground};
 
-/// What to measure.
+/// Arguments of the bench.
 #[derive(Args)]
 pub struct BenchArguments {
-    /// Core of what is measured; without it the first.
+    /// Core of the measured system. Default: the first.
     #[arg(long)]
     server_core: Option<usize>,
-    /// Core of the load; without it the second.
+    /// Core of the load. Default: the second.
     #[arg(long)]
     load_core: Option<usize>,
-    /// Core of PostgreSQL; without it the third, or the load's where there are but two.
+    /// Core of PostgreSQL. Default: the third, or the load's core if there are only two.
     #[arg(long)]
     database_core: Option<usize>,
-    /// What the bench itself shall get, such as `--quick`, `--only closed,open`, `--rounds 9`, `--help`.
+    /// Arguments passed to the bench, such as `--quick`, `--only closed,open`, `--rounds 9` or `--help`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
 
-/// Builds the server and the bench, starts a PostgreSQL that waits for the disk, and measures.
+/// Builds the server and the bench, starts a PostgreSQL with durable commits, and measures.
 pub fn bench(arguments: &BenchArguments) -> Result<ExitCode> {
     catch_interrupts()?;
     let there = cores()?;
     let core = |wanted: Option<usize>, turn: usize| wanted.or_else(|| there.get(turn).copied());
     let (Some(server), Some(load)) = (core(arguments.server_core, 0), core(arguments.load_core, 1)) else {
-        bail!("this takes two cores, one for what is measured and one for the load; there are {there:?}");
+        bail!(
+            "the bench needs two cores, one for the server and one for the load; this process may use {there:?}"
+        );
     };
     let build = ["build", "--release", "--package", "castellan", "--package", "castellan-bench"];
     if !foreground(cargo().args(build))?.success() {
         return Ok(ExitCode::FAILURE);
     }
     let target = target_folder()?;
-    // What this thread starts inherits its core.
+    // Processes started by this thread inherit its core.
     pin(&[core(arguments.database_core, 2).unwrap_or(load)])?;
     let cluster = Cluster::start(ClusterOptions { durable: true, ..ClusterOptions::default() })?;
     pin(&there)?;
@@ -51,16 +53,16 @@ pub fn bench(arguments: &BenchArguments) -> Result<ExitCode> {
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Cargo's target folder: this program lies in one of its folders.
+/// Cargo's target folder, which contains this program.
 fn target_folder() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
-    Ok(program.ancestors().nth(2).context("this program lies in cargo's target folder")?.to_owned())
+    Ok(program.ancestors().nth(2).context("this program must be in cargo's target folder")?.to_owned())
 }
 
 #[cfg(target_os = "linux")]
 fn cores() -> Result<Vec<usize>> {
     use rustix::thread::{CpuSet, sched_getaffinity};
-    let set = sched_getaffinity(None).context("the cores of this process cannot be asked for")?;
+    let set = sched_getaffinity(None).context("cannot read the cores that this process may use")?;
     Ok((0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect())
 }
 
@@ -69,12 +71,12 @@ fn pin(cores: &[usize]) -> Result<()> {
     use rustix::thread::{CpuSet, sched_setaffinity};
     let mut set = CpuSet::new();
     cores.iter().for_each(|core| set.set(*core));
-    sched_setaffinity(None, &set).with_context(|| format!("cores {cores:?} cannot be had"))
+    sched_setaffinity(None, &set).with_context(|| format!("cannot run on the cores {cores:?}"))
 }
 
 #[cfg(not(target_os = "linux"))]
 fn cores() -> Result<Vec<usize>> {
-    bail!("the bench asks the kernel for what only Linux tells, such as the time of one core")
+    bail!("the bench runs only on Linux, because it needs figures such as the time of one core")
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::deny::dependencies_are_allowed;
 use crate::run::{cargo, catch_interrupts, foreground};
 
-/// Runs all checks and succeeds where all of them do.
+/// Runs all checks and succeeds if all of them do.
 pub fn check() -> Result<ExitCode> {
     catch_interrupts()?;
     let checks = [

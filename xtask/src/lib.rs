@@ -1,5 +1,5 @@
-//! The chores behind `cargo xtask`, and what they stand on: a throwaway PostgreSQL, a Python with the foreign
-//! client's packages, and running other programs so that everything is cleaned up whatever comes.
+//! The chores behind `cargo xtask`, and their tools: a throwaway PostgreSQL, a Python with the foreign client's
+//! packages, and running other programs with reliable cleanup.
 
 pub mod bench;
 pub mod check;

@@ -1,4 +1,4 @@
-//! What this machine has, and what can be installed on it.
+//! Looks for programs on this machine and installs missing ones.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,21 +7,21 @@ use anyhow::{Context, Result, bail};
 
 use crate::run::{foreground, quietly};
 
-/// Whether this process is root.
+/// Returns true if this process is root.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// The file that `name` starts, looked for on the PATH.
+/// The file of the program `name` on the PATH.
 pub fn on_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// Installs packages with apt-get where this is a machine of that kind and we are root.
+/// Installs packages with apt-get, if this machine has it and this process is root.
 ///
 /// # Errors
 ///
-/// Otherwise a sentence that says what to install, beginning with `wanted`.
+/// Otherwise a message that starts with `wanted` and says what to install.
 pub fn install(wanted: &str, debian: &[&str], elsewhere: &str) -> Result<()> {
     let packages = debian.join(" ");
     if !Path::new("/etc/debian_version").exists() {
@@ -42,7 +42,7 @@ pub fn install(wanted: &str, debian: &[&str], elsewhere: &str) -> Result<()> {
     apt(&[&["install", "-qq", "-y", "--no-install-recommends"], debian].concat())
 }
 
-/// A user without rights to run what refuses to run as root: user id and group id.
+/// User id and group id of an unprivileged user, for programs that refuse to run as root.
 pub fn unprivileged_user() -> Result<(u32, u32)> {
     let number = |flag: &str, user: &str| -> Result<u32> {
         quietly(Command::new("id").arg(flag).arg(user))?.trim().parse().context("id prints a number")
@@ -50,5 +50,5 @@ pub fn unprivileged_user() -> Result<(u32, u32)> {
     ["postgres", "nobody"]
         .into_iter()
         .find_map(|user| Some((number("-u", user).ok()?, number("-g", user).ok()?)))
-        .context("there is no user postgres and no user nobody; run this as another user than root")
+        .context("neither the user postgres nor the user nobody exists; do not run this as root")
 }

@@ -19,7 +19,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Runs all tests, against SQLite and a throwaway PostgreSQL that this command starts and stops.
+    /// Runs all tests, on SQLite and on a throwaway PostgreSQL.
     Test(TestArguments),
     /// Looks the code over without running it: format, lints, documentation, and what `deny` does.
     Check,

@@ -1,4 +1,4 @@
-//! A private PostgreSQL in a temporary folder, gone when it is dropped.
+//! A private PostgreSQL in a temporary folder, removed when dropped.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -16,28 +16,28 @@ use tempfile::TempDir;
 use crate::machine::{install, is_root, on_path, unprivileged_user};
 use crate::run::quietly;
 
-/// How long a server may take to start or to stop.
+/// Time limit for a server to start or to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How a cluster is to behave.
+/// Options of a cluster.
 #[derive(Debug, Clone, Default)]
 pub struct ClusterOptions {
-    /// Whether a commit waits for the disk, as on a real one. Tests go without, and are several times as fast.
+    /// True if commits wait for the disk, as in production. Tests are several times faster without.
     pub durable: bool,
-    /// Further settings as in `postgresql.conf`.
+    /// Additional settings of `postgresql.conf`.
     pub settings: Vec<(String, String)>,
 }
 
-/// How a server is to end.
+/// How to stop a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// Ends its connections, writes everything, ends. `pg_ctl stop -m fast`.
+    /// Ends its connections, writes everything, then stops: `pg_ctl stop -m fast`.
     Fast,
-    /// Drops everything as it is, and recovers at the next start. `pg_ctl stop -m immediate`.
+    /// Stops at once and recovers at the next start: `pg_ctl stop -m immediate`.
     Immediate,
 }
 
-/// A PostgreSQL server of our own: its folder, its port, and, while it runs, its process.
+/// A private PostgreSQL server: its folder, its port, and its process while it runs.
 pub struct Cluster {
     folder: TempDir,
     programs: PathBuf,
@@ -46,12 +46,12 @@ pub struct Cluster {
     password: String,
     port: u16,
     server: Option<Child>,
-    /// Ends the server and removes the folder should this process die without having done so.
+    /// Stops the server and removes the folder if this process dies first.
     warden: Option<Child>,
 }
 
 impl Cluster {
-    /// Makes a cluster and starts its server.
+    /// Creates a cluster and starts its server.
     pub fn start(options: ClusterOptions) -> Result<Self> {
         let programs = programs()?;
         let user = if is_root() { Some(unprivileged_user()?) } else { None };
@@ -67,12 +67,12 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// The superuser's URL of the database `postgres`.
+    /// The superuser's URL for the database `postgres`.
     pub fn url(&self) -> String {
         format!("postgres://castellan:{}@127.0.0.1:{}/postgres", self.password, self.port)
     }
 
-    /// The server's process, and those that it started.
+    /// The server's process and its children.
     pub fn pids(&self) -> Result<Vec<Pid>> {
         let Some(server) = &self.server else { return Ok(Vec::new()) };
         let children = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output()?;
@@ -86,7 +86,7 @@ impl Cluster {
         Ok([vec![pid(server)], children].concat())
     }
 
-    /// Starts the server after a stop, on its old folder and port.
+    /// Starts the server again after a stop, with the same folder and port.
     pub fn start_again(&mut self) -> Result<()> {
         if self.port == 0 {
             self.port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
@@ -98,28 +98,31 @@ impl Cluster {
             command.arg("-c").arg(format!("{name}={value}"));
         }
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let server = self.server.insert(command.spawn().context("postgres cannot be started")?);
+        let server = self.server.insert(command.spawn().context("cannot start postgres")?);
         let deadline = Instant::now() + PATIENCE;
         let state = self.folder.path().join("data/postmaster.pid");
         loop {
             if let Some(status) = server.try_wait()? {
                 self.server = None;
-                bail!("postgres ended at once ({status}):\n{}", fs::read_to_string(self.log())?);
+                bail!("postgres exited at once ({status}); its log:\n{}", fs::read_to_string(self.log())?);
             }
-            // The eighth line says when it takes connections; the first, whether the file is this server's.
+            // The first line is the server's process id; the eighth is `ready` once it accepts connections.
             let lines = fs::read_to_string(&state).unwrap_or_default();
             let lines: Vec<&str> = lines.lines().map(str::trim).collect();
             if lines.first() == Some(&server.id().to_string().as_str()) && lines.get(7) == Some(&"ready") {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                bail!("postgres does not come up:\n{}", fs::read_to_string(self.log())?);
+                bail!(
+                    "postgres did not become ready within {PATIENCE:?}; its log:\n{}",
+                    fs::read_to_string(self.log())?
+                );
             }
             look_again_soon();
         }
     }
 
-    /// Stops the server; its folder stays for [`Cluster::start_again`].
+    /// Stops the server and keeps its folder for [`Cluster::start_again`].
     pub fn stop(&mut self, how: Stop) -> Result<()> {
         let Some(mut server) = self.server.take() else { return Ok(()) };
         let signal = match how {
@@ -152,7 +155,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts a shell that waits for the end of its input, which comes when this process is gone however it ended.
+    /// Starts a shell that waits for the end of its input: it cleans up once this process is gone for any reason.
     fn watch(&mut self) -> Result<()> {
         let script = r#"read -r _ || { kill -QUIT "$(head -n 1 "$0/data/postmaster.pid")"; rm -rf "$0"; }"#;
         let mut command = Command::new("sh");
@@ -176,7 +179,7 @@ impl Cluster {
         ours.into_iter().chain(self.options.settings.clone()).collect()
     }
 
-    /// One of PostgreSQL's programs, to be run as a user that it accepts.
+    /// A command for one of PostgreSQL's programs, with a user that the program accepts.
     fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.programs.join(name));
         command.current_dir(self.folder.path()).env("LC_ALL", "C");
@@ -190,7 +193,7 @@ impl Cluster {
         self.folder.path().join("data")
     }
 
-    /// Where the server writes its log.
+    /// The server's log file.
     pub fn log(&self) -> PathBuf {
         self.folder.path().join("log")
     }
@@ -199,10 +202,10 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if let Err(error) = self.stop(Stop::Immediate) {
-            eprintln!("the throwaway PostgreSQL could not be stopped: {error:#}");
+            eprintln!("cannot stop the throwaway PostgreSQL: {error:#}");
         }
         if let Some(mut warden) = self.warden.take() {
-            // Should it be gone already there is nothing to dismiss.
+            // An error means that the warden has already ended.
             let _ = warden.stdin.take().map(|mut input| input.write_all(b"\n"));
             let _ = warden.wait();
         }
@@ -224,7 +227,7 @@ fn password() -> Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// The folder of `initdb` and `postgres`; installs them where that can be done.
+/// The folder of `initdb` and `postgres`. Installs them if possible.
 fn programs() -> Result<PathBuf> {
     if let Some(folder) = find_programs() {
         return Ok(folder);
@@ -234,7 +237,8 @@ fn programs() -> Result<PathBuf> {
         &["postgresql"],
         "PostgreSQL 14 or newer, for example with `brew install postgresql@17` or `dnf install postgresql-server`",
     )?;
-    find_programs().context("PostgreSQL was installed, but initdb and postgres are not where they usually are")
+    find_programs()
+        .context("PostgreSQL is installed, but initdb and postgres are not in the usual folders; put them on the PATH")
 }
 
 fn find_programs() -> Option<PathBuf> {
@@ -262,7 +266,7 @@ fn is_version_of_postgres(folder: &Path) -> bool {
     rest.chars().all(|character| character.is_ascii_digit())
 }
 
-/// The number in the last but one part of `…/17/bin`.
+/// The version in a path such as `…/17/bin`.
 fn version(programs: &Path) -> u32 {
     let home = programs.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
     home.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap_or_default()

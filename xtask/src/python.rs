@@ -1,4 +1,4 @@
-//! A Python with the packages of the foreign client that the tests run.
+//! A Python with the packages of the tests' foreign client.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,10 +8,10 @@ use anyhow::{Context, Result};
 use crate::machine::{install, on_path};
 use crate::run::{quietly, workspace};
 
-/// The packages of PyPI that the foreign client needs.
+/// The foreign client's packages from PyPI.
 const PACKAGES: [&str; 2] = ["websockets>=13,<17", "msgpack>=1,<2"];
 
-/// The interpreter of a virtual environment under `target/` that has the packages; made where it is missing.
+/// The interpreter of a virtual environment under `target/` with the packages. Creates a missing one.
 pub fn python() -> Result<PathBuf> {
     let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
     let folder = folder.join("test-python");
@@ -20,7 +20,7 @@ pub fn python() -> Result<PathBuf> {
         make(&folder)?;
         let mut pip = Command::new(&python);
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES);
-        quietly(&mut pip).context("the packages websockets and msgpack could not be had from PyPI")?;
+        quietly(&mut pip).context("cannot install the packages websockets and msgpack from PyPI")?;
     }
     Ok(python)
 }
@@ -31,7 +31,7 @@ fn has_packages(python: &Path) -> bool {
 
 fn make(folder: &Path) -> Result<()> {
     let attempt = || {
-        let python = on_path("python3").context("there is no python3 on the PATH")?;
+        let python = on_path("python3").context("python3 is not on the PATH")?;
         quietly(Command::new(python).args(["-m", "venv", "--clear"]).arg(folder))
     };
     if attempt().is_err() {

@@ -1,4 +1,4 @@
-//! Running other programs, and ending them when this one is told to end.
+//! Runs other programs, and stops them when this program is interrupted.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -9,16 +9,16 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// The process group of the program that runs now; 0 where none does.
+/// The process group of the running program; 0 if none runs.
 static RUNNING: AtomicI32 = AtomicI32::new(0);
 
-/// From now on an interrupt ends the program that [`foreground`] runs and not this one, which then cleans up.
+/// Makes an interrupt stop the program that [`foreground`] runs. This program then continues and cleans up.
 pub fn catch_interrupts() -> Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("signals cannot be caught")?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot catch signals")?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for _ in signals.forever() {
             if let Some(group) = Pid::from_raw(RUNNING.load(Ordering::SeqCst)) {
-                // It may have ended by itself in this moment; that is just as well.
+                // An error means that it has just ended by itself.
                 let _ = kill_process_group(group, Signal::TERM);
             }
         }
@@ -26,20 +26,20 @@ pub fn catch_interrupts() -> Result<()> {
     Ok(())
 }
 
-/// Runs a program in a process group of its own until it ends.
+/// Runs a program in its own process group until it ends.
 pub fn foreground(command: &mut Command) -> Result<ExitStatus> {
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
-    let mut child = command.spawn().with_context(|| format!("{} cannot be started", name(command)))?;
+    let mut child = command.spawn().with_context(|| format!("cannot start {}", name(command)))?;
     RUNNING.store(i32::try_from(child.id()).context("a process id")?, Ordering::SeqCst);
     let status = child.wait();
     RUNNING.store(0, Ordering::SeqCst);
     Ok(status?)
 }
 
-/// Runs a program that is expected to succeed, and returns what it printed.
+/// Runs a program that must succeed, and returns its output.
 pub fn quietly(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("{} cannot be started", name(command)))?;
+    let output = command.output().with_context(|| format!("cannot start {}", name(command)))?;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
         bail!("{} failed ({}):\n{printed}{}", name(command), output.status, String::from_utf8_lossy(&output.stderr));
@@ -51,7 +51,7 @@ fn name(command: &Command) -> String {
     command.get_program().to_string_lossy().into_owned()
 }
 
-/// The cargo that runs this program.
+/// A command for the cargo that runs this program.
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(workspace());
@@ -61,5 +61,5 @@ pub fn cargo() -> Command {
 /// The folder of the workspace.
 pub fn workspace() -> PathBuf {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.parent().expect("xtask lies in the workspace").to_owned()
+    xtask.parent().expect("xtask is a folder of the workspace").to_owned()
 }

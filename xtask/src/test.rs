@@ -10,22 +10,22 @@ use crate::python::python;
 use crate::run::{cargo, catch_interrupts, foreground};
 use crate::torture::{FEATURES, pull_the_plug};
 
-/// How long the torture goes on that ends a run of all tests.
+/// Length of the torture at the end of a run of all tests.
 const TORTURE_MINUTES: &str = "1";
 
-/// What to test.
+/// Arguments of the tests.
 #[derive(Args)]
 pub struct TestArguments {
-    /// What `cargo test` shall get: a part of the tests' names, `-p PACKAGE`, and behind another `--` what the test
-    /// programs shall get. Without any, all packages are tested, and a minute of torture follows.
+    /// Arguments passed to `cargo test`: a part of the tests' names, `-p PACKAGE`, and after another `--` arguments for
+    /// the test programs. Default: all packages, followed by a minute of torture.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
-    /// Let PostgreSQL wait for the disk at each commit, as a real one does.
+    /// Make PostgreSQL wait for the disk at each commit, as in production.
     #[arg(long)]
     durable: bool,
 }
 
-/// Starts what the tests need, runs them, and stops it again whatever comes.
+/// Starts the programs that the tests need, runs the tests, and always cleans up.
 pub fn test(arguments: &TestArguments) -> Result<ExitCode> {
     catch_interrupts()?;
     let python = python()?;
@@ -34,7 +34,7 @@ pub fn test(arguments: &TestArguments) -> Result<ExitCode> {
     command.arg("test");
     let packages = arguments.arguments.iter().take_while(|argument| *argument != "--");
     if !packages.into_iter().any(|argument| argument.starts_with("-p") || argument.starts_with("--package")) {
-        // The server gets its hooks, so that the torture finds the one that the tests have built.
+        // Builds the server with its hooks, so that the torture can use the same build.
         command.args(["--workspace", "--features", FEATURES]);
     }
     command.args(&arguments.arguments);
@@ -46,6 +46,6 @@ pub fn test(arguments: &TestArguments) -> Result<ExitCode> {
     if !arguments.arguments.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("\nThe plug is pulled for a minute.");
+    eprintln!("\nTorture for {TORTURE_MINUTES} minute.");
     pull_the_plug(&["--minutes".to_owned(), TORTURE_MINUTES.to_owned()])
 }

@@ -7,20 +7,19 @@ use clap::Args;
 
 use crate::run::{cargo, catch_interrupts, foreground, quietly, workspace};
 
-/// What the server is built with for a torture. Written as `castellan/faults` it would name what the server's own tests
-/// depend on, and leave the program without.
+/// Features of the server for a torture. As `castellan/faults` cargo would enable them only for the tests' dependency,
+/// not for the program.
 pub(crate) const FEATURES: &str = "faults,planted";
 
-/// How to torture.
+/// Arguments of the torture.
 #[derive(Args)]
 pub struct TortureArguments {
-    /// What the torture itself shall get: `--minutes M`, `--seed S`, `--fault F`, `--planted`, `--keep FOLDER`;
-    /// `--help` tells more.
+    /// Arguments passed to the torture: `--minutes M`, `--seed S`, `--fault F`, `--planted`, `--keep FOLDER`, `--help`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
 
-/// Builds a server with the hooks, in the profile of the tests, and pulls the plug on it.
+/// Builds a server with the hooks, in the tests' profile, and tortures it.
 pub fn torture(arguments: &TortureArguments) -> Result<ExitCode> {
     catch_interrupts()?;
     let mut build = cargo();
@@ -31,12 +30,12 @@ pub fn torture(arguments: &TortureArguments) -> Result<ExitCode> {
     pull_the_plug(&arguments.arguments)
 }
 
-/// Runs the torture that was built last, on the server that was.
+/// Runs the torture and the server that were built last.
 pub(crate) fn pull_the_plug(arguments: &[String]) -> Result<ExitCode> {
     let programs = std::env::current_exe()?;
-    let programs = programs.parent().context("this program lies in a folder")?;
+    let programs = programs.parent().context("this program's path must have a folder")?;
     let folder = tempfile::Builder::new().prefix("castellan-torture-").tempdir()?;
-    // Another build may put another server in its place at any moment.
+    // A copy: another build may replace the server at any moment.
     let server = folder.path().join("castellan");
     std::fs::copy(programs.join("castellan"), &server)?;
     let mut torture = Command::new(programs.join("castellan-torture"));
@@ -46,7 +45,7 @@ pub(crate) fn pull_the_plug(arguments: &[String]) -> Result<ExitCode> {
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The commit that is checked out, with a plus where files differ from it.
+/// The checked-out commit, with a plus if files differ from it.
 fn commit() -> String {
     let git = |arguments: &[&str]| quietly(Command::new("git").current_dir(workspace()).args(arguments));
     let Ok(commit) = git(&["rev-parse", "--short", "HEAD"]) else { return "unknown".to_owned() };
