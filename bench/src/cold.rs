@@ -1,4 +1,4 @@
-//! How many users' characters a server brings from its database in a second.
+//! Cold loads: users whose characters a server loads from its database, per second.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -14,35 +14,35 @@ use crate::load::{Connection, Player, Target, connect, histogram};
 use crate::players::{PASSWORD, log_in};
 use crate::system::{Castellan, Program};
 
-/// Connections of one session: the most that a session may have.
+/// Connections per session: the most that the server allows.
 const SOCKETS_A_SESSION: usize = 4;
 
 /// Sessions of the game server.
 const SESSIONS: usize = 16;
 
-/// The game server's name.
+/// The game server's account name.
 pub const GAME: &str = "game-server";
 
-/// What came of it.
+/// The result of cold loads.
 #[derive(Debug, Clone, Serialize)]
 pub struct ColdLoads {
-    /// Users brought in.
+    /// Users loaded.
     pub users: usize,
-    /// Users brought in a second.
+    /// Users loaded per second.
     pub rate: f64,
-    /// From asking to the character's state, in milliseconds, at the median and at 99 of a hundred.
+    /// Median time from the request to the character's state, in milliseconds.
     pub p50_ms: f64,
-    /// See above.
+    /// 99th percentile of the same.
     pub p99_ms: f64,
 }
 
-/// Has a game server ask for every player's character once, over 64 connections with one request each.
+/// Lets a game server fetch every player's character once, over 64 connections with one request each.
 ///
-/// The server has just been started: none of them is in memory.
+/// The server must have just started, with none of them in memory.
 ///
 /// # Errors
 ///
-/// Where a request is answered with anything but the character.
+/// Any answer other than the requested character.
 pub fn cold_loads(castellan: &Castellan, running: &Program, players: &[Player]) -> Result<ColdLoads> {
     castellan.make_game_account(GAME, PASSWORD)?;
     let owned: Vec<Owned> =
@@ -50,11 +50,11 @@ pub fn cold_loads(castellan: &Castellan, running: &Program, players: &[Player]) 
     fetch_all(running, &game_seats(running, SESSIONS * SOCKETS_A_SESSION)?, &owned)
 }
 
-/// Seats for so many connections of the game server, whose account has been made.
+/// Seats for connections of the game server. Its account must exist.
 ///
 /// # Errors
 ///
-/// Where a login is refused.
+/// A refused login.
 pub fn game_seats(running: &Program, connections: usize) -> Result<Vec<Player>> {
     let mut http = Http::connect(running.address())?;
     let mut seats = Vec::new();
@@ -66,11 +66,11 @@ pub fn game_seats(running: &Program, connections: usize) -> Result<Vec<Player>> 
     Ok(seats)
 }
 
-/// Has the game server ask for each of `owned` once, one request at a time on each connection.
+/// Lets the game server fetch each of `owned` once, one request at a time on each connection.
 ///
 /// # Errors
 ///
-/// Where a request is answered with anything but the character.
+/// Any answer other than the requested character.
 pub fn fetch_all(running: &Program, seats: &[Player], owned: &[Owned]) -> Result<ColdLoads> {
     let target = Target { address: running.address(), is_castellan: true, ack: None };
     let connections = connect(target, seats)?;
@@ -109,7 +109,7 @@ fn fetch_some(mut connection: Connection, owned: &[Owned], next: &AtomicUsize) -
         latencies.push(begin.elapsed());
         match Codec::MessagePack.decode_server_frame::<Character>(&answer)? {
             Some(ServerFrame::State(state)) if state.id == Some(id) && state.character.id == character => {}
-            other => bail!("instead of a character: {other:?}"),
+            other => bail!("expected a character, got {other:?}"),
         }
     }
 }

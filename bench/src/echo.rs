@@ -1,6 +1,6 @@
-//! The limit that the server is measured against: WebSocket echoes that do nothing else.
+//! The reference for the server: WebSocket echoes without any other work.
 //!
-//! Both answer a binary message of any size with one of a fixed size, so that the frames are as large as the server's.
+//! Both answer every binary message with one of a fixed size, as large as the server's answers.
 
 use std::net::SocketAddr;
 
@@ -15,26 +15,26 @@ use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
 use crate::frame::APPLIED;
 
-/// Read buffer of the gathered echo, in bytes: what a batch of intents fits into, zeroed at each read.
+/// Read buffer of the gathered echo, in bytes. Fits a batch of intents; every read first fills it with zeros.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 
-/// Messages that the gathered echo answers before it flushes: more than any load here has in flight.
+/// Messages that the gathered echo answers before it flushes: more than any load has in flight.
 const GATHER_MAX: usize = 256;
 
 /// How an echo reads and writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
-    /// As the library's own example does: one message, one answer, one flush, default buffers, default runtime.
+    /// Like the library's example: one message, one answer, one flush, default buffers, default runtime.
     Plain,
-    /// A small read buffer, one thread; all that was read is answered before one flush.
+    /// A small read buffer and one thread; answers everything that was read, then flushes once.
     Gathered,
 }
 
-/// Echoes until it is killed; says its address on the first line that it prints.
+/// Echoes until killed. Prints its address on the first line.
 ///
 /// # Errors
 ///
-/// What the operating system has against it.
+/// Any error of the operating system.
 pub fn run(mode: Mode, answer_bytes: usize) -> Result<()> {
     let runtime = match mode {
         Mode::Plain => tokio::runtime::Builder::new_multi_thread().enable_all().build()?,
@@ -48,7 +48,7 @@ pub fn run(mode: Mode, answer_bytes: usize) -> Result<()> {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
             let answer = answer.clone();
-            // A connection that breaks off ends its task; the load sees it.
+            // An error ends the connection's task; the load notices it.
             match mode {
                 Mode::Plain => drop(tokio::spawn(plain(stream, answer))),
                 Mode::Gathered => drop(tokio::spawn(gathered(stream, answer))),
@@ -57,7 +57,7 @@ pub fn run(mode: Mode, answer_bytes: usize) -> Result<()> {
     })
 }
 
-/// An answer that the load takes for one of the server's.
+/// An answer that the load accepts as the server's.
 fn answer(bytes: usize) -> Bytes {
     let mut answer = APPLIED.to_vec();
     answer.resize(bytes.max(APPLIED.len()), 0);

@@ -1,4 +1,4 @@
-//! The intents of a game server's connection: each on one of many characters, drawn at random, made on any state.
+//! The intents of a game server's connection: each for a random character, based on any state.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use uuid::fmt::Hyphenated;
 
 use crate::frame::{APPLIED, BINARY, FIRST_ID, patch, push_masked};
 
-/// What stands between the beginning of an `applied` frame's fields and its id, which is encoded in eight bytes.
+/// The bytes between the start of an `applied` frame's fields and its id, which is encoded in eight bytes.
 const ID_KEY: &[u8] = b"\xa2id\xcf";
 
-/// A character and whose it is.
+/// A character and its owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owned {
     /// The owner.
@@ -24,9 +24,9 @@ pub struct Owned {
     pub character: CharacterId,
 }
 
-/// A connection's intents: one frame that is encoded once, in which id, character and owner are replaced.
+/// A connection's intents: one frame encoded once, whose id, character and owner are replaced.
 ///
-/// Each gives a hit point, which harms nobody however often and in whatever order it is done.
+/// Each intent heals one hit point, which is valid any number of times and in any order.
 #[derive(Debug, Clone)]
 pub struct Errands {
     frame: Vec<u8>,
@@ -39,14 +39,14 @@ pub struct Errands {
 }
 
 impl Errands {
-    /// Intents on `targets`, at least one, with ids from `first` on.
+    /// Intents for `targets` (at least one), with ids from `first` on.
     ///
     /// # Errors
     ///
-    /// Where the wire has changed so that the frame cannot be patched.
+    /// Fails if the wire has changed and the frame cannot be patched.
     pub fn new(targets: Arc<[Owned]>, first: u64) -> Result<Self> {
-        ensure!(first >= FIRST_ID, "ids below {FIRST_ID} are encoded shorter");
-        ensure!(!targets.is_empty(), "errands are to somebody");
+        ensure!(first >= FIRST_ID, "the id {first} is below {FIRST_ID}, so its encoding is too short");
+        ensure!(!targets.is_empty(), "a game server needs at least one target");
         let (character, user) = (Uuid::from_u128(u128::MAX - 1), Uuid::from_u128(u128::MAX - 2));
         let payload = payload(character, user);
         let find = |bytes: &[u8]| payload.windows(bytes.len()).position(|window| window == bytes);
@@ -78,15 +78,15 @@ impl Errands {
     }
 }
 
-/// The id that an `applied` frame answers.
+/// The id of the intent that an `applied` frame answers.
 ///
-/// Answers for different characters may overtake each other: one that is not in memory takes its time.
+/// Answers for different characters may overtake each other, because loading a character takes time.
 ///
 /// # Errors
 ///
-/// Where the frame's first field is no id of eight bytes.
+/// Fails if the frame's first field is not an id of eight bytes.
 pub fn answered_id(payload: &[u8]) -> Result<u64> {
-    // A byte between the two says how many fields there are.
+    // One byte in between holds the number of fields.
     let fields = payload.get(APPLIED.len() + 1..).context("an answer has fields")?;
     let id =
         fields.strip_prefix(ID_KEY).and_then(|rest| rest.first_chunk::<8>()).context("an answer begins with its id")?;
@@ -115,7 +115,7 @@ mod tests {
     use crate::frame::MASK;
 
     #[test]
-    fn patched_frames_are_what_the_codec_would_have_made() {
+    fn a_patched_frame_equals_an_encoded_one() {
         let target = Owned {
             user: UserId::from_uuid(Uuid::from_u128(7)),
             character: CharacterId::from_uuid(Uuid::from_u128(8)),

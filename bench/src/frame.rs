@@ -1,12 +1,12 @@
-//! WebSocket frames by hand: intents that are encoded once and patched, answers that are only looked at.
+//! Hand-written WebSocket frames: intents are encoded once and patched, answers only inspected.
 
 use anyhow::{Context, Result, ensure};
 use castellan_protocol::{Ack, Action, CharacterId, ClientFrame, Codec, Intent, ModifyHitpoints, RequestId, Version};
 
-/// How the payload of every `applied` frame begins: a map with one entry of that name.
+/// Prefix of every `applied` frame's payload: a map with one entry of that name.
 pub const APPLIED: &[u8] = b"\x81\xa7applied";
 
-/// How the payload of every `durable` frame begins.
+/// Prefix of every `durable` frame's payload.
 pub const DURABLE: &[u8] = b"\x81\xa7durable";
 
 /// The operation code of a binary message, RFC 6455 section 5.2.
@@ -16,20 +16,20 @@ pub const PING: u8 = 9;
 
 /// Final fragment.
 const FIN: u8 = 0x80;
-/// Masked, as every client's frame.
+/// The mask bit, set in every client's frame.
 const MASKED: u8 = 0x80;
 /// Payloads up to this many bytes have their length in the second byte.
 const SHORT_BYTES_MAX: usize = 125;
-/// What the second byte says where the length follows in two bytes.
+/// Second byte of a frame whose length follows in two bytes.
 const LENGTH_IN_TWO: u8 = 126;
-/// What the second byte says where the length follows in eight bytes.
+/// Second byte of a frame whose length follows in eight bytes.
 const LENGTH_IN_EIGHT: u8 = 127;
 /// Bytes of a MessagePack integer that needs 64 bits, without its marker.
 const LONG_BYTES: usize = 8;
-/// Every client frame's key. Any will do: it costs the server the same work.
+/// The masking key of all client frames. Any key costs the server the same work.
 pub(crate) const MASK: [u8; 4] = [0x3a, 0xc5, 0x96, 0x51];
 
-/// Smallest request id that the load uses: its encoding is as long as that of nearly all ids that clients draw.
+/// Smallest request id of the load. Its encoding is as long as that of nearly all real ids.
 pub const FIRST_ID: u64 = 1 << 40;
 
 /// Appends a masked frame.
@@ -50,9 +50,9 @@ pub fn push_masked(operation: u8, payload: &[u8], out: &mut Vec<u8>) {
     out.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, key)| byte ^ key));
 }
 
-/// A connection's intents: one frame that is encoded once, in which ids and the sign of the change are replaced.
+/// A connection's intents: one frame encoded once, whose ids and sign are replaced.
 ///
-/// The intents take a hit point and give it back, in turn, each made on the one before.
+/// The intents take and heal one hit point in turn, each based on the previous one.
 #[derive(Debug, Clone)]
 pub struct Intents {
     frame: Vec<u8>,
@@ -64,13 +64,13 @@ pub struct Intents {
 }
 
 impl Intents {
-    /// Intents of one character with ids from `first` on; the first one is made on any state.
+    /// Intents for one character with ids from `first` on. The first one is based on any state.
     ///
     /// # Errors
     ///
-    /// Where the wire has changed so that the frame cannot be patched.
+    /// Fails if the wire has changed and the frame cannot be patched.
     pub fn new(character: CharacterId, first: u64, ack: Option<Ack>) -> Result<Self> {
-        ensure!(first >= FIRST_ID, "ids below {FIRST_ID} are encoded shorter");
+        ensure!(first >= FIRST_ID, "the id {first} is below {FIRST_ID}, so its encoding is too short");
         let [damage, healing] = [-1, 1].map(|delta| payload(character, FIRST_ID + 1, Some(FIRST_ID), delta, ack));
         let delta_at = damage.iter().zip(&healing).position(|(a, b)| a != b).context("the change shows")?;
         ensure!(damage.len() == healing.len() && damage[delta_at + 1..] == healing[delta_at + 1..], "one byte differs");
@@ -90,7 +90,7 @@ impl Intents {
         self.frame.len() - self.payload_at
     }
 
-    /// Appends the next intent, made on the one before.
+    /// Appends the next intent, based on the previous one.
     pub fn push_next(&mut self, out: &mut Vec<u8>) {
         let (id, at) = (self.next, out.len() + self.payload_at);
         out.extend_from_slice(&self.frame);
@@ -102,7 +102,7 @@ impl Intents {
         self.next += 1;
     }
 
-    /// Appends an intent that is made on any state, for those behind it to be made on.
+    /// Appends an intent based on any state, as the base of later ones.
     pub fn push_first(&mut self, character: CharacterId, ack: Option<Ack>, out: &mut Vec<u8>) {
         let delta = if self.next.is_multiple_of(2) { -1 } else { 1 };
         push_masked(BINARY, &payload(character, self.next, None, delta, ack), out);
@@ -147,7 +147,7 @@ pub struct Heard<'a> {
     pub payload: &'a [u8],
 }
 
-/// Takes the first frame off `bytes`; `None` where it is not all there yet.
+/// Takes the first frame off `bytes`; `None` if it is incomplete.
 pub fn take<'a>(bytes: &mut &'a [u8]) -> Option<Heard<'a>> {
     let (&[first, second], rest) = bytes.split_first_chunk()?;
     let (length, rest) = match second {
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patched_intent_is_the_same_as_an_encoded_one() {
+    fn a_patched_intent_equals_an_encoded_one() {
         let character = CharacterId::from_uuid(uuid::Uuid::from_u128(7));
         for ack in [None, Some(Ack::Durable)] {
             let mut intents = Intents::new(character, FIRST_ID + 77, ack).expect("a frame that can be patched");
@@ -195,7 +195,7 @@ mod tests {
             let payload = vec![7; length];
             let mut masked = Vec::new();
             push_masked(BINARY, &payload, &mut masked);
-            // The same header without the mask is a server's.
+            // Without the mask the header is a server's.
             let header = masked.len() - length - MASK.len();
             let mut frame = masked[..header].to_vec();
             frame[1] &= !MASKED;

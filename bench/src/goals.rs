@@ -1,24 +1,24 @@
-//! What is wanted, beside what was measured.
+//! Goals and their measured figures.
 //!
-//! All throughputs are told as shares of the bare echo's in the same run, for only ratios travel between machines. The
-//! other servers were measured once, in the design's table; so was the echo beside them.
+//! All throughputs are shares of the bare echo's in the same run, because only ratios are comparable between machines.
+//! The other servers and their echo were measured once, in the design's table.
 
 use serde::Serialize;
 
 use crate::cliff::Cliff;
 use crate::report::{Report, Series, thousands};
 
-/// The name of the echo that is the limit.
+/// Name of the reference echo.
 pub const LIMIT: &str = "echo, gathered";
 /// The server on SQLite.
 pub const SQLITE: &str = "Castellan, SQLite";
 /// The server on PostgreSQL.
 pub const POSTGRES: &str = "Castellan, PostgreSQL";
 
-/// Shares of the bare echo's throughput that are wanted.
+/// Wanted shares of the bare echo's throughput.
 const AGAINST_ECHO: [(&str, f64); 3] = [("64 × 1", 0.80), ("64 × 16", 0.50), ("1,000 × 1", 0.80)];
 
-/// Other servers' answers a second, from the design's table, and how many times as many are wanted.
+/// Other servers' answers per second, from the design's table, and the wanted multiple.
 const OTHERS: [(&str, &str, f64, f64); 8] = [
     ("Colyseus 0.18", "64 × 1", 42_600.0, 3.0),
     ("Colyseus 0.18", "64 × 16", 45_600.0, 3.0),
@@ -30,16 +30,16 @@ const OTHERS: [(&str, &str, f64, f64); 8] = [
     ("Nakama 3.40 storage write", "1,000 × 1", NAKAMA_STORAGE_OF_MANY, 30.0),
 ];
 
-/// What Nakama's storage writes are beside ours that wait for the commit.
+/// Nakama's storage writes per second, compared with our answers after the commit, and the wanted multiple.
 const DURABLE: [(&str, f64, f64); 2] = [("64 × 1", NAKAMA_STORAGE, 5.0), ("1,000 × 1", NAKAMA_STORAGE_OF_MANY, 5.0)];
 
-/// Nakama's versioned storage writes a second over 64 connections: the middle of what was measured.
+/// Nakama's versioned storage writes per second over 64 connections: the median measurement.
 const NAKAMA_STORAGE: f64 = 4_550.0;
 
 /// The same over 1,000 connections.
 const NAKAMA_STORAGE_OF_MANY: f64 = 3_200.0;
 
-/// The bare echo's answers a second in the same table: the middle of what was measured.
+/// The bare echo's answers per second in the same table: the median measurement.
 fn echo_beside_them(load: &str) -> f64 {
     match load {
         "64 × 1" => 169_500.0,
@@ -49,31 +49,31 @@ fn echo_beside_them(load: &str) -> f64 {
     }
 }
 
-/// What is wanted and what was reached.
+/// A goal and its measured figure.
 #[derive(Debug, Clone, Serialize)]
 pub struct Goal {
-    /// What it is about.
+    /// The subject.
     pub what: String,
-    /// The figure that is wanted.
+    /// The wanted figure.
     pub wanted: f64,
-    /// The figure that was measured; nothing where it could not be.
+    /// The measured figure; `None` if it could not be measured.
     pub measured: Option<f64>,
-    /// Whether less is better.
+    /// True if less is better.
     pub is_bound: bool,
 }
 
 impl Goal {
-    /// One that is reached by `wanted` and more.
+    /// A goal reached by `wanted` or more.
     pub(crate) fn at_least(what: String, wanted: f64, measured: Option<f64>) -> Self {
         Self { what, wanted, measured, is_bound: false }
     }
 
-    /// One that is reached by `wanted` and less.
+    /// A goal reached by `wanted` or less.
     pub(crate) fn at_most(what: String, wanted: f64, measured: Option<f64>) -> Self {
         Self { what, wanted, measured, is_bound: true }
     }
 
-    /// How much of the goal was reached: 1 and more is all of it.
+    /// The reached share of the goal: 1 or more is a success.
     pub fn reached(&self) -> Option<f64> {
         self.measured.map(|measured| if self.is_bound { self.wanted / measured } else { measured / self.wanted })
     }
@@ -93,7 +93,7 @@ impl Goal {
     }
 }
 
-/// The goals that a run says something about.
+/// The goals of a run.
 pub fn goals(report: &Report) -> Vec<Goal> {
     let mut goals = Vec::new();
     for system in [SQLITE, POSTGRES] {
@@ -111,7 +111,7 @@ pub fn goals(report: &Report) -> Vec<Goal> {
     let flushing = p99(&report.open, "1,000 × 10/s");
     goals.push(Goal::at_most(format!("{POSTGRES}, 10,000 intents/s over 1,000 connections: p99 in ms"), 1.0, flushing));
     let players = p99(&report.open, "10,000 × 1/s");
-    goals.push(Goal::at_most(format!("{POSTGRES}, 10,000 players, one intent a second: p99 in ms"), 5.0, players));
+    goals.push(Goal::at_most(format!("{POSTGRES}, 10,000 players, one intent per second: p99 in ms"), 5.0, players));
     for (load, rate, times) in DURABLE {
         let what =
             format!("{POSTGRES}, durable, {load}: share of the bare echo that is {times} × Nakama 3.40 storage write");
@@ -125,7 +125,7 @@ pub fn goals(report: &Report) -> Vec<Goal> {
     }
     for system in [SQLITE, POSTGRES] {
         let idle = report.idle.iter().find(|idle| idle.system == system).map(|idle| idle.bytes_a_connection);
-        goals.push(Goal::at_most(format!("{system}: bytes an idle logged-in connection"), 6.0 * 1024.0, idle));
+        goals.push(Goal::at_most(format!("{system}: bytes per idle logged-in connection"), 6.0 * 1024.0, idle));
         let start = report.start.iter().find(|start| start.system == system).map(|start| start.login_ms);
         goals.push(Goal::at_most(format!("{system}: first start to first login in ms"), 1_000.0, start));
     }

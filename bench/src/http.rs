@@ -1,4 +1,4 @@
-//! As much of an HTTP client as it takes to log in: one connection, one request at a time, JSON in and out.
+//! A minimal HTTP client for logins: one connection, one request at a time, JSON in and out.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-/// How long an answer may take.
+/// Time limit for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A connection that is kept open.
+/// A persistent connection.
 pub struct Http {
     stream: BufReader<TcpStream>,
     address: SocketAddr,
@@ -29,7 +29,7 @@ impl Http {
     ///
     /// # Errors
     ///
-    /// Where the connection breaks off or the answer is none.
+    /// A broken connection or an invalid answer.
     pub fn request(&mut self, method: &str, path: &str, token: &str, body: Option<&Value>) -> Result<(u16, Value)> {
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
@@ -45,16 +45,16 @@ impl Http {
         self.answer().with_context(|| format!("{method} {path}"))
     }
 
-    /// A figure of the server's metrics, by its name; nothing where it has none.
+    /// A figure of the server's metrics by its name; `None` if there is none.
     ///
     /// # Errors
     ///
-    /// Where the metrics cannot be had.
+    /// Fails if the metrics cannot be read.
     pub fn metric(&mut self, name: &str) -> Result<Option<f64>> {
         let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\n\r\n", self.address);
         self.stream.get_mut().write_all(request.as_bytes())?;
         let (status, body) = self.body().context("GET /metrics")?;
-        ensure!(status == 200, "the metrics are refused: {status}");
+        ensure!(status == 200, "the server refused its metrics with status {status}");
         let text = String::from_utf8(body)?;
         Ok(text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok()))
     }
@@ -68,11 +68,11 @@ impl Http {
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
         let status = line.split_whitespace().nth(1).and_then(|status| status.parse().ok());
-        let status = status.with_context(|| format!("no status in {line:?}"))?;
+        let status = status.with_context(|| format!("no HTTP status in {line:?}"))?;
         let mut length = 0;
         loop {
             line.clear();
-            ensure!(self.stream.read_line(&mut line)? > 0, "the connection broke off");
+            ensure!(self.stream.read_line(&mut line)? > 0, "the server closed the connection");
             match line.trim_end().split_once(':') {
                 Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.trim().parse()?,
                 Some(_) => {}

@@ -1,10 +1,10 @@
-//! Measures the server from outside: against the bare WebSocket echo, on the same cores, in the same run.
+//! Measures the server from outside: against a bare WebSocket echo, on the same cores, in the same run.
 //!
-//! Systems are programs of their own, kept on one core; the load is one thread on another. Only ratios within one run
-//! mean something: the machine's own speed drifts.
+//! Systems are separate programs, pinned to one core; the load is one thread on another core. Only ratios within one
+//! run are meaningful, because the machine's speed drifts.
 //!
-//! It asks the kernel for what only Linux tells (time of a core, memory of a process), so elsewhere there is nothing
-//! here but the echoes.
+//! It needs figures that only Linux reports (time of a core, memory of a process), so other systems have only the
+//! echoes.
 
 pub mod echo;
 pub mod errands;

@@ -1,4 +1,4 @@
-//! What the machine is asked and told: cores, processor time, memory, open files.
+//! The machine: cores, processor time, memory, open files.
 
 use std::fs;
 use std::time::Duration;
@@ -9,50 +9,50 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Cores that this process may run on, lowest first.
 pub fn cores() -> Result<Vec<usize>> {
-    let set = sched_getaffinity(None).context("the cores of this process cannot be asked for")?;
+    let set = sched_getaffinity(None).context("cannot read the cores that this process may use")?;
     Ok((0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect())
 }
 
-/// Keeps the calling thread, and what it starts from here on, on one core.
+/// Pins the calling thread, and everything that it starts, to one core.
 pub fn pin_this_thread(core: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(core);
-    sched_setaffinity(None, &set).with_context(|| format!("a thread cannot be kept on core {core}"))
+    sched_setaffinity(None, &set).with_context(|| format!("cannot pin a thread to core {core}"))
 }
 
-/// Lets timers of the calling thread fire when they are due: the kernel may otherwise be 50 µs late.
+/// Makes timers of the calling thread exact; by default the kernel may be 50 µs late.
 pub fn make_timers_exact() -> Result<()> {
     Ok(rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1))?)
 }
 
-/// Has the calling thread run before all that is not in real time: players are on machines of their own, and do not
-/// wait for what shares a core with them here.
+/// Gives the calling thread real-time priority. Real players are on other machines and do not wait for programs that
+/// share a core with them here.
 ///
 /// # Errors
 ///
-/// Where this process may not: see sched(7), "Privileges and resource limits".
+/// Fails without permission: see sched(7), "Privileges and resource limits".
 pub fn come_first() -> Result<()> {
     use preempt_rt::sched::{Pid, Scheduler, SchedulerParams, set_scheduler};
     Ok(set_scheduler(Pid::current_thread(), Scheduler::SCHED_FIFO, SchedulerParams { priority: 1 })?)
 }
 
-/// Raises the bound of open files as far as this process may, which programs started by it inherit.
+/// Raises the limit of open files as far as allowed. Programs started by this process inherit it.
 ///
 /// # Errors
 ///
-/// A sentence for a person where `wanted` is more than that.
+/// A message for people if `wanted` exceeds the hard limit.
 pub fn raise_open_files(wanted: u64) -> Result<()> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
     match limit.maximum {
         Some(most) if most < wanted => {
-            bail!("this needs {wanted} open files and may have {most}: raise it with `ulimit -Hn {wanted}`")
+            bail!("this needs {wanted} open files, but the hard limit is {most}; raise it with `ulimit -Hn {wanted}`")
         }
         _ => Ok(()),
     }
 }
 
-/// Time that a core has spent, since the machine started.
+/// Time of a core since the machine started.
 #[derive(Debug, Clone, Copy)]
 pub struct CoreTime {
     busy: u64,
@@ -60,7 +60,7 @@ pub struct CoreTime {
 }
 
 impl CoreTime {
-    /// Reads a core's times, of all that runs on it.
+    /// Reads the times of a core.
     pub fn of(core: usize) -> Result<Self> {
         let text = fs::read_to_string("/proc/stat")?;
         let name = format!("cpu{core}");
@@ -69,36 +69,36 @@ impl CoreTime {
             (words.next() == Some(&name)).then_some(words)
         });
         let ticks: Vec<u64> =
-            line.with_context(|| format!("there is no core {core}"))?.filter_map(|word| word.parse().ok()).collect();
-        // user nice system idle iowait irq softirq steal; what follows is contained in user and nice.
+            line.with_context(|| format!("no such core: {core}"))?.filter_map(|word| word.parse().ok()).collect();
+        // user nice system idle iowait irq softirq steal; later fields are already included in user and nice.
         let all = ticks.iter().take(8).sum::<u64>();
         let idle = ticks.iter().skip(3).take(2).sum::<u64>();
         Ok(Self { busy: all - idle, all })
     }
 
-    /// The share of the time since `earlier` that the core was busy, from 0 to 1.
+    /// Share of the time since `earlier` in which the core was busy, from 0 to 1.
     pub fn busy_since(self, earlier: Self) -> f64 {
         let all = self.all.saturating_sub(earlier.all).max(1);
         self.busy.saturating_sub(earlier.busy) as f64 / all as f64
     }
 }
 
-/// Processor time that a process has used, of all its threads, to a hundredth of a second.
+/// Processor time of a process, all threads together, in steps of a hundredth of a second.
 pub fn process_time(process: u32) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // The program's name, in parentheses, may contain anything; state is the first word behind it.
+    // The program's name, in parentheses, may contain anything; the state is the first word after it.
     let words: Vec<&str> = stat.rsplit_once(')').context("a process has a name")?.1.split_whitespace().collect();
     let ticks: u64 = words.iter().skip(11).take(2).map(|word| word.parse().unwrap_or(0)).sum();
     Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
 }
 
-/// Processor time that the calling thread has used.
+/// Processor time of the calling thread.
 pub fn thread_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Memory of a process that is in use, in bytes, what it shares with others included.
+/// Resident memory of a process, in bytes, including shared memory.
 pub fn resident_bytes(process: u32) -> Result<u64> {
     let statm = fs::read_to_string(format!("/proc/{process}/statm"))?;
     let pages: u64 = statm.split_whitespace().nth(1).context("a process has resident pages")?.parse()?;
@@ -111,7 +111,7 @@ pub fn terminate(process: u32) -> Result<()> {
     Ok(rustix::process::kill_process(process, rustix::process::Signal::TERM)?)
 }
 
-/// What the machine is, for a person.
+/// Describes the machine for people.
 pub fn describe() -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -119,7 +119,7 @@ pub fn describe() -> String {
     let model = model.map_or("unknown processor", |(_, model)| model.trim());
     let count = processors.lines().filter(|line| line.starts_with("processor")).count();
     let is_punctual = std::thread::spawn(|| come_first().is_ok()).join().unwrap_or_default();
-    let load = if is_punctual { "open loops from a thread in real time" } else { "no thread in real time" };
+    let load = if is_punctual { "open loops from a real-time thread" } else { "no real-time thread" };
     format!("{count} cores, {model}, Linux {}, {load}", kernel.trim())
 }
 

@@ -1,11 +1,11 @@
-//! The bench: `cargo xtask bench` builds it, gives it a PostgreSQL, and runs it.
+//! The bench. `cargo xtask bench` builds it, starts a PostgreSQL for it, and runs it.
 
 use std::process::ExitCode;
 
 use castellan_bench::echo::{self, Mode};
 use clap::{Parser, Subcommand};
 
-/// Measures the server against the bare WebSocket echo.
+/// Measures the server against a bare WebSocket echo.
 #[derive(Parser)]
 #[command(name = "castellan-bench")]
 struct Arguments {
@@ -18,7 +18,7 @@ enum Task {
     /// Measures everything and writes a table and a JSON file.
     #[cfg(target_os = "linux")]
     Run(Box<linux::RunArguments>),
-    /// Is one of the echoes, until it is killed.
+    /// Runs one of the echoes until killed.
     Echo {
         /// How it reads and writes.
         #[arg(long)]
@@ -56,51 +56,51 @@ mod linux {
     use castellan_bench::run::{self, Part, Settings};
     use clap::{Args, ValueEnum};
 
-    /// Rows in the database of the part `cliff` that are enough to look whether it works.
+    /// Rows for a quick run of the part `cliff`.
     const QUICK_ROWS: usize = 40_000;
 
     #[derive(Args)]
     pub(super) struct RunArguments {
-        /// The server's program.
+        /// The server's executable.
         #[arg(long)]
         server: PathBuf,
-        /// Another build of the server, to take turns with the first one: what a change was worth.
+        /// Another build of the server to compare with: rounds alternate between the two.
         #[arg(long)]
         against: Option<PathBuf>,
-        /// URL of an empty PostgreSQL database; without it the server is measured on SQLite only.
+        /// URL of an empty PostgreSQL database. Default: measure only on SQLite.
         #[arg(long, env = "CASTELLAN_BENCH_POSTGRES", hide_env_values = true)]
         postgres: Option<String>,
         /// Folder for the table and the JSON file.
         #[arg(long)]
         out: PathBuf,
-        /// Core of what is measured; without it the first.
+        /// Core of the measured system. Default: the first.
         #[arg(long)]
         server_core: Option<usize>,
-        /// Core of the load; without it the second.
+        /// Core of the load. Default: the second.
         #[arg(long)]
         load_core: Option<usize>,
         /// Rounds of each kind.
         #[arg(long, default_value_t = 5)]
         rounds: usize,
-        /// Seconds of a round, without half a second to warm up.
+        /// Seconds of a round, without half a second of warm-up.
         #[arg(long, default_value_t = 2.5)]
         seconds: f64,
-        /// Players.
+        /// Number of players.
         #[arg(long, default_value_t = 10_000)]
         players: usize,
-        /// Only look whether everything works: one short round of each kind, 1,000 players.
+        /// Only check that everything works: one short round of each kind, 1,000 players.
         #[arg(long)]
         quick: bool,
-        /// Do not wait for the cores to be at rest before a round: something else runs on this machine.
+        /// Do not wait for idle cores before a round, because something else runs on this machine.
         #[arg(long)]
         shared: bool,
         /// Rows in the database of the part `cliff`, at least 40,000.
         #[arg(long, default_value_t = 1_000_000)]
         rows: usize,
-        /// What to measure, separated by commas; without it everything but `cliff`.
+        /// Parts to measure, separated by commas. Default: everything except `cliff`.
         #[arg(long, value_delimiter = ',')]
         only: Vec<Part>,
-        /// Which loads, such as 64x16 or 1000x10, separated by commas; without it all.
+        /// Loads such as 64x16 or 1000x10, separated by commas. Default: all.
         #[arg(long, value_delimiter = ',')]
         loads: Vec<String>,
     }
@@ -108,12 +108,12 @@ mod linux {
     pub(super) fn run(arguments: RunArguments) -> Result<()> {
         let there = cores()?;
         let cores = Cores {
-            server: arguments.server_core.or(there.first().copied()).context("no core")?,
+            server: arguments.server_core.or(there.first().copied()).context("this process may use no core")?,
             load: arguments.load_core.or(there.get(1).copied()).unwrap_or(usize::MAX),
             are_shared: arguments.quick || arguments.shared,
         };
         if cores.server == cores.load || !there.contains(&cores.server) || !there.contains(&cores.load) {
-            bail!("this takes two cores, one for what is measured and one for the load; there are {there:?}");
+            bail!("the bench needs two cores, one for the server and one for the load; this process may use {there:?}");
         }
         fs::create_dir_all(&arguments.out)?;
         let (rounds, seconds, players) =
@@ -126,8 +126,12 @@ mod linux {
             only => only,
         };
         let settings = Settings {
-            server: arguments.server.canonicalize().context("the server's program")?,
-            against: arguments.against.map(|program| program.canonicalize()).transpose().context("the other build")?,
+            server: arguments.server.canonicalize().context("cannot find the executable of --server")?,
+            against: arguments
+                .against
+                .map(|program| program.canonicalize())
+                .transpose()
+                .context("cannot find the executable of --against")?,
             postgres: arguments.postgres,
             place: arguments.out.clone(),
             cores,
@@ -144,7 +148,7 @@ mod linux {
         fs::write(arguments.out.join("report.md"), &table)?;
         fs::write(arguments.out.join("report.json"), serde_json::to_string_pretty(&report)?)?;
         println!("{table}");
-        println!("written to {}", arguments.out.display());
+        println!("Report written to {}", arguments.out.display());
         Ok(())
     }
 }

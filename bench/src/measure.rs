@@ -1,6 +1,6 @@
-//! One round of one system, with what both cores did meanwhile.
+//! One round of one system, with the usage of both cores.
 
-#![expect(clippy::disallowed_methods, reason = "a round lasts for a time; nothing is waited for")]
+#![expect(clippy::disallowed_methods, reason = "a round lasts for a fixed time")]
 
 use std::sync::mpsc;
 use std::thread;
@@ -13,88 +13,88 @@ use crate::load::{GameServer, Load, Pace, Player, Tally, Target};
 use crate::machine::{CoreTime, come_first, make_timers_exact, pin_this_thread, process_time};
 use crate::report::thousands;
 
-/// A core that is busy for more than this share of a round is at its limit.
+/// Busy share above which a core is at its limit.
 const AT_THE_LIMIT: f64 = 0.97;
 
-/// A core that is busy for less than this share is at rest.
+/// Busy share below which a core is idle.
 const AT_REST: f64 = 0.15;
 
-/// How long a core may take to come to rest before a round.
+/// Time limit for a core to become idle before a round.
 const REST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The two cores.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Cores {
-    /// What is measured runs here, and nothing else.
+    /// Runs only the measured system.
     pub server: usize,
-    /// The load runs here.
+    /// Runs the load.
     pub load: usize,
-    /// Something else may run on both: rounds do not wait for rest, and the figures say little.
+    /// True if other programs may run on both: rounds then do not wait for idle cores, and the figures say little.
     pub are_shared: bool,
 }
 
-/// What a round does.
+/// The settings of a round.
 #[derive(Debug, Clone, Copy)]
 pub struct Round<'a> {
     /// The system.
     pub target: Target,
     /// Its process.
     pub process: u32,
-    /// A connection each.
+    /// The players, one connection each.
     pub players: &'a [Player],
-    /// How intents follow each other.
+    /// The pace of the intents.
     pub pace: Pace,
-    /// The connections are a game server's; otherwise each is a player's with one character.
+    /// Set if the connections belong to a game server; otherwise each belongs to a player with one character.
     pub game: Option<GameServer<'a>>,
-    /// Time that does not count.
+    /// Warm-up, which does not count.
     pub warm_up: Duration,
-    /// Time that counts.
+    /// Measured time.
     pub time: Duration,
 }
 
-/// What came of a round.
+/// The result of a round.
 #[derive(Debug, Clone, Serialize)]
 pub struct Measured {
-    /// Answers a second.
+    /// Answers per second.
     pub rate: f64,
-    /// Answers a second that a crowd got beside these.
+    /// Answers to the crowd per second, in addition.
     pub crowd_rate: f64,
-    /// Latency in milliseconds at the median, and at 99 and 99.9 of a hundred.
+    /// Median latency, in milliseconds.
     pub p50_ms: f64,
-    /// See above.
+    /// 99th percentile of the latency, in milliseconds.
     pub p99_ms: f64,
-    /// See above.
+    /// 99.9th percentile of the latency, in milliseconds.
     pub p999_ms: f64,
-    /// How late the load was to send what was due, at 99 of a hundred, in milliseconds; 0 in closed rounds.
+    /// 99th percentile of the load's own lateness, in milliseconds; 0 in closed rounds.
     pub lateness_p99_ms: f64,
     /// Processor time of the system, as a share of one core.
     pub server_cpu: f64,
     /// Processor time of the load, as a share of one core.
     pub load_cpu: f64,
-    /// Share of the time that the server's core was busy, with whatever.
+    /// Busy share of the server's core, from any program.
     pub server_core: f64,
-    /// Share of the time that the load's core was busy, with whatever.
+    /// Busy share of the load's core, from any program.
     pub load_core: f64,
     /// Bytes of an intent, without the frame's header.
     pub intent_bytes: usize,
     /// Bytes of an answer, without the frame's header.
     pub answer_bytes: f64,
-    /// `durable` frames a second that came beside the answers.
+    /// `durable` frames per second, in addition to the answers.
     pub notices: f64,
 }
 
 impl Measured {
-    /// The load's core was at its limit while the server's was not: the figures say nothing of the server.
+    /// Returns true if only the load's core was at its limit: the figures then say nothing about the server.
     pub fn is_of_the_load(&self) -> bool {
         self.load_core.max(self.load_cpu) >= AT_THE_LIMIT && self.server_core < AT_THE_LIMIT
     }
 
-    /// Processor time of the system for each answer, in microseconds.
+    /// Processor time of the system per answer, in microseconds.
     pub fn cpu_us_an_answer(&self) -> f64 {
         self.server_cpu / (self.rate + self.crowd_rate).max(1.0) * 1e6
     }
 
-    /// A round of a server at half its core, with this rate and this load's core, and a millisecond for each answer.
+    /// A round with this rate and this usage of the load's core, on a half-busy server with a latency of a millisecond.
     #[cfg(test)]
     pub(crate) fn of_rate(rate: f64, load_core: f64) -> Self {
         Self {
@@ -114,11 +114,11 @@ impl Measured {
         }
     }
 
-    /// The round in a line.
+    /// The round as one line.
     pub fn line(&self) -> String {
-        let refused = if self.is_of_the_load() { ", the load was the limit: does not count" } else { "" };
+        let refused = if self.is_of_the_load() { "; does not count: the load was the bottleneck" } else { "" };
         format!(
-            "{}/s, p50 {:.3}, p99 {:.3}, p99.9 {:.3} ms; CPU {:.2}, {:.2} µs an answer (its core {:.2}), load {:.2} (its core {:.2}){refused}",
+            "{}/s, p50 {:.3}, p99 {:.3}, p99.9 {:.3} ms; CPU {:.2}, {:.2} µs per answer (its core {:.2}), load {:.2} (its core {:.2}){refused}",
             thousands(self.rate),
             self.p50_ms,
             self.p99_ms,
@@ -136,7 +136,7 @@ impl Measured {
 ///
 /// # Errors
 ///
-/// Where an intent is not answered `applied`.
+/// Any answer other than `applied`.
 pub fn measure(cores: Cores, round: Round<'_>) -> Result<Measured> {
     rest(cores)?;
     let (ready, is_ready) = mpsc::channel();
@@ -145,14 +145,14 @@ pub fn measure(cores: Cores, round: Round<'_>) -> Result<Measured> {
             pin_this_thread(cores.load)?;
             make_timers_exact()?;
             let mut load = Load::connect(round.target, round.players)?;
-            // A crowd sends as soon as it is answered: that fills a core, and Linux stops a thread in real time that does.
+            // A crowd sends as soon as it is answered. That fills a core, and Linux throttles such real-time threads.
             let has_crowd = round.game.as_ref().is_some_and(|game| game.crowd > 0);
             if matches!(round.pace, Pace::Open(_)) && !has_crowd {
-                // The report says where it was not allowed.
+                // The report says if this was not allowed.
                 let _ = come_first();
             }
             round.game.map_or(Ok(()), |game| load.send_out(game))?;
-            // Nobody waits any more where the round was given up.
+            // An error means that the round was given up.
             let _ = ready.send(());
             Ok::<_, anyhow::Error>((load.intent_bytes(), load.run(round.pace, round.warm_up, round.time)?))
         });
@@ -164,11 +164,11 @@ pub fn measure(cores: Cores, round: Round<'_>) -> Result<Measured> {
             watched = Some(Usage::now(cores, round.process)?.since(&before));
         }
         let (intent_bytes, tally) = load.join().map_err(|_| anyhow::anyhow!("the load panicked"))??;
-        Ok(measured(&tally, intent_bytes, &watched.context("the load was never ready")?))
+        Ok(measured(&tally, intent_bytes, &watched.context("the load ended before it was ready")?))
     })
 }
 
-/// Opens a connection for each player, lets them rest for a while, and calls `look` meanwhile.
+/// Opens a connection for each player, keeps them idle for a while, and calls `look` meanwhile.
 pub fn while_idle<T: Send>(
     cores: Cores,
     target: Target,
@@ -192,7 +192,7 @@ pub fn while_idle<T: Send>(
         let looked = if is_ready.recv().is_ok() { Some(look()) } else { None };
         drop(done);
         load.join().map_err(|_| anyhow::anyhow!("the load panicked"))??;
-        looked.context("the load was never ready")?
+        looked.context("the load ended before it was ready")?
     })
 }
 
@@ -215,7 +215,7 @@ fn measured(tally: &Tally, intent_bytes: usize, usage: &Share) -> Measured {
     }
 }
 
-/// Waits until the server's core has nothing to do.
+/// Waits until the server's core is idle.
 fn rest(cores: Cores) -> Result<()> {
     if cores.are_shared {
         return Ok(());
@@ -228,12 +228,12 @@ fn rest(cores: Cores) -> Result<()> {
             return Ok(());
         }
         if Instant::now() > deadline {
-            bail!("core {} does not come to rest: is something else running on this machine?", cores.server);
+            bail!("core {} does not become idle; stop other programs on this machine, or use --shared", cores.server);
         }
     }
 }
 
-/// What has been used up to a moment.
+/// The usage so far.
 struct Usage {
     at: Instant,
     process: Duration,
@@ -241,7 +241,7 @@ struct Usage {
     load_core: CoreTime,
 }
 
-/// What was used between two moments, as shares of one core.
+/// The usage between two moments, as shares of one core.
 struct Share {
     process: f64,
     server_core: f64,

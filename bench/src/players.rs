@@ -1,4 +1,4 @@
-//! Players: accounts with one character each, made as a client makes them.
+//! Players: accounts with one character each, created over HTTP.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,17 +10,17 @@ use serde_json::{Value, json};
 use crate::http::Http;
 use crate::load::Player;
 
-/// Requests under way at the same time.
+/// Concurrent requests.
 const AT_ONCE: usize = 48;
 
-/// Any: nobody else gets in.
+/// The password of all accounts. Any will do: nobody else can reach the server.
 pub const PASSWORD: &str = "correct horse battery staple";
 
-/// Makes accounts and a character for each.
+/// Creates accounts with one character each.
 ///
 /// # Errors
 ///
-/// Where one is refused.
+/// A refused request.
 pub fn make(address: SocketAddr, count: usize) -> Result<Vec<Player>> {
     let next = AtomicUsize::new(0);
     let work = || {
@@ -49,7 +49,7 @@ fn make_one(http: &mut Http, number: usize) -> Result<Player> {
         "skills": ["athletics", "perception"],
     });
     let (status, character) = http.request("POST", "/characters", &token, Some(&wanted))?;
-    ensure!(status == 201, "a character is not made: {status} {character}");
+    ensure!(status == 201, "the server refused to create a character: {status} {character}");
     let character: CharacterId = serde_json::from_value(character["id"].clone()).context("a character has an id")?;
     Ok(Player { token, user, character })
 }
@@ -58,14 +58,14 @@ fn make_one(http: &mut Http, number: usize) -> Result<Player> {
 ///
 /// # Errors
 ///
-/// Where the login is refused.
+/// A refused login.
 pub fn log_in(http: &mut Http, name: &str, password: &str, create: bool) -> Result<(String, UserId)> {
     let body = json!({"username": name, "password": password, "create": create});
     let (status, mut session) = http.request("POST", "/session/login", "", Some(&body))?;
-    ensure!(status == 200, "a login is refused: {status} {session}");
-    let user = serde_json::from_value(session["user_id"].take()).context("a login says the user")?;
+    ensure!(status == 200, "the server refused a login: {status} {session}");
+    let user = serde_json::from_value(session["user_id"].take()).context("a login's answer must contain the user")?;
     match session["token"].take() {
         Value::String(token) => Ok((token, user)),
-        _ => anyhow::bail!("a login brings no token"),
+        _ => anyhow::bail!("a login's answer contains no token"),
     }
 }

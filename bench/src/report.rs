@@ -1,4 +1,4 @@
-//! What a run found, as JSON and as tables.
+//! The report of a run, as JSON and as tables.
 
 use std::fmt::Write as _;
 
@@ -10,38 +10,38 @@ use crate::cold::ColdLoads;
 use crate::goals::Goal;
 use crate::measure::{Cores, Measured};
 
-/// All of a run.
+/// The report of a run.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// The machine.
     pub machine: String,
-    /// Which core did what.
+    /// The cores.
     pub cores: Cores,
-    /// Rounds of each kind of each system, and the seconds of one.
+    /// Rounds of each kind and system.
     pub rounds: usize,
-    /// See above.
+    /// Seconds of a round.
     pub seconds: f64,
-    /// Bytes of an intent and of an answer, without the frames' headers.
+    /// Bytes of an intent, without the frame's header.
     pub intent_bytes: usize,
-    /// See above.
+    /// Bytes of an answer, without the frame's header.
     pub answer_bytes: usize,
-    /// Closed loops, one entry a system and load.
+    /// Closed loops, one entry per system and load.
     pub closed: Vec<Series>,
-    /// The same with `ack: "durable"`.
+    /// Closed loops with `ack: "durable"`.
     pub durable: Vec<Series>,
     /// Open loops.
     pub open: Vec<Series>,
     /// Memory of idle connections.
     pub idle: Vec<Idle>,
-    /// Users brought from the database.
+    /// Cold loads from the database.
     pub cold: Vec<Cold>,
-    /// From nothing to the first login.
+    /// First starts.
     pub start: Vec<Start>,
-    /// Many characters, a wanted one, little memory; nothing where that was not asked for.
+    /// The part `cliff`; `None` if it was not requested.
     pub cliff: Option<Cliff>,
-    /// What was wanted and what was reached.
+    /// All goals.
     pub goals: Vec<Goal>,
-    /// Measurements that failed, and why.
+    /// Failed measurements with their reasons.
     pub failures: Vec<String>,
 }
 
@@ -52,9 +52,9 @@ pub struct Series {
     pub system: &'static str,
     /// The load, such as `64 × 16`.
     pub load: String,
-    /// All rounds, those of the load included.
+    /// All rounds, including those limited by the load.
     pub rounds: Vec<Measured>,
-    /// The medians over the rounds that count; nothing where the load was the limit in most of them.
+    /// The medians of the rounds that count; `None` if the load was the bottleneck in most of them.
     pub median: Option<Measured>,
 }
 
@@ -65,31 +65,31 @@ pub struct Idle {
     pub system: &'static str,
     /// Connections.
     pub connections: usize,
-    /// Resident bytes before and with the connections.
+    /// Resident bytes before the connections.
     pub before_bytes: u64,
-    /// See above.
+    /// Resident bytes with the connections.
     pub with_bytes: u64,
-    /// The difference for each connection.
+    /// The difference per connection.
     pub bytes_a_connection: f64,
 }
 
-/// Users brought from a database.
+/// Cold loads of a system.
 #[derive(Debug, Clone, Serialize)]
 pub struct Cold {
     /// The system.
     pub system: &'static str,
-    /// What came of it.
+    /// The result.
     pub loads: ColdLoads,
 }
 
-/// How fast a server is there.
+/// The first start of a server.
 #[derive(Debug, Clone, Serialize)]
 pub struct Start {
     /// The system.
     pub system: &'static str,
-    /// From its start with an empty database until it listens, in milliseconds.
+    /// Time from the start with an empty database until it listens, in milliseconds.
     pub listening_ms: f64,
-    /// Until the first player has an account and a token, with passwords hashed as delivered.
+    /// Time until the first player has an account and a token, with the default password hash, in milliseconds.
     pub login_ms: f64,
 }
 
@@ -101,12 +101,12 @@ impl Series {
         Self { system, load, rounds, median }
     }
 
-    /// A figure beside another system's: the median of the rounds that ran one behind the other, so that a machine that
-    /// gets slower meanwhile does not count. Nothing where one of the two has none.
+    /// The ratio of a figure to another system's: the median over pairs of rounds that ran one after another, so that a
+    /// slowing machine does not matter. `None` if one of the two has no median.
     pub fn ratio_to(&self, other: &Self, figure: impl Fn(&Measured) -> f64) -> Option<f64> {
         let (ours, theirs) = (self.median.as_ref()?, other.median.as_ref()?);
         if self.rounds.len() != other.rounds.len() {
-            // One failed: which ran behind which is not known.
+            // A round failed, so the pairs are unknown.
             return Some(figure(ours) / figure(theirs));
         }
         let both = self.rounds.iter().zip(&other.rounds).filter(|(a, b)| !a.is_of_the_load() && !b.is_of_the_load());
@@ -142,7 +142,7 @@ fn median(rounds: &[&Measured]) -> Measured {
 }
 
 impl Report {
-    /// A report of nothing so far.
+    /// An empty report.
     pub fn new(machine: String, cores: Cores, rounds: usize, seconds: f64) -> Self {
         Self {
             machine,
@@ -163,7 +163,7 @@ impl Report {
         }
     }
 
-    /// Keeps a measurement, or tells that it failed.
+    /// Keeps a measurement, or records its failure.
     pub fn keep<T>(&mut self, what: &str, measured: Result<T>, keep: impl FnOnce(&mut Self, T)) {
         match measured {
             Ok(measured) => keep(self, measured),
@@ -174,14 +174,14 @@ impl Report {
         }
     }
 
-    /// The report for a person.
+    /// The report for people.
     pub fn markdown(&self) -> String {
         let mut text = String::new();
         let cores = self.cores;
         let _ = writeln!(
             text,
-            "# Castellan against the bare WebSocket\n\n{}; systems on core {}, load on core {}. Medians of {} rounds of \
-             {} s, systems in turn. Intents of {} bytes, answers of {} bytes (MessagePack, frame headers not counted). \
+            "# Castellan against a bare WebSocket\n\n{}; systems on core {}, load on core {}. Medians of {} rounds of \
+             {} s, systems in turn. Intents of {} bytes, answers of {} bytes (MessagePack, without frame headers). \
              Times in milliseconds, shares of one core.\n",
             self.machine, cores.server, cores.load, self.rounds, self.seconds, self.intent_bytes, self.answer_bytes
         );
@@ -194,12 +194,12 @@ impl Report {
         }
         table(&mut text, "Closed loop: connections × in flight", &self.closed);
         table(&mut text, "Closed loop with `ack: \"durable\"`", &self.durable);
-        table(&mut text, "Open loop: connections × intents a second of each", &self.open);
-        text += "\n## Idle connections\n\n| system | connections | bytes a connection |\n| --- | --- | --- |\n";
+        table(&mut text, "Open loop: connections × intents per second of each", &self.open);
+        text += "\n## Idle connections\n\n| system | connections | bytes per connection |\n| --- | --- | --- |\n";
         for idle in &self.idle {
             let _ = writeln!(text, "| {} | {} | {:.0} |", idle.system, idle.connections, idle.bytes_a_connection);
         }
-        text += "\n## Users from the database\n\n| system | users | a second | p50 | p99 |\n| --- | --- | --- | --- | --- |\n";
+        text += "\n## Users from the database\n\n| system | users | per second | p50 | p99 |\n| --- | --- | --- | --- | --- |\n";
         for Cold { system, loads } in &self.cold {
             let ColdLoads { users, rate, p50_ms, p99_ms } = loads;
             let _ = writeln!(text, "| {system} | {users} | {} | {p50_ms:.2} | {p99_ms:.2} |", thousands(*rate));
@@ -220,12 +220,12 @@ impl Report {
 fn table(text: &mut String, title: &str, series: &[Series]) {
     let _ = writeln!(
         text,
-        "\n## {title}\n\n| load | system | a second | p50 | p99 | p99.9 | CPU an answer, µs | system's CPU | its core | load's CPU | its core \
+        "\n## {title}\n\n| load | system | per second | p50 | p99 | p99.9 | CPU per answer, µs | system's CPU | its core | load's CPU | its core \
          | load late (p99) | rounds |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     );
     for Series { system, load, rounds, median } in series {
         let Some(median) = median else {
-            let _ = writeln!(text, "| {load} | {system} | the load was the limit ||||||||||| {} |", rounds.len());
+            let _ = writeln!(text, "| {load} | {system} | the load was the bottleneck ||||||||||| {} |", rounds.len());
             continue;
         };
         let _ = writeln!(
@@ -265,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rounds_in_which_the_load_was_the_limit_do_not_count() {
+    fn rounds_limited_by_the_load_do_not_count() {
         let rounds = vec![Measured::of_rate(1.0, 0.5), Measured::of_rate(9.0, 1.0), Measured::of_rate(3.0, 0.5)];
         let median = Series::new("a", String::new(), rounds).median.expect("two of three count");
         assert_eq!(median.rate, 2.0);
@@ -274,13 +274,13 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_gets_slower_does_not_count() {
+    fn a_slowing_machine_does_not_change_a_ratio() {
         let series = |rates: &[f64]| {
             Series::new("a", String::new(), rates.iter().map(|rate| Measured::of_rate(*rate, 0.5)).collect())
         };
         let ratio = |ours: &[f64], theirs: &[f64]| series(ours).ratio_to(&series(theirs), |measured| measured.rate);
         assert_eq!(ratio(&[80.0, 40.0, 60.0], &[100.0, 50.0, 60.0]), Some(0.8));
-        assert_eq!(ratio(&[80.0, 40.0], &[100.0, 60.0, 50.0]), Some(1.0), "medians, where a round is missing");
+        assert_eq!(ratio(&[80.0, 40.0], &[100.0, 60.0, 50.0]), Some(1.0), "medians, if a round is missing");
         assert_eq!(ratio(&[], &[100.0]), None);
     }
 

@@ -1,4 +1,4 @@
-//! A whole run: which systems, in which order, under which loads.
+//! A whole run: the systems, their order and their loads.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -20,33 +20,33 @@ use crate::players::{PASSWORD, log_in, make};
 use crate::report::{Cold, Idle, Report, Series, Start, thousands};
 use crate::system::{Castellan, Database, Program, start_echo};
 
-/// The echo that does as the library's example does.
+/// The echo that follows the library's example.
 const PLAIN: &str = "echo, plain";
 
 /// Another build of the server.
 const OTHER_BUILD: &str = "Castellan, the other build";
 
-/// Connections and intents in flight on each, of the closed loops.
+/// Connections and intents in flight on each, for closed loops.
 const CLOSED: [(usize, usize); 4] = [(1, 1), (64, 1), (64, 16), (1_000, 1)];
 
-/// The same with `ack: "durable"`.
+/// The same for `ack: "durable"`.
 const DURABLE: [(usize, usize); 3] = [(1, 1), (64, 1), (1_000, 1)];
 
-/// Connections and intents a second of each, of the open loops.
+/// Connections and intents per second of each, for open loops.
 const OPEN: [(usize, u32); 2] = [(1_000, 10), (10_000, 1)];
 
-/// How long idle connections rest before memory is read: longer than a flush.
+/// Idle time before memory is read: longer than a flush.
 const IDLE: Duration = Duration::from_secs(3);
 
-/// Open files beside those of the players.
+/// Open files in addition to the players' sockets.
 const OTHER_FILES: u64 = 1_000;
 
 /// A part of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Part {
-    /// From nothing to the first login.
+    /// First start to first login.
     Start,
-    /// Users from the database.
+    /// Cold loads of users from the database.
     Cold,
     /// Memory of idle connections.
     Idle,
@@ -56,53 +56,53 @@ pub enum Part {
     Durable,
     /// Open loops.
     Open,
-    /// Many characters, a wanted one, little memory. It takes minutes and is done only where it is asked for.
+    /// Many characters, a popular one, little memory. Takes minutes and runs only if requested.
     Cliff,
 }
 
-/// How a run is run.
+/// The settings of a run.
 #[derive(Debug)]
 pub struct Settings {
-    /// The server's program.
+    /// The server's executable.
     pub server: PathBuf,
-    /// Another build of the server, which takes turns with the first one, on SQLite as well.
+    /// Another build of the server, measured in turn with the first one, also on SQLite.
     pub against: Option<PathBuf>,
-    /// An empty PostgreSQL database; without it the server runs on SQLite only.
+    /// URL of an empty PostgreSQL database; without it the server runs only on SQLite.
     pub postgres: Option<String>,
-    /// Where servers keep their files while they run.
+    /// Folder for the servers' files.
     pub place: PathBuf,
     /// The cores.
     pub cores: Cores,
     /// Rounds of each kind.
     pub rounds: usize,
-    /// What counts of a round.
+    /// Measured time of a round.
     pub time: Duration,
-    /// What does not count before it.
+    /// Warm-up before it.
     pub warm_up: Duration,
-    /// Players.
+    /// Number of players.
     pub players: usize,
-    /// Rows in the database where they are many.
+    /// Rows in the database of the part `cliff`.
     pub rows: usize,
-    /// What to do.
+    /// The parts to run.
     pub parts: Vec<Part>,
-    /// Loads to run, such as `64x16`; without any all of them.
+    /// Loads to run, such as `64x16`; empty for all.
     pub loads: Vec<String>,
 }
 
-/// A system under measurement.
+/// A measured system.
 struct System {
     name: &'static str,
     running: Program,
     players: Vec<Player>,
-    /// Nothing of an echo.
+    /// `None` for an echo.
     castellan: Option<Castellan>,
 }
 
-/// Runs it all.
+/// Runs everything.
 ///
 /// # Errors
 ///
-/// Where a system does not start; a measurement that fails is told in the report and left out.
+/// A system that does not start. A failed measurement is only recorded in the report.
 pub fn run(settings: &Settings) -> Result<Report> {
     raise_open_files(settings.players as u64 + OTHER_FILES)?;
     let mut report = Report::new(describe(), settings.cores, settings.rounds, settings.time.as_secs_f64());
@@ -116,7 +116,7 @@ pub fn run(settings: &Settings) -> Result<Report> {
     Ok(report)
 }
 
-/// Runs the parts that put the servers, with players made by themselves, beside the echoes.
+/// Runs the parts that compare the servers with the echoes.
 fn against_echo(settings: &Settings, report: &mut Report) -> Result<()> {
     let mut systems = start_castellans(settings, report)?;
     if settings.has(Part::Cold) {
@@ -208,7 +208,7 @@ fn rounds(
                 players: &system.players[..connections.min(system.players.len())],
                 pace,
                 game: None,
-                // An open loop's first second is its connections' first intents all at once.
+                // In an open loop's first second all connections send their first intents at once.
                 warm_up: if matches!(pace, Pace::Open(_)) { 3 * settings.warm_up } else { settings.warm_up },
                 time: settings.time,
             };
@@ -233,7 +233,7 @@ impl System {
     }
 }
 
-/// Starts the servers and makes their players.
+/// Starts the servers and creates their players.
 fn start_castellans(settings: &Settings, report: &mut Report) -> Result<Vec<System>> {
     let mut servers = vec![(SQLITE, &settings.server, Database::Sqlite)];
     servers.extend(settings.against.iter().map(|program| (OTHER_BUILD, program, Database::Sqlite)));
@@ -248,8 +248,9 @@ fn start_castellans(settings: &Settings, report: &mut Report) -> Result<Vec<Syst
         }
         let running = castellan.start()?;
         let begin = Instant::now();
-        let players = make(running.address(), settings.players).with_context(|| format!("{name}: making players"))?;
-        eprintln!("{name}: {} players made in {:.1} s", players.len(), begin.elapsed().as_secs_f64());
+        let players =
+            make(running.address(), settings.players).with_context(|| format!("{name}: cannot create the players"))?;
+        eprintln!("{name}: {} players created in {:.1} s", players.len(), begin.elapsed().as_secs_f64());
         systems.push(System { name, running, players, castellan: Some(castellan) });
     }
     Ok(systems)
@@ -265,7 +266,7 @@ fn first_start(name: &'static str, castellan: &Castellan) -> Result<Start> {
     Ok(Start { system: name, listening_ms, login_ms })
 }
 
-/// Starts the echoes, whose players are nobody.
+/// Starts the echoes, whose players have no accounts.
 fn start_echoes(settings: &Settings, answer_bytes: usize) -> Result<Vec<System>> {
     let nobody = Player {
         token: String::new(),
@@ -279,7 +280,7 @@ fn start_echoes(settings: &Settings, answer_bytes: usize) -> Result<Vec<System>>
     [(PLAIN, Mode::Plain), (LIMIT, Mode::Gathered)].into_iter().map(echo).collect()
 }
 
-/// Looks how large intents and answers are.
+/// Measures the sizes of intents and answers.
 fn probe(settings: &Settings, system: &System) -> Result<Measured> {
     let round = Round {
         target: system.target(None),
@@ -293,9 +294,9 @@ fn probe(settings: &Settings, system: &System) -> Result<Measured> {
     measure(settings.cores, round)
 }
 
-/// Ends a server and starts it again: nothing is in its memory.
+/// Restarts a server, so that its memory is empty.
 fn restart(system: &mut System) -> Result<()> {
-    let castellan = system.castellan.as_ref().context("only servers are started again")?;
+    let castellan = system.castellan.as_ref().context("only servers can be restarted")?;
     system.running.end()?;
     system.running = castellan.start()?;
     Ok(())
@@ -306,7 +307,7 @@ fn cold(system: &mut System, report: &mut Report) -> Result<()> {
     let Some(castellan) = &system.castellan else { return Ok(()) };
     let loads = cold_loads(castellan, &system.running, &system.players);
     if let Ok(loads) = &loads {
-        eprintln!("{}: {} users loaded, {} a second", system.name, loads.users, thousands(loads.rate));
+        eprintln!("{}: {} users loaded, {} per second", system.name, loads.users, thousands(loads.rate));
     }
     let name = system.name;
     report.keep(&format!("{name}, cold loads"), loads, |report, loads| report.cold.push(Cold { system: name, loads }));
@@ -320,6 +321,6 @@ fn idle(settings: &Settings, system: &System) -> Result<Idle> {
     let with_bytes = while_idle(settings.cores, system.target(None), &system.players, IDLE, look)?;
     let connections = system.players.len();
     let bytes_a_connection = with_bytes.saturating_sub(before_bytes) as f64 / connections as f64;
-    eprintln!("{}: {bytes_a_connection:.0} bytes an idle connection", system.name);
+    eprintln!("{}: {bytes_a_connection:.0} bytes per idle connection", system.name);
     Ok(Idle { system: system.name, connections, before_bytes, with_bytes, bytes_a_connection })
 }

@@ -1,6 +1,6 @@
-//! The systems that are measured: programs of their own, each kept on the server's core.
+//! The measured systems: separate programs, each pinned to the server's core.
 
-#![expect(clippy::disallowed_methods, reason = "a process that ends tells nobody but who asks")]
+#![expect(clippy::disallowed_methods, reason = "the end of a process can only be polled")]
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -15,10 +15,10 @@ use tempfile::TempDir;
 use crate::echo::Mode;
 use crate::machine::{pin_this_thread, terminate};
 
-/// How long a program may take to end.
+/// Time limit for a program to end.
 const END_PATIENCE: Duration = Duration::from_secs(60);
 
-/// A running program that listens; it is ended when dropped.
+/// A running program that listens. Killed when dropped.
 pub struct Program {
     child: Child,
     address: SocketAddr,
@@ -26,18 +26,18 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts a program on a core and waits until it prints where it listens.
+    /// Starts a program on a core and waits until it prints its address.
     ///
     /// # Errors
     ///
-    /// Where it ends instead.
+    /// Fails if the program ends first.
     pub fn start(mut command: Command, core: usize) -> Result<Self> {
         let begin = Instant::now();
         command.stdin(Stdio::null()).stdout(Stdio::piped());
-        // A program inherits the core of the thread that starts it.
+        // A program inherits the core of the thread that started it.
         let child = std::thread::spawn(move || {
             pin_this_thread(core)?;
-            command.spawn().with_context(|| format!("{} cannot be started", command.get_program().display()))
+            command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))
         });
         let mut child = child.join().expect("the thread does not panic")?;
         let output = child.stdout.take().context("the output is piped")?;
@@ -45,33 +45,33 @@ impl Program {
         let address = lines.by_ref().find_map(|line| listening_on(&line.ok()?));
         let Some(address) = address else {
             let status = child.wait()?;
-            bail!("a program ended before it listened: {status}");
+            bail!("a program ended with {status} before it listened; see its log");
         };
-        // What it says further has to go somewhere, lest it wait for a reader.
+        // Drains the rest of its output, so that it never blocks on a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
         Ok(Self { child, address, started_in: begin.elapsed() })
     }
 
-    /// Where it listens.
+    /// Its address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its process.
+    /// Its process id.
     pub fn process(&self) -> u32 {
         self.child.id()
     }
 
-    /// How long it took until it listened.
+    /// Time from its start until it listened.
     pub fn started_in(&self) -> Duration {
         self.started_in
     }
 
-    /// Asks it to end and waits for that.
+    /// Asks it to end and waits for it.
     ///
     /// # Errors
     ///
-    /// Where it does not end, or not in success.
+    /// Fails if it does not end in time, or ends with an error.
     pub fn end(&mut self) -> Result<()> {
         terminate(self.process())?;
         let deadline = Instant::now() + END_PATIENCE;
@@ -84,14 +84,14 @@ impl Program {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        bail!("a program does not end");
+        bail!("a program did not end within {END_PATIENCE:?}");
     }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
-            // It is ours and has to go; should it be gone already there is nothing to do.
+            // Errors mean that it has already ended.
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
@@ -115,16 +115,16 @@ pub fn start_echo(mode: Mode, answer_bytes: usize, core: usize) -> Result<Progra
     Program::start(command, core)
 }
 
-/// Where a server keeps its characters.
+/// The database of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Database {
-    /// In a file in its own folder.
+    /// A file in the server's folder.
     Sqlite,
-    /// In a PostgreSQL that runs already.
+    /// A running PostgreSQL.
     Postgres(String),
 }
 
-/// A server's folder and how it is started.
+/// A server that can be started: its executable, folder and database.
 pub struct Castellan {
     program: PathBuf,
     database: Database,
@@ -133,23 +133,23 @@ pub struct Castellan {
 }
 
 impl Castellan {
-    /// A server that has not been started, with an empty folder in `place`.
+    /// A server that is not started yet, with an empty folder in `place`.
     pub fn new(program: &Path, database: Database, place: &Path, core: usize) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("castellan-").tempdir_in(place)?;
         Ok(Self { program: program.to_owned(), database, folder, core })
     }
 
-    /// Starts it as it is delivered, but for the port.
+    /// Starts it with default settings, except the port.
     pub fn start_as_delivered(&self) -> Result<Program> {
         Program::start(self.command()?, self.core)
     }
 
-    /// Starts it with passwords that hash fast and tokens that last, so that thousands of players can be made.
+    /// Starts it with fast password hashes and long-lived tokens, so that thousands of players can be created.
     pub fn start(&self) -> Result<Program> {
         self.start_with(&[])
     }
 
-    /// The same with further settings.
+    /// The same with additional settings.
     pub fn start_with(&self, settings: &[&str]) -> Result<Program> {
         let mut command = self.command()?;
         command.args(settings);
@@ -157,7 +157,7 @@ impl Castellan {
         Program::start(command, self.core)
     }
 
-    /// The file in which it keeps its characters where that is SQLite's.
+    /// Its SQLite file, if it uses SQLite.
     pub fn database_file(&self) -> PathBuf {
         self.folder.path().join("data/castellan.db")
     }
@@ -167,24 +167,24 @@ impl Castellan {
         let mut command = Command::new(&self.program);
         command.current_dir(self.folder.path()).stderr(log).args(["--listen", "127.0.0.1:0"]);
         if let Database::Postgres(url) = &self.database {
-            // In the variable, not in the list of processes: it holds a password.
+            // A variable, because the list of processes would show the password.
             command.env("CASTELLAN_DATABASE_URL", url);
         }
         Ok(command)
     }
 
-    /// Makes the account of a game server.
+    /// Creates the account of a game server.
     ///
     /// # Errors
     ///
-    /// Where the program refuses to.
+    /// Fails if the command fails.
     pub fn make_game_account(&self, name: &str, password: &str) -> Result<()> {
         let mut command = self.command()?;
         command.args(["account", "create", name, "--role", "game", "--password-stdin"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
         child.stdin.take().context("the input is piped")?.write_all(format!("{password}\n").as_bytes())?;
         let status = child.wait()?;
-        anyhow::ensure!(status.success(), "an account is not made: {status}");
+        anyhow::ensure!(status.success(), "cannot create the game server's account: {status}");
         Ok(())
     }
 }
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_the_address_in_what_a_program_prints() {
+    fn the_address_is_found_in_a_programs_output() {
         let address = Some(SocketAddr::from(([127, 0, 0, 1], 8080)));
         assert_eq!(listening_on("castellan is listening on http://127.0.0.1:8080"), address);
         assert_eq!(listening_on("listening on 127.0.0.1:8080"), address);

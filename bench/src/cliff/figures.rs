@@ -1,4 +1,4 @@
-//! What came of it, as a table and as goals.
+//! The figures of the part `cliff`, as a table and as goals.
 
 use std::fmt::Write as _;
 
@@ -11,70 +11,74 @@ use crate::report::{Series, thousands};
 
 /// The server with few characters, all in memory.
 pub const FEW: &str = "few characters";
-/// The server with many.
+/// The server with many characters.
 pub const MANY: &str = "many characters";
-/// Neighbours of a character that nobody wants.
+/// Neighbours of a character without a crowd.
 pub const ALONE: &str = "alone";
-/// Neighbours of a character that a crowd acts on.
+/// Neighbours of a character with a crowd.
 pub const HOT: &str = "crowd at one character of their shard";
-/// The same neighbours while the crowd acts on a character each, in other shards.
+/// The same neighbours while the crowd acts on characters in other shards.
 pub const ELSEWHERE: &str = "crowd in other shards";
 
-/// A game server that acts on a thousand characters of those in memory, at random.
+/// A game server that acts at random on a thousand of the characters in memory.
 pub const ROAMING: &str = "64 × 1, 1,000 of those in memory";
-/// The same on all of them. Each flush then has many times the rows, so it is told and not compared.
+/// The same on all of them. Only reported, not compared, because each flush then has many more rows.
 pub const ROAMING_ALL: &str = "64 × 1, all of those in memory";
-/// Those who live in one shard.
+/// Neighbours in one shard.
 pub const NEIGHBOURS: &str = "64 neighbours × 20/s";
-/// A game server that acts on more characters than there is room for, at random.
+/// A game server that acts at random on more characters than fit into memory.
 pub const PRESSED: &str = "2,000/s, memory short";
 
-/// The loads that few and many characters are compared under.
+/// The loads that compare few with many characters.
 const COMPARED: [&str; 3] = ["64 × 1", "64 × 16", ROAMING];
 
-/// Share of the rate with few characters that is wanted with many: rounds of one system differ by as much as the rest.
+/// Wanted rate with many characters, as a share of the rate with few. Rounds of one system differ by the rest.
 const SHARE_OF_FEW: f64 = 0.90;
 
-/// How much dearer an answer may get, and how much later the neighbours' may come, by the crowd being at one character.
+/// Largest factor by which a crowd at one character may raise the cost of an answer and the neighbours' latency.
 const BY_ONE_CHARACTER: f64 = 1.10;
 
-/// Latency that is wanted at 99 of a hundred while memory is short, in milliseconds.
+/// Wanted 99th percentile of the latency with little memory, in milliseconds.
 const PRESSED_P99_MS: f64 = 25.0;
 
-/// Figures of all cases.
+/// The figures of all cases.
 #[derive(Debug, Default, Serialize)]
 pub struct Cliff {
-    /// Characters in the database where they are many.
+    /// Characters in the large database.
     pub rows: usize,
-    /// Characters of these in memory.
+    /// Characters of it in memory.
     pub in_memory: usize,
-    /// Places that the server says are taken in memory then: one for each character and one for each user.
+    /// Places in memory that the server then reports as used: one for each character and one for each user.
     pub places: Option<f64>,
-    /// Characters that are acted on while memory is short.
+    /// Characters in use with little memory.
     pub pressed_users: usize,
-    /// Characters that there is room for then.
+    /// Characters that then fit into memory.
     pub room: usize,
-    /// Places that the server says it has freed then.
+    /// Places that the server then reports as freed.
     pub evictions: Option<f64>,
     /// The rounds.
     pub series: Vec<Series>,
 }
 
 impl Cliff {
-    /// What is wanted and what was reached.
+    /// The goals.
     pub fn goals(&self) -> Vec<Goal> {
         let mut goals = Vec::new();
-        // Where they had left memory they were not many.
+        // If they had left memory, the comparison would be void.
         let are_many = self.places.is_some_and(|places| places >= (PLACES_A_USER * self.in_memory) as f64);
         for load in COMPARED {
             let share = self.ratio(load, MANY, FEW, |median| median.rate).filter(|_| are_many);
-            goals.push(Goal::at_least(format!("{load}: rate with many characters beside few"), SHARE_OF_FEW, share));
+            goals.push(Goal::at_least(
+                format!("{load}: rate with many characters, as a share of few"),
+                SHARE_OF_FEW,
+                share,
+            ));
         }
         let cost = self.ratio(NEIGHBOURS, HOT, ELSEWHERE, Measured::cpu_us_an_answer);
-        let what = "a crowd at one character beside one in other shards: CPU an answer".to_owned();
+        let what = "crowd at one character compared with other shards: CPU per answer".to_owned();
         goals.push(Goal::at_most(what, BY_ONE_CHARACTER, cost));
         let wait = self.ratio(NEIGHBOURS, HOT, ELSEWHERE, |median| median.p99_ms);
-        let what = "a crowd at one character beside one in other shards: the neighbours' p99".to_owned();
+        let what = "crowd at one character compared with other shards: the neighbours' p99".to_owned();
         goals.push(Goal::at_most(what, BY_ONE_CHARACTER, wait));
         // Without evictions memory was not short.
         let is_pressed = self.evictions.is_some_and(|evictions| evictions > 0.0);
@@ -95,15 +99,15 @@ impl Cliff {
         self.find(load, of)?.ratio_to(self.find(load, to)?, figure)
     }
 
-    /// The figures for a person.
+    /// The figures for people.
     pub fn markdown(&self) -> String {
         let shown = |figure: Option<f64>| figure.map_or_else(|| "unknown".to_owned(), thousands);
         let [rows, in_memory, pressed, room] =
             [self.rows, self.in_memory, self.pressed_users, self.room].map(|number| thousands(number as f64));
         let mut text = format!(
             "\n## No cliff (SQLite)\n\nFew characters: 1,000, all in memory. Many: {rows} in the database, {in_memory} in \
-             memory ({} places taken). Memory short: room for {room}, acted on {pressed} ({} places freed).\n\n\
-             | load | with | a second | p50 | p99 | p99.9 | CPU an answer, µs | system's CPU | its core | crowd's answers a second \
+             memory ({} places used). Memory short: room for {room}, {pressed} in use ({} places freed).\n\n\
+             | load | with | per second | p50 | p99 | p99.9 | CPU per answer, µs | system's CPU | its core | crowd's answers per second \
              | load's core | load late (p99) | rounds |\n\
              | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
             shown(self.places),
@@ -111,7 +115,8 @@ impl Cliff {
         );
         for Series { system, load, rounds, median } in &self.series {
             let Some(median) = median else {
-                let _ = writeln!(text, "| {load} | {system} | the load was the limit |||||||||| {} |", rounds.len());
+                let _ =
+                    writeln!(text, "| {load} | {system} | the load was the bottleneck |||||||||| {} |", rounds.len());
                 continue;
             };
             let _ = writeln!(
@@ -140,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_characters_count_as_many_while_they_are_in_memory() {
+    fn many_characters_count_only_while_they_are_in_memory() {
         let series = [(FEW, 100.0), (MANY, 95.0)]
             .map(|(system, rate)| Series::new(system, COMPARED[0].to_owned(), vec![Measured::of_rate(rate, 0.5)]));
         let measured = |places| {
@@ -153,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_was_not_short_says_nothing_of_short_memory() {
+    fn a_run_without_evictions_does_not_count_as_short_memory() {
         let series = vec![Series::new(MANY, PRESSED.to_owned(), vec![Measured::of_rate(1.0, 0.5)])];
         let measured = |evictions| {
             let cliff = Cliff { evictions, series: series.clone(), ..Cliff::default() };

@@ -1,7 +1,6 @@
-//! Whether anything gets suddenly dear: many characters, one that everybody wants, less memory than players.
+//! Checks for sudden drops in speed: many characters, a popular character, too little memory.
 //!
-//! All of it is on SQLite. Most rows are written straight into the database, and brought into memory by a game server
-//! that asks for them.
+//! Runs on SQLite. Most rows are written directly into the database; a game server fetches them into memory.
 
 mod figures;
 mod seed;
@@ -21,60 +20,63 @@ use crate::measure::{Measured, Round, measure};
 use crate::report::{Report, Series};
 use crate::run::Settings;
 
-/// Characters that stand for few, all of them in memory.
+/// Number of few characters, all in memory.
 const FEW_CHARACTERS: usize = 1_000;
 
-/// One in so many of the characters in the database is in memory.
+/// One of this many characters in the database is in memory.
 const IN_MEMORY_OF: usize = 10;
 
-/// Players with a connection, and connections that keep to a pace beside a crowd.
+/// Connected players, and connections with a fixed pace beside a crowd.
 const PLAYERS: usize = 64;
 
-/// Connections that all want the same character.
+/// Connections that all act on the same character.
 const CROWD: usize = 100;
 
-/// How often a second each neighbour of the wanted character sends an intent.
+/// Intents per second of each neighbour of the popular character.
 const NEIGHBOUR_PER_SECOND: u32 = 20;
 
-/// Intents a second, of all connections together, while memory is short.
+/// Intents per second of all connections together with little memory.
 const PRESSED_PER_SECOND: u32 = 2_000;
 
-/// Fewest rows in the database: a shard of 256 has a hundred and a half of them.
+/// Fewest rows in the database: each of 256 shards has about 150 of them.
 const ROWS_MIN: usize = 40_000;
 
-/// Of so many rows in the database one finds room in memory where that is to be short.
+/// With little memory, one of this many rows fits.
 const ROOM_OF: usize = 100;
 
-/// Least room: what waits for a flush, at most the intents of a second or so, stays in memory whatever the room.
+/// Smallest room. Dirty characters, at most about a second of intents, stay in memory in any case.
 const ROOM_MIN: usize = 2 * PRESSED_PER_SECOND as usize;
 
-/// For how many characters of those acted on there is room for one.
+/// With little memory, one of this many characters in use fits.
 const PRESSED_PER_ROOM: usize = 5;
 
-/// Places in memory that a user with one character takes.
+/// Places in memory for a user with one character.
 const PLACES_A_USER: usize = 2;
 
-/// Room that is left in memory where it is not to be short, for players and for those who come and go.
+/// Spare places with enough memory, for players and temporary entries.
 const SPARE_PLACES: usize = 10_000;
 
-/// A way to load a world.
+/// One case of a world and a load.
 struct Case<'a> {
     system: &'static str,
     load: &'static str,
     world: &'a World,
     seats: &'a [Player],
     pace: Pace,
-    /// Whom each connection acts on as a game server's, and how many of the connections are a crowd.
+    /// For a game server: the targets of each connection, and the number of connections in the crowd.
     game: Option<(Vec<Arc<[Owned]>>, usize)>,
 }
 
-/// Measures all of it.
+/// Runs the whole part.
 ///
 /// # Errors
 ///
-/// Where a server does not start or rows cannot be written; a round that fails is told in the report and left out.
+/// A server that does not start, or rows that cannot be written. A failed round is only recorded in the report.
 pub fn cliff(settings: &Settings, report: &mut Report) -> Result<()> {
-    ensure!(settings.rows >= ROWS_MIN, "this takes {ROWS_MIN} rows at least: a shard has to have {PLAYERS} users");
+    ensure!(
+        settings.rows >= ROWS_MIN,
+        "--rows must be at least {ROWS_MIN}, so that a shard has more than {PLAYERS} users"
+    );
     let few = World::make(settings, FEW_CHARACTERS, FEW_CHARACTERS)?;
     let mut many = World::make(settings, settings.rows, settings.rows / IN_MEMORY_OF)?;
     let room = (settings.rows / ROOM_OF).max(ROOM_MIN);
@@ -95,10 +97,10 @@ pub fn cliff(settings: &Settings, report: &mut Report) -> Result<()> {
     let cases = hot(&many)?;
     figures.series.extend(rounds(settings, &cases, report));
     drop(cases);
-    // The server looks at this once a second, so not right after the loads.
+    // The server updates this once per second, so it is not read right after the loads.
     figures.places = many.metric("castellan_cache_places")?;
     many.restart(PLACES_A_USER * room)?;
-    // Memory is full before anything counts.
+    // Fills the memory before anything counts.
     many.fetch(room)?;
     figures.series.extend(rounds(settings, &[pressed(&many, figures.pressed_users)], report));
     figures.evictions = many.metric("castellan_cache_evictions_total")?;
@@ -126,16 +128,16 @@ fn against_few<'a>(few: &'a World, many: &'a World) -> Vec<Vec<Case<'a>>> {
         let game = Some((vec![targets; PLAYERS], 0));
         Case { system, load, world, seats: &world.seats[..PLAYERS], pace: Pace::Closed(1), game }
     };
-    // As many different characters in both, so that a flush has as many rows.
+    // The same number of characters in both, so that a flush has the same number of rows.
     let some = worlds.map(|world| roaming(ROAMING, world, FEW_CHARACTERS)).into();
     let all = vec![roaming(ROAMING_ALL, (MANY, many), many.in_memory)];
     vec![own("64 × 1", 1), own("64 × 16", 16), some, all]
 }
 
-/// Neighbours of a character: alone, while a crowd is at that character, and while the crowd is in other shards.
+/// Neighbours of a character: alone, with a crowd at that character, and with the crowd in other shards.
 fn hot(world: &World) -> Result<Vec<Case<'_>>> {
     let in_memory = &world.people[..world.in_memory];
-    let (wanted, others) = in_memory.split_first().context("somebody is in memory")?;
+    let (wanted, others) = in_memory.split_first().context("no character is in memory")?;
     let shard = shard_of(wanted.user);
     let neighbours: Vec<Arc<[Owned]>> = world.people[1..]
         .iter()
@@ -143,7 +145,11 @@ fn hot(world: &World) -> Result<Vec<Case<'_>>> {
         .take(PLAYERS)
         .map(|owned| Arc::from([*owned]))
         .collect();
-    ensure!(neighbours.len() == PLAYERS, "a shard has to have more than {PLAYERS} users");
+    ensure!(
+        neighbours.len() == PLAYERS,
+        "a shard has only {} users besides the popular one; raise --rows",
+        neighbours.len()
+    );
     let elsewhere = others.iter().filter(|owned| shard_of(owned.user) != shard).take(CROWD);
     let crowds = [
         (ALONE, Vec::new()),
@@ -161,7 +167,7 @@ fn hot(world: &World) -> Result<Vec<Case<'_>>> {
     Ok(crowds.into_iter().map(case).collect())
 }
 
-/// Intents on far more characters than memory has room for.
+/// Intents for far more characters than fit into memory.
 fn pressed(world: &World, users: usize) -> Case<'_> {
     let targets: Arc<[Owned]> = world.people[..users].into();
     Case {
@@ -174,7 +180,7 @@ fn pressed(world: &World, users: usize) -> Case<'_> {
     }
 }
 
-/// Runs the rounds of these cases in turn.
+/// Runs the rounds of the cases in turn.
 fn rounds(settings: &Settings, cases: &[Case<'_>], report: &mut Report) -> Vec<Series> {
     let mut results: Vec<Vec<Measured>> = vec![Vec::new(); cases.len()];
     for _ in 0..settings.rounds {
@@ -203,7 +209,7 @@ impl Case<'_> {
             players: self.seats,
             pace: self.pace,
             game: self.game.as_ref().map(|(targets, crowd)| GameServer { targets, crowd: *crowd }),
-            // An open loop's first second is its connections' first intents all at once.
+            // In an open loop's first second all connections send their first intents at once.
             warm_up: if matches!(self.pace, Pace::Open(_)) { 3 * settings.warm_up } else { settings.warm_up },
             time: settings.time,
         }

@@ -1,4 +1,4 @@
-//! Rows written straight into a server's database while no server runs on it.
+//! Writes rows directly into a server's database while the server is stopped.
 
 use std::path::Path;
 
@@ -14,14 +14,14 @@ use crate::errands::Owned;
 /// Rows written by one statement.
 const ROWS_A_STATEMENT: usize = 10_000;
 
-/// SQLite's cache meanwhile, negative in KiB: pages wait here for the commit.
+/// SQLite's cache in KiB, negative as SQLite requires: holds all pages until the commit.
 const CACHE: &str = "-262144";
 
-/// Parameters of 64-bit FNV-1a, by which users are spread over shards.
+/// Parameters of 64-bit FNV-1a, which spreads users over shards.
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 
-/// Shards that users are spread over.
+/// Number of shards.
 const SHARDS: u64 = 256;
 
 /// The shard of a user, as the server computes it.
@@ -32,17 +32,17 @@ pub(super) fn shard_of(user: UserId) -> u64 {
     (folded ^ (folded >> 16)) % SHARDS
 }
 
-/// Writes `count` users with one character each, copies of one that a client has made; returns them in random order.
+/// Writes `count` users with one character each, copied from an existing one. Returns them in random order.
 ///
-/// They have no accounts: nobody logs in as one of them.
+/// They have no accounts and cannot log in.
 ///
 /// # Errors
 ///
-/// Where there is no character to copy, or the server spreads its users in another way than [`shard_of`] does.
+/// Fails without a character to copy, or if the server does not spread users like [`shard_of`].
 pub(super) fn seed(database: &Path, count: usize) -> Result<Vec<Owned>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut people = people(count);
-    runtime.block_on(write(database, &people)).context("rows cannot be written into the server's database")?;
+    runtime.block_on(write(database, &people)).context("cannot write rows into the server's database")?;
     let mut rng = rand::rng();
     for place in (1..people.len()).rev() {
         people.swap(place, rng.random_range(0..=place));
@@ -50,7 +50,7 @@ pub(super) fn seed(database: &Path, count: usize) -> Result<Vec<Owned>> {
     Ok(people)
 }
 
-/// Random ids, users and characters both in ascending order: so the database appends to its trees.
+/// Random ids, in ascending order for users and characters, so that the database appends to its trees.
 fn people(count: usize) -> Vec<Owned> {
     let mut rng = rand::rng();
     let mut ids = || {
@@ -64,7 +64,7 @@ fn people(count: usize) -> Vec<Owned> {
     users.into_iter().zip(characters).map(owned).collect()
 }
 
-/// A row that others are made of.
+/// The row that is copied.
 struct Pattern {
     id: String,
     user: String,
@@ -72,7 +72,7 @@ struct Pattern {
 }
 
 async fn write(database: &Path, people: &[Owned]) -> Result<()> {
-    // The server is down and the file can be made anew: nothing has to survive a loss of power.
+    // The server is stopped and the file can be created again, so nothing needs to survive a power loss.
     let options =
         SqliteConnectOptions::new().filename(database).synchronous(SqliteSynchronous::Off).pragma("cache_size", CACHE);
     let mut connection = SqliteConnection::connect_with(&options).await?;
@@ -106,11 +106,17 @@ async fn pattern(connection: &mut SqliteConnection) -> Result<Pattern> {
     let row = sqlx::query("SELECT id, user_id, shard, state FROM characters WHERE deleted_at_ms IS NULL LIMIT 1")
         .fetch_one(connection)
         .await
-        .context("there is no character to copy")?;
+        .context("the database has no character to copy")?;
     let pattern = Pattern { id: row.try_get("id")?, user: row.try_get("user_id")?, state: row.try_get("state")? };
     let shard = shard_of(UserId::from_uuid(pattern.user.parse()?));
-    ensure!(u64::try_from(row.try_get::<i64, _>("shard")?)? == shard, "the server spreads users in another way");
-    ensure!(pattern.state.contains(&pattern.id) && pattern.state.contains(&pattern.user), "a state names its ids");
+    ensure!(
+        u64::try_from(row.try_get::<i64, _>("shard")?)? == shard,
+        "the server spreads users over shards differently; update shard_of"
+    );
+    ensure!(
+        pattern.state.contains(&pattern.id) && pattern.state.contains(&pattern.user),
+        "a stored state must contain its ids"
+    );
     Ok(pattern)
 }
 
@@ -119,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_are_in_the_shards_that_a_server_put_them_in() {
+    fn a_user_is_in_the_same_shard_as_in_the_server() {
         let user = "a1c59182-98e0-4cc5-a41d-f032ee19d21f".parse().map(UserId::from_uuid).expect("an id");
         assert_eq!(shard_of(user), 94);
     }

@@ -1,4 +1,4 @@
-//! A server with so many characters in its database, so many of them in memory.
+//! A server with given numbers of characters in its database and in memory.
 
 use std::time::Instant;
 
@@ -18,18 +18,18 @@ use crate::system::{Castellan, Database, Program};
 pub(super) struct World {
     castellan: Castellan,
     running: Program,
-    /// Who logs in, beside the people.
+    /// Players with accounts, in addition to the people.
     pub(super) players: Vec<Player>,
     /// Connections of the game server.
     pub(super) seats: Vec<Player>,
-    /// Who is in the database, in random order.
+    /// All users in the database, in random order.
     pub(super) people: Vec<Owned>,
-    /// So many of the people, the first ones, are in memory.
+    /// Number of people in memory: the first ones.
     pub(super) in_memory: usize,
 }
 
 impl World {
-    /// Starts a server on a new database with `rows` people and brings the first `in_memory` of them into memory.
+    /// Starts a server on a new database with `rows` people and loads the first `in_memory` of them.
     pub(super) fn make(settings: &Settings, rows: usize, in_memory: usize) -> Result<Self> {
         let castellan = Castellan::new(&settings.server, Database::Sqlite, &settings.place, settings.cores.server)?;
         let mut running = castellan.start()?;
@@ -45,7 +45,7 @@ impl World {
         Ok(world)
     }
 
-    /// Ends the server and starts it with nobody, and room for so many places, in memory.
+    /// Restarts the server with an empty memory that has room for `places`.
     pub(super) fn restart(&mut self, places: usize) -> Result<()> {
         self.running.end()?;
         self.start(places)
@@ -55,7 +55,7 @@ impl World {
         self.running = self.castellan.start_with(&[
             "--cache-characters-max",
             &places.to_string(),
-            // At random on all of them the rows to flush are soon more than the disk takes; what counts is the intent.
+            // Random intents soon dirty more rows than the disk can take; only the intents are measured.
             "--flush-dirty-max",
             "1000000",
         ])?;
@@ -64,10 +64,10 @@ impl World {
         Ok(())
     }
 
-    /// Has the game server ask for the first `count` people.
+    /// Lets the game server fetch the first `count` people.
     pub(super) fn fetch(&mut self, count: usize) -> Result<()> {
         let loads = fetch_all(&self.running, &self.seats[..PLAYERS], &self.people[..count])?;
-        eprintln!("{} users brought into memory, {} a second", thousands(count as f64), thousands(loads.rate));
+        eprintln!("{} users loaded into memory, {} per second", thousands(count as f64), thousands(loads.rate));
         self.in_memory = count;
         Ok(())
     }

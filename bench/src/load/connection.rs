@@ -1,4 +1,4 @@
-//! One connection of the load: how it comes about, and what it has sent and not seen answered.
+//! One connection of the load: its handshake and its unanswered intents.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -14,13 +14,13 @@ use socket2::{Domain, Socket, Type};
 use crate::errands::{Errands, Owned};
 use crate::frame::{BINARY, FIRST_ID, Intents, PING, push_masked, take};
 
-/// Upgrades that wait for their answers at the same time: far below what a listener keeps in line.
+/// Concurrent upgrades: far below a listener's backlog.
 const CONNECT_AT_ONCE: usize = 100;
 
-/// Connections from one loopback address, below the number of ports that one has.
+/// Connections per loopback address, below its number of ports.
 const CONNECTIONS_PER_ADDRESS: usize = 5_000;
 
-/// How long the other side may take to answer an upgrade.
+/// Time limit for the answer to an upgrade.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Largest upgrade answer, in bytes.
@@ -29,7 +29,7 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// RFC 6455's operation code of a pong.
 const PONG: u8 = 10;
 
-/// Who a connection is.
+/// The player of a connection.
 #[derive(Debug, Clone)]
 pub struct Player {
     /// The access token; empty for an echo.
@@ -40,23 +40,23 @@ pub struct Player {
     pub character: CharacterId,
 }
 
-/// What connections are opened to.
+/// The target of connections.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
-    /// Where it listens.
+    /// Its address.
     pub address: SocketAddr,
-    /// It is the server, which says `welcome` first and whose answers can be read; otherwise an echo.
+    /// True for the server, which sends `welcome` first and readable answers; false for an echo.
     pub is_castellan: bool,
-    /// How intents are to be answered.
+    /// The `ack` of all intents.
     pub ack: Option<Ack>,
 }
 
-/// What a connection sends.
+/// The intents of a connection.
 #[derive(Debug)]
 pub(super) enum Sends {
-    /// Intents of the player's own character, each made on the one before.
+    /// Intents for the player's own character, each based on the previous one.
     Own(Intents),
-    /// A game server's.
+    /// Intents of a game server.
     Errands(Errands),
 }
 
@@ -88,27 +88,27 @@ impl Sends {
 pub(crate) struct Connection {
     pub(super) stream: TcpStream,
     pub(super) sends: Sends,
-    /// One of a crowd: it sends as fast as it is answered whatever the round's pace, and its answers are only counted.
+    /// True for a member of a crowd: it sends as fast as it is answered, and its answers are only counted.
     pub(super) is_crowd: bool,
-    /// The id of the oldest intent that is not answered.
+    /// The id of the oldest unanswered intent.
     pub(super) expected: u64,
-    /// When the intents from `expected` on were due, in nanoseconds since the load began; nothing where one was
-    /// answered before those in front of it.
+    /// Due times of the intents from `expected` on, in nanoseconds since the start of the load; `None` for an intent
+    /// that was answered early.
     pub(super) stamps: VecDeque<Option<u64>>,
-    /// The beginning of a frame whose end has not arrived.
+    /// The start of an incomplete frame.
     pub(super) leftover: Vec<u8>,
-    /// What the socket had no room for.
+    /// Bytes that the socket had no room for.
     pub(super) unsent: Vec<u8>,
 }
 
 impl Connection {
-    /// Lets it send a game server's intents on `targets` instead of a player's own.
+    /// Switches to a game server's intents for `targets`.
     pub(super) fn send_out(&mut self, targets: Arc<[Owned]>) -> Result<()> {
         self.sends = Sends::Errands(Errands::new(targets, self.expected)?);
         Ok(())
     }
 
-    /// Takes the answer to an intent off the list and returns when that was due.
+    /// Marks an intent as answered and returns its due time.
     pub(super) fn strike(&mut self, id: u64) -> Result<u64> {
         let place = id.checked_sub(self.expected).and_then(|place| usize::try_from(place).ok());
         let stamp = place.and_then(|place| self.stamps.get_mut(place)).and_then(Option::take);
@@ -116,10 +116,10 @@ impl Connection {
             self.stamps.pop_front();
             self.expected += 1;
         }
-        stamp.context("an answer that nobody asked for")
+        stamp.context("got an answer to an intent that is not waiting for one")
     }
 
-    /// Sends `bytes`, and what had to wait before; returns whether something has to wait.
+    /// Sends waiting bytes and `bytes`; returns true if some must still wait.
     pub(super) fn send(&mut self, bytes: &[u8]) -> Result<bool> {
         if !self.unsent.is_empty() {
             self.unsent.extend_from_slice(bytes);
@@ -130,7 +130,7 @@ impl Connection {
         Ok(!self.unsent.is_empty())
     }
 
-    /// Sends what had to wait; returns whether something still has to.
+    /// Sends waiting bytes; returns true if some must still wait.
     pub(super) fn send_unsent(&mut self) -> Result<bool> {
         let written = write(&mut self.stream, &self.unsent)?;
         self.unsent.drain(..written);
@@ -144,7 +144,7 @@ impl Connection {
         self.send(&frame)
     }
 
-    /// Sends a frame and waits for the next message; only before the connection is driven by a load.
+    /// Sends a frame and waits for the next message. Only for connections that no load drives yet.
     pub(crate) fn ask(&mut self, frame: &[u8]) -> Result<Vec<u8>> {
         self.stream.set_nonblocking(false)?;
         self.stream.write_all(frame)?;
@@ -159,7 +159,7 @@ impl Connection {
                 }
             }
             let mut chunk = [0; 8 * 1024];
-            let read = self.stream.read(&mut chunk).context("a frame is not answered")?;
+            let read = self.stream.read(&mut chunk).context("no answer to a frame")?;
             ensure!(read > 0, "the server closed a connection");
             bytes = [rest, &chunk[..read]].concat();
         }
@@ -168,11 +168,11 @@ impl Connection {
     fn open(address: SocketAddr, number: usize, player: &Player, ack: Option<Ack>) -> Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         let source = Ipv4Addr::new(127, 0, 0, u8::try_from(2 + number / CONNECTIONS_PER_ADDRESS)?);
-        socket.bind(&SocketAddr::from((source, 0)).into()).context("the loopback has no further addresses")?;
+        socket.bind(&SocketAddr::from((source, 0)).into()).context("cannot bind to another loopback address")?;
         socket.connect(&address.into())?;
         socket.set_tcp_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        // Closed connections shall not keep their ports.
+        // Closed connections must not keep their ports.
         socket.set_linger(Some(Duration::ZERO))?;
         let mut stream = TcpStream::from(socket);
         let authorization = match player.token.as_str() {
@@ -196,21 +196,21 @@ impl Connection {
         })
     }
 
-    /// Reads the answer to the upgrade and, of the server, its `welcome`.
+    /// Reads the answer to the upgrade and the server's `welcome`.
     fn enter(&mut self, welcome: bool) -> Result<()> {
         let mut bytes = Vec::new();
         loop {
             let mut chunk = [0; 2 * 1024];
-            let read = self.stream.read(&mut chunk).context("an upgrade is not answered")?;
-            ensure!(read > 0, "a connection was closed: {}", String::from_utf8_lossy(&bytes));
+            let read = self.stream.read(&mut chunk).context("no answer to an upgrade")?;
+            ensure!(read > 0, "the server closed a connection: {}", String::from_utf8_lossy(&bytes));
             bytes.extend_from_slice(&chunk[..read]);
             let end = bytes.windows(4).position(|window| window == b"\r\n\r\n");
             let Some(end) = end else {
-                ensure!(bytes.len() < HEAD_BYTES_MAX, "an upgrade is answered by something endless");
+                ensure!(bytes.len() < HEAD_BYTES_MAX, "the answer to an upgrade exceeds {HEAD_BYTES_MAX} bytes");
                 continue;
             };
             if !bytes.starts_with(b"HTTP/1.1 101 ") {
-                bail!("an upgrade is refused: {}", String::from_utf8_lossy(&bytes));
+                bail!("the server refused an upgrade: {}", String::from_utf8_lossy(&bytes));
             }
             let mut rest = &bytes[end + 4..];
             if !welcome || take(&mut rest).is_some_and(|frame| frame.operation != PING) {
@@ -244,7 +244,7 @@ fn write(stream: &mut TcpStream, bytes: &[u8]) -> Result<usize> {
             Ok(count) => written += count,
             Err(error) if error.kind() == ErrorKind::WouldBlock => break,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error).context("a connection broke off"),
+            Err(error) => return Err(error).context("a connection broke"),
         }
     }
     Ok(written)
@@ -259,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_that_overtake_each_other_are_struck_off_once() {
+    fn answers_may_overtake_each_other_and_count_once() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let player = Player {
             token: String::new(),

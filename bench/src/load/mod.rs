@@ -1,7 +1,7 @@
-//! The load: one thread, WebSocket frames by hand over nonblocking sockets, every answer looked at.
+//! The load: one thread, hand-written WebSocket frames over nonblocking sockets, every answer inspected.
 //!
-//! A round is closed (so many intents in flight on each connection, the next when one is answered) or open (each
-//! connection's intents are due at times fixed in advance, and latency counts from then, however late the load is).
+//! A round is closed (a fixed number of intents in flight on each connection) or open (intents are due at fixed times,
+//! and latency counts from the due time, even if the load is late).
 
 mod connection;
 mod schedule;
@@ -26,37 +26,37 @@ use crate::errands::{Owned, answered_id};
 use crate::frame::{APPLIED, BINARY, DURABLE, PING, take};
 use crate::machine::thread_time;
 
-/// What is read from a socket at once, in bytes: a whole batch of answers.
+/// Bytes read from a socket at once: a whole batch of answers.
 const READ_BYTES: usize = 256 * 1024;
 
-/// Sockets that are served before the kernel is asked again.
+/// Most sockets handled per call to the kernel.
 const EVENTS_MAX: usize = 1_024;
 
-/// One answer in this many is decoded whole and compared with what was asked.
+/// One of this many answers is fully decoded and compared with its intent.
 const EXAMINE_EVERY: u64 = 1_009;
 
-/// How long after a round its last answers may take.
+/// Time limit for the last answers after a round.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// How a round is run.
+/// The pace of a round.
 #[derive(Debug, Clone, Copy)]
 pub enum Pace {
     /// This many intents unanswered on each connection.
     Closed(usize),
-    /// Each connection sends one intent in this time.
+    /// One intent per connection in this time.
     Open(Duration),
 }
 
 /// Connections of a game server.
 #[derive(Debug, Clone, Copy)]
 pub struct GameServer<'a> {
-    /// Whom each connection acts on.
+    /// The targets of each connection.
     pub targets: &'a [Arc<[Owned]>],
-    /// The last so many connections are a crowd: each sends the next intent when one is answered, whatever the pace.
+    /// Number of connections, at the end, that form a crowd: each sends as fast as it is answered.
     pub crowd: usize,
 }
 
-/// Connections, and what drives them.
+/// Connections and their event loop.
 pub struct Load {
     target: Target,
     epoll: OwnedFd,
@@ -68,11 +68,11 @@ pub struct Load {
     answers_ever: u64,
 }
 
-/// A round under way; times in nanoseconds since the load began.
+/// A running round. Times are in nanoseconds since the start of the load.
 struct Round {
     from: u64,
     until: u64,
-    /// Whether an answer is followed by the next intent.
+    /// True if each answer triggers the next intent.
     refills: bool,
     unanswered: usize,
     tally: Tally,
@@ -83,7 +83,7 @@ impl Load {
     ///
     /// # Errors
     ///
-    /// Where one is refused.
+    /// A refused connection.
     pub fn connect(target: Target, players: &[Player]) -> Result<Self> {
         let connections = connect(target, players)?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
@@ -107,13 +107,13 @@ impl Load {
         self.connections.first().map_or(0, |connection| connection.sends.payload_bytes())
     }
 
-    /// Makes the connections those of a game server.
+    /// Turns the connections into those of a game server.
     ///
     /// # Errors
     ///
-    /// Where it does not say whom each connection acts on.
+    /// Fails without targets for each connection.
     pub fn send_out(&mut self, game: GameServer<'_>) -> Result<()> {
-        ensure!(game.targets.len() == self.connections.len(), "each connection acts on somebody");
+        ensure!(game.targets.len() == self.connections.len(), "each connection needs targets");
         let paced = self.connections.len() - game.crowd;
         for (index, (connection, targets)) in self.connections.iter_mut().zip(game.targets).enumerate() {
             connection.send_out(Arc::clone(targets))?;
@@ -126,7 +126,7 @@ impl Load {
     ///
     /// # Errors
     ///
-    /// Where a connection ends, an answer is anything but `applied`, or one does not come.
+    /// A lost connection, an answer other than `applied`, or a missing answer.
     pub fn run(&mut self, pace: Pace, warm_up: Duration, time: Duration) -> Result<Tally> {
         let from = self.now() + nanoseconds(warm_up);
         let until = from + nanoseconds(time);
@@ -160,7 +160,7 @@ impl Load {
         Ok(round.tally)
     }
 
-    /// Lets the connections rest, but answers pings.
+    /// Keeps the connections idle; only answers pings.
     pub fn idle(&mut self, time: Duration) -> Result<()> {
         let until = self.now() + nanoseconds(time);
         let mut round = Round { from: until, until, refills: false, unanswered: 0, tally: Tally::new(time) };
@@ -170,7 +170,7 @@ impl Load {
         Ok(())
     }
 
-    /// Sends the first intents: one that is made on any state, the others behind it.
+    /// Sends the first intents: one based on any state, the others based on it.
     fn fill(&mut self, round: &mut Round, in_flight: usize) -> Result<()> {
         for index in 0..self.connections.len() {
             let now = self.now();
@@ -182,14 +182,14 @@ impl Load {
             }
             connection.stamps.extend(std::iter::repeat_n(Some(now), in_flight));
             round.unanswered += in_flight;
-            ensure!(!connection.send(&self.out)?, "a new connection takes nothing");
-            // What is answered meanwhile is heard at once, so that nobody's buffers fill.
+            ensure!(!connection.send(&self.out)?, "a new connection accepts no data");
+            // Handles answers meanwhile, so that no buffer fills up.
             self.hear_all(round, now)?;
         }
         Ok(())
     }
 
-    /// Sends the intents that are due and returns when the next one is.
+    /// Sends all due intents and returns the next due time.
     fn send_due(&mut self, schedule: &mut Schedule, round: &mut Round) -> Result<u64> {
         loop {
             let (now, (due, index)) = (self.now(), schedule.next());
@@ -211,7 +211,7 @@ impl Load {
         }
     }
 
-    /// Waits for answers, until `wake_at` at the latest, and takes them.
+    /// Waits for answers until `wake_at` and handles them.
     fn hear_all(&mut self, round: &mut Round, wake_at: u64) -> Result<()> {
         let wait = Duration::from_nanos(wake_at.saturating_sub(self.now()));
         let wait = Timespec { tv_sec: i64::try_from(wait.as_secs())?, tv_nsec: i64::from(wait.subsec_nanos()) };
@@ -233,7 +233,7 @@ impl Load {
         Ok(())
     }
 
-    /// Takes what one connection has to say, and sends what follows from it.
+    /// Handles the answers on one connection and sends the next intents.
     fn hear(&mut self, index: usize, round: &mut Round) -> Result<()> {
         loop {
             let connection = &mut self.connections[index];
@@ -244,7 +244,7 @@ impl Load {
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error).context("a connection broke off"),
+                Err(error) => return Err(error).context("a connection broke"),
             };
             let now = nanoseconds(self.began.elapsed());
             let mut bytes = &self.buffer[..left + read];
@@ -262,7 +262,7 @@ impl Load {
                 } else if frame.operation == PING {
                     connection.pong(frame.payload)?;
                 } else {
-                    bail!("instead of an answer: {}", describe(frame.operation, frame.payload));
+                    bail!("expected an answer, got {}", describe(frame.operation, frame.payload));
                 }
             }
             connection.leftover.clear();
@@ -285,11 +285,11 @@ impl Load {
         }
     }
 
-    /// Waits for the answers that are still on their way.
+    /// Waits for outstanding answers.
     fn finish(&mut self, round: &mut Round) -> Result<()> {
         let deadline = self.now() + nanoseconds(GRACE);
         while round.unanswered > 0 {
-            ensure!(self.now() < deadline, "{} intents are not answered", round.unanswered);
+            ensure!(self.now() < deadline, "{} intents were not answered within {GRACE:?}", round.unanswered);
             self.hear_all(round, deadline)?;
         }
         Ok(())
@@ -300,7 +300,7 @@ impl Load {
         Ok(epoll::modify(&self.epoll, &connection.stream, data, READABLE | epoll::EventFlags::OUT)?)
     }
 
-    /// How many connections keep to the round's pace; they come before the crowd.
+    /// Number of connections with the round's pace. They come before the crowd.
     fn paced(&self) -> usize {
         self.connections.partition_point(|connection| !connection.is_crowd)
     }
@@ -310,7 +310,7 @@ impl Load {
     }
 }
 
-/// Told once when something arrives, not as long as something is there.
+/// Edge-triggered: reported once when data arrives.
 const READABLE: epoll::EventFlags = epoll::EventFlags::IN.union(epoll::EventFlags::ET);
 
 impl Round {
@@ -336,14 +336,14 @@ impl Round {
     }
 }
 
-/// Reads an answer whole: it must be the one to the intent with this id. Where the connection `is_alone` with its
-/// character the ids of states grow.
+/// Fully decodes an answer and checks that it belongs to the intent with this id. If no other connection acts on the
+/// character (`is_alone`), the ids in its states must grow.
 fn examine(payload: &[u8], id: u64, is_alone: bool) -> Result<()> {
     let frame = Codec::MessagePack.decode_server_frame::<Character>(payload)?;
-    let Some(ServerFrame::Applied(applied)) = frame else { bail!("an answer is no `applied` after all") };
+    let Some(ServerFrame::Applied(applied)) = frame else { bail!("an answer with the prefix of `applied` is not one") };
     let id = RequestId::new(id);
-    ensure!(applied.id == id && !applied.duplicate, "the answer to {:?} came for {id:?}", applied.id);
-    ensure!(!is_alone || applied.character.last >= id, "an answer shows a state from before its intent");
+    ensure!(applied.id == id && !applied.duplicate, "expected the answer to {id:?}, got the one to {:?}", applied.id);
+    ensure!(!is_alone || applied.character.last >= id, "an answer shows a state older than its intent");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! When an open loop's intents are due.
+//! Due times of an open loop's intents.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use rand::RngExt;
 
 use super::nanoseconds;
 
-/// When which connection's intents are due: in every period once, at a random point of it that stays the same.
+/// Due times by connection: once per period, at a random but fixed point of it.
 pub(super) struct Schedule {
     begin: u64,
     period: u64,
-    /// Points within the period and the connections that they are of, in order.
+    /// Points within the period with their connections, in order.
     turns: Vec<(u64, usize)>,
     next: usize,
 }

@@ -1,30 +1,30 @@
-//! What came of a round.
+//! The counts of a round.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// Longest latency that is told apart, in nanoseconds: a minute.
+/// Largest recorded latency, in nanoseconds: a minute.
 const LATENCY_MAX_NS: u64 = 60_000_000_000;
 
-/// What came of a round, over its measured time.
+/// The counts of a round's measured time.
 #[derive(Debug, Clone)]
 pub struct Tally {
-    /// Intents that were sent, all of which were answered `applied`.
+    /// Answered intents, all `applied`.
     pub answers: u64,
-    /// Answers that a crowd got beside these.
+    /// Answers to the crowd, in addition.
     pub crowd_answers: u64,
-    /// From when an intent was due to its answer, in nanoseconds.
+    /// Time from an intent's due time to its answer, in nanoseconds.
     pub latency: Histogram<u64>,
-    /// How late the load itself was to send what was due, in nanoseconds; nothing where nothing is due by the clock.
+    /// The load's own lateness, in nanoseconds; empty in closed rounds.
     pub lateness: Histogram<u64>,
-    /// `durable` frames that came beside the answers.
+    /// `durable` frames, in addition to the answers.
     pub notices: u64,
     /// Bytes of all answers, without the frames' headers.
     pub answer_bytes: u64,
-    /// How long was measured.
+    /// Measured time.
     pub time: Duration,
-    /// Processor time that the load took for it.
+    /// Processor time of the load.
     pub load_time: Duration,
 }
 
@@ -42,18 +42,18 @@ impl Tally {
         }
     }
 
-    /// Answers a second.
+    /// Answers per second.
     pub fn rate(&self) -> f64 {
         self.answers as f64 / self.time.as_secs_f64()
     }
 
-    /// Bytes of an answer, on average, without its header.
+    /// Average bytes of an answer, without its header.
     pub fn bytes_an_answer(&self) -> f64 {
         self.answer_bytes as f64 / self.answers.max(1) as f64
     }
 }
 
-/// A histogram of times in nanoseconds, exact to a thousandth.
+/// A histogram of times in nanoseconds, with a precision of a thousandth.
 pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LATENCY_MAX_NS, 3).expect("bounds that a histogram can have")
 }
