@@ -1,4 +1,4 @@
-//! A client: what it keeps, and what it makes of answers and of connections that end (rules 3 to 9).
+//! A client: its kept intents, and its reactions to answers and lost connections (rules 3 to 9).
 
 use crate::connection::{Answer, Link};
 use crate::history::{History, INTENTS_MAX, IntentId};
@@ -6,42 +6,42 @@ use crate::rules::Rules;
 use crate::scenario::{Scenario, Style};
 use crate::server::{Base, Verdict};
 
-/// How an intent stands with its client.
+/// An intent's status at its client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// Not made yet.
+    /// Not created yet.
     Unmade,
-    /// Kept, and to be sent on this connection.
+    /// Kept; must be sent on this connection.
     Unsent,
-    /// Sent on this connection, not answered.
+    /// Sent on this connection, unanswered.
     InFlight,
-    /// Answered `applied` on this connection, with this version; kept until that is durable.
+    /// Answered `applied` on this connection with this version; kept until the version is durable.
     Applied(u8),
-    /// Answered `conflict` on this connection; may still be overruled.
+    /// Answered `conflict` on this connection; a later answer may overrule it.
     Conflict {
-        /// Whether one of rule 9's four exceptions was a reason for it, or is by now.
+        /// True if one of rule 9's four exceptions justifies it by now.
         justified: bool,
     },
-    /// Rejected with `retry_after_ms`, or made on such a one: to be sent again.
+    /// Rejected with `retry_after_ms`, or based on such an intent: must be sent again.
     Again,
-    /// Rule 6: told that it is applied and durable. Forgotten by the client.
+    /// Rule 6: the client was told that it is applied and durable, and has forgotten it.
     Covered,
-    /// Rule 8: told that it is refused. Forgotten by the client.
+    /// Rule 8: the client was told that it is refused, and has forgotten it.
     Refused {
-        /// Whether one of rule 9's four exceptions is the reason.
+        /// True if one of rule 9's four exceptions is the reason.
         justified: bool,
     },
-    /// Asked once, and the connection ended before it was safe. The client may not send it again.
+    /// Sent with `expect`; the connection ended before it was durable. The client must not send it again.
     GivenUp,
 }
 
 impl Status {
-    /// Nothing more will become of it.
+    /// Returns true if its status is final.
     pub fn is_settled(self) -> bool {
         matches!(self, Self::Covered | Self::Refused { .. } | Self::GivenUp)
     }
 
-    /// No answer has come on this connection that counts.
+    /// Returns true without a final answer on this connection.
     fn is_unanswered(self) -> bool {
         matches!(self, Self::Unsent | Self::InFlight | Self::Again)
     }
@@ -50,14 +50,14 @@ impl Status {
 /// An intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Intent {
-    /// What it was made on, while that matters.
+    /// Its base, while that matters.
     pub base: Base,
-    /// The newest kept intent of the client's own that is in the state that it was made on.
+    /// The newest own kept intent in the state that it is based on.
     ///
-    /// Not only the one that `after` names: a state that was shown with an answer `applied` contains that intent,
-    /// whoever made the state.
+    /// This is not always the one in `after`: a state shown with an `applied` contains that intent, whoever produced
+    /// the state.
     pub on_own: Option<u8>,
-    /// How it stands.
+    /// Its status.
     pub status: Status,
 }
 
@@ -72,9 +72,9 @@ impl Intent {
 pub struct Client {
     /// 0 or 1.
     pub number: u8,
-    /// Its intents, in the order in which it makes them.
+    /// Its intents, in the order of creation.
     pub intents: [Intent; INTENTS_MAX],
-    /// The newest version that it was shown.
+    /// The newest version shown to it.
     pub shown_version: u8,
     /// That state's `last`.
     pub shown_last: IntentId,
@@ -95,18 +95,18 @@ impl Client {
         IntentId::new(usize::from(self.number), intent)
     }
 
-    /// It has made all its intents and knows what became of each.
+    /// Returns true once it has created all its intents and knows the outcome of each.
     pub fn is_finished(&self, scenario: &Scenario) -> bool {
         self.intents[..scenario.intents[usize::from(self.number)]].iter().all(|intent| intent.status.is_settled())
     }
 
-    /// It will make more intents.
+    /// Returns true if it will create more intents.
     pub fn has_more_to_make(&self, scenario: &Scenario) -> bool {
         let number = usize::from(self.number);
         self.intents[..scenario.intents[number]].iter().any(|intent| intent.status == Status::Unmade)
     }
 
-    /// Takes note of a state. Of two, the higher version is the newer one.
+    /// Remembers a state if its version is not older.
     pub fn show(&mut self, version: u8, state: History) {
         if version >= self.shown_version {
             self.shown_version = version;
@@ -114,7 +114,7 @@ impl Client {
         }
     }
 
-    /// The intent that the server reads next: what is kept and unsent goes first, in order, then a new one.
+    /// The intent that the server reads next: first the kept unsent ones, in order, then a new one.
     pub fn next_intent(&self, scenario: &Scenario) -> Option<usize> {
         let made = self.intents.iter().take_while(|intent| intent.status != Status::Unmade).count();
         let in_flight = self.intents.iter().filter(|intent| intent.status == Status::InFlight).count();
@@ -131,7 +131,7 @@ impl Client {
         (made < scenario.intents[usize::from(self.number)] && !blocked).then_some(made)
     }
 
-    /// Sends an intent, making it first where it is new, and says what it was made on (rule 4).
+    /// Sends an intent, after creating it if it is new, and returns its base (rule 4).
     pub fn send(&mut self, intent: usize, rules: &Rules, scenario: &Scenario) -> Base {
         if self.intents[intent].status == Status::Unmade {
             let kept = (0..intent).rev().find(|other| !self.intents[*other].status.is_settled());
@@ -155,7 +155,7 @@ impl Client {
         let intent = usize::from(answer.intent);
         match answer.verdict {
             Verdict::Applied => self.read_applied(intent, answer.version, rules),
-            // Another one that was made on it was applied meanwhile.
+            // A later intent based on it was applied meanwhile.
             _ if self.intents[intent].status != Status::InFlight => {}
             Verdict::Overloaded => self.intents[intent].status = Status::Again,
             Verdict::Conflict => {
@@ -173,7 +173,7 @@ impl Client {
         }
     }
 
-    /// Hears what is durable: what was applied up to that version need not be kept (rule 6).
+    /// Handles a durable version: intents applied up to it need not be kept (rule 6).
     pub fn hear(&mut self, durable: u8) {
         let Some(link) = &mut self.link else { return };
         link.heard = link.heard.max(durable);
@@ -184,7 +184,7 @@ impl Client {
         });
     }
 
-    /// Rule 7: the connection is over. All that was kept is to be sent again, but what was only asked.
+    /// Rule 7: the connection has ended. All kept intents must be sent again, except those with `expect`.
     pub fn disconnect(&mut self, rules: &Rules, scenario: &Scenario) {
         self.link = None;
         let asking = rules.asked_once && !scenario.styles[usize::from(self.number)].is_chained();
@@ -198,7 +198,7 @@ impl Client {
         });
     }
 
-    /// Rule 8: it is applied, and so is all that it was made on.
+    /// Rule 8: an applied intent proves all that it is based on applied.
     fn read_applied(&mut self, intent: usize, version: u8, rules: &Rules) {
         let mut next = Some(intent);
         while let Some(intent) = next {
@@ -210,7 +210,7 @@ impl Client {
         }
     }
 
-    /// Rule 8: what got `conflict` is refused once nothing can overrule that any more.
+    /// Rule 8: an intent with `conflict` is refused once nothing can overrule it.
     fn give_up_refused(&mut self, state: History, rules: &Rules, scenario: &Scenario) {
         for intent in 0..INTENTS_MAX {
             let Status::Conflict { justified } = self.intents[intent].status else { continue };
@@ -223,7 +223,7 @@ impl Client {
         }
     }
 
-    /// The own kept intents that an intent was made on, nearest first.
+    /// The own kept intents that an intent is based on, nearest first.
     fn ancestors(&self, intent: usize) -> impl Iterator<Item = usize> {
         std::iter::successors(self.parent(intent), |ancestor| self.parent(*ancestor))
     }
@@ -238,12 +238,12 @@ impl Client {
         !(0..INTENTS_MAX).filter(unanswered).any(|other| self.ancestors(other).any(|ancestor| ancestor == intent))
     }
 
-    /// Whether rule 9 lets an intent be refused by a server that has this state.
+    /// Returns true if rule 9 lets a server with this state refuse an intent.
     fn is_justified(&self, intent: usize, state: History, scenario: &Scenario) -> bool {
         let Base::After(base) = self.intents[intent].base else { return true };
         let mine = |id: IntentId| id.client() == Some(usize::from(self.number));
         if state.contains(self.id(intent)) {
-            // (d) It is in the state, and its id has left the ring.
+            // (d) It is in the state, but its id has left the ring.
             return state.iter().rev().take_while(|id| !mine(*id)).count() >= scenario.ring;
         }
         if base == IntentId::NONE || state.contains(base) {
@@ -251,9 +251,9 @@ impl Client {
             return state.next_after(base).is_some_and(|next| !mine(next));
         }
         match base.index() {
-            // (c) It was made on an own intent so refused.
+            // (c) It is based on an own intent that was refused for these reasons.
             Some(own) if mine(base) => self.intents[own].status == Status::Refused { justified: true },
-            // (b) It was made on another client's intent that was lost.
+            // (b) It is based on another client's intent that was lost.
             _ => true,
         }
     }

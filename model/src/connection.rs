@@ -1,16 +1,16 @@
-//! What is on its way between a client and a server.
+//! The connection between a client and a server, with everything in transit.
 
 use crate::history::{History, INTENTS_MAX};
 use crate::server::{Entry, Verdict};
 
-/// An answer: `applied`, `conflict` or `rejected`, with the whole state as the wire has it.
+/// An answer: `applied`, `conflict` or `rejected`, with the whole state, as on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Answer {
-    /// Which of the client's intents, counted from 0.
+    /// The number of the client's intent, from 0.
     pub intent: u8,
-    /// What became of it.
+    /// The server's verdict.
     pub verdict: Verdict,
-    /// The state's version: at or after the intent's own.
+    /// The state's version, at or after the intent's.
     pub version: u8,
     /// The state.
     pub state: History,
@@ -19,7 +19,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The answer to an intent, with what the server has in memory.
+    /// The answer to an intent, with the server's current state.
     pub fn new(intent: usize, verdict: Verdict, entry: &Entry) -> Self {
         let Entry { version, state, durable, .. } = *entry;
         Self { intent: intent as u8, verdict, version, state, durable }
@@ -28,27 +28,27 @@ impl Answer {
 
 /// A client's connection to a server.
 ///
-/// What the client has sent and the server has not read needs no queue: it is in the order of the client's intents,
-/// and what is cut off before it is read leaves no trace.
+/// Intents in transit need no queue: they are in the order of the client's intents, and an unread one leaves no trace
+/// if the connection breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Link {
     server: u8,
-    /// False once the server or the net has ended it; what is in the inbox may still arrive.
+    /// False once the server or the network has ended it. The inbox may still arrive.
     pub open: bool,
-    /// Answers sent and not yet read by the client, oldest first. No intent has two.
+    /// Answers in transit to the client, oldest first. No intent has two.
     pub inbox: [Option<Answer>; INTENTS_MAX],
-    /// The `durable` notice on its way, 0 where there is none: merged into a newer one, never dropped.
+    /// The `durable` notice in transit, or 0. Merged into a newer one, never dropped.
     ///
-    /// It is beside the inbox, so it may overtake answers.
+    /// Separate from the inbox, so it may overtake answers.
     pub notice: u8,
-    /// The newest version that this connection has said to be durable.
+    /// The newest version called durable on this connection.
     pub heard: u8,
-    /// By intent: the version whose commit its answer waits for (`ack: "durable"`), 0 where it does not.
+    /// By intent: the version whose commit its answer waits for (`ack: "durable"`), or 0.
     pub waiting: [u8; INTENTS_MAX],
 }
 
 impl Link {
-    /// A new connection, on which the client was shown what the server has.
+    /// A new connection, on which the client was shown the server's state.
     pub fn new(server: usize, entry: &Entry) -> Self {
         let nothing = [None; INTENTS_MAX];
         Self {
@@ -61,30 +61,30 @@ impl Link {
         }
     }
 
-    /// Which server it is to.
+    /// The number of the server.
     pub fn server(&self) -> usize {
         usize::from(self.server)
     }
 
-    /// Puts an answer on its way.
+    /// Sends an answer.
     pub fn send(&mut self, answer: Answer) {
         let place = self.inbox.iter_mut().find(|place| place.is_none());
-        *place.expect("no intent has two answers on their way") = Some(answer);
+        *place.expect("no intent has two answers in transit") = Some(answer);
     }
 
-    /// Takes the oldest answer that has arrived.
+    /// Takes the oldest arrived answer.
     pub fn receive(&mut self) -> Option<Answer> {
         let answer = self.inbox[0].take();
         self.inbox.rotate_left(1);
         answer
     }
 
-    /// Whether something may still arrive.
+    /// Returns true if something may still arrive.
     pub fn has_mail(&self) -> bool {
         self.inbox[0].is_some() || self.notice > 0
     }
 
-    /// The server says what is durable: as a notice, and as the answers that waited for it.
+    /// The server tells the durable version: with a notice, and with the answers that waited for it.
     pub fn tell_durable(&mut self, entry: &Entry) {
         if entry.durable > self.heard {
             self.notice = self.notice.max(entry.durable);
@@ -96,7 +96,7 @@ impl Link {
         }
     }
 
-    /// Sends an answer that waited.
+    /// Sends a waiting answer.
     pub fn answer_waiting(&mut self, intent: usize, entry: &Entry) {
         self.waiting[intent] = 0;
         self.send(Answer::new(intent, Verdict::Applied, entry));

@@ -7,9 +7,9 @@ use crate::server::{Entry, Verdict};
 use crate::system::System;
 
 impl System {
-    /// A client connects and is shown the present state.
+    /// A client connects and is shown the current state.
     ///
-    /// Invariant 6: `welcome` follows a proof of the lease; a server that finds it gone is fenced.
+    /// Invariant 6: `welcome` follows a proof of the lease. A server that has lost it is fenced.
     pub(crate) fn connect(&mut self, client: usize, server: usize, protocol: &Protocol) {
         if protocol.rules.welcome_proves_lease && !self.holds_lease(server) {
             return self.fence(server, protocol);
@@ -19,7 +19,7 @@ impl System {
         self.clients[client].show(entry.version, entry.state);
     }
 
-    /// The server reads the client's next intent, decides it, and answers, with `ack: "durable"` after the commit.
+    /// The server reads and decides the client's next intent, then answers; with `ack: "durable"` after the commit.
     pub(crate) fn serve(&mut self, client: usize, protocol: &Protocol) {
         let Protocol { rules, scenario, .. } = protocol;
         let Some(intent) = self.clients[client].next_intent(scenario) else { return };
@@ -38,7 +38,7 @@ impl System {
         }
     }
 
-    /// The client is shown what the server has now.
+    /// The client is shown the server's current state.
     pub(crate) fn look(&mut self, client: usize) {
         let client = &mut self.clients[client];
         let entry = client.link.and_then(|link| self.servers[link.server()].entry);
@@ -47,7 +47,7 @@ impl System {
         }
     }
 
-    /// The client reads the oldest answer that has arrived.
+    /// The client reads the oldest arrived answer.
     pub(crate) fn read(&mut self, client: usize, protocol: &Protocol) {
         let client = &mut self.clients[client];
         if let Some(answer) = client.link.as_mut().and_then(Link::receive) {
@@ -55,7 +55,7 @@ impl System {
         }
     }
 
-    /// The client reads the notice that has arrived.
+    /// The client reads the arrived notice.
     pub(crate) fn hear(&mut self, client: usize) {
         let client = &mut self.clients[client];
         if let Some(link) = &mut client.link {
@@ -73,7 +73,7 @@ impl System {
         }
     }
 
-    /// An answer is given before its commit: applied, not yet safe.
+    /// The server answers before the commit: applied, not yet durable.
     pub(crate) fn time_out(&mut self, client: usize, intent: usize) {
         self.faults.timeouts -= 1;
         if let Some(link) = &mut self.clients[client].link
@@ -83,7 +83,7 @@ impl System {
         }
     }
 
-    /// Says to everybody connected to a server what is durable now.
+    /// Tells all clients of a server the durable version.
     pub(crate) fn tell_durable(&mut self, server: usize) {
         let Some(entry) = self.servers[server].entry else { return };
         for link in self.clients.iter_mut().filter_map(|client| client.link.as_mut()) {
@@ -93,7 +93,7 @@ impl System {
         }
     }
 
-    /// The character in a server's memory, loaded where it is not there; `None` where the lease turns out to be gone.
+    /// The character in a server's memory, loaded if necessary; `None` if the lease is lost.
     fn entry(&mut self, server: usize, protocol: &Protocol) -> Option<Entry> {
         if self.servers[server].entry.is_none() {
             self.load(server, protocol);

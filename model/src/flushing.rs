@@ -1,14 +1,14 @@
-//! Steps of a flush. The server may be killed between any two of them.
+//! The steps of a flush. The server may be killed between any two of them.
 
 use crate::protocol::Protocol;
 use crate::server::Flush;
 use crate::system::System;
 
 impl System {
-    /// Before anything else it locks the lease's row where it still has the server's epoch (invariant 4).
+    /// First locks the lease's row if it still has the server's epoch (invariant 4).
     ///
-    /// A server that finds its epoch gone drops what it has. This is also how a lost commit is looked up (invariant 5):
-    /// the same character is saved again.
+    /// A server whose epoch is gone drops its memory. The same step also looks up a lost commit (invariant 5), by
+    /// saving the character again.
     pub(crate) fn begin_flush(&mut self, server: usize, protocol: &Protocol) {
         if !self.holds_lease(server) {
             return self.fence(server, protocol);
@@ -17,7 +17,7 @@ impl System {
         self.servers[server].flush = Flush::Proven(entry.row(held, &protocol.rules));
     }
 
-    /// The row is written, for nobody else to see yet.
+    /// The row is written, but not visible to others yet.
     pub(crate) fn write(&mut self, server: usize, protocol: &Protocol) {
         let Flush::Proven(row) = self.servers[server].flush else { return };
         self.servers[server].flush = Flush::Written(row);
@@ -41,16 +41,16 @@ impl System {
         self.servers[server].flush = Flush::Committed(row);
     }
 
-    /// The server learns that the commit came through.
+    /// The server learns of the commit.
     pub(crate) fn learn_commit(&mut self, server: usize) {
         let Flush::Committed(row) = self.servers[server].flush else { return };
         self.servers[server].flush = Flush::Idle;
         self.note_durable(server, row.version);
     }
 
-    /// The transaction breaks off, and the server does not learn whether it was committed (invariant 5).
+    /// The transaction breaks, and the server does not learn if it was committed (invariant 5).
     ///
-    /// It knows nothing new, so the character stays dirty.
+    /// The character stays dirty.
     pub(crate) fn lose_commit(&mut self, server: usize, protocol: &Protocol) {
         self.faults.lost_answers -= 1;
         let (Flush::Written(row) | Flush::Committed(row)) = self.servers[server].flush else { return };

@@ -1,25 +1,25 @@
-//! Ids of intents, and sequences of them.
+//! Ids of intents, and their sequences.
 
 use std::fmt;
 
-/// Intents that one client may make. Four, so that an id says whose it is and fits four bits.
+/// Most intents of one client. With four, an id contains its client and fits four bits.
 pub const INTENTS_MAX: usize = 4;
 
-/// The id of an intent, 0 being the `last` of a character that no intent has made.
+/// The id of an intent. 0 is the `last` of a character without intents.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct IntentId(u8);
 
 impl IntentId {
-    /// What a fresh character has as its `last`.
+    /// The `last` of a new character.
     pub const NONE: Self = Self(0);
 
-    /// The id of a client's `index`-th intent, counted from 0.
+    /// The id of a client's `index`-th intent, from 0.
     pub const fn new(client: usize, index: usize) -> Self {
         assert!(index < INTENTS_MAX && client < 2, "ids fit four bits");
         Self((1 + client * INTENTS_MAX + index) as u8)
     }
 
-    /// Whose intent it is; `None` for [`IntentId::NONE`].
+    /// The client; `None` for [`IntentId::NONE`].
     pub const fn client(self) -> Option<usize> {
         match self.0 {
             0 => None,
@@ -27,7 +27,7 @@ impl IntentId {
         }
     }
 
-    /// Which of its client's intents it is, counted from 0; `None` for [`IntentId::NONE`].
+    /// The number among the client's intents, from 0; `None` for [`IntentId::NONE`].
     pub const fn index(self) -> Option<usize> {
         match self.0 {
             0 => None,
@@ -45,63 +45,63 @@ impl fmt::Debug for IntentId {
     }
 }
 
-/// Intents in the order in which they were applied: at most eight, one in four bits, the newest lowest.
+/// Intents in the order in which they were applied: at most eight, four bits each, the newest in the lowest bits.
 ///
-/// It stands for a character's whole state: two states are the same where their histories are.
+/// A history stands for a character's whole state: equal histories are equal states.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct History(u32);
 
 impl History {
-    /// How many there are.
+    /// Number of intents.
     pub const fn len(self) -> usize {
         (u32::BITS as usize - self.0.leading_zeros() as usize).div_ceil(4)
     }
 
-    /// Nothing was applied.
+    /// Returns true if nothing was applied.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// The newest, [`IntentId::NONE`] where there is none.
+    /// The newest intent, or [`IntentId::NONE`].
     pub const fn last(self) -> IntentId {
         IntentId((self.0 & 0xf) as u8)
     }
 
-    /// With one more.
+    /// The history with one more intent.
     #[must_use]
     pub fn with(self, id: IntentId) -> Self {
         assert!(self.len() < 8, "a history holds eight intents");
         Self(self.0 << 4 | u32::from(id.0))
     }
 
-    /// Without all but the newest `count`: what a ring of that size holds.
+    /// Only the newest `count` intents: the contents of a ring of that size.
     #[must_use]
     pub const fn newest(self, count: usize) -> Self {
         if count >= 8 { self } else { Self(self.0 & ((1 << (4 * count)) - 1)) }
     }
 
-    /// As it was `count` intents ago.
+    /// The history `count` intents ago.
     #[must_use]
     pub const fn before(self, count: usize) -> Self {
         if count >= 8 { Self(0) } else { Self(self.0 >> (4 * count)) }
     }
 
-    /// Oldest first.
+    /// All intents, oldest first.
     pub fn iter(self) -> impl DoubleEndedIterator<Item = IntentId> {
         (0..self.len()).rev().map(move |place| IntentId((self.0 >> (4 * place) & 0xf) as u8))
     }
 
-    /// How often an intent is in it.
+    /// How often it contains an intent.
     pub fn count(self, id: IntentId) -> usize {
         self.iter().filter(|other| *other == id).count()
     }
 
-    /// Whether an intent is in it.
+    /// Returns true if it contains an intent.
     pub fn contains(self, id: IntentId) -> bool {
         self.count(id) > 0
     }
 
-    /// Whether `later` came of this by applying more, or nothing.
+    /// Returns true if `later` continues this history or equals it.
     pub fn leads_to(self, later: Self) -> bool {
         later.len() >= self.len() && later.before(later.len() - self.len()) == self
     }
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_history_is_a_sequence() {
+    fn a_history_keeps_the_order_of_its_intents() {
         let [a1, a2, b1] = [IntentId::new(0, 0), IntentId::new(0, 1), IntentId::new(1, 0)];
         let history = History::default().with(a1).with(b1).with(a2);
         assert_eq!(format!("{history:?}"), "[a1, b1, a2]");

@@ -1,11 +1,11 @@
-//! Steps that begin and end a server's right to the character.
+//! The steps that start and end a server's right to the character.
 
 use crate::protocol::Protocol;
 use crate::server::{Entry, Server};
 use crate::system::System;
 
 impl System {
-    /// A process takes the lease over, in one statement (invariant 4). It has nothing in memory.
+    /// A process with empty memory takes the lease over, in one statement (invariant 4).
     pub(crate) fn take_over(&mut self, server: usize, protocol: &Protocol) {
         if self.holds_lease(1 - server) {
             self.faults.zombies -= 1;
@@ -16,14 +16,14 @@ impl System {
         }
     }
 
-    /// The lease becomes what follows from what the takeover found.
+    /// The takeover writes the lease that follows from the one it read.
     pub(crate) fn finish_take_over(&mut self, server: usize) {
         let Some(found) = self.servers[server].taking else { return };
         let held = self.database.take_over(found);
         self.servers[server] = Server { held: Some(held), ..Server::NOTHING };
     }
 
-    /// A server loads the character, proving its lease in the same transaction (invariant 3).
+    /// A server loads the character and proves its lease in the same transaction (invariant 3).
     pub(crate) fn load(&mut self, server: usize, protocol: &Protocol) {
         let Some(held) = self.servers[server].held else { return };
         if protocol.rules.load_proves_lease && !self.database.proves(held) {
@@ -34,7 +34,7 @@ impl System {
         self.servers[server].entry = Some(entry);
     }
 
-    /// A server finds its lease gone: it drops its memory and closes its sockets (invariants 4 and 6).
+    /// A server has lost its lease: it drops its memory and closes its sockets (invariants 4 and 6).
     pub(crate) fn fence(&mut self, server: usize, protocol: &Protocol) {
         self.servers[server] = Server::NOTHING;
         if protocol.rules.close_on_fall_back {
@@ -42,21 +42,21 @@ impl System {
         }
     }
 
-    /// `kill -9`: memory and sockets are gone, and so is what was not committed.
+    /// `kill -9`: memory, sockets and uncommitted changes are gone.
     pub(crate) fn kill(&mut self, server: usize) {
         self.faults.kills -= 1;
         self.servers[server] = Server::NOTHING;
         self.close_links(server);
     }
 
-    /// Invariant 8: a server is told to stop. Its sockets close first; then it flushes what it has.
+    /// Invariant 8: a server is told to stop. It closes its sockets first, then flushes.
     pub(crate) fn stop(&mut self, server: usize) {
         self.faults.stops -= 1;
         self.servers[server].stopping = true;
         self.close_links(server);
     }
 
-    /// It gives the lease back, unless another has it by now (invariant 4: a release is fenced too).
+    /// It gives the lease back, unless another server has it by now (invariant 4: a release is fenced too).
     pub(crate) fn release(&mut self, server: usize, protocol: &Protocol) {
         if self.holds_lease(server) || !protocol.rules.fenced_release {
             self.database.lease.released = true;
@@ -64,7 +64,7 @@ impl System {
         self.servers[server] = Server::NOTHING;
     }
 
-    /// The character leaves memory, to be loaded again when somebody asks.
+    /// The character leaves memory until somebody needs it again.
     pub(crate) fn evict(&mut self, server: usize) {
         self.faults.evictions -= 1;
         self.servers[server].entry = None;

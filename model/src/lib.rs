@@ -1,4 +1,4 @@
-//! How Castellan recovers, as a model small enough to be searched from end to end. Read ARCHITECTURE.md first.
+//! A model of Castellan's recovery, small enough to be searched exhaustively. Read ARCHITECTURE.md first.
 //!
 //! The promise is that nothing answered `applied` is lost or done twice, whatever dies at whatever moment. It rests on
 //! rules of the wire (1 to 9 of `docs/protocol.md#versions-ids-recovery`) and invariants of the design (1 to 6 of
@@ -6,10 +6,10 @@
 //! here try all of them, within bounds: each order of each step of two clients, two servers and a database, with chance
 //! taking part.
 //!
-//! # What there is
+//! # Contents
 //!
-//! One character, whose state is the sequence of intents applied to it ([`history::History`]): whoever looks at it
-//! sees at once what was lost, what was done twice, and what came of what.
+//! One character, whose state is the sequence of its applied intents ([`history::History`]). It shows at once which
+//! intents were lost or applied twice, and what each is based on.
 //!
 //! ```text
 //!  client a ── link ──┐            ┌── server 0: lease, entry, flush ──┐
@@ -17,67 +17,71 @@
 //!  client b ── link ──┘    any     └── server 1: lease, entry, flush ──┘
 //! ```
 //!
-//! - [`client`]: what a client keeps, and what it makes of answers and ended connections. Rules 3, 4 and 6 to 9.
-//! - [`connection`]: answers and notices under way, any of which an ending connection may lose.
-//! - [`server`]: the character in memory, how an intent is decided, how far a flush has come. Rules 1, 2, 4 and 5.
-//! - [`database`]: the row and the lease; all that a crash leaves.
-//! - [`system`]: all of it at one moment, and an onlooker who remembers which state each version has named.
-//! - [`protocol`]: which steps there are, for the search.
-//! - [`rules`]: what can be left out. [`scenario`]: the bounds. [`promises`]: what must hold.
-//!   [`milestones`]: what a search must have come by.
+//! - [`client`]: a client's kept intents, and its reactions to answers and lost connections. Rules 3, 4 and 6 to 9.
+//! - [`connection`]: answers and notices in transit. A broken connection may lose any of them.
+//! - [`server`]: the character in memory, the decision about an intent, the progress of a flush. Rules 1, 2, 4 and 5.
+//! - [`database`]: the row and the lease, which survive a crash.
+//! - [`system`]: everything at one moment, and an onlooker that remembers the state of each version.
+//! - [`protocol`]: the possible steps, for the search.
+//! - [`rules`]: the rules that can be left out. [`scenario`]: the bounds. [`promises`]: the promises.
+//!   [`milestones`]: the situations that a search must reach.
 //!
-//! # Each step, and what it stands for
+//! # Steps
 //!
 //! | step | what happens | from |
 //! | --- | --- | --- |
 //! | `Connect` | proof of the lease, load if needed, `welcome`, `fetch` | invariants 3, 6 |
 //! | `Serve` | an intent is read, looked up, compared, applied or refused, and answered | rules 1, 2, 4, 5; invariants 1, 2, 3 |
-//! | `Read` | the client reads an answer; intents are covered, refused, or to be sent again | rules 6, 8 |
+//! | `Read` | the client reads an answer; intents are covered, refused, or must be sent again | rules 6, 8 |
 //! | `Hear` | the client reads a `durable` notice | rule 6, invariant 5 |
-//! | `Look` | the client is shown a state that another has made | rule 4 |
-//! | `Disconnect` | the connection is over; everything kept is to be sent again, in order | rule 7 |
+//! | `Look` | the client is shown a state that another client produced | rule 4 |
+//! | `Disconnect` | the connection has ended; everything kept must be sent again, in order | rule 7 |
 //! | `BeginFlush` | the lease is proven and its row locked before anything else, or the server is fenced | invariants 4, 6 |
-//! | `Write`, `Commit` | the row is written over a lower version, and committed | invariants 3, 4 |
-//! | `LearnCommit` | only now `durable` is said, and answers that waited are given | invariant 5 |
-//! | `LoseCommit` | committed or not: the server knows nothing, and saves again | invariant 5 |
+//! | `Write`, `Commit` | the row replaces a lower version and is committed | invariants 3, 4 |
+//! | `LearnCommit` | only now the server sends `durable` and the waiting answers | invariant 5 |
+//! | `LoseCommit` | committed or not: the server does not know, and saves again | invariant 5 |
 //! | `TakeOver` | epoch + 1, a recovery counted unless released; waits for an open flush | invariant 4 |
-//! | `Stop`, `Release` | sockets closed, everything flushed, the lease given back if still held | invariants 4, 8 |
+//! | `Stop`, `Release` | sockets are closed, everything is flushed, the lease is given back if still held | invariants 4, 8 |
 //! | `Evict` | a clean character leaves memory | invariant 7 |
-//! | `Kill`, `Cut`, `TimeOut` | a process, a connection, the patience for a commit come to an end | |
+//! | `Kill`, `Cut`, `TimeOut` | a process dies, a connection breaks, the wait for a commit times out | |
 //!
-//! A server that is merely slow, or stopped and continued, is one whose steps do not come for a while: every order is
-//! tried, so a zombie is a server that has been taken over and goes on.
+//! A slow or suspended server takes no steps for a while. The search tries every order, so a zombie is simply a server
+//! that continues after another has taken over its lease.
 //!
-//! # What is promised
+//! # Promises
 //!
-//! [`promises`] holds them as they are checked in every state. In short: what a client was told is applied and durable
-//! is in the row from then on, exactly once; nothing is applied twice; versions never fall in the database and never
-//! name two states; `durable` is true when it is said; nothing is written under an epoch that was taken over; a client
-//! is never connected to less than it was told is durable; an intent is refused only for the four reasons of rule 9,
-//! and so never where its client is the character's only actor; and wherever all comes to rest without more bad luck,
-//! every client knows what became of each intent.
+//! [`promises`] contains them as they are checked in every state. In short:
 //!
-//! # What it leaves out
+//! - An intent that a client was told is applied and durable is in the row from then on, exactly once.
+//! - Nothing is applied twice.
+//! - Versions never fall in the database and never name two states.
+//! - `durable` is true when it is sent.
+//! - Nothing is written under an epoch that was taken over.
+//! - A client is never connected to a state older than one it was told is durable.
+//! - An intent is refused only for the four reasons of rule 9, so never if its client is the character's only actor.
+//! - Once everything is quiet and no more faults happen, every client knows the outcome of each intent.
 //!
-//! Numbers are small: a ring of 1 or 2 ids instead of 64, a jump of 2 or 4 instead of 2^20. The rules do not depend on
-//! them beyond their order (unflushed intents stay below the jump), which is why small ones find the same faults sooner.
+//! # Simplifications
 //!
-//! Intents under way to a server need no queue: they are in the order of the client's intents, so reading one late is
-//! the same as sending it late, and what is cut off unread leaves no trace. This relies on `?client=`: a server ends a
-//! client's older connection before it serves the newer one. `welcome` and the first `fetch` are one step.
+//! Numbers are small: a ring of 1 or 2 ids instead of 64, a jump of 2 or 4 instead of 2^20. The rules depend only on
+//! their order (unflushed intents stay below the jump), so small numbers find the same faults sooner.
 //!
-//! Not here: dead letters and the spool (invariants 8 and 9 beyond the release), creation and deletion, the rules of
-//! the game, several characters, rosters and shards, time. A search says nothing beyond its bounds, and nothing about
-//! code that does otherwise than this; for that there are the simulation and the torture.
+//! Intents in transit need no queue: they are in the order of the client's intents, so reading one late equals sending
+//! it late, and an unread one leaves no trace. This relies on `?client=`: a server ends a client's older connection
+//! before it serves the newer one. `welcome` and the first `fetch` are one step.
 //!
-//! # How to run it
+//! Not modelled: dead letters and the spool (invariants 8 and 9 beyond the release), creation and deletion, the rules
+//! of the game, several characters, rosters and shards, time. A search proves nothing beyond its bounds, and nothing
+//! about code that differs from the model; the simulation and the torture cover that.
 //!
-//! `cargo test -p castellan-model` runs all searches, one after the other, on two threads. `-- --nocapture` prints what
-//! each found.
+//! # Running it
 //!
-//! With all rules (the tests in `searches.rs`), the whole of these, 27 million states, and no promise broken:
+//! `cargo test -p castellan-model` runs all searches, one after another, on two threads. `-- --nocapture` prints the
+//! result of each.
 //!
-//! | scenario | intents | what may happen | states |
+//! With all rules, the tests in `searches.rs` search all these 27 million states and find no broken promise:
+//!
+//! | scenario | intents | possible faults | states |
 //! | --- | --- | --- | --- |
 //! | [`ALONE`](scenario::Scenario::ALONE) | 3 | 2 kills, zombie, cut, lost commit, stop | 7,046,494 |
 //! | [`ALONE_DURABLE`](scenario::Scenario::ALONE_DURABLE) | 3 | kill, zombie, cut, lost commit, timeout | 514,347 |
@@ -89,15 +93,15 @@
 //! | [`ASKING`](scenario::Scenario::ASKING) | 2 + 1 | kill, zombie; one client uses `expect` | 267,014 |
 //! | [`STOPPING`](scenario::Scenario::STOPPING) | 1 + 1 | kill, zombie, cut, stop, eviction | 4,653,275 |
 //!
-//! With one of the [`rules`] left out (`left_out.rs`) a promise breaks within a few steps, every time. Such a path reads
-//! as a story; this is the flush without its lock:
+//! With any of the [`rules`] left out (`left_out.rs`) a promise breaks within a few steps. For example, the flush
+//! without its lock:
 //!
 //! ```text
 //! Connect(client a, server 0)   a is shown version 1
-//! Serve(client a)               a's first intent makes version 2, in memory
+//! Serve(client a)               a's first intent produces version 2, in memory
 //! BeginFlush(server 0)          the lease is proven, but not locked
 //! Write(server 0)
-//! TakeOver(server 1)            nothing keeps it waiting; server 0 is a zombie from here on
+//! TakeOver(server 1)            does not wait for anything; server 0 is now a zombie
 //! Commit(server 0)              written under an epoch that was taken over
 //! ```
 

@@ -1,4 +1,4 @@
-//! Situations that the searches must come by: a search that never sees a zombie says nothing about zombies.
+//! Situations that the searches must reach: a search without a zombie says nothing about zombies.
 
 use stateright::Property;
 
@@ -7,9 +7,9 @@ use crate::protocol::Protocol;
 use crate::server::{Flush, Server};
 use crate::system::System;
 
-/// A zombie has answered intents that the database will never have from it, while the new holder serves.
+/// A zombie has answered intents that it can never write, while the new holder serves.
 pub const ZOMBIE_AND_HOLDER_SERVE: &str = "a zombie and the holder both have unflushed intents";
-/// An intent was lost with a server's memory, sent again, and is safe now.
+/// An intent was lost with a server's memory, sent again, and is durable now.
 pub const LOST_AND_FOUND: &str = "an intent is covered after a jump";
 /// Both clients have intents in the database.
 pub const BOTH_STORED: &str = "both clients have covered intents";
@@ -19,14 +19,14 @@ pub const REFUSED_AND_ABSENT: &str = "an intent is refused that is not in the da
 pub const REFUSED_AND_STORED: &str = "an intent is refused that is in the database";
 /// Rule 8: `rejected` with `retry_after_ms`.
 pub const OVERLOADED: &str = "an intent waits to be sent again";
-/// Rule 7: what a server sent before it died may still arrive.
+/// Rule 7: answers of a dead server may still arrive.
 pub const LATE_ANSWER: &str = "an answer arrives from a server that is dead";
 /// Invariant 5.
 pub const UNKNOWN_COMMIT: &str = "the database has more than its writer knows of";
 /// Invariant 8.
 pub const RELEASED: &str = "a lease was given back";
 
-/// All of them.
+/// All milestones.
 pub fn all() -> Vec<Property<Protocol>> {
     vec![
         Property::<Protocol>::sometimes(ZOMBIE_AND_HOLDER_SERVE, |_, system| {

@@ -1,4 +1,4 @@
-//! What must hold in every state, and what must be reachable for the search to mean anything.
+//! The promises, checked in every state.
 
 use stateright::Property;
 
@@ -7,8 +7,8 @@ use crate::history::{History, INTENTS_MAX};
 use crate::protocol::Protocol;
 use crate::system::System;
 
-/// Rule 9: what a client was told is durable is in the database from then on, exactly once.
-pub const COVERED_IS_STORED: &str = "what is covered is in the database exactly once";
+/// Rule 9: an intent that a client was told is durable is in the database from then on, exactly once.
+pub const COVERED_IS_STORED: &str = "a covered intent is in the database exactly once";
 /// Invariant 2.
 pub const NOTHING_TWICE: &str = "nothing is applied twice";
 /// Invariant 3.
@@ -16,17 +16,17 @@ pub const VERSIONS_NEVER_FALL: &str = "versions never fall in the database";
 /// Rule 1.
 pub const VERSIONS_NAME_ONE_STATE: &str = "a version never names two states";
 /// Invariant 5.
-pub const DURABLE_IS_STORED: &str = "what a server calls durable is in the database";
+pub const DURABLE_IS_STORED: &str = "a version that a server calls durable is in the database";
 /// Invariant 4.
 pub const ONE_WRITER: &str = "nothing is written under an epoch that was taken over";
 /// Invariant 6.
-pub const SHOWN_HAS_COVERED: &str = "a client that was told durable is never connected to less";
+pub const SHOWN_HAS_COVERED: &str = "a client is never connected to a state older than one it was told is durable";
 /// Rule 9.
 pub const REFUSALS_ARE_JUSTIFIED: &str = "an intent is refused only for the reasons of rule 9";
-/// Rules 6 to 9: nothing stays open for ever.
-pub const REST_IS_SETTLED: &str = "when all is quiet every client knows what became of its intents";
+/// Rules 6 to 9: nothing stays open forever.
+pub const REST_IS_SETTLED: &str = "once everything is quiet every client knows the outcome of its intents";
 
-/// All of them.
+/// All promises.
 pub fn all() -> Vec<Property<Protocol>> {
     vec![
         Property::<Protocol>::always(COVERED_IS_STORED, |_, system| {

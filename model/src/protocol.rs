@@ -1,4 +1,4 @@
-//! The model as the search sees it: which steps there are in a state, and what each leads to.
+//! The model for the search: the possible steps of a state and their results.
 
 use std::fmt;
 
@@ -10,23 +10,23 @@ use crate::server::{Flush, Server};
 use crate::system::{System, VERSIONS_MAX};
 use crate::{milestones, promises};
 
-/// The protocol under some rules, within some bounds.
+/// The protocol with some rules and bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Protocol {
-    /// What everybody keeps to.
+    /// The rules in force.
     pub rules: Rules,
-    /// How much may happen.
+    /// The bounds.
     pub scenario: Scenario,
-    /// What the search looks for.
+    /// The goal of the search.
     pub quest: Quest,
 }
 
-/// What a search looks for.
+/// The goal of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quest {
-    /// A state in which a promise is broken.
+    /// Find a state with a broken promise.
     Promises,
-    /// A state of each kind that the search has to come by to mean anything.
+    /// Find a state for each milestone.
     Milestones,
 }
 
@@ -41,7 +41,7 @@ pub struct ServerNo(pub usize);
 /// A step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// A client connects: proof of the lease, load where needed, `welcome`, `fetch`.
+    /// A client connects: proof of the lease, load if needed, `welcome`, `fetch`.
     Connect(ClientNo, ServerNo),
     /// The server reads the client's next intent and answers it.
     Serve(ClientNo),
@@ -49,35 +49,35 @@ pub enum Step {
     Read(ClientNo),
     /// The client reads a `durable` notice.
     Hear(ClientNo),
-    /// The client notices that its connection has ended; what was still on its way is lost.
+    /// The client notices the end of its connection; everything in transit is lost.
     Disconnect(ClientNo),
-    /// A flush begins: it proves the lease and locks its row, or finds the lease gone.
+    /// A flush starts: it proves the lease and locks its row, or finds the lease lost.
     BeginFlush(ServerNo),
-    /// It writes the row.
+    /// The flush writes the row.
     Write(ServerNo),
-    /// It commits.
+    /// The flush commits.
     Commit(ServerNo),
-    /// The server learns of the commit, and says `durable`.
+    /// The server learns of the commit and sends `durable`.
     LearnCommit(ServerNo),
-    /// A process takes the lease over: from a dead one, or (chance) from one that lives on as a zombie.
+    /// A process takes the lease over: from a dead server, or (chance) from a live one, which becomes a zombie.
     TakeOver(ServerNo),
-    /// Only where a takeover is not one statement: it writes what follows from what it read.
+    /// Only if a takeover is not one statement: it writes the lease that follows from the one it read.
     FinishTakeOver(ServerNo),
     /// A stopping server gives its lease back.
     Release(ServerNo),
     /// Chance: `kill -9`.
     Kill(ServerNo),
-    /// Chance: the transaction breaks off, committed or not, and the server cannot know.
+    /// Chance: the transaction breaks, committed or not, and the server cannot know.
     LoseCommit(ServerNo),
     /// Chance: a connection breaks.
     Cut(ClientNo),
     /// Chance: a server is told to stop.
     Stop(ServerNo),
-    /// Chance: a character that nobody needs leaves memory.
+    /// Chance: a character leaves memory.
     Evict(ServerNo),
-    /// Chance: an answer to one of the client's intents has waited for its commit for `durable_timeout`.
+    /// Chance: an answer has waited for its commit longer than `durable_timeout`.
     TimeOut(ClientNo, usize),
-    /// Chance: the client is shown a state that it has not seen, by `fetch` or because it watches.
+    /// Chance: the client is shown a newer state, by `fetch` or because it watches.
     Look(ClientNo),
 }
 
@@ -94,7 +94,7 @@ impl fmt::Debug for ServerNo {
 }
 
 impl Protocol {
-    /// Steps that need no bad luck: a system without any has come to rest.
+    /// Steps without faults. A system without any is quiet.
     pub fn progress(&self, system: &System, steps: &mut Vec<Step>) {
         for (number, client) in system.clients.iter().enumerate() {
             let Some(link) = &client.link else {
@@ -137,7 +137,7 @@ impl Protocol {
         }
     }
 
-    /// Steps that chance decides on, as many as the bounds allow.
+    /// Steps by chance, within the bounds.
     pub fn chance(&self, system: &System, steps: &mut Vec<Step>) {
         let left = system.faults;
         for (number, server) in system.servers.iter().enumerate() {
@@ -176,7 +176,7 @@ impl Protocol {
     }
 
     fn may_take_over(&self, system: &System, server: usize) -> bool {
-        // Of two processes that have nothing it does not matter which one it is, unless sockets outlived a lease.
+        // Two processes without state are interchangeable, unless sockets outlived a lease.
         let double = server == 1
             && system.servers[0] == Server::NOTHING
             && system.clients.iter().all(|client| client.link.is_none_or(|link| !link.open));
@@ -191,7 +191,7 @@ impl Model for Protocol {
 
     fn init_states(&self) -> Vec<System> {
         self.scenario.check();
-        assert!(self.scenario.versions_max() <= VERSIONS_MAX, "versions stay within what the onlooker remembers");
+        assert!(self.scenario.versions_max() <= VERSIONS_MAX, "versions must stay within the onlooker's memory");
         let mut system = System::new(self.scenario.faults);
         system.settle(self);
         vec![system]

@@ -1,4 +1,4 @@
-//! The searches: with all rules nothing is found, and they come by what they must.
+//! The searches: with all rules they find no broken promise, and they reach all milestones.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,31 +12,30 @@ use crate::rules::Rules;
 use crate::scenario::Scenario;
 use crate::system::System;
 
-/// States made in a search for something that is there: such a search keeps all that it has yet to look at, so this
-/// bounds its memory to about a gigabyte.
+/// Most states of a breadth-first search. It keeps all unvisited states, so this bounds its memory to about a gigabyte.
 const STATES_MAX: usize = 20_000_000;
 
-/// Steps on one way: more than any search here goes deep.
+/// Most steps of a path: more than any search needs.
 const STEPS_MAX: usize = 1_000;
 
-/// One search at a time: each uses two cores, and memory by the state.
+/// Allows one search at a time: each uses two cores and much memory.
 fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Ways to these discoveries, among the shortest.
+/// Short paths to these discoveries.
 fn ways(protocol: Protocol, wanted: HasDiscoveries, steps_max: usize) -> Vec<(&'static str, Path<System, Step>)> {
     let search = protocol.checker().finish_when(wanted).target_state_count(STATES_MAX);
-    // The search counts states on a path, and stops before the last.
+    // The search counts the states of a path and stops before the last.
     let search = search.target_max_depth(steps_max.saturating_add(2)).spawn_bfs().join();
     search.discoveries().into_iter().collect()
 }
 
-/// The shortest way to break a promise.
+/// The shortest path to a broken promise.
 ///
-/// A search goes on for a while after it has found one, and overwrites it: so it is asked for a shorter one until
-/// there is none.
+/// A search continues for a while after a discovery and overwrites it. So this asks for ever shorter paths until there
+/// is none.
 fn shortest(protocol: Protocol, promise: &'static str) -> Option<Vec<Step>> {
     let mut found: Option<Vec<Step>> = None;
     loop {
@@ -47,7 +46,7 @@ fn shortest(protocol: Protocol, promise: &'static str) -> Option<Vec<Step>> {
     }
 }
 
-/// Searches everything within a scenario's bounds, and finds no promise broken in so many different states.
+/// Searches all states of a scenario, checks that there are `states` of them, and that no promise breaks.
 fn holds(scenario: Scenario, states: usize) {
     let _turn = turn();
     let protocol = Protocol { rules: Rules::ALL, scenario, quest: Quest::Promises };
@@ -57,89 +56,93 @@ fn holds(scenario: Scenario, states: usize) {
         println!("broken: {promise}\n{:#?}", shortest(protocol, promise));
     }
     search.assert_properties();
-    assert_eq!(search.unique_state_count(), states, "the document of this crate says how many states there are");
+    assert_eq!(
+        search.unique_state_count(),
+        states,
+        "update the number of states here and in the crate's documentation"
+    );
 }
 
-/// Searches with a rule left out until a promise is broken.
+/// Searches with a rule left out until a promise breaks.
 pub(crate) fn breaks(rules: Rules, scenario: Scenario, promise: &'static str) {
     let _turn = turn();
     assert_ne!(rules, Rules::ALL);
     let protocol = Protocol { rules, scenario, quest: Quest::Promises };
-    let steps = shortest(protocol, promise).unwrap_or_else(|| panic!("not found: {promise}"));
+    let steps = shortest(protocol, promise).unwrap_or_else(|| panic!("no path breaks the promise: {promise}"));
     println!("{} steps break the promise: {promise}", steps.len());
     for step in steps {
         println!("- {step:?}");
     }
 }
 
-/// Searches until it has come by all of these.
-fn comes_by(scenario: Scenario, wanted: &[&'static str]) {
+/// Searches until all these milestones are reached.
+fn reaches(scenario: Scenario, wanted: &[&'static str]) {
     let _turn = turn();
     let protocol = Protocol { rules: Rules::ALL, scenario, quest: Quest::Milestones };
     let wanted: BTreeSet<&'static str> = wanted.iter().copied().collect();
     let found = ways(protocol, HasDiscoveries::AllOf(wanted.clone()), STEPS_MAX);
     let found: BTreeSet<&'static str> = found.into_iter().map(|(milestone, _)| milestone).collect();
     let missed: Vec<_> = wanted.difference(&found).collect();
-    assert!(missed.is_empty(), "never seen: {missed:?}");
+    assert!(missed.is_empty(), "milestones never reached: {missed:?}");
 }
 
 #[test]
-fn one_client_alone() {
+fn promises_hold_for_one_client_alone() {
     holds(Scenario::ALONE, 7_046_494);
 }
 
 #[test]
-fn one_client_that_waits_for_commits() {
+fn promises_hold_for_one_client_that_waits_for_commits() {
     holds(Scenario::ALONE_DURABLE, 514_347);
 }
 
 #[test]
-fn one_client_that_is_too_fast() {
+fn promises_hold_for_one_client_that_is_too_fast() {
     holds(Scenario::OVERLOADED, 146_150);
 }
 
 #[test]
-fn two_clients() {
+fn promises_hold_for_two_clients() {
     holds(Scenario::TOGETHER, 11_811_578);
 }
 
 #[test]
-fn two_clients_and_a_crash() {
+fn promises_hold_for_two_clients_and_a_crash() {
     holds(Scenario::PAIR_KILLED, 988_880);
 }
 
 #[test]
-fn two_clients_and_a_zombie() {
+fn promises_hold_for_two_clients_and_a_zombie() {
     holds(Scenario::PAIR_ZOMBIE, 929_880);
 }
 
 #[test]
-fn two_clients_that_wait_for_commits() {
+fn promises_hold_for_two_clients_that_wait_for_commits() {
     holds(Scenario::TOGETHER_DURABLE, 1_076_237);
 }
 
 #[test]
-fn a_client_that_asks_beside_one_that_chains() {
+fn promises_hold_for_a_client_that_asks_beside_one_that_chains() {
     holds(Scenario::ASKING, 267_014);
 }
 
 #[test]
-fn two_clients_stops_and_evictions() {
+fn promises_hold_for_two_clients_with_stops_and_evictions() {
     holds(Scenario::STOPPING, 4_653_275);
 }
 
 #[test]
-fn the_searches_come_by_what_they_are_for() {
+fn the_searches_reach_every_milestone() {
     let crashes = [ZOMBIE_AND_HOLDER_SERVE, LOST_AND_FOUND, BOTH_STORED, LATE_ANSWER, UNKNOWN_COMMIT];
-    comes_by(Scenario::TOGETHER, &crashes);
-    comes_by(Scenario::PAIR_KILLED, &[REFUSED_AND_ABSENT, REFUSED_AND_STORED]);
-    comes_by(Scenario::OVERLOADED, &[OVERLOADED]);
-    comes_by(Scenario::STOPPING, &[RELEASED]);
-    assert_eq!(milestones::all().len(), 9, "each milestone is asked for above");
+    reaches(Scenario::TOGETHER, &crashes);
+    reaches(Scenario::PAIR_KILLED, &[REFUSED_AND_ABSENT, REFUSED_AND_STORED]);
+    reaches(Scenario::OVERLOADED, &[OVERLOADED]);
+    reaches(Scenario::STOPPING, &[RELEASED]);
+    assert_eq!(milestones::all().len(), 9, "each milestone is listed above");
 }
 
 #[test]
-fn every_promise_has_a_name_of_its_own() {
+fn every_promise_has_its_own_name() {
     let names: BTreeSet<_> = promises::all().into_iter().map(|promise| promise.name).collect();
-    assert_eq!(names.len(), promises::all().len(), "a search tells promises apart by name");
+    assert_eq!(names.len(), promises::all().len(), "a search distinguishes promises by name");
 }

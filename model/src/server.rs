@@ -1,4 +1,4 @@
-//! A server: a belief in its lease, the character in memory, and at most one flush under way.
+//! A server: its lease, as it believes, the character in memory, and at most one running flush.
 
 use crate::database::{Held, Lease, Row};
 use crate::history::{History, IntentId};
@@ -8,57 +8,57 @@ use crate::scenario::Scenario;
 /// The character in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Entry {
-    /// The present version.
+    /// The current version.
     pub version: u8,
-    /// The newest version known to be in the database; the present one where nothing is unflushed.
+    /// The newest version known to be in the database; the current one if nothing is unflushed.
     pub durable: u8,
-    /// The state: the intents applied. Its newest is `last`.
+    /// The state: the applied intents. The newest is `last`.
     pub state: History,
-    /// The request ids applied last.
+    /// The most recently applied request ids.
     pub ring: History,
 }
 
-/// What an intent was made on (rule 4).
+/// The base of an intent (rule 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Base {
-    /// The id of the intent that made that state.
+    /// The id of the intent that produced the base.
     After(IntentId),
-    /// That state's version; 0 means any.
+    /// The version of the base; 0 means any.
     Expect(u8),
 }
 
-/// What a server makes of an intent.
+/// A server's verdict on an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// Applied now, or before (rule 5).
     Applied,
-    /// Made on another state.
+    /// Based on another state.
     Conflict,
-    /// Too much is unflushed: `overloaded`, to be sent again.
+    /// Too much is unflushed: `overloaded`; must be sent again.
     Overloaded,
 }
 
 impl Entry {
-    /// The character as loaded under a lease (invariant 3). What is loaded counts as durable, jump and all.
+    /// The character as loaded under a lease (invariant 3). A loaded version counts as durable, including the jump.
     pub fn load(row: Row, held: Held, rules: &Rules, scenario: &Scenario) -> Self {
         let crashes = if rules.version_jump { held.recoveries.saturating_sub(row.recoveries) } else { 0 };
         let version = row.version + crashes * scenario.jump;
         Self { version, durable: version, state: row.state, ring: row.ring }
     }
 
-    /// Nothing unflushed.
+    /// Returns true if nothing is unflushed.
     pub fn is_clean(&self) -> bool {
         self.version == self.durable
     }
 
-    /// The part of the state that is known to be in the database.
+    /// The state that is known to be in the database.
     ///
-    /// Each version above `durable` was made by one intent.
+    /// Each version above `durable` comes from one intent.
     pub fn durable_state(&self) -> History {
         self.state.before(usize::from(self.version - self.durable))
     }
 
-    /// Decides an intent (invariant 2): its id first, then what it was made on, then the bound.
+    /// Decides about an intent (invariant 2): first its id, then its base, then the bound.
     pub fn decide(&mut self, id: IntentId, base: Base, rules: &Rules, scenario: &Scenario) -> Verdict {
         let matches = match base {
             Base::After(last) => last == self.state.last(),
@@ -87,51 +87,51 @@ impl Entry {
     }
 }
 
-/// How far a flush has come. Its transaction lives in the database and ends with its server.
+/// The progress of a flush. Its transaction lives in the database and ends with its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Flush {
-    /// None is under way.
+    /// No flush is running.
     Idle,
-    /// The lease is proven, and its row locked, for this row to be written.
+    /// The lease is proven and locked; this row will be written.
     Proven(Row),
-    /// The row is written, not committed.
+    /// The row is written but not committed.
     Written(Row),
-    /// Committed; the answer is on its way.
+    /// Committed; the answer is in transit.
     Committed(Row),
 }
 
 impl Flush {
-    /// Whether its transaction is open, and with it the lock on the lease.
+    /// Returns true while its transaction is open, which holds the lock on the lease.
     pub fn is_open(&self) -> bool {
         matches!(self, Self::Proven(_) | Self::Written(_))
     }
 }
 
-/// One of the two servers. Without a lease it has no memory and serves nobody: dead, or fenced.
+/// One of the two servers. A server without a lease has no memory and serves nobody: it is dead or fenced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Server {
-    /// The lease that it believes to hold.
+    /// The lease that it believes it has.
     pub held: Option<Held>,
-    /// The character, once somebody asked for it.
+    /// The character, once loaded.
     pub entry: Option<Entry>,
-    /// The flush under way.
+    /// The running flush.
     pub flush: Flush,
-    /// What a takeover has read and not yet acted upon; only where it is not one statement.
+    /// The lease read by an unfinished takeover; only if a takeover is not one statement.
     pub taking: Option<Lease>,
-    /// It was told to stop: it flushes what it has and takes nobody in.
+    /// True once told to stop: it flushes everything and accepts no clients.
     pub stopping: bool,
 }
 
 impl Server {
-    /// A process that has nothing.
+    /// A process without state.
     pub const NOTHING: Self = Self { held: None, entry: None, flush: Flush::Idle, taking: None, stopping: false };
 
-    /// It has something that the database has not.
+    /// Returns true if its character is dirty.
     pub fn is_dirty(&self) -> bool {
         self.entry.is_some_and(|entry| !entry.is_clean())
     }
 
-    /// It takes connections and intents.
+    /// Returns true if it accepts connections and intents.
     pub fn serves(&self) -> bool {
         self.held.is_some() && !self.stopping
     }

@@ -1,4 +1,4 @@
-//! Everything at one moment, and what it takes to say afterwards that a promise was broken.
+//! Everything at one moment, and the memory that is needed to notice broken promises.
 
 use crate::client::Client;
 use crate::database::{Database, Held};
@@ -7,10 +7,10 @@ use crate::protocol::Protocol;
 use crate::scenario::Faults;
 use crate::server::Server;
 
-/// Versions that a search may reach, with some to spare: the largest scenario reaches 16.
+/// Most versions of a search, with some to spare: the largest scenario reaches 16.
 pub const VERSIONS_MAX: usize = 20;
 
-/// Promises that can be seen broken only in the step that breaks them.
+/// Broken promises that are visible only in the step that breaks them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Breaches {
     /// The row was written under an epoch that had been taken over.
@@ -21,10 +21,10 @@ pub struct Breaches {
     pub version_reused: bool,
 }
 
-/// What an onlooker remembers who sees all that is shown to anybody.
+/// The memory of an onlooker that sees everything that is shown to anybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Onlooker {
-    /// The state that each version has named. Versions that no server can name any more are forgotten.
+    /// The state of each version. Versions that no server can use any more are forgotten.
     pub names: [Option<History>; VERSIONS_MAX],
     /// The breaches so far.
     pub breaches: Breaches,
@@ -33,15 +33,15 @@ pub struct Onlooker {
 /// A state of the search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct System {
-    /// What survives.
+    /// The database.
     pub database: Database,
-    /// Two processes.
+    /// The two servers.
     pub servers: [Server; 2],
-    /// Two clients of the one character.
+    /// The two clients of the character.
     pub clients: [Client; 2],
-    /// What may still go wrong.
+    /// The remaining faults.
     pub faults: Faults,
-    /// What was seen.
+    /// The onlooker.
     pub onlooker: Onlooker,
 }
 
@@ -58,22 +58,22 @@ impl System {
         }
     }
 
-    /// Whether a server believes to hold the lease and does.
+    /// Returns true if a server has the lease.
     pub fn holds_lease(&self, server: usize) -> bool {
         self.servers[server].held.is_some_and(|held| self.database.proves(held))
     }
 
-    /// Whether a server believes to hold a lease that has been taken over.
+    /// Returns true if a server believes it has the lease, but another has taken it over.
     pub fn is_zombie(&self, server: usize) -> bool {
         self.servers[server].held.is_some_and(|held| !self.database.proves(held))
     }
 
-    /// Everybody knows what became of all intents.
+    /// Returns true once all clients know the outcome of all intents.
     pub fn is_finished(&self, protocol: &Protocol) -> bool {
         self.clients.iter().all(|client| client.is_finished(&protocol.scenario))
     }
 
-    /// Notes that a version names a state.
+    /// Records that a version names a state.
     pub fn name(&mut self, version: u8, state: History) {
         let name = &mut self.onlooker.names[usize::from(version)];
         if name.is_some_and(|known| known != state) {
@@ -83,7 +83,7 @@ impl System {
         }
     }
 
-    /// Ends every connection to a server. Answers under way may still arrive.
+    /// Ends every connection to a server. Answers in transit may still arrive.
     pub fn close_links(&mut self, server: usize) {
         for link in self.clients.iter_mut().filter_map(|client| client.link.as_mut()) {
             if link.server() == server {
@@ -93,24 +93,24 @@ impl System {
         }
     }
 
-    /// Does what makes no difference to anybody at once, so that fewer states have to be told apart.
+    /// Performs steps without visible effect at once, which reduces the number of states.
     pub fn settle(&mut self, protocol: &Protocol) {
         let Protocol { rules, scenario, .. } = protocol;
         for client in &mut self.clients {
             if client.is_finished(scenario) {
-                // It leaves, and what it was shown last is of no use to it.
+                // It leaves; the last shown state no longer matters.
                 *client = Client { intents: client.intents, ..Client::new(client.number) };
             } else if client.link.is_some_and(|link| !link.open && !link.has_mail()) {
                 client.disconnect(rules, scenario);
             }
         }
-        // A version below all of these is never given to a state again.
+        // Versions below all of these are never used again.
         let memories = self.servers.iter().filter_map(|server| server.entry).map(|entry| entry.version);
         let lowest = memories.chain([self.database.row.version]).min().unwrap_or_default();
         self.onlooker.names[..usize::from(lowest)].fill(None);
     }
 
-    /// Whether the database keeps a takeover waiting: a flush has locked the lease's row.
+    /// Returns true if a takeover must wait, because a flush has locked the lease's row.
     pub fn lease_is_locked(&self, protocol: &Protocol) -> bool {
         protocol.rules.lock_in_flush && self.servers.iter().any(|server| server.flush.is_open())
     }
