@@ -41,7 +41,7 @@
 //! | `LearnCommit` | only now the server sends `durable` and the waiting answers | invariant 5 |
 //! | `LoseCommit` | committed or not: the server does not know, and saves again | invariant 5 |
 //! | `TakeOver` | epoch + 1, a recovery counted unless released; waits for an open flush | invariant 4 |
-//! | `Stop`, `Release` | sockets are closed, everything is flushed, the lease is given back if still held | invariants 4, 8 |
+//! | `Stop`, `Release` | sockets closed, everything flushed, the lease given back if still held | invariants 4, 8 |
 //! | `Evict` | a clean character leaves memory | invariant 7 |
 //! | `Kill`, `Cut`, `TimeOut` | a process dies, a connection breaks, the wait for a commit times out | |
 //!

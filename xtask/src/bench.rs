@@ -32,9 +32,7 @@ pub fn bench(arguments: &BenchArguments) -> Result<ExitCode> {
     let there = cores()?;
     let core = |wanted: Option<usize>, turn: usize| wanted.or_else(|| there.get(turn).copied());
     let (Some(server), Some(load)) = (core(arguments.server_core, 0), core(arguments.load_core, 1)) else {
-        bail!(
-            "the bench needs two cores, one for the server and one for the load; this process may use {there:?}"
-        );
+        bail!("the bench needs two cores, one for the server and one for the load; this process may use {there:?}");
     };
     let build = ["build", "--release", "--package", "castellan", "--package", "castellan-bench"];
     if !foreground(cargo().args(build))?.success() {
