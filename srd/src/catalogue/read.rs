@@ -190,7 +190,7 @@ impl Draft {
             for (index, choice) in class.tool_choices.iter().enumerate() {
                 for item in choice.from.iter().filter(|item| !self.has_item(**item)) {
                     let field = format!("tool_choices[{index}].from");
-                    place.complain(mistakes, &field, format!("there is no item `{item}`"));
+                    place.complain(mistakes, &field, format!("no such item `{item}`"));
                 }
             }
             for (item, _) in class.starting_equipment.iter().filter(|(item, _)| !self.has_item(*item)) {
