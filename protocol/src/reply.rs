@@ -1,7 +1,7 @@
 //! Smaller answers: what has changed, instead of the whole state.
 //!
-//! A client asks for them with `GET /socket?reply=changes`. `docs/protocol.md#changes-instead-of-whole-states` says
-//! what both sides hold to. [`ReplyFrame`] is what such a connection gets; [`merge`] applies a patch.
+//! A client asks for them with `GET /socket?reply=changes`. `docs/protocol.md#changes-instead-of-whole-states` has
+//! the rules for both sides. Such a connection gets [`ReplyFrame`]s; [`merge`] applies a patch.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

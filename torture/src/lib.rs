@@ -18,6 +18,7 @@ pub mod database_proxy;
 pub mod disk;
 pub mod evidence;
 mod faults;
+pub mod folder;
 pub mod front;
 pub mod history;
 mod memory;

@@ -23,6 +23,7 @@ use crate::database::{Database, Postgres};
 use crate::database_proxy::DatabaseProxy;
 use crate::disk::SmallDisk;
 use crate::evidence::{Evidence, Ledger};
+use crate::folder::Folder;
 use crate::front::Front;
 use crate::history::{History, Place};
 use crate::memory::MemoryWatch;
@@ -85,45 +86,6 @@ pub struct Outcome {
     pub memory_kib: u64,
     /// Where ledgers and logs are.
     pub folder: Folder,
-}
-
-/// The folder of a run. It stays unless [`Folder::close`] removes it.
-#[derive(Debug, Clone)]
-pub struct Folder {
-    path: PathBuf,
-    /// Somebody asked to keep it.
-    kept: bool,
-}
-
-impl Folder {
-    fn new(keep: Option<&Path>, seed: u64) -> Result<Self> {
-        let folder = match keep {
-            Some(keep) => {
-                std::fs::create_dir_all(keep)?;
-                tempfile::Builder::new().prefix(&format!("{seed}-")).tempdir_in(keep)?
-            }
-            None => tempfile::Builder::new().prefix("castellan-torture-").tempdir()?,
-        };
-        Ok(Self { path: folder.keep(), kept: keep.is_some() })
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Removes the folder of a clean run unless somebody asked to keep it. Returns its path if it stays.
-    ///
-    /// # Errors
-    ///
-    /// What the operating system says.
-    pub fn close(self, clean: bool) -> Result<Option<PathBuf>> {
-        if !clean || self.kept {
-            return Ok(Some(self.path));
-        }
-        std::fs::remove_dir_all(&self.path).with_context(|| format!("{} cannot be removed", self.path.display()))?;
-        Ok(None)
-    }
 }
 
 /// Everything that is there while a run goes on.
@@ -485,22 +447,4 @@ fn start_players(
     let mut players = children.start(&mut command, &folder.join("players"))?;
     let input = players.take_input();
     Ok((players, input))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_folder_goes_after_a_clean_run_only_and_not_if_somebody_wants_it() {
-        let place = tempfile::tempdir().expect("a temporary folder");
-        for (wanted, clean, stays) in [(false, true, false), (false, false, true), (true, true, true)] {
-            let folder = Folder::new(wanted.then(|| place.path()), 7).expect("a folder");
-            let path = folder.path().to_owned();
-            std::fs::write(path.join("server-1.err"), "").expect("room on the disk");
-            assert_eq!(folder.close(clean).expect("it can be removed"), stays.then(|| path.clone()));
-            assert_eq!(path.exists(), stays, "wanted: {wanted}, clean: {clean}");
-            std::fs::remove_dir_all(path).ok();
-        }
-    }
 }

@@ -115,6 +115,9 @@ impl Running {
             if self.shards.leases().is_empty() {
                 break;
             }
+            if Instant::now() >= deadline {
+                return self.spool();
+            }
         }
         match tokio::time::timeout_at(deadline, self.storage.release(&leases)).await {
             Ok(Ok(())) => {

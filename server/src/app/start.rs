@@ -1,4 +1,4 @@
-//! The steps of a start, each of which may fail.
+//! The steps of a start. Each may fail.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

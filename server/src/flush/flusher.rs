@@ -98,7 +98,8 @@ impl<E: Entries> Flusher<E> {
 
     /// Flushes until nothing is left to collect; false if the database could not take it until the deadline.
     ///
-    /// What waits for an operator is collected too if it changed since: then the dead letter has the newest state.
+    /// A character that waits for an operator is collected too if it changed since, so its dead letter gets the newest
+    /// state.
     pub async fn drain(&mut self, deadline: Instant) -> bool {
         loop {
             let (batch, _) = self.entries.collect(Queue::Dirty, self.rows_max());

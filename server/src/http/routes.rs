@@ -78,7 +78,7 @@ const fn all(method: Method, path: &'static str, answer: Answer) -> Route {
     Route { method, path, reach: Reach::All, answer }
 }
 
-/// What players reach. Metrics are among it if operators have no address of their own.
+/// The routes for players. They include the metrics if operators have no address of their own.
 pub fn for_players(context: &Arc<Context>) -> Routes {
     let operators_too = context.settings.admin_listen.is_none();
     routes(context, |reach| reach != Reach::Operators || operators_too)

@@ -104,7 +104,8 @@ impl Shards {
         ShardId::all().filter_map(|shard| self.lock(shard).core.lease).collect()
     }
 
-    /// Takes no further changes in shards of which nothing is left to flush, and returns their leases, to be released.
+    /// Stops taking changes in every shard that has nothing left to flush. Returns the leases of those shards, which the
+    /// caller must release.
     pub fn retire(&self) -> Vec<Lease> {
         ShardId::all().filter_map(|shard| self.lock(shard).core.retire()).collect()
     }

@@ -1,4 +1,4 @@
-//! What a member of a party was told on one connection, against which later answers are checked. Pure.
+//! Checks answers against what a member of a party was told earlier on the same connection. Pure.
 
 use std::collections::VecDeque;
 

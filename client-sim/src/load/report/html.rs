@@ -140,7 +140,7 @@ impl Report {
             ("Intents started", number(totals.begun as f64)),
             (
                 "Applied",
-                format!("{}, of which {} are durable", number(totals.applied as f64), number(totals.durable as f64)),
+                format!("{} ({} of them durable)", number(totals.applied as f64), number(totals.durable as f64)),
             ),
             ("Rejected by the rules", counts(&totals.rejected)),
             ("Errors", self.errors()),

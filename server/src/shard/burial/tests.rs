@@ -36,6 +36,16 @@ impl Bench {
         Self { shards, memory }
     }
 
+    /// A character whose version 1 is stored, and whose version 2, made by `sender`, was refused.
+    async fn with_refused(sender: Option<&Mailbox>) -> (Self, Batch) {
+        let bench = Self::new().await;
+        bench.commit(bench.collect()).await;
+        bench.intend(2, sender).await.expect("applied");
+        let second = bench.collect();
+        bench.bury(&second).await;
+        (bench, second)
+    }
+
     /// Adds a gold piece. Returns the version that it made and the newest durable one.
     async fn intend(&self, id: u64, sender: Option<&Mailbox>) -> Result<(u64, u64), Outcome> {
         let action = Action::ModifyCurrency(ModifyCurrency { cp: None, sp: None, ep: None, gp: Some(1), pp: None });
@@ -140,11 +150,7 @@ async fn a_write_on_its_way_during_a_decision_is_neither_stored_nor_called_durab
 /// The flusher learns that version 2 was refused only after the decision about it.
 #[tokio::test]
 async fn news_of_a_refusal_that_was_decided_on_long_ago_takes_nothing_out_of_play() {
-    let bench = Bench::new().await;
-    bench.commit(bench.collect()).await;
-    bench.intend(2, None).await.expect("applied");
-    let second = bench.collect();
-    bench.bury(&second).await;
+    let (bench, second) = Bench::with_refused(None).await;
     bench.decide(Verdict::Discard).await;
     bench.shards.buried(bench.written(&second));
     assert!(bench.intend(3, None).await.is_ok());
@@ -203,12 +209,8 @@ async fn a_letter_that_was_overtaken_is_forgotten() {
 /// The decision was carried out, and its answer lost.
 #[tokio::test]
 async fn a_character_whose_letter_is_gone_comes_back() {
-    let bench = Bench::new().await;
-    bench.commit(bench.collect()).await;
     let socket = Mailbox::default();
-    bench.intend(2, Some(&socket)).await.expect("applied");
-    let second = bench.collect();
-    bench.bury(&second).await;
+    let (bench, second) = Bench::with_refused(Some(&socket)).await;
     assert!(bench.intend(3, None).await.is_err());
     let version = second.rows[0].version + VERSION_JUMP;
     bench.memory.retry_dead_letter(second.leases[0], &second.rows[0], version).await.expect("the database is there");
@@ -254,11 +256,7 @@ async fn a_retried_first_state_appears_where_its_user_already_is() {
 /// The rows of a load that began before a decision are those from before it.
 #[tokio::test]
 async fn a_load_from_before_a_decision_comes_too_late() {
-    let bench = Bench::new().await;
-    bench.commit(bench.collect()).await;
-    bench.intend(2, None).await.expect("applied");
-    let second = bench.collect();
-    bench.bury(&second).await;
+    let (bench, second) = Bench::with_refused(None).await;
     let shard = second.leases[0].shard;
     let permit = bench.shards.lock(shard).core.load_permit().expect("it has a lease");
     bench.decide(Verdict::Retry).await;
@@ -278,12 +276,8 @@ async fn a_connection_that_is_ordered_to_end_changes_nothing_more() {
 /// An intent that waits for its commit is answered from memory; memory may just have fallen back behind it.
 #[tokio::test]
 async fn a_connection_that_is_ordered_to_end_is_told_of_no_commit() {
-    let bench = Bench::new().await;
-    bench.commit(bench.collect()).await;
     let socket = Mailbox::default();
-    bench.intend(2, Some(&socket)).await.expect("applied");
-    let second = bench.collect();
-    bench.bury(&second).await;
+    let (bench, _) = Bench::with_refused(Some(&socket)).await;
     bench.decide(Verdict::Discard).await;
     let answer = crate::shard::Answer::Applied { id: RequestId::new(2), duplicate: false };
     let mut out = Vec::new();
@@ -291,7 +285,7 @@ async fn a_connection_that_is_ordered_to_end_is_told_of_no_commit() {
     assert!(told.is_err() && out.is_empty(), "{told:?}");
 }
 
-/// What a stop would release is under no lease any more, so that nothing is applied behind it.
+/// Nothing can be applied to a shard whose lease a stop is about to release.
 #[tokio::test]
 async fn a_shard_is_retired_once_nothing_is_left_to_flush() {
     let bench = Bench::new().await;
