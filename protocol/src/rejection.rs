@@ -44,9 +44,9 @@ rejection_codes! {
     "rate_limited" => RateLimited,
     /// A bound of the server is reached; what was accepted stays.
     "overloaded" => Overloaded,
-    /// Not to be had at present.
+    /// The character, its shard or the database cannot be used right now.
     "unavailable" => Unavailable,
-    /// A fault of the server.
+    /// An error in the server.
     "internal" => Internal,
     /// Too few coins.
     "insufficient_funds" => InsufficientFunds,
@@ -96,7 +96,7 @@ rejection_codes! {
     "session_revoked" => SessionRevoked,
     /// Over HTTP: the state has moved on; the latest comes along.
     "version_conflict" => VersionConflict,
-    /// Over HTTP: no such path.
+    /// Over HTTP: the path does not exist.
     "no_such_route" => NoSuchRoute,
     /// Over HTTP: the path has no such method.
     "method_not_allowed" => MethodNotAllowed,

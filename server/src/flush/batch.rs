@@ -1,4 +1,4 @@
-//! Rows for one transaction, with the leases that they are written under.
+//! Rows for one transaction, with the leases of their shards.
 
 use super::{Written, written};
 use crate::storage::{CharacterRow, Lease, ShardId};
@@ -6,9 +6,9 @@ use crate::storage::{CharacterRow, Lease, ShardId};
 /// Rows for one transaction, with the lease of each row's shard.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Batch {
-    /// One lease a shard.
+    /// One lease per shard.
     pub leases: Vec<Lease>,
-    /// At most one row a character.
+    /// At most one row per character.
     pub rows: Vec<CharacterRow>,
 }
 
@@ -18,12 +18,12 @@ impl Batch {
         *self.leases.iter().find(|lease| lease.shard == shard).expect("a batch has the lease of every row")
     }
 
-    /// The key facts of all rows whose shard `counts`.
+    /// The key facts of all rows for whose shard `counts` returns true.
     pub(crate) fn written(&self, counts: impl Fn(ShardId) -> bool) -> Vec<Written> {
         self.rows.iter().filter(|row| counts(row.shard)).map(|row| written(self.lease_of(row.shard), row)).collect()
     }
 
-    /// The two halves of a batch of at least two rows, to find the one that the database refuses.
+    /// Splits a batch of at least two rows in half, to find the row that the database refuses.
     pub(super) fn halves(self) -> [Self; 2] {
         let Self { leases, mut rows } = self;
         let second = rows.split_off(rows.len() / 2);

@@ -1,4 +1,4 @@
-//! The flusher: wakes, collects, writes, tells.
+//! The flusher: wakes, collects, writes, reports.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,29 +16,29 @@ use crate::planted::{self, Bug};
 use crate::storage::{DeadLetter, SHARDS, ShardId, Storage, StorageError};
 use crate::telemetry;
 
-/// A sweep writes this part of what is dirty at a time, so that it goes on evenly.
+/// A step of a sweep writes one part in this many of the dirty rows, so that the load is even.
 const STEPS: usize = 32;
 
-/// Rows that are worth a transaction: fewer than these are not written in steps.
+/// Fewest rows worth a transaction of their own: fewer are not split into steps.
 const STEP_ROWS_MIN: usize = 32;
 
-/// How the flusher works.
+/// The flusher's settings.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// The time of a sweep, which comes by every shard once. While the database keeps up, a change waits about so long at
-    /// most until its transaction begins, and never twice as long: that is where many follow on few.
+    /// The time of a sweep, which visits every shard once. While the database keeps up, a change waits about this long
+    /// at most until its transaction begins. A burst after a quiet time may take longer, but never twice as long.
     pub interval: Duration,
-    /// Rows in one transaction at the most.
+    /// Most rows in one transaction.
     pub batch_rows: usize,
-    /// How long others may join after somebody began to wait for a commit, at the longest.
+    /// Longest time in which others may join after someone began to wait for a commit.
     pub gather: Duration,
-    /// First wait after a failure; doubles, with jitter, up to `backoff_max`.
+    /// First wait after a failure. Doubles, with jitter, up to `backoff_max`.
     pub backoff_min: Duration,
     /// Longest wait between two tries.
     pub backoff_max: Duration,
 }
 
-/// Brings what is dirty to the database, for as long as it runs.
+/// Writes dirty characters to the database while it runs.
 pub struct Flusher<E> {
     entries: Arc<E>,
     storage: Arc<dyn Storage>,
@@ -46,18 +46,18 @@ pub struct Flusher<E> {
     settings: Settings,
     clock: Clock,
     rng: StdRng,
-    /// How many waited for the last commit that anybody waited for.
+    /// How many waited for the last commit that had any waiters.
     waited: usize,
-    /// Failures in a row.
+    /// Consecutive failures.
     failures: u32,
 }
 
-/// The database is not to be had: what was collected is back in line.
+/// The database cannot be reached; the collected rows are queued again.
 #[derive(Debug)]
 struct Away;
 
 impl<E: Entries> Flusher<E> {
-    /// A flusher that has not begun; `rng` spreads its tries when the database is away.
+    /// Creates a flusher that is not running yet. `rng` spreads its retries while the database cannot be reached.
     pub fn new(
         entries: Arc<E>,
         storage: Arc<dyn Storage>,
@@ -69,7 +69,7 @@ impl<E: Entries> Flusher<E> {
         Self { entries, storage, signals, settings, clock, rng, waited: 0, failures: 0 }
     }
 
-    /// Flushes until `stop` says so, then gives itself back to be drained.
+    /// Flushes until `stop` is true, then returns itself for [`Self::drain`].
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Self {
         let signals = Arc::clone(&self.signals);
         let mut next_step = Instant::now();
@@ -89,14 +89,14 @@ impl<E: Entries> Flusher<E> {
         self
     }
 
-    /// Leaves others time to join, as many as waited for the last commit: in steady traffic as many come again, and
-    /// once they have there is nothing to wait for. A single client does not wait at all.
+    /// Gives others time to join, until as many wait as for the last commit. In steady traffic the same number comes
+    /// again, and then there is nothing more to wait for. A single client does not wait at all.
     async fn gather(&self) {
-        // When the time is over, whoever is there sets out.
+        // After this time the commit starts with those who joined.
         let _ = timeout(self.settings.gather, self.signals.gathered(self.waited)).await;
     }
 
-    /// Flushes until nothing is left to collect; false if the database could not take it until the deadline.
+    /// Flushes until nothing is left to collect. Returns false if the database did not store everything by `deadline`.
     ///
     /// A character that waits for an operator is collected too if it changed since, so its dead letter gets the newest
     /// state.
@@ -114,14 +114,14 @@ impl<E: Entries> Flusher<E> {
             match tokio::time::timeout_at(deadline, self.write(batch)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(Away)) => tokio::time::sleep_until(deadline.min(Instant::now() + self.backoff())).await,
-                // Cut off in the middle of it: whoever comes next finds these in line.
+                // If the deadline cuts this off, the next caller finds these rows queued.
                 Err(_) => self.entries.put_back(&written),
             }
         }
     }
 
-    /// Goes a step on in the sweep and sets the time of the next one: the share of a sweep's time that the shards are of
-    /// all shards. A step that comes late does not make the next ones come sooner.
+    /// Does one step of the sweep and sets the time of the next one, in proportion to the number of shards that this
+    /// step went through. A late step does not make the next ones earlier.
     async fn step(&mut self, next: &mut Instant) -> Result<(), Away> {
         let began = Instant::now();
         let rows = (self.entries.dirty() / STEPS).max(STEP_ROWS_MIN).min(self.rows_max());
@@ -131,8 +131,8 @@ impl<E: Entries> Flusher<E> {
         self.write(batch).await
     }
 
-    /// Writes what somebody waits for, once around the shards: what is hurried meanwhile waits for the next time, so that
-    /// none goes on for ever.
+    /// Writes the rows that someone waits for, once through all shards. Rows that are hurried meanwhile wait for the
+    /// next round, so that a round always ends.
     async fn hurry(&mut self) -> Result<(), Away> {
         self.gather().await;
         let waited = self.signals.set_out();
@@ -148,15 +148,14 @@ impl<E: Entries> Flusher<E> {
         Ok(())
     }
 
-    /// Rows of the next batch at the most.
+    /// Most rows in the next batch.
     ///
-    /// Fewer after each failure: a batch that is too large for the time it may take would fail for ever.
+    /// Fewer after each failure, because a batch too large for its timeout would fail forever.
     fn rows_max(&self) -> usize {
         (self.settings.batch_rows >> self.failures.min(usize::BITS - 1)).max(1)
     }
 
-    /// Writes a batch; halves it while it is too large, and while the database refuses it, until the row at fault is
-    /// found.
+    /// Writes a batch. Halves it if it is too large, and if the database refuses it, until it finds the row at fault.
     async fn write(&mut self, batch: Batch) -> Result<(), Away> {
         let mut open = vec![batch];
         while let Some(batch) = open.pop() {
@@ -206,7 +205,7 @@ impl<E: Entries> Flusher<E> {
         Ok(())
     }
 
-    /// The commit came through, but for the rows of shards that are no longer ours.
+    /// The commit succeeded, except for the rows of shards that are no longer ours.
     fn settle(&self, batch: &Batch, fenced: &[ShardId]) {
         for shard in fenced {
             self.entries.fenced(batch.lease_of(*shard));
@@ -219,7 +218,7 @@ impl<E: Entries> Flusher<E> {
         self.entries.put_back(&batch.written(|shard| shard != fenced));
     }
 
-    /// Puts the only row of a batch away for an operator.
+    /// Turns the only row of a batch into a dead letter.
     async fn bury(&self, batch: &Batch, error: &str) -> Result<(), StorageError> {
         let row = &batch.rows[0];
         let lease = batch.lease_of(row.shard);
@@ -233,7 +232,7 @@ impl<E: Entries> Flusher<E> {
         };
         match self.storage.add_dead_letter(lease, &letter).await {
             Ok(()) => {
-                tracing::error!(character = %row.id, error, "the database refuses a character: it is a dead letter now");
+                tracing::error!(character = %row.id, error, "the database refuses a character; now a dead letter");
                 self.entries.buried(super::written(lease, row));
                 Ok(())
             }
@@ -245,14 +244,14 @@ impl<E: Entries> Flusher<E> {
         }
     }
 
-    /// Nothing is known to be written: all of it goes back in line.
+    /// Nothing is known to be written: queues all rows again.
     fn give_back(&mut self, open: &[Batch], error: &StorageError) -> Away {
         for batch in open {
             self.entries.put_back(&batch.written(|_| true));
         }
         self.failures = self.failures.saturating_add(1);
         if self.failures == 1 {
-            tracing::warn!(%error, "the database takes no writes; they are kept and tried again");
+            tracing::warn!(%error, "cannot write to the database; changes stay in memory and are tried again");
         }
         self.signals.set_database_away(true);
         Away
@@ -260,13 +259,13 @@ impl<E: Entries> Flusher<E> {
 
     fn succeeded(&mut self) {
         if self.failures > 0 {
-            tracing::info!(failures = self.failures, "the database takes writes again");
+            tracing::info!(failures = self.failures, "the database accepts writes again");
             self.failures = 0;
             self.signals.set_database_away(false);
         }
     }
 
-    /// The next wait: doubles with each failure, then anything from half of it to all of it.
+    /// The next wait: doubles with each failure, then a random time from half of it to all of it.
     fn backoff(&mut self) -> Duration {
         let doublings = self.failures.saturating_sub(1).min(16);
         let longest = self.settings.backoff_min.saturating_mul(1 << doublings).min(self.settings.backoff_max);

@@ -1,6 +1,6 @@
-//! From memory to the database: batches of the newest states, written in transactions that prove their leases.
+//! From memory to the database: writes batches of the newest states in transactions that prove their leases.
 //!
-//! The flusher asks [`Entries`] for what is dirty and tells it what became of it; it knows neither shards nor rules.
+//! The flusher asks [`Entries`] for what is dirty and reports the results; it knows neither shards nor rules.
 
 mod batch;
 mod flusher;
@@ -15,10 +15,10 @@ use castellan_protocol::{CharacterId, UserId, Version};
 
 use crate::storage::{CharacterRow, Lease};
 
-/// A row that was written, or not.
+/// A row that the flusher tried to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
-    /// The lease it was written under.
+    /// The lease under which it was written.
     pub lease: Lease,
     /// The owner.
     pub user: UserId,
@@ -28,36 +28,36 @@ pub struct Written {
     pub version: Version,
 }
 
-/// Which characters with something to flush are meant.
+/// Selects dirty characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Queue {
     /// All of them.
     Dirty,
-    /// Those whose commit somebody waits for.
+    /// Those whose commit someone waits for.
     Hurried,
 }
 
-/// Where the flusher gets its work and leaves its news: the shards, or a model of them in tests.
+/// The flusher's source of work and receiver of results: the shards, or a model of them in tests.
 pub trait Entries: Send + Sync + 'static {
-    /// Takes the characters of a queue, each in its newest state, shard by shard, on from the shard where it ended last.
+    /// Takes the characters of a queue in their newest states, shard by shard, from the shard where it stopped last.
     ///
-    /// Ends after all shards, or before one that would make it more than `rows`; more than that it takes only of a
-    /// single shard. Returns also how many shards it went through, at least one.
+    /// Stops after all shards, or before a shard that would make the batch larger than `rows`. Only a single shard may
+    /// exceed `rows`. Also returns how many shards it went through, at least one.
     fn collect(&self, queue: Queue, rows: usize) -> (Batch, usize);
 
-    /// Characters with something to flush, those being written included.
+    /// The number of dirty characters, including those being written.
     fn dirty(&self) -> usize;
 
-    /// These are committed.
+    /// These rows are committed.
     fn saved(&self, written: &[Written]);
 
-    /// These are not known to be committed: they are to be collected again.
+    /// These rows are not known to be committed and must be collected again.
     fn put_back(&self, written: &[Written]);
 
-    /// The database refuses this one, which is now a dead letter.
+    /// The database refuses this row, which is now a dead letter.
     fn buried(&self, written: Written);
 
-    /// This lease is gone: whatever is under it is to be dropped.
+    /// This lease is lost: drop everything under it.
     fn fenced(&self, lease: Lease);
 }
 

@@ -1,22 +1,22 @@
-//! What wakes the flusher between the steps of its sweep, and what others may know of it.
+//! Signals that wake the flusher between the steps of its sweep, and its state for others.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// Shared by the flusher and those who wait for it.
+/// The signals that the flusher shares with those who wait for it.
 #[derive(Debug, Default)]
 pub struct Signals {
     pub(super) waiting: Notify,
-    /// Those who began to wait for a commit since the flusher last set out.
+    /// How many began to wait for a commit since the last commit started.
     waits: AtomicUsize,
-    /// As many of them as the flusher waits for.
+    /// How many of them the flusher waits for.
     expected: AtomicUsize,
     away: AtomicBool,
 }
 
 impl Signals {
-    /// Somebody began to wait for a commit: the flusher sets out as soon as those have joined who are expected.
+    /// Someone began to wait for a commit. The flusher starts as soon as the expected number has joined.
     pub fn waiting(&self) {
         let waits = self.waits.fetch_add(1, Ordering::SeqCst) + 1;
         if waits == 1 || waits == self.expected.load(Ordering::SeqCst) {
@@ -24,7 +24,7 @@ impl Signals {
         }
     }
 
-    /// Waits until so many wait for a commit.
+    /// Waits until `expected` wait for a commit.
     pub(super) async fn gathered(&self, expected: usize) {
         self.expected.store(expected, Ordering::SeqCst);
         while self.waits.load(Ordering::SeqCst) < expected {
@@ -32,12 +32,12 @@ impl Signals {
         }
     }
 
-    /// The flusher sets out. Returns how many had begun to wait for the commit.
+    /// Notes that the flusher starts a commit. Returns how many wait for it.
     pub(super) fn set_out(&self) -> usize {
         self.waits.swap(0, Ordering::SeqCst)
     }
 
-    /// Whether the last write failed because the database was not to be had.
+    /// Returns true if the last write failed because the database could not be reached.
     pub fn is_database_away(&self) -> bool {
         self.away.load(Ordering::Relaxed)
     }

@@ -1,7 +1,7 @@
-//! What a stopping server could not bring to the database: files beside it, brought in at the next start.
+//! Spool files: characters that a stopping server could not store. The next start imports them.
 //!
-//! A spool file is one JSON object a line, a character each. It is written under another name, synced, renamed, and
-//! its folder synced, so that a file with the right name is whole.
+//! A spool file has one character per line, as a JSON object. It is written under another name, synced, renamed, and
+//! its folder synced, so that a file with the right name is complete.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -14,22 +14,22 @@ use serde::{Deserialize, Serialize};
 use super::Batch;
 use crate::storage::{CharacterRow, DeadLetter, Lease, ShardId, Storage, StorageError};
 
-/// How a whole spool file's name ends.
+/// The suffix of a complete spool file.
 const SUFFIX: &str = ".spool";
 
-/// Why a spool could not be brought in.
+/// Why a spool could not be imported.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
     /// The file cannot be read or removed.
-    #[error("the spool file {path}: {error}")]
+    #[error("cannot read or remove the spool file {path}: {error}")]
     File {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's error.
         error: io::Error,
     },
-    /// The database did not take it.
-    #[error("what was spooled could not be stored: {0}")]
+    /// The database did not store it.
+    #[error("cannot store the spooled characters: {0}")]
     Storage(#[from] StorageError),
 }
 
@@ -95,7 +95,7 @@ impl Line {
 ///
 /// # Errors
 ///
-/// What the operating system says; then the file counts for nothing.
+/// The operating system's error. The file is then ignored.
 pub fn write(folder: &Path, batch: &Batch, now_ms: i64) -> io::Result<PathBuf> {
     fs::create_dir_all(folder)?;
     let path = folder.join(format!("{now_ms}-{}{SUFFIX}", std::process::id()));
@@ -111,7 +111,7 @@ pub fn write(folder: &Path, batch: &Batch, now_ms: i64) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// What stayed behind when spool files were brought in, to be settled once the leases are taken.
+/// What is left after an import of spool files, to be settled once the leases are taken.
 #[derive(Debug, Default)]
 pub struct Leftovers {
     files: Vec<PathBuf>,
@@ -119,12 +119,12 @@ pub struct Leftovers {
     letters: Vec<DeadLetter>,
 }
 
-/// Brings in every spool file in `folder`: before the leases are taken over, since a character counts only where its
-/// epoch has not changed.
+/// Imports every spool file in `folder`. Call it before the leases are taken over: a character counts only if its epoch
+/// has not changed.
 ///
 /// # Errors
 ///
-/// [`SpoolError`]; nothing is lost, the files stay.
+/// [`SpoolError`]. Nothing is lost: the files stay.
 pub async fn bring_in(folder: &Path, storage: &Arc<dyn Storage>, now_ms: i64) -> Result<Leftovers, SpoolError> {
     let mut leftovers = Leftovers::default();
     for path in files(folder).map_err(|error| SpoolError::File { path: folder.to_owned(), error })? {
@@ -133,7 +133,7 @@ pub async fn bring_in(folder: &Path, storage: &Arc<dyn Storage>, now_ms: i64) ->
         for (lease, row) in lines {
             let error = match storage.save(&[lease], std::slice::from_ref(&row)).await {
                 Ok(fenced) if fenced.is_empty() => continue,
-                Ok(_) | Err(StorageError::Fenced(_)) => "spooled under an epoch that is gone".to_owned(),
+                Ok(_) | Err(StorageError::Fenced(_)) => "spooled under an old epoch".to_owned(),
                 Err(StorageError::Refused(error)) => error,
                 Err(error) => return Err(error.into()),
             };
@@ -141,24 +141,24 @@ pub async fn bring_in(folder: &Path, storage: &Arc<dyn Storage>, now_ms: i64) ->
                 DeadLetter { row, epoch: lease.epoch, error, attempts: 1, failed_at_ms: now_ms, verdict: None };
             leftovers.letters.push(letter);
         }
-        tracing::info!(path = %path.display(), characters = count, "a spool file was brought in");
+        tracing::info!(path = %path.display(), characters = count, "imported a spool file");
         leftovers.files.push(path);
     }
     Ok(leftovers)
 }
 
 impl Leftovers {
-    /// Puts what could not be brought in to the dead letters, under the leases now held, and removes the files.
+    /// Makes dead letters of the characters that were not imported, under the current leases, and removes the files.
     ///
     /// # Errors
     ///
-    /// [`SpoolError`]; the files stay and are brought in again at the next start.
+    /// [`SpoolError`]. The files stay, and the next start imports them again.
     pub async fn settle(self, storage: &Arc<dyn Storage>, leases: &[Lease]) -> Result<(), SpoolError> {
         for letter in &self.letters {
             let lease = leases.iter().find(|lease| lease.shard == letter.row.shard);
             let lease = lease.ok_or(StorageError::Fenced(letter.row.shard))?;
             storage.add_dead_letter(*lease, letter).await?;
-            tracing::error!(character = %letter.row.id, error = letter.error, "a spooled character is a dead letter now");
+            tracing::error!(character = %letter.row.id, error = letter.error, "a spooled character is a dead letter");
         }
         for path in self.files {
             fs::remove_file(&path).map_err(|error| SpoolError::File { path, error })?;
@@ -167,7 +167,7 @@ impl Leftovers {
     }
 }
 
-/// The whole spool files of a folder, oldest first; none where there is no folder.
+/// The complete spool files of a folder, oldest first; none if there is no folder.
 fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_again_and_half_a_file_is_not() {
+    fn a_complete_file_is_read_back_and_a_partial_one_is_ignored() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let shard = ShardId::new(7);
         let row = CharacterRow {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn no_folder_is_no_file() {
+    fn a_missing_folder_has_no_files() {
         assert_eq!(files(Path::new("/nonexistent/spool")).expect("no error"), Vec::<PathBuf>::new());
     }
 }

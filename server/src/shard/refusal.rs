@@ -7,60 +7,60 @@ use castellan_protocol::RejectionCode;
 
 use castellan_srd::Violation;
 
-/// A refused command: the stable code, the sentence for a person, and when the same may be tried again.
+/// A refused command: the stable code, a sentence for a person, and when to try the same again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The stable code.
     pub code: RejectionCode,
     /// Why, for a person.
     pub message: Cow<'static, str>,
-    /// Try the same again after this many milliseconds; without it: do not.
+    /// Try the same again after this many milliseconds; if it is missing, do not.
     pub retry_after_ms: Option<u64>,
 }
 
-/// When to come back where a bound was reached: about one flush later.
+/// When to try again after a limit was reached, in milliseconds: about one flush later.
 const RETRY_BOUND_MS: u64 = 1_000;
 
 impl Refusal {
-    /// A refusal for good.
+    /// A permanent refusal.
     pub fn new(code: RejectionCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, message: message.into(), retry_after_ms: None }
     }
 
-    /// A refusal that may be over after a while.
+    /// A temporary refusal.
     pub fn retry(code: RejectionCode, message: impl Into<Cow<'static, str>>, retry_after_ms: u64) -> Self {
         Self { code, message: message.into(), retry_after_ms: Some(retry_after_ms) }
     }
 
-    /// The database is not to be had, so what is not in memory cannot be told.
+    /// The database cannot be reached, and the character is not in memory.
     pub fn database_away() -> Self {
-        Self::retry(RejectionCode::Unavailable, "the database cannot be reached", RETRY_BOUND_MS)
+        Self::retry(RejectionCode::Unavailable, "the database cannot be reached right now", RETRY_BOUND_MS)
     }
 
-    /// What the database has of a user's characters cannot be understood.
+    /// A row of the user's characters cannot be decoded.
     pub(super) fn unreadable() -> Self {
         Self::new(RejectionCode::Internal, "a stored character cannot be read")
     }
 
-    /// Memory is full of what cannot leave it.
+    /// Memory is full, and nothing can be evicted.
     pub(super) fn memory_full() -> Self {
-        Self::retry(RejectionCode::Overloaded, "too many characters are in memory", RETRY_BOUND_MS)
+        Self::retry(RejectionCode::Overloaded, "the server's memory is full", RETRY_BOUND_MS)
     }
 
-    /// Another server has the shard.
+    /// Another server holds the shard.
     pub(super) fn shard_lost() -> Self {
-        Self::retry(RejectionCode::Unavailable, "another server has taken over this character", RETRY_BOUND_MS)
+        Self::retry(RejectionCode::Unavailable, "another server took over this character", RETRY_BOUND_MS)
     }
 
-    /// There is none, or it is somebody else's.
+    /// The character does not exist, or belongs to another user.
     pub fn no_such_character() -> Self {
         Self::new(RejectionCode::NoSuchCharacter, "you have no such character")
     }
 
-    /// The sender has to wait this long before it is heard again.
+    /// The sender must wait this long before its next request.
     pub fn rate_limited(wait: Duration) -> Self {
         let retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
-        Self::retry(RejectionCode::RateLimited, "you send above your rate", retry_after_ms)
+        Self::retry(RejectionCode::RateLimited, "you are sending too fast", retry_after_ms)
     }
 
     pub(super) fn not_permitted() -> Self {
@@ -70,22 +70,22 @@ impl Refusal {
     pub(super) fn dead_letter() -> Self {
         Self::retry(
             RejectionCode::Unavailable,
-            "this character could not be stored and waits for an operator",
+            "this character could not be stored; an operator must decide",
             30 * RETRY_BOUND_MS,
         )
     }
 
-    /// The character's versions contradicted each other; it comes back as the database has it.
+    /// The character's versions contradicted each other; the database's state replaces it.
     pub(super) fn out_of_play() -> Self {
         Self::retry(RejectionCode::Unavailable, "this character is being loaded again", RETRY_BOUND_MS)
     }
 
     pub(super) fn flush_behind() -> Self {
-        Self::retry(RejectionCode::Overloaded, "too much waits to be stored", RETRY_BOUND_MS)
+        Self::retry(RejectionCode::Overloaded, "too many changes are waiting to be stored", RETRY_BOUND_MS)
     }
 
     pub(super) fn too_many_characters() -> Self {
-        Self::new(RejectionCode::LimitExceeded, "a user may have 32 characters")
+        Self::new(RejectionCode::LimitExceeded, "a user may have at most 32 characters")
     }
 }
 

@@ -1,4 +1,4 @@
-//! What all connections share.
+//! The context that all connections share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,34 +7,34 @@ use crate::auth::{Auth, Policy};
 use crate::clock::Clock;
 use crate::shard::Shards;
 
-/// How connections are served.
+/// The settings of all connections.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// Between two pings; a connection that is not heard of for twice this long is closed.
+    /// Time between two pings. A connection that stays silent for twice as long is closed.
     pub ping_interval: Duration,
-    /// Characters that one connection may watch.
+    /// Most characters that one connection may watch.
     pub watch_max: usize,
-    /// Intents a second that one connection may send in the long run.
+    /// Intents per second that one connection may send in the long run.
     pub rate_per_second: u32,
-    /// Intents that it may send at once.
+    /// Most intents that one connection may send at once.
     pub rate_burst: u32,
-    /// How long a client may leave its answers unread.
+    /// How long a client may leave answers unread.
     pub slow_consumer: Duration,
     /// How long an intent with `ack: "durable"` waits for the commit.
     pub durable_timeout: Duration,
-    /// Bytes read of a connection at a time.
+    /// Bytes read from a connection at a time.
     pub read_buffer_bytes: usize,
 }
 
-/// What all connections share.
+/// The context that all connections share.
 pub struct Context {
     /// The authority over characters.
     pub shards: Arc<Shards>,
     /// The authority over sessions.
     pub auth: Arc<Auth>,
-    /// Which role may send what.
+    /// The actions that each role may send.
     pub policy: Arc<Policy>,
-    /// How connections are served.
+    /// The settings of all connections.
     pub settings: Settings,
     /// The time of day.
     pub clock: Clock,

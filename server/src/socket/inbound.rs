@@ -23,10 +23,10 @@ use crate::rate::Bucket;
 use crate::shard::{Answer, Base, Change, Command, Mailbox, Outcome, Reader, Refusal, Shape};
 use crate::telemetry::{self, IntentOutcome};
 
-/// When a client with too many intents unanswered may go on, in milliseconds.
+/// When a client with too many unanswered intents may try again, in milliseconds.
 const RETRY_IN_FLIGHT_MS: u64 = 100;
 
-/// What a connection asks for, and what it is owed.
+/// The reading side of a connection: its requests, and the answers it still waits for.
 pub(super) struct Inbound {
     session: Session,
     mailbox: Mailbox,
@@ -40,7 +40,7 @@ pub(super) struct Inbound {
     now_ms: i64,
 }
 
-/// What cannot be answered at once: its character may have to come from the database.
+/// A request that may have to wait until its character is loaded from the database.
 pub(super) enum Slow {
     /// An intent whose character is not in memory.
     Intent(Intent),
@@ -53,11 +53,11 @@ pub(super) struct Show {
     owner: UserId,
     character: CharacterId,
     id: RequestId,
-    /// And for those that follow.
+    /// Also send later states.
     watch: bool,
 }
 
-/// However a connection ends, by a panic too, the shards forget it.
+/// The shards forget a connection however it ends, even by a panic.
 impl Drop for Inbound {
     fn drop(&mut self) {
         self.context.shards.farewell(self.session.user, &self.mailbox);
@@ -90,7 +90,7 @@ impl Inbound {
         self.expires_at
     }
 
-    /// When the first wait for a commit is over.
+    /// The earliest deadline of a wait for a commit.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.waits.next_deadline()
     }
@@ -99,7 +99,7 @@ impl Inbound {
         (self.now, self.now_ms) = (now, now_ms);
     }
 
-    /// Answers a frame, or says what has to be waited for before it can be.
+    /// Answers a frame, or returns the request that may have to wait.
     pub(super) fn frame<IO: Io>(
         &mut self,
         out: &mut Outbound<IO>,
@@ -108,8 +108,8 @@ impl Inbound {
         let frame = match frame {
             Ok(frame) => frame,
             Err(FrameError::NotAFrame(reason)) => {
-                tracing::debug!(reason, "what arrived is no frame");
-                return Err(End::order(CloseCode::ProtocolError, "what arrived is no frame"));
+                tracing::debug!(reason, "a message is not a frame");
+                return Err(End::order(CloseCode::ProtocolError, "the message is not a frame"));
             }
             Err(FrameError::Rejected { id, code, message }) => {
                 telemetry::intent(IntentOutcome::Rejected(code));
@@ -143,7 +143,7 @@ impl Inbound {
         Ok(None)
     }
 
-    /// Answers what had to be waited for.
+    /// Answers a request that may have to wait.
     pub(super) async fn slow<IO: Io>(&mut self, out: &mut Outbound<IO>, slow: Slow) {
         match slow {
             Slow::Intent(intent) => self.intent_on_absent(out, &intent).await,
@@ -151,10 +151,10 @@ impl Inbound {
         }
     }
 
-    /// Answers an intent; gives it back where its character is not in memory.
+    /// Answers an intent. Returns it if its character is not in memory.
     fn intent<IO: Io>(&mut self, out: &mut Outbound<IO>, intent: Intent) -> Option<Intent> {
         if self.waits.len() >= IN_FLIGHT_MAX {
-            let message = "too many of your intents are unanswered";
+            let message = "you have too many unanswered intents";
             let refusal = Refusal::retry(RejectionCode::TooManyInFlight, message, RETRY_IN_FLIGHT_MS);
             out.refused(Some(intent.id), &refusal);
             return None;
@@ -180,7 +180,7 @@ impl Inbound {
         }
     }
 
-    /// Answers an intent whose character has to be loaded first.
+    /// Answers an intent whose character must be loaded first.
     async fn intent_on_absent<IO: Io>(&mut self, out: &mut Outbound<IO>, intent: &Intent) {
         let command = match self.command(intent) {
             Ok(command) => command,
@@ -192,7 +192,7 @@ impl Inbound {
         self.settle(out, intent, command.owner, outcome);
     }
 
-    /// The intent as the shards take it.
+    /// Converts an intent into a command for the shards.
     fn command<'a>(&self, intent: &'a Intent) -> Result<Command<'a>, Refusal> {
         Ok(Command {
             owner: self.owner(intent.user)?,
@@ -204,7 +204,7 @@ impl Inbound {
         })
     }
 
-    /// Ends the answer that was begun by what the intent came to.
+    /// Finishes the answer that was begun, with the outcome of the intent.
     fn settle<IO: Io>(&mut self, out: &mut Outbound<IO>, intent: &Intent, owner: UserId, outcome: Outcome) {
         telemetry::intent(match &outcome {
             Outcome::Applied { duplicate: false, .. } => IntentOutcome::Applied,
@@ -241,11 +241,11 @@ impl Inbound {
         out.end_state(&About { character: intent.character, durable: shown.durable, answer });
     }
 
-    /// Whether a watch may begin, and of what.
+    /// Checks that a watch may begin, and returns what to show.
     fn watch<IO: Io>(&mut self, out: &mut Outbound<IO>, watch: Watch) -> Option<Show> {
         let watch_max = self.context.settings.watch_max;
         if self.watched.len() >= watch_max && !self.watched.contains_key(&watch.character) {
-            let message = format!("a connection may watch {watch_max} characters");
+            let message = format!("a connection may watch at most {watch_max} characters");
             out.rejected(Some(watch.id), RejectionCode::LimitExceeded, message);
             return None;
         }
@@ -279,7 +279,7 @@ impl Inbound {
     fn refresh<IO: Io>(&mut self, out: &mut Outbound<IO>, refresh: &Refresh) {
         let message = match self.context.auth.verify(&refresh.token) {
             Some(Ticket { session, .. }) if session.id != self.session.id => {
-                let message = "the token is of another session".to_owned();
+                let message = "the token belongs to another session".to_owned();
                 return out.rejected(Some(refresh.id), RejectionCode::WrongSession, message);
             }
             Some(Ticket { session, standing: Standing::Live }) => {
@@ -290,7 +290,7 @@ impl Inbound {
             }
             Some(Ticket { standing: Standing::Expired, .. }) => "the token has expired",
             Some(Ticket { standing: Standing::Revoked, .. }) => "the session was ended",
-            None => "this is no token of ours",
+            None => "the token is not valid",
         };
         out.rejected(Some(refresh.id), RejectionCode::Unauthenticated, message.to_owned());
     }
@@ -306,20 +306,21 @@ impl Inbound {
             Ok(shown) => {
                 out.end_state(&About { character, durable: shown.durable, answer: Answer::State { id: None } });
             }
-            // Deleted meanwhile, or the shard is lost and the order to close on its way.
+            // Deleted meanwhile, or the shard is lost and the order to close is on its way.
             Err(_) => out.take_back_state(),
         }
     }
 
-    /// Whether an intent waits for its commit.
+    /// Returns true if an intent waits for its commit.
     pub(super) fn is_waiting(&self) -> bool {
         self.waits.len() > 0
     }
 
-    /// Answers those that waited for this.
+    /// Answers the intents that waited for this commit.
     ///
-    /// An answer shows the newest state. Where that is not safe yet, it would not say that what was asked for is: so it
-    /// waits for that state's commit, too. Once only, or others who keep changing the character would hold it up.
+    /// An answer shows the newest state. If that state is not durable yet, the answer would not show that the intent
+    /// is, so it waits for that state's commit too. It does so only once: steady changes by others could delay it
+    /// forever.
     pub(super) async fn durable<IO: Io>(
         &mut self,
         out: &mut Outbound<IO>,
@@ -330,7 +331,7 @@ impl Inbound {
         self.answer_all(out, waits).await
     }
 
-    /// Answers those that have waited long enough: applied, not yet safe.
+    /// Answers the intents whose deadline has passed: applied, not yet durable.
     pub(super) async fn overdue<IO: Io>(&mut self, out: &mut Outbound<IO>) -> Result<(), End> {
         let mut waits = self.waits.overdue(self.now);
         waits.iter_mut().for_each(|wait| wait.prolonged = true);
@@ -371,13 +372,14 @@ impl Inbound {
     fn over_rate<IO: Io>(&mut self, out: &mut Outbound<IO>, frame: &ClientFrame, wait: Duration) -> Result<(), End> {
         self.over_rate += 1;
         if self.over_rate > FRAMES_OVER_RATE_MAX {
-            return Err(End::order(CloseCode::RateLimit, "you keep sending above your rate"));
+            return Err(End::order(CloseCode::RateLimit, "you keep sending too fast"));
         }
         out.refused(frame.id(), &Refusal::rate_limited(wait));
         Ok(())
     }
 
-    /// Whose character a frame is about: only game servers may name another user; who else does finds nothing there.
+    /// The owner of the character in a frame. Only game servers may name another user; for others such a character does
+    /// not exist.
     fn owner(&self, named: Option<UserId>) -> Result<UserId, Refusal> {
         match named {
             Some(user) if self.session.role == Role::Game || user == self.session.user => Ok(user),
@@ -387,12 +389,12 @@ impl Inbound {
     }
 }
 
-/// An intent that waits for its commit is answered then.
+/// The shape of an intent's answer: one that waits for its commit is written only then.
 fn shape(intent: &Intent, shape: Shape) -> Shape {
     if intent.ack == Some(Ack::Durable) { once_durable(shape) } else { shape }
 }
 
-/// Spares the writing of an answer that would not be sent yet.
+/// Avoids writing an answer that would not be sent yet.
 fn once_durable(shape: Shape) -> Shape {
     match shape {
         Shape::Frame(codec) => Shape::FrameOnceDurable(codec),

@@ -1,7 +1,7 @@
 //! The WebSocket: from an upgraded connection to frames in and frames out.
 //!
-//! A connection lives as one task on one of the socket threads. It reads what is there, answers all of it, and flushes
-//! once; between reading an intent and writing its answer there is no other task and no await but for a load.
+//! Each connection is one task on one of the socket threads. It reads all available bytes, answers every frame in them,
+//! and flushes once. Between reading an intent and writing its answer it runs no other task and awaits only loads.
 
 mod context;
 mod inbound;
@@ -18,7 +18,7 @@ pub use self::registry::{Registry, Seat, TooManySockets};
 pub use self::replies::Replies;
 pub use self::workers::{Accepted, Workers};
 
-/// What a handshake's key is answered with, by RFC 6455, section 4.2.2.
+/// The answer to a handshake's key. Source: RFC 6455, section 4.2.2.
 pub fn accept_key(key: &[u8]) -> String {
     tokio_tungstenite::tungstenite::handshake::derive_accept_key(key)
 }

@@ -1,4 +1,4 @@
-//! Effects to bytes: the answers of a connection on their way to its socket.
+//! The writing side of a connection: answers on their way to its socket.
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -23,19 +23,19 @@ use crate::shard::{CloseOrder, Refusal, Shape};
 #[derive(Serialize)]
 enum NoCharacter {}
 
-/// Clients of a stopping server come back spread over this long.
+/// Clients of a stopping server spread their reconnects over this time.
 const COME_BACK_WITHIN: Duration = Duration::from_secs(1);
 
-/// Unsent bytes at which a connection sends before it answers more of what it has read.
+/// Unsent bytes at which a connection sends before it answers more frames.
 const UNSENT_BYTES_MAX: usize = 64 * 1_024;
 
 /// Writes frames into the connection's buffer; [`Outbound::flush`] sends them.
 pub(super) struct Outbound<IO> {
     transport: Transport<IO>,
     codec: Codec,
-    /// What the peer was sent last, where it asked for changes.
+    /// The states sent last, if the peer asked for changes only.
     changes: Option<Box<Changes>>,
-    /// How long the peer may leave what it is sent unread.
+    /// How long the peer may leave answers unread.
     patience: Duration,
 }
 
@@ -44,7 +44,7 @@ impl<IO: Io> Outbound<IO> {
         Self { transport, codec, changes: None, patience }
     }
 
-    /// Tells of states by what has changed in them.
+    /// From now on, sends only the changes of states.
     pub(super) fn tell_changes(&mut self, changes: Changes) {
         self.changes = Some(Box::new(changes));
     }
@@ -57,12 +57,12 @@ impl<IO: Io> Outbound<IO> {
         self.codec
     }
 
-    /// How an answer that tells of a state is to be written into [`Outbound::begin_state`].
+    /// The shape of the state that goes into [`Outbound::begin_state`].
     pub(super) const fn shape(&self) -> Shape {
         if self.changes.is_none() { Shape::Frame(self.codec) } else { Shape::Packed }
     }
 
-    /// Where the next answer that tells of a state goes, until [`Outbound::end_state`].
+    /// Begins an answer with a state. Append the state to the returned buffer, then call [`Outbound::end_state`].
     pub(super) fn begin_state(&mut self) -> &mut Vec<u8> {
         match &mut self.changes {
             None => self.transport.begin_frame(),
@@ -70,7 +70,7 @@ impl<IO: Io> Outbound<IO> {
         }
     }
 
-    /// The answer that was begun is whole. Where nothing was written there is none.
+    /// Finishes the answer that was begun. If nothing was written, there is no answer.
     pub(super) fn end_state(&mut self, about: &About) {
         if let Some(changes) = &mut self.changes {
             changes.write(self.codec, about, self.transport.begin_frame());
@@ -78,7 +78,7 @@ impl<IO: Io> Outbound<IO> {
         self.end_frame();
     }
 
-    /// The answer that was begun is not to be.
+    /// Discards the answer that was begun.
     pub(super) fn take_back_state(&mut self) {
         self.transport.take_back_frame();
     }
@@ -90,7 +90,7 @@ impl<IO: Io> Outbound<IO> {
         });
     }
 
-    /// Writes a frame that tells of no state.
+    /// Writes a frame without a state.
     fn write(&mut self, frame: &ServerFrame<NoCharacter>) {
         self.codec.encode(frame, self.transport.begin_frame());
         self.end_frame();
@@ -126,17 +126,17 @@ impl<IO: Io> Outbound<IO> {
         self.write(&ServerFrame::Rejected(Rejected { id, code, message, retry_after_ms: None }));
     }
 
-    /// Sends what was written where so much waits that it has to be sent before more is written.
+    /// Sends the written frames if too many bytes are unsent.
     pub(super) async fn flush_where_full(&mut self) -> Result<(), End> {
         if self.transport.unsent_bytes() < UNSENT_BYTES_MAX { Ok(()) } else { self.flush().await }
     }
 
-    /// Sends what was written.
+    /// Sends all written frames.
     pub(super) async fn flush(&mut self) -> Result<(), End> {
         if self.transport.unsent_bytes() == 0 {
             return Ok(());
         }
-        // Most sockets take it at once: only the others pay for a timer.
+        // Most sockets accept everything at once. Only the others pay for a timer.
         let sending = poll_fn(|cx| self.transport.poll_flush(cx));
         tokio::pin!(sending);
         let sent = match sending.as_mut().now_or_never() {
@@ -145,11 +145,11 @@ impl<IO: Io> Outbound<IO> {
         };
         match sent {
             Ok(sent) => sent.map_err(|_| End::Gone),
-            Err(_) => Err(End::order(CloseCode::SlowConsumer, "you do not read what you are sent")),
+            Err(_) => Err(End::order(CloseCode::SlowConsumer, "you read too slowly")),
         }
     }
 
-    /// Says that the connection ends and why, then the close frame.
+    /// Writes why the connection ends, then the close frame.
     pub(super) async fn close(&mut self, order: &CloseOrder) -> Result<(), End> {
         self.take_back_state();
         self.write(&ServerFrame::Closing(Closing {
@@ -163,7 +163,7 @@ impl<IO: Io> Outbound<IO> {
     }
 }
 
-/// When a client may come back, spread at random, in milliseconds.
+/// When a client may reconnect: a random delay, in milliseconds.
 fn come_back_after(code: CloseCode) -> u64 {
     let within = if code.invites_back() { COME_BACK_WITHIN } else { Duration::ZERO };
     rand::rng().random_range(0..=u64::try_from(within.as_millis()).unwrap_or(u64::MAX))

@@ -1,4 +1,4 @@
-//! Who is connected: bounds the sockets of a session, lets a newer one replace an older one, and finds those to end.
+//! The open connections: limits the sockets of a session, replaces older ones, and finds those to close.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,15 +11,15 @@ use uuid::Uuid;
 
 use crate::shard::{CloseOrder, Mailbox};
 
-/// A session has as many sockets as it may.
+/// The session already has the most sockets it may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this session has {SOCKETS_PER_SESSION_MAX} sockets already")]
+#[error("this session already has {SOCKETS_PER_SESSION_MAX} sockets")]
 pub struct TooManySockets;
 
 #[derive(Debug)]
 struct Registered {
     mailbox: Mailbox,
-    /// The client that it named, and what closes when it serves no more frames.
+    /// The client id, and a channel that closes when the connection serves no more frames.
     client: Option<(Uuid, watch::Receiver<()>)>,
 }
 
@@ -41,14 +41,14 @@ pub struct Seat {
 }
 
 impl Registry {
-    /// Registers a connection that is about to be upgraded; an older one of the same session and client is ended.
+    /// Registers a connection that is about to be upgraded, and closes an older one of the same session and client.
     ///
     /// # Errors
     ///
-    /// [`TooManySockets`] where the session may not have another one.
+    /// [`TooManySockets`] if the session may not have another one.
     pub fn take_seat(self: &Arc<Self>, session: SessionId, client: Option<Uuid>) -> Result<Seat, TooManySockets> {
         const REPLACED: CloseOrder =
-            CloseOrder { code: CloseCode::Normal, reason: "a newer connection of this client has taken over" };
+            CloseOrder { code: CloseCode::Normal, reason: "a newer connection of this client took over" };
         let mut sessions = self.sessions.lock();
         let sockets = sessions.entry(session).or_default();
         let (older, others): (Vec<_>, Vec<_>) =
@@ -68,14 +68,14 @@ impl Registry {
         Ok(Seat { registry: Arc::clone(self), session, mailbox, serving, predecessors })
     }
 
-    /// Ends all sockets of a session.
+    /// Closes all sockets of a session.
     pub fn close_session(&self, session: SessionId, order: &CloseOrder) {
         for socket in self.sessions.lock().get(&session).into_iter().flatten() {
             socket.mailbox.order_close(order.clone());
         }
     }
 
-    /// Ends the sockets of the sessions that `ended` says so of.
+    /// Closes the sockets of all sessions for which `ended` returns true.
     pub fn close_sessions_where(&self, ended: impl Fn(SessionId) -> bool, order: &CloseOrder) {
         for (session, sockets) in self.sessions.lock().iter() {
             if ended(*session) {
@@ -84,19 +84,19 @@ impl Registry {
         }
     }
 
-    /// Ends all sockets.
+    /// Closes all sockets.
     pub fn close_all(&self, order: &CloseOrder) {
         for socket in self.sessions.lock().values().flatten() {
             socket.mailbox.order_close(order.clone());
         }
     }
 
-    /// Open sockets.
+    /// The number of open sockets.
     pub fn len(&self) -> usize {
         self.sessions.lock().values().map(Vec::len).sum()
     }
 
-    /// No socket is open.
+    /// Returns true if no socket is open.
     pub fn is_empty(&self) -> bool {
         self.sessions.lock().is_empty()
     }
@@ -108,7 +108,7 @@ impl Seat {
         &self.mailbox
     }
 
-    /// No further frame is served: a successor may begin while the goodbye is said.
+    /// Notes that no more frames are served, so that a successor may start before this connection is closed.
     pub(super) fn serve_no_more(&mut self) {
         self.serving = None;
     }

@@ -1,4 +1,4 @@
-//! Smaller answers: what has changed since the state that a connection was sent last.
+//! Smaller answers: the changes since the last state that a connection was sent.
 
 use std::collections::HashMap;
 
@@ -7,18 +7,18 @@ use castellan_protocol::{CharacterId, Codec, REPLY_CHANGES, Version};
 
 use crate::shard::{Answer, Packed, encode_packed, merge_patch};
 
-/// How a connection wants to be told of states.
+/// How a connection wants to receive states.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum Replies {
-    /// Always whole.
+    /// Always complete.
     #[default]
     Whole,
-    /// What has changed, where it was sent a state before.
+    /// Only the changes, if it was sent a state before.
     Changes,
 }
 
 impl Replies {
-    /// What a client asks for by the query parameter `reply`; `None` where there is no such thing.
+    /// Reads the query parameter `reply`. Returns `None` for an unknown value.
     pub fn from_query(value: Option<&str>) -> Option<Self> {
         match value {
             None => Some(Self::Whole),
@@ -28,9 +28,9 @@ impl Replies {
     }
 }
 
-/// Bytes of last states that a connection keeps, beside the number of characters.
+/// Most bytes of last states that a connection keeps; their number is limited too.
 ///
-/// Room for the usual states of a full watch list; bounds what the fullest ones can take.
+/// Enough for a full watch list of usual states, and a limit for large ones.
 const SENT_BYTES_MAX: usize = 512 * 1024;
 
 const _: () = assert!(SERVER_FRAME_BYTES_MAX <= SENT_BYTES_MAX, "any one state must fit");
@@ -39,11 +39,11 @@ const _: () = assert!(SERVER_FRAME_BYTES_MAX <= SENT_BYTES_MAX, "any one state m
 #[derive(Debug)]
 struct Sent {
     state: Vec<u8>,
-    /// Counts what was sent: the smaller, the longer ago.
+    /// The number of the state in the order of sending: smaller is older.
     turn: u64,
 }
 
-/// What a connection was sent last of each character, and so what the next patch is against.
+/// The last state of each character that a connection was sent: the base of the next patch.
 #[derive(Debug)]
 pub(super) struct Changes {
     sent: HashMap<CharacterId, Sent>,
@@ -51,14 +51,14 @@ pub(super) struct Changes {
     bytes_max: usize,
     bytes: usize,
     turn: u64,
-    /// The state that is told next, packed.
+    /// The next state to send, packed.
     state: Vec<u8>,
     patch: Vec<u8>,
     scratch: Vec<u8>,
 }
 
 impl Changes {
-    /// For a connection that may watch so many characters.
+    /// For a connection that may watch `watch_max` characters.
     pub(super) fn new(watch_max: usize) -> Self {
         Self::with_bounds(watch_max + CHARACTERS_PER_USER_MAX, SENT_BYTES_MAX)
     }
@@ -76,13 +76,13 @@ impl Changes {
         }
     }
 
-    /// Where the state that is told next is to be packed.
+    /// The buffer for the next state to send, packed.
     pub(super) fn begin_state(&mut self) -> &mut Vec<u8> {
         self.state.clear();
         &mut self.state
     }
 
-    /// Appends a frame that is sent next, of the state that was packed; nothing where none was.
+    /// Appends the frame for the packed state. Appends nothing if no state was packed.
     pub(super) fn write(&mut self, codec: Codec, about: &About, out: &mut Vec<u8>) {
         let state = std::mem::take(&mut self.state);
         if !state.is_empty() {
@@ -97,16 +97,16 @@ impl Changes {
         if let Some(last) = self.sent.get(&about.character).filter(|_| may_patch) {
             merge_patch(&last.state, state, &mut self.patch);
         }
-        // Empty: there is nothing that it could be against. Even a patch of nothing has a byte.
+        // Empty if the patch has no base. Even a patch without changes has a byte.
         let is_smaller = !self.patch.is_empty() && self.patch.len() < state.len();
         let told = if is_smaller { Packed::Changes(&self.patch) } else { Packed::Whole(state) };
         encode_packed(codec, &about.answer.frame(told, about.durable), &mut self.scratch, out);
         self.keep(about.character, state);
     }
 
-    /// Notes what was sent of a character. What was sent longest ago is forgotten where there is no room.
+    /// Remembers the state that was sent. Forgets the oldest ones if there is no room.
     fn keep(&mut self, character: CharacterId, sent: &[u8]) {
-        // Not more room than it needs: that is what is counted.
+        // Exactly the memory it needs, because its size is counted.
         let mut state = self.forget(character).unwrap_or_default();
         state.clear();
         state.reserve_exact(sent.len());
@@ -127,7 +127,7 @@ impl Changes {
     }
 }
 
-/// A frame that tells of a state, but for the state.
+/// A frame with a state, without the state itself.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct About {
     pub(super) character: CharacterId,

@@ -26,7 +26,7 @@ use crate::auth::Session;
 use crate::shard::CloseOrder;
 use crate::telemetry;
 
-/// How long a closed connection may take to say goodbye.
+/// How long a closing connection may take to finish the close handshake.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// How a connection ends.
@@ -34,7 +34,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 pub(super) enum End {
     /// We close it.
     Order(CloseOrder),
-    /// The peer has closed it or is gone.
+    /// The peer closed it or disappeared.
     Gone,
 }
 
@@ -48,7 +48,7 @@ impl From<Error> for End {
     fn from(error: Error) -> Self {
         match error {
             Error::Capacity(CapacityError::MessageTooLong { .. }) => {
-                Self::order(CloseCode::TooBig, "a message is too big")
+                Self::order(CloseCode::TooBig, "the message is too big")
             }
             Error::Protocol(_) | Error::Utf8(_) | Error::Capacity(_) | Error::AttackAttempt => {
                 Self::order(CloseCode::ProtocolError, "this is not WebSocket")
@@ -60,19 +60,19 @@ impl From<Error> for End {
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(accepted: Accepted, context: Arc<Context>) {
-    // Boxed: what opening takes shall not be a part of what each connection takes all its life.
+    // Boxed, so that the memory for opening does not stay part of every connection.
     if let Some(connection) = Box::pin(open(accepted, context)).await {
         connection.serve().await;
     }
 }
 
-/// Takes a connection over from HTTP; `None` where it was only to be told why it ends.
+/// Takes a connection over from HTTP. Returns `None` if it was upgraded only to be told why it is closed.
 async fn open(accepted: Accepted, context: Arc<Context>) -> Option<Box<Connection<TcpStream>>> {
     let Accepted { stream, leftover, codec, replies, ticket } = accepted;
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => {
-            tracing::warn!(%error, "an upgraded connection could not be taken over");
+            tracing::warn!(%error, "cannot take over an upgraded connection");
             return None;
         }
     };
@@ -90,7 +90,7 @@ async fn open(accepted: Accepted, context: Arc<Context>) -> Option<Box<Connectio
     }
 }
 
-/// A connection whose session is good.
+/// A connection with a valid session.
 struct Connection<IO> {
     outbound: Outbound<IO>,
     inbound: Inbound,
@@ -98,17 +98,17 @@ struct Connection<IO> {
     context: Arc<Context>,
     heard_at: Instant,
     pinged_at: Instant,
-    /// When the timer is set to.
+    /// The time the timer is set to.
     due_at: Instant,
 }
 
-/// What a connection has to see to.
+/// The events that a connection handles.
 enum Event {
-    /// Something was read.
+    /// Bytes were read.
     Heard,
-    /// The shards have something to say.
+    /// The shards sent a notice.
     Mail,
-    /// Something is due.
+    /// A deadline passed.
     Due,
 }
 
@@ -128,7 +128,7 @@ impl<IO: Io> Connection<IO> {
             let mut run = pin!(self.run(&turn));
             poll_fn(|cx| {
                 turn.fetch_add(1, Ordering::Relaxed);
-                // Before anything is looked at, so that nothing that comes meanwhile is missed.
+                // First, so that no notice is missed.
                 mailbox.listen(cx.waker());
                 match mailbox.order() {
                     Some(order) => Poll::Ready(End::Order(order)),
@@ -148,7 +148,7 @@ impl<IO: Io> Connection<IO> {
         }
     }
 
-    /// Serves until the connection ends. `turn` counts how often its task was woken.
+    /// Serves until the connection ends. `turn` counts the wakes of its task.
     async fn run(&mut self, turn: &AtomicU64) -> End {
         match self.see_to_events(turn).await {
             Ok(never) => match never {},
@@ -156,10 +156,10 @@ impl<IO: Io> Connection<IO> {
         }
     }
 
-    /// Reads what is there, answers it, delivers what came by mail, sends once; over and over.
+    /// In a loop: reads, answers, delivers the shards' notices, sends once.
     async fn see_to_events(&mut self, turn: &AtomicU64) -> Result<std::convert::Infallible, End> {
         self.seat.predecessors_ended().await;
-        // Once a connection: not a part of what each connection takes all its life.
+        // Boxed, so that the memory for opening does not stay part of every connection.
         Box::pin(self.welcome()).await?;
         self.due_at = self.next_deadline();
         let mut timer = pin!(tokio::time::sleep_until(self.due_at));
@@ -169,7 +169,7 @@ impl<IO: Io> Connection<IO> {
                 if let Poll::Ready(event) = self.poll_event(cx) {
                     return Poll::Ready(event);
                 }
-                // When it fires this task gets another turn: until then it need not be asked again.
+                // The timer wakes this task when it fires, so there is no need to poll it before.
                 if timer_is_set && turn.load(Ordering::Relaxed) == event_turn {
                     return Poll::Pending;
                 }
@@ -183,7 +183,7 @@ impl<IO: Io> Connection<IO> {
             if let Event::Heard = event {
                 self.hear(now).await?;
             }
-            // Also where so much is heard that the timer is never asked.
+            // Needed even if steady traffic keeps the timer from being polled.
             if now >= self.due_at {
                 Box::pin(self.on_time(now)).await?;
             }
@@ -219,8 +219,8 @@ impl<IO: Io> Connection<IO> {
         let characters = match self.context.shards.welcome(user, self.seat.mailbox()).await {
             Ok(characters) => characters,
             Err(refusal) => {
-                tracing::debug!(code = %refusal.code, "a connection could not be welcomed");
-                return Err(End::order(CloseCode::GoingAway, "your characters are not to be had at present"));
+                tracing::debug!(code = %refusal.code, "cannot welcome a connection");
+                return Err(End::order(CloseCode::GoingAway, "your characters cannot be loaded right now"));
             }
         };
         let welcome = Welcome {
@@ -239,7 +239,7 @@ impl<IO: Io> Connection<IO> {
         self.outbound.flush().await
     }
 
-    /// Answers all messages that were read.
+    /// Answers every message that was read.
     async fn hear(&mut self, now: Instant) -> Result<(), End> {
         self.heard_at = now;
         self.inbound.set_now(now, (self.context.clock)());
@@ -250,12 +250,12 @@ impl<IO: Io> Connection<IO> {
                     codec.decode_client_frame(&payload)
                 }
                 Heard::Message { .. } => {
-                    let reason = "the message is of the wrong type for the subprotocol";
+                    let reason = "the message type does not match the subprotocol";
                     return Err(End::order(CloseCode::ProtocolError, reason));
                 }
                 Heard::Control => continue,
                 Heard::Close => {
-                    // Who is gone does not need the answer.
+                    // A peer that disappeared needs no answer.
                     let _ = timeout(GOODBYE, self.outbound.flush()).await;
                     return Err(End::Gone);
                 }
@@ -263,7 +263,7 @@ impl<IO: Io> Connection<IO> {
             let slow = self.inbound.frame(&mut self.outbound, frame)?;
             if let Some(slow) = slow {
                 self.outbound.transport().hold_little();
-                // Boxed: what is rare shall not be a part of what each connection takes all its life.
+                // Boxed, so that the memory for a rare case does not stay part of every connection.
                 Box::pin(self.inbound.slow(&mut self.outbound, slow)).await;
             }
             self.outbound.flush_where_full().await?;
@@ -271,7 +271,7 @@ impl<IO: Io> Connection<IO> {
         Ok(())
     }
 
-    /// Writes what came by mail: the newest state of what changed, how far what is durable.
+    /// Writes the shards' notices: new states of characters, and which versions are durable.
     async fn deliver(&mut self) -> Result<(), End> {
         let mail = self.seat.mailbox().take();
         for (character, owner) in mail.changed {
@@ -289,12 +289,12 @@ impl<IO: Io> Connection<IO> {
         Ok(())
     }
 
-    /// Does what is due: pings, expiry of the token, waits that are over.
+    /// Handles passed deadlines: pings, the token's expiry, waits for commits.
     async fn on_time(&mut self, now: Instant) -> Result<(), End> {
         self.inbound.set_now(now, (self.context.clock)());
         let ping_interval = self.context.settings.ping_interval;
         if now >= self.heard_at + 2 * ping_interval {
-            return Err(End::order(CloseCode::Silent, "nothing was heard of you"));
+            return Err(End::order(CloseCode::Silent, "you were silent for too long"));
         }
         if now >= self.inbound.expires_at() {
             return Err(End::order(CloseCode::TokenExpired, "the token has expired"));
@@ -315,11 +315,11 @@ impl<IO: Io> Connection<IO> {
     }
 }
 
-/// Tells the peer why the connection ends and hears it out, for a moment.
+/// Tells the peer why the connection ends, and waits briefly for its close frame.
 async fn say_goodbye<IO: Io>(mut outbound: Outbound<IO>, order: &CloseOrder) {
     let goodbye = async {
         outbound.close(order).await?;
-        // The peer's own close frame, or its end: until then what we sent may still be on its way.
+        // Waits for the peer's close frame or its end. Until then our bytes may still be on their way.
         while poll_fn(|cx| outbound.transport().poll_read(cx)).await.map_err(|_| End::Gone)? {
             while let Some(heard) = outbound.transport().next()? {
                 if heard == Heard::Close {
@@ -330,11 +330,11 @@ async fn say_goodbye<IO: Io>(mut outbound: Outbound<IO>, order: &CloseOrder) {
         Ok::<(), End>(())
     };
     if !matches!(timeout(GOODBYE, goodbye).await, Ok(Ok(()))) {
-        tracing::debug!(code = order.code.number(), "a connection ended without a goodbye");
+        tracing::debug!(code = order.code.number(), "a connection ended without a close handshake");
     }
 }
 
-/// Whole seconds from `now_ms` until then; 0 when it is over.
+/// Whole seconds from `now_ms` until then; 0 if the time has passed.
 pub(super) fn seconds_until(then_ms: i64, now_ms: i64) -> u64 {
     then_ms.saturating_sub(now_ms).max(0).unsigned_abs() / 1_000
 }

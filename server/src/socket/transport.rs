@@ -1,12 +1,12 @@
 //! A WebSocket over a byte stream: bytes in, messages out, frames in, bytes out.
 //!
-//! What limits a thread with thousands of connections is the memory that they touch by turns. So a connection reads
-//! through a buffer that all connections of its thread share, and writes into another one, where an answer is encoded
-//! once, behind its header; an idle connection holds no buffer at all. That is why this drives tungstenite's state
-//! machine by itself, where tokio-tungstenite would give each connection buffers of its own.
+//! The memory that thousands of connections touch in turn limits their thread. So all connections of a thread share one
+//! buffer for reading and one for writing, in which an answer is encoded once, behind its header. An idle connection
+//! holds no buffer at all. That is why this module drives tungstenite's state machine itself: with tokio-tungstenite
+//! each connection would have its own buffers.
 //!
-//! A message in one frame, as nearly all are, is unmasked where it lies. Whatever else arrives (fragments, pings,
-//! closes, what breaks the protocol) goes through tungstenite, frame by frame: it answers, and says what is wrong.
+//! Nearly all messages are single frames, which are unmasked in place. Everything else (fragments, pings, closes,
+//! protocol errors) goes through tungstenite, frame by frame: it answers, and reports errors.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -31,16 +31,16 @@ const HEADER_BYTES: usize = 4;
 /// Longest header of a frame without a mask, in bytes. Source: RFC 6455, 5.2.
 const HEADER_BYTES_MAX: usize = 10;
 
-/// Room for answers that is made at once, in bytes: most fit.
+/// First capacity of the output buffer, in bytes: most answers fit.
 const OUTPUT_BYTES: usize = 4 * 1_024;
 
-/// A larger buffer is not used again.
+/// Largest buffer that is kept for reuse, in bytes.
 const SPARE_BYTES_MAX: usize = 256 * 1_024;
 
 thread_local! {
-    /// What this thread's connections read into, by turns: the buffer that one was last done with.
+    /// The input buffer that this thread's connections share: the last one given back.
     static SPARE_INPUT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-    /// The same for what they write.
+    /// The same for output.
     static SPARE_OUTPUT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -55,25 +55,25 @@ pub(super) struct Transport<IO> {
     buffers: Buffers,
     /// Bytes read at a time.
     read_bytes: usize,
-    /// Something was left over from the handshake and not looked at.
+    /// Bytes are left over from the handshake and not processed yet.
     has_leftover: bool,
-    /// The message under way is in fragments.
+    /// The current message is in fragments.
     is_fragmented: bool,
-    /// Here while a message is in fragments, or a close is under way.
+    /// Present while a message is in fragments or the connection is closing.
     tungstenite: Option<Box<WebSocketContext>>,
 }
 
-/// What arrived.
+/// A message or control frame that arrived.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard<'a> {
     /// A message.
     Message {
         /// Its payload.
         payload: Cow<'a, [u8]>,
-        /// It is of the type that is for texts, and is one.
+        /// True for a text message, whose payload is valid UTF-8.
         is_text: bool,
     },
-    /// A ping or a pong; what is due on it is written.
+    /// A ping or a pong; the answer, if any, is written.
     Control,
     /// The peer closes; the answer is written.
     Close,
@@ -82,29 +82,29 @@ pub(super) enum Heard<'a> {
 /// The stream as tungstenite sees it.
 #[derive(Default)]
 struct Buffers {
-    /// What was read; without memory when all of it is heard.
+    /// Bytes read; has no memory when all of them are processed.
     input: Vec<u8>,
-    /// Bytes of it that are heard.
+    /// How many of them are processed.
     heard: usize,
-    /// Bytes of it that tungstenite may have.
+    /// How many of them tungstenite may read.
     shown: usize,
-    /// What is to be sent; without memory when all of it is.
+    /// Bytes to send; has no memory when all of them are sent.
     output: Vec<u8>,
-    /// Bytes of it that are sent.
+    /// How many of them are sent.
     sent: usize,
-    /// Where in it the frame begins that is being written.
+    /// Where the frame begins that is being written.
     frame: Option<usize>,
 }
 
 impl<IO: Io> Transport<IO> {
-    /// `leftover` was read behind the handshake; `read_bytes` are read at a time.
+    /// `leftover` was read after the handshake. Reads up to `read_bytes` at a time.
     pub(super) fn new(io: IO, leftover: Vec<u8>, read_bytes: usize) -> Self {
         let has_leftover = !leftover.is_empty();
         let buffers = Buffers { input: leftover, ..Buffers::default() };
         Self { io, buffers, read_bytes, has_leftover, is_fragmented: false, tungstenite: None }
     }
 
-    /// Reads what is there; false at the end of the stream.
+    /// Reads the available bytes. Returns false at the end of the stream.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         if std::mem::take(&mut self.has_leftover) {
             return Poll::Ready(Ok(true));
@@ -122,7 +122,7 @@ impl<IO: Io> Transport<IO> {
         read.map_ok(|bytes| bytes > 0)
     }
 
-    /// The next of what was read; `None` where the rest of it is still to come.
+    /// The next message that was read; `None` if the rest of it has not arrived.
     pub(super) fn next(&mut self) -> Result<Option<Heard<'_>>, Error> {
         while let Some((header, payload)) = self.buffers.whole_frame()? {
             match (whole_message(&header), header.mask) {
@@ -150,7 +150,7 @@ impl<IO: Io> Transport<IO> {
         Ok(None)
     }
 
-    /// Has tungstenite hear what is shown to it; `None` for a fragment with others to come.
+    /// Lets tungstenite read the bytes shown to it. Returns `None` for a fragment that is not the last.
     fn hear_by_tungstenite(&mut self) -> Result<Option<Heard<'static>>, Error> {
         let mut context = self.tungstenite.take().unwrap_or_else(new_tungstenite);
         let message = match context.read(&mut self.buffers) {
@@ -170,7 +170,7 @@ impl<IO: Io> Transport<IO> {
                 Some(Heard::Control)
             }
             Some(Message::Close(_)) => match context.flush(&mut self.buffers) {
-                // Behind the answer nothing follows.
+                // Nothing follows the answer.
                 Ok(()) | Err(Error::ConnectionClosed) => Some(Heard::Close),
                 Err(error) => return Err(error),
             },
@@ -181,12 +181,12 @@ impl<IO: Io> Transport<IO> {
         Ok(heard)
     }
 
-    /// Holds no more than what is not heard yet: for a wait before that is.
+    /// Keeps only the unprocessed bytes, before a wait.
     pub(super) fn hold_little(&mut self) {
         self.buffers.let_go();
     }
 
-    /// Begins a frame: what is appended here is its payload, until [`Transport::end_frame`].
+    /// Begins a frame. Append its payload to the returned buffer, then call [`Transport::end_frame`].
     pub(super) fn begin_frame(&mut self) -> &mut Vec<u8> {
         let output = self.buffers.output();
         let begin = output.len();
@@ -195,7 +195,7 @@ impl<IO: Io> Transport<IO> {
         &mut self.buffers.output
     }
 
-    /// Ends the frame, or takes it back where nothing was appended.
+    /// Ends the frame, or discards it if nothing was appended.
     pub(super) fn end_frame(&mut self, kind: Data) {
         let Some(begin) = self.buffers.frame.take() else { return };
         let output = &mut self.buffers.output;
@@ -215,30 +215,30 @@ impl<IO: Io> Transport<IO> {
         }
     }
 
-    /// Asks the peer whether it is still there.
+    /// Sends a ping, to check that the peer is still there.
     pub(super) fn ping(&mut self) {
         Frame::ping(Bytes::new()).format(self.buffers.output()).expect("a buffer takes all");
     }
 
-    /// Ends the conversation. A frame that was begun and not ended is not sent.
+    /// Writes the close frame. Discards a frame that was begun and not ended.
     pub(super) fn close(&mut self, frame: CloseFrame) -> Result<(), Error> {
         self.take_back_frame();
         self.tungstenite.get_or_insert_with(new_tungstenite).close(&mut self.buffers, Some(frame))
     }
 
-    /// Takes a frame back that was begun and not ended.
+    /// Discards a frame that was begun and not ended.
     pub(super) fn take_back_frame(&mut self) {
         if let Some(begin) = self.buffers.frame.take() {
             self.buffers.output.truncate(begin);
         }
     }
 
-    /// Bytes that wait to be sent.
+    /// The number of unsent bytes.
     pub(super) fn unsent_bytes(&self) -> usize {
         self.buffers.output.len() - self.buffers.sent
     }
 
-    /// Sends all that was written.
+    /// Sends all written bytes.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Buffers { output, sent, .. } = &mut self.buffers;
         while *sent < output.len() {
@@ -254,7 +254,7 @@ impl<IO: Io> Transport<IO> {
 }
 
 impl Buffers {
-    /// The next frame's header, and where its payload lies; `None` where some of it is still to come.
+    /// The next frame's header and the range of its payload; `None` if some of the frame has not arrived.
     fn whole_frame(&self) -> Result<Option<(FrameHeader, Range<usize>)>, Error> {
         let mut cursor = Cursor::new(&self.input[self.heard..]);
         let Some((header, payload_bytes)) = FrameHeader::parse(&mut cursor)? else { return Ok(None) };
@@ -267,14 +267,14 @@ impl Buffers {
         Ok((end <= self.input.len()).then_some((header, begin..end)))
     }
 
-    /// Keeps no more than what is not heard yet.
+    /// Keeps only the unprocessed bytes.
     fn let_go(&mut self) {
         let rest = self.input[self.heard..].to_vec();
         give_back(std::mem::replace(&mut self.input, rest), &SPARE_INPUT);
         (self.heard, self.shown) = (0, 0);
     }
 
-    /// The output, with the thread's spare memory where it has none.
+    /// The output buffer; takes the thread's spare one if it has no memory.
     fn output(&mut self) -> &mut Vec<u8> {
         if self.output.capacity() == 0 {
             self.output = SPARE_OUTPUT.take();
@@ -307,7 +307,7 @@ impl Write for Buffers {
     }
 }
 
-/// Makes a buffer that is done with the thread's spare one.
+/// Gives a buffer back as the thread's spare one.
 fn give_back(mut buffer: Vec<u8>, spare: &'static LocalKey<Cell<Vec<u8>>>) {
     if (1..=SPARE_BYTES_MAX).contains(&buffer.capacity()) {
         buffer.clear();
@@ -318,14 +318,14 @@ fn give_back(mut buffer: Vec<u8>, spare: &'static LocalKey<Cell<Vec<u8>>>) {
 fn new_tungstenite() -> Box<WebSocketContext> {
     let config = WebSocketConfig::default()
         .read_buffer_size(CLIENT_FRAME_BYTES_MAX)
-        // Its frames go to our buffer at once, in line with our own.
+        // Its frames go to our buffer at once, in order with ours.
         .write_buffer_size(0)
         .max_message_size(Some(CLIENT_FRAME_BYTES_MAX))
         .max_frame_size(Some(CLIENT_FRAME_BYTES_MAX));
     Box::new(WebSocketContext::new(Role::Server, Some(config)))
 }
 
-/// Whether a frame is a whole message by itself, and if so whether it is of the type for texts.
+/// `Some` if a frame is a complete message: true for text, false for binary.
 fn whole_message(header: &FrameHeader) -> Option<bool> {
     let is_plain = header.is_final && !(header.rsv1 || header.rsv2 || header.rsv3);
     match header.opcode {
@@ -335,7 +335,7 @@ fn whole_message(header: &FrameHeader) -> Option<bool> {
     }
 }
 
-/// Takes the mask off. Source: RFC 6455, 5.3.
+/// Removes the mask. Source: RFC 6455, 5.3.
 fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     let [a, b, c, d] = mask;
     let twice = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);

@@ -1,4 +1,4 @@
-//! Intents that are applied and whose senders wait for the commit.
+//! Applied intents whose senders wait for the commit.
 
 use castellan_protocol::{CharacterId, RequestId, UserId, Version};
 use tokio::time::Instant;
@@ -11,9 +11,9 @@ pub(super) struct Wait {
     pub(super) character: CharacterId,
     pub(super) version: Version,
     pub(super) duplicate: bool,
-    /// Its own commit is there, and it waits for that of a newer state, which its answer would show.
+    /// It is durable, and waits for the commit of a newer state, which its answer would show.
     pub(super) prolonged: bool,
-    /// When it is answered all the same.
+    /// When it is answered even if it is not durable.
     pub(super) deadline: Instant,
 }
 
@@ -30,17 +30,17 @@ impl Waits {
         self.0.push(wait);
     }
 
-    /// Takes those that `version` of `character` covers.
+    /// Removes and returns the waits that `version` of `character` covers.
     pub(super) fn covered(&mut self, character: CharacterId, version: Version) -> Vec<Wait> {
         self.0.extract_if(.., |wait| wait.character == character && wait.version <= version).collect()
     }
 
-    /// Takes those whose time is over.
+    /// Removes and returns the waits whose deadline has passed.
     pub(super) fn overdue(&mut self, now: Instant) -> Vec<Wait> {
         self.0.extract_if(.., |wait| wait.deadline <= now).collect()
     }
 
-    /// When the first one's time is over.
+    /// The earliest deadline.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.0.iter().map(|wait| wait.deadline).min()
     }

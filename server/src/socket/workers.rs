@@ -16,23 +16,23 @@ use crate::priority;
 use crate::shard::CloseOrder;
 use crate::telemetry;
 
-/// Connections that a socket thread may have waiting for it; more are dropped.
+/// Most connections that may wait for one socket thread; more are dropped.
 const HANDOVER_MAX: usize = 4_096;
 
-/// How a connection counts that ended without a close frame (RFC 6455, section 7.1.5).
+/// The code in the metrics for a connection that ended without a close frame. Source: RFC 6455, section 7.1.5.
 const ABNORMAL_CLOSURE: u16 = 1006;
 
 /// A connection after the upgrade.
 pub struct Accepted {
-    /// The bare connection.
+    /// The TCP connection.
     pub stream: TcpStream,
-    /// What was read behind the request.
+    /// Bytes that were read after the request.
     pub leftover: Vec<u8>,
-    /// What was agreed on.
+    /// The negotiated subprotocol.
     pub codec: Codec,
-    /// How it wants to be told of states.
+    /// How it wants to receive states.
     pub replies: Replies,
-    /// Whose it is; an order where it was upgraded only to be told why it ends.
+    /// Its session; or a close order, if it was upgraded only to be told why it is closed.
     pub ticket: Result<(Session, Seat), CloseOrder>,
 }
 
@@ -43,11 +43,11 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts `count` threads, in real time where that is asked for and allowed.
+    /// Starts `count` threads, with real-time priority if requested and allowed.
     ///
     /// # Errors
     ///
-    /// What the operating system says where it has no thread or no event queue for us.
+    /// The operating system's error if it gives us no thread or no event queue.
     pub fn start(count: usize, in_real_time: bool, context: &Arc<Context>) -> std::io::Result<Self> {
         let mut senders = Vec::new();
         for number in 0..count {
@@ -56,7 +56,7 @@ impl Workers {
             let context = Arc::clone(context);
             std::thread::Builder::new().name(format!("socket-{number}")).spawn(move || {
                 if in_real_time && let Err(error) = priority::come_first() {
-                    tracing::warn!(%error, "a socket thread is not in real time");
+                    tracing::warn!(%error, "a socket thread has no real-time priority");
                 }
                 runtime.block_on(work(receiver, context));
             })?;
@@ -65,14 +65,14 @@ impl Workers {
         Ok(Self { senders, next: AtomicUsize::new(0) })
     }
 
-    /// Hands a connection to the next thread in turn; false where it has too many waiting.
+    /// Hands a connection to the next thread in turn. Returns false if too many wait for it.
     pub fn hand_over(&self, accepted: Accepted) -> bool {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.senders.len();
         self.senders[turn].try_send(accepted).is_ok()
     }
 }
 
-/// Serves connections until no more can come and all have ended.
+/// Serves connections until the channel closes and all of them have ended.
 async fn work(mut receiver: mpsc::Receiver<Accepted>, context: Arc<Context>) {
     let mut connections = tokio::task::JoinSet::new();
     loop {
@@ -85,7 +85,7 @@ async fn work(mut receiver: mpsc::Receiver<Accepted>, context: Arc<Context>) {
             },
             Some(ended) = connections.join_next(), if !connections.is_empty() => {
                 if let Err(error) = ended {
-                    tracing::error!(%error, "serving a connection panicked: that connection ends, no other");
+                    tracing::error!(%error, "a connection panicked; only that connection is closed");
                     telemetry::socket_closed(ABNORMAL_CLOSURE);
                 }
             }
