@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use castellan_protocol::{Character, CharacterId, ClientFrame, Codec, Fetch, RequestId, ServerFrame};
+use castellan_srd::wire::{Character, CharacterId, ClientFrame, Codec, Fetch, RequestId, ServerFrame};
 use serde::Serialize;
 
 use crate::errands::Owned;

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use anyhow::Result;
-use castellan_protocol::limits::CLIENT_FRAME_BYTES_MAX;
+use castellan_srd::wire::limits::CLIENT_FRAME_BYTES_MAX;
 use clap::ValueEnum;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::net::{TcpListener, TcpStream};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use castellan_protocol::{
+use castellan_srd::wire::{
     Action, CharacterId, ClientFrame, Codec, Intent, ModifyHitpoints, RequestId, UserId, Version,
 };
 use rand::RngExt;

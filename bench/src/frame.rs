@@ -1,7 +1,7 @@
 //! Hand-written WebSocket frames: intents are encoded once and patched, answers only inspected.
 
 use anyhow::{Context, Result, ensure};
-use castellan_protocol::{Ack, Action, CharacterId, ClientFrame, Codec, Intent, ModifyHitpoints, RequestId, Version};
+use castellan_srd::wire::{Ack, Action, CharacterId, ClientFrame, Codec, Intent, ModifyHitpoints, RequestId, Version};
 
 /// Prefix of every `applied` frame's payload: a map with one entry of that name.
 pub const APPLIED: &[u8] = b"\x81\xa7applied";

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, ensure};
-use castellan_protocol::{CharacterId, UserId};
+use castellan_srd::wire::{CharacterId, UserId};
 use serde_json::{Value, json};
 
 use crate::http::Http;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use castellan_protocol::{Ack, CharacterId, UserId};
+use castellan_srd::wire::{Ack, CharacterId, UserId};
 use clap::ValueEnum;
 use uuid::Uuid;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use castellan_client::BaseUrl;
-use castellan_client::protocol::Codec;
+use castellan_srd::wire::Codec;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::load::{Limits, Scenario};

@@ -32,7 +32,7 @@ fn serve(runtime: &tokio::runtime::Runtime, folder: &Path) -> SocketAddr {
         Ok(config::Command::Run(config, _)) => *config,
         other => panic!("flags that cannot be used: {other:?}"),
     };
-    let server = runtime.spawn(app::serve(config));
+    let server = runtime.spawn(app::serve::<castellan_srd::Srd>(config));
     let deadline = Instant::now() + START_TIMEOUT;
     while TcpStream::connect(address).is_err() {
         assert!(!server.is_finished(), "{:?}", runtime.block_on(server));

@@ -5,15 +5,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use castellan_client::protocol::{Ability, Action, ModifyHitpoints, NewCharacter};
 use castellan_client::{Client, Credentials, Options, Outcome};
+use castellan_srd::Srd;
+use castellan_srd::wire::{Ability, Action, ModifyHitpoints, NewCharacter};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = std::env::args().nth(1).unwrap_or_else(|| "http://127.0.0.1:8080".to_owned());
     let credentials =
         Credentials { username: "example".to_owned(), password: "correct horse battery".to_owned(), create: true };
-    let client = Client::start(Options::new(server.parse()?, credentials)).await?;
+    let client = Client::<Srd>::start(Options::new(server.parse()?, credentials)).await?;
 
     let scores = Ability::ALL.iter().zip([15, 13, 14, 8, 12, 10]).map(|(ability, score)| (*ability, score));
     let hero = match client.characters().await?.into_iter().next() {

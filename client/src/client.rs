@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use castellan_protocol::http::CharacterList;
-use castellan_protocol::{Ack, Action, Character, CharacterId, Codec, NewCharacter, RequestId, UserId};
+use castellan_protocol::{Ack, CharacterId, CharacterOf, Codec, GameTypes, RequestId, UserId};
 use hyper::Method;
 use parking_lot::Mutex;
 use rand::RngExt;
@@ -61,14 +61,19 @@ pub enum SendError {
     Stopped,
 }
 
-/// One logged-in player. Cheap to clone; all clones share the connection.
-#[derive(Clone)]
-pub struct Client {
-    shared: Arc<Shared>,
+/// One logged-in player of a game. Cheap to clone; all clones share the connection.
+pub struct Client<G: GameTypes> {
+    shared: Arc<Shared<G>>,
     http: HttpClient,
 }
 
-impl Client {
+impl<G: GameTypes> Clone for Client<G> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), http: self.http.clone() }
+    }
+}
+
+impl<G: GameTypes> Client<G> {
     /// Logs in and runs the connection as a task of the current tokio runtime.
     ///
     /// # Errors
@@ -126,7 +131,7 @@ impl Client {
     /// # Errors
     ///
     /// [`SendError`]: the intent will not be sent.
-    pub fn send(&self, character: CharacterId, action: Action) -> Result<IntentHandle, SendError> {
+    pub fn send(&self, character: CharacterId, action: G::Action) -> Result<IntentHandle<CharacterOf<G>>, SendError> {
         self.send_with(character, action, Ack::Applied)
     }
 
@@ -135,7 +140,12 @@ impl Client {
     /// # Errors
     ///
     /// The errors of [`Client::send`].
-    pub fn send_with(&self, character: CharacterId, action: Action, ack: Ack) -> Result<IntentHandle, SendError> {
+    pub fn send_with(
+        &self,
+        character: CharacterId,
+        action: G::Action,
+        ack: Ack,
+    ) -> Result<IntentHandle<CharacterOf<G>>, SendError> {
         self.request(|inner| {
             let id = inner.ledger.act(character, action, ack)?;
             let (sender, outcome) = watch::channel(Outcome::Pending);
@@ -177,7 +187,7 @@ impl Client {
     }
 
     /// The newest known state of a character.
-    pub fn state(&self, character: CharacterId) -> Option<Arc<Character>> {
+    pub fn state(&self, character: CharacterId) -> Option<Arc<CharacterOf<G>>> {
         self.shared.inner.lock().ledger.state(character).cloned()
     }
 
@@ -187,14 +197,14 @@ impl Client {
     }
 
     /// The next notice, if there is one.
-    pub fn try_notice(&self) -> Option<Notice> {
+    pub fn try_notice(&self) -> Option<Notice<CharacterOf<G>>> {
         let mut inner = self.shared.inner.lock();
         let missed = std::mem::take(&mut inner.missed);
         if missed > 0 { Some(Notice::Missed(missed)) } else { inner.notices.pop_front() }
     }
 
     /// Waits for the next notice. None follows [`Notice::Stopped`].
-    pub async fn notice(&self) -> Notice {
+    pub async fn notice(&self) -> Notice<CharacterOf<G>> {
         loop {
             let news = self.shared.news.notified();
             tokio::pin!(news);
@@ -232,7 +242,7 @@ impl Client {
     /// # Errors
     ///
     /// [`HttpError`], if the call failed.
-    pub async fn create_character(&self, character: &NewCharacter) -> Result<Character, HttpError> {
+    pub async fn create_character(&self, character: &G::Creation) -> Result<CharacterOf<G>, HttpError> {
         self.http.call(Method::POST, "/characters", Some(&self.token()), Some(character)).await
     }
 
@@ -241,8 +251,8 @@ impl Client {
     /// # Errors
     ///
     /// [`HttpError`], if the call failed.
-    pub async fn characters(&self) -> Result<Vec<Character>, HttpError> {
-        let list: CharacterList =
+    pub async fn characters(&self) -> Result<Vec<CharacterOf<G>>, HttpError> {
+        let list: CharacterList<CharacterOf<G>> =
             self.http.call::<(), _>(Method::GET, "/characters", Some(&self.token()), None).await?;
         Ok(list.characters)
     }
@@ -268,7 +278,7 @@ impl Client {
         self.shared.inner.lock().session.token().to_owned()
     }
 
-    fn request<T>(&self, request: impl FnOnce(&mut Inner) -> Result<T, Full>) -> Result<T, SendError> {
+    fn request<T>(&self, request: impl FnOnce(&mut Inner<G>) -> Result<T, Full>) -> Result<T, SendError> {
         let result = {
             let mut inner = self.shared.inner.lock();
             if inner.stopped || inner.closing {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use castellan_protocol::{Codec, ServerFrame};
+use castellan_protocol::{Codec, GameTypes, ServerFrame};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use rand::RngExt;
 use tokio::task::JoinHandle;
@@ -31,14 +31,19 @@ enum End {
 }
 
 /// Keeps a connection until the client is closed or reconnecting cannot help.
-pub(crate) async fn run(shared: Arc<Shared>, http: HttpClient, credentials: Credentials, options: SocketOptions) {
+pub(crate) async fn run<G: GameTypes>(
+    shared: Arc<Shared<G>>,
+    http: HttpClient,
+    credentials: Credentials,
+    options: SocketOptions,
+) {
     let mut driver = Driver { shared, http, credentials, options, backoff: Backoff::default() };
     let reason = driver.run().await;
     driver.shared.change(|inner| inner.stop(reason));
 }
 
 /// Waits until the task has ended.
-pub(crate) async fn stopped(shared: &Shared) {
+pub(crate) async fn stopped<G: GameTypes>(shared: &Shared<G>) {
     loop {
         let news = shared.news.notified();
         tokio::pin!(news);
@@ -50,15 +55,15 @@ pub(crate) async fn stopped(shared: &Shared) {
     }
 }
 
-struct Driver {
-    shared: Arc<Shared>,
+struct Driver<G: GameTypes> {
+    shared: Arc<Shared<G>>,
     http: HttpClient,
     credentials: Credentials,
     options: SocketOptions,
     backoff: Backoff,
 }
 
-impl Driver {
+impl<G: GameTypes> Driver<G> {
     async fn run(&mut self) -> String {
         let mut first = First::Nothing;
         loop {
@@ -127,8 +132,8 @@ impl Driver {
     }
 }
 
-struct Connection<'a> {
-    driver: &'a mut Driver,
+struct Connection<'a, G: GameTypes> {
+    driver: &'a mut Driver<G>,
     socket: Socket,
     codec: Codec,
     closing_hint: Option<Duration>,
@@ -139,8 +144,8 @@ struct Connection<'a> {
     refreshing: Option<JoinHandle<Result<Session, HttpError>>>,
 }
 
-impl<'a> Connection<'a> {
-    fn new(driver: &'a mut Driver, socket: Socket) -> Self {
+impl<'a, G: GameTypes> Connection<'a, G> {
+    fn new(driver: &'a mut Driver<G>, socket: Socket) -> Self {
         let codec = driver.options.codec;
         let (heard, silence_max) = (Instant::now(), FIRST_FRAME_TIMEOUT);
         let refresh_time = driver.shared.inner.lock().session.refresh_time();
@@ -261,7 +266,7 @@ impl<'a> Connection<'a> {
     }
 }
 
-impl Drop for Connection<'_> {
+impl<G: GameTypes> Drop for Connection<'_, G> {
     fn drop(&mut self) {
         if let Some(refreshing) = self.refreshing.take() {
             refreshing.abort();

@@ -191,7 +191,7 @@ impl HttpClient {
 fn refusal(response: &HttpResponse) -> HttpError {
     let (code, message, wait_ms) = match serde_json::from_slice::<ErrorBody<IgnoredAny>>(&response.body) {
         Ok(error) => (error.code, error.error, error.retry_after_ms),
-        Err(_) => (RejectionCode::Unknown, format!("the server answered with status {}", response.status), None),
+        Err(_) => (RejectionCode::UNKNOWN, format!("the server answered with status {}", response.status), None),
     };
     let retry_after = wait_ms.map(Duration::from_millis).or(response.retry_after);
     HttpError::Refused { status: response.status, code, message, retry_after }

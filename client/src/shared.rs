@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use castellan_protocol::{Character, RequestId};
+use castellan_protocol::{CharacterOf, GameTypes, RequestId};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
@@ -16,9 +16,9 @@ const NOTICES_MAX: usize = 1024;
 
 /// A notice for the caller.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Notice {
+pub enum Notice<C> {
     /// An event of the conversation with the server.
-    Event(Event<Character>),
+    Event(Event<C>),
     /// The connection is lost; the client reconnects by itself.
     Offline {
         /// The reason.
@@ -36,26 +36,26 @@ pub enum Notice {
 }
 
 /// The shared state, behind one lock that is never held across an await.
-pub(crate) struct Inner {
-    pub(crate) ledger: Ledger<Character>,
-    pub(crate) outcomes: HashMap<RequestId, watch::Sender<Outcome>>,
-    pub(crate) notices: VecDeque<Notice>,
+pub(crate) struct Inner<G: GameTypes> {
+    pub(crate) ledger: Ledger<G::Action, CharacterOf<G>>,
+    pub(crate) outcomes: HashMap<RequestId, watch::Sender<Outcome<CharacterOf<G>>>>,
+    pub(crate) notices: VecDeque<Notice<CharacterOf<G>>>,
     pub(crate) missed: u64,
     pub(crate) session: Session,
     pub(crate) closing: bool,
     pub(crate) stopped: bool,
 }
 
-pub(crate) struct Shared {
-    pub(crate) inner: Mutex<Inner>,
+pub(crate) struct Shared<G: GameTypes> {
+    pub(crate) inner: Mutex<Inner<G>>,
     /// Signals that there may be something to send, or that the client must close.
     pub(crate) wake: Notify,
     /// Signals new notices.
     pub(crate) news: Notify,
 }
 
-impl Inner {
-    pub(crate) fn notice(&mut self, notice: Notice) {
+impl<G: GameTypes> Inner<G> {
+    pub(crate) fn notice(&mut self, notice: Notice<CharacterOf<G>>) {
         if self.notices.len() >= NOTICES_MAX {
             self.notices.pop_front();
             self.missed += 1;
@@ -102,9 +102,9 @@ impl Inner {
     }
 }
 
-impl Shared {
+impl<G: GameTypes> Shared<G> {
     /// Changes the shared state and wakes the waiting callers.
-    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Inner<G>) -> T) -> T {
         let result = {
             let mut inner = self.inner.lock();
             let result = change(&mut inner);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use castellan_protocol::limits::SERVER_FRAME_BYTES_MAX;
-use castellan_protocol::{ClientFrame, Codec, DecodeError, ServerFrame};
+use castellan_protocol::{Action, ClientFrame, Codec, DecodeError, ServerFrame};
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
@@ -97,7 +97,7 @@ pub async fn connect(url: &str, token: &str, options: SocketOptions) -> Result<S
 }
 
 /// Encodes a frame as a message.
-pub fn encode_message(codec: Codec, frame: &ClientFrame) -> Message {
+pub fn encode_message<A: Action>(codec: Codec, frame: &ClientFrame<A>) -> Message {
     let mut bytes = Vec::with_capacity(160);
     codec.encode(frame, &mut bytes);
     match codec {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use castellan_client::ledger::{CharacterState, Event, Ledger};
-use castellan_protocol::*;
+use castellan_srd::wire::*;
 use proptest::prelude::*;
 
 /// Ids that the model's server remembers per character, and most unanswered intents that it allows.
@@ -143,12 +143,12 @@ impl Server {
         let duplicate = memory.remembers(id);
         let answer = if self.turn_away > 0 {
             self.turn_away -= 1;
-            reject(RejectionCode::Overloaded, Some(30))
+            reject(RejectionCode::OVERLOADED, Some(30))
         } else if !duplicate && intent.after != Some(memory.last()) {
             let (character, durable) = self.shown(character);
             ServerFrame::Conflict(Conflict { id, character, durable })
         } else if !duplicate && intent.action == forbidden {
-            reject(RejectionCode::InsufficientFunds, None)
+            reject(castellan_srd::code::INSUFFICIENT_FUNDS, None)
         } else {
             if !duplicate {
                 memory.apply(id);
@@ -219,7 +219,7 @@ struct Told {
 }
 
 struct World {
-    client: Ledger<Shown>,
+    client: Ledger<Action, Shown>,
     server: Server,
     to_server: VecDeque<ClientFrame>,
     now: Instant,

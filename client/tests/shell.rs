@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use castellan_client::{Client, Credentials, IntentHandle, Notice, Options, Outcome};
-use castellan_protocol::*;
+use castellan_srd::Srd;
+use castellan_srd::wire::*;
 use futures_util::{SinkExt, StreamExt};
 use parking_lot::Mutex;
 use serde_json::json;
@@ -205,27 +206,29 @@ fn character(version: u64, last: u64) -> Character {
     Character {
         id: hero(),
         user_id: UUID.parse().expect("a UUID"),
-        name: "Brannor".to_owned(),
-        race: "dwarf".to_owned(),
-        subrace: None,
-        class: "fighter".to_owned(),
-        level: 1,
-        experience: 0,
-        abilities: scores,
-        skills: Vec::new(),
-        hitpoints: 10,
-        max_hitpoints: 10,
-        temporary_hitpoints: 0,
-        hit_dice: 1,
-        death_saves: DeathSaves::default(),
-        life: "conscious".to_owned(),
-        conditions: Vec::new(),
-        exhaustion: 0,
-        currency: Currency::default(),
-        equipment: BTreeMap::new(),
-        attuned: Vec::new(),
-        inventory: Vec::new(),
-        derived,
+        sheet: Sheet {
+            name: "Brannor".to_owned(),
+            race: "dwarf".to_owned(),
+            subrace: None,
+            class: "fighter".to_owned(),
+            level: 1,
+            experience: 0,
+            abilities: scores,
+            skills: Vec::new(),
+            hitpoints: 10,
+            max_hitpoints: 10,
+            temporary_hitpoints: 0,
+            hit_dice: 1,
+            death_saves: DeathSaves::default(),
+            life: "conscious".to_owned(),
+            conditions: Vec::new(),
+            exhaustion: 0,
+            currency: Currency::default(),
+            equipment: BTreeMap::new(),
+            attuned: Vec::new(),
+            inventory: Vec::new(),
+            derived,
+        },
         version: Version::new(version),
         last: RequestId::new(last),
         created_at: String::new(),
@@ -233,13 +236,13 @@ fn character(version: u64, last: u64) -> Character {
     }
 }
 
-fn hurt(client: &Client) -> IntentHandle {
+fn hurt(client: &Client<Srd>) -> IntentHandle<Character> {
     let action = Action::ModifyHitpoints(ModifyHitpoints { delta: -1, critical: false });
     client.send(hero(), action).expect("there is room")
 }
 
 /// Waits for a notice of a kind.
-async fn until(client: &Client, wanted: impl Fn(&Notice) -> bool) -> Notice {
+async fn until(client: &Client<Srd>, wanted: impl Fn(&Notice<Character>) -> bool) -> Notice<Character> {
     let search = async {
         loop {
             let notice = client.notice().await;
@@ -255,7 +258,7 @@ async fn until(client: &Client, wanted: impl Fn(&Notice) -> bool) -> Notice {
 async fn intents_are_answered_in_both_encodings() {
     for codec in [Codec::MessagePack, Codec::Json] {
         let mut server = Server::start(900).await;
-        let client = Client::start(server.options(codec)).await.expect("a login");
+        let client = Client::<Srd>::start(server.options(codec)).await.expect("a login");
         let mut peer = server.socket().await;
         assert_eq!((peer.codec, peer.token.as_str()), (codec, "Bearer token-1"));
         let (mut first, mut second) = (hurt(&client), hurt(&client));
@@ -264,7 +267,7 @@ async fn intents_are_answered_in_both_encodings() {
         assert_eq!([intents[0].after, intents[1].after], [Some(RequestId::new(0)), Some(first.id())]);
         peer.applied(first.id(), 2).await;
         assert!(matches!(first.answered().await, Outcome::Applied(state) if state.version.get() == 2));
-        let (code, message) = (RejectionCode::Dead, "The dead do not bleed.".to_owned());
+        let (code, message) = (castellan_srd::code::DEAD, "The dead do not bleed.".to_owned());
         peer.send(ServerFrame::Rejected(Rejected {
             id: Some(second.id()),
             code,
@@ -285,7 +288,7 @@ async fn intents_are_answered_in_both_encodings() {
 #[tokio::test]
 async fn a_lost_connection_is_replaced_and_intents_are_sent_again() {
     let mut server = Server::start(900).await;
-    let client = Client::start(server.options(Codec::MessagePack)).await.expect("a login");
+    let client = Client::<Srd>::start(server.options(Codec::MessagePack)).await.expect("a login");
     let mut peer = server.socket().await;
     let target = peer.target.clone();
     assert!(target.starts_with("/socket?client="), "{target}");
@@ -312,7 +315,7 @@ async fn a_lost_connection_is_replaced_and_intents_are_sent_again() {
 #[tokio::test]
 async fn close_codes_are_obeyed() {
     let mut server = Server::start(900).await;
-    let client = Client::start(server.options(Codec::Json)).await.expect("a login");
+    let client = Client::<Srd>::start(server.options(Codec::Json)).await.expect("a login");
     server.socket().await.close(4502).await;
     let peer = server.socket().await;
     assert_eq!(
@@ -340,7 +343,7 @@ async fn close_codes_are_obeyed() {
 #[tokio::test]
 async fn tokens_are_refreshed_before_they_expire() {
     let mut server = Server::start(0).await;
-    let client = Client::start(server.options(Codec::MessagePack)).await.expect("a login");
+    let client = Client::<Srd>::start(server.options(Codec::MessagePack)).await.expect("a login");
     let mut peer = server.socket().await;
     let ClientFrame::Refresh(refresh) = peer.frame().await else { panic!("the token has already expired") };
     assert_eq!(refresh.token, "token-2");
@@ -351,7 +354,7 @@ async fn tokens_are_refreshed_before_they_expire() {
 fn a_program_without_a_runtime_can_use_the_client() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime for the server");
     let mut server = runtime.block_on(Server::start(900));
-    let client = Client::start_on_thread(server.options(Codec::MessagePack)).expect("a login");
+    let client = Client::<Srd>::start_on_thread(server.options(Codec::MessagePack)).expect("a login");
     let mut handle = hurt(&client);
     runtime.block_on(async {
         let mut peer = server.socket().await;
@@ -378,6 +381,6 @@ async fn a_refused_login_is_reported_at_once() {
     let credentials = Credentials { username: "nobody".to_owned(), password: "secret".to_owned(), create: false };
     assert!(!format!("{credentials:?}").contains("secret"));
     let server = format!("http://{address}").parse().expect("an address");
-    let error = Client::start(Options::new(server, credentials)).await.err().expect("a refusal");
+    let error = Client::<Srd>::start(Options::new(server, credentials)).await.err().expect("a refusal");
     assert_eq!(error.to_string(), "Wrong name or password. (bad_credentials)");
 }

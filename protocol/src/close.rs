@@ -1,6 +1,6 @@
 //! WebSocket close codes: their range says whether to come back.
 
-use crate::wire::wire_names;
+use crate::wire_names;
 
 wire_names! {
     /// Why the server closes a socket.

@@ -74,13 +74,13 @@ impl Codec {
     /// # Errors
     ///
     /// [`FrameError`] says whether the frame is refused or the connection ends.
-    pub fn decode_client_frame(self, message: &[u8]) -> Result<ClientFrame, FrameError> {
+    pub fn decode_client_frame<A: Action>(self, message: &[u8]) -> Result<ClientFrame<A>, FrameError> {
         if let Some(frame) = self.decode_client_frame_quickly(message) {
             return check(frame);
         }
         match self.read(message) {
             Ok(frame) => check(frame),
-            Err(_) => Err(self.explain(message)),
+            Err(_) => Err(self.explain::<A>(message)),
         }
     }
 
@@ -88,7 +88,7 @@ impl Codec {
     ///
     /// `None` says nothing about the message: [`Codec::decode`] reads it, slower, or says why not. What is read here
     /// `decode` reads as the same value. A zero `id` and what an intent was made on are not checked.
-    pub fn decode_client_frame_quickly(self, message: &[u8]) -> Option<ClientFrame> {
+    pub fn decode_client_frame_quickly<A: Action>(self, message: &[u8]) -> Option<ClientFrame<A>> {
         match self {
             Self::MessagePack => Cursor::read_whole(message),
             Self::Json => None,
@@ -112,8 +112,8 @@ impl Codec {
     /// # Errors
     ///
     /// As [`Codec::decode_server_frame`].
-    pub fn decode_reply_frame(self, message: &[u8]) -> Result<Option<ReplyFrame>, DecodeError> {
-        self.read_known(message, ReplyFrame::KINDS)
+    pub fn decode_reply_frame<C: DeserializeOwned>(self, message: &[u8]) -> Result<Option<ReplyFrame<C>>, DecodeError> {
+        self.read_known(message, ReplyFrame::<C>::KINDS)
     }
 
     fn read_known<T: DeserializeOwned>(self, message: &[u8], kinds: &[&str]) -> Result<Option<T>, DecodeError> {
@@ -167,7 +167,7 @@ impl Codec {
     }
 
     /// Reads once more, slowly, to answer a message that is no good frame.
-    fn explain(self, message: &[u8]) -> FrameError {
+    fn explain<A: Action>(self, message: &[u8]) -> FrameError {
         let outline = match self.read::<Outline>(message) {
             Ok(outline) => outline,
             Err(error) => return FrameError::NotAFrame(format!("not one {} value: {error}", self.name())),
@@ -179,34 +179,34 @@ impl Codec {
             Some(Outline::Integer(id)) if (1..=INTEGER_MAX).contains(id) => Some(RequestId::new(id.unsigned_abs())),
             _ => None,
         };
-        if !ClientFrame::KINDS.contains(&kind) {
+        if !ClientFrame::<A>::KINDS.contains(&kind) {
             let message = format!("unknown frame `{}`", shorten(kind));
-            return FrameError::Rejected { id, code: RejectionCode::UnknownFrame, message };
+            return FrameError::Rejected { id, code: RejectionCode::UNKNOWN_FRAME, message };
         }
         if fields.entries().is_none() {
             return FrameError::NotAFrame(format!("the fields of `{kind}` are a map"));
         }
         if let Some((action, _)) = fields.get("action").and_then(Outline::only_entry)
             && kind == "intent"
-            && !Action::KINDS.contains(&action)
+            && !A::KINDS.contains(&action)
         {
             let message = format!("unknown action `{}`", shorten(action));
-            return FrameError::Rejected { id, code: RejectionCode::UnknownAction, message };
+            return FrameError::Rejected { id, code: RejectionCode::UNKNOWN_ACTION, message };
         }
-        FrameError::Rejected { id, code: RejectionCode::Malformed, message: self.complaint(message) }
+        FrameError::Rejected { id, code: RejectionCode::MALFORMED, message: self.complaint::<A>(message) }
     }
 
     /// What the reader says of a frame, with the path to the field.
-    fn complaint(self, message: &[u8]) -> String {
+    fn complaint<A: Action>(self, message: &[u8]) -> String {
         let complaint = match self {
             Self::MessagePack => {
                 let mut reader = rmp_serde::Deserializer::from_read_ref(message);
                 reader.set_max_depth(DEPTH_MAX);
-                serde_path_to_error::deserialize::<_, ClientFrame>(&mut reader).err().map(|error| error.to_string())
+                serde_path_to_error::deserialize::<_, ClientFrame<A>>(&mut reader).err().map(|error| error.to_string())
             }
             Self::Json => {
                 let mut reader = serde_json::Deserializer::from_slice(message);
-                serde_path_to_error::deserialize::<_, ClientFrame>(&mut reader).err().map(|error| error.to_string())
+                serde_path_to_error::deserialize::<_, ClientFrame<A>>(&mut reader).err().map(|error| error.to_string())
             }
         };
         shorten(&complaint.unwrap_or_else(|| TRAILING.to_owned())).to_owned()
@@ -230,24 +230,17 @@ fn shorten(text: &str) -> &str {
 }
 
 /// Checks what the types do not say.
-fn check(frame: ClientFrame) -> Result<ClientFrame, FrameError> {
-    let id = match &frame {
-        ClientFrame::Intent(intent) => Some(intent.id),
-        ClientFrame::Watch(watch) => Some(watch.id),
-        ClientFrame::Unwatch(unwatch) => Some(unwatch.id),
-        ClientFrame::Fetch(fetch) => Some(fetch.id),
-        ClientFrame::Refresh(refresh) => Some(refresh.id),
-        ClientFrame::Ping(ping) => ping.id,
-    };
+fn check<A>(frame: ClientFrame<A>) -> Result<ClientFrame<A>, FrameError> {
+    let id = frame.id();
     if id == Some(RequestId::new(0)) {
         let message = "id: an integer from 1 on".to_owned();
-        return Err(FrameError::Rejected { id: None, code: RejectionCode::Malformed, message });
+        return Err(FrameError::Rejected { id: None, code: RejectionCode::MALFORMED, message });
     }
     if let ClientFrame::Intent(intent) = &frame
         && intent.after.is_some() == intent.expect.is_some()
     {
         let message = "an intent says what it was made on by exactly one of `after` and `expect`".to_owned();
-        return Err(FrameError::Rejected { id, code: RejectionCode::VersionRequired, message });
+        return Err(FrameError::Rejected { id, code: RejectionCode::VERSION_REQUIRED, message });
     }
     Ok(frame)
 }
@@ -257,14 +250,14 @@ fn check(frame: ClientFrame) -> Result<ClientFrame, FrameError> {
 /// # Errors
 ///
 /// `unknown_action` or `malformed`, with a sentence that names the field.
-pub fn decode_action(action: &serde_json::Value) -> Result<Action, (RejectionCode, String)> {
-    let outline = Outline::deserialize(action).map_err(|error| (RejectionCode::Malformed, error.to_string()))?;
+pub fn decode_action<A: Action>(action: &serde_json::Value) -> Result<A, (RejectionCode, String)> {
+    let outline = Outline::deserialize(action).map_err(|error| (RejectionCode::MALFORMED, error.to_string()))?;
     if let Some((kind, _)) = outline.only_entry()
-        && !Action::KINDS.contains(&kind)
+        && !A::KINDS.contains(&kind)
     {
-        return Err((RejectionCode::UnknownAction, format!("unknown action `{}`", shorten(kind))));
+        return Err((RejectionCode::UNKNOWN_ACTION, format!("unknown action `{}`", shorten(kind))));
     }
-    decode_value(action).map_err(|error| (RejectionCode::Malformed, error.to_string()))
+    decode_value(action).map_err(|error| (RejectionCode::MALFORMED, error.to_string()))
 }
 
 /// Reads a value that came as JSON.

@@ -1,8 +1,7 @@
 //! What a client sends.
 
-use crate::action::Action;
 use crate::id::{CharacterId, RequestId, UserId, Version};
-use crate::wire::{wire_choice, wire_map, wire_names};
+use crate::{wire_choice, wire_map, wire_names};
 
 wire_names! {
     /// When an intent is answered; without it `Applied`.
@@ -16,9 +15,9 @@ wire_names! {
 
 wire_choice! {
     /// One client message: a map with one entry, its kind and that kind's fields.
-    ClientFrame("frame") {
+    ClientFrame<A> ("frame") {
         /// Asks for an action.
-        "intent" => Intent(Intent),
+        "intent" => Intent(Intent<A>),
         /// Asks to be told of every change that something else makes.
         "watch" => Watch(Watch),
         /// Ends that.
@@ -32,7 +31,7 @@ wire_choice! {
     }
 }
 
-impl ClientFrame {
+impl<A> ClientFrame<A> {
     /// The frame's request id; only a `ping` may have none.
     pub fn id(&self) -> Option<RequestId> {
         match self {
@@ -48,7 +47,7 @@ impl ClientFrame {
 
 wire_map! {
     /// Fields of `intent`.
-    frame Intent {
+    frame Intent<A> {
         /// The request id: never used for another intent.
         id: RequestId,
         /// The character to act on.
@@ -60,7 +59,7 @@ wire_map! {
         #[serde(skip_serializing_if = "Option::is_none")]
         expect: Option<Version>,
         /// What is asked for.
-        action: Action,
+        action: A,
         /// When to answer.
         #[serde(skip_serializing_if = "Option::is_none")]
         ack: Option<Ack>,

@@ -2,10 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::character::Character;
 use crate::id::{SessionId, UserId};
 use crate::rejection::RejectionCode;
-use crate::wire::wire_map;
+use crate::wire_map;
 
 /// Largest request body, in bytes; above it 413.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -69,14 +68,14 @@ pub struct SessionInfo {
 
 /// Answer of `GET /characters`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct CharacterList<C = Character> {
+pub struct CharacterList<C> {
     /// All characters of the user.
     pub characters: Vec<C>,
 }
 
 /// Body of every error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ErrorBody<C = Character> {
+pub struct ErrorBody<C> {
     /// One sentence for a person.
     pub error: String,
     /// The stable code.

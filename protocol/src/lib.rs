@@ -5,6 +5,8 @@
 //! one WebSocket message, as MessagePack or as JSON. HTTP bodies of the same contract are in [`http`]. A client may ask
 //! for smaller answers, which say what has changed: [`reply`].
 //!
+//! The protocol knows no game: frames are generic over a game's actions and states ([`GameTypes`]).
+//!
 //! Decoding is strict where a mistake would be lost in silence (actions refuse unknown keys) and lenient where old and
 //! new programs meet (frames ignore them; clients ignore kinds and codes that they do not know).
 
@@ -12,22 +14,21 @@ mod action;
 mod character;
 mod close;
 mod codec;
-mod creation;
 mod frame;
 pub mod http;
 mod id;
 pub mod limits;
 mod outline;
+pub mod pack;
 mod rejection;
 pub mod reply;
 mod server_frame;
-mod wire;
+pub mod wire;
 
-pub use action::*;
-pub use character::*;
+pub use action::{Action, CharacterOf, GameTypes, KindFields};
+pub use character::Character;
 pub use close::CloseCode;
 pub use codec::{Codec, DecodeError, FrameError, decode_action, decode_value};
-pub use creation::NewCharacter;
 pub use frame::{Ack, ClientFrame, Fetch, Intent, Ping, Refresh, Unwatch, Watch};
 pub use id::{CharacterId, ParseIdError, RequestId, SessionId, UserId, Version};
 pub use rejection::RejectionCode;

@@ -46,15 +46,6 @@ pub const USERNAME_SCALARS_MAX: usize = 64;
 /// Longest password, in bytes: long enough for a phrase, short enough that hashing it costs no more than another.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
 
-/// Most coins of one kind that a character may have.
-pub const COINS_MAX: i64 = 2_000_000_000;
-
-/// Most units of an item in one inventory entry.
-pub const QUANTITY_MAX: i64 = 1_000_000;
-
-/// Longest character name, in Unicode scalar values, after trimming and NFC.
-pub const NAME_SCALARS_MAX: usize = 40;
-
 /// The subprotocol whose frames are MessagePack in binary messages.
 pub const SUBPROTOCOL_MSGPACK: &str = "castellan.v1.msgpack";
 

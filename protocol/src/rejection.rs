@@ -2,114 +2,168 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-macro_rules! rejection_codes {
-    ($( $(#[$doc:meta])* $text:literal => $variant:ident ),* $(,)?) => {
-        /// Why an intent or a request was refused: the stable code beside the sentence for a person.
-        ///
-        #[doc = include_str!("../REJECTIONS.md")]
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        pub enum RejectionCode {
-            $( $(#[$doc])* #[serde(rename = $text)] $variant, )*
-            /// A code that this program does not know yet.
-            #[serde(other, rename = "unknown")]
-            Unknown,
-        }
+/// Longest code, in bytes.
+const CODE_BYTES_MAX: usize = 31;
 
-        impl RejectionCode {
-            /// All that this version of the wire knows.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// The code on the wire.
-            pub const fn as_str(self) -> &'static str {
-                match self { $( Self::$variant => $text, )* Self::Unknown => "unknown" }
-            }
-        }
-    };
+/// Why an intent or a request was refused: the stable code beside the sentence for a person.
+///
+/// The constants are the codes of the service; a game adds its own with [`rejection_codes!`](crate::rejection_codes).
+/// A program that meets a code that it does not know acts on `retry_after_ms` alone.
+///
+#[doc = include_str!("../REJECTIONS.md")]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RejectionCode {
+    text: [u8; CODE_BYTES_MAX],
+    bytes: u8,
 }
 
-rejection_codes! {
-    /// A field is missing, unknown, of a wrong type or out of its bounds; the sentence names it.
-    "malformed" => Malformed,
-    /// No such action.
-    "unknown_action" => UnknownAction,
-    /// The session's role may not send this action.
-    "not_permitted" => NotPermitted,
-    /// No such character, or somebody else's.
-    "no_such_character" => NoSuchCharacter,
-    /// The intent does not say what it was made on.
-    "version_required" => VersionRequired,
-    /// Too many in too short a time.
-    "rate_limited" => RateLimited,
-    /// A bound of the server is reached; what was accepted stays.
-    "overloaded" => Overloaded,
-    /// The character, its shard or the database cannot be used right now.
-    "unavailable" => Unavailable,
-    /// An error in the server.
-    "internal" => Internal,
-    /// Too few coins.
-    "insufficient_funds" => InsufficientFunds,
-    /// No such item in the catalogue.
-    "unknown_item" => UnknownItem,
-    /// The character does not carry that item, or too few of it.
-    "not_in_inventory" => NotInInventory,
-    /// The units are worn.
-    "item_equipped" => ItemEquipped,
-    /// The item does not go there.
-    "cannot_equip" => CannotEquip,
-    /// The item is no consumable, or cannot be used now.
-    "cannot_use" => CannotUse,
-    /// The item has no price.
-    "not_for_sale" => NotForSale,
-    /// A fourth item, a second copy, or an item that takes no attunement.
-    "attunement_refused" => AttunementRefused,
-    /// Too few experience points for the next level.
-    "not_enough_experience" => NotEnoughExperience,
-    /// Too few hit dice left.
-    "no_hit_dice" => NoHitDice,
-    /// Only the dying roll death saves or are stabilized.
-    "not_dying" => NotDying,
-    /// The dead can only be revived or renamed.
-    "dead" => Dead,
-    /// The rules do not offer that choice.
-    "invalid_choice" => InvalidChoice,
-    /// The name is empty, too long or has control characters.
-    "invalid_name" => InvalidName,
-    /// A number would pass its limit.
-    "limit_exceeded" => LimitExceeded,
-    /// On the socket: no such kind of frame.
-    "unknown_frame" => UnknownFrame,
-    /// On the socket: too many intents unanswered.
-    "too_many_in_flight" => TooManyInFlight,
-    /// On the socket: the token is of another session.
-    "wrong_session" => WrongSession,
-    /// No valid token.
-    "unauthenticated" => Unauthenticated,
-    /// Over HTTP: wrong name or password.
-    "bad_credentials" => BadCredentials,
-    /// Over HTTP: this server makes no accounts for who asks.
-    "registration_closed" => RegistrationClosed,
-    /// Over HTTP: too many failed logins.
-    "too_many_attempts" => TooManyAttempts,
-    /// Over HTTP: the session was ended.
-    "session_revoked" => SessionRevoked,
-    /// Over HTTP: the state has moved on; the latest comes along.
-    "version_conflict" => VersionConflict,
-    /// Over HTTP: the path does not exist.
-    "no_such_route" => NoSuchRoute,
-    /// Over HTTP: the path has no such method.
-    "method_not_allowed" => MethodNotAllowed,
-    /// Over HTTP: the body is not JSON by its `Content-Type`.
-    "unsupported_media_type" => UnsupportedMediaType,
-    /// Over HTTP: the body is above 64 KiB.
-    "body_too_large" => BodyTooLarge,
+impl RejectionCode {
+    /// A code: 1 to 31 lower-case ASCII letters, digits and underscores.
+    ///
+    /// # Panics
+    ///
+    /// If it is anything else; in a constant that is an error of the compiler.
+    pub const fn new(code: &str) -> Self {
+        match Self::checked(code) {
+            Some(code) => code,
+            None => panic!("a code is 1 to 31 lower-case ASCII letters, digits and underscores"),
+        }
+    }
+
+    const fn checked(code: &str) -> Option<Self> {
+        let bytes = code.as_bytes();
+        if bytes.is_empty() || bytes.len() > CODE_BYTES_MAX {
+            return None;
+        }
+        let mut text = [0; CODE_BYTES_MAX];
+        let mut index = 0;
+        while index < bytes.len() {
+            if !matches!(bytes[index], b'a'..=b'z' | b'0'..=b'9' | b'_') {
+                return None;
+            }
+            text[index] = bytes[index];
+            index += 1;
+        }
+        Some(Self { text, bytes: bytes.len() as u8 })
+    }
+
+    /// The code on the wire.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.text[..usize::from(self.bytes)]).expect("a code is ASCII")
+    }
 }
 
 impl fmt::Display for RejectionCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+impl fmt::Debug for RejectionCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for RejectionCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for RejectionCode {
+    /// What no code can be reads as `unknown`.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl de::Visitor<'_> for Text {
+            type Value = RejectionCode;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a code")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<RejectionCode, E> {
+                Ok(RejectionCode::checked(text).unwrap_or(RejectionCode::UNKNOWN))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// Declares the rejection codes of a game, as constants and as the list `ALL`.
+#[macro_export]
+macro_rules! rejection_codes {
+    ($( $(#[$doc:meta])* $text:literal => $name:ident ),* $(,)?) => {
+        $( $(#[$doc])* pub const $name: $crate::RejectionCode = $crate::RejectionCode::new($text); )*
+
+        /// All of them.
+        pub const ALL: &[$crate::RejectionCode] = &[$($name),*];
+    };
+}
+
+macro_rules! service_codes {
+    ($( $(#[$doc:meta])* $text:literal => $name:ident ),* $(,)?) => {
+        impl RejectionCode {
+            $( $(#[$doc])* pub const $name: Self = Self::new($text); )*
+
+            /// All codes of the service.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// A code that this program cannot read.
+            pub const UNKNOWN: Self = Self::new("unknown");
+        }
+    };
+}
+
+service_codes! {
+    /// A field is missing, unknown, of a wrong type or out of its bounds; the sentence names it.
+    "malformed" => MALFORMED,
+    /// No such action.
+    "unknown_action" => UNKNOWN_ACTION,
+    /// The session's role may not send this action.
+    "not_permitted" => NOT_PERMITTED,
+    /// No such character, or somebody else's.
+    "no_such_character" => NO_SUCH_CHARACTER,
+    /// The intent does not say what it was made on.
+    "version_required" => VERSION_REQUIRED,
+    /// Too many in too short a time.
+    "rate_limited" => RATE_LIMITED,
+    /// A bound of the server is reached; what was accepted stays.
+    "overloaded" => OVERLOADED,
+    /// The character, its shard or the database cannot be used right now.
+    "unavailable" => UNAVAILABLE,
+    /// An error in the server.
+    "internal" => INTERNAL,
+    /// A number would pass its limit.
+    "limit_exceeded" => LIMIT_EXCEEDED,
+    /// On the socket: no such kind of frame.
+    "unknown_frame" => UNKNOWN_FRAME,
+    /// On the socket: too many intents unanswered.
+    "too_many_in_flight" => TOO_MANY_IN_FLIGHT,
+    /// On the socket: the token is of another session.
+    "wrong_session" => WRONG_SESSION,
+    /// No valid token.
+    "unauthenticated" => UNAUTHENTICATED,
+    /// Over HTTP: wrong name or password.
+    "bad_credentials" => BAD_CREDENTIALS,
+    /// Over HTTP: this server makes no accounts for the caller.
+    "registration_closed" => REGISTRATION_CLOSED,
+    /// Over HTTP: too many failed logins.
+    "too_many_attempts" => TOO_MANY_ATTEMPTS,
+    /// Over HTTP: the session was ended.
+    "session_revoked" => SESSION_REVOKED,
+    /// Over HTTP: the state has moved on; the latest comes along.
+    "version_conflict" => VERSION_CONFLICT,
+    /// Over HTTP: the path does not exist.
+    "no_such_route" => NO_SUCH_ROUTE,
+    /// Over HTTP: the path has no such method.
+    "method_not_allowed" => METHOD_NOT_ALLOWED,
+    /// Over HTTP: the body is not JSON by its `Content-Type`.
+    "unsupported_media_type" => UNSUPPORTED_MEDIA_TYPE,
+    /// Over HTTP: the body is above 64 KiB.
+    "body_too_large" => BODY_TOO_LARGE,
 }
 
 #[cfg(test)]
@@ -125,6 +179,15 @@ mod tests {
         }
         for row in &rows {
             assert!(RejectionCode::ALL.iter().any(|code| code.as_str() == *row), "there is no code {row}");
+        }
+    }
+
+    #[test]
+    fn a_code_that_is_none_reads_as_unknown() {
+        let read = |text: &str| serde_json::from_str::<RejectionCode>(text).expect("a text");
+        assert_eq!(read(r#""of_a_newer_game""#).as_str(), "of_a_newer_game");
+        for none in [r#""""#, r#""Not A Code""#, r#""a_code_of_more_than_thirty_one_bytes""#] {
+            assert_eq!(read(none), RejectionCode::UNKNOWN);
         }
     }
 }

@@ -3,10 +3,10 @@
 //! A client asks for them with `GET /socket?reply=changes`. `docs/protocol.md#changes-instead-of-whole-states` has
 //! the rules for both sides. Such a connection gets [`ReplyFrame`]s; [`merge`] applies a patch.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::character::Character;
 use crate::codec::{DecodeError, decode_value};
 use crate::id::{RequestId, Version};
 use crate::server_frame::{Accepted, Closing, Conflict, Durable, Pong, Rejected, ServerFrame, Welcome, is_false};
@@ -43,21 +43,21 @@ pub struct Changes(pub Map<String, Value>);
 /// A character in an answer: whole, or what changed since the state that came last.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Told {
+pub enum Told<C> {
     /// The whole state.
-    Character(Box<Character>),
+    Character(Box<C>),
     /// What changed.
     Changes(Changes),
 }
 
-impl Told {
+impl<C: Serialize + DeserializeOwned> Told<C> {
     /// The state that is told, given the one that this connection was told of last for the same character.
     ///
     /// # Errors
     ///
     /// [`DecodeError`] for changes without a state that they are against, or that make no character of it. A server
     /// that keeps the contract sends neither.
-    pub fn state(self, last: Option<&Character>) -> Result<Character, DecodeError> {
+    pub fn state(self, last: Option<&C>) -> Result<C, DecodeError> {
         match self {
             Self::Character(character) => Ok(*character),
             Self::Changes(Changes(changes)) => {
@@ -72,12 +72,12 @@ impl Told {
 
 /// Fields of `applied` on a connection that asked for changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AppliedReply {
+pub struct AppliedReply<C> {
     /// The intent's request id.
     pub id: RequestId,
     /// The state, at or after the intent's version.
     #[serde(flatten)]
-    pub told: Told,
+    pub told: Told<C>,
     /// The newest version of the character known to be in the database.
     pub durable: Version,
     /// The id had been applied before.
@@ -87,10 +87,10 @@ pub struct AppliedReply {
 
 /// Fields of `state` on a connection that asked for changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StateReply {
+pub struct StateReply<C> {
     /// The state.
     #[serde(flatten)]
-    pub told: Told,
+    pub told: Told<C>,
     /// The newest version of the character known to be in the database.
     pub durable: Version,
     /// The `watch` or `fetch` that this answers.
@@ -101,17 +101,17 @@ pub struct StateReply {
 /// One server message on a connection that asked for changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ReplyFrame {
+pub enum ReplyFrame<C> {
     /// As [`ServerFrame::Welcome`].
     Welcome(Welcome),
     /// An intent was applied.
-    Applied(AppliedReply),
+    Applied(AppliedReply<C>),
     /// As [`ServerFrame::Conflict`]: always whole.
-    Conflict(Box<Conflict>),
+    Conflict(Box<Conflict<C>>),
     /// As [`ServerFrame::Rejected`].
     Rejected(Rejected),
     /// A character's present state.
-    State(StateReply),
+    State(StateReply<C>),
     /// As [`ServerFrame::Durable`].
     Durable(Durable),
     /// As [`ServerFrame::Accepted`].
@@ -122,10 +122,7 @@ pub enum ReplyFrame {
     Closing(Closing),
 }
 
-impl ReplyFrame {
+impl<C> ReplyFrame<C> {
     /// The kinds, as they are spelled on the wire.
-    pub const KINDS: &'static [&'static str] = ServerFrame::<Character>::KINDS;
+    pub const KINDS: &'static [&'static str] = ServerFrame::<C>::KINDS;
 }
-
-#[cfg(test)]
-mod tests;

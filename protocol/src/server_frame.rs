@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::character::Character;
 use crate::id::{CharacterId, RequestId, SessionId, UserId, Version};
 use crate::rejection::RejectionCode;
 
 /// One server message: a map with one entry, its kind and that kind's fields.
 ///
-/// `C` is how a character is written: whole ([`Character`]) on the client's side, a borrowed view on the server's.
+/// `C` is how a character is written: whole ([`Character`](crate::Character)) on the client's side, already packed on
+/// the server's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ServerFrame<C = Character> {
+pub enum ServerFrame<C> {
     /// The first frame of a connection.
     Welcome(Welcome),
     /// An intent was applied.
@@ -93,7 +93,7 @@ pub struct CharacterSummary {
 
 /// Fields of `applied`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Applied<C = Character> {
+pub struct Applied<C> {
     /// The intent's request id.
     pub id: RequestId,
     /// The whole state, at or after the intent's version.
@@ -107,7 +107,7 @@ pub struct Applied<C = Character> {
 
 /// Fields of `conflict`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Conflict<C = Character> {
+pub struct Conflict<C> {
     /// The intent's request id.
     pub id: RequestId,
     /// The whole state, the latest.
@@ -133,7 +133,7 @@ pub struct Rejected {
 
 /// Fields of `state`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct State<C = Character> {
+pub struct State<C> {
     /// The whole state.
     pub character: C,
     /// The newest version of the character known to be in the database.

@@ -12,10 +12,10 @@ use castellan::flush::{Entries, Queue, Signals, Written};
 use castellan::shard::{Base, Capacity, Change, Command, Creation, Mailbox, Outcome, Shape, Shards};
 use castellan::storage::Storage;
 use castellan::storage::faulty::MemoryStorage;
-use castellan_protocol::{
+use castellan_srd::wire::{
     Ability, Action, CharacterId, ClientFrame, Codec, Intent, ModifyHitpoints, NewCharacter, RequestId, UserId, Version,
 };
-use castellan_srd::Catalogue;
+use castellan_srd::{Catalogue, Srd};
 use divan::{AllocProfiler, Bencher, black_box};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -36,7 +36,7 @@ fn main() {
 /// Shards over a database in memory, with a character for each of so many users.
 struct World {
     runtime: Runtime,
-    shards: Arc<Shards>,
+    shards: Arc<Shards<Srd>>,
     /// Intents until the same character's turn comes again.
     round: u64,
     next_id: AtomicU64,
@@ -156,7 +156,7 @@ fn decode_apply_and_answer(bencher: Bencher<'_, '_>) {
     let mut bytes = Vec::new();
     Codec::MessagePack.encode(&ClientFrame::Intent(intent), &mut bytes);
     bencher.bench_local(|| {
-        let frame = Codec::MessagePack.decode_client_frame(black_box(&bytes)).expect("a good frame");
+        let frame: ClientFrame = Codec::MessagePack.decode_client_frame(black_box(&bytes)).expect("a good frame");
         world.apply(0, &mailbox, &mut out);
         drop(frame);
     });

@@ -29,7 +29,7 @@ pub mod config;
 pub mod crash;
 pub mod flush;
 pub mod http;
-pub mod planted;
+pub use castellan_authority::planted;
 pub mod priority;
 pub mod rate;
 pub mod shard;

@@ -52,7 +52,7 @@ fn run(config: Config, task: Task) -> ExitCode {
 
 async fn work(config: Config, task: Task) -> anyhow::Result<()> {
     if task == Task::Serve {
-        return app::serve(config).await;
+        return app::serve::<castellan_srd::Srd>(config).await;
     }
     telemetry::start_logs(&config.telemetry)?;
     command::run(&config, task, &mut io::stdin().lock(), &mut io::stdout().lock()).await

@@ -1,6 +1,6 @@
 //! Ability scores, levels and experience.
 
-use castellan_protocol::Ability;
+use crate::wire::Ability;
 
 /// A number for each of the six abilities: scores, modifiers or bonuses.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

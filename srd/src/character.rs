@@ -1,8 +1,11 @@
 //! The character.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use castellan_protocol::{Currency, Slot};
+use castellan_game::{Corrupt, Touched};
+
+use crate::wire::{Currency, Slot};
 
 use super::ability::Abilities;
 use super::catalogue::Catalogue;
@@ -90,7 +93,7 @@ pub struct Character {
 }
 
 /// The part of a character that intents change most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Vitals {
     pub(super) experience: i32,
     pub(super) hitpoints: i32,
@@ -105,7 +108,7 @@ pub(super) struct Vitals {
 }
 
 /// The part of a character that most intents leave unchanged: identity, abilities and possessions.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Build {
     pub(super) name: String,
     pub(super) race: Symbol,
@@ -118,19 +121,58 @@ pub(super) struct Build {
     /// The hit die's result at each level, first level first. Its length is the level.
     pub(super) hit_point_dice: Vec<u8>,
     pub(super) conditions: Vec<Symbol>,
-    pub(super) equipment: [Option<Symbol>; SLOTS],
+    pub(super) equipment: Equipment,
     pub(super) attuned: Vec<Symbol>,
     pub(super) inventory: Inventory,
 }
 
-/// The part of a character that an action has touched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Touched {
-    /// Only hit points, temporary hit points, hit dice, death saves, experience or the count of dice. The derived sheet
-    /// depends on none of these.
-    Vitals,
-    /// More than that.
-    Sheet,
+/// The item in each slot.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Equipment([Option<Symbol>; SLOTS]);
+
+impl Deref for Equipment {
+    type Target = [Option<Symbol>; SLOTS];
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Equipment {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+/// A character in pieces, while it is read from its row.
+#[derive(Debug, Default)]
+pub(super) struct Whole {
+    pub(super) vitals: Vitals,
+    pub(super) build: Build,
+}
+
+impl Whole {
+    /// Checks the fields against each other.
+    pub(super) fn into_character(self) -> Result<Character, Corrupt> {
+        let Self { vitals, build } = self;
+        let impossible = |field, message| Err(Corrupt::Impossible { field, message });
+        if i32::try_from(build.hit_point_dice.len()).ok() != Some(build.level) {
+            return impossible("hit_point_dice", "must have one entry per level");
+        }
+        if build.attuned.len() > ATTUNED_MAX {
+            return impossible("attuned", "has more than three entries");
+        }
+        if vitals.hitpoints > vitals.max_hitpoints {
+            return impossible("hitpoints", "out of bounds");
+        }
+        if vitals.hit_dice > build.level {
+            return impossible("hit_dice", "out of bounds");
+        }
+        if (vitals.life == Life::Conscious) != (vitals.hitpoints > 0) {
+            return impossible("life", "contradicts the hit points");
+        }
+        Ok(Character::new(vitals, build))
+    }
 }
 
 impl Vitals {
@@ -165,7 +207,7 @@ impl Attempt<'_> {
     fn touched(&self) -> Touched {
         let Character { vitals, build, before } = &*self.character;
         let has_same_build = before.as_ref().is_none_or(|before| before == build);
-        if has_same_build && vitals.has_sheet_of(&self.vitals) { Touched::Vitals } else { Touched::Sheet }
+        if has_same_build && vitals.has_sheet_of(&self.vitals) { Touched::Fresh } else { Touched::Kept }
     }
 }
 

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use castellan_protocol::{Ability, NewCharacter, RejectionCode};
+use crate::code;
+use crate::code::invalid_choice;
+use crate::wire::{Ability, NewCharacter};
 
 use super::ability::{Abilities, CREATION_SCORE_MAX, CREATION_SCORE_MIN};
 use super::actions::refresh_maximum;
 use super::catalogue::{Catalogue, Class, Gifts, Race, Skill, Subrace};
-use super::character::{Build, Character, DeathSaves, Life, SLOTS, Vitals};
+use super::character::{Build, Character, DeathSaves, Equipment, Life, Vitals};
 use super::inventory::Inventory;
 use super::money::Purse;
 use super::name;
 use super::symbol::Symbol;
-use super::violation::{Violation, quote};
+use castellan_game::{Violation, quote};
 
 /// Creates a character of the first level, with the class's starting equipment and no coins.
 ///
@@ -49,7 +51,7 @@ pub fn create(new: &NewCharacter, catalogue: &Catalogue) -> Result<Character, Vi
         expertise: Vec::new(),
         hit_point_dice: vec![u8::try_from(class.hit_die()).expect("a catalogue's hit dice have at most 100 sides")],
         conditions: Vec::new(),
-        equipment: [None; SLOTS],
+        equipment: Equipment::default(),
         attuned: Vec::new(),
         inventory,
     };
@@ -72,9 +74,10 @@ pub fn create(new: &NewCharacter, catalogue: &Catalogue) -> Result<Character, Vi
 }
 
 fn choose<'c, T>(field: &str, chosen: &str, offered: &'c [T], id: impl Fn(&T) -> Symbol) -> Result<&'c T, Violation> {
-    offered.iter().find(|entry| id(entry).as_str() == chosen).ok_or_else(|| {
-        Violation::invalid_choice(format!("{field}: no such {field} `{}`; see GET /catalogue", quote(chosen)))
-    })
+    offered
+        .iter()
+        .find(|entry| id(entry).as_str() == chosen)
+        .ok_or_else(|| invalid_choice(format!("{field}: no such {field} `{}`; see GET /catalogue", quote(chosen))))
 }
 
 fn subrace<'c>(race: &Race, chosen: &str, catalogue: &'c Catalogue) -> Result<&'c Subrace, Violation> {
@@ -82,7 +85,7 @@ fn subrace<'c>(race: &Race, chosen: &str, catalogue: &'c Catalogue) -> Result<&'
     if race.subraces().contains(&subrace.id()) {
         return Ok(subrace);
     }
-    Err(Violation::invalid_choice(format!("subrace: `{}` is not a subrace of `{}`", subrace.id(), race.id())))
+    Err(invalid_choice(format!("subrace: `{}` is not a subrace of `{}`", subrace.id(), race.id())))
 }
 
 /// The six scores with the bonuses of race and subrace.
@@ -95,7 +98,7 @@ fn scores(given: &BTreeMap<Ability, i64>, race: &Race, subrace: Option<&Subrace>
         let bounds = CREATION_SCORE_MIN..=CREATION_SCORE_MAX;
         let score = i32::try_from(*score).ok().filter(|score| bounds.contains(score)).ok_or_else(|| {
             let message = format!("abilities.{ability}: must be from {CREATION_SCORE_MIN} to {CREATION_SCORE_MAX}");
-            Violation::invalid_choice(message)
+            invalid_choice(message)
         })?;
         let bonus = race.ability_bonuses().get(*ability);
         let subrace_bonus = subrace.map_or(0, |subrace| subrace.ability_bonuses().get(*ability));
@@ -109,7 +112,7 @@ fn skills(chosen: &[String], class: &Class, gifts: &[&Gifts], catalogue: &Catalo
     for name in chosen {
         let skill = choose("skill", name, catalogue.skills(), Skill::id)?.id();
         if skills.contains(&skill) {
-            return Err(Violation::new(RejectionCode::InvalidChoice, format!("skills: `{skill}` is chosen twice")));
+            return Err(Violation::new(code::INVALID_CHOICE, format!("skills: `{skill}` is chosen twice")));
         }
         skills.push(skill);
     }
@@ -118,13 +121,13 @@ fn skills(chosen: &[String], class: &Class, gifts: &[&Gifts], catalogue: &Catalo
     let foreign = skills.iter().filter(|skill| !class.skills().from().contains(skill)).count();
     if !skills.is_empty() && !(of_class..=of_class + of_race).contains(&skills.len()) {
         let message = format!("skills: choose {of_class} for the class {}, up to {of_race} for the race", class.id());
-        return Err(Violation::invalid_choice(message));
+        return Err(invalid_choice(message));
     }
     // Skills outside the class's list count as free choices of the race.
     if foreign > skills.len().saturating_sub(of_class) {
         let from: Vec<_> = class.skills().from().iter().map(|skill| skill.as_str()).collect();
         let message = format!("skills: choose {of_class} for the class {} from {}", class.id(), from.join(", "));
-        return Err(Violation::invalid_choice(message));
+        return Err(invalid_choice(message));
     }
     for skill in gifts.iter().flat_map(|gifts| gifts.skills()) {
         if !skills.contains(skill) {

@@ -1,9 +1,9 @@
 //! The inventory.
 
-use castellan_protocol::limits::QUANTITY_MAX;
+use crate::wire::limits::QUANTITY_MAX;
 
 use super::symbol::Symbol;
-use super::violation::Violation;
+use castellan_game::Violation;
 
 /// Most entries of an inventory.
 ///

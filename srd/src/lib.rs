@@ -12,9 +12,11 @@ mod ability;
 mod actions;
 mod catalogue;
 mod character;
+pub mod code;
 mod creation;
 mod derive;
-mod dice;
+mod fields;
+mod game;
 mod inventory;
 mod money;
 mod name;
@@ -24,22 +26,22 @@ mod symbol;
 pub mod testing;
 #[cfg(test)]
 mod tests;
-mod violation;
+pub mod wire;
 
 pub use ability::{
     Abilities, CREATION_SCORE_MAX, CREATION_SCORE_MIN, EXPERIENCE_MAX, LEVEL_MAX, MAGIC_SCORE_MAX, SCORE_MAX,
     experience_of_level, modifier, proficiency_bonus,
 };
 pub use actions::{applied, apply};
+pub use castellan_game::{Dice, Touched, Violation};
 pub use catalogue::{
     Armor, ArmorKind, Catalogue, CatalogueErrors, Choice, Class, Condition, DiceText, Effect, Feature, Gifts, Gives,
     Item, MILLIPOUNDS, Magic, Mistake, Options, Purpose, Race, Range, Skill, Subrace, Training, Weapon,
 };
-pub use character::{ATTUNED_MAX, CONDITIONS_MAX, Character, DeathSaves, EXHAUSTION_MAX, Life, SLOTS, Touched};
+pub use character::{ATTUNED_MAX, CONDITIONS_MAX, Character, DeathSaves, EXHAUSTION_MAX, Life, SLOTS};
 pub use creation::create;
 pub use derive::{Attack, DamageText, Derived, Flag, Flags, derive, derive_into};
-pub use dice::Dice;
+pub use game::Srd;
 pub use inventory::{Entry, INVENTORY_ENTRIES_MAX, Inventory};
 pub use money::{Coin, Purse};
 pub use symbol::Symbol;
-pub use violation::Violation;

@@ -1,9 +1,9 @@
 //! Coins: paying, change, proceeds.
 
-use castellan_protocol::RejectionCode;
-use castellan_protocol::limits::COINS_MAX;
+use crate::code;
+use crate::wire::limits::COINS_MAX;
 
-use super::violation::Violation;
+use castellan_game::Violation;
 
 /// A kind of coin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl Purse {
         let count = self.coins(coin).saturating_add(delta);
         if count < 0 {
             let message = format!("{}: the purse has only {}", coin.as_str(), self.coins(coin));
-            return Err(Violation::new(RejectionCode::InsufficientFunds, message));
+            return Err(Violation::new(code::INSUFFICIENT_FUNDS, message));
         }
         if count > COINS_MAX {
             return Err(Violation::limit(format!("{}: at most {COINS_MAX} coins of one kind", coin.as_str())));
@@ -98,7 +98,7 @@ impl Purse {
     pub(super) fn pay(&mut self, price_cp: i64) -> Result<(), Violation> {
         if self.copper() < price_cp {
             let message = format!("the price is {price_cp} cp; all coins together are worth {} cp", self.copper());
-            return Err(Violation::new(RejectionCode::InsufficientFunds, message));
+            return Err(Violation::new(code::INSUFFICIENT_FUNDS, message));
         }
         let mut due_cp = price_cp;
         for coin in Coin::ALL {
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn a_price_above_the_value_of_all_coins_is_refused() {
         let mut purse = Purse::from_coins([99, 0, 0, 0, 0]).expect("within bounds");
-        assert_eq!(purse.pay(100).map_err(|refused| refused.code), Err(RejectionCode::InsufficientFunds));
+        assert_eq!(purse.pay(100).map_err(|refused| refused.code), Err(code::INSUFFICIENT_FUNDS));
     }
 
     #[test]
@@ -163,6 +163,6 @@ mod tests {
         let mut purse = Purse::from_coins([0, 0, 0, COINS_MAX, 1]).expect("within bounds");
         assert_eq!(purse.pay(COINS_MAX * 100 + 1).map_err(|refused| refused.code), Ok(()));
         let mut purse = Purse::from_coins([0, COINS_MAX, 0, 0, 0]).expect("within bounds");
-        assert_eq!(purse.receive(10).map_err(|refused| refused.code), Err(RejectionCode::LimitExceeded));
+        assert_eq!(purse.receive(10).map_err(|refused| refused.code), Err(crate::wire::RejectionCode::LIMIT_EXCEEDED));
     }
 }

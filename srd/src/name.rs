@@ -1,10 +1,10 @@
 //! Names of characters.
 
-use castellan_protocol::RejectionCode;
-use castellan_protocol::limits::NAME_SCALARS_MAX;
+use crate::code;
+use crate::wire::limits::NAME_SCALARS_MAX;
 use unicode_normalization::UnicodeNormalization;
 
-use super::violation::Violation;
+use castellan_game::Violation;
 
 /// Scalars of the category Cf (format), as ranges. They are invisible, so names could look alike or run backwards.
 ///
@@ -43,7 +43,7 @@ const SEPARATORS: [char; 2] = ['\u{2028}', '\u{2029}'];
 /// `invalid_name`.
 pub(super) fn clean(name: &str) -> Result<String, Violation> {
     let cleaned: String = name.trim().nfc().take(NAME_SCALARS_MAX + 1).collect();
-    let invalid = |message: &'static str| Violation::new(RejectionCode::InvalidName, message);
+    let invalid = |message: &'static str| Violation::new(code::INVALID_NAME, message);
     match cleaned.chars().count() {
         0 => return Err(invalid("name: must not be empty")),
         scalars if scalars > NAME_SCALARS_MAX => return Err(invalid("name: must be at most 40 characters")),
@@ -101,7 +101,7 @@ mod tests {
             "\u{E0041}x",
         ] {
             let refused = clean(given).expect_err(given);
-            assert_eq!(refused.code, RejectionCode::InvalidName, "{given:?}");
+            assert_eq!(refused.code, code::INVALID_NAME, "{given:?}");
         }
     }
 }

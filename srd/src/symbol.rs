@@ -49,6 +49,13 @@ impl Symbol {
     }
 }
 
+impl Default for Symbol {
+    /// The empty text.
+    fn default() -> Self {
+        Self::new("")
+    }
+}
+
 impl PartialEq for Symbol {
     fn eq(&self, other: &Self) -> bool {
         std::ptr::eq(self.0, other.0)

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use castellan_protocol::limits::{COINS_MAX, INTEGER_MAX, QUANTITY_MAX};
-use castellan_protocol::{Ability, Action, CharacterId, NewCharacter, RequestId, Slot};
+use crate::wire::limits::{COINS_MAX, INTEGER_MAX, QUANTITY_MAX};
+use crate::wire::{Ability, Action, CharacterId, NewCharacter, RequestId, Slot};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
@@ -125,7 +125,7 @@ pub(crate) fn any_action() -> impl Strategy<Value = Action> {
 }
 
 /// What somebody does who has a few things and dresses all day.
-fn dressing() -> impl Strategy<Value = Action> {
+pub(crate) fn dressing() -> impl Strategy<Value = Action> {
     let worn = || select(&AGAIN[..5]);
     let of = |kind: &'static str| worn().prop_map(move |item| json!({kind: {"item": item}}));
     let slots = ["main_hand", "off_hand", "shield", "neck", "ring_1", "ring_2"];

@@ -14,7 +14,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use castellan_protocol::{CharacterId, RequestId};
+use castellan_srd::wire::{CharacterId, RequestId};
 use client_sim::player::trace::Trace;
 
 use crate::evidence::{Evidence, Ledger, Write};

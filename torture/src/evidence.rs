@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
-use castellan_protocol::{CharacterId, RejectionCode, RequestId, Version};
+use castellan_srd::wire::{CharacterId, RejectionCode, RequestId, Version};
 use client_sim::player::ledger_file::{self, Line};
 use client_sim::player::trace::Counters;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use castellan_protocol::{CharacterId, Currency, InventoryEntry, RequestId};
+use castellan_srd::wire::{CharacterId, Currency, InventoryEntry, RequestId};
 use client_sim::player::trace::Counters;
 use serde::Deserialize;
 use sqlx::postgres::PgConnection;

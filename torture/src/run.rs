@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use castellan_protocol::CharacterId;
+use castellan_srd::wire::CharacterId;
 use client_sim::player::READY;
 use rand::SeedableRng;
 use rand::rngs::StdRng;

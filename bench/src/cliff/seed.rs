@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use castellan_protocol::{CharacterId, UserId};
+use castellan_srd::wire::{CharacterId, UserId};
 use rand::RngExt;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{Connection, Row};

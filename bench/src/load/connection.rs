@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use castellan_protocol::{Ack, CharacterId, UserId};
+use castellan_srd::wire::{Ack, CharacterId, UserId};
 use rand::RngExt;
 use socket2::{Domain, Socket, Type};
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use castellan_protocol::{Character, Codec, RequestId, ServerFrame};
+use castellan_srd::wire::{Character, Codec, RequestId, ServerFrame};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 

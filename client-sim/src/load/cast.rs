@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use castellan_client::protocol::CharacterId;
 use castellan_client::{Credentials, HttpClient, Session};
+use castellan_srd::wire::CharacterId;
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;

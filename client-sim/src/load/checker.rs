@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use castellan_client::protocol::{Action, RequestId, Version};
+use castellan_srd::wire::{Action, RequestId, Version};
 
 use super::sheet::Sheet;
 use super::transition;
@@ -178,7 +178,7 @@ impl Checker {
 mod tests {
     use super::super::sheet::tests::sheet;
     use super::*;
-    use castellan_client::protocol::{AddItem, GainExperience, ModifyHitpoints};
+    use castellan_srd::wire::{AddItem, GainExperience, ModifyHitpoints};
 
     fn version(version: u64) -> Version {
         Version::new(version)

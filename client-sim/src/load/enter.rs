@@ -1,8 +1,8 @@
 //! Before the load: accounts, logins and characters.
 
-use castellan_client::protocol::http::CharacterList;
-use castellan_client::protocol::{Ability, CharacterId, NewCharacter};
 use castellan_client::{Credentials, HttpClient, HttpError, Session};
+use castellan_srd::wire::http::CharacterList;
+use castellan_srd::wire::{Ability, CharacterId, NewCharacter};
 use hyper::Method;
 use serde::Deserialize;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use castellan_client::protocol::{
+use castellan_srd::wire::{
     Action, AddItem, BuyItem, EquipItem, GainExperience, GrantTemporaryHitpoints, LongRest, ModifyCurrency,
     ModifyHitpoints, RemoveItem, Revive, SellItem, Slot, UnequipItem,
 };

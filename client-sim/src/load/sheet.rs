@@ -3,7 +3,7 @@
 use std::fmt;
 
 use castellan_client::ledger::CharacterState;
-use castellan_client::protocol::{CharacterId, Currency, RequestId, Version};
+use castellan_srd::wire::{CharacterId, Currency, RequestId, Version};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 

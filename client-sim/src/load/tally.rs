@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use castellan_client::protocol::RejectionCode;
 use castellan_client::reconnect::Ended;
+use castellan_srd::wire::RejectionCode;
 use hdrhistogram::Histogram;
 
 use super::checker::Contradiction;
@@ -27,9 +27,9 @@ pub(super) struct Tally {
     pub(super) durable: u64,
     pub(super) refused: u64,
     /// Rejections by the game's rules, by code.
-    pub(super) rejected: BTreeMap<&'static str, u64>,
+    pub(super) rejected: BTreeMap<String, u64>,
     /// Rejections for other reasons, by code.
-    pub(super) failed: BTreeMap<&'static str, u64>,
+    pub(super) failed: BTreeMap<String, u64>,
     /// Rejections with a time for sending again.
     pub(super) turned_away: u64,
     /// Intents not started because too many were waiting.
@@ -100,7 +100,7 @@ impl Tally {
     /// Counts an intent that was rejected for good.
     pub(super) fn reject(&mut self, code: RejectionCode) {
         let counts = if is_of_the_game(code) { &mut self.rejected } else { &mut self.failed };
-        *counts.entry(code.as_str()).or_default() += 1;
+        *counts.entry(code.to_string()).or_default() += 1;
     }
 
     /// Counts an unwanted end of a connection.
@@ -140,7 +140,7 @@ impl Tally {
         }
         for (own, other) in [(&mut self.rejected, &other.rejected), (&mut self.failed, &other.failed)] {
             for (code, count) in other {
-                *own.entry(code).or_default() += count;
+                *own.entry(code.clone()).or_default() += count;
             }
         }
         for (reason, count) in &other.lost {
@@ -180,25 +180,7 @@ impl Tally {
 
 /// Returns true for a code with which the game's rules reject a valid action.
 fn is_of_the_game(code: RejectionCode) -> bool {
-    use RejectionCode as Code;
-    matches!(
-        code,
-        Code::InsufficientFunds
-            | Code::UnknownItem
-            | Code::NotInInventory
-            | Code::ItemEquipped
-            | Code::CannotEquip
-            | Code::CannotUse
-            | Code::NotForSale
-            | Code::AttunementRefused
-            | Code::NotEnoughExperience
-            | Code::NoHitDice
-            | Code::NotDying
-            | Code::Dead
-            | Code::InvalidChoice
-            | Code::InvalidName
-            | Code::LimitExceeded
-    )
+    castellan_srd::code::ALL.contains(&code) || code == RejectionCode::LIMIT_EXCEEDED
 }
 
 /// Microseconds for the histograms.
@@ -213,12 +195,12 @@ mod tests {
     #[test]
     fn errors_are_failed_intents_and_lost_connections() {
         let mut tally = Tally::default();
-        tally.reject(RejectionCode::InsufficientFunds);
+        tally.reject(castellan_srd::code::INSUFFICIENT_FUNDS);
         tally.refused = 3;
         tally.reconnects = 2;
         tally.lose(Ended::Closed { code: CLOSED_TOKEN_EXPIRED, retry_after: None });
         assert_eq!((tally.errors(), tally.answered()), (0, 4));
-        tally.reject(RejectionCode::Internal);
+        tally.reject(RejectionCode::INTERNAL);
         tally.lose(Ended::Lost { retry_after: None });
         tally.lose(Ended::Closed { code: 4403, retry_after: None });
         (tally.turned_away, tally.full, tally.unknown) = (10, 20, 30);
@@ -228,7 +210,7 @@ mod tests {
     #[test]
     fn tallies_add_up() {
         let mut part = Tally { applied: 2, ..Tally::default() };
-        part.reject(RejectionCode::Dead);
+        part.reject(castellan_srd::code::DEAD);
         part.latency.saturating_record(1_000);
         part.examples = vec!["a".to_owned(); EXAMPLES_MAX - 1];
         let mut sum = Tally::default();

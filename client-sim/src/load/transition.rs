@@ -1,6 +1,6 @@
 //! Checks the effect of an action on a state. Not the rules of the game, but facts that follow from them.
 
-use castellan_client::protocol::{Action, Currency};
+use castellan_srd::wire::{Action, Currency};
 
 use super::sheet::{Life, Sheet};
 
@@ -111,7 +111,8 @@ fn worth_cp(coins: Currency) -> i64 {
 mod tests {
     use super::super::sheet::tests::sheet;
     use super::*;
-    use castellan_client::protocol::*;
+    use crate::load::sheet::Sheet;
+    use castellan_srd::wire::*;
 
     /// Checks one step from 10 of 12 hit points, 3 temporary ones and 5 gold pieces.
     fn step(action: &Action, change: impl FnOnce(&mut Sheet)) -> Result<(), String> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use castellan_client::protocol::{
+use castellan_srd::wire::{
     Ability, Action, AddCondition, AddItem, Attune, BuyItem, EndAttunement, EquipItem, GainExperience,
     GrantTemporaryHitpoints, HitPointChoice, LevelUp, LongRest, ModifyCurrency, ModifyHitpoints, RemoveCondition,
     RemoveItem, Rename, Revive, RollDeathSave, SellItem, ShortRest, Slot, Stabilize, UnequipItem, UseItem,

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use castellan_client::ledger::Event;
-use castellan_client::protocol::{Ack, Action, Character, CharacterId};
 use castellan_client::{Client, Credentials, Notice, Options, Outcome};
+use castellan_srd::Srd;
+use castellan_srd::wire::{Ack, Action, Character, CharacterId};
 use tokio::sync::mpsc;
 
 use crate::load::enter;
@@ -69,7 +70,7 @@ async fn play(settings: &PlaySettings) -> Result<ExitCode> {
 }
 
 /// Finds the character to play: by name, or the first one; creates a missing one.
-async fn choose(client: &Client, settings: &PlaySettings) -> Result<Character> {
+async fn choose(client: &Client<Srd>, settings: &PlaySettings) -> Result<Character> {
     let wanted = |character: &Character| settings.character.as_ref().is_none_or(|name| *name == character.name);
     if let Some(character) = client.characters().await?.into_iter().find(wanted) {
         return Ok(character);
@@ -94,7 +95,7 @@ fn read_lines() -> Result<mpsc::Receiver<String>> {
 }
 
 struct Game {
-    client: Client,
+    client: Client<Srd>,
     character: CharacterId,
     shown: Option<Character>,
     prompt: bool,
@@ -150,7 +151,7 @@ impl Game {
     }
 
     /// Prints a notice, except answers to the given intent: its sender prints those.
-    fn tell_but(&self, notice: Notice, own: castellan_client::protocol::RequestId) -> Result<()> {
+    fn tell_but(&self, notice: Notice<Character>, own: castellan_srd::wire::RequestId) -> Result<()> {
         match &notice {
             Notice::Event(Event::Applied { id, .. } | Event::Refused { id, .. } | Event::Rejected { id, .. })
                 if *id == own =>
@@ -161,7 +162,7 @@ impl Game {
         }
     }
 
-    fn tell(&self, notice: Notice) -> Result<()> {
+    fn tell(&self, notice: Notice<Character>) -> Result<()> {
         match notice {
             Notice::Event(Event::State { state, asked: None }) => println!("pushed    {}", sheet::line(&state)),
             Notice::Event(Event::Refused { id, latest }) => {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use castellan_client::protocol::Character;
+use castellan_srd::wire::Character;
 
 /// The state in one line.
 pub(super) fn line(character: &Character) -> String {
@@ -11,7 +11,7 @@ pub(super) fn line(character: &Character) -> String {
         let _ = write!(text, " and {} temporary", character.temporary_hitpoints);
     }
     if character.life != "conscious" {
-        let saves = character.death_saves;
+        let saves = &character.death_saves;
         let _ = write!(text, ", {} (death saves {} to {})", character.life, saves.successes, saves.failures);
     }
     if !character.conditions.is_empty() {

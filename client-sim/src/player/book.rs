@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use castellan_client::ledger::Event;
-use castellan_protocol::{Character, CharacterId, RequestId, Version};
+use castellan_srd::wire::{Character, CharacterId, RequestId, Version};
 
 use super::ledger_file::{LedgerFile, Line};
 

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
-use castellan_protocol::{CharacterId, RejectionCode, RequestId, Version};
+use castellan_srd::wire::{CharacterId, RejectionCode, RequestId, Version};
 use serde::{Deserialize, Serialize};
 
 /// One line of a ledger.
@@ -141,7 +141,7 @@ mod tests {
         let lines = [
             Line::Intent { n: 0 },
             Line::Named { n: 0, id: RequestId::new(1 << 52) },
-            Line::Rejected { n: 0, code: RejectionCode::Overloaded },
+            Line::Rejected { n: 0, code: RejectionCode::OVERLOADED },
             Line::End { kept: 3 },
         ];
         let mut ledger = LedgerFile::create(&path).expect("a new file");

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use castellan_client::{BaseUrl, Client, Credentials, HttpError, Notice, Options, SendError, StartError};
-use castellan_protocol::{Ability, Ack, CharacterId, Codec, NewCharacter};
+use castellan_srd::Srd;
+use castellan_srd::wire::{Ability, Ack, Character, CharacterId, Codec, NewCharacter};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::watch;
@@ -117,7 +118,7 @@ async fn user(
     Ok(())
 }
 
-async fn log_in(settings: &Settings, name: &str, kept_max: usize, codec: Codec) -> Result<Client> {
+async fn log_in(settings: &Settings, name: &str, kept_max: usize, codec: Codec) -> Result<Client<Srd>> {
     let credentials =
         Credentials { username: name.to_owned(), password: format!("{name} and a password"), create: true };
     let options = Options { codec, kept_max, ..Options::new(settings.server.clone(), credentials) };
@@ -134,7 +135,7 @@ async fn log_in(settings: &Settings, name: &str, kept_max: usize, codec: Codec) 
     }
 }
 
-async fn make_character(client: &Client, name: &str) -> Result<CharacterId> {
+async fn make_character(client: &Client<Srd>, name: &str) -> Result<CharacterId> {
     use Ability::{Charisma, Constitution, Dexterity, Intelligence, Strength, Wisdom};
     let scores = [(Strength, 15), (Dexterity, 14), (Constitution, 13), (Intelligence, 8), (Wisdom, 12), (Charisma, 10)];
     let wanted = NewCharacter {
@@ -160,7 +161,7 @@ async fn make_character(client: &Client, name: &str) -> Result<CharacterId> {
 
 /// One client with its ledger.
 struct Player {
-    client: Client,
+    client: Client<Srd>,
     book: Book,
     character: CharacterId,
     lane: Option<u8>,
@@ -221,7 +222,7 @@ impl Player {
         Ok(())
     }
 
-    fn hear(&mut self, notice: Notice) -> Result<()> {
+    fn hear(&mut self, notice: Notice<Character>) -> Result<()> {
         match notice {
             Notice::Event(event) => {
                 if let Some(Alarm(text)) = self.book.hear(&event)?

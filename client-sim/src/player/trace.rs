@@ -6,7 +6,7 @@
 //! intents, so a lane has fewer than 64 intents between two stored states. The difference of two states therefore shows
 //! how often each intent was applied: by the count of the slot's item, or by its digit in base four.
 
-use castellan_protocol::{Action, AddItem, Currency, InventoryEntry, ModifyCurrency};
+use castellan_srd::wire::{Action, AddItem, Currency, InventoryEntry, ModifyCurrency};
 
 /// Number of slots of a lane.
 pub const SLOTS: u64 = 64;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use castellan_client::protocol::{Action, ClientFrame, Codec, Fetch, Intent, Watch};
+use castellan_srd::wire::{Action, ClientFrame, Codec, Fetch, Intent, Watch};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -23,15 +23,15 @@ pub(super) enum Answer {
 
 /// A kept intent.
 #[derive(Debug)]
-pub(super) struct Node {
-    pub(super) intent: Intent,
+pub(super) struct Node<A> {
+    pub(super) intent: Intent<A>,
     /// Only [`Lane::set_answer`] changes it.
     pub(super) answer: Answer,
     /// True once the caller was told that it is applied.
     pub(super) told_applied: bool,
 }
 
-impl Node {
+impl<A> Node<A> {
     /// Returns true if it may be applied without a known answer.
     pub(super) fn is_open(&self) -> bool {
         matches!(self.answer, Answer::None | Answer::Retry)
@@ -40,19 +40,19 @@ impl Node {
 
 /// One character.
 #[derive(Debug)]
-pub(super) struct Lane<C> {
+pub(super) struct Lane<A, C> {
     pub(super) user: Option<UserId>,
     /// The newest state shown on any connection.
     pub(super) shown: Option<Arc<C>>,
     /// Kept intents with a base, oldest first: each is based on all before it.
-    pub(super) chain: VecDeque<Node>,
+    pub(super) chain: VecDeque<Node<A>>,
     /// Number of open intents in the chain, and of those that wait for answers to later ones.
     open: usize,
     doubts: usize,
     /// The base of the next intent: the end of the chain, or the `last` of a state that contains the whole chain.
     pub(super) base: Option<RequestId>,
     /// Intents recorded while the base is unknown.
-    pub(super) waiting: VecDeque<Intent>,
+    pub(super) waiting: VecDeque<Intent<A>>,
     /// The fetch that gives waiting intents their base.
     pub(super) first_fetch: Option<RequestId>,
     pub(super) watched: bool,
@@ -66,7 +66,7 @@ pub(super) struct Lane<C> {
     pub(super) held: BTreeSet<RequestId>,
 }
 
-impl<C> Default for Lane<C> {
+impl<A, C> Default for Lane<A, C> {
     fn default() -> Self {
         Self {
             user: None,
@@ -86,14 +86,14 @@ impl<C> Default for Lane<C> {
     }
 }
 
-impl<C> Lane<C> {
+impl<A, C> Lane<A, C> {
     /// The index of an intent in the chain.
     pub(super) fn find(&self, id: RequestId) -> Option<usize> {
         self.chain.binary_search_by_key(&id, |node| node.intent.id).ok()
     }
 
     /// Appends an intent to the chain.
-    pub(super) fn push(&mut self, intent: Intent) {
+    pub(super) fn push(&mut self, intent: Intent<A>) {
         self.chain.push_back(Node { intent, answer: Answer::None, told_applied: false });
         self.open += 1;
     }
@@ -106,14 +106,14 @@ impl<C> Lane<C> {
     }
 
     /// Removes the oldest intent of the chain if its answer matches.
-    pub(super) fn pop_front_if(&mut self, done: impl FnOnce(Answer) -> bool) -> Option<Node> {
+    pub(super) fn pop_front_if(&mut self, done: impl FnOnce(Answer) -> bool) -> Option<Node<A>> {
         let node = self.chain.pop_front_if(|node| done(node.answer))?;
         self.count(node.answer, false);
         Some(node)
     }
 
     /// Removes the newest intent of the chain if its answer matches.
-    pub(super) fn pop_back_if(&mut self, done: impl FnOnce(Answer) -> bool) -> Option<Node> {
+    pub(super) fn pop_back_if(&mut self, done: impl FnOnce(Answer) -> bool) -> Option<Node<A>> {
         let node = self.chain.pop_back_if(|node| done(node.answer))?;
         self.count(node.answer, false);
         Some(node)

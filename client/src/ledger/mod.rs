@@ -21,8 +21,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use castellan_protocol::{
-    Ack, Action, Character, CharacterId, ClientFrame, Closing, Fetch, Intent, Refresh, RejectionCode, RequestId,
-    Unwatch, UserId, Version, Watch, Welcome,
+    Ack, Character, CharacterId, ClientFrame, Closing, Fetch, Intent, Refresh, RejectionCode, RequestId, Unwatch,
+    UserId, Version, Watch, Welcome,
 };
 
 use lane::{Answer, Lane};
@@ -37,7 +37,7 @@ pub trait CharacterState {
     fn last(&self) -> RequestId;
 }
 
-impl CharacterState for Character {
+impl<S> CharacterState for Character<S> {
     fn id(&self) -> CharacterId {
         self.id
     }
@@ -126,8 +126,8 @@ pub enum Event<C> {
 }
 
 /// A request that is not an intent.
-struct Request {
-    frame: ClientFrame,
+struct Request<A> {
+    frame: ClientFrame<A>,
     /// True if it was sent on the current connection.
     sent: bool,
     /// Must not be sent before this time.
@@ -135,14 +135,14 @@ struct Request {
 }
 
 /// The memory of one client run, across all its connections.
-pub struct Ledger<C = Character> {
+pub struct Ledger<A, C> {
     next_id: RequestId,
     kept_max: usize,
     kept: usize,
-    lanes: BTreeMap<CharacterId, Lane<C>>,
+    lanes: BTreeMap<CharacterId, Lane<A, C>>,
     /// Kept intents to send on the current connection. Ids count up, so their order is the order of sending.
     queue: BTreeMap<RequestId, CharacterId>,
-    requests: BTreeMap<RequestId, Request>,
+    requests: BTreeMap<RequestId, Request<A>>,
     /// Unanswered intents on the current connection.
     unanswered: BTreeMap<RequestId, CharacterId>,
     /// Most unanswered intents that `welcome` allows; `None` without a ready connection.
@@ -152,7 +152,7 @@ pub struct Ledger<C = Character> {
     events: VecDeque<Event<C>>,
 }
 
-impl<C: CharacterState> Ledger<C> {
+impl<A: Clone, C: CharacterState> Ledger<A, C> {
     /// Starts a new run.
     ///
     /// `first` is a random id, at least 1 and below 2^52, different in every run. The ledger holds at most `kept_max`
@@ -179,7 +179,7 @@ impl<C: CharacterState> Ledger<C> {
     /// # Errors
     ///
     /// [`Full`]: nothing was recorded.
-    pub fn act(&mut self, character: CharacterId, action: Action, ack: Ack) -> Result<RequestId, Full> {
+    pub fn act(&mut self, character: CharacterId, action: A, ack: Ack) -> Result<RequestId, Full> {
         if self.kept >= self.kept_max {
             return Err(Full);
         }
@@ -269,9 +269,9 @@ impl<C: CharacterState> Ledger<C> {
     }
 
     /// The next frame to send, if there is one and the server's limit of unanswered intents allows it.
-    pub fn next_frame(&mut self, now: Instant) -> Option<ClientFrame> {
+    pub fn next_frame(&mut self, now: Instant) -> Option<ClientFrame<A>> {
         let in_flight_max = self.in_flight_max?;
-        let due = |request: &&mut Request| !request.sent && request.not_before.is_none_or(|time| time <= now);
+        let due = |request: &&mut Request<A>| !request.sent && request.not_before.is_none_or(|time| time <= now);
         if let Some(request) = self.requests.values_mut().find(due) {
             request.sent = true;
             return Some(request.frame.clone());
@@ -335,7 +335,7 @@ impl<C: CharacterState> Ledger<C> {
         id
     }
 
-    fn lane(&mut self, character: CharacterId) -> &mut Lane<C> {
+    fn lane(&mut self, character: CharacterId) -> &mut Lane<A, C> {
         self.lanes.entry(character).or_default()
     }
 
@@ -343,7 +343,7 @@ impl<C: CharacterState> Ledger<C> {
         if self.requests.len() < self.kept_max { Ok(()) } else { Err(Full) }
     }
 
-    fn request(&mut self, frame: impl FnOnce(RequestId) -> ClientFrame) -> RequestId {
+    fn request(&mut self, frame: impl FnOnce(RequestId) -> ClientFrame<A>) -> RequestId {
         let id = self.take_id();
         self.requests.insert(id, Request { frame: frame(id), sent: false, not_before: None });
         id

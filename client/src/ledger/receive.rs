@@ -12,7 +12,7 @@ use super::{CharacterState, Event, Ledger};
 /// Longest `retry_after_ms` that the client accepts.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
-impl<C: CharacterState> Ledger<C> {
+impl<A: Clone, C: CharacterState> Ledger<A, C> {
     /// Handles a frame of the current connection.
     pub fn receive(&mut self, frame: ServerFrame<C>, now: Instant) {
         match frame {
@@ -120,7 +120,7 @@ impl<C: CharacterState> Ledger<C> {
     fn settle_applied(&mut self, id: RequestId, state: &Arc<C>) {
         let Some(lane) = self.lanes.get_mut(&state.id()) else { return };
         let Some(newest) = lane.find(id) else { return };
-        let applied = |node: &Node| matches!(node.answer, Answer::Applied(_));
+        let applied = |node: &Node<A>| matches!(node.answer, Answer::Applied(_));
         let oldest = (0..=newest).rev().take_while(|index| !applied(&lane.chain[*index])).last().unwrap_or(newest + 1);
         for index in oldest..=newest {
             lane.set_answer(index, Answer::Applied(state.version()));

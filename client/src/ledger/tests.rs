@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use castellan_protocol::*;
+use castellan_srd::wire::*;
 
 use super::{CharacterState, Event, Ledger};
 
@@ -30,7 +30,7 @@ fn hero() -> CharacterId {
 
 /// A ledger whose intents have the ids 101, 102, … and whose character was shown at version 1.
 struct Table {
-    ledger: Ledger<Shown>,
+    ledger: Ledger<Action, Shown>,
     now: Instant,
 }
 
@@ -95,7 +95,7 @@ impl Table {
     }
 
     fn rejected(&mut self, id: u64, retry_after_ms: Option<u64>) {
-        let (id, code, message) = (Some(RequestId::new(id)), RejectionCode::Overloaded, String::new());
+        let (id, code, message) = (Some(RequestId::new(id)), RejectionCode::OVERLOADED, String::new());
         self.receive(ServerFrame::Rejected(Rejected { id, code, message, retry_after_ms }));
     }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, de};
 const NOT_A_TEXT: Key<'static> = Key(Cow::Borrowed("(not a text)"));
 
 /// A map's key; what is no text is a key that nobody knows.
-pub(crate) struct Key<'de>(pub(crate) Cow<'de, str>);
+pub struct Key<'de>(pub Cow<'de, str>);
 
 impl<'de> Deserialize<'de> for Key<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

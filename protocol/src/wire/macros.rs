@@ -1,39 +1,42 @@
 //! The readers of the wire's own types: maps, choices and names.
 
 /// Declares a map of the wire: a struct with a reader that takes maps only, counts nil as absent, refuses a key given
-/// twice, and ignores (`frame`) or refuses (`action`) keys that it does not know.
+/// twice, and ignores (`frame`) or refuses (`action`) unknown keys.
+///
+/// The crate that uses it must depend on `serde`. A map may have one type parameter, the game's actions.
+#[macro_export]
 macro_rules! wire_map {
     (
         $(#[$meta:meta])*
-        $policy:ident $name:ident {
+        $policy:ident $name:ident $(<$game:ident>)? {
             $( $(#[$field_meta:meta])* $field:ident : $type:ty ),* $(,)?
         }
     ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, serde::Serialize)]
-        pub struct $name {
+        pub struct $name $(<$game>)? {
             $( $(#[$field_meta])* pub $field: $type, )*
         }
 
-        impl $name {
+        impl $(<$game: $crate::Action>)? $name $(<$game>)? {
             /// The fields, as they are spelled on the wire, each with whether it must be there.
             pub fn fields() -> Vec<(&'static str, bool)> {
                 vec![$( (stringify!($field), <$type as $crate::wire::Wire>::absent().is_none()) ),*]
             }
         }
 
-        impl<'de> $crate::wire::Wire<'de> for $name {
+        impl<'de $(, $game: $crate::Action)?> $crate::wire::Wire<'de> for $name $(<$game>)? {
             fn read<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct Map;
-                impl<'de> serde::de::Visitor<'de> for Map {
-                    type Value = $name;
+                struct Map $(<$game>)? (std::marker::PhantomData<($($game,)?)>);
+                impl<'de $(, $game: $crate::Action)?> serde::de::Visitor<'de> for Map $(<$game>)? {
+                    type Value = $name $(<$game>)?;
 
                     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                         f.write_str("a map")
                     }
 
                     #[allow(unused_mut, reason = "a map without fields fills none")]
-                    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<$name, A::Error> {
+                    fn visit_map<M: serde::de::MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
                         $( let mut $field: Option<$type> = None; )*
                         while let Some(key) = map.next_key::<$crate::wire::Key<'de>>()? {
                             match key.0.as_ref() {
@@ -43,7 +46,7 @@ macro_rules! wire_map {
                                         return Err(serde::de::Error::duplicate_field(stringify!($field)));
                                     }
                                 } )*
-                                other => $crate::wire::wire_map!(@unknown $policy map other [$($field),*]),
+                                other => $crate::wire_map!(@unknown $policy map other [$($field),*]),
                             }
                         }
                         Ok($name { $(
@@ -54,7 +57,7 @@ macro_rules! wire_map {
                         )* })
                     }
                 }
-                deserializer.deserialize_map(Map)
+                deserializer.deserialize_map(Map(std::marker::PhantomData))
             }
 
             #[allow(unused_mut, unused_variables, reason = "a map without fields fills none")]
@@ -70,9 +73,9 @@ macro_rules! wire_map {
             }
         }
 
-        impl<'de> serde::Deserialize<'de> for $name {
+        impl<'de $(, $game: $crate::Action)?> serde::Deserialize<'de> for $name $(<$game>)? {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                <$name as $crate::wire::Wire>::read(deserializer)
+                <Self as $crate::wire::Wire>::read(deserializer)
             }
         }
     };
@@ -86,23 +89,25 @@ macro_rules! wire_map {
         }
     };
 }
-pub(crate) use wire_map;
 
 /// Declares a choice of the wire: an enum read from a map with exactly one entry that is not nil.
+///
+/// The crate that uses it must depend on `serde`. A choice may have one type parameter, the game's actions.
+#[macro_export]
 macro_rules! wire_choice {
     (
         $(#[$meta:meta])*
-        $name:ident ($what:literal) {
+        $name:ident $(<$game:ident>)? ($what:literal) {
             $( $(#[$variant_meta:meta])* $key:literal => $variant:ident($type:ty) ),* $(,)?
         }
     ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, serde::Serialize)]
-        pub enum $name {
+        pub enum $name $(<$game>)? {
             $( $(#[$variant_meta])* #[serde(rename = $key)] $variant($type), )*
         }
 
-        impl $name {
+        impl $(<$game: $crate::Action>)? $name $(<$game>)? {
             /// The kinds, as they are spelled on the wire.
             pub const KINDS: &'static [&'static str] = &[$($key),*];
 
@@ -113,21 +118,28 @@ macro_rules! wire_choice {
 
             /// This one's kind, as it is spelled on the wire.
             pub fn kind(&self) -> &'static str {
-                match self { $( Self::$variant(_) => $key, )* }
+                Self::KINDS[self.index()]
+            }
+
+            /// The place of this one's kind among [`Self::KINDS`].
+            #[inline]
+            pub fn index(&self) -> usize {
+                enum Index { $($variant),* }
+                match self { $( Self::$variant(_) => Index::$variant as usize, )* }
             }
         }
 
-        impl<'de> $crate::wire::Wire<'de> for $name {
+        impl<'de $(, $game: $crate::Action)?> $crate::wire::Wire<'de> for $name $(<$game>)? {
             fn read<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct Choice;
-                impl<'de> serde::de::Visitor<'de> for Choice {
-                    type Value = $name;
+                struct Choice $(<$game>)? (std::marker::PhantomData<($($game,)?)>);
+                impl<'de $(, $game: $crate::Action)?> serde::de::Visitor<'de> for Choice $(<$game>)? {
+                    type Value = $name $(<$game>)?;
 
                     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                         f.write_str(concat!("a map with one entry, the ", $what))
                     }
 
-                    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<$name, A::Error> {
+                    fn visit_map<M: serde::de::MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
                         let mut chosen = None;
                         while let Some(key) = map.next_key::<$crate::wire::Key<'de>>()? {
                             let value = match key.0.as_ref() {
@@ -135,7 +147,7 @@ macro_rules! wire_choice {
                                     .next_value::<Option<$crate::wire::Field<$type>>>()?
                                     .map(|field| $name::$variant(field.0)), )*
                                 other => match map.next_value::<Option<serde::de::IgnoredAny>>()? {
-                                    Some(_) => return Err(serde::de::Error::unknown_variant(other, $name::KINDS)),
+                                    Some(_) => return Err(serde::de::Error::unknown_variant(other, <Self::Value>::KINDS)),
                                     None => None,
                                 },
                             };
@@ -146,7 +158,7 @@ macro_rules! wire_choice {
                         chosen.ok_or_else(|| serde::de::Error::custom(concat!("no ", $what)))
                     }
                 }
-                deserializer.deserialize_map(Choice)
+                deserializer.deserialize_map(Choice(std::marker::PhantomData))
             }
 
             fn quick(cursor: &mut $crate::wire::Cursor<'de>) -> Option<Self> {
@@ -161,16 +173,18 @@ macro_rules! wire_choice {
             }
         }
 
-        impl<'de> serde::Deserialize<'de> for $name {
+        impl<'de $(, $game: $crate::Action)?> serde::Deserialize<'de> for $name $(<$game>)? {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                <$name as $crate::wire::Wire>::read(deserializer)
+                <Self as $crate::wire::Wire>::read(deserializer)
             }
         }
     };
 }
-pub(crate) use wire_choice;
 
 /// Declares a set of names: an enum that is a text on the wire.
+///
+/// The crate that uses it must depend on `serde`.
+#[macro_export]
 macro_rules! wire_names {
     (
         $(#[$meta:meta])*
@@ -237,4 +251,3 @@ macro_rules! wire_names {
         }
     };
 }
-pub(crate) use wire_names;

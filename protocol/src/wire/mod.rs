@@ -15,12 +15,11 @@ use serde::{Deserialize, Deserializer, de};
 
 use crate::limits::INTEGER_MAX;
 
-pub(crate) use key::Key;
-pub(crate) use macros::{wire_choice, wire_map, wire_names};
-pub(crate) use quick::Cursor;
+pub use key::Key;
+pub use quick::Cursor;
 
 /// A value that can stand in a field of the wire.
-pub(crate) trait Wire<'de>: Sized {
+pub trait Wire<'de>: Sized {
     /// Reads the value; nil never gets here.
     fn read<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
 
@@ -36,7 +35,7 @@ pub(crate) trait Wire<'de>: Sized {
 }
 
 /// Lets serde containers read a [`Wire`] value.
-pub(crate) struct Field<T>(pub(crate) T);
+pub struct Field<T>(pub T);
 
 impl<'de, T: Wire<'de>> Deserialize<'de> for Field<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -161,7 +160,7 @@ impl<'de, K: Deserialize<'de> + Wire<'de> + Ord, T: Wire<'de>> Wire<'de> for BTr
 }
 
 /// An integer from `MIN` to 2^53 - 1, which may arrive as `6.0`.
-pub(crate) struct BoundedInt<const MIN: i64>(pub(crate) i64);
+pub struct BoundedInt<const MIN: i64>(pub i64);
 
 impl<'de, const MIN: i64> Wire<'de> for BoundedInt<MIN> {
     fn read<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -10,13 +10,13 @@
 use super::Wire;
 
 /// What is left to read of a message.
-pub(crate) struct Cursor<'de> {
+pub struct Cursor<'de> {
     rest: &'de [u8],
 }
 
 impl<'de> Cursor<'de> {
     /// Reads a message that is one value and nothing behind it.
-    pub(crate) fn read_whole<T: Wire<'de>>(message: &'de [u8]) -> Option<T> {
+    pub fn read_whole<T: Wire<'de>>(message: &'de [u8]) -> Option<T> {
         let mut cursor = Self { rest: message };
         let value = T::quick(&mut cursor)?;
         cursor.rest.is_empty().then_some(value)
@@ -24,7 +24,7 @@ impl<'de> Cursor<'de> {
 
     /// The length of a map, in entries; a 32-bit length is left to the general readers, no plain frame has one.
     #[inline]
-    pub(crate) fn map(&mut self) -> Option<u16> {
+    pub fn map(&mut self) -> Option<u16> {
         match self.byte()? {
             marker @ 0x80..=0x8f => Some(u16::from(marker & 0x0f)),
             0xde => self.array().map(u16::from_be_bytes),
@@ -34,7 +34,7 @@ impl<'de> Cursor<'de> {
 
     /// The length of a list, in elements; 32-bit lengths as with maps.
     #[inline]
-    pub(crate) fn list(&mut self) -> Option<u16> {
+    pub fn list(&mut self) -> Option<u16> {
         match self.byte()? {
             marker @ 0x90..=0x9f => Some(u16::from(marker & 0x0f)),
             0xdc => self.array().map(u16::from_be_bytes),
@@ -44,7 +44,7 @@ impl<'de> Cursor<'de> {
 
     /// A text's bytes, not yet known to be UTF-8; 32-bit lengths as with maps.
     #[inline]
-    pub(crate) fn text(&mut self) -> Option<&'de [u8]> {
+    pub fn text(&mut self) -> Option<&'de [u8]> {
         let length = match self.byte()? {
             marker @ 0xa0..=0xbf => usize::from(marker & 0x1f),
             0xd9 => usize::from(self.byte()?),
@@ -58,7 +58,7 @@ impl<'de> Cursor<'de> {
 
     /// An integer from `min` to `max`, in any of MessagePack's integer forms.
     #[inline]
-    pub(crate) fn integer(&mut self, min: i64, max: i64) -> Option<i64> {
+    pub fn integer(&mut self, min: i64, max: i64) -> Option<i64> {
         let number = match self.byte()? {
             marker @ 0x00..=0x7f => i64::from(marker),
             marker @ 0xe0..=0xff => i64::from(marker.cast_signed()),
@@ -77,7 +77,7 @@ impl<'de> Cursor<'de> {
 
     /// True or false.
     #[inline]
-    pub(crate) fn flag(&mut self) -> Option<bool> {
+    pub fn flag(&mut self) -> Option<bool> {
         match self.byte()? {
             0xc2 => Some(false),
             0xc3 => Some(true),
@@ -87,7 +87,7 @@ impl<'de> Cursor<'de> {
 
     /// Reads a map, handing each key's bytes to `entry`, which reads the value or says that it does not know the key.
     #[inline]
-    pub(crate) fn entries(&mut self, mut entry: impl FnMut(&mut Self, &'de [u8]) -> Option<()>) -> Option<()> {
+    pub fn entries(&mut self, mut entry: impl FnMut(&mut Self, &'de [u8]) -> Option<()>) -> Option<()> {
         for _ in 0..self.map()? {
             let key = self.text()?;
             entry(self, key)?;
@@ -97,7 +97,7 @@ impl<'de> Cursor<'de> {
 
     /// Reads the value of a field that has none yet.
     #[inline]
-    pub(crate) fn fill<T: Wire<'de>>(&mut self, field: &mut Option<T>) -> Option<()> {
+    pub fn fill<T: Wire<'de>>(&mut self, field: &mut Option<T>) -> Option<()> {
         if field.is_some() {
             return None;
         }

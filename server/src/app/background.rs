@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use castellan_game::Game;
 use castellan_protocol::CloseCode;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -27,7 +28,12 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 /// Starts everything but the flusher.
-pub(super) fn start(shards: &Arc<Shards>, auth: &Arc<Auth>, registry: &Arc<Registry>, stopped: watch::Receiver<bool>) {
+pub(super) fn start<G: Game>(
+    shards: &Arc<Shards<G>>,
+    auth: &Arc<Auth>,
+    registry: &Arc<Registry>,
+    stopped: watch::Receiver<bool>,
+) {
     tokio::spawn(housekeeping(Arc::clone(shards), stopped));
     tokio::spawn(close_revoked(Arc::clone(auth), Arc::clone(registry)));
     tokio::spawn({
@@ -41,14 +47,14 @@ pub(super) fn start(shards: &Arc<Shards>, auth: &Arc<Auth>, registry: &Arc<Regis
 }
 
 /// Starts the flusher; it ends when `stopped` says so.
-pub(super) fn start_flusher(
+pub(super) fn start_flusher<G: Game>(
     config: &Config,
-    shards: &Arc<Shards>,
+    shards: &Arc<Shards<G>>,
     storage: &Arc<dyn Storage>,
     signals: &Arc<Signals>,
     clock: &Clock,
     stopped: watch::Receiver<bool>,
-) -> JoinHandle<Flusher<Shards>> {
+) -> JoinHandle<Flusher<Shards<G>>> {
     let settings = Settings {
         interval: config.flush.interval,
         batch_rows: config.flush.batch_rows,
@@ -68,7 +74,7 @@ pub(super) fn start_flusher(
 }
 
 /// Reads gauges and carries out operators' decisions, each second.
-async fn housekeeping(shards: Arc<Shards>, mut stopped: watch::Receiver<bool>) {
+async fn housekeeping<G: Game>(shards: Arc<Shards<G>>, mut stopped: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(HOUSEKEEPING);
     while !*stopped.borrow() {
         tokio::select! {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use castellan_game::Game;
 use tokio::sync::watch;
 
 use crate::flush::Signals;
@@ -10,11 +11,11 @@ use crate::shard::Shards;
 use crate::storage::SHARDS;
 
 /// How the server is, as a readiness probe asks.
-pub(super) fn health(
-    shards: &Arc<Shards>,
+pub(super) fn health<G: Game>(
+    shards: &Arc<Shards<G>>,
     signals: &Arc<Signals>,
     stopped: watch::Receiver<bool>,
-) -> impl Fn() -> http::Health + Send + Sync + use<> {
+) -> impl Fn() -> http::Health + Send + Sync + use<G> {
     let (shards, signals) = (Arc::clone(shards), Arc::clone(signals));
     move || {
         let lost = usize::from(SHARDS) - shards.leases().len();

@@ -11,6 +11,7 @@ mod start;
 use std::io::Write;
 use std::sync::Arc;
 
+use castellan_game::Game;
 use parking_lot::RwLock;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -32,12 +33,12 @@ use crate::telemetry;
 /// # Errors
 ///
 /// Why it could not start, or that something could not be brought to the database at the end.
-pub async fn serve(config: Config) -> anyhow::Result<()> {
+pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let metrics = telemetry::install(&config.telemetry)?;
     let Bound { players, operators, address } = start::bind(&config.listen).await?;
     let (clock, entropy) = (system_clock(), system_entropy());
-    let catalogue = Arc::new(start::read_catalogue(&config)?);
-    let policy = Arc::new(Policy::from_choice(&config.rules.policy)?);
+    let rules = Arc::new(start::read_rules::<G>(&config).map_err(anyhow::Error::msg)?);
+    let policy = Arc::new(Policy::from_choice::<G>(&config.rules.policy)?);
     let storage = start::open_database(&config.database).await?;
     let auth = Arc::new(
         Auth::open(
@@ -52,9 +53,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let dice_secret: Arc<[u8]> = auth::secret(&storage, "dice", &entropy, clock()).await?.into();
 
     let signals = Arc::new(Signals::default());
-    let shards = Arc::new(Shards::new(
+    let shards = Arc::new(Shards::<G>::new(
         Arc::clone(&storage),
-        &catalogue,
+        &rules,
         &dice_secret,
         Capacity {
             characters_max: config.cache.characters_max,
@@ -74,7 +75,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     });
     let workers = start::socket_threads(&config.socket, &context)?;
     let registry = Arc::new(Registry::default());
-    let published = Arc::new(RwLock::new(start::publish(&catalogue)));
+    let published = Arc::new(RwLock::new(start::publish::<G>(&rules)));
     let (stop, stopped) = watch::channel(false);
     let routes = Arc::new(http::Context {
         auth: Arc::clone(&auth),

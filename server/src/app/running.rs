@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use castellan_game::Game;
 use castellan_protocol::CloseCode;
 use parking_lot::RwLock;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -11,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
-use super::start::{publish, read_catalogue};
+use super::start::{publish, read_rules};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::flush::{Entries, Flusher, Queue, spool};
@@ -43,20 +44,20 @@ impl StopSignals {
 }
 
 /// Everything that runs, from the first connection to the last flush.
-pub(super) struct Running {
+pub(super) struct Running<G: Game> {
     pub(super) config: Config,
     pub(super) storage: Arc<dyn Storage>,
-    pub(super) shards: Arc<Shards>,
+    pub(super) shards: Arc<Shards<G>>,
     pub(super) registry: Arc<Registry>,
     pub(super) published: Arc<RwLock<Arc<http::Published>>>,
     pub(super) stop_accepting: watch::Sender<bool>,
     pub(super) listeners: JoinSet<()>,
     pub(super) stop: watch::Sender<bool>,
-    pub(super) flusher: JoinHandle<Flusher<Shards>>,
+    pub(super) flusher: JoinHandle<Flusher<Shards<G>>>,
     pub(super) clock: Clock,
 }
 
-impl Running {
+impl<G: Game> Running<G> {
     /// Waits for SIGTERM or SIGINT; SIGHUP reads the catalogue again.
     pub(super) async fn until_told_to_stop(&self, mut signals: StopSignals) {
         loop {
@@ -70,12 +71,12 @@ impl Running {
 
     /// Switches to the catalogue as its files are now; a bad one changes nothing.
     fn reload(&self) {
-        match read_catalogue(&self.config) {
-            Ok(catalogue) => {
-                let catalogue = Arc::new(catalogue);
-                self.shards.use_catalogue(&catalogue);
-                *self.published.write() = publish(&catalogue);
-                tracing::info!(revision = catalogue.revision(), "the catalogue was read again");
+        match read_rules::<G>(&self.config) {
+            Ok(rules) => {
+                let rules = Arc::new(rules);
+                self.shards.use_rules(&rules);
+                *self.published.write() = publish::<G>(&rules);
+                tracing::info!(revision = G::revision(&rules), "the catalogue was read again");
             }
             Err(errors) => tracing::error!(%errors, "the catalogue was not read again: the old one stays"),
         }

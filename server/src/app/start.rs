@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use castellan_game::{Game, RuleOptions};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
@@ -15,7 +16,6 @@ use crate::http;
 use crate::shard::Shards;
 use crate::socket::{self, Workers};
 use crate::storage::{self, Lease, Storage, StorageError};
-use castellan_srd::{self as rules, Catalogue, CatalogueErrors};
 
 /// How long a client may leave its answers unread.
 const SLOW_CONSUMER: Duration = Duration::from_secs(10);
@@ -80,7 +80,10 @@ async fn try_database(settings: &config::Database) -> Result<Arc<dyn Storage>, S
 }
 
 /// Starts the threads that serve sockets.
-pub(super) fn socket_threads(settings: &config::Socket, context: &Arc<socket::Context>) -> anyhow::Result<Workers> {
+pub(super) fn socket_threads<G: Game>(
+    settings: &config::Socket,
+    context: &Arc<socket::Context<G>>,
+) -> anyhow::Result<Workers> {
     let count = settings.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let in_real_time = settings.scheduling == Scheduling::Realtime;
     Workers::start(count, in_real_time, context).context("the socket threads could not be started")
@@ -89,11 +92,11 @@ pub(super) fn socket_threads(settings: &config::Socket, context: &Arc<socket::Co
 /// Takes the leases of all shards, after what an earlier server left in spool files was brought in.
 ///
 /// If anything fails after they were taken, they are given back: nothing was served under them.
-pub(super) async fn take_shards(
+pub(super) async fn take_shards<G: Game>(
     config: &Config,
     address: SocketAddr,
     storage: &Arc<dyn Storage>,
-    shards: &Shards,
+    shards: &Shards<G>,
     clock: &Clock,
 ) -> anyhow::Result<()> {
     let leftovers = spool::bring_in(&config.flush.spool, storage, clock()).await?;
@@ -111,11 +114,11 @@ pub(super) async fn take_shards(
     Ok(())
 }
 
-async fn prepare(
+async fn prepare<G: Game>(
     leftovers: spool::Leftovers,
     leases: &[Lease],
     storage: &Arc<dyn Storage>,
-    shards: &Shards,
+    shards: &Shards<G>,
 ) -> anyhow::Result<()> {
     leftovers.settle(storage, leases).await?;
     shards.recall_dead_letters().await.context("the dead letters cannot be read")
@@ -134,17 +137,14 @@ pub(super) fn socket_settings(config: &Config) -> socket::Settings {
     }
 }
 
-/// Reads the catalogue that the settings name, or takes the built-in one.
-pub(super) fn read_catalogue(config: &Config) -> Result<Catalogue, CatalogueErrors> {
-    let catalogue = match &config.rules.catalogue {
-        Some(folder) => Catalogue::load(folder)?,
-        None => Catalogue::embedded(),
-    };
-    let variant_encumbrance = config.rules.encumbrance == Encumbrance::Variant;
-    Ok(catalogue.with_options(rules::Options { variant_encumbrance }))
+/// Reads the rules from the folder that the settings name, or takes the built-in ones.
+pub(super) fn read_rules<G: Game>(config: &Config) -> Result<G::Rules, String> {
+    let encumbrance = if config.rules.encumbrance == Encumbrance::Variant { "variant" } else { "off" };
+    let options = RuleOptions::from([("encumbrance".to_owned(), encumbrance.to_owned())]);
+    G::read_rules(config.rules.catalogue.as_deref(), &options)
 }
 
 /// The catalogue as it is served.
-pub(super) fn publish(catalogue: &Catalogue) -> Arc<http::Published> {
-    Arc::new(http::Published { body: catalogue.to_json().into(), revision: catalogue.revision().to_owned() })
+pub(super) fn publish<G: Game>(rules: &G::Rules) -> Arc<http::Published> {
+    Arc::new(http::Published { body: G::catalogue(rules).into(), revision: G::revision(rules).to_owned() })
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use castellan_protocol::{Action, ModifyCurrency};
+use castellan_game::{Game, Right};
 use serde::Deserialize;
 
 use crate::config::PolicyChoice;
@@ -12,75 +12,17 @@ use crate::config::Role;
 /// Number of roles.
 const ROLES: usize = 3;
 
-/// The right that an action needs. Each kind of action is one right; a kind that can both give and take is two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Right(u32);
-
-/// The two halves of each kind that can both give and take: the kind and the half's name in the configuration.
-const HALVES: [(&str, &str); 4] = [
-    ("modify_hitpoints", "modify_hitpoints:damage"),
-    ("modify_hitpoints", "modify_hitpoints:healing"),
-    ("modify_currency", "modify_currency:loss"),
-    ("modify_currency", "modify_currency:gain"),
-];
-
-/// Actions that create something from nothing: in `strict` only the role `game` may send them.
-const STRICT: [&str; 10] = [
-    "add_item",
-    "modify_currency:gain",
-    "gain_experience",
-    "modify_hitpoints:healing",
-    "grant_temporary_hitpoints",
-    "revive",
-    "stabilize",
-    "short_rest",
-    "long_rest",
-    "remove_condition",
-];
-
-const _: () = assert!(Action::KINDS.len() + HALVES.len() <= u32::BITS as usize, "a bit for each right");
-
-/// The rights of a name in the configuration: a half or a whole kind. 0 if the name is unknown.
-fn rights_named(name: &str) -> u32 {
-    let mut rights = 0;
-    for (index, (kind, half)) in HALVES.iter().enumerate() {
-        if name == *half || name == *kind {
-            rights |= 1 << (Action::KINDS.len() + index);
-        }
-    }
-    if rights == 0
-        && let Some(index) = Action::KINDS.iter().position(|kind| *kind == name)
-    {
-        rights = 1 << index;
-    }
-    rights
-}
-
-/// The right that an action needs.
-fn right_of(action: &Action) -> Right {
-    let half = match action {
-        Action::ModifyHitpoints(fields) => Some(usize::from(fields.delta > 0)),
-        Action::ModifyCurrency(fields) => Some(2 + usize::from(gains(fields))),
-        _ => None,
-    };
-    let index = match half {
-        Some(half) => Action::KINDS.len() + half,
-        None => Action::KINDS.iter().position(|kind| *kind == action.kind()).expect("every action has its kind"),
-    };
-    Right(1 << index)
-}
-
-/// Returns true if any coin is added, even if others are taken.
-fn gains(fields: &ModifyCurrency) -> bool {
-    let ModifyCurrency { cp, sp, ep, gp, pp } = fields;
-    [cp, sp, ep, gp, pp].into_iter().flatten().any(|delta| *delta > 0)
+/// The rights that a name in the configuration stands for: one of that name, or all that begin with it and a colon.
+fn rights_named(rights: &[&str], name: &str) -> Vec<Right> {
+    let is_meant = |right: &str| right.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'));
+    rights.iter().enumerate().filter(|(_, right)| is_meant(right)).map(|(index, _)| Right(index)).collect()
 }
 
 /// Which role may send which action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// For each role, a bit for each right that it lacks.
-    denied: [u32; ROLES],
+    /// For each role, the rights that it lacks.
+    denied: [Vec<bool>; ROLES],
 }
 
 /// An invalid policy: all mistakes, one per line.
@@ -114,17 +56,24 @@ struct Changes {
 
 impl Policy {
     /// Every role may send every action.
-    pub const fn permissive() -> Self {
-        Self { denied: [0; ROLES] }
+    pub fn permissive<G: Game>() -> Self {
+        let none = vec![false; G::rights().len()];
+        Self { denied: [none.clone(), none.clone(), none] }
     }
 
     /// Only the role `game` may send actions that create something from nothing.
-    pub fn strict() -> Self {
-        let withheld = STRICT.iter().fold(0, |rights, name| rights | rights_named(name));
-        let mut policy = Self::permissive();
-        policy.denied[Role::Player as usize] = withheld;
-        policy.denied[Role::Operator as usize] = withheld;
+    pub fn strict<G: Game>() -> Self {
+        let rights = G::rights();
+        let mut policy = Self::permissive::<G>();
+        for right in G::STRICT.iter().flat_map(|name| rights_named(&rights, name)) {
+            policy.set(Role::Player, right, true);
+            policy.set(Role::Operator, right, true);
+        }
         policy
+    }
+
+    fn set(&mut self, role: Role, right: Right, denied: bool) {
+        self.denied[role as usize][right.0] = denied;
     }
 
     /// The configured policy.
@@ -132,11 +81,11 @@ impl Policy {
     /// # Errors
     ///
     /// [`PolicyError`] if the file cannot be read or is invalid.
-    pub fn from_choice(choice: &PolicyChoice) -> Result<Self, PolicyError> {
+    pub fn from_choice<G: Game>(choice: &PolicyChoice) -> Result<Self, PolicyError> {
         match choice {
-            PolicyChoice::Permissive => Ok(Self::permissive()),
-            PolicyChoice::Strict => Ok(Self::strict()),
-            PolicyChoice::File(file) => Self::load(file),
+            PolicyChoice::Permissive => Ok(Self::permissive::<G>()),
+            PolicyChoice::Strict => Ok(Self::strict::<G>()),
+            PolicyChoice::File(file) => Self::load::<G>(file),
         }
     }
 
@@ -145,18 +94,18 @@ impl Policy {
     /// # Errors
     ///
     /// [`PolicyError`] with all mistakes.
-    pub fn load(file: &Path) -> Result<Self, PolicyError> {
+    pub fn load<G: Game>(file: &Path) -> Result<Self, PolicyError> {
         let named = |mistake: &dyn std::fmt::Display| format!("{}: {mistake}", file.display());
         let text = fs::read_to_string(file).map_err(|error| PolicyError(vec![named(&error)]))?;
-        Self::parse(&text)
+        Self::parse::<G>(&text)
             .map_err(|PolicyError(mistakes)| PolicyError(mistakes.iter().map(|mistake| named(mistake)).collect()))
     }
 
     /// The policy of this name: `permissive` or `strict`.
-    fn named(name: &str) -> Option<Self> {
+    fn named<G: Game>(name: &str) -> Option<Self> {
         match name {
-            "permissive" => Some(Self::permissive()),
-            "strict" => Some(Self::strict()),
+            "permissive" => Some(Self::permissive::<G>()),
+            "strict" => Some(Self::strict::<G>()),
             _ => None,
         }
     }
@@ -164,60 +113,53 @@ impl Policy {
     /// Reads a policy from TOML.
     ///
     /// `base` is `permissive` (the default) or `strict`. The tables `player`, `game` and `operator` contain the lists
-    /// `allow` and `deny`. A list names actions or the halves `modify_hitpoints:damage`, `modify_hitpoints:healing`,
-    /// `modify_currency:loss` and `modify_currency:gain`. `deny` wins over `allow`.
+    /// `allow` and `deny`. A list names the game's rights; a name also stands for all rights that begin with it and a
+    /// colon. `deny` wins over `allow`.
     ///
     /// # Errors
     ///
     /// [`PolicyError`] with all mistakes.
-    pub fn parse(text: &str) -> Result<Self, PolicyError> {
+    pub fn parse<G: Game>(text: &str) -> Result<Self, PolicyError> {
         let configured: Configured =
             toml::from_str(text).map_err(|error| PolicyError(vec![error.to_string().trim_end().to_owned()]))?;
         let mut mistakes = Vec::new();
         let base = configured.base.as_deref().unwrap_or("permissive");
-        let mut policy = Self::named(base).unwrap_or_else(|| {
+        let mut policy = Self::named::<G>(base).unwrap_or_else(|| {
             mistakes.push(format!("base: must be `permissive` or `strict`, not `{base}`"));
-            Self::permissive()
+            Self::permissive::<G>()
         });
         let changes = [
             (Role::Player, &configured.player),
             (Role::Game, &configured.game),
             (Role::Operator, &configured.operator),
         ];
+        let known = G::rights();
         for (role, changes) in changes {
-            let mut rights = |list: &str, names: &[String]| {
-                names.iter().fold(0, |rights, name| {
-                    let named = rights_named(name);
-                    if named == 0 {
-                        mistakes.push(format!(
-                            "{}.{list}: no such action `{name}`; remove it or correct its name",
-                            role.as_str()
-                        ));
+            for (list, names, denied) in [("allow", &changes.allow, false), ("deny", &changes.deny, true)] {
+                for name in names {
+                    let rights = rights_named(&known, name);
+                    if rights.is_empty() {
+                        let role = role.as_str();
+                        mistakes.push(format!("{role}.{list}: no such action `{name}`; remove it or correct its name"));
                     }
-                    rights | named
-                })
-            };
-            let denied = &mut policy.denied[role as usize];
-            *denied &= !rights("allow", &changes.allow);
-            *denied |= rights("deny", &changes.deny);
+                    rights.into_iter().for_each(|right| policy.set(role, right, denied));
+                }
+            }
         }
         if mistakes.is_empty() { Ok(policy) } else { Err(PolicyError(mistakes)) }
     }
 
-    /// Returns true if a role may send an action.
-    pub fn permits(&self, role: Role, action: &Action) -> bool {
-        self.denied[role as usize] & right_of(action).0 == 0
-    }
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self::permissive()
+    /// Returns true if a role has a right.
+    pub fn permits(&self, role: Role, right: Right) -> bool {
+        !self.denied[role as usize][right.0]
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use castellan_srd::Srd;
+    use castellan_srd::wire::Action;
+
     use super::*;
 
     fn action(json: &str) -> Action {
@@ -266,20 +208,20 @@ mod tests {
         assert_eq!(kinds.len() + 2, Action::KINDS.len(), "one example of every kind");
         for role in ROLES {
             for json in PLAIN.iter().chain(&HARM).chain(&GAIN) {
-                assert!(Policy::default().permits(role, &action(json)), "{json}");
+                assert!(Policy::permissive::<Srd>().permits(role, Srd::right(&action(json))), "{json}");
             }
         }
     }
 
     #[test]
     fn strict_lets_only_game_servers_create_something_from_nothing() {
-        let strict = Policy::strict();
+        let strict = Policy::strict::<Srd>();
         for json in PLAIN.iter().chain(&HARM).chain(&GAIN) {
             let action = action(json);
-            let kept = GAIN.contains(json) || STRICT.contains(&action.kind());
-            assert!(strict.permits(Role::Game, &action), "{json}");
-            assert_eq!(strict.permits(Role::Player, &action), !kept, "{json}");
-            assert_eq!(strict.permits(Role::Operator, &action), !kept, "{json}");
+            let kept = GAIN.contains(json) || Srd::STRICT.contains(&action.kind());
+            assert!(strict.permits(Role::Game, Srd::right(&action)), "{json}");
+            assert_eq!(strict.permits(Role::Player, Srd::right(&action)), !kept, "{json}");
+            assert_eq!(strict.permits(Role::Operator, Srd::right(&action)), !kept, "{json}");
         }
     }
 
@@ -293,8 +235,8 @@ mod tests {
             [operator]
             allow = ["modify_hitpoints:healing"]
         "#;
-        let policy = Policy::parse(text).expect("a policy");
-        let permits = |role, json| policy.permits(role, &action(json));
+        let policy = Policy::parse::<Srd>(text).expect("a policy");
+        let permits = |role, json| policy.permits(role, Srd::right(&action(json)));
         assert!(permits(Role::Player, PLAIN[15]) && !permits(Role::Player, PLAIN[16]));
         assert!(permits(Role::Player, GAIN[1]) && permits(Role::Player, HARM[1]));
         assert!(!permits(Role::Player, PLAIN[19]) && !permits(Role::Player, HARM[0]));
@@ -305,19 +247,19 @@ mod tests {
     #[test]
     fn all_mistakes_in_a_file_are_reported() {
         let text = "base = \"lax\"\n[player]\nallow = [\"dance\"]\n[game]\ndeny = [\"modify_hitpoints:magic\"]";
-        let error = Policy::parse(text).expect_err("a mistake");
+        let error = Policy::parse::<Srd>(text).expect_err("a mistake");
         assert_eq!(
             error.to_string(),
             "base: must be `permissive` or `strict`, not `lax`\n\
                          player.allow: no such action `dance`; remove it or correct its name\n\
                          game.deny: no such action `modify_hitpoints:magic`; remove it or correct its name"
         );
-        assert!(Policy::parse("[players]").is_err());
+        assert!(Policy::parse::<Srd>("[players]").is_err());
         let file = tempfile::NamedTempFile::new().expect("a file");
         fs::write(file.path(), text).expect("written");
         let error =
-            Policy::from_choice(&PolicyChoice::File(file.path().to_owned())).expect_err("a mistake").to_string();
+            Policy::from_choice::<Srd>(&PolicyChoice::File(file.path().to_owned())).expect_err("a mistake").to_string();
         assert!(error.lines().all(|line| line.starts_with(&file.path().display().to_string())), "{error}");
-        assert!(Policy::load(Path::new("/nowhere/at/all")).is_err());
+        assert!(Policy::load::<Srd>(Path::new("/nowhere/at/all")).is_err());
     }
 }

@@ -10,6 +10,7 @@ pub mod spool;
 pub use self::batch::Batch;
 pub use self::flusher::{Flusher, Settings};
 pub use self::signals::Signals;
+pub use castellan_authority::Queue;
 
 use castellan_protocol::{CharacterId, UserId, Version};
 
@@ -26,15 +27,6 @@ pub struct Written {
     pub character: CharacterId,
     /// The version in the row.
     pub version: Version,
-}
-
-/// Selects dirty characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Queue {
-    /// All of them.
-    Dirty,
-    /// Those whose commit someone waits for.
-    Hurried,
 }
 
 /// The flusher's source of work and receiver of results: the shards, or a model of them in tests.

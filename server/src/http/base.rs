@@ -48,7 +48,7 @@ impl Envelope {
     pub(super) fn required(self) -> Result<Self, Problem> {
         if self.base == Base::default() {
             let message = "base version missing: send version or after in the body, or If-Match";
-            return Err(Problem::new(RejectionCode::VersionRequired, message));
+            return Err(Problem::new(RejectionCode::VERSION_REQUIRED, message));
         }
         Ok(self)
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use castellan_game::Game;
 use castellan_protocol::{RejectionCode, UserId};
 use serde::Deserialize;
 
@@ -40,7 +41,7 @@ impl Caller {
     pub(super) fn permitted_owner(&self) -> Result<UserId, Problem> {
         self.owner().ok_or_else(|| {
             Problem::new(
-                RejectionCode::NotPermitted,
+                RejectionCode::NOT_PERMITTED,
                 "only an account with the role game may name another user; leave out `user`",
             )
         })
@@ -59,10 +60,10 @@ pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
-impl FromRequestParts<Arc<Context>> for Caller {
+impl<G: Game> FromRequestParts<Arc<Context<G>>> for Caller {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, context: &Arc<Context<G>>) -> Result<Self, Problem> {
         let token = token(&parts.headers)
             .ok_or_else(|| Problem::unauthenticated("token missing: send Authorization: Bearer <token>"))?;
         let ticket = context.auth.verify(token).ok_or_else(|| Problem::unauthenticated(FORGED))?;

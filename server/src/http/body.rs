@@ -50,12 +50,13 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     if essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json")) {
         return Ok(());
     }
-    Err(Problem::new(RejectionCode::UnsupportedMediaType, "the body must be JSON: Content-Type: application/json"))
+    Err(Problem::new(RejectionCode::UNSUPPORTED_MEDIA_TYPE, "the body must be JSON: Content-Type: application/json"))
 }
 
 async fn read(headers: &HeaderMap, body: Body, deadline: Duration) -> Result<Bytes, Problem> {
-    let too_large =
-        || Problem::new(RejectionCode::BodyTooLarge, format!("the body is too large: at most {BODY_BYTES_MAX} bytes"));
+    let too_large = || {
+        Problem::new(RejectionCode::BODY_TOO_LARGE, format!("the body is too large: at most {BODY_BYTES_MAX} bytes"))
+    };
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX as u64) {
         return Err(too_large());

@@ -8,7 +8,8 @@ use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use castellan_protocol::{Action, CharacterId, NewCharacter, RejectionCode};
+use castellan_game::Game;
+use castellan_protocol::{CharacterId, RejectionCode};
 use serde_json::{Map, Value, json};
 
 use super::base::Envelope;
@@ -21,25 +22,25 @@ use crate::shard::{Change, Reader, Refusal, Shape};
 /// The character that a path names.
 pub(super) struct Named(CharacterId);
 
-impl FromRequestParts<Arc<Context>> for Named {
+impl<G: Game> FromRequestParts<Arc<Context<G>>> for Named {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, context: &Arc<Context<G>>) -> Result<Self, Problem> {
         let path: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, context).await;
         path.ok().and_then(|Path(id)| id.parse().ok()).map(Self).ok_or_else(|| Refusal::no_such_character().into())
     }
 }
 
 /// `POST /characters`.
-pub(super) async fn create(
-    State(context): State<Arc<Context>>,
+pub(super) async fn create<G: Game>(
+    State(context): State<Arc<Context<G>>>,
     caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
     let owner = caller.permitted_owner()?;
     let (headers, mut fields) = object(&context, request).await?;
     let envelope = Envelope::take(&headers, &mut fields)?;
-    let wanted: NewCharacter = body::decode(fields)?;
+    let wanted: G::Creation = body::decode(fields)?;
     if caller.acts_for_another() && context.auth.name_of(owner).await?.is_none() {
         return Err(Problem::malformed("user: no such user; give the id of an existing account"));
     }
@@ -47,7 +48,7 @@ pub(super) async fn create(
 }
 
 /// `GET /characters`.
-pub(super) async fn list(State(context): State<Arc<Context>>, caller: Caller) -> Result<Response, Problem> {
+pub(super) async fn list<G: Game>(State(context): State<Arc<Context<G>>>, caller: Caller) -> Result<Response, Problem> {
     let owner = caller.permitted_owner()?;
     let mut body = br#"{"characters":"#.to_vec();
     context.shards.list(owner, &mut body).await?;
@@ -56,8 +57,8 @@ pub(super) async fn list(State(context): State<Arc<Context>>, caller: Caller) ->
 }
 
 /// `GET /characters/{id}`.
-pub(super) async fn show(
-    State(context): State<Arc<Context>>,
+pub(super) async fn show<G: Game>(
+    State(context): State<Arc<Context<G>>>,
     caller: Caller,
     Named(character): Named,
     headers: HeaderMap,
@@ -75,8 +76,8 @@ pub(super) async fn show(
 }
 
 /// `DELETE /characters/{id}`.
-pub(super) async fn delete(
-    State(context): State<Arc<Context>>,
+pub(super) async fn delete<G: Game>(
+    State(context): State<Arc<Context<G>>>,
     caller: Caller,
     Named(character): Named,
     request: Request,
@@ -90,8 +91,8 @@ pub(super) async fn delete(
 }
 
 /// `POST /characters/{id}/intents`: any action.
-pub(super) async fn intent(
-    State(context): State<Arc<Context>>,
+pub(super) async fn intent<G: Game>(
+    State(context): State<Arc<Context<G>>>,
     caller: Caller,
     Named(character): Named,
     request: Request,
@@ -105,9 +106,9 @@ pub(super) async fn intent(
 }
 
 /// A route for one kind of action: the body holds the action's fields.
-pub(super) async fn action(
+pub(super) async fn action<G: Game>(
     kind: &'static str,
-    context: Arc<Context>,
+    context: Arc<Context<G>>,
     caller: Caller,
     Named(character): Named,
     request: Request,
@@ -118,21 +119,21 @@ pub(super) async fn action(
     act(&context, caller, character, envelope.required()?, &action).await
 }
 
-async fn act(
-    context: &Context,
+async fn act<G: Game>(
+    context: &Context<G>,
     caller: Caller,
     character: CharacterId,
     envelope: Envelope,
     action: &Value,
 ) -> Result<Response, Problem> {
-    let action: Action =
+    let action: G::Action =
         castellan_protocol::decode_action(action).map_err(|(code, message)| Problem::new(code, message))?;
     let owner = caller.owner().ok_or_else(Refusal::no_such_character)?;
-    let permitted = context.policy.permits(caller.session.role, &action);
+    let permitted = context.policy.permits(caller.session.role, G::right(&action));
     write::change(context, owner, character, &envelope, Change::Action(&action), permitted).await
 }
 
-async fn object(context: &Context, request: Request) -> Result<(HeaderMap, Map<String, Value>), Problem> {
+async fn object<G: Game>(context: &Context<G>, request: Request) -> Result<(HeaderMap, Map<String, Value>), Problem> {
     let (parts, body) = request.into_parts();
     let fields = body::object(&parts.headers, body, context.settings.body_timeout).await?;
     Ok((parts.headers, fields))
@@ -159,11 +160,11 @@ pub(super) fn is_known(headers: &HeaderMap, response: &Response) -> bool {
 
 /// Answers every unknown path.
 pub(super) async fn no_such_route() -> Response {
-    Problem::new(RejectionCode::NoSuchRoute, "no such path on this server").into_response()
+    Problem::new(RejectionCode::NO_SUCH_ROUTE, "no such path on this server").into_response()
 }
 
 /// Answers a known path with the wrong method; axum adds the `Allow` header.
 pub(super) async fn method_not_allowed() -> Response {
-    Problem::new(RejectionCode::MethodNotAllowed, "this path does not support the method; see the Allow header")
+    Problem::new(RejectionCode::METHOD_NOT_ALLOWED, "this path does not support the method; see the Allow header")
         .into_response()
 }

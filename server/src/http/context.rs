@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use castellan_game::Game;
 use serde::Serialize;
 
 use super::rates::Rates;
@@ -15,13 +16,13 @@ use crate::shard::Shards;
 use crate::socket::{Accepted, Registry};
 
 /// The context that all requests share: the other rooms, and what the application hands in.
-pub struct Context {
+pub struct Context<G: Game> {
     /// The authority over sessions.
     pub auth: Arc<Auth>,
     /// Which role may send which action.
     pub policy: Arc<Policy>,
     /// The authority over characters.
-    pub shards: Arc<Shards>,
+    pub shards: Arc<Shards<G>>,
     /// The open sockets.
     pub registry: Arc<Registry>,
     /// Takes an upgraded connection; returns false if none can be taken right now.

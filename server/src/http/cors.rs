@@ -1,5 +1,6 @@
 //! CORS for the listed origins.
 
+use castellan_game::Game;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -19,13 +20,17 @@ const EXPOSED: HeaderValue =
 const PREFLIGHT_SECONDS: HeaderValue = HeaderValue::from_static("600");
 
 /// Returns true if the configuration lists this `Origin`.
-pub(super) fn is_listed(context: &Context, origin: &HeaderValue) -> bool {
+pub(super) fn is_listed<G: Game>(context: &Context<G>, origin: &HeaderValue) -> bool {
     let origin = origin.to_str().unwrap_or_default();
     context.settings.origins.iter().any(|listed| listed.as_str().eq_ignore_ascii_case(origin))
 }
 
 /// Answers preflights, and lets listed origins read all other answers.
-pub(super) async fn allow_listed(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
+pub(super) async fn allow_listed<G: Game>(
+    State(context): State<Arc<Context<G>>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let origin = request.headers().get(header::ORIGIN).filter(|origin| is_listed(&context, origin)).cloned();
     let Some(origin) = origin else {
         let mut response = next.run(request).await;

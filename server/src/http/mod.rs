@@ -26,7 +26,7 @@ pub use context::{Context, Health, Published, Standing};
 pub use listener::{Limits, serve};
 pub use problem::status_of;
 pub use rates::Rates;
-pub use routes::{ROUTES, Reach, Route, Routes, for_operators, for_players};
+pub use routes::{Reach, Route, Routes, all_routes, for_operators, for_players};
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! Endpoints for operation: health, metrics, keys, the catalogue.
 
+use castellan_game::Game;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -17,7 +18,7 @@ pub(super) async fn live() -> Response {
 }
 
 /// `GET /health/ready`: tells a load balancer if it may send players here.
-pub(super) async fn ready(State(context): State<Arc<Context>>) -> Response {
+pub(super) async fn ready<G: Game>(State(context): State<Arc<Context<G>>>) -> Response {
     let health = (context.health)();
     let status = match health.status {
         Standing::Ready => StatusCode::OK,
@@ -27,20 +28,20 @@ pub(super) async fn ready(State(context): State<Arc<Context>>) -> Response {
 }
 
 /// `GET /metrics`.
-pub(super) async fn metrics(State(context): State<Arc<Context>>) -> Response {
+pub(super) async fn metrics<G: Game>(State(context): State<Arc<Context<G>>>) -> Response {
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     ([(header::CONTENT_TYPE, kind)], (context.metrics)()).into_response()
 }
 
 /// `GET /.well-known/jwks.json`.
-pub(super) async fn keys(State(context): State<Arc<Context>>) -> Response {
+pub(super) async fn keys<G: Game>(State(context): State<Arc<Context<G>>>) -> Response {
     let mut response = json(StatusCode::OK, context.auth.jwks().as_bytes().to_vec());
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
     response
 }
 
 /// `GET /catalogue`.
-pub(super) async fn catalogue(State(context): State<Arc<Context>>, headers: HeaderMap) -> Response {
+pub(super) async fn catalogue<G: Game>(State(context): State<Arc<Context<G>>>, headers: HeaderMap) -> Response {
     let published = (context.catalogue)();
     let tag = HeaderValue::try_from(format!("\"{}\"", published.revision)).expect("a revision of ASCII");
     let kind = HeaderValue::from_static("application/json");

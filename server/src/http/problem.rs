@@ -32,11 +32,11 @@ impl Problem {
     }
 
     pub(super) fn malformed(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(RejectionCode::Malformed, message)
+        Self::new(RejectionCode::MALFORMED, message)
     }
 
     pub(super) fn unauthenticated(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(RejectionCode::Unauthenticated, message)
+        Self::new(RejectionCode::UNAUTHENTICATED, message)
     }
 
     /// Replaces the status of the code.
@@ -52,7 +52,7 @@ impl Problem {
     /// A fault of the server: logged once here, opaque to the client.
     pub(super) fn fault(error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "a request failed because of a fault in the server");
-        Self::new(RejectionCode::Internal, "a fault in the server; its log says more")
+        Self::new(RejectionCode::INTERNAL, "a fault in the server; its log says more")
     }
 }
 
@@ -60,18 +60,18 @@ impl Problem {
 pub const fn status_of(code: RejectionCode) -> StatusCode {
     use RejectionCode as C;
     match code {
-        C::Malformed | C::UnknownAction | C::UnknownFrame => StatusCode::BAD_REQUEST,
-        C::Unauthenticated | C::BadCredentials | C::SessionRevoked => StatusCode::UNAUTHORIZED,
-        C::NotPermitted | C::RegistrationClosed => StatusCode::FORBIDDEN,
-        C::NoSuchCharacter | C::NoSuchRoute => StatusCode::NOT_FOUND,
-        C::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        C::VersionConflict => StatusCode::CONFLICT,
-        C::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        C::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        C::VersionRequired => StatusCode::PRECONDITION_REQUIRED,
-        C::RateLimited | C::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
-        C::Overloaded | C::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        C::Internal | C::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
+        C::MALFORMED | C::UNKNOWN_ACTION | C::UNKNOWN_FRAME => StatusCode::BAD_REQUEST,
+        C::UNAUTHENTICATED | C::BAD_CREDENTIALS | C::SESSION_REVOKED => StatusCode::UNAUTHORIZED,
+        C::NOT_PERMITTED | C::REGISTRATION_CLOSED => StatusCode::FORBIDDEN,
+        C::NO_SUCH_CHARACTER | C::NO_SUCH_ROUTE => StatusCode::NOT_FOUND,
+        C::METHOD_NOT_ALLOWED => StatusCode::METHOD_NOT_ALLOWED,
+        C::VERSION_CONFLICT => StatusCode::CONFLICT,
+        C::BODY_TOO_LARGE => StatusCode::PAYLOAD_TOO_LARGE,
+        C::UNSUPPORTED_MEDIA_TYPE => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        C::VERSION_REQUIRED => StatusCode::PRECONDITION_REQUIRED,
+        C::RATE_LIMITED | C::TOO_MANY_ATTEMPTS => StatusCode::TOO_MANY_REQUESTS,
+        C::OVERLOADED | C::UNAVAILABLE => StatusCode::SERVICE_UNAVAILABLE,
+        C::INTERNAL | C::UNKNOWN => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }
@@ -112,15 +112,15 @@ impl From<AuthError> for Problem {
     fn from(error: AuthError) -> Self {
         use RejectionCode as C;
         let (code, retry_after_ms) = match &error {
-            AuthError::Malformed(_) | AuthError::NameTaken => (C::Malformed, None),
-            AuthError::BadCredentials => (C::BadCredentials, None),
-            AuthError::RegistrationClosed => (C::RegistrationClosed, None),
-            AuthError::TooManyAttempts { retry_after_ms } => (C::TooManyAttempts, Some(*retry_after_ms)),
-            AuthError::Overloaded { retry_after_ms } => (C::Overloaded, Some(*retry_after_ms)),
-            AuthError::Unauthenticated(_) => (C::Unauthenticated, None),
-            AuthError::SessionRevoked => (C::SessionRevoked, None),
+            AuthError::Malformed(_) | AuthError::NameTaken => (C::MALFORMED, None),
+            AuthError::BadCredentials => (C::BAD_CREDENTIALS, None),
+            AuthError::RegistrationClosed => (C::REGISTRATION_CLOSED, None),
+            AuthError::TooManyAttempts { retry_after_ms } => (C::TOO_MANY_ATTEMPTS, Some(*retry_after_ms)),
+            AuthError::Overloaded { retry_after_ms } => (C::OVERLOADED, Some(*retry_after_ms)),
+            AuthError::Unauthenticated(_) => (C::UNAUTHENTICATED, None),
+            AuthError::SessionRevoked => (C::SESSION_REVOKED, None),
             AuthError::Storage(StorageError::Transient(_)) => {
-                return Self::new(C::Unavailable, "the database cannot be reached right now; try again");
+                return Self::new(C::UNAVAILABLE, "the database cannot be reached right now; try again");
             }
             AuthError::Storage(_) | AuthError::Fault(_) => return Self::fault(&error),
         };

@@ -1,5 +1,7 @@
 //! The table of routes.
 
+use castellan_game::Game;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Router;
@@ -29,76 +31,84 @@ pub enum Reach {
 }
 
 /// One method of one path, and what answers there.
-pub struct Route {
+pub struct Route<G: Game> {
     /// The method, such as `GET`.
     pub method: Method,
     /// The path, such as `/characters/{id}`.
-    pub path: &'static str,
+    pub path: Cow<'static, str>,
     /// Who reaches it.
     pub reach: Reach,
-    answer: Answer,
+    answer: Answer<G>,
 }
+
+/// What answers there.
+type Answer<G> = Box<dyn Fn(MethodFilter) -> MethodRouter<Arc<Context<G>>>>;
 
 /// Every route that is served. The routers are built from this list and nothing else.
-pub static ROUTES: &[Route] = &[
-    players(Method::POST, "/session/login", |method| on(method, session::login)),
-    players(Method::POST, "/session/refresh", |method| on(method, session::refresh)),
-    players(Method::POST, "/session/logout", |method| on(method, session::logout)),
-    players(Method::GET, "/session", |method| on(method, session::show)),
-    players(Method::POST, "/characters", |method| on(method, characters::create)),
-    players(Method::GET, "/characters", |method| on(method, characters::list)),
-    players(Method::GET, "/characters/{id}", |method| on(method, characters::show)),
-    players(Method::DELETE, "/characters/{id}", |method| on(method, characters::delete)),
-    players(Method::PATCH, "/characters/{id}/stats/hitpoints", |method| action("modify_hitpoints", method)),
-    players(Method::PATCH, "/characters/{id}/currency/modify", |method| action("modify_currency", method)),
-    players(Method::POST, "/characters/{id}/equipment/equip", |method| action("equip_item", method)),
-    players(Method::POST, "/characters/{id}/equipment/unequip", |method| action("unequip_item", method)),
-    players(Method::POST, "/characters/{id}/equipment/add", |method| action("add_item", method)),
-    players(Method::POST, "/characters/{id}/equipment/remove", |method| action("remove_item", method)),
-    players(Method::POST, "/characters/{id}/intents", |method| on(method, characters::intent)),
-    players(Method::GET, "/catalogue", |method| on(method, operations::catalogue)),
-    players(Method::GET, "/.well-known/jwks.json", |method| on(method, operations::keys)),
-    players(Method::GET, "/socket", |method| on(method, upgrade::upgrade)),
-    all(Method::GET, "/health/live", |method| on(method, operations::live)),
-    all(Method::GET, "/health/ready", |method| on(method, operations::ready)),
-    operators(Method::GET, "/metrics", |method| on(method, operations::metrics)),
-];
-
-type Answer = fn(MethodFilter) -> MethodRouter<Arc<Context>>;
-
-const fn players(method: Method, path: &'static str, answer: Answer) -> Route {
-    Route { method, path, reach: Reach::Players, answer }
+pub fn all_routes<G: Game>() -> Vec<Route<G>> {
+    let service = [
+        players(Method::POST, "/session/login", |method| on(method, session::login)),
+        players(Method::POST, "/session/refresh", |method| on(method, session::refresh)),
+        players(Method::POST, "/session/logout", |method| on(method, session::logout)),
+        players(Method::GET, "/session", |method| on(method, session::show)),
+        players(Method::POST, "/characters", |method| on(method, characters::create)),
+        players(Method::GET, "/characters", |method| on(method, characters::list)),
+        players(Method::GET, "/characters/{id}", |method| on(method, characters::show)),
+        players(Method::DELETE, "/characters/{id}", |method| on(method, characters::delete)),
+        players(Method::POST, "/characters/{id}/intents", |method| on(method, characters::intent)),
+        players(Method::GET, "/catalogue", |method| on(method, operations::catalogue)),
+        players(Method::GET, "/.well-known/jwks.json", |method| on(method, operations::keys)),
+        players(Method::GET, "/socket", |method| on(method, upgrade::upgrade)),
+        route(Reach::All, Method::GET, "/health/live", |method| on(method, operations::live)),
+        route(Reach::All, Method::GET, "/health/ready", |method| on(method, operations::ready)),
+        route(Reach::Operators, Method::GET, "/metrics", |method| on(method, operations::metrics)),
+    ];
+    let game = G::ROUTES.iter().map(|declared| {
+        let method = Method::from_bytes(declared.method.as_bytes()).expect("a game's routes have methods of HTTP");
+        let path = format!("/characters/{{id}}{}", declared.path);
+        players(method, path, |method| action(declared.kind, method))
+    });
+    service.into_iter().chain(game).collect()
 }
 
-const fn operators(method: Method, path: &'static str, answer: Answer) -> Route {
-    Route { method, path, reach: Reach::Operators, answer }
+fn players<G: Game>(
+    method: Method,
+    path: impl Into<Cow<'static, str>>,
+    answer: impl Fn(MethodFilter) -> MethodRouter<Arc<Context<G>>> + 'static,
+) -> Route<G> {
+    route(Reach::Players, method, path, answer)
 }
 
-const fn all(method: Method, path: &'static str, answer: Answer) -> Route {
-    Route { method, path, reach: Reach::All, answer }
+fn route<G: Game>(
+    reach: Reach,
+    method: Method,
+    path: impl Into<Cow<'static, str>>,
+    answer: impl Fn(MethodFilter) -> MethodRouter<Arc<Context<G>>> + 'static,
+) -> Route<G> {
+    Route { method, path: path.into(), reach, answer: Box::new(answer) }
 }
 
 /// The routes for players. They include the metrics if operators have no address of their own.
-pub fn for_players(context: &Arc<Context>) -> Routes {
+pub fn for_players<G: Game>(context: &Arc<Context<G>>) -> Routes {
     let operators_too = context.settings.admin_listen.is_none();
     routes(context, |reach| reach != Reach::Operators || operators_too)
 }
 
 /// The routes for operators, on their own address.
-pub fn for_operators(context: &Arc<Context>) -> Routes {
+pub fn for_operators<G: Game>(context: &Arc<Context<G>>) -> Routes {
     routes(context, |reach| reach != Reach::Players)
 }
 
-fn routes(context: &Arc<Context>, has: impl Fn(Reach) -> bool) -> Routes {
-    let routes = ROUTES.iter().filter(|route| has(route.reach));
+fn routes<G: Game>(context: &Arc<Context<G>>, has: impl Fn(Reach) -> bool) -> Routes {
+    let routes = all_routes().into_iter().filter(|route| has(route.reach));
     let router = routes.fold(Router::new(), |router, route| {
         let method = MethodFilter::try_from(route.method.clone()).expect("a method that axum knows");
-        router.route(route.path, (route.answer)(method))
+        router.route(&route.path, (route.answer)(method))
     });
     finish(router, context)
 }
 
-fn finish(router: Router<Arc<Context>>, context: &Arc<Context>) -> Routes {
+fn finish<G: Game>(router: Router<Arc<Context<G>>>, context: &Arc<Context<G>>) -> Routes {
     let router = router
         .method_not_allowed_fallback(characters::method_not_allowed)
         .fallback(characters::no_such_route)
@@ -109,8 +119,8 @@ fn finish(router: Router<Arc<Context>>, context: &Arc<Context>) -> Routes {
 }
 
 /// The route for one kind of action.
-fn action(kind: &'static str, method: MethodFilter) -> MethodRouter<Arc<Context>> {
-    on(method, move |State(context): State<Arc<Context>>, caller: Caller, named: Named, request: Request| {
+fn action<G: Game>(kind: &'static str, method: MethodFilter) -> MethodRouter<Arc<Context<G>>> {
+    on(method, move |State(context): State<Arc<Context<G>>>, caller: Caller, named: Named, request: Request| {
         characters::action(kind, context, caller, named, request)
     })
 }

@@ -7,6 +7,7 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use castellan_game::Game;
 use castellan_protocol::http::{Login, RefreshSession, SessionInfo, Tokens};
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -24,8 +25,8 @@ use crate::telemetry::{self, LoginOutcome};
 pub(super) struct Peer(pub(super) SocketAddr);
 
 /// `POST /session/login`.
-pub(super) async fn login(
-    State(context): State<Arc<Context>>,
+pub(super) async fn login<G: Game>(
+    State(context): State<Arc<Context<G>>>,
     Extension(Peer(peer)): Extension<Peer>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -46,7 +47,10 @@ pub(super) async fn login(
 }
 
 /// `POST /session/refresh`.
-pub(super) async fn refresh(State(context): State<Arc<Context>>, request: Request) -> Result<Response, Problem> {
+pub(super) async fn refresh<G: Game>(
+    State(context): State<Arc<Context<G>>>,
+    request: Request,
+) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let fields = body::object(&parts.headers, body, context.settings.body_timeout).await?;
     let wanted: RefreshSession = body::decode(fields)?;
@@ -55,14 +59,17 @@ pub(super) async fn refresh(State(context): State<Arc<Context>>, request: Reques
 }
 
 /// `POST /session/logout`.
-pub(super) async fn logout(State(context): State<Arc<Context>>, caller: Caller) -> Result<Response, Problem> {
+pub(super) async fn logout<G: Game>(
+    State(context): State<Arc<Context<G>>>,
+    caller: Caller,
+) -> Result<Response, Problem> {
     context.auth.revoke(caller.session.id).await?;
     context.shards.leave(caller.session.user);
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// `GET /session`.
-pub(super) async fn show(State(context): State<Arc<Context>>, caller: Caller) -> Result<Response, Problem> {
+pub(super) async fn show<G: Game>(State(context): State<Arc<Context<G>>>, caller: Caller) -> Result<Response, Problem> {
     let session = caller.session;
     let username = context.auth.name_of(session.user).await?;
     let expires_at = OffsetDateTime::from_unix_timestamp(session.expires_at_ms.div_euclid(1_000))
@@ -81,7 +88,7 @@ pub(super) async fn show(State(context): State<Arc<Context>>, caller: Caller) ->
     Ok(secret(&info))
 }
 
-fn granted(context: &Context, headers: &HeaderMap, grant: Grant) -> Response {
+fn granted<G: Game>(context: &Context<G>, headers: &HeaderMap, grant: Grant) -> Response {
     secret(&Tokens {
         token: grant.token,
         token_type: "Bearer".to_owned(),
@@ -94,7 +101,7 @@ fn granted(context: &Context, headers: &HeaderMap, grant: Grant) -> Response {
 }
 
 /// The WebSocket's URL, as this client can reach it.
-fn socket_url(context: &Context, headers: &HeaderMap) -> String {
+fn socket_url<G: Game>(context: &Context<G>, headers: &HeaderMap) -> String {
     if let Some(url) = &context.settings.public_url {
         return url.socket_url();
     }

@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use castellan_game::Game;
 use castellan_protocol::limits::SUBPROTOCOL_BEARER_PREFIX;
 use castellan_protocol::{CloseCode, Codec, RejectionCode};
 use hyper::upgrade::OnUpgrade;
@@ -33,13 +34,16 @@ struct Asked {
 }
 
 /// `GET /socket`.
-pub(super) async fn upgrade(State(context): State<Arc<Context>>, mut request: Request) -> Result<Response, Problem> {
+pub(super) async fn upgrade<G: Game>(
+    State(context): State<Arc<Context<G>>>,
+    mut request: Request,
+) -> Result<Response, Problem> {
     let headers = request.headers();
     let offered = offered(headers);
     let ticket = ticket(&context, headers, &offered)?;
     if headers.get(header::ORIGIN).is_some_and(|origin| !cors::is_listed(&context, origin)) {
         return Err(Problem::new(
-            RejectionCode::NotPermitted,
+            RejectionCode::NOT_PERMITTED,
             "this server does not allow pages of that origin; add it to the setting origins",
         ));
     }
@@ -63,7 +67,7 @@ fn offered(headers: &HeaderMap) -> Vec<String> {
 }
 
 /// Authenticates the socket by the header or, for browsers, by an entry among the subprotocols.
-fn ticket(context: &Context, headers: &HeaderMap, offered: &[String]) -> Result<Ticket, Problem> {
+fn ticket<G: Game>(context: &Context<G>, headers: &HeaderMap, offered: &[String]) -> Result<Ticket, Problem> {
     let token =
         bearer::token(headers).or_else(|| offered.iter().find_map(|name| name.strip_prefix(SUBPROTOCOL_BEARER_PREFIX)));
     let Some(token) = token else {
@@ -131,8 +135,8 @@ fn upgrade_required(problem: Problem) -> Response {
 
 /// Finds a seat for a live session. Accepts an ended one only to close it with a reason: a browser cannot see why an
 /// upgrade was refused.
-fn admit(
-    context: &Context,
+fn admit<G: Game>(
+    context: &Context<G>,
     ticket: Ticket,
     client: Option<Uuid>,
 ) -> Result<Result<(crate::auth::Session, Seat), CloseOrder>, Problem> {
@@ -145,7 +149,7 @@ fn admit(
     context.rates.take(ticket.session.id)?;
     if context.registry.len() >= context.sockets_max {
         return Err(Problem::new(
-            RejectionCode::Overloaded,
+            RejectionCode::OVERLOADED,
             "this server is full: all sockets are in use; try again later",
         ));
     }
@@ -155,7 +159,7 @@ fn admit(
             order(CloseCode::SessionRevoked, "the session was ended")
         }
         Ok(seat) => Ok(Ok((ticket.session, seat))),
-        Err(error) => Err(Problem::new(RejectionCode::RateLimited, error.to_string()).retry_after_ms(RETRY_SEAT_MS)),
+        Err(error) => Err(Problem::new(RejectionCode::RATE_LIMITED, error.to_string()).retry_after_ms(RETRY_SEAT_MS)),
     }
 }
 
@@ -173,8 +177,8 @@ fn switching(key: &HeaderValue, subprotocol: Option<&'static str>) -> Response {
 }
 
 /// Takes the bare connection out of HTTP and hands it over to a socket thread.
-async fn hand_over(
-    context: Arc<Context>,
+async fn hand_over<G: Game>(
+    context: Arc<Context<G>>,
     on_upgrade: OnUpgrade,
     codec: Codec,
     replies: Replies,

@@ -2,7 +2,8 @@
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use castellan_protocol::{Ack, CharacterId, CloseCode, NewCharacter, RejectionCode, RequestId, UserId, Version};
+use castellan_game::Game;
+use castellan_protocol::{Ack, CharacterId, CloseCode, RejectionCode, RequestId, UserId, Version};
 
 use super::base::Envelope;
 use super::context::Context;
@@ -18,15 +19,16 @@ const DURABLE: HeaderName = HeaderName::from_static("castellan-durable");
 const DUPLICATE: HeaderName = HeaderName::from_static("castellan-duplicate");
 
 /// Changes a character and answers with its new state.
-pub(super) async fn change(
-    context: &Context,
+pub(super) async fn change<G: Game>(
+    context: &Context<G>,
     owner: UserId,
     character: CharacterId,
     envelope: &Envelope,
-    change: Change<'_>,
+    change: Change<'_, G::Action>,
     permitted: bool,
 ) -> Result<Response, Problem> {
     let id = envelope.id.unwrap_or_else(|| own_request_id(context));
+    let deletes = matches!(change, Change::Delete);
     let command = Command { owner, character, id, base: envelope.base, change, permitted };
     let waiter = (envelope.ack == Some(Ack::Durable)).then(Waiter::default);
     let mut body = Vec::with_capacity(BODY_BYTES);
@@ -39,7 +41,7 @@ pub(super) async fn change(
             if let Some(waiter) = &waiter {
                 shown.durable = waiter.until_durable(context, owner, character, shown).await?;
             }
-            if matches!(change, Change::Delete) {
+            if deletes {
                 let mut response = StatusCode::NO_CONTENT.into_response();
                 mark(&mut response, shown, duplicate);
                 return Ok(response);
@@ -53,11 +55,11 @@ pub(super) async fn change(
 }
 
 /// Creates a character and answers after the commit, unless `ack` is `applied`.
-pub(super) async fn create(
-    context: &Context,
+pub(super) async fn create<G: Game>(
+    context: &Context<G>,
     owner: UserId,
     envelope: &Envelope,
-    wanted: &NewCharacter,
+    wanted: &G::Creation,
 ) -> Result<Response, Problem> {
     let any = Base { after: envelope.base.after.filter(|id| id.get() > 0), expect: envelope.base.expect };
     if any.after.is_some() || any.expect.is_some_and(|version| version.get() > 0) {
@@ -87,7 +89,13 @@ pub(super) async fn create(
 }
 
 /// An answer with a character as its body, and the headers that belong to it.
-pub(super) fn answer(context: &Context, status: StatusCode, shown: Shown, duplicate: bool, body: Vec<u8>) -> Response {
+pub(super) fn answer<G: Game>(
+    context: &Context<G>,
+    status: StatusCode,
+    shown: Shown,
+    duplicate: bool,
+    body: Vec<u8>,
+) -> Response {
     let mut response = json(status, body);
     let tag = etag::of(shown.version, &(context.catalogue)().revision);
     response.headers_mut().insert(header::ETAG, HeaderValue::try_from(tag).expect("a tag of ASCII"));
@@ -105,9 +113,9 @@ fn mark(response: &mut Response, shown: Shown, duplicate: bool) {
 }
 
 /// The answer to a stale base version: the latest state.
-fn conflict(context: &Context, conditional: bool, shown: Shown, character: &[u8]) -> Response {
+fn conflict<G: Game>(context: &Context<G>, conditional: bool, shown: Shown, character: &[u8]) -> Response {
     let status = if conditional { StatusCode::PRECONDITION_FAILED } else { StatusCode::CONFLICT };
-    let code = RejectionCode::VersionConflict;
+    let code = RejectionCode::VERSION_CONFLICT;
     let mut body =
         format!(r#"{{"error":"Version mismatch. Please refresh.","code":"{code}","character":"#).into_bytes();
     body.extend_from_slice(character);
@@ -116,7 +124,7 @@ fn conflict(context: &Context, conditional: bool, shown: Shown, character: &[u8]
 }
 
 /// An id for a request without one, from the upper half of the wire's range: clients start in the lower half.
-fn own_request_id(context: &Context) -> RequestId {
+fn own_request_id<G: Game>(context: &Context<G>) -> RequestId {
     let mut bytes = [0; 8];
     (context.entropy)(&mut bytes);
     let half = 1_u64 << 52;
@@ -124,7 +132,7 @@ fn own_request_id(context: &Context) -> RequestId {
 }
 
 /// A new character's id. UUIDs of version 7 grow with time, which keeps database indexes compact.
-fn new_character_id(context: &Context) -> CharacterId {
+fn new_character_id<G: Game>(context: &Context<G>) -> CharacterId {
     let mut bytes = [0; 10];
     (context.entropy)(&mut bytes);
     let now_ms = u64::try_from((context.clock)()).unwrap_or(0);
@@ -137,7 +145,7 @@ fn count(outcome: &Outcome) {
         Outcome::Applied { duplicate: true, .. } => IntentOutcome::Duplicate,
         Outcome::Conflict(_) => IntentOutcome::Conflict,
         Outcome::Refused(refusal) => IntentOutcome::Rejected(refusal.code),
-        Outcome::Closing => IntentOutcome::Rejected(RejectionCode::Unavailable),
+        Outcome::Closing => IntentOutcome::Rejected(RejectionCode::UNAVAILABLE),
     });
 }
 
@@ -145,7 +153,7 @@ fn count(outcome: &Outcome) {
 /// client learns it by sending the same id again.
 fn fallen_back() -> Problem {
     let message = "the character moved during the request; send the same id again to learn the outcome";
-    Problem::new(RejectionCode::Unavailable, message)
+    Problem::new(RejectionCode::UNAVAILABLE, message)
 }
 
 /// A request that waits for a commit. To the shards it is a connection that ends with the request.
@@ -154,9 +162,9 @@ struct Waiter(Mailbox);
 
 impl Waiter {
     /// Waits until the shown state is durable or the time is over. Returns the durable version.
-    async fn until_durable(
+    async fn until_durable<G: Game>(
         &self,
-        context: &Context,
+        context: &Context<G>,
         owner: UserId,
         character: CharacterId,
         shown: Shown,

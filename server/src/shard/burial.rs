@@ -4,85 +4,18 @@
 //! Writes of the character may still be on their way to the database, or may arrive after a call was given up. So the
 //! version in the row is raised, in the transaction that carries out the decision, above everything that this process
 //! has shown or written: a late write changes nothing, and no version names two states. What comes back from such a
-//! write is about an earlier life of the entry and is ignored ([`Entry::is_of_this_life`]).
+//! write is about an earlier life of the entry and is ignored .
 
-use castellan_protocol::{CharacterId, UserId, Version};
+use castellan_protocol::{CharacterId, UserId};
 
-use super::core::Core;
-use super::effect::{Effect, Effects, Subscriber};
-use super::entry::{Entry, VERSION_JUMP};
+use castellan_authority::Effects;
+
 use super::store::Shards;
-use crate::storage::{CharacterRow, DeadLetter, Lease, StorageError, Verdict};
+use crate::storage::{CharacterRow, DeadLetter, Lease, StorageError, VERSION_JUMP, Verdict};
 use crate::telemetry;
-use castellan_srd::{Character, stored};
+use castellan_game::Game;
 
-impl<S: Subscriber> Core<S> {
-    /// The database refuses this version of a character: it takes no intents until an operator has decided.
-    ///
-    /// It may be refused twice, because the flusher also collects an intent that was applied while the dead letter was
-    /// being written.
-    pub(super) fn bury(&mut self, user: UserId, character: CharacterId, version: Version, effects: &mut Effects<S>) {
-        let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
-        let Some(entry) = entry.filter(|entry| entry.is_of_this_life(version)) else { return };
-        self.buried.insert(character, user);
-        if entry.is_flushable() {
-            effects.push(Effect::Dirty(-1));
-        }
-        entry.dead_letter = true;
-    }
-
-    /// True if a dead letter is about a state that its character has left behind: the database has it after all, since
-    /// the letter's answer was lost and it was written again, or a decision about an earlier letter has ended that life.
-    fn is_overtaken(&mut self, letter: &CharacterRow) -> bool {
-        let entry = self.rosters.get_mut(&letter.user).and_then(|roster| roster.any_mut(letter.id));
-        let version = Version::new(letter.version);
-        entry.is_some_and(|entry| !entry.dead_letter && (!entry.is_of_this_life(version) || version <= entry.durable))
-    }
-
-    /// Takes a character out of play, whether it is in memory or not, and ends the present life of its entry: no write
-    /// of it begins any more, and what comes back from those on their way is ignored.
-    ///
-    /// `written` is the highest version that may have been shown or written of it without being in memory. Returns the
-    /// version that its next life begins at, above everything that was shown or written before.
-    fn freeze(&mut self, user: UserId, character: CharacterId, written: u64, effects: &mut Effects<S>) -> u64 {
-        self.buried.insert(character, user);
-        let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
-        let shown = entry.as_ref().map_or(0, |entry| entry.header.version.get());
-        // A jump passes what was applied and never written, because fewer intents than that may be unflushed.
-        let next_version = shown.max(written) + VERSION_JUMP;
-        if let Some(entry) = entry {
-            if entry.is_flushable() {
-                effects.push(Effect::Dirty(-1));
-            }
-            entry.dead_letter = true;
-            entry.queued = false;
-            entry.born = Version::new(next_version);
-        }
-        next_version
-    }
-
-    /// Memory falls back to what the database has of a character (`None`: nothing), and the connections that saw it end.
-    fn fall_back(
-        &mut self,
-        lease: Lease,
-        user: UserId,
-        id: CharacterId,
-        stored: Option<(CharacterRow, Character)>,
-        effects: &mut Effects<S>,
-    ) {
-        self.buried.remove(&id);
-        self.fallbacks += 1;
-        let Some(roster) = self.rosters.get_mut(&user) else { return };
-        let before = roster.places();
-        if let Some(index) = roster.entries.iter().position(|entry| entry.id() == id) {
-            roster.entries.remove(index).close_links(effects);
-        }
-        roster.entries.extend(stored.map(|(row, character)| Entry::loaded(row, character, lease)));
-        effects.push(Effect::Places(roster.places() - before));
-    }
-}
-
-impl Shards {
+impl<G: Game> Shards<G> {
     /// Notes which characters wait for an operator: at the start, before anything is loaded.
     ///
     /// # Errors
@@ -92,7 +25,7 @@ impl Shards {
         let letters = self.storage.dead_letters().await?;
         telemetry::dead_letters(letters.len());
         for letter in letters {
-            self.lock(letter.row.shard).core.buried.insert(letter.row.id, letter.row.user);
+            self.lock(letter.row.shard).core.recall(letter.row.user, letter.row.id);
         }
         Ok(())
     }
@@ -110,7 +43,7 @@ impl Shards {
         telemetry::dead_letters(letters.len());
         let mut away = Ok(());
         for letter in &letters {
-            let Some(lease) = self.lock(letter.row.shard).core.lease else { continue };
+            let Some(lease) = self.lock(letter.row.shard).core.lease() else { continue };
             let settled = match letter.verdict {
                 None if self.lock(lease.shard).core.is_overtaken(&letter.row) => {
                     self.storage.forget_dead_letter(lease, letter.row.id, letter.row.version).await
@@ -134,8 +67,8 @@ impl Shards {
         let mut found = Vec::new();
         for shard in crate::storage::ShardId::all() {
             let shard = self.lock(shard);
-            if let Some(lease) = shard.core.lease {
-                found.extend(shard.core.buried.iter().map(|(character, user)| (lease, *user, *character)));
+            if let Some(lease) = shard.core.lease() {
+                found.extend(shard.core.out_of_play().map(|(user, character)| (lease, user, character)));
             }
         }
         found
@@ -208,14 +141,14 @@ impl Shards {
         let rows = self.storage.load_user(lease, user).await?;
         let stored = match rows.into_iter().find(|row| row.id == character) {
             Some(row) => {
-                let character = stored::decode(row.schema_version, &row.state)
+                let character = G::restore(row.schema_version, &row.state)
                     .map_err(|error| StorageError::Corrupt(error.to_string()))?;
                 Some((row, character))
             }
             None => None,
         };
         let mut shard = self.lock(lease.shard);
-        if shard.core.lease == Some(lease) {
+        if shard.core.lease() == Some(lease) {
             let mut effects = Effects::default();
             shard.core.fall_back(lease, user, character, stored, &mut effects);
             self.perform(shard, effects);

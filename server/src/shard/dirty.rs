@@ -2,25 +2,26 @@
 
 use std::sync::atomic::Ordering;
 
-use super::effect::Effects;
-use super::flushing::Snapshot;
+use castellan_authority::{Effects, Snapshot};
+use castellan_game::Game;
+
 use super::mailbox::wake_all;
 use super::store::Shards;
 use crate::flush::{Batch, Entries, Queue, Written};
 use crate::storage::{Lease, SHARDS, ShardId};
 
-impl Entries for Shards {
+impl<G: Game> Entries for Shards<G> {
     fn collect(&self, queue: Queue, rows: usize) -> (Batch, usize) {
         let next = match queue {
             Queue::Dirty => &self.next_dirty,
             Queue::Hurried => &self.next_hurried,
         };
-        let mut snapshots: Vec<Snapshot> = Vec::new();
+        let mut snapshots: Vec<Snapshot<G>> = Vec::new();
         let mut leases = Vec::new();
         let mut passed = 0;
         while passed < usize::from(SHARDS) {
             let mut shard = self.lock(ShardId::new(next.load(Ordering::Relaxed)));
-            if !snapshots.is_empty() && snapshots.len() + shard.core.queue(queue).len() > rows {
+            if !snapshots.is_empty() && snapshots.len() + shard.core.queued(queue) > rows {
                 break;
             }
             leases.extend(shard.core.collect(queue, &mut snapshots));
@@ -39,7 +40,7 @@ impl Entries for Shards {
         let mut wake = Vec::new();
         for row in written {
             let mut shard = self.lock(row.lease.shard);
-            if shard.core.lease == Some(row.lease) {
+            if shard.core.lease() == Some(row.lease) {
                 let mut effects = Effects::default();
                 shard.core.saved(row.user, row.character, row.version, now_ms, &mut effects);
                 self.deliver(effects, &mut wake);
@@ -51,7 +52,7 @@ impl Entries for Shards {
     fn put_back(&self, written: &[Written]) {
         for row in written {
             let mut shard = self.lock(row.lease.shard);
-            if shard.core.lease == Some(row.lease) {
+            if shard.core.lease() == Some(row.lease) {
                 shard.core.put_back(row.user, row.character, row.version);
             }
         }
@@ -59,7 +60,7 @@ impl Entries for Shards {
 
     fn buried(&self, written: Written) {
         let mut shard = self.lock(written.lease.shard);
-        if shard.core.lease == Some(written.lease) {
+        if shard.core.lease() == Some(written.lease) {
             let mut effects = Effects::default();
             shard.core.bury(written.user, written.character, written.version, &mut effects);
             self.perform(shard, effects);

@@ -2,24 +2,21 @@
 
 use std::sync::Arc;
 
+use castellan_authority::{Effects, LoadPermit, Refusal, shard_of};
+use castellan_game::Game;
 use castellan_protocol::UserId;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::core::LoadPermit;
-use super::effect::Effects;
-use super::refusal::Refusal;
-use super::router::shard_of;
 use super::store::Shards;
 use crate::storage::{Lease, ShardId, StorageError};
 use crate::telemetry;
-use castellan_srd::stored;
 
 /// A load under way: what it comes to, once it is over.
 pub(super) type Load = watch::Receiver<Option<Result<(), Refusal>>>;
 
-impl Shards {
+impl<G: Game> Shards<G> {
     /// Brings a user's characters into memory, once, however many ask.
     ///
     /// # Errors
@@ -38,7 +35,7 @@ impl Shards {
         let mut loads = self.loads.lock();
         let permit = {
             let shard = self.lock(shard_of(user));
-            if shard.core.rosters.contains_key(&user) {
+            if shard.core.has(user) {
                 return Ok(None);
             }
             shard.core.load_permit().ok_or_else(Refusal::shard_lost)?
@@ -82,8 +79,8 @@ impl Shards {
         };
         let mut characters = Vec::with_capacity(rows.len());
         for row in rows {
-            match stored::decode(row.schema_version, &row.state) {
-                Ok(character) => characters.push((row, character)),
+            match G::restore(row.schema_version, &row.state) {
+                Ok(state) => characters.push((row, state)),
                 Err(error) => {
                     tracing::error!(character = %row.id, %error, "a stored character cannot be read");
                     return Err(Refusal::unreadable());
@@ -100,7 +97,7 @@ impl Shards {
 
     /// Proves the lease of a shard against the database.
     pub(super) async fn prove(self: &Arc<Self>, shard: ShardId) -> Result<(), Refusal> {
-        let lease = self.lock(shard).core.lease.ok_or_else(Refusal::shard_lost)?;
+        let lease = self.lock(shard).core.lease().ok_or_else(Refusal::shard_lost)?;
         let storage = Arc::clone(&self.storage);
         let proof = self.background.spawn(async move { storage.prove(&[lease]).await });
         match tokio::time::timeout(self.capacity.load_timeout, proof).await {
@@ -116,7 +113,7 @@ impl Shards {
     /// Forgets a shard that another process has taken over, and ends the sockets that were told of it.
     pub fn lose(&self, lease: Lease) {
         let mut shard = self.lock(lease.shard);
-        if shard.core.lease != Some(lease) {
+        if shard.core.lease() != Some(lease) {
             return;
         }
         let mut effects = Effects::default();

@@ -14,7 +14,7 @@ use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::runtime::{self, Handle};
 
-use super::effect::Subscriber;
+use castellan_authority::Subscriber;
 
 /// Why a connection is to end.
 #[derive(Debug, Clone, PartialEq, Eq)]

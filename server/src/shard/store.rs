@@ -8,23 +8,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use castellan_protocol::{CharacterId, CharacterSummary, RequestId, UserId};
+use castellan_authority::{
+    Answer, Command, Core, Creation, Decision, Effect, Effects, Entry, Outcome, Reader, Refusal, Shape, Shown, Writer,
+    shard_of,
+};
+use castellan_game::Game;
+use castellan_protocol::{CharacterId, CharacterSummary, GameTypes, RequestId, UserId};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 
-use super::answer::{Answer, Outcome, Shape, Shown, Writer};
-use super::core::{Command, Core, Creation, Decision, Reader};
-use super::effect::{Effect, Effects};
-use super::entry::Entry;
 use super::loading::Load;
 use super::mailbox::{CloseOrder, Mailbox};
-use super::refusal::Refusal;
-use super::router::shard_of;
 use crate::clock::Clock;
 use crate::flush::Signals;
 use crate::storage::{Lease, SHARDS, ShardId, Storage};
 use crate::telemetry;
-use castellan_srd::Catalogue;
 
 /// Bounds of what is in memory.
 #[derive(Debug, Clone, Copy)]
@@ -38,14 +36,14 @@ pub struct Capacity {
 }
 
 /// One shard with what writes its answers.
-pub(super) struct Shard {
-    pub(super) core: Core<Mailbox>,
-    writer: Writer,
+pub(super) struct Shard<G: Game> {
+    pub(super) core: Core<G, Mailbox>,
+    writer: Writer<G>,
 }
 
 /// All shards of this process.
-pub struct Shards {
-    shards: Vec<Mutex<Shard>>,
+pub struct Shards<G: Game> {
+    shards: Vec<Mutex<Shard<G>>>,
     pub(super) loads: Mutex<HashMap<UserId, Load>>,
     pub(super) storage: Arc<dyn Storage>,
     pub(super) capacity: Capacity,
@@ -62,11 +60,11 @@ pub struct Shards {
     pub(super) clock: Clock,
 }
 
-impl Shards {
+impl<G: Game> Shards<G> {
     /// Shards without leases; [`Shards::take`] brings them to life.
     pub fn new(
         storage: Arc<dyn Storage>,
-        catalogue: &Arc<Catalogue>,
+        rules: &Arc<G::Rules>,
         dice_secret: &Arc<[u8]>,
         capacity: Capacity,
         signals: Arc<Signals>,
@@ -74,8 +72,8 @@ impl Shards {
         clock: Clock,
     ) -> Self {
         let shard = || {
-            let core = Core::new(None, Arc::clone(catalogue), Arc::clone(dice_secret));
-            Mutex::new(Shard { core, writer: Writer::new(Arc::clone(catalogue)) })
+            let core = Core::new(None, Arc::clone(rules), Arc::clone(dice_secret));
+            Mutex::new(Shard { core, writer: Writer::new(Arc::clone(rules)) })
         };
         Self {
             shards: (0..SHARDS).map(|_| shard()).collect(),
@@ -95,13 +93,13 @@ impl Shards {
     /// Serves the shards of these leases from here on.
     pub fn take(&self, leases: &[Lease]) {
         for lease in leases {
-            self.lock(lease.shard).core.lease = Some(*lease);
+            self.lock(lease.shard).core.take(*lease);
         }
     }
 
     /// The leases held.
     pub fn leases(&self) -> Vec<Lease> {
-        ShardId::all().filter_map(|shard| self.lock(shard).core.lease).collect()
+        ShardId::all().filter_map(|shard| self.lock(shard).core.lease()).collect()
     }
 
     /// Stops taking changes in every shard that has nothing left to flush. Returns the leases of those shards, which the
@@ -110,12 +108,12 @@ impl Shards {
         ShardId::all().filter_map(|shard| self.lock(shard).core.retire()).collect()
     }
 
-    /// Switches to another catalogue.
-    pub fn use_catalogue(&self, catalogue: &Arc<Catalogue>) {
+    /// Switches to other rules.
+    pub fn use_rules(&self, rules: &Arc<G::Rules>) {
         for shard in ShardId::all() {
             let mut shard = self.lock(shard);
-            shard.core.use_catalogue(catalogue);
-            shard.writer.catalogue = Arc::clone(catalogue);
+            shard.core.use_rules(rules);
+            shard.writer.use_rules(rules);
         }
     }
 
@@ -124,7 +122,7 @@ impl Shards {
     /// `sender` is the connection that asks, if any. Where the owner's characters are not in memory they are loaded first.
     pub async fn change(
         self: &Arc<Self>,
-        command: &Command<'_>,
+        command: &Command<'_, G::Action>,
         sender: Option<&Mailbox>,
         shape: Shape,
         now_ms: i64,
@@ -148,7 +146,7 @@ impl Shards {
     /// As [`Shards::change`], but `None`, and nothing done, where the owner's characters have to be loaded first.
     pub fn try_change(
         &self,
-        command: &Command<'_>,
+        command: &Command<'_, G::Action>,
         sender: Option<&Mailbox>,
         shape: Shape,
         now_ms: i64,
@@ -161,7 +159,7 @@ impl Shards {
 
     fn decide(
         &self,
-        command: &Command<'_>,
+        command: &Command<'_, G::Action>,
         sender: Option<&Mailbox>,
         shape: Shape,
         now_ms: i64,
@@ -182,7 +180,11 @@ impl Shards {
     }
 
     /// Makes a character under this new id and writes it; a repeated request gives the one that it made before.
-    pub async fn create(self: &Arc<Self>, creation: &Creation<'_>, out: &mut Vec<u8>) -> Outcome {
+    pub async fn create(
+        self: &Arc<Self>,
+        creation: &Creation<'_, <G as GameTypes>::Creation>,
+        out: &mut Vec<u8>,
+    ) -> Outcome {
         loop {
             if !self.make_room(shard_of(creation.owner)) {
                 return Outcome::Refused(Refusal::memory_full());
@@ -252,7 +254,7 @@ impl Shards {
         owner: UserId,
         character: CharacterId,
         reader: Reader<&Mailbox>,
-        write: impl FnOnce(&mut Writer, &mut Entry<Mailbox>) -> T,
+        write: impl FnOnce(&mut Writer<G>, &mut Entry<G, Mailbox>) -> T,
     ) -> Result<T, Refusal> {
         loop {
             {
@@ -284,17 +286,16 @@ impl Shards {
             {
                 let mut shard = self.lock(shard_of(owner));
                 let Shard { core, writer, .. } = &mut *shard;
-                if core.lease.is_none() {
+                if core.lease().is_none() {
                     return Err(Refusal::shard_lost());
                 }
-                if let Some(roster) = core.rosters.get_mut(&owner) {
-                    roster.touch((self.clock)());
+                if let Some(roster) = core.roster(owner, (self.clock)()) {
                     out.push(b'[');
-                    for (index, entry) in roster.living().enumerate() {
+                    for (index, entry) in roster.living_mut().enumerate() {
                         if index > 0 {
                             out.push(b',');
                         }
-                        writer.body(entry, out);
+                        writer.write(entry, Answer::State { id: None }, Shape::Body, out);
                     }
                     out.push(b']');
                     return Ok(());
@@ -319,10 +320,10 @@ impl Shards {
                 // Evicted, or lost, since it was loaded.
                 continue;
             };
-            let summary = |entry: &Entry<Mailbox>| CharacterSummary {
+            let summary = |entry: &Entry<G, Mailbox>| CharacterSummary {
                 id: entry.id(),
-                name: entry.character.name().to_owned(),
-                version: entry.header.version,
+                name: entry.name().to_owned(),
+                version: entry.version(),
             };
             return Ok(roster.living().map(summary).collect());
         }
@@ -374,7 +375,7 @@ impl Shards {
     }
 
     /// Performs the effects of an input, then lets go of its shard and wakes whom they concern.
-    pub(super) fn perform(&self, shard: MutexGuard<'_, Shard>, effects: Effects<Mailbox>) {
+    pub(super) fn perform(&self, shard: MutexGuard<'_, Shard<G>>, effects: Effects<Mailbox>) {
         let mut wake = Vec::new();
         self.deliver(effects, &mut wake);
         drop(shard);
@@ -409,7 +410,7 @@ impl Shards {
         }
     }
 
-    pub(super) fn lock(&self, shard: ShardId) -> MutexGuard<'_, Shard> {
+    pub(super) fn lock(&self, shard: ShardId) -> MutexGuard<'_, Shard<G>> {
         self.shards[usize::from(shard.number())].lock()
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use castellan_game::Game;
+
 use crate::auth::{Auth, Policy};
 use crate::clock::Clock;
 use crate::shard::Shards;
@@ -27,9 +29,9 @@ pub struct Settings {
 }
 
 /// The context that all connections share.
-pub struct Context {
+pub struct Context<G: Game> {
     /// The authority over characters.
-    pub shards: Arc<Shards>,
+    pub shards: Arc<Shards<G>>,
     /// The authority over sessions.
     pub auth: Arc<Auth>,
     /// The actions that each role may send.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use castellan_game::Game;
 use castellan_protocol::limits::{FRAMES_OVER_RATE_MAX, IN_FLIGHT_MAX};
 use castellan_protocol::{
     Ack, CharacterId, ClientFrame, CloseCode, FrameError, Intent, Refresh, RejectionCode, RequestId, UserId, Version,
@@ -27,10 +28,10 @@ use crate::telemetry::{self, IntentOutcome};
 const RETRY_IN_FLIGHT_MS: u64 = 100;
 
 /// The reading side of a connection: its requests, and the answers it still waits for.
-pub(super) struct Inbound {
+pub(super) struct Inbound<G: Game> {
     session: Session,
     mailbox: Mailbox,
-    context: Arc<Context>,
+    context: Arc<Context<G>>,
     bucket: Bucket,
     over_rate: u32,
     waits: Waits,
@@ -41,9 +42,9 @@ pub(super) struct Inbound {
 }
 
 /// A request that may have to wait until its character is loaded from the database.
-pub(super) enum Slow {
+pub(super) enum Slow<A> {
     /// An intent whose character is not in memory.
-    Intent(Intent),
+    Intent(Intent<A>),
     /// The state of a character.
     Show(Show),
 }
@@ -58,14 +59,14 @@ pub(super) struct Show {
 }
 
 /// The shards forget a connection however it ends, even by a panic.
-impl Drop for Inbound {
+impl<G: Game> Drop for Inbound<G> {
     fn drop(&mut self) {
         self.context.shards.farewell(self.session.user, &self.mailbox);
     }
 }
 
-impl Inbound {
-    pub(super) fn new(session: Session, mailbox: Mailbox, context: Arc<Context>, now: Instant) -> Self {
+impl<G: Game> Inbound<G> {
+    pub(super) fn new(session: Session, mailbox: Mailbox, context: Arc<Context<G>>, now: Instant) -> Self {
         let settings = &context.settings;
         let now_ms = (context.clock)();
         Self {
@@ -103,8 +104,8 @@ impl Inbound {
     pub(super) fn frame<IO: Io>(
         &mut self,
         out: &mut Outbound<IO>,
-        frame: Result<ClientFrame, FrameError>,
-    ) -> Result<Option<Slow>, End> {
+        frame: Result<ClientFrame<G::Action>, FrameError>,
+    ) -> Result<Option<Slow<G::Action>>, End> {
         let frame = match frame {
             Ok(frame) => frame,
             Err(FrameError::NotAFrame(reason)) => {
@@ -144,7 +145,7 @@ impl Inbound {
     }
 
     /// Answers a request that may have to wait.
-    pub(super) async fn slow<IO: Io>(&mut self, out: &mut Outbound<IO>, slow: Slow) {
+    pub(super) async fn slow<IO: Io>(&mut self, out: &mut Outbound<IO>, slow: Slow<G::Action>) {
         match slow {
             Slow::Intent(intent) => self.intent_on_absent(out, &intent).await,
             Slow::Show(show) => self.show(out, &show).await,
@@ -152,10 +153,10 @@ impl Inbound {
     }
 
     /// Answers an intent. Returns it if its character is not in memory.
-    fn intent<IO: Io>(&mut self, out: &mut Outbound<IO>, intent: Intent) -> Option<Intent> {
+    fn intent<IO: Io>(&mut self, out: &mut Outbound<IO>, intent: Intent<G::Action>) -> Option<Intent<G::Action>> {
         if self.waits.len() >= IN_FLIGHT_MAX {
             let message = "you have too many unanswered intents";
-            let refusal = Refusal::retry(RejectionCode::TooManyInFlight, message, RETRY_IN_FLIGHT_MS);
+            let refusal = Refusal::retry(RejectionCode::TOO_MANY_IN_FLIGHT, message, RETRY_IN_FLIGHT_MS);
             out.refused(Some(intent.id), &refusal);
             return None;
         }
@@ -181,7 +182,7 @@ impl Inbound {
     }
 
     /// Answers an intent whose character must be loaded first.
-    async fn intent_on_absent<IO: Io>(&mut self, out: &mut Outbound<IO>, intent: &Intent) {
+    async fn intent_on_absent<IO: Io>(&mut self, out: &mut Outbound<IO>, intent: &Intent<G::Action>) {
         let command = match self.command(intent) {
             Ok(command) => command,
             Err(refusal) => return out.refused(Some(intent.id), &refusal),
@@ -193,19 +194,19 @@ impl Inbound {
     }
 
     /// Converts an intent into a command for the shards.
-    fn command<'a>(&self, intent: &'a Intent) -> Result<Command<'a>, Refusal> {
+    fn command<'a>(&self, intent: &'a Intent<G::Action>) -> Result<Command<'a, G::Action>, Refusal> {
         Ok(Command {
             owner: self.owner(intent.user)?,
             character: intent.character,
             id: intent.id,
             base: Base { after: intent.after, expect: intent.expect },
             change: Change::Action(&intent.action),
-            permitted: self.context.policy.permits(self.session.role, &intent.action),
+            permitted: self.context.policy.permits(self.session.role, G::right(&intent.action)),
         })
     }
 
     /// Finishes the answer that was begun, with the outcome of the intent.
-    fn settle<IO: Io>(&mut self, out: &mut Outbound<IO>, intent: &Intent, owner: UserId, outcome: Outcome) {
+    fn settle<IO: Io>(&mut self, out: &mut Outbound<IO>, intent: &Intent<G::Action>, owner: UserId, outcome: Outcome) {
         telemetry::intent(match &outcome {
             Outcome::Applied { duplicate: false, .. } => IntentOutcome::Applied,
             Outcome::Applied { duplicate: true, .. } => IntentOutcome::Duplicate,
@@ -246,7 +247,7 @@ impl Inbound {
         let watch_max = self.context.settings.watch_max;
         if self.watched.len() >= watch_max && !self.watched.contains_key(&watch.character) {
             let message = format!("a connection may watch at most {watch_max} characters");
-            out.rejected(Some(watch.id), RejectionCode::LimitExceeded, message);
+            out.rejected(Some(watch.id), RejectionCode::LIMIT_EXCEEDED, message);
             return None;
         }
         match self.owner(watch.user) {
@@ -280,7 +281,7 @@ impl Inbound {
         let message = match self.context.auth.verify(&refresh.token) {
             Some(Ticket { session, .. }) if session.id != self.session.id => {
                 let message = "the token belongs to another session".to_owned();
-                return out.rejected(Some(refresh.id), RejectionCode::WrongSession, message);
+                return out.rejected(Some(refresh.id), RejectionCode::WRONG_SESSION, message);
             }
             Some(Ticket { session, standing: Standing::Live }) => {
                 self.expires_at = self.now + until(session.expires_at_ms, self.now_ms);
@@ -292,7 +293,7 @@ impl Inbound {
             Some(Ticket { standing: Standing::Revoked, .. }) => "the session was ended",
             None => "the token is not valid",
         };
-        out.rejected(Some(refresh.id), RejectionCode::Unauthenticated, message.to_owned());
+        out.rejected(Some(refresh.id), RejectionCode::UNAUTHENTICATED, message.to_owned());
     }
 
     /// Writes the newest state of a watched character.
@@ -369,7 +370,12 @@ impl Inbound {
         }
     }
 
-    fn over_rate<IO: Io>(&mut self, out: &mut Outbound<IO>, frame: &ClientFrame, wait: Duration) -> Result<(), End> {
+    fn over_rate<IO: Io>(
+        &mut self,
+        out: &mut Outbound<IO>,
+        frame: &ClientFrame<G::Action>,
+        wait: Duration,
+    ) -> Result<(), End> {
         self.over_rate += 1;
         if self.over_rate > FRAMES_OVER_RATE_MAX {
             return Err(End::order(CloseCode::RateLimit, "you keep sending too fast"));
@@ -390,7 +396,7 @@ impl Inbound {
 }
 
 /// The shape of an intent's answer: one that waits for its commit is written only then.
-fn shape(intent: &Intent, shape: Shape) -> Shape {
+fn shape<A>(intent: &Intent<A>, shape: Shape) -> Shape {
     if intent.ack == Some(Ack::Durable) { once_durable(shape) } else { shape }
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
+use castellan_game::Game;
 use castellan_protocol::limits::{CLIENT_FRAME_BYTES_MAX, IN_FLIGHT_MAX, PROTOCOL_VERSION};
 use castellan_protocol::{CloseCode, Codec, Durable, Welcome};
 use tokio::net::TcpStream;
@@ -59,7 +60,7 @@ impl From<Error> for End {
 }
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(accepted: Accepted, context: Arc<Context>) {
+pub(super) async fn serve<G: Game>(accepted: Accepted, context: Arc<Context<G>>) {
     // Boxed, so that the memory for opening does not stay part of every connection.
     if let Some(connection) = Box::pin(open(accepted, context)).await {
         connection.serve().await;
@@ -67,7 +68,7 @@ pub(super) async fn serve(accepted: Accepted, context: Arc<Context>) {
 }
 
 /// Takes a connection over from HTTP. Returns `None` if it was upgraded only to be told why it is closed.
-async fn open(accepted: Accepted, context: Arc<Context>) -> Option<Box<Connection<TcpStream>>> {
+async fn open<G: Game>(accepted: Accepted, context: Arc<Context<G>>) -> Option<Box<Connection<G, TcpStream>>> {
     let Accepted { stream, leftover, codec, replies, ticket } = accepted;
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
@@ -91,11 +92,11 @@ async fn open(accepted: Accepted, context: Arc<Context>) -> Option<Box<Connectio
 }
 
 /// A connection with a valid session.
-struct Connection<IO> {
+struct Connection<G: Game, IO> {
     outbound: Outbound<IO>,
-    inbound: Inbound,
+    inbound: Inbound<G>,
     seat: Seat,
-    context: Arc<Context>,
+    context: Arc<Context<G>>,
     heard_at: Instant,
     pinged_at: Instant,
     /// The time the timer is set to.
@@ -112,8 +113,8 @@ enum Event {
     Due,
 }
 
-impl<IO: Io> Connection<IO> {
-    fn new(outbound: Outbound<IO>, session: Session, seat: Seat, context: Arc<Context>) -> Self {
+impl<G: Game, IO: Io> Connection<G, IO> {
+    fn new(outbound: Outbound<IO>, session: Session, seat: Seat, context: Arc<Context<G>>) -> Self {
         let now = Instant::now();
         let inbound = Inbound::new(session, seat.mailbox().clone(), Arc::clone(&context), now);
         Self { outbound, inbound, seat, context, heard_at: now, pinged_at: now, due_at: now }

@@ -4,6 +4,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use castellan_game::Game;
 use castellan_protocol::Codec;
 use tokio::sync::mpsc;
 
@@ -48,7 +49,7 @@ impl Workers {
     /// # Errors
     ///
     /// The operating system's error if it gives us no thread or no event queue.
-    pub fn start(count: usize, in_real_time: bool, context: &Arc<Context>) -> std::io::Result<Self> {
+    pub fn start<G: Game>(count: usize, in_real_time: bool, context: &Arc<Context<G>>) -> std::io::Result<Self> {
         let mut senders = Vec::new();
         for number in 0..count {
             let (sender, receiver) = mpsc::channel(HANDOVER_MAX);
@@ -73,7 +74,7 @@ impl Workers {
 }
 
 /// Serves connections until the channel closes and all of them have ended.
-async fn work(mut receiver: mpsc::Receiver<Accepted>, context: Arc<Context>) {
+async fn work<G: Game>(mut receiver: mpsc::Receiver<Accepted>, context: Arc<Context<G>>) {
     let mut connections = tokio::task::JoinSet::new();
     loop {
         tokio::select! {

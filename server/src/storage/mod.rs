@@ -16,11 +16,10 @@ mod sqlite;
 use async_trait::async_trait;
 use castellan_protocol::{CharacterId, SessionId, UserId};
 
+pub use castellan_authority::{CharacterRow, Lease, SHARDS, ShardId, VERSION_JUMP};
 pub use connect::{StorageOptions, connect};
 pub use error::StorageError;
-pub use rows::{
-    AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, SHARDS, SessionRow, ShardId, VERSION_JUMP, Verdict,
-};
+pub use rows::{AccountRow, DeadLetter, KeyRow, SessionRow, Verdict};
 
 /// A database, as the server uses it.
 #[async_trait]

@@ -77,7 +77,7 @@ pub fn intent(outcome: IntentOutcome) {
         IntentOutcome::Conflict => HANDLES.conflict.increment(1),
         IntentOutcome::Rejected(code) => {
             counter!("castellan_intents_total", "outcome" => "rejected").increment(1);
-            counter!("castellan_rejections_total", "code" => code.as_str()).increment(1);
+            counter!("castellan_rejections_total", "code" => code.as_str().to_owned()).increment(1);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use castellan_protocol::Codec;
+use castellan_srd::wire::Codec;
 use serde_json::{Map, Value, json};
 
 use crate::harness::{Kind, Server, Socket};

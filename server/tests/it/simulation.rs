@@ -13,8 +13,8 @@ use castellan::flush::{Flusher, Settings, Signals};
 use castellan::shard::{Base, Capacity, Change, Command, Creation, Mailbox, Outcome, Shape, Shards};
 use castellan::storage::faulty::{Faults, FaultyStorage, MemoryStorage};
 use castellan::storage::{Storage, Verdict};
-use castellan_protocol::{Ability, Action, CharacterId, ModifyCurrency, NewCharacter, RequestId, UserId, Version};
-use castellan_srd::Catalogue;
+use castellan_srd::wire::{Ability, Action, CharacterId, ModifyCurrency, NewCharacter, RequestId, UserId, Version};
+use castellan_srd::{Catalogue, Srd};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::runtime::Handle;
@@ -37,9 +37,9 @@ const CHARACTER: CharacterId = CharacterId::from_uuid(Uuid::from_u128(2));
 
 /// A server: its memory and its flusher.
 struct Process {
-    shards: Arc<Shards>,
+    shards: Arc<Shards<Srd>>,
     stop: watch::Sender<bool>,
-    flusher: JoinHandle<Flusher<Shards>>,
+    flusher: JoinHandle<Flusher<Shards<Srd>>>,
     /// Carries out what operators decide.
     housekeeper: JoinHandle<()>,
 }
@@ -105,7 +105,7 @@ struct Client {
     last: RequestId,
     gold: i64,
     /// The server that it is connected to, and its mailbox there.
-    connection: Option<(Arc<Shards>, Mailbox)>,
+    connection: Option<(Arc<Shards<Srd>>, Mailbox)>,
     /// On this connection: the version that each kept intent was answered with.
     answered: BTreeMap<RequestId, Version>,
     durable: Version,
@@ -151,7 +151,7 @@ impl Client {
     }
 
     /// Sends what was not answered on this connection, in order; where there is none, connects to `server` first.
-    async fn send(&mut self, server: &Arc<Shards>) {
+    async fn send(&mut self, server: &Arc<Shards<Srd>>) {
         if self.connection.as_ref().is_none_or(|(_, mailbox)| mailbox.is_closing()) {
             self.disconnect();
             let mailbox = Mailbox::default();

@@ -1,11 +1,12 @@
 //! Conditions and exhaustion.
 
-use castellan_protocol::{AddCondition, RemoveCondition};
+use crate::code::invalid_choice;
+use crate::wire::{AddCondition, RemoveCondition};
 
 use super::{Outcome, health, refresh_maximum};
 use crate::catalogue::{Catalogue, Condition};
 use crate::character::{CONDITIONS_MAX, Character, EXHAUSTION_MAX};
-use crate::violation::{Violation, quote};
+use castellan_game::{Violation, quote};
 
 /// Adds a condition, or one level of exhaustion; the sixth kills.
 ///
@@ -14,7 +15,7 @@ pub(super) fn add(character: &mut Character, fields: &AddCondition, catalogue: &
     let known = catalogue.conditions().iter().map(Condition::id).find(|id| id.as_str() == fields.condition);
     let Some(id) = known else {
         let message = format!("condition: no such condition `{}`; GET /catalogue lists all", quote(&fields.condition));
-        return Err(Violation::invalid_choice(message));
+        return Err(invalid_choice(message));
     };
     if id == catalogue.exhaustion() {
         character.vitals.exhaustion += 1;
@@ -37,7 +38,7 @@ pub(super) fn add(character: &mut Character, fields: &AddCondition, catalogue: &
 pub(super) fn remove(character: &mut Character, fields: &RemoveCondition, catalogue: &Catalogue) -> Outcome {
     let missing = || {
         let message = format!("condition: the character does not have `{}`", quote(&fields.condition));
-        Err(Violation::invalid_choice(message))
+        Err(invalid_choice(message))
     };
     if fields.condition == catalogue.exhaustion().as_str() {
         if character.vitals.exhaustion == 0 {

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use castellan_protocol::{Ability, GainExperience, HitPointChoice, LevelUp, RejectionCode};
+use crate::code;
+use crate::code::invalid_choice;
+use crate::wire::{Ability, GainExperience, HitPointChoice, LevelUp};
 
 use super::{Outcome, bounded, refresh_maximum};
 use crate::ability::{Abilities, EXPERIENCE_MAX, SCORE_MAX, experience_of_level};
 use crate::catalogue::{Catalogue, Class};
 use crate::character::Character;
-use crate::dice::Dice;
-use crate::violation::Violation;
+use castellan_game::Dice;
+use castellan_game::Violation;
 
 /// Points of an ability score improvement. Source: SRD 5.1, "Ability Score Improvement".
 const INCREMENTS: i32 = 2;
@@ -43,7 +45,7 @@ pub(super) fn level_up(
             "level {level} needs {needed} experience points; the character has {}",
             character.vitals.experience
         );
-        return Err(Violation::new(RejectionCode::NotEnoughExperience, message));
+        return Err(Violation::new(code::NOT_ENOUGH_EXPERIENCE, message));
     }
     let class = catalogue.class(character.build.class);
     let none = BTreeMap::new();
@@ -67,24 +69,24 @@ pub(super) fn level_up(
 /// Applies two points, if the scores have room for them: +2 to one score or +1 to two, never above 20.
 fn improve(scores: &mut Abilities, chosen: &BTreeMap<Ability, i64>, due: bool) -> Outcome {
     if !due && !chosen.is_empty() {
-        return Err(Violation::invalid_choice("abilities: this level has no improvement; leave the field out"));
+        return Err(invalid_choice("abilities: this level has no improvement; leave the field out"));
     }
     let room: i32 = scores.numbers().iter().map(|score| (SCORE_MAX - score).max(0)).sum();
     let mut left = if due { INCREMENTS.min(room) } else { 0 };
     for (ability, increment) in chosen {
         let increment = i32::try_from(*increment).ok().filter(|increment| (1..=INCREMENTS).contains(increment));
         let Some(increment) = increment else {
-            return Err(Violation::invalid_choice(format!("abilities.{ability}: must be 1 or 2")));
+            return Err(invalid_choice(format!("abilities.{ability}: must be 1 or 2")));
         };
         let score = scores.get_mut(*ability);
         if *score + increment > SCORE_MAX {
-            return Err(Violation::invalid_choice(format!("abilities.{ability}: the score would exceed {SCORE_MAX}")));
+            return Err(invalid_choice(format!("abilities.{ability}: the score would exceed {SCORE_MAX}")));
         }
         *score += increment;
         left -= increment;
     }
     match left {
         0 => Ok(()),
-        _ => Err(Violation::invalid_choice("abilities: this level needs +2 to one score or +1 to two")),
+        _ => Err(invalid_choice("abilities: this level needs +2 to one score or +1 to two")),
     }
 }

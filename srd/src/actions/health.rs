@@ -1,13 +1,15 @@
 //! Hit points, dying, death.
 
-use castellan_protocol::{GrantTemporaryHitpoints, ModifyHitpoints, RejectionCode, Revive};
+use crate::code;
+use crate::code::invalid_choice;
+use crate::wire::{GrantTemporaryHitpoints, ModifyHitpoints, Revive};
 
 use super::{Outcome, bounded, refresh_maximum};
 use crate::catalogue::Catalogue;
 use crate::character::{Character, DeathSaves, EXHAUSTION_MAX, Life};
 use crate::derive::Worn;
-use crate::dice::Dice;
-use crate::violation::Violation;
+use castellan_game::Dice;
+use castellan_game::Violation;
 
 /// Most temporary hit points, and most hit points of a revival.
 ///
@@ -135,7 +137,7 @@ fn must_be_dying(character: &Character) -> Outcome {
         return Ok(());
     }
     let message = format!("only a dying character can do this; this one is {}", character.vitals.life.as_str());
-    Err(Violation::new(RejectionCode::NotDying, message))
+    Err(Violation::new(code::NOT_DYING, message))
 }
 
 fn become_stable(character: &mut Character) {
@@ -147,7 +149,7 @@ fn become_stable(character: &mut Character) {
 pub(super) fn revive(character: &mut Character, fields: &Revive, catalogue: &Catalogue) -> Outcome {
     let hitpoints = bounded("hitpoints", fields.hitpoints, 1..=HITPOINTS_MAX)?;
     if character.vitals.life != Life::Dead {
-        return Err(Violation::invalid_choice("only a dead character can be revived"));
+        return Err(invalid_choice("only a dead character can be revived"));
     }
     character.vitals.exhaustion = character.vitals.exhaustion.min(EXHAUSTION_MAX - 1);
     refresh_maximum(character, catalogue);

@@ -9,15 +9,16 @@ mod wearing;
 
 use std::ops::RangeInclusive;
 
-use castellan_protocol::limits::QUANTITY_MAX;
-use castellan_protocol::{Action, RejectionCode};
+use crate::wire::Action;
+use crate::wire::limits::QUANTITY_MAX;
 
 use super::catalogue::Catalogue;
-use super::character::{Character, Life, Touched};
+use super::character::{Character, Life};
 use super::derive::Worn;
-use super::dice::Dice;
-use super::violation::Violation;
-use super::{ability, name, violation};
+use super::{ability, code, name};
+use castellan_game::Dice;
+use castellan_game::Violation;
+use castellan_game::{Touched, quote};
 
 type Outcome = Result<(), Violation>;
 
@@ -59,7 +60,7 @@ pub fn applied(
 
 fn act(character: &mut Character, action: &Action, catalogue: &Catalogue, dice: &mut Dice<'_>) -> Outcome {
     if character.vitals.life == Life::Dead && !matches!(action, Action::Revive(_) | Action::Rename(_)) {
-        return Err(Violation::new(RejectionCode::Dead, "the character is dead; it can only be revived or renamed"));
+        return Err(Violation::new(code::DEAD, "the character is dead; it can only be revived or renamed"));
     }
     match action {
         Action::ModifyHitpoints(fields) => health::modify(character, fields, catalogue),
@@ -127,11 +128,11 @@ pub(super) fn refresh_maximum(character: &mut Character, catalogue: &Catalogue) 
 /// The modifier of the effective constitution.
 fn constitution_modifier(character: &Character, catalogue: &Catalogue) -> i32 {
     let scores = Worn::of(character, catalogue).effective(&character.build.abilities);
-    ability::modifier(scores.get(castellan_protocol::Ability::Constitution))
+    ability::modifier(scores.get(crate::wire::Ability::Constitution))
 }
 
 /// The refusal of an item that neither the catalogue nor the inventory knows.
 fn unknown_item(name: &str) -> Violation {
-    let message = format!("item: no such item `{}`; GET /catalogue lists all", violation::quote(name));
-    Violation::new(RejectionCode::UnknownItem, message)
+    let message = format!("item: no such item `{}`; GET /catalogue lists all", quote(name));
+    Violation::new(code::UNKNOWN_ITEM, message)
 }

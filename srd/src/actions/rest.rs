@@ -1,12 +1,14 @@
 //! Rests.
 
-use castellan_protocol::{RejectionCode, ShortRest};
+use crate::code;
+use crate::code::invalid_choice;
+use crate::wire::ShortRest;
 
 use super::{Outcome, constitution_modifier, growth, health, refresh_maximum};
 use crate::catalogue::{Catalogue, Class};
 use crate::character::{Character, Life};
-use crate::dice::Dice;
-use crate::violation::Violation;
+use castellan_game::Dice;
+use castellan_game::Violation;
 
 /// Spends hit dice: each heals its result plus the constitution modifier, at least 0.
 ///
@@ -21,12 +23,12 @@ pub(super) fn short(
         return Err(Violation::malformed("hit_dice: must be at least 0"));
     }
     if character.vitals.life == Life::Dying {
-        return Err(Violation::invalid_choice("a dying character cannot rest"));
+        return Err(invalid_choice("a dying character cannot rest"));
     }
     let spent = i32::try_from(fields.hit_dice).ok().filter(|spent| *spent <= character.vitals.hit_dice);
     let Some(spent) = spent else {
         let message = format!("hit_dice: only {} left", character.vitals.hit_dice);
-        return Err(Violation::new(RejectionCode::NoHitDice, message));
+        return Err(Violation::new(code::NO_HIT_DICE, message));
     };
     let sides = catalogue.class(character.build.class).map_or(growth::HIT_DIE, Class::hit_die).unsigned_abs();
     let modifier = i64::from(constitution_modifier(character, catalogue));
@@ -43,7 +45,7 @@ pub(super) fn short(
 /// Source: SRD 5.1, "Resting", "Exhaustion".
 pub(super) fn long(character: &mut Character, catalogue: &Catalogue) -> Outcome {
     if character.vitals.hitpoints == 0 {
-        return Err(Violation::invalid_choice("a long rest cannot begin at 0 hit points"));
+        return Err(invalid_choice("a long rest cannot begin at 0 hit points"));
     }
     character.vitals.exhaustion = (character.vitals.exhaustion - 1).max(0);
     refresh_maximum(character, catalogue);

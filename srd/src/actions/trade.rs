@@ -1,15 +1,16 @@
 //! Gaining, losing, using and trading items and coins.
 
-use castellan_protocol::{AddItem, BuyItem, ModifyCurrency, RejectionCode, RemoveItem, SellItem, UseItem};
+use crate::code;
+use crate::wire::{AddItem, BuyItem, ModifyCurrency, RemoveItem, SellItem, UseItem};
 
 use super::wearing::carried;
 use super::{Outcome, health, quantity, refresh_maximum, unknown_item};
 use crate::catalogue::{Catalogue, Item, Purpose};
 use crate::character::Character;
-use crate::dice::Dice;
 use crate::money::Coin;
 use crate::symbol::Symbol;
-use crate::violation::Violation;
+use castellan_game::Dice;
+use castellan_game::Violation;
 
 /// Adds units of an item to the inventory.
 pub(super) fn add(character: &mut Character, fields: &AddItem, catalogue: &Catalogue) -> Outcome {
@@ -32,11 +33,11 @@ fn spare(character: &Character, name: &str, quantity: i32, catalogue: &Catalogue
     let left = character.build.inventory.quantity(id) - i64::from(quantity);
     if left < 0 {
         let message = format!("quantity: the inventory has only {} of `{id}`", character.build.inventory.quantity(id));
-        return Err(Violation::new(RejectionCode::NotInInventory, message));
+        return Err(Violation::new(code::NOT_IN_INVENTORY, message));
     }
     if left < character.units_worn(id) {
         let message = format!("quantity: {} of `{id}` worn; unequip it first", character.units_worn(id));
-        return Err(Violation::new(RejectionCode::ItemEquipped, message));
+        return Err(Violation::new(code::ITEM_EQUIPPED, message));
     }
     Ok(id)
 }
@@ -59,7 +60,7 @@ pub(super) fn use_item(
 ) -> Outcome {
     let id = carried(character, &fields.item, catalogue)?;
     let Some(Purpose::Consumable(healing)) = catalogue.item(id).map(Item::purpose) else {
-        return Err(Violation::new(RejectionCode::CannotUse, format!("item: `{id}` is not a consumable")));
+        return Err(Violation::new(code::CANNOT_USE, format!("item: `{id}` is not a consumable")));
     };
     take(character, id, 1, catalogue);
     health::heal(character, healing.roll(dice));
@@ -67,7 +68,7 @@ pub(super) fn use_item(
 }
 
 fn not_for_sale(id: Symbol) -> Violation {
-    Violation::new(RejectionCode::NotForSale, format!("item: `{id}` has no price and cannot be traded"))
+    Violation::new(code::NOT_FOR_SALE, format!("item: `{id}` has no price and cannot be traded"))
 }
 
 /// Buys at the catalogue's price. Part of a bundle costs its share, rounded up.

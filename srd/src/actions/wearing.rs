@@ -1,19 +1,20 @@
 //! Wearing, wielding, attunement.
 
-use castellan_protocol::{Attune, EndAttunement, EquipItem, RejectionCode, Slot, UnequipItem};
+use crate::code;
+use crate::wire::{Attune, EndAttunement, EquipItem, Slot, UnequipItem};
 
 use super::{Outcome, refresh_maximum, unknown_item};
 use crate::catalogue::{Catalogue, Item};
 use crate::character::{ATTUNED_MAX, Character, SLOTS};
 use crate::symbol::Symbol;
-use crate::violation::Violation;
+use castellan_game::Violation;
 
 /// Equips an item from the inventory and takes off any item in the way.
 ///
 /// Without a slot uses the first free slot that fits, otherwise the first that fits.
 pub(super) fn equip(character: &mut Character, fields: &EquipItem, catalogue: &Catalogue) -> Outcome {
     let id = carried(character, &fields.item, catalogue)?;
-    let refused = |message: String| Violation::new(RejectionCode::CannotEquip, message);
+    let refused = |message: String| Violation::new(code::CANNOT_EQUIP, message);
     let item = catalogue.item(id).ok_or_else(|| refused(format!("item: `{id}` is no longer in the catalogue")))?;
     let fitting = item.slots();
     let Some(first) = fitting.first() else {
@@ -30,7 +31,7 @@ pub(super) fn equip(character: &mut Character, fields: &EquipItem, catalogue: &C
     }
     let worn = equipment.iter().filter(|worn| **worn == Some(id)).count();
     if character.build.inventory.quantity(id) <= i64::try_from(worn).unwrap_or(i64::MAX) {
-        return Err(Violation::new(RejectionCode::ItemEquipped, format!("item: every unit of `{id}` is already worn")));
+        return Err(Violation::new(code::ITEM_EQUIPPED, format!("item: every unit of `{id}` is already worn")));
     }
     equipment[slot as usize] = Some(id);
     character.build_mut().equipment = equipment;
@@ -77,7 +78,7 @@ fn in_the_way(
 /// Takes off the item in a slot.
 pub(super) fn unequip(character: &mut Character, fields: &UnequipItem, catalogue: &Catalogue) -> Outcome {
     if character.build.equipment[fields.slot as usize].is_none() {
-        return Err(Violation::new(RejectionCode::CannotEquip, format!("slot: {} is empty", fields.slot)));
+        return Err(Violation::new(code::CANNOT_EQUIP, format!("slot: {} is empty", fields.slot)));
     }
     character.build_mut().equipment[fields.slot as usize] = None;
     refresh_maximum(character, catalogue);
@@ -87,7 +88,7 @@ pub(super) fn unequip(character: &mut Character, fields: &UnequipItem, catalogue
 /// Attunes to a magic item: at most three, never two copies of one. Source: SRD 5.1, "Attunement".
 pub(super) fn attune(character: &mut Character, fields: &Attune, catalogue: &Catalogue) -> Outcome {
     let id = carried(character, &fields.item, catalogue)?;
-    let refused = |message: String| Err(Violation::new(RejectionCode::AttunementRefused, message));
+    let refused = |message: String| Err(Violation::new(code::ATTUNEMENT_REFUSED, message));
     if !catalogue.item(id).is_some_and(Item::needs_attunement) {
         return refused(format!("item: `{id}` needs no attunement"));
     }
@@ -107,7 +108,7 @@ pub(super) fn end_attunement(character: &mut Character, fields: &EndAttunement, 
     let Some(position) = character.build.attuned.iter().position(|id| id.as_str() == fields.item) else {
         let known = character.find_item(&fields.item, catalogue).ok_or_else(|| unknown_item(&fields.item))?;
         let message = format!("item: not attuned to `{known}`");
-        return Err(Violation::new(RejectionCode::AttunementRefused, message));
+        return Err(Violation::new(code::ATTUNEMENT_REFUSED, message));
     };
     character.build_mut().attuned.remove(position);
     refresh_maximum(character, catalogue);
@@ -123,7 +124,7 @@ pub(super) fn carried(character: &Character, name: &str, catalogue: &Catalogue) 
     let id = character.find_item(name, catalogue).ok_or_else(|| unknown_item(name))?;
     if character.build.inventory.quantity(id) == 0 {
         let message = format!("item: the inventory has no `{id}`");
-        return Err(Violation::new(RejectionCode::NotInInventory, message));
+        return Err(Violation::new(code::NOT_IN_INVENTORY, message));
     }
     Ok(id)
 }

@@ -1,7 +1,7 @@
 //! Dice in the notation of the books: `2d4+2`.
 
-use crate::dice::Dice;
 use crate::symbol::Symbol;
+use castellan_game::Dice;
 
 /// Most dice of one kind.
 const COUNT_MAX: u32 = 100;

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
 
-use castellan_protocol::Ability;
+use crate::wire::Ability;
 use toml::{Table, Value};
 
 use super::mistakes::Mistakes;

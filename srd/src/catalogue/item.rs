@@ -1,6 +1,6 @@
 //! Items, their slots and their effects.
 
-use castellan_protocol::{Ability, Slot};
+use crate::wire::{Ability, Slot};
 
 use super::dice_text::DiceText;
 use crate::symbol::Symbol;

@@ -9,7 +9,7 @@ use super::read::Draft;
 use super::read_items::Enchantment;
 use crate::ability::{Abilities, LEVEL_MAX, experience_of_level, proficiency_bonus};
 use crate::symbol::Symbol;
-use castellan_protocol::Ability;
+use crate::wire::Ability;
 
 /// The body of `GET /catalogue`.
 ///

@@ -1,6 +1,6 @@
 //! Classes, races, skills and conditions.
 
-use castellan_protocol::Ability;
+use crate::wire::Ability;
 
 use super::dice_text::DiceText;
 use super::item::{ArmorKind, Weapon};

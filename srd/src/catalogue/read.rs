@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use castellan_protocol::Ability;
+use crate::wire::Ability;
 use toml::{Table, Value};
 
 use super::entry::{Entry, Place};

@@ -1,6 +1,6 @@
 //! Reads items and magic from their entries.
 
-use castellan_protocol::{Ability, Slot};
+use crate::wire::{Ability, Slot};
 use toml::Value;
 
 use super::dice_text::DiceText;

@@ -1,6 +1,6 @@
 //! Reads classes, races, traits, skills and conditions from their entries.
 
-use castellan_protocol::Ability;
+use crate::wire::Ability;
 
 use super::dice_text::DiceText;
 use super::entry::Entry;

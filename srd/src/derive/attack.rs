@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use castellan_protocol::Ability;
+use crate::wire::Ability;
 
 use super::{Derived, Nature, Worn};
 use crate::catalogue::{Class, DiceText, Effect, Gives, Item, Weapon};
@@ -11,8 +11,8 @@ use crate::symbol::Symbol;
 /// The numbers of a wielded weapon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attack {
-    pub(super) item: Symbol,
-    pub(super) attack_bonus: i32,
+    pub(crate) item: Symbol,
+    pub(crate) attack_bonus: i32,
     pub(super) dice: Option<DiceText>,
     pub(super) damage_bonus: i32,
     pub(super) damage_type: Option<Symbol>,

@@ -1,6 +1,6 @@
 //! Armour class.
 
-use castellan_protocol::Ability;
+use crate::wire::Ability;
 
 use super::{Nature, Worn};
 use crate::ability::Abilities;

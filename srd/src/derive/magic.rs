@@ -1,12 +1,12 @@
 //! Worn items and their active magic.
 
-use castellan_protocol::Slot;
+use crate::wire::Slot;
 
 use crate::ability::{Abilities, MAGIC_SCORE_MAX};
 use crate::catalogue::{Armor, ArmorKind, Catalogue, Effect, Item, Purpose};
 use crate::character::Character;
 use crate::symbol::Symbol;
-use castellan_protocol::Ability;
+use crate::wire::Ability;
 
 /// What a character wears and wields, and what its magic adds up to.
 pub(crate) struct Worn<'c> {

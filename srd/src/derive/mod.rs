@@ -6,7 +6,9 @@ mod flags;
 mod magic;
 mod movement;
 
-use castellan_protocol::Ability;
+use std::ops::{Deref, DerefMut};
+
+use crate::wire::Ability;
 
 pub use attack::{Attack, DamageText};
 pub use flags::{Flag, Flags};
@@ -32,19 +34,37 @@ const PERCEPTION: &str = "perception";
 /// exhaustion on rolls: clients see these in the character.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Derived {
-    pub(super) armor_class: i32,
-    pub(super) speed: i32,
-    pub(super) initiative: i32,
-    pub(super) proficiency_bonus: i32,
-    pub(super) passive_perception: i32,
-    pub(super) abilities: Abilities,
-    pub(super) modifiers: Abilities,
-    pub(super) saving_throws: Abilities,
-    pub(super) skills: Vec<(Symbol, i32)>,
-    pub(super) carrying_capacity: i32,
+    pub(crate) armor_class: i32,
+    pub(crate) speed: i32,
+    pub(crate) initiative: i32,
+    pub(crate) proficiency_bonus: i32,
+    pub(crate) passive_perception: i32,
+    pub(crate) abilities: Abilities,
+    pub(crate) modifiers: Abilities,
+    pub(crate) saving_throws: Abilities,
+    pub(crate) skills: Skills,
+    pub(crate) carrying_capacity: i32,
     pub(super) carried_millipounds: i64,
-    pub(super) attacks: Vec<Attack>,
-    pub(super) flags: Flags,
+    pub(crate) attacks: Vec<Attack>,
+    pub(crate) flags: Flags,
+}
+
+/// The bonus of each skill.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Skills(Vec<(Symbol, i32)>);
+
+impl Deref for Skills {
+    type Target = Vec<(Symbol, i32)>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Skills {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
 }
 
 impl Default for Derived {
@@ -59,7 +79,7 @@ impl Default for Derived {
             abilities: Abilities::default(),
             modifiers: Abilities::default(),
             saving_throws: Abilities::default(),
-            skills: Vec::new(),
+            skills: Skills::default(),
             carrying_capacity: 0,
             carried_millipounds: 0,
             attacks: Vec::new(),

@@ -1,6 +1,6 @@
 //! Speed and everything that reduces it.
 
-use castellan_protocol::Ability;
+use crate::wire::Ability;
 
 use super::flags::Flag;
 use super::{Derived, Nature, Worn};

@@ -4,26 +4,26 @@
 
 use serde_json::{Map, Value, json};
 
-use super::StoredError;
 use crate::ability::modifier;
+use castellan_game::Corrupt;
 
 type Fields = Map<String, Value>;
-type Upcast = fn(&mut Fields) -> Result<(), StoredError>;
+type Upcast = fn(&mut Fields) -> Result<(), Corrupt>;
 
 /// The steps from each version to the next, starting with version 1.
 const STEPS: [Upcast; super::SCHEMA_VERSION as usize - 1] = [keep_dice, keep_expertise];
 
 /// Applies all steps from an older version to the current one.
-pub(super) fn to_present(version: i32, fields: &mut Fields) -> Result<(), StoredError> {
+pub(super) fn to_present(version: i32, fields: &mut Fields) -> Result<(), Corrupt> {
     let taken = usize::try_from(version - 1).unwrap_or(STEPS.len());
     STEPS.iter().skip(taken).try_for_each(|step| step(fields))
 }
 
 /// 1 to 2: adds `hit_point_dice`. Reconstructs the dice from the maximum, so that the maximum stays the same: the first
 /// die at its highest, the others as even as possible.
-fn keep_dice(fields: &mut Fields) -> Result<(), StoredError> {
+fn keep_dice(fields: &mut Fields) -> Result<(), Corrupt> {
     let integer = |value: Option<&Value>, field| {
-        value.and_then(Value::as_i64).ok_or(StoredError::Impossible { field, message: "must be an integer" })
+        value.and_then(Value::as_i64).ok_or(Corrupt::Impossible { field, message: "must be an integer" })
     };
     let level = integer(fields.get("level"), "level")?.clamp(1, 20);
     let maximum = integer(fields.get("max_hitpoints"), "max_hitpoints")?.clamp(1, 10_000);
@@ -56,7 +56,7 @@ fn spread(sum: i64, level: i64, sides: i64) -> Vec<i64> {
 }
 
 /// 2 to 3: adds `expertise`.
-fn keep_expertise(fields: &mut Fields) -> Result<(), StoredError> {
+fn keep_expertise(fields: &mut Fields) -> Result<(), Corrupt> {
     fields.entry("expertise").or_insert(json!([]));
     Ok(())
 }

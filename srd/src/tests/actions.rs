@@ -1,6 +1,7 @@
 //! Conditions, names, the count of dice, the carried load, and items that are no longer in the catalogue.
 
-use castellan_protocol::{CharacterId, RejectionCode, RequestId};
+use crate::code;
+use crate::wire::{CharacterId, RequestId};
 
 use super::book::equipped;
 use super::{CATALOGUE, action, build_of, play, play_with, refusal, veteran};
@@ -15,9 +16,9 @@ fn conditions_are_added_and_removed_once() {
     let names: Vec<_> = poisoned.conditions().iter().map(|condition| condition.as_str()).collect();
     assert_eq!(names, ["poisoned", "prone"]);
     assert_eq!(play(&poisoned, &[&remove("poisoned"), &remove("prone")]), fighter);
-    assert_eq!(refusal(&fighter, &remove("prone")), RejectionCode::InvalidChoice);
-    assert_eq!(refusal(&fighter, &remove("bored")), RejectionCode::InvalidChoice);
-    assert_eq!(refusal(&fighter, &add("bored")), RejectionCode::InvalidChoice);
+    assert_eq!(refusal(&fighter, &remove("prone")), code::INVALID_CHOICE);
+    assert_eq!(refusal(&fighter, &remove("bored")), code::INVALID_CHOICE);
+    assert_eq!(refusal(&fighter, &add("bored")), code::INVALID_CHOICE);
     for condition in CATALOGUE.conditions() {
         play(&fighter, &[&add(condition.id().as_str())]);
     }
@@ -27,7 +28,7 @@ fn conditions_are_added_and_removed_once() {
 fn names_are_cleaned_or_refused() {
     let fighter = veteran("human fighter", 1, [10; 6]);
     assert_eq!(play(&fighter, &[r#"{"rename": {"name": "  Zoe\u0308 "}}"#]).name(), "Zoë");
-    assert_eq!(refusal(&fighter, r#"{"rename": {"name": "\u200b"}}"#), RejectionCode::InvalidName);
+    assert_eq!(refusal(&fighter, r#"{"rename": {"name": "\u200b"}}"#), code::INVALID_NAME);
 }
 
 #[test]
@@ -82,7 +83,7 @@ fn an_item_no_longer_in_the_catalogue_stays_and_has_no_effect() {
     let mut fighter = equipped("human fighter", 1, [10; 6], "club");
     let lost = Symbol::new("sword-of-yesterday");
     build_of(&mut fighter).inventory.add(lost, 3).expect("room");
-    build_of(&mut fighter).equipment[castellan_protocol::Slot::OffHand as usize] = Some(lost);
+    build_of(&mut fighter).equipment[crate::wire::Slot::OffHand as usize] = Some(lost);
     build_of(&mut fighter).attuned.push(lost);
     build_of(&mut fighter).race = Symbol::new("race-of-yesterday");
     build_of(&mut fighter).class = Symbol::new("class-of-yesterday");
@@ -90,11 +91,11 @@ fn an_item_no_longer_in_the_catalogue_stays_and_has_no_effect() {
     let derived = derive(&fighter, &CATALOGUE);
     assert_eq!((derived.armor_class(), derived.speed(), derived.carried_weight()), (10, 30, 2.0));
     let item = |kind: &str| format!(r#"{{"{kind}": {{"item": "sword-of-yesterday", "quantity": 1}}}}"#);
-    assert_eq!(refusal(&fighter, &item("add_item")), RejectionCode::UnknownItem);
-    assert_eq!(refusal(&fighter, &item("buy_item")), RejectionCode::UnknownItem);
-    assert_eq!(refusal(&fighter, &item("sell_item")), RejectionCode::NotForSale);
-    assert_eq!(refusal(&fighter, r#"{"equip_item": {"item": "sword-of-yesterday"}}"#), RejectionCode::CannotEquip);
-    assert_eq!(refusal(&fighter, r#"{"use_item": {"item": "sword-of-yesterday"}}"#), RejectionCode::CannotUse);
+    assert_eq!(refusal(&fighter, &item("add_item")), code::UNKNOWN_ITEM);
+    assert_eq!(refusal(&fighter, &item("buy_item")), code::UNKNOWN_ITEM);
+    assert_eq!(refusal(&fighter, &item("sell_item")), code::NOT_FOR_SALE);
+    assert_eq!(refusal(&fighter, r#"{"equip_item": {"item": "sword-of-yesterday"}}"#), code::CANNOT_EQUIP);
+    assert_eq!(refusal(&fighter, r#"{"use_item": {"item": "sword-of-yesterday"}}"#), code::CANNOT_USE);
     let rid = play(
         &fighter,
         &[
@@ -111,9 +112,8 @@ fn an_item_no_longer_in_the_catalogue_stays_and_has_no_effect() {
 fn every_example_in_the_table_of_rejections_is_refused_with_its_code() {
     let fighter = equipped("human fighter", 1, [10; 6], "longsword ~torch ~ring-of-protection $gp:5");
     let dead = play(&fighter, &[r#"{"modify_hitpoints": {"delta": -1000}}"#]);
-    let table = include_str!("../../../protocol/REJECTIONS.md");
-    let rules = table.split("By the rules").nth(1).and_then(|rest| rest.split("Over HTTP").next()).expect("a part");
-    let rows: Vec<_> = rules.lines().filter(|line| line.starts_with("| `")).collect();
+    let table = include_str!("../../REJECTIONS.md");
+    let rows: Vec<_> = table.lines().filter(|line| line.starts_with("| `")).collect();
     for row in &rows {
         let cells: Vec<_> = row.split(" | ").collect();
         let [code, _, example] = cells[..] else { panic!("three cells: {row}") };

@@ -1,8 +1,8 @@
 //! Sheets as single lines of text, so that their table reads like the rule book.
 
 use super::{CATALOGUE, play, veteran};
+use crate::wire::Ability;
 use crate::{Character, Derived, derive};
-use castellan_protocol::Ability;
 
 /// A character with a kit: `item` is worn, `@item` worn and attuned, `~item` carried, `~item:20` carried 20 times,
 /// `~@item` carried and attuned, `$gp:5` coins, `!condition` a condition.

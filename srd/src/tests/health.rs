@@ -1,6 +1,7 @@
 //! Hit points, dying, resting, levels.
 
-use castellan_protocol::RejectionCode;
+use crate::code;
+use crate::wire::RejectionCode;
 
 use super::book::equipped;
 use super::{CATALOGUE, newcomer, play, play_with, refusal, veteran};
@@ -63,7 +64,7 @@ fn damage_and_healing_follow_the_book() {
     check("Instant Death", &fighter, &[&hit(-56)], &[], "0/28 dead");
     check("Instant Death: no number is too large", &fighter, &[&hit(-9_007_199_254_740_991)], &[], "0/28 dead");
     check("Healing wakes", &fighter, &[&hit(-28), &hit(1)], &[], "1/28 conscious");
-    assert_eq!(refusal(&fighter, &hit(0)), RejectionCode::Malformed);
+    assert_eq!(refusal(&fighter, &hit(0)), RejectionCode::MALFORMED);
 }
 
 #[test]
@@ -82,8 +83,8 @@ fn temporary_hit_points_follow_the_book() {
     check("They absorb damage at 0", &fighter, &[&hit(-28), &grant(5), &hit(-5)], &[], "0/28 dying");
     check("What is left over at 0 counts", &fighter, &[&hit(-28), &grant(5), &hit(-6)], &[], "0/28 dying 0:1");
     check("A long rest ends them", &fighter, &[&grant(5), r#"{"long_rest": {}}"#], &[], "28/28 conscious");
-    assert_eq!(refusal(&fighter, &grant(0)), RejectionCode::Malformed);
-    assert_eq!(refusal(&fighter, &grant(1_000_001)), RejectionCode::LimitExceeded);
+    assert_eq!(refusal(&fighter, &grant(0)), RejectionCode::MALFORMED);
+    assert_eq!(refusal(&fighter, &grant(1_000_001)), RejectionCode::LIMIT_EXCEEDED);
 }
 
 #[test]
@@ -106,8 +107,8 @@ fn death_saves_follow_the_book() {
     check("Stabilizing a Creature", &down, &[SAVE, r#"{"stabilize": {}}"#], &[5], "0/28 stable");
     check("Stable, then hurt", &down, &[r#"{"stabilize": {}}"#, &hit(-2)], &[], "0/28 dying 0:1");
     for start in [&fighter, &play(&down, &[r#"{"stabilize": {}}"#])] {
-        assert_eq!(refusal(start, SAVE), RejectionCode::NotDying);
-        assert_eq!(refusal(start, r#"{"stabilize": {}}"#), RejectionCode::NotDying);
+        assert_eq!(refusal(start, SAVE), code::NOT_DYING);
+        assert_eq!(refusal(start, r#"{"stabilize": {}}"#), code::NOT_DYING);
     }
 }
 
@@ -141,15 +142,15 @@ fn the_dead_can_only_be_revived_or_renamed() {
         // Even an action that makes no sense.
         r#"{"modify_hitpoints": {"delta": 0}}"#,
     ] {
-        assert_eq!(refusal(&dead, action), RejectionCode::Dead, "{action}");
+        assert_eq!(refusal(&dead, action), code::DEAD, "{action}");
     }
     assert_eq!(play(&dead, &[r#"{"rename": {"name": "Ghost"}}"#]).name(), "Ghost");
     check("Revival", &dead, &[r#"{"revive": {"hitpoints": 1}}"#], &[], "1/28 conscious");
     check("Revival: never above the maximum", &dead, &[r#"{"revive": {"hitpoints": 999}}"#], &[], "28/28 conscious");
-    assert_eq!(refusal(&dead, r#"{"revive": {"hitpoints": 0}}"#), RejectionCode::Malformed);
-    assert_eq!(refusal(&dead, r#"{"revive": {"hitpoints": 1000001}}"#), RejectionCode::LimitExceeded);
+    assert_eq!(refusal(&dead, r#"{"revive": {"hitpoints": 0}}"#), RejectionCode::MALFORMED);
+    assert_eq!(refusal(&dead, r#"{"revive": {"hitpoints": 1000001}}"#), RejectionCode::LIMIT_EXCEEDED);
     let alive = veteran("human fighter", 3, [10; 6]);
-    assert_eq!(refusal(&alive, r#"{"revive": {"hitpoints": 1}}"#), RejectionCode::InvalidChoice);
+    assert_eq!(refusal(&alive, r#"{"revive": {"hitpoints": 1}}"#), code::INVALID_CHOICE);
 }
 
 #[test]
@@ -180,7 +181,7 @@ fn the_sixth_level_of_exhaustion_kills() {
     assert_eq!((dead.exhaustion(), dead.conditions().len()), (6, 0));
     let revived = play(&dead, &[r#"{"revive": {"hitpoints": 5}}"#]);
     assert_eq!((state(&revived).as_str(), revived.exhaustion()), ("5/14 conscious", 5));
-    assert_eq!(refusal(&fighter, rest), RejectionCode::InvalidChoice);
+    assert_eq!(refusal(&fighter, rest), code::INVALID_CHOICE);
 }
 
 #[test]
@@ -194,10 +195,10 @@ fn rests_follow_the_book() {
     check("Long Rest", &fighter, &[&hit(-30), long], &[], "44/44 conscious");
     let spent = play_with(&fighter, &[&hit(-30), &short(5)], &[1, 1, 1, 1, 1]);
     assert_eq!((spent.hit_dice(), spent.hitpoints()), (0, 29));
-    assert_eq!(refusal(&spent, &short(1)), RejectionCode::NoHitDice);
-    assert_eq!(refusal(&fighter, &short(6)), RejectionCode::NoHitDice);
-    assert_eq!(refusal(&fighter, &short(9_007_199_254_740_991)), RejectionCode::NoHitDice);
-    assert_eq!(refusal(&fighter, &short(-1)), RejectionCode::Malformed);
+    assert_eq!(refusal(&spent, &short(1)), code::NO_HIT_DICE);
+    assert_eq!(refusal(&fighter, &short(6)), code::NO_HIT_DICE);
+    assert_eq!(refusal(&fighter, &short(9_007_199_254_740_991)), code::NO_HIT_DICE);
+    assert_eq!(refusal(&fighter, &short(-1)), RejectionCode::MALFORMED);
     // Half the dice, rounded down, at least one.
     assert_eq!(play(&spent, &[long]).hit_dice(), 2);
     assert_eq!(play(&spent, &[long, long, long]).hit_dice(), 5);
@@ -213,10 +214,10 @@ fn rests_follow_the_book() {
 #[test]
 fn a_dying_character_cannot_rest() {
     let down = play(&veteran("human fighter", 3, [10, 10, 14, 10, 10, 10]), &[&hit(-28)]);
-    assert_eq!(refusal(&down, r#"{"long_rest": {}}"#), RejectionCode::InvalidChoice);
-    assert_eq!(refusal(&down, r#"{"short_rest": {"hit_dice": 1}}"#), RejectionCode::InvalidChoice);
+    assert_eq!(refusal(&down, r#"{"long_rest": {}}"#), code::INVALID_CHOICE);
+    assert_eq!(refusal(&down, r#"{"short_rest": {"hit_dice": 1}}"#), code::INVALID_CHOICE);
     let stable = play(&down, &[r#"{"stabilize": {}}"#]);
-    assert_eq!(refusal(&stable, r#"{"long_rest": {}}"#), RejectionCode::InvalidChoice);
+    assert_eq!(refusal(&stable, r#"{"long_rest": {}}"#), code::INVALID_CHOICE);
     check("A stable one may", &stable, &[r#"{"short_rest": {"hit_dice": 1}}"#], &[6], "8/28 conscious");
 }
 
@@ -226,21 +227,21 @@ fn levels_follow_the_book() {
     let average = r#"{"level_up": {"hitpoints": "average"}}"#;
     let roll = r#"{"level_up": {"hitpoints": "roll"}}"#;
     let novice = veteran("human fighter", 1, [10, 10, 14, 10, 10, 10]);
-    assert_eq!(refusal(&novice, average), RejectionCode::NotEnoughExperience);
+    assert_eq!(refusal(&novice, average), code::NOT_ENOUGH_EXPERIENCE);
     let ready = play(&novice, &[&gain(299)]);
-    assert_eq!(refusal(&ready, average), RejectionCode::NotEnoughExperience);
+    assert_eq!(refusal(&ready, average), code::NOT_ENOUGH_EXPERIENCE);
     let ready = play(&ready, &[&gain(1)]);
     check("Beyond 1st Level: the average, rounded up", &ready, &[average], &[], "12/20 conscious");
     check("Beyond 1st Level: a roll", &ready, &[roll], &[3], "12/17 conscious");
     let second = play(&ready, &[average]);
     assert_eq!((second.level(), second.hit_dice(), second.hit_point_dice()), (2, 2, &[10, 6][..]));
-    assert_eq!(refusal(&second, average), RejectionCode::NotEnoughExperience);
+    assert_eq!(refusal(&second, average), code::NOT_ENOUGH_EXPERIENCE);
     for amount in [0, -5] {
-        assert_eq!(refusal(&novice, &gain(amount)), RejectionCode::Malformed);
+        assert_eq!(refusal(&novice, &gain(amount)), RejectionCode::MALFORMED);
     }
-    assert_eq!(refusal(&novice, &gain(2_000_000_001)), RejectionCode::LimitExceeded);
+    assert_eq!(refusal(&novice, &gain(2_000_000_001)), RejectionCode::LIMIT_EXCEEDED);
     let rich = play(&novice, &[&gain(2_000_000_000)]);
-    assert_eq!(refusal(&rich, &gain(1)), RejectionCode::LimitExceeded);
+    assert_eq!(refusal(&rich, &gain(1)), RejectionCode::LIMIT_EXCEEDED);
     let mut old = rich;
     while old.level() < 20 {
         let needed = CATALOGUE.class(old.class()).expect("its class").improves_at(old.level() + 1);
@@ -249,7 +250,7 @@ fn levels_follow_the_book() {
     }
     // 10 + 2, and nineteen times 6 + 2.
     assert_eq!((old.max_hitpoints(), old.abilities().numbers()), (164, [17, 17, 14, 10, 10, 10]));
-    assert_eq!(refusal(&old, average), RejectionCode::LimitExceeded);
+    assert_eq!(refusal(&old, average), RejectionCode::LIMIT_EXCEEDED);
 }
 
 #[test]
@@ -270,15 +271,15 @@ fn an_improvement_adds_two_points_up_to_twenty() {
         r#"{"dex": 1, "wis": 1, "cha": 1}"#,
         "{}",
     ] {
-        assert_eq!(refusal(&third, &level_up(wrong)), RejectionCode::InvalidChoice, "{wrong}");
+        assert_eq!(refusal(&third, &level_up(wrong)), code::INVALID_CHOICE, "{wrong}");
     }
-    assert_eq!(refusal(&third, r#"{"level_up": {"hitpoints": "average"}}"#), RejectionCode::InvalidChoice);
+    assert_eq!(refusal(&third, r#"{"level_up": {"hitpoints": "average"}}"#), code::INVALID_CHOICE);
     // A better constitution counts for every level: 3 before, 4 now, and the new level's 6.
     assert_eq!(third.max_hitpoints(), 28);
     assert_eq!(play(&third, &[&level_up(r#"{"con": 1, "dex": 1}"#)]).max_hitpoints(), 10 + 6 * 3 + 3 * 4);
     let mut second = veteran("human fighter", 2, [10; 6]);
     second.vitals.experience = 1_000_000;
-    assert_eq!(refusal(&second, &level_up(r#"{"dex": 2}"#)), RejectionCode::InvalidChoice);
+    assert_eq!(refusal(&second, &level_up(r#"{"dex": 2}"#)), code::INVALID_CHOICE);
     assert_eq!(play(&second, &[&level_up("{}")]).level(), 3);
 }
 
@@ -287,7 +288,7 @@ fn a_character_with_all_scores_at_the_limit_still_gains_levels() {
     let mut third = veteran("human fighter", 3, [20, 20, 20, 20, 20, 19]);
     third.vitals.experience = 1_000_000;
     let level_up = |abilities: &str| format!(r#"{{"level_up": {{"hitpoints": "average", "abilities": {abilities}}}}}"#);
-    assert_eq!(refusal(&third, &level_up("{}")), RejectionCode::InvalidChoice);
+    assert_eq!(refusal(&third, &level_up("{}")), code::INVALID_CHOICE);
     let fourth = play(&third, &[&level_up(r#"{"cha": 1}"#)]);
     let mut fifth = play(&fourth, &[r#"{"level_up": {"hitpoints": "average"}}"#]);
     fifth = play(&fifth, &[r#"{"level_up": {"hitpoints": "average"}}"#]);

@@ -5,6 +5,7 @@ mod arms;
 mod book;
 mod facts;
 mod health;
+mod laws;
 mod mistakes;
 mod properties;
 mod sheets;
@@ -15,7 +16,7 @@ mod wearing;
 
 use std::sync::Arc;
 
-use castellan_protocol::{Ability, Action, NewCharacter, RejectionCode};
+use crate::wire::{Ability, Action, NewCharacter, RejectionCode};
 
 use super::character::Build;
 use super::{Abilities, Character, Dice, applied, create};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use castellan_protocol::limits::{COINS_MAX, QUANTITY_MAX};
-use castellan_protocol::{Ability, Action, Slot};
+use crate::wire::limits::{COINS_MAX, QUANTITY_MAX};
+use crate::wire::{Ability, Action, Slot};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::json;

@@ -1,6 +1,7 @@
 //! Skills, passive perception and initiative, at creation and on the sheet.
 
-use castellan_protocol::{Ability, NewCharacter, RejectionCode};
+use crate::code;
+use crate::wire::{Ability, NewCharacter, RejectionCode};
 
 use super::book::equipped;
 use super::{CATALOGUE, build_of};
@@ -29,7 +30,7 @@ fn check(race: &str, class: &str, chosen: &[&str], expected: &[&str]) {
 #[track_caller]
 fn check_refused(race: &str, class: &str, chosen: &[&str]) {
     let code = made(race, class, Some(chosen)).expect_err("it was not refused").code;
-    assert_eq!(code, RejectionCode::InvalidChoice, "{race} {class} {chosen:?}");
+    assert_eq!(code, code::INVALID_CHOICE, "{race} {class} {chosen:?}");
 }
 
 #[test]
@@ -94,10 +95,10 @@ fn creation_adds_the_bonuses_of_race_and_subrace() {
 #[test]
 fn creation_refuses_choices_outside_the_book() {
     let refused = |race, class| made(race, class, None).expect_err("it was not refused").code;
-    assert_eq!(refused("orc", "fighter"), RejectionCode::InvalidChoice);
-    assert_eq!(refused("human", "knight"), RejectionCode::InvalidChoice);
-    assert_eq!(refused("elf/hill-dwarf", "fighter"), RejectionCode::InvalidChoice);
-    assert_eq!(refused("human/high-elf", "fighter"), RejectionCode::InvalidChoice);
+    assert_eq!(refused("orc", "fighter"), code::INVALID_CHOICE);
+    assert_eq!(refused("human", "knight"), code::INVALID_CHOICE);
+    assert_eq!(refused("elf/hill-dwarf", "fighter"), code::INVALID_CHOICE);
+    assert_eq!(refused("human/high-elf", "fighter"), code::INVALID_CHOICE);
     let with_score = |ability, score: Option<i64>| {
         let mut new = NewCharacter {
             name: "Somebody".to_owned(),
@@ -114,12 +115,12 @@ fn creation_refuses_choices_outside_the_book() {
         create(&new, &CATALOGUE).map_err(|refused| refused.code)
     };
     for score in [2, 19, 0, -1, i64::MIN, i64::MAX] {
-        assert_eq!(with_score(Ability::Wisdom, Some(score)), Err(RejectionCode::InvalidChoice), "{score}");
+        assert_eq!(with_score(Ability::Wisdom, Some(score)), Err(code::INVALID_CHOICE), "{score}");
     }
     for score in [3, 18] {
         assert!(with_score(Ability::Wisdom, Some(score)).is_ok(), "{score}");
     }
-    assert_eq!(with_score(Ability::Charisma, None), Err(RejectionCode::Malformed));
+    assert_eq!(with_score(Ability::Charisma, None), Err(RejectionCode::MALFORMED));
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use super::CATALOGUE;
-use crate::stored::{SCHEMA_VERSION, StoredError, decode};
+use castellan_game::Corrupt;
+
+use crate::stored::{SCHEMA_VERSION, decode};
 use crate::{Character, derive};
 
 /// A character as some version stored it: `srd/tests/stored/<version>-<what>.json`.
@@ -91,11 +93,11 @@ fn an_impossible_field_is_named() {
     check("/attuned", serde_json::json!(["a", "b", "c", "d"]), "attuned: has more than three entries");
     check("/abilities/con", 0.into(), "abilities: out of bounds");
     check("/exhaustion", 7.into(), "exhaustion: out of bounds");
-    check("/death_saves/failures", 4.into(), "death_saves.failures: out of bounds");
-    assert!(matches!(decode(SCHEMA_VERSION + 1, &present), Err(StoredError::UnknownSchema(_))));
-    assert!(matches!(decode(0, &present), Err(StoredError::UnknownSchema(0))));
-    assert!(matches!(decode(SCHEMA_VERSION, "{}"), Err(StoredError::Unreadable(_))));
-    assert!(matches!(decode(1, "[]"), Err(StoredError::Unreadable(_))));
+    check("/death_saves/failures", 4.into(), "death_saves: failures must be 0 to 3");
+    assert!(matches!(decode(SCHEMA_VERSION + 1, &present), Err(Corrupt::UnknownSchema { .. })));
+    assert!(matches!(decode(0, &present), Err(Corrupt::UnknownSchema { found: 0, .. })));
+    assert!(matches!(decode(SCHEMA_VERSION, "{}"), Err(Corrupt::Unreadable(_))));
+    assert!(matches!(decode(1, "[]"), Err(Corrupt::Unreadable(_))));
     assert!(decode(1, "{}").is_err());
 }
 

@@ -1,6 +1,7 @@
 //! Gaining, losing and trading items and coins.
 
-use castellan_protocol::RejectionCode;
+use crate::code;
+use crate::wire::RejectionCode;
 
 use super::book::equipped;
 use super::{play, play_with, refusal};
@@ -47,13 +48,13 @@ fn buying_costs_the_price_of_the_catalogue() {
     // Smallest coins first, change in gold, silver and copper.
     check("$pp:1", &deal("buy_item", "candle", 1), "9 9 0 9 0", "candle:1");
     check("$cp:3 $sp:2 $ep:1 $gp:1", &deal("buy_item", "bell", 1), "3 7 0 0 0", "bell:1");
-    check_refused("$gp:14 $sp:9 $cp:9", &deal("buy_item", "longsword", 1), RejectionCode::InsufficientFunds);
-    check_refused("", &deal("buy_item", "galley", 1_000_000), RejectionCode::InsufficientFunds);
+    check_refused("$gp:14 $sp:9 $cp:9", &deal("buy_item", "longsword", 1), code::INSUFFICIENT_FUNDS);
+    check_refused("", &deal("buy_item", "galley", 1_000_000), code::INSUFFICIENT_FUNDS);
     for item in ["potion-of-healing", "longsword+weapon-1", "alms-box", "ring-of-protection"] {
-        check_refused("$gp:1000000", &deal("buy_item", item, 1), RejectionCode::NotForSale);
+        check_refused("$gp:1000000", &deal("buy_item", item, 1), code::NOT_FOR_SALE);
     }
-    check_refused("$gp:1", &deal("buy_item", "vorpal-spoon", 1), RejectionCode::UnknownItem);
-    check_refused("$gp:1", &deal("buy_item", "weapon-1", 1), RejectionCode::UnknownItem);
+    check_refused("$gp:1", &deal("buy_item", "vorpal-spoon", 1), code::UNKNOWN_ITEM);
+    check_refused("$gp:1", &deal("buy_item", "weapon-1", 1), code::UNKNOWN_ITEM);
 }
 
 #[test]
@@ -65,14 +66,14 @@ fn selling_brings_half_the_price_of_the_catalogue() {
     check("~candle:3", &deal("sell_item", "candle", 3), "1 0 0 0 0", "");
     check("~candle:3", &deal("sell_item", "candle", 1), "0 0 0 0 0", "candle:2");
     check("~warship", &deal("sell_item", "warship", 1), "0 0 0 12500 0", "");
-    check_refused("~ring-of-protection", &deal("sell_item", "ring-of-protection", 1), RejectionCode::NotForSale);
-    check_refused("~vestments", &deal("sell_item", "vestments", 1), RejectionCode::NotForSale);
-    check_refused("longsword", &deal("sell_item", "longsword", 1), RejectionCode::ItemEquipped);
-    check_refused("dagger dagger ~dagger", &deal("sell_item", "dagger", 2), RejectionCode::ItemEquipped);
-    check_refused("~dagger", &deal("sell_item", "dagger", 2), RejectionCode::NotInInventory);
-    check_refused("", &deal("sell_item", "dagger", 1), RejectionCode::NotInInventory);
-    check_refused("", &deal("sell_item", "vorpal-spoon", 1), RejectionCode::UnknownItem);
-    check_refused("$gp:2000000000 ~longsword", &deal("sell_item", "longsword", 1), RejectionCode::LimitExceeded);
+    check_refused("~ring-of-protection", &deal("sell_item", "ring-of-protection", 1), code::NOT_FOR_SALE);
+    check_refused("~vestments", &deal("sell_item", "vestments", 1), code::NOT_FOR_SALE);
+    check_refused("longsword", &deal("sell_item", "longsword", 1), code::ITEM_EQUIPPED);
+    check_refused("dagger dagger ~dagger", &deal("sell_item", "dagger", 2), code::ITEM_EQUIPPED);
+    check_refused("~dagger", &deal("sell_item", "dagger", 2), code::NOT_IN_INVENTORY);
+    check_refused("", &deal("sell_item", "dagger", 1), code::NOT_IN_INVENTORY);
+    check_refused("", &deal("sell_item", "vorpal-spoon", 1), code::UNKNOWN_ITEM);
+    check_refused("$gp:2000000000 ~longsword", &deal("sell_item", "longsword", 1), RejectionCode::LIMIT_EXCEEDED);
 }
 
 #[test]
@@ -80,17 +81,17 @@ fn items_are_added_and_removed() {
     check("~torch:2", &deal("add_item", "torch", 3), "0 0 0 0 0", "torch:5");
     check("~torch:5", &deal("remove_item", "torch", 2), "0 0 0 0 0", "torch:3");
     check("dagger ~dagger:2", &deal("remove_item", "dagger", 2), "0 0 0 0 0", "dagger:1");
-    check_refused("dagger ~dagger:2", &deal("remove_item", "dagger", 3), RejectionCode::ItemEquipped);
-    check_refused("~torch:5", &deal("remove_item", "torch", 6), RejectionCode::NotInInventory);
-    check_refused("~torch:999999", &deal("add_item", "torch", 2), RejectionCode::LimitExceeded);
+    check_refused("dagger ~dagger:2", &deal("remove_item", "dagger", 3), code::ITEM_EQUIPPED);
+    check_refused("~torch:5", &deal("remove_item", "torch", 6), code::NOT_IN_INVENTORY);
+    check_refused("~torch:999999", &deal("add_item", "torch", 2), RejectionCode::LIMIT_EXCEEDED);
     check("~torch:999999", &deal("add_item", "torch", 1), "0 0 0 0 0", "torch:1000000");
     for kind in ["add_item", "remove_item", "buy_item", "sell_item"] {
         for (quantity, code) in [
-            (0, RejectionCode::Malformed),
-            (-1, RejectionCode::Malformed),
-            (-9_007_199_254_740_991, RejectionCode::Malformed),
-            (1_000_001, RejectionCode::LimitExceeded),
-            (9_007_199_254_740_991, RejectionCode::LimitExceeded),
+            (0, RejectionCode::MALFORMED),
+            (-1, RejectionCode::MALFORMED),
+            (-9_007_199_254_740_991, RejectionCode::MALFORMED),
+            (1_000_001, RejectionCode::LIMIT_EXCEEDED),
+            (9_007_199_254_740_991, RejectionCode::LIMIT_EXCEEDED),
         ] {
             check_refused("~torch:5", &deal(kind, "torch", quantity), code);
         }
@@ -98,7 +99,7 @@ fn items_are_added_and_removed() {
     for nothing in
         ["vorpal-spoon", "", "armor-1", "longsword+armor-1", "hide-armor+mithral-armor", "shield+weapon-1", "club+"]
     {
-        check_refused("", &deal("add_item", nothing, 1), RejectionCode::UnknownItem);
+        check_refused("", &deal("add_item", nothing, 1), code::UNKNOWN_ITEM);
     }
     for variant in
         ["longsword+weapon-3", "plate-armor+mithral-armor", "chain-shirt+armor-2", "shield+shield-3", "net+weapon-1"]
@@ -117,7 +118,7 @@ fn an_inventory_is_bounded() {
             hoarder = play(&hoarder, &[&action]);
             added += 1;
         } else {
-            assert_eq!(refusal(&hoarder, &action), RejectionCode::LimitExceeded);
+            assert_eq!(refusal(&hoarder, &action), RejectionCode::LIMIT_EXCEEDED);
         }
     }
     assert_eq!(hoarder.inventory().entries().len(), crate::INVENTORY_ENTRIES_MAX);
@@ -132,13 +133,13 @@ fn coins_are_changed_kind_by_kind() {
     check("", &change(r#"{"cp": 2000000000, "pp": 1}"#), "2000000000 0 0 0 1", "");
     check("$gp:5", &change(r#"{"gp": 0, "ep": 1}"#), "0 0 1 5 0", "");
     // Coins of one kind do not replace another kind.
-    check_refused("$gp:5", &change(r#"{"sp": -1}"#), RejectionCode::InsufficientFunds);
-    check_refused("$gp:5", &change(r#"{"gp": -6, "pp": 1}"#), RejectionCode::InsufficientFunds);
-    check_refused("$gp:5", &change(r#"{"gp": -9007199254740991}"#), RejectionCode::InsufficientFunds);
-    check_refused("$gp:5", &change(r#"{"gp": 1999999996}"#), RejectionCode::LimitExceeded);
-    check_refused("", &change(r#"{"gp": 9007199254740991}"#), RejectionCode::LimitExceeded);
-    check_refused("", &change("{}"), RejectionCode::Malformed);
-    check_refused("", &change(r#"{"gp": 0}"#), RejectionCode::Malformed);
+    check_refused("$gp:5", &change(r#"{"sp": -1}"#), code::INSUFFICIENT_FUNDS);
+    check_refused("$gp:5", &change(r#"{"gp": -6, "pp": 1}"#), code::INSUFFICIENT_FUNDS);
+    check_refused("$gp:5", &change(r#"{"gp": -9007199254740991}"#), code::INSUFFICIENT_FUNDS);
+    check_refused("$gp:5", &change(r#"{"gp": 1999999996}"#), RejectionCode::LIMIT_EXCEEDED);
+    check_refused("", &change(r#"{"gp": 9007199254740991}"#), RejectionCode::LIMIT_EXCEEDED);
+    check_refused("", &change("{}"), RejectionCode::MALFORMED);
+    check_refused("", &change(r#"{"gp": 0}"#), RejectionCode::MALFORMED);
 }
 
 #[test]
@@ -150,7 +151,7 @@ fn a_potion_heals_and_is_used_up() {
     let down = play(&start("~potion-of-healing-supreme"), &[r#"{"modify_hitpoints": {"delta": -12}}"#]);
     let awake = play_with(&down, &[r#"{"use_item": {"item": "potion-of-healing-supreme"}}"#], &[1; 10]);
     assert_eq!((awake.hitpoints(), awake.life().as_str(), pack(&awake).as_str()), (12, "conscious", ""));
-    check_refused("~torch", r#"{"use_item": {"item": "torch"}}"#, RejectionCode::CannotUse);
-    check_refused("", drink, RejectionCode::NotInInventory);
-    check_refused("", r#"{"use_item": {"item": "vorpal-spoon"}}"#, RejectionCode::UnknownItem);
+    check_refused("~torch", r#"{"use_item": {"item": "torch"}}"#, code::CANNOT_USE);
+    check_refused("", drink, code::NOT_IN_INVENTORY);
+    check_refused("", r#"{"use_item": {"item": "vorpal-spoon"}}"#, code::UNKNOWN_ITEM);
 }

@@ -1,6 +1,7 @@
 //! Slots, hands, attunement.
 
-use castellan_protocol::{RejectionCode, Slot};
+use crate::code;
+use crate::wire::{RejectionCode, Slot};
 
 use super::book::equipped;
 use super::{play, refusal, veteran};
@@ -69,10 +70,10 @@ fn an_item_in_the_way_is_taken_off() {
 
 #[test]
 fn each_slot_needs_its_own_unit() {
-    check_refused("dagger", &equip("dagger"), RejectionCode::ItemEquipped);
-    check_refused("dagger", &equip_to("dagger", "off_hand"), RejectionCode::ItemEquipped);
+    check_refused("dagger", &equip("dagger"), code::ITEM_EQUIPPED);
+    check_refused("dagger", &equip_to("dagger", "off_hand"), code::ITEM_EQUIPPED);
     check("dagger", &[equip_to("dagger", "main_hand")], "main_hand=dagger");
-    check_refused("longbow", &equip_to("longbow", "off_hand"), RejectionCode::CannotEquip);
+    check_refused("longbow", &equip_to("longbow", "off_hand"), code::CANNOT_EQUIP);
 }
 
 #[test]
@@ -84,13 +85,13 @@ fn an_item_that_does_not_fit_a_slot_is_refused() {
         ("~stone-of-good-luck-luckstone", "stone-of-good-luck-luckstone"),
         ("~explorers-pack", "explorers-pack"),
     ] {
-        check_refused(kit, &equip(item), RejectionCode::CannotEquip);
+        check_refused(kit, &equip(item), code::CANNOT_EQUIP);
     }
-    check_refused("~longsword", &equip_to("longsword", "shield"), RejectionCode::CannotEquip);
-    check_refused("~shield", &equip_to("shield", "off_hand"), RejectionCode::CannotEquip);
-    check_refused("", &equip("longsword"), RejectionCode::NotInInventory);
-    check_refused("", &equip("vorpal-spoon"), RejectionCode::UnknownItem);
-    check_refused("", r#"{"unequip_item": {"slot": "head"}}"#, RejectionCode::CannotEquip);
+    check_refused("~longsword", &equip_to("longsword", "shield"), code::CANNOT_EQUIP);
+    check_refused("~shield", &equip_to("shield", "off_hand"), code::CANNOT_EQUIP);
+    check_refused("", &equip("longsword"), code::NOT_IN_INVENTORY);
+    check_refused("", &equip("vorpal-spoon"), code::UNKNOWN_ITEM);
+    check_refused("", r#"{"unequip_item": {"slot": "head"}}"#, code::CANNOT_EQUIP);
     check("longsword", &[r#"{"unequip_item": {"slot": "main_hand"}}"#.to_owned()], "");
 }
 
@@ -103,22 +104,18 @@ fn attunement_follows_the_book() {
     let kit = "~@amulet-of-health ~@ring-of-protection ~@cloak-of-protection ~bracers-of-defense";
     let full = equipped("human fighter", 1, [10; 6], kit);
     assert_eq!(full.attuned().len(), 3);
-    assert_eq!(refusal(&full, &attune("bracers-of-defense")), RejectionCode::AttunementRefused);
+    assert_eq!(refusal(&full, &attune("bracers-of-defense")), code::ATTUNEMENT_REFUSED);
     let end = |item: &str| format!(r#"{{"end_attunement": {{"item": "{item}"}}}}"#);
     let freed = play(&full, &[&end("ring-of-protection"), &attune("bracers-of-defense")]);
     let attuned: Vec<_> = freed.attuned().iter().map(|item| item.as_str()).collect();
     assert_eq!(attuned, ["amulet-of-health", "cloak-of-protection", "bracers-of-defense"]);
-    check_refused(
-        "~@ring-of-protection ~ring-of-protection",
-        &attune("ring-of-protection"),
-        RejectionCode::AttunementRefused,
-    );
-    check_refused("~longsword+weapon-1", &attune("longsword+weapon-1"), RejectionCode::AttunementRefused);
-    check_refused("~club", &attune("club"), RejectionCode::AttunementRefused);
-    check_refused("", &attune("ring-of-protection"), RejectionCode::NotInInventory);
-    check_refused("", &attune("vorpal-spoon"), RejectionCode::UnknownItem);
-    check_refused("~ring-of-protection", &end("ring-of-protection"), RejectionCode::AttunementRefused);
-    check_refused("", &end("vorpal-spoon"), RejectionCode::UnknownItem);
+    check_refused("~@ring-of-protection ~ring-of-protection", &attune("ring-of-protection"), code::ATTUNEMENT_REFUSED);
+    check_refused("~longsword+weapon-1", &attune("longsword+weapon-1"), code::ATTUNEMENT_REFUSED);
+    check_refused("~club", &attune("club"), code::ATTUNEMENT_REFUSED);
+    check_refused("", &attune("ring-of-protection"), code::NOT_IN_INVENTORY);
+    check_refused("", &attune("vorpal-spoon"), code::UNKNOWN_ITEM);
+    check_refused("~ring-of-protection", &end("ring-of-protection"), code::ATTUNEMENT_REFUSED);
+    check_refused("", &end("vorpal-spoon"), code::UNKNOWN_ITEM);
 }
 
 #[test]

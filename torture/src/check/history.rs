@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use castellan_protocol::{CharacterId, RequestId};
+use castellan_srd::wire::{CharacterId, RequestId};
 use client_sim::player::trace::Counters;
 
 use super::{OneCharacter, Rule, Verdict};

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use castellan_protocol::limits::REQUEST_IDS_MAX;
-use castellan_protocol::{CharacterId, RequestId, Version};
+use castellan_srd::wire::limits::REQUEST_IDS_MAX;
+use castellan_srd::wire::{CharacterId, RequestId, Version};
 use client_sim::player::trace::{Counters, Trace};
 
 use super::{OneCharacter, Rule, Verdict};

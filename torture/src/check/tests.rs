@@ -1,6 +1,6 @@
 //! The check must find what is wrong, and nothing else: a good history of one character, and each way to spoil it.
 
-use castellan_protocol::{CharacterId, RejectionCode, RequestId, Version};
+use castellan_srd::wire::{CharacterId, RequestId, Version};
 use client_sim::player::trace::{Counters, Trace};
 use uuid::Uuid;
 
@@ -189,7 +189,7 @@ fn a_client_that_is_alone_is_never_refused() {
     });
     assert_eq!(refused, [Rule::Refused]);
     let rejected = broken(|evidence| {
-        let code = Some(RejectionCode::InsufficientFunds);
+        let code = Some(castellan_srd::code::INSUFFICIENT_FUNDS);
         *fate(evidence, 39) = Fate { id: Some(id(0, 39)), rejected: code, ..Fate::default() };
     });
     assert_eq!(rejected, [Rule::Phantom, Rule::Refused]);

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use castellan_client::protocol::{Action, RequestId, Version};
+use castellan_srd::wire::{Action, RequestId, Version};
 
 use super::super::checker::Contradiction;
 use super::super::sheet::Sheet;
@@ -130,7 +130,7 @@ impl PartyBook {
 mod tests {
     use super::super::super::sheet::tests::sheet;
     use super::*;
-    use castellan_client::protocol::{GainExperience, ModifyHitpoints};
+    use castellan_srd::wire::{GainExperience, ModifyHitpoints};
 
     fn id(id: u64) -> RequestId {
         RequestId::new(id)

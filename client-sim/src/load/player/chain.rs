@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use castellan_client::ledger::{Event, Ledger};
-use castellan_client::protocol::{Ack, Action, CharacterId, ClientFrame, RequestId, ServerFrame, Version};
+use castellan_srd::wire::{Ack, Action, CharacterId, ClientFrame, RequestId, ServerFrame, Version};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -36,7 +36,7 @@ pub(in crate::load) struct Chain {
     ack_durable_share: f64,
     watch: bool,
     mix: Mix,
-    ledger: Ledger<Sheet>,
+    ledger: Ledger<Action, Sheet>,
     checker: Checker,
     pending: BTreeMap<RequestId, Pending>,
     rng: StdRng,

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use castellan_client::protocol::{
+use castellan_srd::wire::{
     Ack, Action, CharacterId, ClientFrame, Fetch, Intent, Rejected, RequestId, ServerFrame, Version, Watch,
 };
 use parking_lot::Mutex;

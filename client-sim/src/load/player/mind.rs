@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use castellan_client::protocol::{Ack, ClientFrame, ServerFrame};
+use castellan_srd::wire::{Ack, ClientFrame, ServerFrame};
 use parking_lot::Mutex;
 
 use super::super::checker::Contradiction;

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use castellan_client::protocol::{ClientFrame, Codec, ServerFrame};
 use castellan_client::reconnect::{Backoff, Ended, First, Next};
 use castellan_client::{
     Credentials, HttpClient, Session, Socket, SocketOptions, connect, decode_message, encode_message,
 };
+use castellan_srd::wire::{ClientFrame, Codec, ServerFrame};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};

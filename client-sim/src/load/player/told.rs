@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use castellan_client::protocol::Version;
+use castellan_srd::wire::Version;
 
 use super::super::checker::Contradiction;
 

@@ -68,10 +68,10 @@ struct Totals {
     applied: u64,
     durable: u64,
     conflicts: u64,
-    rejected: BTreeMap<&'static str, u64>,
+    rejected: BTreeMap<String, u64>,
     /// Failed intents and lost connections: the sum of the following five.
     errors: u64,
-    failed: BTreeMap<&'static str, u64>,
+    failed: BTreeMap<String, u64>,
     turned_away: u64,
     not_begun: u64,
     unknown: u64,

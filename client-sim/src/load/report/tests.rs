@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use castellan_client::protocol::RejectionCode;
 use castellan_client::reconnect::Ended;
+use castellan_srd::wire::RejectionCode;
 use clap::Parser;
 use serde_json::{Value, json};
 
@@ -35,8 +35,8 @@ fn server() -> ServerMoment {
 /// A second with 100 answers, one failed intent and one lost connection.
 fn tally() -> Tally {
     let mut tally = Tally { applied: 97, refused: 2, begun: 100, pushed: 7, reconnects: 3, ..Tally::default() };
-    tally.reject(RejectionCode::Dead);
-    tally.reject(RejectionCode::Internal);
+    tally.reject(castellan_srd::code::DEAD);
+    tally.reject(RejectionCode::INTERNAL);
     tally.lose(Ended::Lost { retry_after: None });
     for latency_us in 1..=100 {
         tally.latency.saturating_record(latency_us * 100);

@@ -25,7 +25,7 @@ use crate::flush::{Flusher, Settings, Signals};
 use crate::shard::{Capacity, Shards};
 use crate::socket::{Accepted, Registry};
 use crate::storage::{Storage, StorageOptions, connect};
-use castellan_srd::Catalogue;
+use castellan_srd::{Catalogue, Srd};
 
 thread_local! {
     /// How far this test's clock runs ahead of the machine's.
@@ -36,7 +36,7 @@ thread_local! {
 struct House {
     address: SocketAddr,
     auth: Arc<Auth>,
-    shards: Arc<Shards>,
+    shards: Arc<Shards<Srd>>,
     health: Arc<Mutex<Health>>,
     accepted: mpsc::Receiver<Accepted>,
     stop: watch::Sender<bool>,
@@ -105,7 +105,7 @@ async fn house(flags: &[&str]) -> House {
     let published = Arc::new(Published { body: r#"{"items":[]}"#.into(), revision: "rev-1".to_owned() });
     let context = Arc::new(Context {
         auth: Arc::clone(&auth),
-        policy: Arc::new(Policy::from_choice(&config.rules.policy).expect("a policy")),
+        policy: Arc::new(Policy::from_choice::<Srd>(&config.rules.policy).expect("a policy")),
         shards: Arc::clone(&shards),
         registry: Arc::new(Registry::default()),
         hand_over: Box::new(move |accepted| sender.try_send(accepted).is_ok()),
@@ -134,7 +134,7 @@ async fn shards(
     catalogue: &Arc<Catalogue>,
     signals: &Arc<Signals>,
     clock: &Clock,
-) -> Arc<Shards> {
+) -> Arc<Shards<Srd>> {
     let capacity = Capacity { characters_max: 1_000, dirty_max: 1_000, load_timeout: Duration::from_secs(5) };
     let shards = Arc::new(Shards::new(
         Arc::clone(storage),
@@ -151,7 +151,7 @@ async fn shards(
 
 /// Flushes until the returned sender is dropped.
 fn flush(
-    shards: &Arc<Shards>,
+    shards: &Arc<Shards<Srd>>,
     storage: &Arc<dyn Storage>,
     signals: &Arc<Signals>,
     clock: &Clock,

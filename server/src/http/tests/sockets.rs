@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use castellan_protocol::{CloseCode, Codec};
+use castellan_srd::wire::{CloseCode, Codec};
 
 use tokio::time::timeout;
 
@@ -172,7 +172,7 @@ async fn a_panic_costs_the_connection_that_it_happens_on_and_nothing_else() {
     let context = Arc::new(socket::Context {
         shards: Arc::clone(&house.shards),
         auth: Arc::clone(&house.auth),
-        policy: Arc::new(Policy::permissive()),
+        policy: Arc::new(Policy::permissive::<Srd>()),
         settings: socket::Settings {
             ping_interval: Duration::from_secs(20),
             watch_max: 64,

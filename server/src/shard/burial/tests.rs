@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use castellan_protocol::{Action, ModifyCurrency, RequestId};
+use castellan_srd::wire::{Action, ModifyCurrency, RequestId, Version};
 use tokio::runtime::Handle;
 
 use super::*;
@@ -12,11 +12,11 @@ use crate::shard::tests::{character, fighter, user};
 use crate::shard::{Base, Capacity, Change, Command, Creation, Mailbox, Outcome, Shape};
 use crate::storage::faulty::MemoryStorage;
 use crate::storage::{ShardId, Storage};
-use castellan_srd::Catalogue;
+use castellan_srd::{Catalogue, Srd};
 
 /// Shards with one character, whose flusher is the test.
 struct Bench {
-    shards: Arc<Shards>,
+    shards: Arc<Shards<Srd>>,
     memory: MemoryStorage,
 }
 

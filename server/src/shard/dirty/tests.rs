@@ -12,12 +12,12 @@ use crate::shard::tests::{character, fighter, user};
 use crate::shard::{Capacity, Creation};
 use crate::storage::Storage;
 use crate::storage::faulty::MemoryStorage;
-use castellan_srd::Catalogue;
+use castellan_srd::{Catalogue, Srd};
 
 const ALL: usize = SHARDS as usize;
 
 /// Shards with a new character, which is dirty, of each of so many users.
-async fn shards(users: u128) -> Arc<Shards> {
+async fn shards(users: u128) -> Arc<Shards<Srd>> {
     let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
     let leases = storage.take_over("test").await.expect("nobody else has them");
     let capacity = Capacity { characters_max: 10_000, dirty_max: 10_000, load_timeout: Duration::from_secs(5) };

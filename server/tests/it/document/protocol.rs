@@ -6,13 +6,13 @@ use std::fs;
 use std::time::Duration;
 
 use castellan::config::{Command, Config};
-use castellan::http::{ROUTES, status_of};
-use castellan_protocol::http::BODY_BYTES_MAX;
-use castellan_protocol::limits::*;
-use castellan_protocol::{Action, ClientFrame, CloseCode, RejectionCode};
+use castellan::http::{all_routes, status_of};
+use castellan_srd::wire::http::BODY_BYTES_MAX;
+use castellan_srd::wire::limits::*;
+use castellan_srd::wire::{Action, ClientFrame, CloseCode, RejectionCode};
 use castellan_srd::{
     ATTUNED_MAX, CONDITIONS_MAX, CREATION_SCORE_MAX, CREATION_SCORE_MIN, EXHAUSTION_MAX, EXPERIENCE_MAX,
-    INVENTORY_ENTRIES_MAX, LEVEL_MAX, MAGIC_SCORE_MAX, SCORE_MAX,
+    INVENTORY_ENTRIES_MAX, LEVEL_MAX, MAGIC_SCORE_MAX, SCORE_MAX, Srd,
 };
 use serde_json::Value;
 
@@ -67,9 +67,9 @@ fn frames_from_the_client_have_the_fields_of_the_document() {
     check(frame_fields("needed"), fields);
 }
 
-/// The golden frames of one side: kind and fields. `protocol/tests/golden.rs` sees to it that every kind is among them.
+/// The golden frames of one side: kind and fields. `srd/tests/wire/golden.rs` sees to it that every kind is among them.
 fn golden_frames(side: &str) -> Vec<(String, Value)> {
-    let folder = root().join("protocol/tests/golden").join(side);
+    let folder = root().join("srd/tests/golden").join(side);
     let paths = fs::read_dir(folder).expect("golden frames").map(|entry| entry.expect("a file").path());
     let json = paths.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
     json.flat_map(|path| {
@@ -113,7 +113,7 @@ fn patches_stand_where_the_document_says() {
 #[test]
 fn the_routes_of_the_document_are_those_that_are_served() {
     let rows = rows(&["method", "path", "body", "answer"]);
-    let routes = ROUTES.iter().map(|route| (route.method.to_string(), route.path.to_owned()));
+    let routes = all_routes::<Srd>().into_iter().map(|route| (route.method.to_string(), route.path.into_owned()));
     check(rows.iter().map(|row| (name(&row[0]), name(&row[1]))), routes);
 }
 
@@ -128,7 +128,7 @@ fn close_codes_have_the_numbers_of_the_document() {
 fn rejection_codes_have_the_statuses_of_the_document() {
     let rows = rows(&["code", "HTTP", "socket", "meaning"]);
     let only_on_the_socket: BTreeSet<_> = rows.iter().filter(|row| row[1] == "–").map(|row| name(&row[0])).collect();
-    let codes = RejectionCode::ALL.iter().map(|code| {
+    let codes = RejectionCode::ALL.iter().chain(castellan_srd::code::ALL).map(|code| {
         let status = status_of(*code).as_u16().to_string();
         let status = if only_on_the_socket.contains(code.as_str()) { "–".to_owned() } else { status };
         (code.as_str().to_owned(), status)
@@ -165,7 +165,7 @@ macro_rules! limits {
 
 /// The names of the numbers that a source of the protocol makes public.
 fn public_numbers(source: &str) -> Vec<String> {
-    let text = fs::read_to_string(root().join("protocol/src").join(source)).expect("a source");
+    let text = fs::read_to_string(root().join(source)).expect("a source");
     let constants = text.lines().filter_map(|line| line.strip_prefix("pub const ")?.split_once(": "));
     constants.filter(|(_, kind)| !kind.starts_with('&')).map(|(name, _)| name.to_lowercase()).collect()
 }
@@ -195,7 +195,9 @@ fn limits_have_the_values_of_the_document() {
     let rows = rows(&["name", "value", "unit", "meaning"]);
     check(
         rows.iter().map(|row| name(&row[0])),
-        public_numbers("limits.rs").into_iter().chain(public_numbers("http.rs")),
+        ["protocol/src/limits.rs", "protocol/src/http.rs", "srd/src/wire/limits.rs"]
+            .iter()
+            .flat_map(|source| public_numbers(source)),
     );
     check(rows.iter().map(|row| (name(&row[0]), number(&row[1]).to_string())), limits);
 }

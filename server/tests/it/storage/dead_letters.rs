@@ -1,7 +1,7 @@
 //! Rows that were refused.
 
 use castellan::storage::{CharacterRow, DeadLetter, ShardId, StorageError, VERSION_JUMP, Verdict};
-use castellan_protocol::CharacterId;
+use castellan_srd::wire::CharacterId;
 use uuid::Uuid;
 
 use super::rows::{assert_same, character, later, only, take_over, time_ms, user};

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use castellan::storage::{CharacterRow, Lease, SHARDS, ShardId, Storage};
-use castellan_protocol::{CharacterId, SessionId, UserId};
+use castellan_srd::wire::{CharacterId, SessionId, UserId};
 use serde_json::{Value, json};
 use uuid::Uuid;
 

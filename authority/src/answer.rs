@@ -1,0 +1,160 @@
+//! How a shard's decisions are written: frames for sockets, bodies for HTTP.
+
+use std::sync::Arc;
+
+use castellan_game::Game;
+use castellan_protocol::pack::write_json;
+use castellan_protocol::{Applied, CharacterId, Codec, Conflict, RequestId, ServerFrame, State, Version};
+
+use crate::core::Decision;
+use crate::effect::Subscriber;
+use crate::entry::Entry;
+use crate::frame::{Whole, encode};
+use crate::refusal::Refusal;
+
+/// How a character was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shown {
+    /// The version of the state that was written.
+    pub version: Version,
+    /// The newest version known to be in the database.
+    pub durable: Version,
+}
+
+/// What a change came to; the frame or body is in the caller's buffer, but for a refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Applied, now or (`duplicate`) before.
+    Applied {
+        /// The character: a new one where it was created.
+        character: CharacterId,
+        /// What was written.
+        shown: Shown,
+        /// The request id had been applied before.
+        duplicate: bool,
+    },
+    /// Made on another state than the present one, which was written.
+    Conflict(Shown),
+    /// Refused.
+    Refused(Refusal),
+    /// The connection has been ordered to end: say nothing more.
+    Closing,
+}
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// As a frame of the socket.
+    Frame(Codec),
+    /// As a frame of the socket, unless the intent is applied and not yet durable: then nothing is written.
+    FrameOnceDurable(Codec),
+    /// As the character alone, in JSON.
+    Body,
+    /// As the character alone, in MessagePack: for [`encode_packed`](super::encode_packed).
+    Packed,
+}
+
+/// Which frame tells of a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// `applied`.
+    Applied {
+        /// The intent.
+        id: RequestId,
+        /// It had been applied before.
+        duplicate: bool,
+    },
+    /// `conflict`.
+    Conflict {
+        /// The intent.
+        id: RequestId,
+    },
+    /// `state`.
+    State {
+        /// What it answers, where it answers anything.
+        id: Option<RequestId>,
+    },
+}
+
+impl Answer {
+    /// The frame, with the state in whatever form.
+    pub fn frame<C>(self, character: C, durable: Version) -> ServerFrame<C> {
+        match self {
+            Self::Applied { id, duplicate } => ServerFrame::Applied(Applied { id, character, durable, duplicate }),
+            Self::Conflict { id } => ServerFrame::Conflict(Conflict { id, character, durable }),
+            Self::State { id } => ServerFrame::State(State { character, durable, id }),
+        }
+    }
+}
+
+/// Writes answers, with space to derive and to write in.
+#[derive(Debug)]
+pub struct Writer<G: Game> {
+    rules: Arc<G::Rules>,
+    derived: G::Derived,
+    scratch: Vec<u8>,
+}
+
+impl<G: Game> Writer<G> {
+    /// Writes by these rules.
+    pub fn new(rules: Arc<G::Rules>) -> Self {
+        Self { rules, derived: G::Derived::default(), scratch: Vec::new() }
+    }
+
+    /// Switches to other rules; the core must switch too.
+    pub fn use_rules(&mut self, rules: &Arc<G::Rules>) {
+        self.rules = Arc::clone(rules);
+    }
+
+    /// Writes what a command came to. Returns `None` if the characters have to be loaded first.
+    pub fn answer<S: Subscriber>(
+        &mut self,
+        decision: Decision<'_, G, S>,
+        request: Option<RequestId>,
+        shape: Shape,
+        out: &mut Vec<u8>,
+    ) -> Option<Outcome> {
+        let id = request.unwrap_or_default();
+        Some(match decision {
+            Decision::Absent => return None,
+            Decision::Refused(refusal) => Outcome::Refused(refusal),
+            Decision::Applied { entry, duplicate } => {
+                let shown = self.write(entry, Answer::Applied { id, duplicate }, shape, out);
+                Outcome::Applied { character: entry.id(), shown, duplicate }
+            }
+            Decision::Conflict { entry } => Outcome::Conflict(self.write(entry, Answer::Conflict { id }, shape, out)),
+        })
+    }
+
+    /// Writes a character's present state.
+    pub fn write<S: Subscriber>(
+        &mut self,
+        entry: &mut Entry<G, S>,
+        answer: Answer,
+        shape: Shape,
+        out: &mut Vec<u8>,
+    ) -> Shown {
+        let shown = Shown { version: entry.header.version, durable: entry.durable };
+        if matches!(shape, Shape::FrameOnceDurable(_) if !entry.is_clean() && matches!(answer, Answer::Applied { .. }))
+        {
+            return shown;
+        }
+        if entry.kept.is_empty() {
+            G::derive(&self.rules, &entry.state, &mut self.derived);
+            entry.header.keep::<G>(&entry.state, &self.derived, &mut entry.kept);
+        }
+        let whole = Whole::<G> { header: &entry.header, state: &entry.state, kept: &entry.kept };
+        match shape {
+            Shape::Frame(codec) | Shape::FrameOnceDurable(codec) => {
+                encode(codec, &answer.frame(whole, shown.durable), &mut self.scratch, out);
+            }
+            Shape::Packed => whole.write(out),
+            Shape::Body => {
+                self.scratch.clear();
+                whole.write(&mut self.scratch);
+                write_json(&mut self.scratch.as_slice(), out);
+            }
+        }
+        shown
+    }
+}

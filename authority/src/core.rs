@@ -1,0 +1,497 @@
+//! One shard: a plain state machine over its users' characters. It knows no socket, no clock and no database.
+//!
+//! Commands come with the time and what they may do. What follows from them for others goes into [`Effects`] as data, and
+//! the shell performs it. A refused command changes nothing.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Place;
+use std::sync::Arc;
+
+use castellan_game::{Dice, Game, Touched};
+use castellan_protocol::limits::CHARACTERS_PER_USER_MAX;
+use castellan_protocol::{CharacterId, GameTypes, RequestId, UserId, Version};
+
+use crate::effect::{Effect, Effects, Subscriber};
+use crate::entry::{Entry, UNFLUSHED_MAX};
+use crate::header::Header;
+use crate::refusal::Refusal;
+use crate::row::{CharacterRow, Lease};
+
+/// What a change was made on: all that is given must match the present state.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Base {
+    /// The id of the intent applied last.
+    pub after: Option<RequestId>,
+    /// The present version; 0 means any.
+    pub expect: Option<Version>,
+}
+
+impl Base {
+    fn matches(self, header: &Header) -> bool {
+        self.after.is_none_or(|id| id == header.last)
+            && self.expect.is_none_or(|version| version.get() == 0 || version == header.version)
+    }
+}
+
+/// What is to become of a character.
+#[derive(Debug)]
+pub enum Change<'a, A> {
+    /// An action of the game.
+    Action(&'a A),
+    /// It is deleted; only the database keeps it.
+    Delete,
+}
+
+/// A request to change one character.
+#[derive(Debug)]
+pub struct Command<'a, A> {
+    /// Whose character it is; only that user's are looked at.
+    pub owner: UserId,
+    /// The character.
+    pub character: CharacterId,
+    /// The request id, not 0.
+    pub id: RequestId,
+    /// What it was made on.
+    pub base: Base,
+    /// What is asked for.
+    pub change: Change<'a, A>,
+    /// Whether the policy lets the session's role send this action.
+    pub permitted: bool,
+}
+
+/// A request to make a character.
+#[derive(Debug)]
+pub struct Creation<'a, C> {
+    /// Whose it is to be.
+    pub owner: UserId,
+    /// Its id, never used before.
+    pub character: CharacterId,
+    /// The request id, where there is one: the same again gives the character that it made.
+    pub id: Option<RequestId>,
+    /// What it is to be.
+    pub wanted: &'a C,
+}
+
+/// What a command came to.
+#[derive(Debug)]
+pub enum Decision<'a, G: Game, S> {
+    /// Applied now, or before.
+    Applied {
+        /// The character.
+        entry: &'a mut Entry<G, S>,
+        /// The request id had been applied before.
+        duplicate: bool,
+    },
+    /// Made on another state.
+    Conflict {
+        /// The character.
+        entry: &'a mut Entry<G, S>,
+    },
+    /// Refused.
+    Refused(Refusal),
+    /// The owner's characters are not in memory.
+    Absent,
+}
+
+/// What a load relied on when it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoadPermit {
+    /// The lease that the rows are read under.
+    pub lease: Lease,
+    fallbacks: u64,
+}
+
+/// Who looks at a character's state.
+#[derive(Debug, Clone, Copy)]
+pub enum Reader<S> {
+    /// Nobody who stays: a request over HTTP.
+    Passing,
+    /// A connection that asks once.
+    Fetches(S),
+    /// A connection that wants every state that something else makes.
+    Watches(S),
+}
+
+/// The characters of one user; those that are deleted stay until that is durable.
+#[derive(Debug)]
+pub struct Roster<G: Game, S> {
+    pub(crate) entries: Vec<Entry<G, S>>,
+    pub(crate) used_at_ms: i64,
+    /// To leave memory as soon as nothing keeps it there.
+    leaving: bool,
+}
+
+/// One shard's characters.
+pub struct Core<G: Game, S> {
+    pub(crate) lease: Option<Lease>,
+    /// Users name themselves by ids that the server gave them, so a fast hash is safe.
+    pub(crate) rosters: HashMap<UserId, Roster<G, S>, foldhash::fast::RandomState>,
+    /// What the flusher is to collect, oldest first. Who was collected as hurried stays in here until the sweep comes
+    /// by, so it holds no more than what is dirty and what was written since then.
+    pub(crate) dirty: Vec<(UserId, CharacterId)>,
+    /// Those of them that it is to collect first.
+    pub(crate) hurried: Vec<(UserId, CharacterId)>,
+    /// Connections of this shard's own users.
+    pub(crate) sockets: Vec<S>,
+    /// Characters that take no intents until memory has fallen back to what the database has of them, with their
+    /// owners: the database refused their state, or their versions contradicted each other.
+    pub(crate) buried: HashMap<CharacterId, UserId>,
+    /// How often memory has fallen back to the database: a load that began before the last time comes too late.
+    pub(crate) fallbacks: u64,
+    pub(crate) rules: Arc<G::Rules>,
+    dice_secret: Arc<[u8]>,
+}
+
+impl<G: Game, S: Subscriber> Core<G, S> {
+    /// A shard without characters.
+    pub fn new(lease: Option<Lease>, rules: Arc<G::Rules>, dice_secret: Arc<[u8]>) -> Self {
+        Self {
+            lease,
+            rosters: HashMap::default(),
+            dirty: Vec::new(),
+            hurried: Vec::new(),
+            sockets: Vec::new(),
+            buried: HashMap::new(),
+            fallbacks: 0,
+            rules,
+            dice_secret,
+        }
+    }
+
+    /// Serves the shard under this lease from here on.
+    pub fn take(&mut self, lease: Lease) {
+        self.lease = Some(lease);
+    }
+
+    /// The lease, while the shard is held.
+    pub fn lease(&self) -> Option<Lease> {
+        self.lease
+    }
+
+    /// Returns true if the user's characters are in memory.
+    pub fn has(&self, user: UserId) -> bool {
+        self.rosters.contains_key(&user)
+    }
+
+    /// A user's characters, for somebody who asks for all of them.
+    pub fn roster(&mut self, user: UserId, now_ms: i64) -> Option<&mut Roster<G, S>> {
+        let roster = self.rosters.get_mut(&user)?;
+        roster.touch(now_ms);
+        Some(roster)
+    }
+
+    /// Decides a change. Checks run in the wire's order: character, permission, id, version, rule.
+    ///
+    /// `sender` is the connection that asks, `has_room` whether one more character may have something to flush.
+    pub fn change(
+        &mut self,
+        command: &Command<'_, G::Action>,
+        sender: Option<&S>,
+        has_room: bool,
+        now_ms: i64,
+        effects: &mut Effects<S>,
+    ) -> Decision<'_, G, S> {
+        if self.lease.is_none() {
+            return Decision::Refused(Refusal::shard_lost());
+        }
+        let Some(roster) = self.rosters.get_mut(&command.owner) else { return Decision::Absent };
+        roster.touch(now_ms);
+        let Some(entry) = roster.find_mut(command.character) else {
+            return Decision::Refused(Refusal::no_such_character());
+        };
+        if !command.permitted {
+            return Decision::Refused(Refusal::not_permitted());
+        }
+        if entry.dead_letter {
+            return Decision::Refused(Refusal::dead_letter());
+        }
+        if entry.ring.contains(command.id) {
+            if let Some(sender) = sender {
+                entry.await_durability(sender);
+            }
+            return Decision::Applied { entry, duplicate: true };
+        }
+        if !command.base.matches(&entry.header) {
+            if let Some(sender) = sender {
+                entry.link(sender);
+            }
+            return Decision::Conflict { entry };
+        }
+        let clean = entry.is_clean();
+        match entry.unflushed() {
+            None => {
+                entry.take_out_of_play(effects);
+                self.buried.insert(command.character, command.owner);
+                return Decision::Refused(Refusal::out_of_play());
+            }
+            Some(unflushed) if unflushed >= UNFLUSHED_MAX || (clean && !has_room) => {
+                return Decision::Refused(Refusal::flush_behind());
+            }
+            Some(_) => {}
+        }
+        match command.change {
+            Change::Action(action) => {
+                let rolled = G::dice_rolled(&entry.state);
+                let mut dice = Dice::new(&self.dice_secret, command.character, command.id, rolled);
+                match G::apply(&self.rules, &mut entry.state, action, &mut dice) {
+                    Ok(Touched::Fresh) => {}
+                    Ok(Touched::Kept) => entry.kept.clear(),
+                    Err(violation) => return Decision::Refused(violation.into()),
+                }
+            }
+            Change::Delete => entry.deleted_at_ms = Some(now_ms),
+        }
+        entry.header.version = entry.header.version.next();
+        entry.header.last = command.id;
+        entry.header.updated_at_ms = now_ms.max(entry.header.updated_at_ms);
+        entry.ring.push(command.id);
+        if clean {
+            entry.dirty_since_ms = now_ms;
+            effects.push(Effect::Dirty(1));
+        }
+        if !entry.queued {
+            entry.queued = true;
+            self.dirty.push((command.owner, command.character));
+        }
+        if let Some(sender) = sender {
+            entry.await_durability(sender);
+        }
+        entry.tell_watchers(sender, effects);
+        Decision::Applied { entry, duplicate: false }
+    }
+
+    /// Makes a character. The same request id again gives the character that it made.
+    pub fn create(
+        &mut self,
+        creation: &Creation<'_, <G as GameTypes>::Creation>,
+        has_room: bool,
+        now_ms: i64,
+        effects: &mut Effects<S>,
+    ) -> Decision<'_, G, S> {
+        let Creation { owner, character, id: request, wanted } = *creation;
+        if self.lease.is_none() {
+            return Decision::Refused(Refusal::shard_lost());
+        }
+        let Some(roster) = self.rosters.get_mut(&owner) else { return Decision::Absent };
+        roster.touch(now_ms);
+        let known = request.and_then(|id| roster.entries.iter().position(|entry| entry.ring.contains(id)));
+        if let Some(index) = known {
+            return Decision::Applied { entry: &mut roster.entries[index], duplicate: true };
+        }
+        if roster.living().count() >= CHARACTERS_PER_USER_MAX {
+            return Decision::Refused(Refusal::too_many_characters());
+        }
+        if !has_room {
+            return Decision::Refused(Refusal::flush_behind());
+        }
+        let made = match G::create(&self.rules, wanted) {
+            Ok(made) => made,
+            Err(violation) => return Decision::Refused(violation.into()),
+        };
+        let header = Header {
+            id: character,
+            user: owner,
+            version: Version::new(1),
+            last: request.unwrap_or_default(),
+            created_at_ms: now_ms,
+            updated_at_ms: now_ms,
+        };
+        let mut entry = Entry::new(header, made, request);
+        entry.queued = true;
+        self.dirty.push((owner, character));
+        effects.push(Effect::Dirty(1));
+        effects.push(Effect::Places(1));
+        // Most players have one or two.
+        roster.entries.reserve_exact(1);
+        roster.entries.push(entry);
+        let entry = roster.entries.last_mut().expect("pushed just now");
+        Decision::Applied { entry, duplicate: false }
+    }
+
+    /// Switches to other rules.
+    pub fn use_rules(&mut self, rules: &Arc<G::Rules>) {
+        self.rules = Arc::clone(rules);
+        self.rosters.values_mut().flat_map(|roster| &mut roster.entries).for_each(|entry| entry.kept.clear());
+    }
+
+    /// The present state of a character, for whoever looks at it.
+    pub fn look(
+        &mut self,
+        owner: UserId,
+        character: CharacterId,
+        reader: Reader<&S>,
+        now_ms: i64,
+    ) -> Decision<'_, G, S> {
+        if self.lease.is_none() {
+            return Decision::Refused(Refusal::shard_lost());
+        }
+        let Some(roster) = self.rosters.get_mut(&owner) else { return Decision::Absent };
+        roster.touch(now_ms);
+        let Some(entry) = roster.find_mut(character) else {
+            return Decision::Refused(Refusal::no_such_character());
+        };
+        match reader {
+            Reader::Passing => {}
+            Reader::Fetches(subscriber) => {
+                entry.link(subscriber);
+            }
+            Reader::Watches(subscriber) => entry.link(subscriber).watching = true,
+        }
+        Decision::Applied { entry, duplicate: false }
+    }
+
+    /// Ends a watch. Nothing happens where there was none.
+    pub fn unwatch(&mut self, owner: UserId, character: CharacterId, subscriber: &S) {
+        let entry = self.rosters.get_mut(&owner).and_then(|roster| roster.find_mut(character));
+        if let Some(entry) = entry {
+            entry.link(subscriber).watching = false;
+        }
+    }
+
+    /// A user's living characters, for the first frame of a connection, which is remembered from here on.
+    pub fn welcome(&mut self, user: UserId, subscriber: &S, now_ms: i64) -> Option<&Roster<G, S>> {
+        self.lease?;
+        let roster = self.rosters.get_mut(&user)?;
+        roster.touch(now_ms);
+        for entry in &mut roster.entries {
+            entry.link(subscriber);
+        }
+        self.sockets.push(subscriber.clone());
+        Some(roster)
+    }
+
+    /// Forgets a connection that has seen characters of a user.
+    pub fn farewell(&mut self, user: UserId, subscriber: &S, effects: &mut Effects<S>) {
+        self.sockets.retain(|other| other != subscriber);
+        if let Some(roster) = self.rosters.get_mut(&user) {
+            roster.entries.iter_mut().for_each(|entry| entry.unlink(subscriber));
+            self.try_leave(user, effects);
+        }
+    }
+
+    /// What a load that begins now may rely on; `None` without a lease.
+    pub fn load_permit(&self) -> Option<LoadPermit> {
+        self.lease.map(|lease| LoadPermit { lease, fallbacks: self.fallbacks })
+    }
+
+    /// Takes in what was loaded with `permit`, unless the shard has changed hands, memory has fallen back to the
+    /// database meanwhile, or somebody else was first.
+    ///
+    /// Returns true if it was taken in.
+    pub fn install(
+        &mut self,
+        user: UserId,
+        permit: LoadPermit,
+        loaded: Vec<(CharacterRow, G::State)>,
+        now_ms: i64,
+        effects: &mut Effects<S>,
+    ) -> bool {
+        if self.load_permit() != Some(permit) {
+            return false;
+        }
+        let Place::Vacant(place) = self.rosters.entry(user) else { return false };
+        let entry = |(row, state)| {
+            let mut entry = Entry::loaded(row, state, permit.lease);
+            entry.dead_letter = self.buried.contains_key(&entry.id());
+            entry
+        };
+        let entries = loaded.into_iter().map(entry).collect();
+        let roster = place.insert(Roster { entries, used_at_ms: now_ms, leaving: false });
+        effects.push(Effect::Places(roster.places()));
+        true
+    }
+
+    /// Drops the user whose characters were asked for longest ago, of those that may leave memory.
+    ///
+    /// Returns how many places became free.
+    pub fn evict(&mut self, effects: &mut Effects<S>) -> Option<usize> {
+        let idle = self.rosters.iter().filter(|(_, roster)| roster.entries.iter().all(Entry::is_evictable));
+        let (&user, _) = idle.min_by_key(|(_, roster)| roster.used_at_ms)?;
+        self.drop_roster(user, effects)
+    }
+
+    fn drop_roster(&mut self, user: UserId, effects: &mut Effects<S>) -> Option<usize> {
+        let places = self.rosters.remove(&user)?.places();
+        effects.push(Effect::Places(-places));
+        Some(places.unsigned_abs())
+    }
+
+    /// Lets a user's characters leave memory: now, or as soon as they are flushed and no connection is left.
+    pub fn leave(&mut self, user: UserId, effects: &mut Effects<S>) {
+        if let Some(roster) = self.rosters.get_mut(&user) {
+            roster.leaving = true;
+            self.try_leave(user, effects);
+        }
+    }
+
+    /// Drops a user's characters if they should leave and nothing keeps them.
+    pub(crate) fn try_leave(&mut self, user: UserId, effects: &mut Effects<S>) {
+        let idle =
+            |entry: &Entry<G, S>| entry.is_evictable() && entry.links.iter().all(|link| link.subscriber.is_gone());
+        if self.rosters.get(&user).is_some_and(|roster| roster.leaving && roster.entries.iter().all(idle)) {
+            self.drop_roster(user, effects);
+        }
+    }
+
+    /// Gives the lease up if nothing is left to flush: from here on every change is refused.
+    pub fn retire(&mut self) -> Option<Lease> {
+        let mut entries = self.rosters.values().flat_map(|roster| &roster.entries);
+        if entries.any(|entry| entry.queued || entry.is_flushable()) { None } else { self.lease.take() }
+    }
+
+    /// Another process has the shard: forgets everything and ends every connection that was told of it.
+    ///
+    /// Returns how many characters and users were dropped and how many characters were dirty.
+    pub fn lose(&mut self, effects: &mut Effects<S>) -> (usize, usize) {
+        self.lease = None;
+        self.buried.clear();
+        self.dirty.clear();
+        self.hurried.clear();
+        let (mut places, mut unflushed) = (0, 0);
+        for (_, roster) in self.rosters.drain() {
+            places += roster.places();
+            unflushed += roster.entries.iter().filter(|entry| entry.is_flushable()).count().cast_signed();
+            for link in roster.entries.into_iter().flat_map(|entry| entry.links) {
+                effects.push(Effect::Close { to: link.subscriber });
+            }
+        }
+        // They stay in the list until they say goodbye: the shard may come back before.
+        for subscriber in &self.sockets {
+            effects.push(Effect::Close { to: subscriber.clone() });
+        }
+        effects.push(Effect::Places(-places));
+        effects.push(Effect::Dirty(-unflushed));
+        (places.unsigned_abs(), unflushed.unsigned_abs())
+    }
+}
+
+impl<G: Game, S: Subscriber> Roster<G, S> {
+    /// Somebody asks for it.
+    pub(crate) fn touch(&mut self, now_ms: i64) {
+        (self.used_at_ms, self.leaving) = (now_ms, false);
+    }
+
+    /// The places that it takes in memory: its characters and one for the user.
+    pub(crate) fn places(&self) -> isize {
+        self.entries.len().cast_signed() + 1
+    }
+
+    /// Those that are not deleted, to be written.
+    pub fn living_mut(&mut self) -> impl Iterator<Item = &mut Entry<G, S>> {
+        self.entries.iter_mut().filter(|entry| entry.deleted_at_ms.is_none())
+    }
+
+    /// Those that are not deleted.
+    pub fn living(&self) -> impl Iterator<Item = &Entry<G, S>> {
+        self.entries.iter().filter(|entry| entry.deleted_at_ms.is_none())
+    }
+
+    fn find_mut(&mut self, character: CharacterId) -> Option<&mut Entry<G, S>> {
+        self.entries.iter_mut().find(|entry| entry.id() == character && entry.deleted_at_ms.is_none())
+    }
+
+    /// Any entry, the deleted ones too.
+    pub(crate) fn any_mut(&mut self, character: CharacterId) -> Option<&mut Entry<G, S>> {
+        self.entries.iter_mut().find(|entry| entry.id() == character)
+    }
+}

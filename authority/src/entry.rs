@@ -1,0 +1,213 @@
+//! A character in memory.
+
+use castellan_game::{Game, Kept};
+use castellan_protocol::{CharacterId, RequestId, Version};
+use smallvec::SmallVec;
+
+use crate::effect::{Effect, Effects, Subscriber};
+use crate::header::Header;
+use crate::planted::{self, Bug};
+use crate::ring::Ring;
+use crate::row::{CharacterRow, Lease, VERSION_JUMP};
+
+/// Intents of one character that may be unflushed; one more is refused as `overloaded`.
+pub(crate) const UNFLUSHED_MAX: u64 = VERSION_JUMP - 1;
+
+const _: () = assert!(UNFLUSHED_MAX < VERSION_JUMP, "a jump must pass every version that a crash can lose");
+
+/// A connection that has seen a character, and what it must be told of it.
+#[derive(Debug)]
+pub(crate) struct Link<S> {
+    pub(crate) subscriber: S,
+    /// It wants every state that something else makes.
+    pub(crate) watching: bool,
+    /// Its newest intent's version, while that is not durable.
+    pub(crate) unsafe_until: Option<Version>,
+}
+
+/// A character in memory: its state, what is known to be in the database, and who has seen it.
+#[derive(Debug)]
+pub struct Entry<G: Game, S> {
+    pub(crate) header: Header,
+    pub(crate) state: G::State,
+    /// What stays the same with most intents, packed; empty until somebody is answered.
+    pub(crate) kept: Kept,
+    pub(crate) ring: Ring,
+    /// The version at which this life of the entry began: what the database says of an earlier version is about an
+    /// earlier life. A life begins when the entry is made, loaded, or falls back to the database.
+    pub(crate) born: Version,
+    /// The newest version known to be in the database; the present one if nothing is unflushed. Never above it.
+    pub(crate) durable: Version,
+    /// In the shard's list of what the flusher is to collect.
+    pub(crate) queued: bool,
+    /// And in the list of those that it is to collect first.
+    pub(crate) hurried: bool,
+    /// When the oldest unflushed intent was applied, in milliseconds since the Unix epoch.
+    pub(crate) dirty_since_ms: i64,
+    /// Deleted, in milliseconds since the Unix epoch: leaves memory once that is durable.
+    pub(crate) deleted_at_ms: Option<i64>,
+    /// Takes no intents until memory has fallen back to the database: it refuses this state and an operator must
+    /// decide, or the entry's versions contradicted each other.
+    pub(crate) dead_letter: bool,
+    /// Most characters are seen by one connection, whose link is looked at with each intent: it lies here.
+    pub(crate) links: SmallVec<[Link<S>; 1]>,
+}
+
+impl<G: Game, S: Subscriber> Entry<G, S> {
+    /// A character that the database has not seen.
+    pub(crate) fn new(header: Header, state: G::State, request: Option<RequestId>) -> Self {
+        let mut ring = Ring::default();
+        if let Some(id) = request {
+            ring.push(id);
+        }
+        let dirty_since_ms = header.created_at_ms;
+        Self {
+            header,
+            state,
+            kept: Kept::default(),
+            ring,
+            born: header.version,
+            durable: Version::new(0),
+            queued: false,
+            hurried: false,
+            dirty_since_ms,
+            deleted_at_ms: None,
+            dead_letter: false,
+            links: SmallVec::new(),
+        }
+    }
+
+    /// A character as the database has it, under the lease that the row was read with.
+    ///
+    /// The version jumps for each takeover since the row was written at which memory may have been lost.
+    pub(crate) fn loaded(row: CharacterRow, state: G::State, lease: Lease) -> Self {
+        let mut crashes = lease.crashes_since(row.recoveries);
+        if planted::is(Bug::NoJump) {
+            crashes = 0;
+        }
+        let version = Version::new(row.version + crashes * VERSION_JUMP);
+        let ring = Ring::from_oldest_first(row.request_ids);
+        let header = Header {
+            id: row.id,
+            user: row.user,
+            version,
+            last: ring.last().unwrap_or_default(),
+            created_at_ms: row.created_at_ms,
+            updated_at_ms: row.updated_at_ms,
+        };
+        Self { durable: version, ring, ..Self::new(header, state, None) }
+    }
+
+    /// Nothing unflushed.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.durable == self.header.version
+    }
+
+    /// Intents that the database does not have; `None` if it is said to have more than there are.
+    pub(crate) fn unflushed(&self) -> Option<u64> {
+        self.header.version.get().checked_sub(self.durable.get())
+    }
+
+    /// True if this version was made in the present life of the entry.
+    pub(crate) fn is_of_this_life(&self, version: Version) -> bool {
+        version >= self.born
+    }
+
+    /// Takes no further intents, and ends the connections that saw it.
+    pub(crate) fn take_out_of_play(&mut self, effects: &mut Effects<S>) {
+        if self.is_flushable() {
+            effects.push(Effect::Dirty(-1));
+        }
+        self.dead_letter = true;
+        self.close_links(effects);
+        effects.push(Effect::OutOfPlay(self.id()));
+    }
+
+    /// Ends the connections that saw it.
+    pub(crate) fn close_links(&mut self, effects: &mut Effects<S>) {
+        for link in self.links.drain(..) {
+            effects.push(Effect::Close { to: link.subscriber });
+        }
+    }
+
+    /// Has something that the flusher is to write, or is writing.
+    pub(crate) fn is_flushable(&self) -> bool {
+        !self.is_clean() && !self.dead_letter
+    }
+
+    /// May leave memory: the database has all of it, and nobody waits for a word about it.
+    pub(crate) fn is_evictable(&self) -> bool {
+        ((self.is_clean() && !self.queued) || planted::is(Bug::DirtyEvicted))
+            && !self.dead_letter
+            && self.links.iter().all(|link| !link.watching || link.subscriber.is_gone())
+    }
+
+    /// The link of a connection, made where there is none.
+    pub(crate) fn link(&mut self, subscriber: &S) -> &mut Link<S> {
+        let found = self.links.iter().position(|link| link.subscriber == *subscriber);
+        let index = found.unwrap_or_else(|| {
+            // Links of ended connections go when the list would have to grow.
+            if self.links.len() == self.links.capacity() {
+                self.links.retain(|link| !link.subscriber.is_gone());
+            }
+            self.links.push(Link { subscriber: subscriber.clone(), watching: false, unsafe_until: None });
+            self.links.len() - 1
+        });
+        &mut self.links[index]
+    }
+
+    /// Links a connection, which is to hear of the present state's commit.
+    pub fn await_durability(&mut self, subscriber: &S) {
+        let unsafe_until = (!self.is_clean()).then_some(self.header.version);
+        let link = self.link(subscriber);
+        link.unsafe_until = unsafe_until.or(link.unsafe_until);
+    }
+
+    pub(crate) fn unlink(&mut self, subscriber: &S) {
+        self.links.retain(|link| link.subscriber != *subscriber);
+    }
+
+    /// Tells the watchers but `sender` that there is a newer state.
+    pub(crate) fn tell_watchers(&mut self, sender: Option<&S>, effects: &mut Effects<S>) {
+        let mut some_gone = false;
+        for link in self.links.iter().filter(|link| link.watching && sender != Some(&link.subscriber)) {
+            if link.subscriber.is_gone() {
+                some_gone = true;
+            } else {
+                let to = link.subscriber.clone();
+                effects.push(Effect::Changed { to, owner: self.header.user, character: self.header.id });
+            }
+        }
+        if some_gone {
+            self.links.retain(|link| !link.subscriber.is_gone());
+        }
+    }
+
+    /// Notes that the database has `version`, which is not above the present one, and tells those who wait for it or
+    /// watch.
+    pub(crate) fn saved(&mut self, version: Version, effects: &mut Effects<S>) {
+        self.durable = self.durable.max(version);
+        let (character, durable) = (self.header.id, self.durable);
+        for link in self.links.iter_mut().filter(|link| link.watching || link.unsafe_until.is_some()) {
+            if link.unsafe_until.is_some_and(|version| version <= durable) {
+                link.unsafe_until = None;
+            }
+            effects.push(Effect::Durable { to: link.subscriber.clone(), character, version: durable });
+        }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> CharacterId {
+        self.header.id
+    }
+
+    /// Its present version.
+    pub fn version(&self) -> Version {
+        self.header.version
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        G::name(&self.state)
+    }
+}

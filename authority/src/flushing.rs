@@ -1,0 +1,164 @@
+//! What a shard hands to the flusher, and what it learns from it.
+
+use std::mem;
+
+use castellan_game::Game;
+use castellan_protocol::pack::write_json;
+use castellan_protocol::{CharacterId, UserId, Version};
+
+use crate::core::Core;
+use crate::effect::{Effect, Effects, Subscriber};
+use crate::entry::Entry;
+use crate::header::Header;
+use crate::planted::{self, Bug};
+use crate::row::{CharacterRow, Lease};
+
+/// Selects dirty characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queue {
+    /// All of them.
+    Dirty,
+    /// Those whose commit someone waits for.
+    Hurried,
+}
+
+/// Room for a state that is made at once, in bytes: enough for most.
+const STATE_BYTES: usize = 1_536;
+
+/// A character as it was when it was collected; becomes a row outside the shard's lock.
+#[derive(Debug)]
+pub struct Snapshot<G: Game> {
+    header: Header,
+    state: G::State,
+    request_ids: Vec<u64>,
+    deleted_at_ms: Option<i64>,
+    lease: Lease,
+}
+
+impl<G: Game> Snapshot<G> {
+    fn of<S>(entry: &Entry<G, S>, lease: Lease) -> Self {
+        Self {
+            header: entry.header,
+            state: entry.state.clone(),
+            request_ids: if planted::is(Bug::IdsNotStored) { Vec::new() } else { entry.ring.oldest_first() },
+            deleted_at_ms: entry.deleted_at_ms,
+            lease,
+        }
+    }
+
+    /// The row to write.
+    pub fn into_row(self) -> CharacterRow {
+        let mut packed = Vec::with_capacity(STATE_BYTES);
+        self.header.store::<G>(&self.state, &mut packed);
+        let mut state = Vec::with_capacity(STATE_BYTES);
+        write_json(&mut packed.as_slice(), &mut state);
+        CharacterRow {
+            id: self.header.id,
+            user: self.header.user,
+            shard: self.lease.shard,
+            name: G::name(&self.state).to_owned(),
+            version: self.header.version.get(),
+            recoveries: self.lease.recoveries,
+            schema_version: G::SCHEMA_VERSION,
+            state: String::from_utf8(state).expect("JSON is UTF-8"),
+            request_ids: self.request_ids,
+            created_at_ms: self.header.created_at_ms,
+            updated_at_ms: self.header.updated_at_ms,
+            deleted_at_ms: self.deleted_at_ms,
+        }
+    }
+}
+
+impl<G: Game, S: Subscriber> Core<G, S> {
+    /// Those that the flusher is to collect; some may have been collected from the other queue meanwhile.
+    fn queue(&mut self, queue: Queue) -> &mut Vec<(UserId, CharacterId)> {
+        match queue {
+            Queue::Dirty => &mut self.dirty,
+            Queue::Hurried => &mut self.hurried,
+        }
+    }
+
+    /// How many characters a queue holds at the most.
+    pub fn queued(&mut self, queue: Queue) -> usize {
+        self.queue(queue).len()
+    }
+
+    /// Takes the newest states of a queue, and the lease that they are written under, where there is any.
+    pub fn collect(&mut self, queue: Queue, snapshots: &mut Vec<Snapshot<G>>) -> Option<Lease> {
+        let lease = self.lease?;
+        let before = snapshots.len();
+        let mut queued = mem::take(self.queue(queue));
+        for (user, character) in queued.drain(..) {
+            let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
+            if let Some(entry) = entry
+                && entry.queued
+            {
+                (entry.queued, entry.hurried) = (false, false);
+                snapshots.push(Snapshot::of(entry, lease));
+            }
+        }
+        *self.queue(queue) = queued;
+        (snapshots.len() > before).then_some(lease)
+    }
+
+    /// Somebody waits for the commit of a user's characters, or of one of them.
+    pub fn hurry(&mut self, user: UserId, only: Option<CharacterId>, effects: &mut Effects<S>) {
+        let Some(roster) = self.rosters.get_mut(&user) else { return };
+        let mut any = false;
+        for entry in &mut roster.entries {
+            if entry.queued && only.is_none_or(|character| character == entry.id()) {
+                any = true;
+                if !mem::replace(&mut entry.hurried, true) {
+                    self.hurried.push((user, entry.id()));
+                }
+            }
+        }
+        if any {
+            effects.push(Effect::Hurry);
+        }
+    }
+
+    /// The database has this version of a character.
+    pub fn saved(
+        &mut self,
+        user: UserId,
+        character: CharacterId,
+        version: Version,
+        now_ms: i64,
+        effects: &mut Effects<S>,
+    ) {
+        let Some(roster) = self.rosters.get_mut(&user) else { return };
+        let Some(entry) = roster.any_mut(character).filter(|entry| entry.is_of_this_life(version)) else { return };
+        if version > entry.header.version {
+            // The database has a state that this process never made.
+            entry.take_out_of_play(effects);
+            self.buried.insert(character, user);
+            return;
+        }
+        let waited_ms = now_ms.saturating_sub(entry.dirty_since_ms).max(0).unsigned_abs();
+        let was_flushable = entry.is_flushable();
+        entry.saved(version, effects);
+        entry.dirty_since_ms = now_ms;
+        effects.push(Effect::Persisted { waited_ms });
+        if was_flushable && entry.is_clean() {
+            effects.push(Effect::Dirty(-1));
+        }
+        if entry.is_clean() && entry.deleted_at_ms.is_some() {
+            roster.entries.retain(|entry| entry.id() != character);
+            effects.push(Effect::Places(-1));
+        }
+        self.try_leave(user, effects);
+    }
+
+    /// The database has not taken this version of a character: the flusher must collect it again.
+    pub fn put_back(&mut self, user: UserId, character: CharacterId, version: Version) {
+        let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
+        if let Some(entry) = entry
+            && entry.is_of_this_life(version)
+            && !entry.queued
+        {
+            entry.queued = true;
+            self.dirty.push((user, character));
+        }
+    }
+}

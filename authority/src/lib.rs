@@ -1,0 +1,34 @@
+//! The authority over characters: a plain state machine. It knows no socket, no clock, no database, and no game beyond
+//! what [`castellan_game::Game`] says.
+//!
+//! Inputs and the time go in; decisions and [`Effects`] come out. A [`Core`] is one shard. Whoever runs it holds a lock
+//! around it, performs its effects before letting go of the lock, and writes what it hands to the flusher.
+
+mod answer;
+mod burial;
+mod core;
+mod effect;
+mod entry;
+mod flushing;
+mod frame;
+mod header;
+pub mod planted;
+mod refusal;
+mod ring;
+mod router;
+mod row;
+mod timestamp;
+
+pub use crate::answer::{Answer, Outcome, Shape, Shown, Writer};
+pub use crate::core::{Base, Change, Command, Core, Creation, Decision, LoadPermit, Reader, Roster};
+pub use crate::effect::{Effect, Effects, Subscriber};
+pub use crate::entry::Entry;
+pub use crate::flushing::{Queue, Snapshot};
+pub use crate::frame::{Packed, encode_packed};
+pub use crate::header::Header;
+pub use crate::refusal::Refusal;
+pub use crate::router::shard_of;
+#[cfg(test)]
+mod tests;
+
+pub use crate::row::{CharacterRow, Lease, SHARDS, ShardId, VERSION_JUMP};

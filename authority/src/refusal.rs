@@ -1,0 +1,100 @@
+//! Why a shard refuses a command.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use castellan_protocol::RejectionCode;
+
+use castellan_game::Violation;
+
+/// A refused command: the stable code, a sentence for a person, and when to try the same again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The stable code.
+    pub code: RejectionCode,
+    /// Why, for a person.
+    pub message: Cow<'static, str>,
+    /// Try the same again after this many milliseconds; if it is missing, do not.
+    pub retry_after_ms: Option<u64>,
+}
+
+/// When to try again after a limit was reached, in milliseconds: about one flush later.
+const RETRY_BOUND_MS: u64 = 1_000;
+
+impl Refusal {
+    /// A permanent refusal.
+    pub fn new(code: RejectionCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into(), retry_after_ms: None }
+    }
+
+    /// A temporary refusal.
+    pub fn retry(code: RejectionCode, message: impl Into<Cow<'static, str>>, retry_after_ms: u64) -> Self {
+        Self { code, message: message.into(), retry_after_ms: Some(retry_after_ms) }
+    }
+
+    /// The database cannot be reached, and the character is not in memory.
+    pub fn database_away() -> Self {
+        Self::retry(RejectionCode::UNAVAILABLE, "the database cannot be reached right now", RETRY_BOUND_MS)
+    }
+
+    /// A row of the user's characters cannot be decoded.
+    pub fn unreadable() -> Self {
+        Self::new(RejectionCode::INTERNAL, "a stored character cannot be read")
+    }
+
+    /// Memory is full, and nothing can be evicted.
+    pub fn memory_full() -> Self {
+        Self::retry(RejectionCode::OVERLOADED, "the server's memory is full", RETRY_BOUND_MS)
+    }
+
+    /// Another server holds the shard.
+    pub fn shard_lost() -> Self {
+        Self::retry(RejectionCode::UNAVAILABLE, "another server took over this character", RETRY_BOUND_MS)
+    }
+
+    /// The character does not exist, or belongs to another user.
+    pub fn no_such_character() -> Self {
+        Self::new(RejectionCode::NO_SUCH_CHARACTER, "you have no such character")
+    }
+
+    /// The sender must wait this long before its next request.
+    pub fn rate_limited(wait: Duration) -> Self {
+        let retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+        Self::retry(RejectionCode::RATE_LIMITED, "you are sending too fast", retry_after_ms)
+    }
+
+    /// The policy forbids the action to the session's role.
+    pub fn not_permitted() -> Self {
+        Self::new(RejectionCode::NOT_PERMITTED, "your role may not send this action")
+    }
+
+    /// The character waits for an operator.
+    pub fn dead_letter() -> Self {
+        Self::retry(
+            RejectionCode::UNAVAILABLE,
+            "this character could not be stored; an operator must decide",
+            30 * RETRY_BOUND_MS,
+        )
+    }
+
+    /// The character's versions contradicted each other; the database's state replaces it.
+    pub fn out_of_play() -> Self {
+        Self::retry(RejectionCode::UNAVAILABLE, "this character is being loaded again", RETRY_BOUND_MS)
+    }
+
+    /// Too much is not in the database yet.
+    pub fn flush_behind() -> Self {
+        Self::retry(RejectionCode::OVERLOADED, "too many changes are waiting to be stored", RETRY_BOUND_MS)
+    }
+
+    /// The user has as many characters as one may have.
+    pub fn too_many_characters() -> Self {
+        Self::new(RejectionCode::LIMIT_EXCEEDED, "a user may have at most 32 characters")
+    }
+}
+
+impl From<Violation> for Refusal {
+    fn from(violation: Violation) -> Self {
+        Self::new(violation.code, violation.message)
+    }
+}

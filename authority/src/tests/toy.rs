@@ -1,0 +1,151 @@
+//! The smallest game: a purse of gold. The authority is tested with it, and it obeys the laws.
+
+use std::path::Path;
+
+use castellan_game::{Corrupt, Dice, Game, Right, RuleOptions, Touched, Violation};
+use castellan_protocol::{GameTypes, KindFields, RejectionCode, wire_choice, wire_map};
+
+const INSUFFICIENT_FUNDS: RejectionCode = RejectionCode::new("insufficient_funds");
+
+wire_choice! {
+    /// What one does with a purse.
+    Action("action") {
+        /// Adds gold, or below 0 takes it.
+        "pay" => Pay(Pay),
+    }
+}
+
+wire_map! {
+    /// Fields of `pay`.
+    action Pay {
+        /// Pieces of gold, not 0.
+        gold: i64,
+    }
+}
+
+wire_map! {
+    /// A new purse.
+    action NewPurse {
+        /// Its name.
+        name: String,
+    }
+}
+
+impl castellan_protocol::Action for Action {
+    const KINDS: &'static [&'static str] = Self::KINDS;
+
+    fn kinds() -> KindFields {
+        Self::fields()
+    }
+
+    fn kind(&self) -> &'static str {
+        self.kind()
+    }
+}
+
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(crate) struct Purse {
+    name: String,
+    pub(crate) gold: i64,
+}
+
+castellan_game::fields! {
+    /// A purse.
+    pub struct Sheet, of Purse, derived ();
+    struct Row, restored into Purse;
+    kept {
+        /// Its name.
+        name: String = name,
+    }
+    fresh {
+        /// Pieces of gold.
+        gold: i64 = gold [0..=GOLD_MAX],
+    }
+    ;
+    shown {}
+    stored {}
+}
+
+const GOLD_MAX: i64 = 1_000_000;
+
+#[derive(Debug)]
+pub(crate) struct Toy;
+
+impl GameTypes for Toy {
+    type Action = Action;
+    type Creation = NewPurse;
+    type Sheet = Sheet;
+}
+
+impl Game for Toy {
+    type State = Purse;
+    type Derived = ();
+    type Rules = ();
+
+    const STRICT: &'static [&'static str] = &["pay"];
+    const SCHEMA_VERSION: i32 = 1;
+
+    fn read_rules(_: Option<&Path>, _: &RuleOptions) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn catalogue((): &()) -> Vec<u8> {
+        b"{}".to_vec()
+    }
+
+    fn revision((): &()) -> &str {
+        "1"
+    }
+
+    fn create((): &(), wanted: &NewPurse) -> Result<Purse, Violation> {
+        if wanted.name.is_empty() {
+            return Err(Violation::malformed("name: must not be empty"));
+        }
+        Ok(Purse { name: wanted.name.clone(), gold: 0 })
+    }
+
+    fn apply((): &(), state: &mut Purse, action: &Action, _: &mut Dice<'_>) -> Result<Touched, Violation> {
+        let Action::Pay(Pay { gold }) = action;
+        if *gold == 0 {
+            return Err(Violation::malformed("gold: must not be 0"));
+        }
+        let sum = state.gold.checked_add(*gold).filter(|sum| *sum <= GOLD_MAX);
+        let sum = sum.ok_or_else(|| Violation::limit("gold: too much"))?;
+        if sum < 0 {
+            return Err(Violation::new(INSUFFICIENT_FUNDS, "too little gold"));
+        }
+        state.gold = sum;
+        Ok(Touched::Fresh)
+    }
+
+    fn dice_rolled(_: &Purse) -> u64 {
+        0
+    }
+
+    fn derive((): &(), _: &Purse, (): &mut ()) {}
+
+    fn name(state: &Purse) -> &str {
+        &state.name
+    }
+
+    fn rights() -> Vec<&'static str> {
+        Action::KINDS.to_vec()
+    }
+
+    fn right(action: &Action) -> Right {
+        Right(action.index())
+    }
+
+    fn restore(_: i32, stored: &str) -> Result<Purse, Corrupt> {
+        serde_json::from_str::<Row>(stored)?.restore()
+    }
+}
+
+#[test]
+fn the_toy_obeys_the_laws() {
+    use proptest::prelude::*;
+    let creations = "[a-zß🐉]{0,60}".prop_map(|name| NewPurse { name });
+    let gold = prop_oneof![-20i64..60, any::<i64>(), Just(GOLD_MAX), Just(i64::MIN)];
+    let actions = gold.prop_map(|gold| Action::Pay(Pay { gold }));
+    castellan_game::laws::hold::<Toy>(&(), creations, actions, &[(1, r#"{"name": "purse", "gold": 3}"#)]);
+}

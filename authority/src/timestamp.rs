@@ -1,0 +1,90 @@
+//! Times as the wire writes them, without an allocation.
+
+/// A time in milliseconds since the Unix epoch, written as RFC 3339 in UTC, in whole seconds.
+pub(crate) struct Timestamp(pub(crate) i64);
+
+/// `2026-11-22T12:00:00Z`.
+const TEXT_BYTES: usize = 20;
+const DAY_SECONDS: i64 = 86_400;
+/// The last second of the year 9999: a year has four digits.
+const SECONDS_MAX: i64 = 253_402_300_799;
+
+impl Timestamp {
+    pub(crate) fn text(&self) -> Text {
+        let seconds = self.0.div_euclid(1000).clamp(0, SECONDS_MAX);
+        let (year, month, day) = civil(seconds / DAY_SECONDS);
+        let second = seconds % DAY_SECONDS;
+        let mut text = *b"0000-00-00T00:00:00Z";
+        digits(&mut text[0..4], year);
+        digits(&mut text[5..7], month);
+        digits(&mut text[8..10], day);
+        digits(&mut text[11..13], second / 3600);
+        digits(&mut text[14..16], second / 60 % 60);
+        digits(&mut text[17..19], second % 60);
+        Text(text)
+    }
+}
+
+/// A time as text.
+pub(crate) struct Text([u8; TEXT_BYTES]);
+
+impl Text {
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("digits and signs are ASCII")
+    }
+}
+
+/// Writes a number with leading zeros.
+fn digits(target: &mut [u8], mut number: i64) {
+    for digit in target.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
+        number /= 10;
+    }
+}
+
+/// Year, month and day of a count of days since 1970-01-01, not before it.
+///
+/// Years are counted from March, so that the leap day is the last; 400 years have 146,097 days.
+/// Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+const fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::OffsetDateTime;
+    use time::format_description::well_known::Rfc3339;
+
+    #[track_caller]
+    fn check(seconds: i64) {
+        let expected =
+            OffsetDateTime::from_unix_timestamp(seconds).expect("in range").format(&Rfc3339).expect("formats");
+        let text = Timestamp(seconds * 1000 + 999).text();
+        assert_eq!(text.as_str(), expected, "{seconds}");
+    }
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        for seconds in [0, 951_782_399, 951_782_400, 951_868_800, 1_795_348_800, 4_107_542_400, SECONDS_MAX] {
+            check(seconds);
+        }
+        for day in 0..60_000 {
+            check(day * DAY_SECONDS + day % DAY_SECONDS);
+        }
+    }
+
+    #[test]
+    fn times_outside_the_calendar_stay_within_it() {
+        assert_eq!(Timestamp(i64::MIN).text().as_str(), "1970-01-01T00:00:00Z");
+        assert_eq!(Timestamp(i64::MAX).text().as_str(), "9999-12-31T23:59:59Z");
+    }
+}

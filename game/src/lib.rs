@@ -1,0 +1,146 @@
+//! What the authority asks of a game.
+//!
+//! The authority knows ids, users, versions, leases and durability. To it a character is an envelope around a state that
+//! only the game understands. A [`Game`] knows states, actions and rules; it knows no clock, socket, version, user or
+//! database. `docs/your-own-game.md` walks through writing one; [`laws`] test that it keeps to what the authority
+//! relies on.
+
+mod dice;
+mod field;
+mod fields;
+mod kept;
+#[cfg(feature = "testing")]
+pub mod laws;
+#[doc(hidden)]
+pub mod schema;
+mod stored;
+mod violation;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::path::Path;
+
+pub use castellan_protocol as protocol;
+use castellan_protocol::GameTypes;
+
+pub use dice::Dice;
+pub use field::{Field, Restore};
+pub use fields::Fields;
+pub use kept::{Kept, RUNS_MAX, Runs};
+pub use stored::Corrupt;
+pub use violation::{Violation, quote};
+
+/// The parts of a state that an action has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touched {
+    /// Only fields that are written afresh into each answer; what is kept packed stays as it is.
+    Fresh,
+    /// More than that.
+    Kept,
+}
+
+/// The right that an action needs: its place in [`Game::rights`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Right(pub usize);
+
+/// An HTTP route for one kind of action: the body holds the action's fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActionRoute {
+    /// The method, such as `PATCH`.
+    pub method: &'static str,
+    /// The path below `/characters/{id}`, such as `/currency/modify`.
+    pub path: &'static str,
+    /// The kind of action.
+    pub kind: &'static str,
+}
+
+/// An option of the rules that the operator sets: a flag, a variable and a key of the configuration file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuleOption {
+    /// Its name, such as `encumbrance`.
+    pub name: &'static str,
+    /// All values, the default first.
+    pub values: &'static [&'static str],
+    /// What it does, in one sentence.
+    pub doc: &'static str,
+}
+
+/// The chosen value of each [`RuleOption`].
+pub type RuleOptions = BTreeMap<String, String>;
+
+/// A game, as the authority sees it.
+///
+/// Everything here is deterministic, and nothing here panics for any input; [`laws`] say more.
+pub trait Game: GameTypes + Debug + Send + Sync {
+    /// The game's part of a character. A clone is cheap: what rarely changes is shared.
+    type State: Fields<Derived = Self::Derived, Sheet = Self::Sheet> + Clone + Debug + PartialEq + Send + Sync;
+    /// What follows from a state by the rules. Computed when it is shown, never stored; `()` if nothing does.
+    type Derived: Default + Debug + Send;
+    /// Catalogue and options, replaced while the server runs.
+    type Rules: Debug + Send + Sync;
+
+    /// The options of the rules.
+    const OPTIONS: &'static [RuleOption] = &[];
+    /// Names of the rights that only game servers have under the policy `strict`. A name may stand for all rights that
+    /// begin with it and a colon.
+    const STRICT: &'static [&'static str];
+    /// Routes for single kinds of actions.
+    const ROUTES: &'static [ActionRoute] = &[];
+    /// The schema version that states are stored in now.
+    const SCHEMA_VERSION: i32;
+
+    /// Reads the rules: from a folder, or those that are built in.
+    ///
+    /// # Errors
+    ///
+    /// All mistakes, one per line, each with its file and field.
+    fn read_rules(folder: Option<&Path>, options: &RuleOptions) -> Result<Self::Rules, String>;
+
+    /// The rules as clients see them at `GET /catalogue`, in JSON.
+    fn catalogue(rules: &Self::Rules) -> Vec<u8>;
+
+    /// Changes with what [`Game::catalogue`] returns: ASCII letters, digits and hyphens.
+    fn revision(rules: &Self::Rules) -> &str;
+
+    /// Makes a character.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`] if the rules refuse it.
+    fn create(rules: &Self::Rules, wanted: &Self::Creation) -> Result<Self::State, Violation>;
+
+    /// Changes a state, or leaves it bit for bit as it was.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`] if the rules refuse the action.
+    fn apply(
+        rules: &Self::Rules,
+        state: &mut Self::State,
+        action: &Self::Action,
+        dice: &mut Dice<'_>,
+    ) -> Result<Touched, Violation>;
+
+    /// How many dice were rolled for a state. [`Game::apply`] adds [`Dice::rolled`]; the next dice depend on it.
+    fn dice_rolled(state: &Self::State) -> u64;
+
+    /// Computes what follows from a state, in place, so that nothing is allocated where there is room.
+    fn derive(rules: &Self::Rules, state: &Self::State, derived: &mut Self::Derived);
+
+    /// The name that lists and people see.
+    fn name(state: &Self::State) -> &str;
+
+    /// The names of all rights. Usually the kinds of actions; a kind that can both give and take has two rights, such
+    /// as `modify_currency:gain` and `modify_currency:loss`.
+    fn rights() -> Vec<&'static str>;
+
+    /// The right that an action needs.
+    fn right(action: &Self::Action) -> Right;
+
+    /// Reads a stored state of any schema version so far; ignores the fields of the envelope.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`] names the field at fault.
+    fn restore(schema_version: i32, stored: &str) -> Result<Self::State, Corrupt>;
+}

@@ -1,0 +1,90 @@
+//! The fields of a character: one table for answers, rows, merge patches and the JSON Schema.
+
+pub(crate) mod parts;
+
+use crate::ability::{Abilities, EXPERIENCE_MAX, LEVEL_MAX};
+use crate::character::{Character, DeathSaves, EXHAUSTION_MAX, Equipment, Life, Whole};
+use crate::derive::Derived;
+use crate::inventory::Inventory;
+use crate::money::Purse;
+use crate::symbol::Symbol;
+
+/// Most hit points and temporary hit points in any schema version.
+const HITPOINTS_MAX: i32 = 1_000_000;
+
+castellan_game::fields! {
+    /// A character's sheet. Lists of names (conditions, flags, slots) are open: a client passes over what it does not know.
+    pub struct Sheet, of Character, derived Derived;
+    pub(crate) struct Row, restored into Whole;
+    kept {
+        /// 1 to 40 Unicode scalars; need not be unique.
+        name: String = build.name,
+        /// The race's id.
+        race: Symbol = build.race,
+        /// The subrace's id, if there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subrace: Option<Symbol> = build.subrace,
+        /// The class's id.
+        class: Symbol = build.class,
+        /// 1 to 20.
+        level: i32 = build.level [1..=LEVEL_MAX],
+    }
+    fresh {
+        /// Experience points.
+        experience: i32 = vitals.experience [0..=EXPERIENCE_MAX],
+    }
+    kept {
+        /// The character's own scores, race and improvements included, items not.
+        abilities: Abilities = build.abilities,
+        /// Ids of the skills that it is proficient in.
+        skills: Vec<Symbol> = build.skills,
+    }
+    fresh {
+        /// Present hit points.
+        hitpoints: i32 = vitals.hitpoints [0..=HITPOINTS_MAX],
+        /// Most that healing restores.
+        max_hitpoints: i32 = vitals.max_hitpoints [1..=HITPOINTS_MAX],
+        /// Taken first by damage.
+        temporary_hitpoints: i32 = vitals.temporary_hitpoints [0..=HITPOINTS_MAX],
+        /// Hit dice left to spend.
+        hit_dice: i32 = vitals.hit_dice [0..=LEVEL_MAX],
+        /// Death saves so far.
+        death_saves: DeathSaves = vitals.death_saves,
+    }
+    kept {
+        /// `conscious`, `dying`, `stable` or `dead`.
+        life: Life = vitals.life,
+        /// Ids of conditions, exhaustion not among them.
+        conditions: Vec<Symbol> = build.conditions,
+        /// Levels of exhaustion, 0 to 6.
+        exhaustion: i32 = vitals.exhaustion [0..=EXHAUSTION_MAX],
+        /// Coins.
+        currency: Purse = vitals.purse,
+        /// The item in each slot that holds one.
+        equipment: Equipment = build.equipment,
+        /// Items attuned to, three at the most.
+        attuned: Vec<Symbol> = build.attuned,
+        /// Everything carried, what is worn included.
+        inventory: Inventory = build.inventory,
+    }
+    ;
+    shown {
+        /// What the server computes from the rest.
+        derived: Derived = |derived| derived,
+    }
+    stored {
+        /// The hit die's result at each level.
+        hit_point_dice: Vec<u8> = build.hit_point_dice,
+        /// Ids of the skills with doubled proficiency.
+        expertise: Vec<Symbol> = build.expertise,
+        /// Dice that the server has rolled for it.
+        dice_rolled: u64 = vitals.dice_rolled,
+    }
+}
+
+impl Row {
+    /// Checks every field, and the fields against each other.
+    pub(crate) fn into_character(self) -> Result<Character, castellan_game::Corrupt> {
+        self.restore()?.into_character()
+    }
+}

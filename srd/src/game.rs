@@ -1,0 +1,124 @@
+//! This game, as the authority sees it.
+
+use std::path::Path;
+
+use castellan_game::{ActionRoute, Corrupt, Dice, Game, Right, RuleOption, RuleOptions, Touched, Violation};
+use castellan_protocol::GameTypes;
+
+use crate::wire::{Action, ModifyCurrency, NewCharacter, Sheet};
+use crate::{Catalogue, Character, Derived, Options, actions, creation, derive, stored};
+
+/// The game of the System Reference Document 5.1.
+#[derive(Debug)]
+pub struct Srd;
+
+impl GameTypes for Srd {
+    type Action = Action;
+    type Creation = NewCharacter;
+    type Sheet = Sheet;
+}
+
+/// The two rights of each kind of action that can both give and take.
+const HALVES: [&str; 4] =
+    ["modify_hitpoints:damage", "modify_hitpoints:healing", "modify_currency:loss", "modify_currency:gain"];
+
+impl Game for Srd {
+    type State = Character;
+    type Derived = Derived;
+    type Rules = Catalogue;
+
+    const OPTIONS: &'static [RuleOption] = &[RuleOption {
+        name: "encumbrance",
+        values: &["off", "variant"],
+        doc: "Whether a heavy load slows characters down: `off` or `variant`.",
+    }];
+
+    /// What creates something from nothing.
+    const STRICT: &'static [&'static str] = &[
+        "add_item",
+        "modify_currency:gain",
+        "gain_experience",
+        "modify_hitpoints:healing",
+        "grant_temporary_hitpoints",
+        "revive",
+        "stabilize",
+        "short_rest",
+        "long_rest",
+        "remove_condition",
+    ];
+
+    const ROUTES: &'static [ActionRoute] = &[
+        ActionRoute { method: "PATCH", path: "/stats/hitpoints", kind: "modify_hitpoints" },
+        ActionRoute { method: "PATCH", path: "/currency/modify", kind: "modify_currency" },
+        ActionRoute { method: "POST", path: "/equipment/equip", kind: "equip_item" },
+        ActionRoute { method: "POST", path: "/equipment/unequip", kind: "unequip_item" },
+        ActionRoute { method: "POST", path: "/equipment/add", kind: "add_item" },
+        ActionRoute { method: "POST", path: "/equipment/remove", kind: "remove_item" },
+    ];
+
+    const SCHEMA_VERSION: i32 = stored::SCHEMA_VERSION;
+
+    fn read_rules(folder: Option<&Path>, options: &RuleOptions) -> Result<Catalogue, String> {
+        let catalogue = match folder {
+            Some(folder) => Catalogue::load(folder).map_err(|errors| errors.to_string())?,
+            None => Catalogue::embedded(),
+        };
+        let variant_encumbrance = options.get("encumbrance").is_some_and(|value| value == "variant");
+        Ok(catalogue.with_options(Options { variant_encumbrance }))
+    }
+
+    fn catalogue(rules: &Catalogue) -> Vec<u8> {
+        rules.to_json().into()
+    }
+
+    fn revision(rules: &Catalogue) -> &str {
+        rules.revision()
+    }
+
+    fn create(rules: &Catalogue, wanted: &NewCharacter) -> Result<Character, Violation> {
+        creation::create(wanted, rules)
+    }
+
+    fn apply(
+        rules: &Catalogue,
+        state: &mut Character,
+        action: &Action,
+        dice: &mut Dice<'_>,
+    ) -> Result<Touched, Violation> {
+        actions::apply(state, action, rules, dice)
+    }
+
+    fn dice_rolled(state: &Character) -> u64 {
+        state.dice_rolled()
+    }
+
+    fn derive(rules: &Catalogue, state: &Character, derived: &mut Derived) {
+        derive::derive_into(state, rules, derived);
+    }
+
+    fn name(state: &Character) -> &str {
+        state.name()
+    }
+
+    fn rights() -> Vec<&'static str> {
+        Action::KINDS.iter().chain(&HALVES).copied().collect()
+    }
+
+    fn right(action: &Action) -> Right {
+        Right(match action {
+            Action::ModifyHitpoints(fields) => Action::KINDS.len() + usize::from(fields.delta > 0),
+            Action::ModifyCurrency(fields) => Action::KINDS.len() + 2 + usize::from(gains(fields)),
+            _ => action.index(),
+        })
+    }
+
+    fn restore(schema_version: i32, stored: &str) -> Result<Character, Corrupt> {
+        stored::decode(schema_version, stored)
+    }
+}
+
+/// Returns true if any coin is added, even if others are taken.
+fn gains(fields: &ModifyCurrency) -> bool {
+    let ModifyCurrency { cp, sp, ep, gp, pp } = fields;
+    [cp, sp, ep, gp, pp].into_iter().flatten().any(|delta| *delta > 0)
+}

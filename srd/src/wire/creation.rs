@@ -1,0 +1,27 @@
+//! What a client says of a character that it wants to have.
+
+use std::collections::BTreeMap;
+
+use castellan_protocol::wire_map;
+
+use super::Ability;
+
+wire_map! {
+    /// The character that `POST /characters` asks for.
+    action NewCharacter {
+        /// 1 to 40 Unicode scalars after trimming and NFC.
+        name: String,
+        /// A race of the catalogue.
+        race: String,
+        /// One of its subraces, where it has any.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        subrace: Option<String>,
+        /// A class of the catalogue.
+        class: String,
+        /// All six scores before race, 3 to 18.
+        abilities: BTreeMap<Ability, i64>,
+        /// As many skills as the class lets one choose, from its list.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        skills: Option<Vec<String>>,
+    }
+}
