@@ -21,7 +21,7 @@ use std::fmt::Debug;
 use std::path::Path;
 
 pub use castellan_protocol as protocol;
-use castellan_protocol::GameTypes;
+use castellan_protocol::{Action, GameTypes};
 
 pub use dice::Dice;
 pub use field::{Field, Restore};
@@ -83,7 +83,7 @@ pub trait Game: GameTypes + Debug + Send + Sync {
     const OPTIONS: &'static [RuleOption] = &[];
     /// Names of the rights that only game servers have under the policy `strict`. A name may stand for all rights that
     /// begin with it and a colon.
-    const STRICT: &'static [&'static str];
+    const STRICT: &'static [&'static str] = &[];
     /// Routes for single kinds of actions.
     const ROUTES: &'static [ActionRoute] = &[];
     /// The schema version that states are stored in now.
@@ -130,12 +130,16 @@ pub trait Game: GameTypes + Debug + Send + Sync {
     /// The name that lists and people see.
     fn name(state: &Self::State) -> &str;
 
-    /// The names of all rights. Usually the kinds of actions; a kind that can both give and take has two rights, such
+    /// The names of all rights. By default the kinds of actions; a kind that can both give and take has two rights, such
     /// as `modify_currency:gain` and `modify_currency:loss`.
-    fn rights() -> Vec<&'static str>;
+    fn rights() -> Vec<&'static str> {
+        Self::Action::KINDS.to_vec()
+    }
 
     /// The right that an action needs.
-    fn right(action: &Self::Action) -> Right;
+    fn right(action: &Self::Action) -> Right {
+        Right(action.index())
+    }
 
     /// Reads a stored state of any schema version so far; ignores the fields of the envelope.
     ///

@@ -12,7 +12,7 @@ pub type KindFields = Vec<(&'static str, Vec<(&'static str, bool)>)>;
 
 /// What an intent of a game asks for: a map with one entry, the action's kind and its fields.
 ///
-/// [`wire_choice!`](crate::wire_choice) declares such a type.
+/// [`actions!`](crate::actions) declares such a type.
 pub trait Action:
     for<'de> Wire<'de> + Serialize + DeserializeOwned + Debug + Clone + PartialEq + Send + Sync + 'static
 {
@@ -22,8 +22,8 @@ pub trait Action:
     /// The kinds with their fields.
     fn kinds() -> KindFields;
 
-    /// This action's kind.
-    fn kind(&self) -> &'static str;
+    /// The place of this action's kind in [`Action::KINDS`].
+    fn index(&self) -> usize;
 }
 
 /// The types of one game on the wire, as clients need them.

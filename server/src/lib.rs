@@ -31,6 +31,7 @@ pub mod flush;
 pub mod http;
 pub use castellan_authority::planted;
 pub mod priority;
+pub mod program;
 pub mod rate;
 pub mod shard;
 pub mod socket;

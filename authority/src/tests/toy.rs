@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use castellan_game::{Corrupt, Dice, Game, Right, RuleOptions, Touched, Violation};
-use castellan_protocol::{GameTypes, KindFields, RejectionCode, wire_choice, wire_map};
+use castellan_game::{Corrupt, Dice, Game, RuleOptions, Touched, Violation};
+use castellan_protocol::{GameTypes, RejectionCode, actions, wire_map};
 
 const INSUFFICIENT_FUNDS: RejectionCode = RejectionCode::new("insufficient_funds");
 
-wire_choice! {
+actions! {
     /// What one does with a purse.
-    Action("action") {
+    Action {
         /// Adds gold, or below 0 takes it.
         "pay" => Pay(Pay),
     }
@@ -28,18 +28,6 @@ wire_map! {
     action NewPurse {
         /// Its name.
         name: String,
-    }
-}
-
-impl castellan_protocol::Action for Action {
-    const KINDS: &'static [&'static str] = Self::KINDS;
-
-    fn kinds() -> KindFields {
-        Self::fields()
-    }
-
-    fn kind(&self) -> &'static str {
-        self.kind()
     }
 }
 
@@ -126,14 +114,6 @@ impl Game for Toy {
 
     fn name(state: &Purse) -> &str {
         &state.name
-    }
-
-    fn rights() -> Vec<&'static str> {
-        Action::KINDS.to_vec()
-    }
-
-    fn right(action: &Action) -> Right {
-        Right(action.index())
     }
 
     fn restore(_: i32, stored: &str) -> Result<Purse, Corrupt> {

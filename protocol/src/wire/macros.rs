@@ -181,6 +181,27 @@ macro_rules! wire_choice {
     };
 }
 
+/// Declares a game's actions: a choice of the wire ([`wire_choice!`](crate::wire_choice)) that is an
+/// [`Action`](crate::Action).
+#[macro_export]
+macro_rules! actions {
+    ( $(#[$meta:meta])* $name:ident $($rest:tt)* ) => {
+        $crate::wire_choice! { $(#[$meta])* $name ("action") $($rest)* }
+
+        impl $crate::Action for $name {
+            const KINDS: &'static [&'static str] = Self::KINDS;
+
+            fn kinds() -> $crate::KindFields {
+                Self::fields()
+            }
+
+            fn index(&self) -> usize {
+                self.index()
+            }
+        }
+    };
+}
+
 /// Declares a set of names: an enum that is a text on the wire.
 ///
 /// The crate that uses it must depend on `serde`.

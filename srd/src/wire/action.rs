@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use castellan_protocol::{KindFields, wire_choice, wire_map, wire_names};
+use castellan_protocol::{actions, wire_map, wire_names};
 
 wire_names! {
     /// One of the six abilities.
@@ -64,9 +64,9 @@ wire_names! {
     }
 }
 
-wire_choice! {
+actions! {
     /// What an intent asks for: a map with one entry, its kind and that kind's fields.
-    Action("action") {
+    Action {
         /// Damage (below 0) or healing (above 0).
         "modify_hitpoints" => ModifyHitpoints(ModifyHitpoints),
         /// Temporary hit points; the higher of old and new is kept.
@@ -111,18 +111,6 @@ wire_choice! {
         "remove_condition" => RemoveCondition(RemoveCondition),
         /// Gives the character another name.
         "rename" => Rename(Rename),
-    }
-}
-
-impl castellan_protocol::Action for Action {
-    const KINDS: &'static [&'static str] = Self::KINDS;
-
-    fn kinds() -> KindFields {
-        Self::fields()
-    }
-
-    fn kind(&self) -> &'static str {
-        self.kind()
     }
 }
 

@@ -1,0 +1,183 @@
+//! A duel with cards: the smallest game that needs dice, a hand, and a rule that says no.
+//!
+//! A duellist holds three cards and plays one at a time. It strikes the foe for its value; the foe strikes back with
+//! 1d6; a new card is drawn. `docs/your-own-game.md` walks through this file.
+
+use std::path::Path;
+
+use castellan_game::{Corrupt, Dice, Game, RuleOptions, Touched, Violation};
+use castellan_protocol::{GameTypes, actions, rejection_codes, wire_map};
+
+actions! {
+    /// What a duellist may do.
+    Action {
+        /// Plays a card of the hand.
+        "play" => Play(Play),
+        /// Begins the next duel.
+        "challenge" => Challenge(Challenge),
+    }
+}
+
+wire_map! {
+    /// Fields of `play`.
+    action Play {
+        /// The card's place in the hand, from 0.
+        card: i64,
+    }
+}
+
+wire_map! {
+    /// `challenge` has no fields.
+    action Challenge {}
+}
+
+wire_map! {
+    /// What a client sends to make a duellist.
+    action NewDuellist {
+        /// 1 to 40 bytes.
+        name: String,
+    }
+}
+
+/// The codes that only this game has.
+pub mod code {
+    super::rejection_codes! {
+        /// There is no such card in the hand.
+        "no_such_card" => NO_SUCH_CARD,
+        /// The duel is over; challenge somebody.
+        "duel_is_over" => DUEL_IS_OVER,
+        /// The duel is not over.
+        "duel_goes_on" => DUEL_GOES_ON,
+    }
+}
+
+/// Points of life at the start of a duel.
+const LIFE: i64 = 20;
+
+/// The cards that a new duellist holds.
+const FIRST_HAND: [u8; 3] = [3, 5, 8];
+
+/// A duellist and the present duel.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Duellist {
+    name: String,
+    hand: Vec<u8>,
+    life: i64,
+    foe: i64,
+    wins: i64,
+    dice_rolled: u64,
+}
+
+castellan_game::fields! {
+    /// A duellist, as clients see it.
+    pub struct Sheet, of Duellist, derived ();
+    struct Row, restored into Duellist;
+    kept {
+        /// 1 to 40 bytes.
+        name: String = name,
+    }
+    fresh {
+        /// The values of the cards in the hand.
+        hand: Vec<u8> = hand,
+        /// Points of life; 0 or less: lost.
+        life: i64 = life [-LIFE..=LIFE],
+        /// The foe's points of life; 0 or less: won.
+        foe: i64 = foe [-LIFE..=LIFE],
+        /// Duels won.
+        wins: i64 = wins [0..=i64::MAX],
+    }
+    ;
+    shown {}
+    stored {
+        /// Dice rolled so far.
+        dice_rolled: u64 = dice_rolled,
+    }
+}
+
+impl Duellist {
+    fn is_over(&self) -> bool {
+        self.life <= 0 || self.foe <= 0
+    }
+
+    fn play(&mut self, card: i64, dice: &mut Dice<'_>) -> Result<(), Violation> {
+        if self.is_over() {
+            return Err(Violation::new(code::DUEL_IS_OVER, "the duel is over; challenge somebody"));
+        }
+        let place = usize::try_from(card).ok().filter(|place| *place < self.hand.len());
+        let place = place.ok_or_else(|| Violation::new(code::NO_SUCH_CARD, "card: there is none at this place"))?;
+        self.foe -= i64::from(self.hand[place]);
+        if self.foe > 0 {
+            self.life -= dice.roll(6);
+        } else {
+            self.wins += 1;
+        }
+        self.hand[place] = u8::try_from(dice.roll(10)).expect("a d10");
+        Ok(())
+    }
+}
+
+/// The game.
+#[derive(Debug)]
+pub struct Duel;
+
+impl GameTypes for Duel {
+    type Action = Action;
+    type Creation = NewDuellist;
+    type Sheet = Sheet;
+}
+
+impl Game for Duel {
+    type State = Duellist;
+    type Derived = ();
+    type Rules = ();
+
+    const SCHEMA_VERSION: i32 = 1;
+
+    fn read_rules(_: Option<&Path>, _: &RuleOptions) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn catalogue((): &()) -> Vec<u8> {
+        format!(r#"{{"life": {LIFE}, "cards": [1, 10]}}"#).into_bytes()
+    }
+
+    fn revision((): &()) -> &str {
+        "1"
+    }
+
+    fn create((): &(), wanted: &NewDuellist) -> Result<Duellist, Violation> {
+        if !(1..=40).contains(&wanted.name.len()) {
+            return Err(Violation::malformed("name: must have 1 to 40 bytes"));
+        }
+        let hand = FIRST_HAND.to_vec();
+        Ok(Duellist { name: wanted.name.clone(), hand, life: LIFE, foe: LIFE, ..Duellist::default() })
+    }
+
+    fn apply((): &(), state: &mut Duellist, action: &Action, dice: &mut Dice<'_>) -> Result<Touched, Violation> {
+        let mut next = state.clone();
+        match action {
+            Action::Play(fields) => next.play(fields.card, dice)?,
+            Action::Challenge(_) if !next.is_over() => {
+                return Err(Violation::new(code::DUEL_GOES_ON, "finish this duel first"));
+            }
+            Action::Challenge(_) => (next.life, next.foe) = (LIFE, LIFE),
+        }
+        next.dice_rolled += dice.rolled();
+        *state = next;
+        Ok(Touched::Fresh)
+    }
+
+    fn dice_rolled(state: &Duellist) -> u64 {
+        state.dice_rolled
+    }
+
+    fn derive((): &(), _: &Duellist, (): &mut ()) {}
+
+    fn name(state: &Duellist) -> &str {
+        &state.name
+    }
+
+    fn restore(_: i32, stored: &str) -> Result<Duellist, Corrupt> {
+        serde_json::from_str::<Row>(stored)?.restore()
+    }
+}

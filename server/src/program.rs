@@ -1,0 +1,62 @@
+//! The program: what the command line asks for, doing it, the exit code.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use castellan_game::Game;
+
+use crate::config::{Command, Config, Task};
+use crate::{app, command, priority, telemetry};
+
+/// The command line or a setting cannot be understood.
+const USAGE: u8 = 2;
+
+/// Runs the server of a game, with the settings of the command line and the environment.
+pub fn run<G: Game>() -> ExitCode {
+    let environment: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    match Config::from_args(std::env::args_os(), &environment) {
+        // Whoever closes the pipe has seen enough.
+        Ok(Command::Show(text)) => {
+            io::stdout().write_all(text.as_bytes()).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+        }
+        Ok(Command::Run(config, task)) => perform::<G>(*config, task),
+        Err(errors) => {
+            complain(&errors);
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+/// Tells what went wrong, if there is anywhere left to tell it.
+fn complain(error: &dyn std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "castellan: {error}");
+}
+
+fn perform<G: Game>(config: Config, task: Task) -> ExitCode {
+    let result = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("background")
+        .on_thread_start(priority::stand_back)
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(work::<G>(config, task)));
+    telemetry::finish();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format_args!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn work<G: Game>(config: Config, task: Task) -> anyhow::Result<()> {
+    if task == Task::Serve {
+        return app::serve::<G>(config).await;
+    }
+    telemetry::start_logs(&config.telemetry)?;
+    command::run(&config, task, &mut io::stdin().lock(), &mut io::stdout().lock()).await
+}
