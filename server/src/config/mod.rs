@@ -27,7 +27,6 @@ pub use role::Role;
 pub use rules::{Encumbrance, PolicyChoice, Rules};
 pub use socket::{Scheduling, Socket};
 pub use telemetry::{LogFilter, LogFormat, OtlpEndpoint, Telemetry};
-pub use text::ByteSize;
 
 use setting::{Given, Setting, Values};
 

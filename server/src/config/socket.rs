@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use bytesize::ByteSize;
+
 use super::setting::settings;
-use super::text::{ByteSize, choices};
+use super::text::choices;
 
 choices! {
     /// How the kernel schedules the threads that serve sockets.

@@ -1,3 +1,5 @@
+use bytesize::ByteSize;
+
 use super::*;
 
 fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Command, ConfigErrors> {

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytesize::ByteSize;
+
 /// A value parsed from the text of a flag, a variable or a TOML key.
 pub(super) trait FromText: Sized {
     /// Its name in `--help`.
@@ -46,35 +48,12 @@ macro_rules! numbers {
 }
 numbers!(u32, u64, usize);
 
-/// A number of bytes, written as `64KiB`, `19MiB` or a plain number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ByteSize(pub u64);
-
-/// Units, each with its size in the smallest unit.
-type Units = &'static [(&'static str, u64)];
-
-const BYTES: Units = &[("", 1), ("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
-const MILLISECONDS: Units =
-    &[("ms", 1), ("s", 1_000), ("m", 60_000), ("min", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-
-/// Splits a number with its unit off the front of `text`.
-fn quantity(text: &str, units: Units) -> Option<(u64, &str)> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, rest) = text.split_at(digits);
-    let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
-    let (unit, rest) = rest.split_at(end);
-    let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
-    Some((number.parse::<u64>().ok()?.checked_mul(*factor)?, rest))
-}
-
 impl FromText for ByteSize {
     const KIND: &'static str = "SIZE";
 
+    /// A number too large for 64 bits becomes the largest one, which the setting's bounds refuse.
     fn from_text(text: &str) -> Result<Self, String> {
-        match quantity(text, BYTES) {
-            Some((bytes, "")) => Ok(Self(bytes)),
-            _ => Err("must be a size such as 64KiB, 19MiB or 1GiB".to_owned()),
-        }
+        text.parse().map_err(|_| "must be a size such as 64KiB, 19MiB or 1GiB".to_owned())
     }
 
     fn not_below(&self, bound: &Self) -> bool {
@@ -86,17 +65,7 @@ impl FromText for Duration {
     const KIND: &'static str = "DURATION";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        let expected = || "must be a duration such as 250ms, 1s, 2m, 1h30m or 30d".to_owned();
-        let mut total_ms = 0_u64;
-        let mut rest = text;
-        loop {
-            let (ms, behind) = quantity(rest, MILLISECONDS).ok_or_else(expected)?;
-            total_ms = total_ms.checked_add(ms).ok_or_else(expected)?;
-            if behind.is_empty() {
-                return Ok(Self::from_millis(total_ms));
-            }
-            rest = behind;
-        }
+        humantime::parse_duration(text).map_err(|_| "must be a duration such as 250ms, 1s, 2m, 1h30m or 30d".to_owned())
     }
 
     fn not_below(&self, bound: &Self) -> bool {
@@ -203,9 +172,10 @@ mod tests {
             ("", None),
             ("5", None),
             ("s", None),
-            ("1 s", None),
+            ("1 s", Some(1_000)),
+            ("1.5s", Some(1_500)),
             ("-1s", None),
-            ("1.5s", None),
+            ("1s,", None),
             ("99999999999999999999s", None),
             ("18446744073709551615d", None),
         ];
@@ -215,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_in_binary_units() {
+    fn sizes_are_numbers_with_binary_or_decimal_units() {
         let read = |text| ByteSize::from_text(text).ok().map(|size| size.0);
         let table = [
             ("0", Some(0)),
@@ -223,10 +193,12 @@ mod tests {
             ("64KiB", Some(65_536)),
             ("19MiB", Some(19_922_944)),
             ("1GiB", Some(1_073_741_824)),
-            ("1MB", None),
+            ("1.5KiB", Some(1_536)),
+            ("1MB", Some(1_000_000)),
             ("MiB", None),
             ("1MiB1", None),
-            ("99999999999999GiB", None),
+            ("-1MiB", None),
+            ("99999999999999GiB", Some(u64::MAX)),
         ];
         for (text, expected) in table {
             assert_eq!(read(text), expected, "{text}");
