@@ -1,4 +1,7 @@
 //! Reads JSON bodies, bounded in size and time.
+//!
+//! Not by tower-http 0.7.1: its limit and its timeout answer without the wire's error body, and its timeout for bodies
+//! starts again with every part, so a slow client could stretch one request over days.
 
 use std::fmt;
 use std::time::Duration;
