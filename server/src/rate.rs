@@ -1,4 +1,7 @@
 //! How much somebody may ask for in a time.
+//!
+//! Every intent pays for this. On the 2-core development machine a bucket takes 3.8 ns; governor 0.10.4 takes 6.0 ns if
+//! the time is handed in through a clock of its own, and 40 ns if it reads tokio's clock.
 
 use std::time::Duration;
 

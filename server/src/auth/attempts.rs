@@ -1,4 +1,6 @@
 //! The limit on failed logins.
+//!
+//! Not governor's: its check always counts, and here only a failed login counts, after its check.
 
 use std::collections::HashMap;
 use std::hash::Hash;

