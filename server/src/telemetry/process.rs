@@ -1,4 +1,7 @@
 //! Metrics of this process and its machine. The process metrics have the names that Prometheus' own clients use.
+//!
+//! metrics-process 2.4.3 has the same names and four more that nobody here looks at. It would replace 20 lines, none of
+//! those about the machine, and put 27 more packages into `Cargo.lock`.
 
 use std::fs;
 use std::thread::available_parallelism;
