@@ -62,7 +62,10 @@ pub(super) const METRICS: &[Metric] = &[
     counter("castellan_database_write_failures_total", "Transactions of the flusher that failed."),
     histogram("castellan_database_write_seconds", SLOW, "A transaction of the flusher."),
     histogram("castellan_persistence_seconds", SLOW, "From a character's first unwritten change to its commit."),
-    gauge("castellan_dead_letters", "Characters that the database refused and that wait for an operator."),
+    gauge(
+        "castellan_dead_letters",
+        "Characters that the database refused, until an operator retries or discards them.",
+    ),
     counter(
         "castellan_characters_reloaded_total",
         "Characters loaded again because their versions contradicted each other.",
