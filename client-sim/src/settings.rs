@@ -122,20 +122,11 @@ impl CodecName {
 const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: f64 = number.parse().map_err(|_| format!("`{text}` is not a duration such as 500ms, 30s or 2m"))?;
-    let seconds = match unit {
-        "ms" => number / 1000.0,
-        "s" => number,
-        "m" => number * 60.0,
-        "h" => number * 3600.0,
-        _ => return Err(format!("`{text}` has no unit; add ms, s, m or h")),
-    };
-    Duration::try_from_secs_f64(seconds)
-        .ok()
-        .filter(|duration| *duration <= DURATION_MAX)
-        .ok_or_else(|| format!("`{text}` is longer than a day"))
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration <= DURATION_MAX => Ok(duration),
+        Ok(_) => Err(format!("`{text}` is longer than a day")),
+        Err(_) => Err(format!("`{text}` is not a duration such as 500ms, 30s or 2m")),
+    }
 }
 
 /// A built-in scenario by its name, or a scenario from a file.
@@ -182,9 +173,9 @@ mod tests {
     fn a_duration_is_a_number_with_a_unit() {
         let ms = |text| parse_duration(text).map(|duration| duration.as_millis()).ok();
         assert_eq!(
-            [ms("500ms"), ms("30s"), ms("1.5s"), ms("2m"), ms("1h")].map(|t| t.unwrap_or(0)),
-            [500, 30_000, 1_500, 120_000, 3_600_000]
+            [ms("500ms"), ms("30s"), ms("1.5s"), ms("2m"), ms("1h"), ms("1d")].map(|t| t.unwrap_or(0)),
+            [500, 30_000, 1_500, 120_000, 3_600_000, 86_400_000]
         );
-        assert_eq!([ms("30"), ms("s"), ms("-1s"), ms("25h"), ms("1d"), ms("")], [None; 6]);
+        assert_eq!([ms("30"), ms("s"), ms("-1s"), ms("25h"), ms("")], [None; 5]);
     }
 }
