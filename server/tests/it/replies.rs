@@ -3,30 +3,13 @@
 use std::collections::HashMap;
 
 use castellan_srd::wire::Codec;
-use serde_json::{Map, Value, json};
+use json_patch::merge;
+use serde_json::{Value, json};
 
 use crate::harness::{Kind, Server, Socket};
 use crate::play::{House, enter, id};
 
 const CHANGES: &str = "?reply=changes";
-
-/// JSON Merge Patch as RFC 7396, section 2, writes it down.
-fn merge_patch(target: Value, patch: &Value) -> Value {
-    let Value::Object(patch) = patch else { return patch.clone() };
-    let mut target = match target {
-        Value::Object(target) => target,
-        _ => Map::new(),
-    };
-    for (name, value) in patch {
-        if value.is_null() {
-            target.remove(name);
-        } else {
-            let inner = target.remove(name).unwrap_or(Value::Null);
-            target.insert(name.clone(), merge_patch(inner, value));
-        }
-    }
-    Value::Object(target)
-}
 
 /// A client that asked for changes and keeps the states that it is told of.
 struct Keeper {
@@ -53,8 +36,9 @@ impl Keeper {
             (None, Some(patch)) => {
                 assert_ne!(kind, "conflict", "conflicts are whole");
                 self.patched += 1;
-                let last = self.states.get(character).expect("no changes without a state that they are against");
-                Some(merge_patch(last.clone(), patch))
+                let mut state = self.states.get(character).cloned().expect("a state that the changes apply to");
+                merge(&mut state, patch);
+                Some(state)
             }
             (None, None) => None,
             both => panic!("one of the two was to be there, not {both:?}"),
