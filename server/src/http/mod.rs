@@ -1,8 +1,7 @@
 //! The only room that knows axum: routes, errors, health, and the upgrade to WebSocket.
 //!
-//! Each request is answered in the shape of `docs/protocol.md#http`, errors too. What a request may take is
-//! bounded before the work: heads and bodies in time and size, connections in number, sessions by their rate, passwords
-//! by the hashing pool.
+//! Answers, errors too, have the shape of `docs/protocol.md#http`. Limits are checked before the work: time and size of
+//! heads and bodies, the number of connections, the rate of each session, the hashing pool for passwords.
 
 mod base;
 mod bearer;

@@ -56,7 +56,7 @@ impl Problem {
     }
 }
 
-/// The status that goes with a code; what is not listed is a rule's own.
+/// The status of a code. A code that is not listed comes from the rules: 422.
 pub const fn status_of(code: RejectionCode) -> StatusCode {
     use RejectionCode as C;
     match code {

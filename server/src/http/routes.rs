@@ -19,7 +19,7 @@ use super::{cors, observe, operations, session, upgrade};
 #[derive(Clone)]
 pub struct Routes(pub(super) Router);
 
-/// Who reaches a route.
+/// The addresses that serve a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
     /// Players, on their address.

@@ -15,7 +15,7 @@ use super::table::{Kind, METRICS};
 use super::{process, traces};
 use crate::config::{self, LogFormat};
 
-/// How often samples are folded into buckets. Otherwise they would pile up until somebody reads the metrics.
+/// How often samples are folded into buckets. Otherwise they pile up until the metrics are read.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Why telemetry could not be set up.

@@ -54,7 +54,7 @@ pub fn finish() {
     }
 }
 
-/// The span of an HTTP request, below the client's own where it sent a `traceparent` (W3C Trace Context).
+/// The span of an HTTP request, below the client's own if it sent a `traceparent` (W3C Trace Context).
 ///
 /// `route` is a template such as `/characters/{id}`.
 pub fn request_span(route: &str, method: &'static str, traceparent: Option<&str>) -> Span {

@@ -1,4 +1,4 @@
-//! Smaller answers: who asks for changes arrives at the same states as who is sent whole ones.
+//! Smaller answers: a client that asks for changes arrives at the same states as one that gets whole states.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::play::{House, enter, id};
 
 const CHANGES: &str = "?reply=changes";
 
-/// A client that asked for changes and keeps the states that it is told of.
+/// A client that asks for changes and keeps the last state of each character.
 struct Keeper {
     socket: Socket,
     states: HashMap<String, Value>,
@@ -25,7 +25,7 @@ impl Keeper {
         Self { socket, states: HashMap::new(), whole: 0, patched: 0 }
     }
 
-    /// Takes the next frame; returns its kind, its fields and the state that it leads to, where it tells of one.
+    /// Reads the next frame. Returns its kind, its fields, and the state that it leads to if it has one.
     fn next(&mut self, character: &str) -> (String, Value, Option<Value>) {
         let (kind, fields) = self.socket.next();
         let state = match (fields.get("character"), fields.get("changes")) {
@@ -41,7 +41,7 @@ impl Keeper {
                 Some(state)
             }
             (None, None) => None,
-            both => panic!("one of the two was to be there, not {both:?}"),
+            both => panic!("a frame has a state or changes, not both: {both:?}"),
         };
         if let Some(state) = &state {
             self.states.insert(character.to_owned(), state.clone());
@@ -49,7 +49,7 @@ impl Keeper {
         (kind, fields, state)
     }
 
-    /// Reads up to the answer with this id: its kind and the state.
+    /// Reads until the answer with this id. Returns its kind and the state.
     fn answer(&mut self, character: &str, id: u64) -> (String, Option<Value>) {
         loop {
             let (kind, fields, state) = self.next(character);
@@ -66,7 +66,7 @@ impl Keeper {
     }
 }
 
-/// Actions that touch every part of a character, in an order that a seed decides.
+/// Actions that touch every part of a character, in an order that the seed decides.
 fn actions(seed: u64, count: usize) -> Vec<Value> {
     let all = [
         json!({"modify_hitpoints": {"delta": -1}}),
@@ -104,7 +104,7 @@ fn intent(character: &str, action: &Value) -> Value {
     json!({"character": character, "expect": 0, "action": action})
 }
 
-/// A client with whole states acts, one with changes watches: it arrives at the same states. Then it acts itself.
+/// A client that gets whole states acts; one that gets changes watches and arrives at the same states. Then it acts too.
 fn changes_lead_to_the_states_that_others_get(codec: Codec) {
     let house = House::new(Kind::Sqlite);
     let server = house.server(&["--flush-interval", "20ms"]);
@@ -115,7 +115,7 @@ fn changes_lead_to_the_states_that_others_get(codec: Codec) {
     assert_eq!(keeper.call(&me, "watch", json!({"character": me})).1, made, "the first state is whole");
     let mut truth = HashMap::from([(made["version"].as_u64(), made)]);
     for seed in 0..6 {
-        // The reader is slow: it looks only when all has happened.
+        // The watcher is slow: it reads only after everything has happened.
         let ids: Vec<_> = actions(seed, 60).iter().map(|action| plain.ask("intent", intent(&me, action))).collect();
         for id in ids {
             let (kind, fields) = plain.answer(id);
@@ -136,7 +136,7 @@ fn changes_lead_to_the_states_that_others_get(codec: Codec) {
     act_for_itself(&mut keeper, &mut plain, &me);
 }
 
-/// Own intents: now and after their commit, again, in vain, and between those of others.
+/// Its own intents: answered at once or after the commit, repeated, refused, and mixed with those of another client.
 fn act_for_itself(keeper: &mut Keeper, plain: &mut Socket, me: &str) {
     let whole = |plain: &mut Socket| plain.call("fetch", json!({"character": me})).1["character"].clone();
     for (turn, action) in actions(99, 80).iter().enumerate() {
@@ -148,7 +148,7 @@ fn act_for_itself(keeper: &mut Keeper, plain: &mut Socket, me: &str) {
         let (kind, state) = keeper.answer(me, id);
         assert_eq!(state.is_some(), kind == "applied", "{kind}");
         if kind == "rejected" {
-            // Whether what the other did last has been told of by now is open.
+            // The other client's last change may not have arrived yet.
             keeper.call(me, "fetch", json!({"character": me}));
         }
         assert_eq!(keeper.states[me], whole(plain), "after {action}");
@@ -166,7 +166,7 @@ fn act_for_itself(keeper: &mut Keeper, plain: &mut Socket, me: &str) {
     assert_eq!(latest, whole(plain));
     let (_, rested) = keeper.call(me, "intent", intent(me, &json!({"modify_currency": {"ep": 1}})));
     assert_eq!(rested, whole(plain), "the next changes start at the conflict's state");
-    // Overtaken: the first waits for its commit, the others do not.
+    // The first waits for its commit; the others overtake it.
     let mut waiting = intent(me, &json!({"modify_currency": {"gp": 1}}));
     waiting["ack"] = json!("durable");
     let first = keeper.socket.ask("intent", waiting);
@@ -200,7 +200,7 @@ fn every_character_and_every_connection_begins_with_a_whole_state() {
     let house = House::new(Kind::Sqlite);
     let server = house.server(&["--socket-watch-max", "1"]);
     let (http, token, made) = enter(&server, "ada");
-    // A full roster is kept, whatever may be watched.
+    // The server keeps the last states of a full roster, even if a connection may watch fewer.
     let mut mine = vec![id(&made)];
     for name in 1..32 {
         let made = http.post("/characters", &crate::play::paladin(&format!("Twin {name}")));
@@ -258,7 +258,7 @@ fn only_changes_can_be_asked_for() {
         let refused = Socket::bare(server.address(), &format!("Bearer {token}"), "castellan.v1.json", query);
         match refused.map(|_| ()) {
             Err(tokio_tungstenite::tungstenite::Error::Http(response)) => assert_eq!(response.status(), 400, "{query}"),
-            other => panic!("{query} was to be refused, not {other:?}"),
+            other => panic!("{query} must be refused, got {other:?}"),
         }
     }
 }
