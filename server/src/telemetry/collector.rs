@@ -57,7 +57,9 @@ mod tests {
             let mut request = [0; 1_024];
             let mut read = 0;
             while !request[..read].ends_with(b"spans") {
-                read += stream.read(&mut request[read..]).expect("more");
+                let more = stream.read(&mut request[read..]).expect("more");
+                assert_ne!(more, 0, "the delivery ended early");
+                read += more;
             }
             stream.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok").expect("an answer");
             String::from_utf8_lossy(&request[..read]).into_owned()
