@@ -28,7 +28,7 @@ fn serve(runtime: &tokio::runtime::Runtime, folder: &Path) -> SocketAddr {
     let address = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
     let database = format!("sqlite://{}/castellan.db", folder.display());
     let arguments = ["castellan", "--listen", &address.to_string(), "--database-url", &database].map(Into::into);
-    let config = match Config::from_args(arguments, &Default::default()) {
+    let config = match Config::from_args(arguments, &Default::default(), &[]) {
         Ok(config::Command::Run(config, _)) => *config,
         other => panic!("flags that cannot be used: {other:?}"),
     };

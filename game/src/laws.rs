@@ -80,7 +80,7 @@ fn names_are_known<G: Game>() {
         assert!(route.path.starts_with('/'), "the route {} begins with no slash", route.path);
     }
     for option in G::OPTIONS {
-        assert!(!option.values.is_empty(), "the option {} has no value", option.name);
+        assert!(!option.choices.is_empty(), "the option {} has no value", option.name);
     }
 }
 

@@ -59,8 +59,8 @@ pub struct ActionRoute {
 pub struct RuleOption {
     /// Its name, such as `encumbrance`.
     pub name: &'static str,
-    /// All values, the default first.
-    pub values: &'static [&'static str],
+    /// Its values, such as `off|variant`; the first one is the default.
+    pub choices: &'static str,
     /// What it does, in one sentence.
     pub doc: &'static str,
 }

@@ -29,8 +29,8 @@ impl Game for Srd {
 
     const OPTIONS: &'static [RuleOption] = &[RuleOption {
         name: "encumbrance",
-        values: &["off", "variant"],
-        doc: "Whether a heavy load slows characters down: `off` or `variant`.",
+        choices: "off|variant",
+        doc: "Slow heavily loaded characters: off, or variant (the SRD's variant rule).",
     }];
 
     /// What creates something from nothing.

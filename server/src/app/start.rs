@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use castellan_game::{Game, RuleOptions};
+use castellan_game::Game;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::config::{self, Config, Encumbrance, Scheduling};
+use crate::config::{self, Config, Scheduling};
 use crate::flush::spool;
 use crate::http;
 use crate::shard::Shards;
@@ -139,9 +139,7 @@ pub(super) fn socket_settings(config: &Config) -> socket::Settings {
 
 /// Reads the rules from the folder that the settings name, or takes the built-in ones.
 pub(super) fn read_rules<G: Game>(config: &Config) -> Result<G::Rules, String> {
-    let encumbrance = if config.rules.encumbrance == Encumbrance::Variant { "variant" } else { "off" };
-    let options = RuleOptions::from([("encumbrance".to_owned(), encumbrance.to_owned())]);
-    G::read_rules(config.rules.catalogue.as_deref(), &options)
+    G::read_rules(config.rules.catalogue.as_deref(), &config.options)
 }
 
 /// The catalogue as it is served.

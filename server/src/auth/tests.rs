@@ -24,7 +24,7 @@ struct House {
 
 fn settings() -> Settings {
     let flags = ["castellan", "--auth-argon2-memory=64KiB", "--auth-argon2-iterations=1"];
-    match Config::from_args(flags.map(Into::into), &Default::default()) {
+    match Config::from_args(flags.map(Into::into), &Default::default(), &[]) {
         Ok(crate::config::Command::Run(config, _)) => config.auth,
         other => panic!("{other:?}"),
     }

@@ -12,7 +12,7 @@ use crate::storage::{CharacterRow, DeadLetter, SHARDS, ShardId, Verdict};
 fn config(folder: &tempfile::TempDir) -> Config {
     let url = format!("--database-url=sqlite://{}/castellan.db", folder.path().display());
     let flags = ["castellan", "--auth-argon2-memory=64KiB", "--auth-argon2-iterations=1", &url];
-    match Config::from_args(flags.map(Into::into), &Default::default()) {
+    match Config::from_args(flags.map(Into::into), &Default::default(), &[]) {
         Ok(Command::Run(config, _)) => *config,
         other => panic!("{other:?}"),
     }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use castellan_game::RuleOption;
 use castellan_protocol::CharacterId;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command as Clap};
@@ -66,7 +67,7 @@ pub(super) enum Parsed {
 /// Reads flags into `values`. Records each problem there and still reads the rest of the line.
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>, values: &mut Values) -> Parsed {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let matches = match grammar().try_get_matches_from(&arguments) {
+    let matches = match grammar(values.options).try_get_matches_from(&arguments) {
         Ok(matches) => matches,
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp
@@ -78,14 +79,14 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>, values: &mut 
                 let complaint = error.to_string();
                 let first = complaint.lines().next().unwrap_or_default();
                 values.problems.push(first.trim_start_matches("error: ").to_owned());
-                match grammar().ignore_errors(true).try_get_matches_from(&arguments) {
+                match grammar(values.options).ignore_errors(true).try_get_matches_from(&arguments) {
                     Ok(matches) => matches,
                     Err(_) => return Parsed::Line(Line { config: None, task: None }),
                 }
             }
         },
     };
-    for setting in all_settings() {
+    for setting in all_settings(values.options) {
         if let Some(text) = flag(&matches, &setting.name()) {
             let origin = format!("--{}", setting.flag());
             values.given.insert(setting.name(), Given { text, origin });
@@ -129,8 +130,8 @@ fn task(matches: &ArgMatches) -> Option<Task> {
     }
 }
 
-fn grammar() -> Clap {
-    let settings = std::iter::once(config_argument()).chain(all_settings().map(argument));
+fn grammar(options: &'static [RuleOption]) -> Clap {
+    let settings = std::iter::once(config_argument()).chain(all_settings(options).map(argument));
     Clap::new("castellan")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Character server for online RPGs. Without a command it runs the server.")
@@ -192,7 +193,7 @@ fn config_argument() -> Arg {
         .help_heading("Settings file")
 }
 
-fn argument(setting: &'static Setting) -> Arg {
+fn argument(setting: Setting) -> Arg {
     let mut help = setting.doc.trim().to_owned();
     if !setting.default.is_empty() {
         help.push_str(&format!(" [default: {}]", setting.default));

@@ -33,7 +33,7 @@ fn collect(path: &str, above: &str, table: &toml::Table, found: &mut BTreeMap<St
         let key = if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
         let name = key.replace('.', "_");
         let origin = format!("{path}, {key}");
-        if all_settings().any(|setting| setting.name() == name) {
+        if all_settings(values.options).any(|setting| setting.name() == name) {
             match text_of(value) {
                 Some(text) if !found.contains_key(&name) => {
                     found.insert(name, Given { text, origin });

@@ -27,10 +27,11 @@ pub use command_line::{Command, DeadLetters, Task};
 pub use database::{Cache, Database, DatabaseUrl, Flush};
 pub use listen::{Listen, Origin, PublicUrl};
 pub use role::Role;
-pub use rules::{Encumbrance, PolicyChoice, Rules};
+pub use rules::{PolicyChoice, Rules};
 pub use socket::{Scheduling, Socket};
 pub use telemetry::{LogFilter, LogFormat, OtlpEndpoint, Telemetry};
 
+use castellan_game::{RuleOption, RuleOptions};
 use setting::{Given, Setting, Values};
 
 /// All settings.
@@ -50,12 +51,14 @@ pub struct Config {
     pub socket: Socket,
     /// The game.
     pub rules: Rules,
+    /// The chosen value of each option of the game.
+    pub options: RuleOptions,
     /// Logs and traces.
     pub telemetry: Telemetry,
 }
 
-/// All settings, in the order of `--help`.
-fn all_settings() -> impl Iterator<Item = &'static Setting> {
+/// All settings, in the order of `--help`; `options` are those of the game.
+fn all_settings(options: &'static [RuleOption]) -> impl Iterator<Item = Setting> {
     [
         Listen::SETTINGS,
         Database::SETTINGS,
@@ -64,16 +67,18 @@ fn all_settings() -> impl Iterator<Item = &'static Setting> {
         Auth::SETTINGS,
         Socket::SETTINGS,
         Rules::SETTINGS,
-        Telemetry::SETTINGS,
     ]
     .into_iter()
     .flatten()
+    .copied()
+    .chain(rules::settings_of(options))
+    .chain(Telemetry::SETTINGS.iter().copied())
 }
 
 impl Config {
     /// Parses a command line and the environment variables.
     ///
-    /// `arguments` begin with the program's name. In `environment` only `CASTELLAN_…` counts; an empty variable is
+    /// `options` are the options of the game that is served. `arguments` begin with the program's name. In `environment` only `CASTELLAN_…` counts; an empty variable is
     /// unset. Unknown variables are ignored, because container platforms set some for every service.
     /// Reads only the file that `--config` or `CASTELLAN_CONFIG` names.
     ///
@@ -83,14 +88,15 @@ impl Config {
     pub fn from_args(
         arguments: impl IntoIterator<Item = OsString>,
         environment: &BTreeMap<String, String>,
+        options: &'static [RuleOption],
     ) -> Result<Command, ConfigErrors> {
-        let mut values = Values::default();
+        let mut values = Values { options, ..Values::default() };
         let line = match command_line::parse(arguments, &mut values) {
             command_line::Parsed::Show(text) => return Ok(Command::Show(text)),
             command_line::Parsed::Line(line) => line,
         };
         let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty());
-        for setting in all_settings() {
+        for setting in all_settings(options) {
             if let Some(value) = variable(&setting.variable()) {
                 let given = Given { text: value.clone(), origin: setting.variable() };
                 values.given.entry(setting.name()).or_insert(given);
@@ -114,6 +120,7 @@ impl Config {
         let auth = Auth::read(values);
         let socket = Socket::read(values);
         let rules = Rules::read(values);
+        let options = rules::read_options(values.options, values);
         let telemetry = Telemetry::read(values);
         Some(Self {
             listen: listen?,
@@ -123,6 +130,7 @@ impl Config {
             auth: auth?,
             socket: socket?,
             rules: rules?,
+            options: options?,
             telemetry: telemetry?,
         })
     }

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::setting::settings;
-use super::text::{FromText, choices};
+use castellan_game::{RuleOption, RuleOptions};
+
+use super::setting::{Setting, Values, settings};
+use super::text::FromText;
 
 settings! {
     /// The game: catalogue, policy, variants.
@@ -12,8 +14,6 @@ settings! {
         "policy" policy: PolicyChoice = "permissive";
         /// Folder with the catalogue's files. Default: the built-in catalogue.
         "catalogue" catalogue: Option<PathBuf>;
-        /// Slow heavily loaded characters: off, or variant (the SRD's variant rule).
-        "encumbrance" encumbrance: Encumbrance = "off";
     }
 }
 
@@ -40,12 +40,30 @@ impl FromText for PolicyChoice {
     }
 }
 
-choices! {
-    /// Does a heavy load slow a character?
-    Encumbrance {
-        /// No.
-        "off" => Off,
-        /// Yes, by the variant rule of the SRD.
-        "variant" => Variant,
+/// The settings that stand for a game's options.
+pub(super) fn settings_of(options: &'static [RuleOption]) -> impl Iterator<Item = Setting> {
+    options.iter().map(|option| Setting {
+        key: option.name,
+        doc: option.doc,
+        kind: option.choices,
+        default: option.choices.split('|').next().unwrap_or_default(),
+        bounds: None,
+        heading: Rules::HEADING,
+    })
+}
+
+/// Reads the chosen value of each option. Returns `None` if one has no such value.
+pub(super) fn read_options(options: &'static [RuleOption], values: &mut Values) -> Option<RuleOptions> {
+    let mut chosen = RuleOptions::new();
+    for (option, setting) in options.iter().zip(settings_of(options)) {
+        let text: String = values.read(&setting)?;
+        if !option.choices.split('|').any(|choice| choice == text) {
+            let origin = values.given.get(&setting.name()).map_or_else(String::new, |given| given.origin.clone());
+            values
+                .note(&format!("{origin}: `{text}`"), &format!("must be one of {}", option.choices.replace('|', ", ")));
+            return None;
+        }
+        chosen.insert(option.name.to_owned(), text);
     }
+    Some(chosen)
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use castellan_game::RuleOption;
+
 use super::text::FromText;
 
 /// A setting, declared once with the `settings!` macro.
@@ -50,6 +52,8 @@ pub(super) struct Given {
 /// All given values by the settings' names, and all problems so far.
 #[derive(Debug, Default)]
 pub(super) struct Values {
+    /// The options of the game that is served.
+    pub(super) options: &'static [RuleOption],
     pub(super) given: BTreeMap<String, Given>,
     pub(super) problems: Vec<String>,
 }
@@ -119,6 +123,9 @@ macro_rules! settings {
         }
 
         impl $name {
+            #[allow(dead_code, reason = "only one group has settings that a game adds")]
+            pub(super) const HEADING: &'static str = $heading;
+
             pub(super) const SETTINGS: &'static [$crate::config::setting::Setting] = &[
                 $( $crate::config::setting::Setting {
                     key: $key,

@@ -2,10 +2,13 @@ use bytesize::ByteSize;
 
 use super::*;
 
+/// The options of a game.
+const OPTIONS: &[RuleOption] = &[RuleOption { name: "weather", choices: "dry|wet", doc: "How the weather is." }];
+
 fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Command, ConfigErrors> {
     let arguments = std::iter::once("castellan").chain(arguments.iter().copied()).map(OsString::from);
     let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Config::from_args(arguments, &environment)
+    Config::from_args(arguments, &environment, OPTIONS)
 }
 
 fn config(arguments: &[&str], environment: &[(&str, &str)]) -> Config {
@@ -63,7 +66,7 @@ fn a_flag_wins_over_a_variable_over_the_file_over_the_default() {
 fn every_setting_works_as_flag_variable_and_key_and_appears_in_the_help() {
     let long = help(&["--help"]);
     let short = help(&["-h"]);
-    for setting in all_settings() {
+    for setting in all_settings(OPTIONS) {
         let value = match (setting.default, setting.bounds) {
             ("", Some((low, _))) => low,
             ("", None) => match setting.key {
@@ -170,4 +173,15 @@ fn automatic_registration_is_open_only_on_loopback() {
     assert!(!open(&["--listen", "0.0.0.0:8080"]));
     assert!(open(&["--listen", "0.0.0.0:8080", "--registration", "open"]));
     assert!(!open(&["--registration", "closed"]));
+}
+
+#[test]
+fn the_options_of_a_game_are_settings_like_others() {
+    let weather = |config: Config| config.options["weather"].clone();
+    assert_eq!(weather(config(&[], &[])), "dry");
+    assert_eq!(weather(config(&["--weather", "wet"], &[])), "wet");
+    assert_eq!(weather(config(&[], &[("CASTELLAN_WEATHER", "wet")])), "wet");
+    assert_eq!(problems(&["--weather", "hot"], &[]), ["--weather: `hot`: must be one of dry, wet"]);
+    let help = help(&["--help"]);
+    assert!(help.contains("--weather <dry|wet>") && help.contains("How the weather is."), "{help}");
 }

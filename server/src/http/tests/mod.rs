@@ -77,7 +77,7 @@ async fn house(flags: &[&str]) -> House {
     let url = format!("sqlite://{}/castellan.db", folder.path().display());
     let fixed = ["castellan", "--auth-argon2-memory=64KiB", "--auth-argon2-iterations=1", "--flush-interval=5ms"];
     let arguments = fixed.into_iter().chain(flags.iter().copied()).map(Into::into);
-    let Ok(Command::Run(config, _)) = Config::from_args(arguments, &Default::default()) else {
+    let Ok(Command::Run(config, _)) = Config::from_args(arguments, &Default::default(), &[]) else {
         panic!("flags that cannot be used: {flags:?}")
     };
     let storage = connect(&url, &StorageOptions::default()).await.expect("a database");

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use castellan::config::{Command, Config};
 use castellan::http::{all_routes, status_of};
+use castellan_game::Game;
 use castellan_srd::wire::http::BODY_BYTES_MAX;
 use castellan_srd::wire::limits::*;
 use castellan_srd::wire::{Action, ClientFrame, CloseCode, RejectionCode};
@@ -222,7 +223,8 @@ fn the_game_has_the_bounds_of_the_document() {
 
 /// The settings that the document tells of, as they are without any configuration.
 fn settings_as_delivered() -> Vec<(&'static str, u64)> {
-    let command = Config::from_args(["castellan".into()], &BTreeMap::new()).expect("the settings as delivered");
+    let command =
+        Config::from_args(["castellan".into()], &BTreeMap::new(), Srd::OPTIONS).expect("the settings as delivered");
     let Command::Run(config, _) = command else { panic!("a server without arguments runs") };
     let seconds = |time: Duration| {
         assert_eq!(time.subsec_nanos(), 0, "the document has whole seconds");
@@ -252,7 +254,8 @@ fn settings_have_the_values_of_the_document() {
     let rows = rows(&["setting", "value", "unit", "meaning"]);
     let settings = settings_as_delivered().into_iter().map(|(key, value)| (key.to_owned(), value));
     check(rows.iter().map(|row| (name(&row[0]), number(&row[1]))), settings);
-    let command = Config::from_args(["castellan".into(), "--help".into()], &BTreeMap::new()).expect("the help");
+    let command =
+        Config::from_args(["castellan".into(), "--help".into()], &BTreeMap::new(), Srd::OPTIONS).expect("the help");
     let Command::Show(help) = command else { panic!("`--help` is shown") };
     for row in rows {
         let flag = format!("--{} ", name(&row[0]).replace(['.', '_'], "-"));
