@@ -81,14 +81,18 @@ async fn gathered(stream: TcpStream, answer: Bytes) -> Result<(), Error> {
         .max_frame_size(Some(CLIENT_FRAME_BYTES_MAX));
     let mut socket = accept_async_with_config(stream, Some(config)).await?;
     while let Some(message) = socket.next().await {
-        let mut next = Some(Some(message));
-        for _ in 0..GATHER_MAX {
-            let Some(message) = next else { break };
-            let Some(message) = message else { return Ok(()) };
+        let mut message = message;
+        // A message beyond the limit stays in the socket: every message that is taken is answered.
+        for left in (0..GATHER_MAX).rev() {
             if message?.is_binary() {
                 socket.feed(Message::Binary(answer.clone())).await?;
             }
-            next = socket.next().now_or_never();
+            let next = if left > 0 { socket.next().now_or_never() } else { None };
+            match next {
+                Some(Some(next)) => message = next,
+                Some(None) => return Ok(()),
+                None => break,
+            }
         }
         socket.flush().await?;
     }

@@ -4,19 +4,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use castellan_protocol::{Codec, GameTypes, ServerFrame};
-use futures_util::{FutureExt, SinkExt, StreamExt};
+use futures_util::{SinkExt, StreamExt};
 use rand::RngExt;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::{self, Message};
 
+use crate::burst::Burst;
 use crate::http::{HttpClient, HttpError};
 use crate::reconnect::{Backoff, Ended, First, Next};
 use crate::session::{Credentials, Session};
 use crate::shared::{Notice, Shared};
 use crate::socket::{Socket, SocketOptions, connect, decode_message, encode_message};
-
-/// Most messages received before anything is sent.
-const BURST_MAX: usize = 64;
 
 /// Longest silence before `welcome` has told how often the server pings.
 const FIRST_FRAME_TIMEOUT: Duration = Duration::from_secs(30);
@@ -201,9 +199,8 @@ impl<'a, G: GameTypes> Connection<'a, G> {
 
     /// Handles a message and all others that have already arrived.
     fn take_burst(&mut self, first: Option<Result<Message, tungstenite::Error>>) -> Option<End> {
-        let mut next = Some(first);
-        for _ in 0..BURST_MAX {
-            let Some(message) = next else { break };
+        let mut burst = Burst::new(first);
+        while let Some(message) = burst.next(&mut self.socket) {
             match message {
                 Some(Ok(message)) => {
                     if let Some(end) = self.take(&message) {
@@ -213,7 +210,6 @@ impl<'a, G: GameTypes> Connection<'a, G> {
                 Some(Err(error)) => return Some(self.lost(&error.to_string())),
                 None => return Some(self.lost("the server ended the connection")),
             }
-            next = self.socket.next().now_or_never();
         }
         None
     }

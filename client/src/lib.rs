@@ -10,6 +10,7 @@
 //!
 //! Supports only plain `http` and `ws`. Across the open internet use a tunnel, or a TLS proxy on both sides.
 
+mod burst;
 mod client;
 mod driver;
 mod handle;
@@ -20,6 +21,7 @@ mod session;
 mod shared;
 mod socket;
 
+pub use burst::Burst;
 pub use client::{Client, Options, SendError, StartError};
 pub use handle::{IntentHandle, Outcome};
 pub use http::{BaseUrl, HttpClient, HttpError, HttpResponse};

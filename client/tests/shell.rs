@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use castellan_client::ledger::Event;
 use castellan_client::{Client, Credentials, IntentHandle, Notice, Options, Outcome};
 use castellan_srd::Srd;
 use castellan_srd::wire::*;
@@ -282,6 +283,31 @@ async fn intents_are_answered_in_both_encodings() {
         assert_eq!(client.state(hero()).map(|state| state.version.get()), Some(2));
         client.close();
         until(&client, |notice| matches!(notice, Notice::Stopped { .. })).await;
+    }
+}
+
+/// The test and the client share one thread, so the client finds all answers in its socket at once: more than it handles
+/// in one go.
+#[tokio::test]
+async fn every_answer_of_a_long_burst_counts() {
+    let mut server = Server::start(900).await;
+    let client = Client::start(server.options(Codec::MessagePack)).await.expect("a login");
+    let mut peer = server.socket().await;
+    let requests: Vec<_> = (0..300).map(|_| client.unwatch(hero()).expect("there is room")).collect();
+    let mut burst = Vec::new();
+    for _ in &requests {
+        let ClientFrame::Unwatch(unwatch) = peer.frame().await else { panic!("the client only unwatches") };
+        let mut bytes = Vec::new();
+        peer.codec
+            .encode(&ServerFrame::<Character>::Accepted(Accepted { id: unwatch.id, expires_in: None }), &mut bytes);
+        let payload_bytes = u8::try_from(bytes.len()).expect("it is short");
+        // A final binary message without a mask: RFC 6455, section 5.2.
+        burst.extend([0x82, payload_bytes]);
+        burst.extend(bytes);
+    }
+    peer.socket.get_mut().write_all(&burst).await.expect("the client reads");
+    for request in requests {
+        until(&client, |notice| matches!(notice, Notice::Event(Event::Accepted { id, .. }) if *id == request)).await;
     }
 }
 

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use castellan_client::reconnect::{Backoff, Ended, First, Next};
 use castellan_client::{
-    Credentials, HttpClient, Session, Socket, SocketOptions, connect, decode_message, encode_message,
+    Burst, Credentials, HttpClient, Session, Socket, SocketOptions, connect, decode_message, encode_message,
 };
 use castellan_srd::wire::{ClientFrame, Codec, ServerFrame};
-use futures_util::{FutureExt, SinkExt, StreamExt};
+use futures_util::{SinkExt, StreamExt};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::watch;
@@ -31,9 +31,6 @@ pub(super) use chain::Chain;
 pub(super) use member::{Member, Party};
 use mind::Mind;
 pub(super) use mind::Score;
-
-/// Most messages handled before anything is sent.
-const BURST_MAX: usize = 64;
 
 /// The shared state of all players.
 pub(super) struct Common {
@@ -242,14 +239,12 @@ impl<M: Mind> Player<M> {
         first: Option<Result<Message, tungstenite::Error>>,
     ) -> Result<(), Ended> {
         let now = Instant::now();
-        let mut next = Some(first);
-        for _ in 0..BURST_MAX {
-            let Some(message) = next else { break };
+        let mut burst = Burst::new(first);
+        while let Some(message) = burst.next(socket) {
             match message {
                 Some(Ok(message)) => self.take(&message, now)?,
                 Some(Err(_)) | None => return Err(self.lost()),
             }
-            next = socket.next().now_or_never();
         }
         Ok(())
     }
