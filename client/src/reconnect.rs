@@ -61,30 +61,34 @@ pub enum Next {
 #[derive(Debug, Clone, Default)]
 pub struct Backoff {
     failures: u32,
+    /// The tokens were renewed since a connection was ready the last time.
+    renewed: bool,
 }
 
 impl Backoff {
     /// A connection became ready: the next wait is short again.
     pub fn served(&mut self) {
-        self.failures = 0;
+        *self = Self::default();
     }
 
     /// Decides what to do. `random` is uniform, at least 0 and below 1.
     ///
     /// Without a hint the wait is random, up to a second; the limit doubles with each failure up to [`WAIT_MAX`]. The
-    /// first time, an expired token or a revoked session is renewed at once.
+    /// first time since a connection was ready, an expired token or a revoked session is renewed at once, whatever
+    /// failed before: the server has just answered.
     pub fn next(&mut self, ended: Ended, random: f64) -> Next {
         let failures = self.failures;
         self.failures = failures.saturating_add(1);
         let ceiling = Duration::from_secs(1).saturating_mul(1 << failures.min(5)).min(WAIT_MAX);
         let spread = ceiling.mul_f64(random.clamp(0.0, 1.0));
         let again = |hint: Option<Duration>| hint.map_or(spread, |hint| hint.min(HINT_MAX));
-        let at_once = if failures == 0 { Duration::ZERO } else { spread };
+        let mut renew = |first| {
+            let wait = if std::mem::replace(&mut self.renewed, true) { spread } else { Duration::ZERO };
+            Next::Again { wait, first }
+        };
         match ended {
-            Ended::Closed { code: 4501, .. } => Next::Again { wait: at_once, first: First::LogIn },
-            Ended::Closed { code: 4502, .. } | Ended::Refused { status: 401, .. } => {
-                Next::Again { wait: at_once, first: First::Refresh }
-            }
+            Ended::Closed { code: 4501, .. } => renew(First::LogIn),
+            Ended::Closed { code: 4502, .. } | Ended::Refused { status: 401, .. } => renew(First::Refresh),
             Ended::Closed { code: 1009 | 4500..=4599, .. } => Next::Never,
             Ended::Refused { status: 429 | 500..=599, retry_after } => {
                 Next::Again { wait: again(retry_after), first: First::Nothing }
@@ -142,5 +146,19 @@ mod tests {
         backoff.served();
         let next = backoff.next(Ended::Lost { retry_after: None }, 0.0);
         assert_eq!(next, Next::Again { wait: ms(0), first: First::Nothing });
+    }
+
+    #[test]
+    fn tokens_are_renewed_at_once_after_any_failures_and_then_with_a_wait() {
+        let mut backoff = Backoff::default();
+        for _ in 0..5 {
+            backoff.next(Ended::Lost { retry_after: None }, 1.0);
+        }
+        let expired = Ended::Closed { code: 4502, retry_after: None };
+        assert_eq!(backoff.next(expired, 1.0), Next::Again { wait: ms(0), first: First::Refresh });
+        let revoked = Ended::Closed { code: 4501, retry_after: None };
+        assert_eq!(backoff.next(revoked, 1.0), Next::Again { wait: WAIT_MAX, first: First::LogIn });
+        backoff.served();
+        assert_eq!(backoff.next(revoked, 1.0), Next::Again { wait: ms(0), first: First::LogIn });
     }
 }
