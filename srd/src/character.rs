@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use castellan_game::{Corrupt, Touched};
+use castellan_game::Touched;
 
 use crate::wire::{Currency, Slot};
 
@@ -12,6 +12,10 @@ use super::catalogue::Catalogue;
 use super::inventory::Inventory;
 use super::money::{Coin, Purse};
 use super::symbol::Symbol;
+
+pub(crate) mod fields;
+
+use fields::{Build, Vitals};
 
 /// Number of slots.
 pub const SLOTS: usize = 13;
@@ -92,40 +96,6 @@ pub struct Character {
     before: Option<Arc<Build>>,
 }
 
-/// The part of a character that intents change most.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Vitals {
-    pub(super) experience: i32,
-    pub(super) hitpoints: i32,
-    pub(super) max_hitpoints: i32,
-    pub(super) temporary_hitpoints: i32,
-    pub(super) hit_dice: i32,
-    pub(super) death_saves: DeathSaves,
-    pub(super) life: Life,
-    pub(super) exhaustion: i32,
-    pub(super) purse: Purse,
-    pub(super) dice_rolled: u64,
-}
-
-/// The part of a character that most intents leave unchanged: identity, abilities and possessions.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Build {
-    pub(super) name: String,
-    pub(super) race: Symbol,
-    pub(super) subrace: Option<Symbol>,
-    pub(super) class: Symbol,
-    pub(super) level: i32,
-    pub(super) abilities: Abilities,
-    pub(super) skills: Vec<Symbol>,
-    pub(super) expertise: Vec<Symbol>,
-    /// The hit die's result at each level, first level first. Its length is the level.
-    pub(super) hit_point_dice: Vec<u8>,
-    pub(super) conditions: Vec<Symbol>,
-    pub(super) equipment: Equipment,
-    pub(super) attuned: Vec<Symbol>,
-    pub(super) inventory: Inventory,
-}
-
 /// The item in each slot.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Equipment([Option<Symbol>; SLOTS]);
@@ -141,57 +111,6 @@ impl Deref for Equipment {
 impl DerefMut for Equipment {
     fn deref_mut(&mut self) -> &mut Self::Target {
         &mut self.0
-    }
-}
-
-/// A character in pieces, while it is read from its row.
-#[derive(Debug, Default)]
-pub(super) struct Whole {
-    pub(super) vitals: Vitals,
-    pub(super) build: Build,
-}
-
-impl Whole {
-    /// Checks the fields against each other.
-    pub(super) fn into_character(self) -> Result<Character, Corrupt> {
-        let Self { vitals, build } = self;
-        let impossible = |field, message| Err(Corrupt::Impossible { field, message });
-        if i32::try_from(build.hit_point_dice.len()).ok() != Some(build.level) {
-            return impossible("hit_point_dice", "must have one entry per level");
-        }
-        if build.attuned.len() > ATTUNED_MAX {
-            return impossible("attuned", "has more than three entries");
-        }
-        if vitals.hitpoints > vitals.max_hitpoints {
-            return impossible("hitpoints", "out of bounds");
-        }
-        if vitals.hit_dice > build.level {
-            return impossible("hit_dice", "out of bounds");
-        }
-        if (vitals.life == Life::Conscious) != (vitals.hitpoints > 0) {
-            return impossible("life", "contradicts the hit points");
-        }
-        Ok(Character::new(vitals, build))
-    }
-}
-
-impl Vitals {
-    /// Returns true if all fields that the derived sheet depends on or is shown with are the same.
-    fn has_sheet_of(&self, other: &Self) -> bool {
-        // Names every field, so that a new one cannot be forgotten here.
-        let Self {
-            experience: _,
-            hitpoints: _,
-            max_hitpoints: _,
-            temporary_hitpoints: _,
-            hit_dice: _,
-            death_saves: _,
-            life,
-            exhaustion,
-            purse,
-            dice_rolled: _,
-        } = self;
-        (*life, *exhaustion) == (other.life, other.exhaustion) && *purse == other.purse
     }
 }
 

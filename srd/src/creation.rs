@@ -9,9 +9,9 @@ use crate::wire::{Ability, NewCharacter};
 use super::ability::{Abilities, CREATION_SCORE_MAX, CREATION_SCORE_MIN};
 use super::actions::refresh_maximum;
 use super::catalogue::{Catalogue, Class, Gifts, Race, Skill, Subrace};
-use super::character::{Build, Character, DeathSaves, Equipment, Life, Vitals};
+use super::character::fields::{Build, Vitals};
+use super::character::{Character, Equipment};
 use super::inventory::Inventory;
-use super::money::Purse;
 use super::name;
 use super::symbol::Symbol;
 use castellan_game::{Violation, quote};
@@ -55,18 +55,7 @@ pub fn create(new: &NewCharacter, catalogue: &Catalogue) -> Result<Character, Vi
         attuned: Vec::new(),
         inventory,
     };
-    let vitals = Vitals {
-        experience: 0,
-        hitpoints: 0,
-        max_hitpoints: 0,
-        temporary_hitpoints: 0,
-        hit_dice: 1,
-        death_saves: DeathSaves::default(),
-        life: Life::Conscious,
-        exhaustion: 0,
-        purse: Purse::default(),
-        dice_rolled: 0,
-    };
+    let vitals = Vitals { hit_dice: 1, ..Vitals::default() };
     let mut character = Character::new(vitals, build);
     refresh_maximum(&mut character, catalogue);
     character.vitals.hitpoints = character.vitals.max_hitpoints;

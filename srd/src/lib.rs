@@ -15,7 +15,6 @@ mod character;
 pub mod code;
 mod creation;
 mod derive;
-mod fields;
 mod game;
 mod inventory;
 mod money;

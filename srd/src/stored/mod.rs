@@ -9,7 +9,7 @@ mod upcast;
 use castellan_game::Corrupt;
 
 use super::character::Character;
-use crate::fields::Row;
+use crate::character::fields::Row;
 
 /// The current schema version.
 pub const SCHEMA_VERSION: i32 = 3;

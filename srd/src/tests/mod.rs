@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use crate::wire::{Ability, Action, NewCharacter, RejectionCode};
 
-use super::character::Build;
+use super::character::fields::Build;
 use super::{Abilities, Character, Dice, applied, create};
 use crate::testing::CATALOGUE;
 

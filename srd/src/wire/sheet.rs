@@ -1,4 +1,4 @@
 //! A character's sheet as clients see it.
 
-pub use crate::fields::Sheet;
-pub use crate::fields::parts::{Attack, Currency, DeathSaves, Derived, InventoryEntry, Scores};
+pub use crate::character::fields::Sheet;
+pub use crate::character::fields::parts::{Attack, Currency, DeathSaves, Derived, InventoryEntry, Scores};
