@@ -9,8 +9,7 @@ use super::base::Envelope;
 use super::context::Context;
 use super::etag;
 use super::problem::{Problem, json};
-use crate::shard::{Base, Change, CloseOrder, Command, Creation, Mailbox, Outcome, Reader, Shape, Shown};
-use crate::telemetry::{self, IntentOutcome};
+use crate::shard::{Base, Change, CloseOrder, Command, Creation, Mailbox, Outcome, Reader, Shape, Shown, count_intent};
 
 /// Buffer for a typical character, in bytes.
 const BODY_BYTES: usize = 2_048;
@@ -35,7 +34,7 @@ pub(super) async fn change<G: Game>(
     let sender = waiter.as_ref().map(|waiter| &waiter.0);
     let now_ms = (context.clock)();
     let outcome = context.shards.change(&command, sender, Shape::Body, now_ms, &mut body).await;
-    count(&outcome);
+    count_intent(&outcome);
     match outcome {
         Outcome::Applied { mut shown, duplicate, .. } => {
             if let Some(waiter) = &waiter {
@@ -137,16 +136,6 @@ fn new_character_id<G: Game>(context: &Context<G>) -> CharacterId {
     (context.entropy)(&mut bytes);
     let now_ms = u64::try_from((context.clock)()).unwrap_or(0);
     CharacterId::from_uuid(uuid::Builder::from_unix_timestamp_millis(now_ms, &bytes).into_uuid())
-}
-
-fn count(outcome: &Outcome) {
-    telemetry::intent(match outcome {
-        Outcome::Applied { duplicate: false, .. } => IntentOutcome::Applied,
-        Outcome::Applied { duplicate: true, .. } => IntentOutcome::Duplicate,
-        Outcome::Conflict(_) => IntentOutcome::Conflict,
-        Outcome::Refused(refusal) => IntentOutcome::Rejected(refusal.code),
-        Outcome::Closing => IntentOutcome::Rejected(RejectionCode::UNAVAILABLE),
-    });
 }
 
 /// The shard moved, or memory fell back to the database, during the request. Only the database knows the outcome; the

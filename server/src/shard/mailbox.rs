@@ -162,6 +162,16 @@ impl Mailbox {
         .await;
     }
 
+    /// Waits for the order to end. Also wakes its task when there is mail.
+    pub async fn ordered(&self) -> CloseOrder {
+        poll_fn(|cx| {
+            // First, so that nothing is missed.
+            self.listen(cx.waker());
+            self.order().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+
     /// Orders the connection to end; the first order counts.
     ///
     /// From here on no shard takes an intent from it.

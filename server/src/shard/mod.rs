@@ -4,6 +4,7 @@
 //! brought in by loads and kept up by the flusher.
 
 mod burial;
+mod counting;
 mod dirty;
 mod loading;
 mod mailbox;
@@ -14,6 +15,7 @@ pub use castellan_authority::{
 };
 pub use castellan_protocol::pack::merge_patch;
 
+pub use self::counting::count_intent;
 pub use self::mailbox::{CloseOrder, Mail, Mailbox};
 pub use self::store::{Capacity, Shards};
 

@@ -13,7 +13,7 @@ use castellan_protocol::{
 use tokio::time::Instant;
 
 use super::context::Context;
-use super::outbound::Outbound;
+use super::outbound::{Draft, Outbound};
 use super::replies::About;
 use super::session::{End, seconds_until};
 use super::transport::Io;
@@ -21,7 +21,7 @@ use super::waits::{Wait, Waits};
 use crate::auth::{Session, Standing, Ticket};
 use crate::config::Role;
 use crate::rate::Bucket;
-use crate::shard::{Answer, Base, Change, Command, Mailbox, Outcome, Reader, Refusal, Shape};
+use crate::shard::{Answer, Base, Change, Command, Mailbox, Outcome, Reader, Refusal, Shape, count_intent};
 use crate::telemetry::{self, IntentOutcome};
 
 /// When a client with too many unanswered intents may try again, in milliseconds.
@@ -168,17 +168,14 @@ impl<G: Game> Inbound<G> {
             }
         };
         let shape = shape(&intent, out.shape());
-        let answer = out.begin_state();
-        match self.context.shards.try_change(&command, Some(&self.mailbox), shape, self.now_ms, answer) {
-            Some(outcome) => {
-                self.settle(out, &intent, command.owner, outcome);
-                None
-            }
-            None => {
-                out.take_back_state();
-                Some(intent)
-            }
-        }
+        let mut draft = out.draft();
+        let outcome = self.context.shards.try_change(&command, Some(&self.mailbox), shape, self.now_ms, draft.buffer());
+        let Some(outcome) = outcome else {
+            drop(draft);
+            return Some(intent);
+        };
+        self.finish(draft, &intent, command.owner, outcome);
+        None
     }
 
     /// Answers an intent whose character must be loaded first.
@@ -188,9 +185,10 @@ impl<G: Game> Inbound<G> {
             Err(refusal) => return out.refused(Some(intent.id), &refusal),
         };
         let shape = shape(intent, out.shape());
-        let answer = out.begin_state();
-        let outcome = self.context.shards.change(&command, Some(&self.mailbox), shape, self.now_ms, answer).await;
-        self.settle(out, intent, command.owner, outcome);
+        let mut draft = out.draft();
+        let sender = Some(&self.mailbox);
+        let outcome = self.context.shards.change(&command, sender, shape, self.now_ms, draft.buffer()).await;
+        self.finish(draft, intent, command.owner, outcome);
     }
 
     /// Converts an intent into a command for the shards.
@@ -206,19 +204,12 @@ impl<G: Game> Inbound<G> {
     }
 
     /// Finishes the answer that was begun, with the outcome of the intent.
-    fn settle<IO: Io>(&mut self, out: &mut Outbound<IO>, intent: &Intent<G::Action>, owner: UserId, outcome: Outcome) {
-        telemetry::intent(match &outcome {
-            Outcome::Applied { duplicate: false, .. } => IntentOutcome::Applied,
-            Outcome::Applied { duplicate: true, .. } => IntentOutcome::Duplicate,
-            Outcome::Conflict(_) => IntentOutcome::Conflict,
-            Outcome::Refused(refusal) => IntentOutcome::Rejected(refusal.code),
-            // The order is in the mailbox: the connection's loop acts on it.
-            Outcome::Closing => return out.take_back_state(),
-        });
+    fn finish<IO: Io>(&mut self, draft: Draft<'_, IO>, intent: &Intent<G::Action>, owner: UserId, outcome: Outcome) {
+        count_intent(&outcome);
         let (shown, answer) = match outcome {
             Outcome::Applied { shown, duplicate, .. } => {
                 if intent.ack == Some(Ack::Durable) && shown.durable < shown.version {
-                    out.take_back_state();
+                    drop(draft);
                     self.context.shards.hurry(owner, intent.character);
                     return self.waits.push(Wait {
                         id: intent.id,
@@ -233,13 +224,11 @@ impl<G: Game> Inbound<G> {
                 (shown, Answer::Applied { id: intent.id, duplicate })
             }
             Outcome::Conflict(shown) => (shown, Answer::Conflict { id: intent.id }),
-            Outcome::Refused(refusal) => {
-                out.take_back_state();
-                return out.refused(Some(intent.id), &refusal);
-            }
-            Outcome::Closing => unreachable!("was dealt with above"),
+            Outcome::Refused(refusal) => return draft.discard().refused(Some(intent.id), &refusal),
+            // The order is in the mailbox: the connection's loop acts on it.
+            Outcome::Closing => return,
         };
-        out.end_state(&About { character: intent.character, durable: shown.durable, answer });
+        draft.send(&About { character: intent.character, durable: shown.durable, answer });
     }
 
     /// Checks that a watch may begin, and returns what to show.
@@ -263,17 +252,15 @@ impl<G: Game> Inbound<G> {
         let Show { owner, character, id, watch } = *show;
         let reader = if watch { Reader::Watches(&self.mailbox) } else { Reader::Fetches(&self.mailbox) };
         let shape = out.shape();
-        match self.context.shards.show(owner, character, reader, Some(id), shape, out.begin_state()).await {
+        let mut draft = out.draft();
+        match self.context.shards.show(owner, character, reader, Some(id), shape, draft.buffer()).await {
             Ok(shown) => {
                 if watch {
                     self.watched.insert(character, owner);
                 }
-                out.end_state(&About { character, durable: shown.durable, answer: Answer::State { id: Some(id) } });
+                draft.send(&About { character, durable: shown.durable, answer: Answer::State { id: Some(id) } });
             }
-            Err(refusal) => {
-                out.take_back_state();
-                out.refused(Some(id), &refusal);
-            }
+            Err(refusal) => draft.discard().refused(Some(id), &refusal),
         }
     }
 
@@ -303,12 +290,10 @@ impl<G: Game> Inbound<G> {
         }
         let reader = Reader::Watches(&self.mailbox);
         let shape = out.shape();
-        match self.context.shards.show(owner, character, reader, None, shape, out.begin_state()).await {
-            Ok(shown) => {
-                out.end_state(&About { character, durable: shown.durable, answer: Answer::State { id: None } });
-            }
-            // Deleted meanwhile, or the shard is lost and the order to close is on its way.
-            Err(_) => out.take_back_state(),
+        let mut draft = out.draft();
+        // If it fails, the character was deleted meanwhile, or the shard is lost and the order to close is on its way.
+        if let Ok(shown) = self.context.shards.show(owner, character, reader, None, shape, draft.buffer()).await {
+            draft.send(&About { character, durable: shown.durable, answer: Answer::State { id: None } });
         }
     }
 
@@ -351,17 +336,16 @@ impl<G: Game> Inbound<G> {
         let Wait { id, owner, character, duplicate, .. } = wait;
         let shape = if wait.prolonged { out.shape() } else { once_durable(out.shape()) };
         let answer = Answer::Applied { id, duplicate };
-        match self.context.shards.confirm(owner, character, &self.mailbox, answer, shape, out.begin_state()).await {
+        let mut draft = out.draft();
+        match self.context.shards.confirm(owner, character, &self.mailbox, answer, shape, draft.buffer()).await {
             Ok(shown) if shown.durable < shown.version && !wait.prolonged => {
-                out.take_back_state();
+                drop(draft);
                 self.context.shards.hurry(owner, character);
                 self.waits.push(Wait { version: shown.version, prolonged: true, ..wait });
             }
-            Ok(shown) => {
-                out.end_state(&About { character, durable: shown.durable, answer });
-            }
+            Ok(shown) => draft.send(&About { character, durable: shown.durable, answer }),
             Err(refusal) => {
-                out.take_back_state();
+                let out = draft.discard();
                 // Memory has fallen back behind what was applied: the connection ends without a word about it.
                 if !self.mailbox.is_closing() {
                     out.refused(Some(id), &refusal);

@@ -57,30 +57,14 @@ impl<IO: Io> Outbound<IO> {
         self.codec
     }
 
-    /// The shape of the state that goes into [`Outbound::begin_state`].
+    /// The shape of the state that goes into a [`Draft`].
     pub(super) const fn shape(&self) -> Shape {
         if self.changes.is_none() { Shape::Frame(self.codec) } else { Shape::Packed }
     }
 
-    /// Begins an answer with a state. Append the state to the returned buffer, then call [`Outbound::end_state`].
-    pub(super) fn begin_state(&mut self) -> &mut Vec<u8> {
-        match &mut self.changes {
-            None => self.transport.begin_frame(),
-            Some(changes) => changes.begin_state(),
-        }
-    }
-
-    /// Finishes the answer that was begun. If nothing was written, there is no answer.
-    pub(super) fn end_state(&mut self, about: &About) {
-        if let Some(changes) = &mut self.changes {
-            changes.write(self.codec, about, self.transport.begin_frame());
-        }
-        self.end_frame();
-    }
-
-    /// Discards the answer that was begun.
-    pub(super) fn take_back_state(&mut self) {
-        self.transport.take_back_frame();
+    /// Begins an answer with a state.
+    pub(super) fn draft(&mut self) -> Draft<'_, IO> {
+        Draft(Some(self))
     }
 
     fn end_frame(&mut self) {
@@ -151,7 +135,6 @@ impl<IO: Io> Outbound<IO> {
 
     /// Writes why the connection ends, then the close frame.
     pub(super) async fn close(&mut self, order: &CloseOrder) -> Result<(), End> {
-        self.take_back_state();
         self.write(&ServerFrame::Closing(Closing {
             code: order.code.number(),
             reason: order.reason.to_owned(),
@@ -160,6 +143,44 @@ impl<IO: Io> Outbound<IO> {
         let code = SocketCode::from(order.code.number());
         self.transport.close(CloseFrame { code, reason: Utf8Bytes::from_static(order.reason) })?;
         self.flush().await
+    }
+}
+
+/// An answer with a state that has been begun. Dropped, it takes back what was written.
+pub(super) struct Draft<'a, IO: Io>(Option<&'a mut Outbound<IO>>);
+
+impl<'a, IO: Io> Draft<'a, IO> {
+    /// The buffer to append the state to.
+    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+        let out = self.0.as_mut().expect("a draft is used once");
+        match &mut out.changes {
+            None => out.transport.begin_frame(),
+            Some(changes) => changes.begin_state(),
+        }
+    }
+
+    /// Finishes the answer. If nothing was written, there is no answer.
+    pub(super) fn send(mut self, about: &About) {
+        let out = self.0.take().expect("a draft is used once");
+        if let Some(changes) = &mut out.changes {
+            changes.write(out.codec, about, out.transport.begin_frame());
+        }
+        out.end_frame();
+    }
+
+    /// Takes back what was written, to answer in another way.
+    pub(super) fn discard(mut self) -> &'a mut Outbound<IO> {
+        let out = self.0.take().expect("a draft is used once");
+        out.transport.take_back_frame();
+        out
+    }
+}
+
+impl<IO: Io> Drop for Draft<'_, IO> {
+    fn drop(&mut self) {
+        if let Some(out) = &mut self.0 {
+            out.transport.take_back_frame();
+        }
     }
 }
 

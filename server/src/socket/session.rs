@@ -1,9 +1,8 @@
 //! One connection, from its first frame to its last.
 
-use std::future::poll_fn;
-use std::pin::pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use castellan_protocol::limits::{CLIENT_FRAME_BYTES_MAX, IN_FLIGHT_MAX, PROTOCOL
 use castellan_protocol::{CloseCode, Codec, Durable, Welcome};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, Sleep, timeout};
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::error::CapacityError;
 
@@ -124,19 +123,11 @@ impl<G: Game, IO: Io> Connection<G, IO> {
         telemetry::socket_opened();
         let mailbox = self.seat.mailbox().clone();
         mailbox.settle(Handle::current());
-        let turn = AtomicU64::new(0);
-        let end = {
-            let mut run = pin!(self.run(&turn));
-            poll_fn(|cx| {
-                turn.fetch_add(1, Ordering::Relaxed);
-                // First, so that no notice is missed.
-                mailbox.listen(cx.waker());
-                match mailbox.order() {
-                    Some(order) => Poll::Ready(End::Order(order)),
-                    None => run.as_mut().poll(cx),
-                }
-            })
-            .await
+        let end = tokio::select! {
+            // The order first: it ends a connection wherever it waits.
+            biased;
+            order = mailbox.ordered() => End::Order(order),
+            end = self.run() => end,
         };
         let Self { outbound, mut seat, inbound, .. } = *self;
         drop(inbound);
@@ -149,67 +140,54 @@ impl<G: Game, IO: Io> Connection<G, IO> {
         }
     }
 
-    /// Serves until the connection ends. `turn` counts the wakes of its task.
-    async fn run(&mut self, turn: &AtomicU64) -> End {
-        match self.see_to_events(turn).await {
-            Ok(never) => match never {},
-            Err(end) => end,
-        }
-    }
-
-    /// In a loop: reads, answers, delivers the shards' notices, sends once.
-    async fn see_to_events(&mut self, turn: &AtomicU64) -> Result<std::convert::Infallible, End> {
+    /// Serves until the connection ends.
+    async fn run(&mut self) -> End {
         self.seat.predecessors_ended().await;
         // Boxed, so that the memory for opening does not stay part of every connection.
-        Box::pin(self.welcome()).await?;
+        if let Err(end) = Box::pin(self.welcome()).await {
+            return end;
+        }
         self.due_at = self.next_deadline();
         let mut timer = pin!(tokio::time::sleep_until(self.due_at));
-        let (mut timer_is_set, mut event_turn) = (false, 0);
         loop {
-            let event = poll_fn(|cx| {
-                if let Poll::Ready(event) = self.poll_event(cx) {
-                    return Poll::Ready(event);
-                }
-                // The timer wakes this task when it fires, so there is no need to poll it before.
-                if timer_is_set && turn.load(Ordering::Relaxed) == event_turn {
-                    return Poll::Pending;
-                }
-                let due = timer.as_mut().poll(cx);
-                timer_is_set = due.is_pending();
-                due.map(|()| Ok(Event::Due))
-            })
-            .await?;
-            let now = Instant::now();
-            event_turn = turn.load(Ordering::Relaxed);
-            if let Event::Heard = event {
-                self.hear(now).await?;
-            }
-            // Needed even if steady traffic keeps the timer from being polled.
-            if now >= self.due_at {
-                Box::pin(self.on_time(now)).await?;
-            }
-            let due_at = self.next_deadline();
-            if now >= self.due_at || due_at < self.due_at {
-                self.due_at = due_at;
-                timer.as_mut().reset(due_at);
-                timer_is_set = false;
-            }
-            if self.seat.mailbox().has_mail() {
-                Box::pin(self.deliver()).await?;
-            }
-            self.outbound.flush().await?;
-            if let Event::Heard = event {
-                telemetry::answered(now.elapsed());
+            if let Err(end) = self.turn(timer.as_mut()).await {
+                return end;
             }
         }
     }
 
-    fn poll_event(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Event, End>> {
+    /// Waits for an event and handles it: reads and answers, delivers the shards' notices, sends once.
+    async fn turn(&mut self, mut timer: Pin<&mut Sleep>) -> Result<(), End> {
+        let event = poll_fn(|cx| self.poll_event(timer.as_mut(), cx)).await?;
+        let now = Instant::now();
+        if let Event::Heard = event {
+            self.hear(now).await?;
+        }
+        // Looked at whatever the event, because steady traffic comes before the timer.
+        if now >= self.due_at {
+            Box::pin(self.on_time(now)).await?;
+        }
+        let due_at = self.next_deadline();
+        if now >= self.due_at || due_at < self.due_at {
+            self.due_at = due_at;
+            timer.reset(due_at);
+        }
+        if self.seat.mailbox().has_mail() {
+            Box::pin(self.deliver()).await?;
+        }
+        self.outbound.flush().await?;
+        if let Event::Heard = event {
+            telemetry::answered(now.elapsed());
+        }
+        Ok(())
+    }
+
+    fn poll_event(&mut self, timer: Pin<&mut Sleep>, cx: &mut TaskContext<'_>) -> Poll<Result<Event, End>> {
         match self.outbound.transport().poll_read(cx) {
             Poll::Ready(Ok(true)) => Poll::Ready(Ok(Event::Heard)),
             Poll::Ready(Ok(false) | Err(_)) => Poll::Ready(Err(End::Gone)),
             Poll::Pending if self.seat.mailbox().has_mail() => Poll::Ready(Ok(Event::Mail)),
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => timer.poll(cx).map(|()| Ok(Event::Due)),
         }
     }
 

@@ -1,0 +1,16 @@
+//! What an intent came to, as a metric: the same for both transports.
+
+use castellan_authority::Outcome;
+
+use crate::telemetry::{self, IntentOutcome};
+
+/// Counts an intent that is answered. One whose connection has been ordered to close is not.
+pub fn count_intent(outcome: &Outcome) {
+    telemetry::intent(match outcome {
+        Outcome::Applied { duplicate: false, .. } => IntentOutcome::Applied,
+        Outcome::Applied { duplicate: true, .. } => IntentOutcome::Duplicate,
+        Outcome::Conflict(_) => IntentOutcome::Conflict,
+        Outcome::Refused(refusal) => IntentOutcome::Rejected(refusal.code),
+        Outcome::Closing => return,
+    });
+}
