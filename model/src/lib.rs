@@ -22,7 +22,8 @@
 //! - [`server`]: the character in memory, the decision about an intent, the progress of a flush. Rules 1, 2, 4 and 5.
 //! - [`database`]: the row and the lease, which survive a crash.
 //! - [`system`]: everything at one moment, and an onlooker that remembers the state of each version.
-//! - [`protocol`]: the possible steps, for the search.
+//! - [`step`]: the steps, and those that are possible in a state. [`model`]: their results, for the search.
+//! - [`protocol`]: the settings of a search.
 //! - [`rules`]: the rules that can be left out. [`scenario`]: the bounds. [`promises`]: the promises.
 //!   [`milestones`]: the situations that a search must reach.
 //!
@@ -113,11 +114,13 @@ mod flushing;
 pub mod history;
 mod lease;
 pub mod milestones;
+pub mod model;
 pub mod promises;
 pub mod protocol;
 pub mod rules;
 pub mod scenario;
 pub mod server;
+pub mod step;
 pub mod system;
 
 #[cfg(test)]

@@ -1,11 +1,8 @@
 //! Situations that the searches must reach: a search without a zombie says nothing about zombies.
 
-use stateright::Property;
-
 use crate::client::Status;
-use crate::protocol::Protocol;
 use crate::server::{Flush, Server};
-use crate::system::System;
+use crate::system::{Condition, System};
 
 /// A zombie has answered intents that it can never write, while the new holder serves.
 pub const ZOMBIE_AND_HOLDER_SERVE: &str = "a zombie and the holder both have unflushed intents";
@@ -27,42 +24,36 @@ pub const UNKNOWN_COMMIT: &str = "the database has more than its writer knows of
 pub const RELEASED: &str = "a lease was given back";
 
 /// All milestones.
-pub fn all() -> Vec<Property<Protocol>> {
-    vec![
-        Property::<Protocol>::sometimes(ZOMBIE_AND_HOLDER_SERVE, |_, system| {
-            let both_dirty = system.servers.iter().all(Server::is_dirty);
-            both_dirty && (0..2).any(|server| system.is_zombie(server))
-        }),
-        Property::<Protocol>::sometimes(LOST_AND_FOUND, |_, system| {
-            let row = system.database.row;
-            row.recoveries > 0
-                && usize::from(row.version) > row.state.len() + 1
-                && has(system, |status| *status == Status::Covered)
-        }),
-        Property::<Protocol>::sometimes(BOTH_STORED, |_, system| {
-            system.clients.iter().all(|client| client.intents.iter().any(|intent| intent.status == Status::Covered))
-        }),
-        Property::<Protocol>::sometimes(REFUSED_AND_ABSENT, |protocol, system| {
-            system.is_finished(protocol) && refused(system, false)
-        }),
-        Property::<Protocol>::sometimes(REFUSED_AND_STORED, |protocol, system| {
-            system.is_finished(protocol) && refused(system, true)
-        }),
-        Property::<Protocol>::sometimes(OVERLOADED, |_, system| has(system, |status| *status == Status::Again)),
-        Property::<Protocol>::sometimes(LATE_ANSWER, |_, system| {
-            let mut links = system.clients.iter().filter_map(|client| client.link.as_ref());
-            links.any(|link| link.inbox[0].is_some() && system.servers[link.server()] == Server::NOTHING)
-        }),
-        Property::<Protocol>::sometimes(UNKNOWN_COMMIT, |_, system| {
-            let mut servers = system.servers.iter();
-            servers.any(|server| {
-                let known = server.entry.map_or(u8::MAX, |entry| entry.durable);
-                server.flush == Flush::Idle && known < system.database.row.version
-            })
-        }),
-        Property::<Protocol>::sometimes(RELEASED, |_, system| system.database.lease.released),
-    ]
-}
+pub const ALL: &[(&str, Condition)] = &[
+    (ZOMBIE_AND_HOLDER_SERVE, |_, system| {
+        let both_dirty = system.servers.iter().all(Server::is_dirty);
+        both_dirty && (0..2).any(|server| system.is_zombie(server))
+    }),
+    (LOST_AND_FOUND, |_, system| {
+        let row = system.database.row;
+        row.recoveries > 0
+            && usize::from(row.version) > row.state.len() + 1
+            && has(system, |status| *status == Status::Covered)
+    }),
+    (BOTH_STORED, |_, system| {
+        system.clients.iter().all(|client| client.intents.iter().any(|intent| intent.status == Status::Covered))
+    }),
+    (REFUSED_AND_ABSENT, |protocol, system| system.is_finished(protocol) && refused(system, false)),
+    (REFUSED_AND_STORED, |protocol, system| system.is_finished(protocol) && refused(system, true)),
+    (OVERLOADED, |_, system| has(system, |status| *status == Status::Again)),
+    (LATE_ANSWER, |_, system| {
+        let mut links = system.clients.iter().filter_map(|client| client.link.as_ref());
+        links.any(|link| link.inbox[0].is_some() && system.servers[link.server()] == Server::NOTHING)
+    }),
+    (UNKNOWN_COMMIT, |_, system| {
+        let mut servers = system.servers.iter();
+        servers.any(|server| {
+            let known = server.entry.map_or(u8::MAX, |entry| entry.durable);
+            server.flush == Flush::Idle && known < system.database.row.version
+        })
+    }),
+    (RELEASED, |_, system| system.database.lease.released),
+];
 
 fn has(system: &System, wanted: impl Fn(&Status) -> bool) -> bool {
     system.clients.iter().flat_map(|client| &client.intents).any(|intent| wanted(&intent.status))

@@ -1,11 +1,8 @@
 //! The promises, checked in every state.
 
-use stateright::Property;
-
 use crate::client::Status;
 use crate::history::{History, INTENTS_MAX};
-use crate::protocol::Protocol;
-use crate::system::System;
+use crate::system::{Condition, System};
 
 /// Rule 9: an intent that a client was told is durable is in the database from then on, exactly once.
 pub const COVERED_IS_STORED: &str = "a covered intent is in the database exactly once";
@@ -27,35 +24,29 @@ pub const REFUSALS_ARE_JUSTIFIED: &str = "an intent is refused only for the reas
 pub const REST_IS_SETTLED: &str = "once everything is quiet every client knows the outcome of its intents";
 
 /// All promises.
-pub fn all() -> Vec<Property<Protocol>> {
-    vec![
-        Property::<Protocol>::always(COVERED_IS_STORED, |_, system| {
-            covered(system).all(|id| system.database.row.state.count(id) == 1)
-        }),
-        Property::<Protocol>::always(NOTHING_TWICE, |_, system| {
-            states(system).all(|state| state.iter().all(|id| state.count(id) == 1))
-        }),
-        Property::<Protocol>::always(VERSIONS_NEVER_FALL, |_, system| !system.onlooker.breaches.version_fell),
-        Property::<Protocol>::always(VERSIONS_NAME_ONE_STATE, |_, system| !system.onlooker.breaches.version_reused),
-        Property::<Protocol>::always(DURABLE_IS_STORED, |_, system| {
-            let entries = system.servers.iter().filter_map(|server| server.entry);
-            entries.map(|entry| entry.durable_state()).all(|state| state.leads_to(system.database.row.state))
-        }),
-        Property::<Protocol>::always(ONE_WRITER, |_, system| !system.onlooker.breaches.old_epoch_wrote),
-        Property::<Protocol>::always(SHOWN_HAS_COVERED, |_, system| shown_has_covered(system)),
-        Property::<Protocol>::always(REFUSALS_ARE_JUSTIFIED, |_, system| {
-            let mut intents = system.clients.iter().flat_map(|client| &client.intents);
-            intents.all(|intent| intent.status != Status::Refused { justified: false })
-        }),
-        Property::<Protocol>::always(REST_IS_SETTLED, |protocol, system| {
-            let mut steps = Vec::new();
-            system.is_finished(protocol) || {
-                protocol.progress(system, &mut steps);
-                !steps.is_empty()
-            }
-        }),
-    ]
-}
+pub const ALL: &[(&str, Condition)] = &[
+    (COVERED_IS_STORED, |_, system| covered(system).all(|id| system.database.row.state.count(id) == 1)),
+    (NOTHING_TWICE, |_, system| states(system).all(|state| state.iter().all(|id| state.count(id) == 1))),
+    (VERSIONS_NEVER_FALL, |_, system| !system.onlooker.breaches.version_fell),
+    (VERSIONS_NAME_ONE_STATE, |_, system| !system.onlooker.breaches.version_reused),
+    (DURABLE_IS_STORED, |_, system| {
+        let entries = system.servers.iter().filter_map(|server| server.entry);
+        entries.map(|entry| entry.durable_state()).all(|state| state.leads_to(system.database.row.state))
+    }),
+    (ONE_WRITER, |_, system| !system.onlooker.breaches.old_epoch_wrote),
+    (SHOWN_HAS_COVERED, |_, system| shown_has_covered(system)),
+    (REFUSALS_ARE_JUSTIFIED, |_, system| {
+        let mut intents = system.clients.iter().flat_map(|client| &client.intents);
+        intents.all(|intent| intent.status != Status::Refused { justified: false })
+    }),
+    (REST_IS_SETTLED, |protocol, system| {
+        let mut steps = Vec::new();
+        system.is_finished(protocol) || {
+            protocol.progress(system, &mut steps);
+            !steps.is_empty()
+        }
+    }),
+];
 
 fn covered(system: &System) -> impl Iterator<Item = crate::history::IntentId> {
     system.clients.iter().flat_map(|client| {

@@ -7,9 +7,10 @@ use stateright::{Checker, HasDiscoveries, Model, Path};
 
 use crate::milestones::{self, *};
 use crate::promises;
-use crate::protocol::{Protocol, Quest, Step};
+use crate::protocol::{Protocol, Quest};
 use crate::rules::Rules;
 use crate::scenario::Scenario;
+use crate::step::Step;
 use crate::system::System;
 
 /// Most states of a breadth-first search. It keeps all unvisited states, so this bounds its memory to about a gigabyte.
@@ -138,11 +139,11 @@ fn the_searches_reach_every_milestone() {
     reaches(Scenario::PAIR_KILLED, &[REFUSED_AND_ABSENT, REFUSED_AND_STORED]);
     reaches(Scenario::OVERLOADED, &[OVERLOADED]);
     reaches(Scenario::STOPPING, &[RELEASED]);
-    assert_eq!(milestones::all().len(), 9, "each milestone is listed above");
+    assert_eq!(milestones::ALL.len(), 9, "each milestone is listed above");
 }
 
 #[test]
 fn every_promise_has_its_own_name() {
-    let names: BTreeSet<_> = promises::all().into_iter().map(|promise| promise.name).collect();
-    assert_eq!(names.len(), promises::all().len(), "a search distinguishes promises by name");
+    let names: BTreeSet<_> = promises::ALL.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names.len(), promises::ALL.len(), "a search distinguishes promises by name");
 }

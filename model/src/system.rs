@@ -10,6 +10,9 @@ use crate::server::Server;
 /// Most versions of a search, with some to spare: the largest scenario reaches 16.
 pub const VERSIONS_MAX: usize = 20;
 
+/// A condition on a state; the rules and bounds are those of the search.
+pub type Condition = fn(&Protocol, &System) -> bool;
+
 /// Broken promises that are visible only in the step that breaks them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Breaches {
