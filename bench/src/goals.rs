@@ -1,12 +1,12 @@
-//! Goals and their measured figures.
+//! The goals of a run.
 //!
 //! All throughputs are shares of the bare echo's in the same run, because only ratios are comparable between machines.
 //! The other servers and their echo were measured once, in the design's table.
 
-use serde::Serialize;
-
 use crate::cliff::Cliff;
-use crate::report::{Report, Series, thousands};
+use crate::goal::Goal;
+use crate::report::Report;
+use crate::series::Series;
 
 /// Name of the reference echo.
 pub const LIMIT: &str = "echo, gathered";
@@ -46,50 +46,6 @@ fn echo_beside_them(load: &str) -> f64 {
         "64 × 16" => 1_775_000.0,
         "1,000 × 1" => 142_000.0,
         _ => unreachable!("the table has no load {load}"),
-    }
-}
-
-/// A goal and its measured figure.
-#[derive(Debug, Clone, Serialize)]
-pub struct Goal {
-    /// The subject.
-    pub what: String,
-    /// The wanted figure.
-    pub wanted: f64,
-    /// The measured figure; `None` if it could not be measured.
-    pub measured: Option<f64>,
-    /// True if less is better.
-    pub is_bound: bool,
-}
-
-impl Goal {
-    /// A goal reached by `wanted` or more.
-    pub(crate) fn at_least(what: String, wanted: f64, measured: Option<f64>) -> Self {
-        Self { what, wanted, measured, is_bound: false }
-    }
-
-    /// A goal reached by `wanted` or less.
-    pub(crate) fn at_most(what: String, wanted: f64, measured: Option<f64>) -> Self {
-        Self { what, wanted, measured, is_bound: true }
-    }
-
-    /// The reached share of the goal: 1 or more is a success.
-    pub fn reached(&self) -> Option<f64> {
-        self.measured.map(|measured| if self.is_bound { self.wanted / measured } else { measured / self.wanted })
-    }
-
-    /// A row of the table of goals.
-    pub fn row(&self) -> String {
-        let sign = if self.is_bound { "≤" } else { "≥" };
-        let shown = |figure: f64| if figure >= 1_000.0 { thousands(figure) } else { format!("{figure:.2}") };
-        let (measured, reached) = match (self.measured, self.reached()) {
-            (Some(measured), Some(reached)) => {
-                let verdict = if reached >= 1.0 { "yes" } else { "no" };
-                (shown(measured), format!("{verdict}, {reached:.2}"))
-            }
-            _ => ("not measured".to_owned(), "–".to_owned()),
-        };
-        format!("| {} | {sign} {} | {measured} | {reached} |\n", self.what, shown(self.wanted))
     }
 }
 

@@ -15,6 +15,10 @@ pub mod cliff;
 #[cfg(target_os = "linux")]
 pub mod cold;
 #[cfg(target_os = "linux")]
+pub mod failures;
+#[cfg(target_os = "linux")]
+pub mod goal;
+#[cfg(target_os = "linux")]
 pub mod goals;
 #[cfg(target_os = "linux")]
 pub mod http;
@@ -25,10 +29,16 @@ pub mod machine;
 #[cfg(target_os = "linux")]
 pub mod measure;
 #[cfg(target_os = "linux")]
+pub mod number;
+#[cfg(target_os = "linux")]
 pub mod players;
 #[cfg(target_os = "linux")]
 pub mod report;
 #[cfg(target_os = "linux")]
 pub mod run;
+#[cfg(target_os = "linux")]
+pub mod series;
+#[cfg(target_os = "linux")]
+pub mod settings;
 #[cfg(target_os = "linux")]
 pub mod system;

@@ -53,7 +53,8 @@ mod linux {
     use anyhow::{Context, Result, bail};
     use castellan_bench::machine::cores;
     use castellan_bench::measure::Cores;
-    use castellan_bench::run::{self, Part, Settings};
+    use castellan_bench::run;
+    use castellan_bench::settings::{Part, Settings};
     use clap::{Args, ValueEnum};
 
     /// Rows for a quick run of the part `cliff`.

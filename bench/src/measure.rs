@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::load::{GameServer, Load, Pace, Player, Tally, Target};
 use crate::machine::{CoreTime, come_first, make_timers_exact, pin_this_thread, process_time};
-use crate::report::thousands;
+use crate::number::thousands;
 
 /// Busy share above which a core is at its limit.
 const AT_THE_LIMIT: f64 = 0.97;

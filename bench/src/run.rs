@@ -1,23 +1,25 @@
 //! A whole run: the systems, their order and their loads.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use castellan_srd::wire::{Ack, CharacterId, UserId};
-use clap::ValueEnum;
+use castellan_protocol::{Ack, CharacterId, UserId};
 use uuid::Uuid;
 
 use crate::cliff::cliff;
 use crate::cold::cold_loads;
 use crate::echo::Mode;
+use crate::failures::Failures;
 use crate::goals::{LIMIT, POSTGRES, SQLITE, goals};
 use crate::http::Http;
 use crate::load::{Pace, Player, Target};
 use crate::machine::{describe, raise_open_files, resident_bytes};
-use crate::measure::{Cores, Measured, Round, measure, while_idle};
+use crate::measure::{Measured, Round, measure, while_idle};
+use crate::number::thousands;
 use crate::players::{PASSWORD, log_in, make};
-use crate::report::{Cold, Idle, Report, Series, Start, thousands};
+use crate::report::{Cold, Idle, Report, Start};
+use crate::series::Series;
+use crate::settings::{Part, Settings};
 use crate::system::{Castellan, Database, Program, start_echo};
 
 /// The echo that follows the library's example.
@@ -41,54 +43,6 @@ const IDLE: Duration = Duration::from_secs(3);
 /// Open files in addition to the players' sockets.
 const OTHER_FILES: u64 = 1_000;
 
-/// A part of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Part {
-    /// First start to first login.
-    Start,
-    /// Cold loads of users from the database.
-    Cold,
-    /// Memory of idle connections.
-    Idle,
-    /// Closed loops.
-    Closed,
-    /// Closed loops with `ack: "durable"`.
-    Durable,
-    /// Open loops.
-    Open,
-    /// Many characters, a popular one, little memory. Takes minutes and runs only if requested.
-    Cliff,
-}
-
-/// The settings of a run.
-#[derive(Debug)]
-pub struct Settings {
-    /// The server's executable.
-    pub server: PathBuf,
-    /// Another build of the server, measured in turn with the first one, also on SQLite.
-    pub against: Option<PathBuf>,
-    /// URL of an empty PostgreSQL database; without it the server runs only on SQLite.
-    pub postgres: Option<String>,
-    /// Folder for the servers' files.
-    pub place: PathBuf,
-    /// The cores.
-    pub cores: Cores,
-    /// Rounds of each kind.
-    pub rounds: usize,
-    /// Measured time of a round.
-    pub time: Duration,
-    /// Warm-up before it.
-    pub warm_up: Duration,
-    /// Number of players.
-    pub players: usize,
-    /// Rows in the database of the part `cliff`.
-    pub rows: usize,
-    /// The parts to run.
-    pub parts: Vec<Part>,
-    /// Loads to run, such as `64x16`; empty for all.
-    pub loads: Vec<String>,
-}
-
 /// A measured system.
 struct System {
     name: &'static str,
@@ -110,7 +64,11 @@ pub fn run(settings: &Settings) -> Result<Report> {
         against_echo(settings, &mut report)?;
     }
     if settings.has(Part::Cliff) {
-        cliff(settings, &mut report)?;
+        let figures = cliff(settings, &mut report.failures)?;
+        if let Some(median) = figures.series.iter().find_map(|series| series.median.as_ref()) {
+            (report.intent_bytes, report.answer_bytes) = (median.intent_bytes, median.answer_bytes.round() as usize);
+        }
+        report.cliff = Some(figures);
     }
     report.goals = goals(&report);
     Ok(report)
@@ -137,26 +95,16 @@ fn against_echo(settings: &Settings, report: &mut Report) -> Result<()> {
     if settings.has(Part::Idle) {
         for system in &all {
             let idle = idle(settings, system);
-            report.keep(&format!("{}, idle", system.name), idle, |report, idle| report.idle.push(idle));
+            report.idle.extend(report.failures.keep(&format!("{}, idle", system.name), idle));
         }
     }
     measure_all(settings, &all, report);
     for mut system in all {
         if system.castellan.is_some() {
-            report.keep(&format!("{}, its end", system.name), system.running.end(), |_, ()| {});
+            report.failures.keep(&format!("{}, its end", system.name), system.running.end());
         }
     }
     Ok(())
-}
-
-impl Settings {
-    fn has(&self, part: Part) -> bool {
-        self.parts.contains(&part)
-    }
-
-    fn has_load(&self, connections: usize, of_each: usize) -> bool {
-        self.loads.is_empty() || self.loads.contains(&format!("{connections}x{of_each}"))
-    }
 }
 
 fn measure_all(settings: &Settings, all: &[System], report: &mut Report) {
@@ -165,7 +113,8 @@ fn measure_all(settings: &Settings, all: &[System], report: &mut Report) {
     if settings.has(Part::Closed) {
         for (connections, in_flight) in CLOSED.into_iter().filter(|load| settings.has_load(load.0, load.1)) {
             let load = format!("{} × {in_flight}", thousands(connections as f64));
-            let series = rounds(settings, &everybody, &load, connections, Pace::Closed(in_flight), None, report);
+            let series =
+                rounds(settings, &everybody, &load, connections, Pace::Closed(in_flight), None, &mut report.failures);
             report.closed.extend(series);
         }
     }
@@ -173,7 +122,7 @@ fn measure_all(settings: &Settings, all: &[System], report: &mut Report) {
         for (connections, in_flight) in DURABLE.into_iter().filter(|load| settings.has_load(load.0, load.1)) {
             let (pace, ack) = (Pace::Closed(in_flight), Some(Ack::Durable));
             let load = format!("{} × {in_flight}", thousands(connections as f64));
-            let series = rounds(settings, &castellans, &load, connections, pace, ack, report);
+            let series = rounds(settings, &castellans, &load, connections, pace, ack, &mut report.failures);
             report.durable.extend(series);
         }
     }
@@ -182,7 +131,7 @@ fn measure_all(settings: &Settings, all: &[System], report: &mut Report) {
             let connections = connections.min(settings.players);
             let pace = Pace::Open(Duration::from_secs(1) / per_second);
             let load = format!("{} × {per_second}/s", thousands(connections as f64));
-            let series = rounds(settings, &everybody, &load, connections, pace, None, report);
+            let series = rounds(settings, &everybody, &load, connections, pace, None, &mut report.failures);
             report.open.extend(series);
         }
     }
@@ -196,7 +145,7 @@ fn rounds(
     connections: usize,
     pace: Pace,
     ack: Option<Ack>,
-    report: &mut Report,
+    failures: &mut Failures,
 ) -> Vec<Series> {
     let mut results: Vec<Vec<Measured>> = vec![Vec::new(); systems.len()];
     for _ in 0..settings.rounds {
@@ -216,7 +165,7 @@ fn rounds(
             if let Ok(measured) = &measured {
                 eprintln!("{what}: {}", measured.line());
             }
-            report.keep(&what, measured, |_, measured| results.push(measured));
+            results.extend(failures.keep(&what, measured));
         }
     }
     systems
@@ -310,7 +259,8 @@ fn cold(system: &mut System, report: &mut Report) -> Result<()> {
         eprintln!("{}: {} users loaded, {} per second", system.name, loads.users, thousands(loads.rate));
     }
     let name = system.name;
-    report.keep(&format!("{name}, cold loads"), loads, |report, loads| report.cold.push(Cold { system: name, loads }));
+    let loads = report.failures.keep(&format!("{name}, cold loads"), loads);
+    report.cold.extend(loads.map(|loads| Cold { system: name, loads }));
     Ok(())
 }
 

@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::PLACES_A_USER;
-use crate::goals::Goal;
+use super::sizes::PLACES_A_USER;
+use crate::goal::Goal;
 use crate::measure::Measured;
-use crate::report::{Series, thousands};
+use crate::number::thousands;
+use crate::series::Series;
 
 /// The server with few characters, all in memory.
 pub const FEW: &str = "few characters";

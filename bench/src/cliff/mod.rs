@@ -4,6 +4,7 @@
 
 mod figures;
 mod seed;
+mod sizes;
 mod world;
 
 use std::sync::Arc;
@@ -13,24 +14,20 @@ use anyhow::{Context, Result, ensure};
 
 pub use self::figures::{ALONE, Cliff, ELSEWHERE, FEW, HOT, MANY, NEIGHBOURS, PRESSED, ROAMING, ROAMING_ALL};
 use self::seed::shard_of;
+use self::sizes::{CROWD, PLACES_A_USER, PLAYERS};
 use self::world::World;
 use crate::errands::Owned;
+use crate::failures::Failures;
 use crate::load::{GameServer, Pace, Player};
 use crate::measure::{Measured, Round, measure};
-use crate::report::{Report, Series};
-use crate::run::Settings;
+use crate::series::Series;
+use crate::settings::Settings;
 
 /// Number of few characters, all in memory.
 const FEW_CHARACTERS: usize = 1_000;
 
 /// One of this many characters in the database is in memory.
 const IN_MEMORY_OF: usize = 10;
-
-/// Connected players, and connections with a fixed pace beside a crowd.
-const PLAYERS: usize = 64;
-
-/// Connections that all act on the same character.
-const CROWD: usize = 100;
 
 /// Intents per second of each neighbour of the popular character.
 const NEIGHBOUR_PER_SECOND: u32 = 20;
@@ -50,12 +47,6 @@ const ROOM_MIN: usize = 2 * PRESSED_PER_SECOND as usize;
 /// With little memory, one of this many characters in use fits.
 const PRESSED_PER_ROOM: usize = 5;
 
-/// Places in memory for a user with one character.
-const PLACES_A_USER: usize = 2;
-
-/// Spare places with enough memory, for players and temporary entries.
-const SPARE_PLACES: usize = 10_000;
-
 /// One case of a world and a load.
 struct Case<'a> {
     system: &'static str,
@@ -71,8 +62,8 @@ struct Case<'a> {
 ///
 /// # Errors
 ///
-/// A server that does not start, or rows that cannot be written. A failed round is only recorded in the report.
-pub fn cliff(settings: &Settings, report: &mut Report) -> Result<()> {
+/// A server that does not start, or rows that cannot be written. A failed round is only recorded in `failures`.
+pub fn cliff(settings: &Settings, failures: &mut Failures) -> Result<Cliff> {
     ensure!(
         settings.rows >= ROWS_MIN,
         "--rows must be at least {ROWS_MIN}, so that a shard has more than {PLAYERS} users"
@@ -88,25 +79,21 @@ pub fn cliff(settings: &Settings, report: &mut Report) -> Result<()> {
         ..Cliff::default()
     };
     for cases in against_few(&few, &many) {
-        figures.series.extend(rounds(settings, &cases, report));
+        figures.series.extend(rounds(settings, &cases, failures));
     }
     few.end()?;
-    if let Some(median) = figures.series.iter().find_map(|series| series.median.as_ref()) {
-        (report.intent_bytes, report.answer_bytes) = (median.intent_bytes, median.answer_bytes.round() as usize);
-    }
     let cases = hot(&many)?;
-    figures.series.extend(rounds(settings, &cases, report));
+    figures.series.extend(rounds(settings, &cases, failures));
     drop(cases);
     // The server updates this once per second, so it is not read right after the loads.
     figures.places = many.metric("castellan_cache_places")?;
     many.restart(PLACES_A_USER * room)?;
     // Fills the memory before anything counts.
     many.fetch(room)?;
-    figures.series.extend(rounds(settings, &[pressed(&many, figures.pressed_users)], report));
+    figures.series.extend(rounds(settings, &[pressed(&many, figures.pressed_users)], failures));
     figures.evictions = many.metric("castellan_cache_evictions_total")?;
     many.end()?;
-    report.cliff = Some(figures);
-    Ok(())
+    Ok(figures)
 }
 
 /// The same loads with few characters and with many.
@@ -181,7 +168,7 @@ fn pressed(world: &World, users: usize) -> Case<'_> {
 }
 
 /// Runs the rounds of the cases in turn.
-fn rounds(settings: &Settings, cases: &[Case<'_>], report: &mut Report) -> Vec<Series> {
+fn rounds(settings: &Settings, cases: &[Case<'_>], failures: &mut Failures) -> Vec<Series> {
     let mut results: Vec<Vec<Measured>> = vec![Vec::new(); cases.len()];
     for _ in 0..settings.rounds {
         for (case, results) in cases.iter().zip(&mut results) {
@@ -190,7 +177,7 @@ fn rounds(settings: &Settings, cases: &[Case<'_>], report: &mut Report) -> Vec<S
             if let Ok(measured) = &measured {
                 eprintln!("{what}: {}", measured.line());
             }
-            report.keep(&what, measured, |_, measured| results.push(measured));
+            results.extend(failures.keep(&what, measured));
         }
     }
     cases

@@ -5,14 +5,14 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::seed::seed;
-use super::{CROWD, PLACES_A_USER, PLAYERS, SPARE_PLACES};
+use super::sizes::{CROWD, PLACES_A_USER, PLAYERS, SPARE_PLACES};
 use crate::cold::{GAME, fetch_all, game_seats};
 use crate::errands::Owned;
 use crate::http::Http;
 use crate::load::{Player, Target};
+use crate::number::thousands;
 use crate::players::{PASSWORD, make};
-use crate::report::thousands;
-use crate::run::Settings;
+use crate::settings::Settings;
 use crate::system::{Castellan, Database, Program};
 
 pub(super) struct World {

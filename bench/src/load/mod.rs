@@ -20,7 +20,7 @@ use rustix::event::{Timespec, epoll};
 use self::connection::Sends;
 pub(crate) use self::connection::{Connection, connect};
 pub use self::connection::{Player, Target};
-use self::schedule::Schedule;
+use self::schedule::{Schedule, nanoseconds};
 pub use self::tally::{Tally, histogram};
 use crate::errands::{Owned, answered_id};
 use crate::frame::{APPLIED, BINARY, DURABLE, PING, take};
@@ -352,8 +352,4 @@ fn describe(operation: u8, payload: &[u8]) -> String {
         Ok(Some(frame)) if operation == BINARY => format!("{frame:?}"),
         _ => format!("operation {operation}, {}", String::from_utf8_lossy(payload)),
     }
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::nanoseconds;
-
 /// Due times by connection: once per period, at a random but fixed point of it.
 pub(super) struct Schedule {
     begin: u64,
@@ -32,4 +30,9 @@ impl Schedule {
     pub(super) fn advance(&mut self) {
         self.next += 1;
     }
+}
+
+/// A time as the schedule and the load count it.
+pub(super) fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,0 +1,68 @@
+//! The settings of a run.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use crate::measure::Cores;
+
+/// A part of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// First start to first login.
+    Start,
+    /// Cold loads of users from the database.
+    Cold,
+    /// Memory of idle connections.
+    Idle,
+    /// Closed loops.
+    Closed,
+    /// Closed loops with `ack: "durable"`.
+    Durable,
+    /// Open loops.
+    Open,
+    /// Many characters, a popular one, little memory. Takes minutes and runs only if requested.
+    Cliff,
+}
+
+/// The settings of a run.
+#[derive(Debug)]
+pub struct Settings {
+    /// The server's executable.
+    pub server: PathBuf,
+    /// Another build of the server, measured in turn with the first one, also on SQLite.
+    pub against: Option<PathBuf>,
+    /// URL of an empty PostgreSQL database; without it the server runs only on SQLite.
+    pub postgres: Option<String>,
+    /// Folder for the servers' files.
+    pub place: PathBuf,
+    /// The cores.
+    pub cores: Cores,
+    /// Rounds of each kind.
+    pub rounds: usize,
+    /// Measured time of a round.
+    pub time: Duration,
+    /// Warm-up before it.
+    pub warm_up: Duration,
+    /// Number of players.
+    pub players: usize,
+    /// Rows in the database of the part `cliff`.
+    pub rows: usize,
+    /// The parts to run.
+    pub parts: Vec<Part>,
+    /// Loads to run, such as `64x16`; empty for all.
+    pub loads: Vec<String>,
+}
+
+impl Settings {
+    /// Returns true if it has this part.
+    pub(crate) fn has(&self, part: Part) -> bool {
+        self.parts.contains(&part)
+    }
+
+    /// Returns true if it has this load.
+    pub(crate) fn has_load(&self, connections: usize, of_each: usize) -> bool {
+        self.loads.is_empty() || self.loads.contains(&format!("{connections}x{of_each}"))
+    }
+}
