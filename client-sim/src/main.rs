@@ -1,20 +1,22 @@
 //! Load generator and checker for Castellan, and a player for the terminal. It uses only the client's protocol.
 
+mod codec;
+mod command_line;
+mod duration;
 mod load;
 mod play;
-mod settings;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use settings::{Command, Settings};
+use command_line::{Command, CommandLine};
 
 fn main() -> ExitCode {
-    let settings = Settings::parse();
-    let result = match settings.command {
+    let arguments = CommandLine::parse();
+    let result = match arguments.command {
         Some(Command::Play(play)) => play::run(&play),
-        None => load::run(&settings.load),
+        None => load::run(&arguments.load),
     };
     result.unwrap_or_else(|error| {
         eprintln!("client-sim: {error:#}");

@@ -16,8 +16,8 @@ use super::live::waiting_bar;
 use super::pace::{self, Pace, Schedule};
 use super::player::{Agenda, Break, Chain, Common, Identity, Member, Party, PartyBook, Player, Score};
 use super::scenario::{Conduct, MadeOn, Scenario, Seat};
+use super::settings::LoadSettings;
 use super::tally::Tally;
-use crate::settings::LoadSettings;
 
 /// A logged-in player and the character to play.
 pub(super) type Login = (Credentials, Session, CharacterId);

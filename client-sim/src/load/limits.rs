@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::series::Percentiles;
-use crate::settings::parse_duration;
+use crate::duration::parse_duration;
 
 /// Limits. Each exceeded limit makes the exit code 1.
 #[derive(Debug, Clone, Default, Args)]

@@ -14,6 +14,7 @@ mod report;
 mod scenario;
 mod scrape;
 mod series;
+mod settings;
 mod sheet;
 mod supervise;
 mod tally;
@@ -31,13 +32,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
-use crate::settings::LoadSettings;
 use cast::Cast;
-pub(crate) use limits::Limits;
 use player::Common;
 use report::Report;
-pub(crate) use scenario::Scenario;
-use scenario::{Seat, seats};
+use scenario::{Scenario, Seat, seats};
+pub(crate) use settings::LoadSettings;
 
 /// File descriptors in addition to the players' sockets: files, event queues, logins.
 const FILES_BESIDE: u64 = 512;

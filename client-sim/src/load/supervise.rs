@@ -14,8 +14,8 @@ use super::pace::{self, Pace, Schedule};
 use super::player::Common;
 use super::scrape::Scraper;
 use super::series::{self, Beside, Moment, Series};
+use super::settings::LoadSettings;
 use super::tally::Tally;
-use crate::settings::LoadSettings;
 
 /// Time limit for all players to connect.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);

@@ -1,6 +1,7 @@
 //! One player, controlled from a terminal or by a script on standard input.
 
 mod commands;
+mod settings;
 mod sheet;
 
 use std::io::{BufRead, IsTerminal, Write};
@@ -15,8 +16,8 @@ use castellan_srd::wire::{Ack, Action, Character, CharacterId};
 use tokio::sync::mpsc;
 
 use crate::load::enter;
-use crate::settings::PlaySettings;
 use commands::Command;
+pub(crate) use settings::PlaySettings;
 
 /// How long to wait for an answer before showing the prompt again.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);

@@ -17,15 +17,15 @@ use super::generator::Generator;
 use super::limits::{Found, Verdict};
 use super::scenario::{Scenario, Seat};
 use super::series::{self, Bar, Moment, Percentiles};
+use super::settings::LoadSettings;
 use super::supervise::Course;
 use super::tally::Tally;
-use crate::settings::LoadSettings;
 
 /// The report of a run.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     started_at: String,
-    settings: Settings,
+    settings: ReportedSettings,
     scenario: Scenario,
     /// True if the server was consistent and within all limits.
     good: bool,
@@ -45,7 +45,7 @@ pub(super) struct Report {
 
 /// The settings of the run.
 #[derive(Debug, Serialize)]
-struct Settings {
+struct ReportedSettings {
     server: String,
     players: u32,
     duration_seconds: f64,
@@ -130,7 +130,7 @@ impl Report {
         });
         Self {
             started_at,
-            settings: Settings::of(settings),
+            settings: ReportedSettings::of(settings),
             scenario: scenario.clone(),
             good: limits.iter().all(|verdict| verdict.held),
             limits,
@@ -150,7 +150,7 @@ impl Report {
     }
 }
 
-impl Settings {
+impl ReportedSettings {
     fn of(settings: &LoadSettings) -> Self {
         Self {
             server: settings.server.clone(),

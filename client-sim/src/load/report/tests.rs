@@ -9,7 +9,13 @@ use super::super::scenario::seats;
 use super::super::scrape::ServerMoment;
 use super::super::series::{Beside, moment};
 use super::*;
-use crate::settings::Settings as CommandLine;
+
+/// The load's part of a command line.
+#[derive(Parser)]
+struct CommandLine {
+    #[command(flatten)]
+    load: LoadSettings,
+}
 
 /// The server's metrics in every stretch.
 fn server() -> ServerMoment {
