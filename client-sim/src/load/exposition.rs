@@ -1,4 +1,7 @@
 //! The part of Prometheus' text format that is read here.
+//!
+//! Not the crate prometheus-parse: 0.2.5 silently drops each series with a brace in a label, such as the server's
+//! `route="/characters/{id}"`, cuts labels at a comma, and brings chrono and regex.
 
 /// A histogram's upper bounds, in seconds, with the count at or below each.
 pub(super) type Buckets = Vec<(f64, f64)>;
@@ -50,6 +53,7 @@ mod tests {
     fn a_line_has_a_name_labels_and_a_value() {
         assert_eq!(series("a_total 3"), Some(("a_total", "", 3.0)));
         assert_eq!(series("a{b=\"c d\",le=\"+Inf\"} 1e3"), Some(("a", "b=\"c d\",le=\"+Inf\"", 1000.0)));
+        assert_eq!(series("a{route=\"/b/{id}\",c=\"d\"} 5"), Some(("a", "route=\"/b/{id}\",c=\"d\"", 5.0)));
         for line in ["", "# HELP a b 3", "a", "a b"] {
             assert_eq!(series(line), None, "{line}");
         }
