@@ -56,10 +56,10 @@ pub fn cold_loads(castellan: &Castellan, running: &Program, players: &[Player]) 
 ///
 /// A refused login.
 pub fn game_seats(running: &Program, connections: usize) -> Result<Vec<Player>> {
-    let mut http = Http::connect(running.address())?;
+    let http = Http::new(running.address());
     let mut seats = Vec::new();
     while seats.len() < connections {
-        let (token, user) = log_in(&mut http, GAME, PASSWORD, false)?;
+        let (token, user) = log_in(&http, GAME, PASSWORD, false)?;
         let seat = Player { token, user, character: CharacterId::from_uuid(user.uuid()) };
         seats.extend(std::iter::repeat_n(seat, SOCKETS_A_SESSION.min(connections - seats.len())));
     }

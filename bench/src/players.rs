@@ -24,13 +24,13 @@ pub const PASSWORD: &str = "correct horse battery staple";
 pub fn make(address: SocketAddr, count: usize) -> Result<Vec<Player>> {
     let next = AtomicUsize::new(0);
     let work = || {
-        let (mut http, mut players) = (Http::connect(address)?, Vec::new());
+        let (http, mut players) = (Http::new(address), Vec::new());
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             if number >= count {
                 return Ok(players);
             }
-            players.push(make_one(&mut http, number)?);
+            players.push(make_one(&http, number)?);
         }
     };
     std::thread::scope(|scope| {
@@ -41,14 +41,14 @@ pub fn make(address: SocketAddr, count: usize) -> Result<Vec<Player>> {
     })
 }
 
-fn make_one(http: &mut Http, number: usize) -> Result<Player> {
+fn make_one(http: &Http, number: usize) -> Result<Player> {
     let (token, user) = log_in(http, &format!("player-{number:05}"), PASSWORD, true)?;
     let wanted = json!({
         "name": format!("Brannor {number}"), "race": "dwarf", "subrace": "hill-dwarf", "class": "fighter",
         "abilities": {"str": 16, "dex": 12, "con": 14, "int": 8, "wis": 12, "cha": 10},
         "skills": ["athletics", "perception"],
     });
-    let (status, character) = http.request("POST", "/characters", &token, Some(&wanted))?;
+    let (status, character) = http.post("/characters", &token, &wanted)?;
     ensure!(status == 201, "the server refused to create a character: {status} {character}");
     let character: CharacterId = serde_json::from_value(character["id"].clone()).context("a character has an id")?;
     Ok(Player { token, user, character })
@@ -59,9 +59,9 @@ fn make_one(http: &mut Http, number: usize) -> Result<Player> {
 /// # Errors
 ///
 /// A refused login.
-pub fn log_in(http: &mut Http, name: &str, password: &str, create: bool) -> Result<(String, UserId)> {
+pub fn log_in(http: &Http, name: &str, password: &str, create: bool) -> Result<(String, UserId)> {
     let body = json!({"username": name, "password": password, "create": create});
-    let (status, mut session) = http.request("POST", "/session/login", "", Some(&body))?;
+    let (status, mut session) = http.post("/session/login", "", &body)?;
     ensure!(status == 200, "the server refused a login: {status} {session}");
     let user = serde_json::from_value(session["user_id"].take()).context("a login's answer must contain the user")?;
     match session["token"].take() {

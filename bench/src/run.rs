@@ -208,7 +208,7 @@ fn start_castellans(settings: &Settings, report: &mut Report) -> Result<Vec<Syst
 fn first_start(name: &'static str, castellan: &Castellan) -> Result<Start> {
     let begin = Instant::now();
     let mut running = castellan.start_as_delivered()?;
-    log_in(&mut Http::connect(running.address())?, "first", PASSWORD, true)?;
+    log_in(&Http::new(running.address()), "first", PASSWORD, true)?;
     let login_ms = begin.elapsed().as_secs_f64() * 1e3;
     let listening_ms = running.started_in().as_secs_f64() * 1e3;
     running.end()?;

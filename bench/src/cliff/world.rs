@@ -73,7 +73,7 @@ impl World {
     }
 
     pub(super) fn metric(&self, name: &str) -> Result<Option<f64>> {
-        Http::connect(self.running.address())?.metric(name)
+        Http::new(self.running.address()).metric(name)
     }
 
     pub(super) fn target(&self) -> Target {
