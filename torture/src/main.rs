@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use castellan_client::BaseUrl;
 use castellan_torture::check::{Verdict, Violation};
-use castellan_torture::planted::Bug;
+use castellan_torture::planted::{Bug, revealing_faults};
 use castellan_torture::report;
 use castellan_torture::run::{Options, Outcome, run};
 use castellan_torture::schedule::{Fault, Tally};
@@ -209,7 +209,7 @@ impl Total {
 async fn planted(arguments: &RunArguments) -> Result<bool> {
     let mut cluster = start_cluster()?;
     let interrupted = interruption()?;
-    let bugs = if arguments.bug.is_empty() { Bug::value_variants().to_vec() } else { arguments.bug.clone() };
+    let bugs = if arguments.bug.is_empty() { Bug::ALL.to_vec() } else { arguments.bug.clone() };
     let first_seed = arguments.seed.unwrap_or_else(|| rand::random_range(0..1_000_000));
     let mut all_caught = true;
     println!("| bug | caught | seed | tries | faults | by |");
@@ -223,7 +223,7 @@ async fn planted(arguments: &RunArguments) -> Result<bool> {
                 server: arguments.server.clone(),
                 duration: PLANTED_DURATION,
                 seed,
-                faults: bug.faults().to_vec(),
+                faults: revealing_faults(bug).to_vec(),
                 bug: Some(bug),
                 keep: arguments.keep.clone(),
             };

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::process::Signal;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::process::Command;
+use tokio::task::spawn_blocking;
 
 use crate::children::{Children, Process};
 use crate::clock::FakeClock;
@@ -243,10 +242,11 @@ impl Server {
 
     /// What it answers to `GET /health/ready`, for a person.
     pub async fn readiness(&self) -> String {
-        match tokio::time::timeout(READINESS_TIMEOUT, get(self.address, "/health/ready")).await {
+        let url = format!("http://{}/health/ready", self.address);
+        match spawn_blocking(move || page(&url)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => format!("no answer: {error}"),
-            Err(_) => format!("no answer within {READINESS_TIMEOUT:?}"),
+            Err(error) => format!("no answer: {error}"),
         }
     }
 
@@ -257,14 +257,11 @@ impl Server {
 }
 
 /// Status and body of a page.
-async fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    Ok(format!("{} {body}", head.lines().next().unwrap_or_default()))
+fn page(url: &str) -> Result<String, ureq::Error> {
+    let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(READINESS_TIMEOUT));
+    let mut answer = config.build().new_agent().get(url).call()?;
+    let body = answer.body_mut().read_to_string()?;
+    Ok(format!("{} {body}", answer.status()))
 }
 
 /// The last lines of a log.
