@@ -2,6 +2,9 @@
 //!
 //! Colours are classes of the page's style sheet, so that they follow its light and dark scheme. SVG titles show the
 //! figures under the pointer; there is no script.
+//!
+//! Drawn here because plotters' SVG has neither classes nor titles, so no dark scheme and no figures under the pointer;
+//! poloto has no logarithmic axis and no stacked areas; charming needs a script and brings 25 new crates.
 
 use std::fmt::Write;
 
