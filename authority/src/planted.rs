@@ -1,8 +1,49 @@
 //! Bugs that the torture plants, to see that it catches them. Without the feature `planted` there are none.
 
-mod bug;
+/// One of the rules that the promise stands on, left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// A flush reads its lease without locking it: a takeover can slip in between.
+    FenceWithoutLock,
+    /// `durable` is sent before the commit.
+    DurableBeforeCommit,
+    /// Rows do not store the applied request ids.
+    IdsNotStored,
+    /// A load after a crash continues with the row's version.
+    NoJump,
+    /// A commit with a lost answer is assumed to have succeeded.
+    LostCommitAssumed,
+    /// Dirty characters may leave memory.
+    DirtyEvicted,
+    /// A stop releases the leases while characters are dirty.
+    ReleaseWhileDirty,
+}
 
-pub use bug::Bug;
+impl Bug {
+    /// All bugs.
+    pub const ALL: [Self; 7] = [
+        Self::FenceWithoutLock,
+        Self::DurableBeforeCommit,
+        Self::IdsNotStored,
+        Self::NoJump,
+        Self::LostCommitAssumed,
+        Self::DirtyEvicted,
+        Self::ReleaseWhileDirty,
+    ];
+
+    /// The bug's name in `CASTELLAN_PLANTED` and on the torture's command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FenceWithoutLock => "fence-without-lock",
+            Self::DurableBeforeCommit => "durable-before-commit",
+            Self::IdsNotStored => "ids-not-stored",
+            Self::NoJump => "no-jump",
+            Self::LostCommitAssumed => "lost-commit-assumed",
+            Self::DirtyEvicted => "dirty-evicted",
+            Self::ReleaseWhileDirty => "release-while-dirty",
+        }
+    }
+}
 
 /// Returns true if `CASTELLAN_PLANTED` names this bug.
 #[cfg(feature = "planted")]

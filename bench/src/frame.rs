@@ -4,7 +4,7 @@
 //! 1.8 million answers per second that is a twentieth of the load's core, which is the limit there.
 
 use anyhow::{Context, Result, ensure};
-use castellan_protocol::{Ack, Action, CharacterId, ClientFrame, Codec, Intent, ModifyHitpoints, RequestId, Version};
+use castellan_srd::wire::{Ack, Action, CharacterId, ClientFrame, Codec, Intent, ModifyHitpoints, RequestId, Version};
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 
 /// Prefix of every `applied` frame's payload: a map with one entry of that name.

@@ -54,7 +54,7 @@ mod linux {
     use castellan_bench::machine::cores;
     use castellan_bench::measure::Cores;
     use castellan_bench::run;
-    use castellan_bench::settings::{Part, Settings};
+    use castellan_bench::settings::{Part, RunSettings};
     use clap::{Args, ValueEnum};
 
     /// Rows for a quick run of the part `cliff`.
@@ -126,7 +126,7 @@ mod linux {
             }
             only => only,
         };
-        let settings = Settings {
+        let settings = RunSettings {
             server: arguments.server.canonicalize().context("cannot find the executable of --server")?,
             against: arguments
                 .against

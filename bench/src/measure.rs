@@ -35,7 +35,7 @@ pub struct Cores {
 
 /// The settings of a round.
 #[derive(Debug, Clone, Copy)]
-pub struct Round<'a> {
+pub struct RoundSettings<'a> {
     /// The system.
     pub target: Target,
     /// Its process.
@@ -137,7 +137,7 @@ impl Measured {
 /// # Errors
 ///
 /// Any answer other than `applied`.
-pub fn measure(cores: Cores, round: Round<'_>) -> Result<Measured> {
+pub fn measure(cores: Cores, round: RoundSettings<'_>) -> Result<Measured> {
     rest(cores)?;
     let (ready, is_ready) = mpsc::channel();
     thread::scope(|scope| {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use castellan_protocol::{Ack, CharacterId, UserId};
+use castellan_srd::wire::{Ack, CharacterId, UserId};
 use uuid::Uuid;
 
 use crate::cliff::cliff;
@@ -14,12 +14,12 @@ use crate::goals::{LIMIT, POSTGRES, SQLITE, goals};
 use crate::http::Http;
 use crate::load::{Pace, Player, Target};
 use crate::machine::{describe, raise_open_files, resident_bytes};
-use crate::measure::{Measured, Round, measure, while_idle};
+use crate::measure::{Measured, RoundSettings, measure, while_idle};
 use crate::number::thousands;
 use crate::players::{PASSWORD, log_in, make};
 use crate::report::{Cold, Idle, Report, Start};
 use crate::series::Series;
-use crate::settings::{Part, Settings};
+use crate::settings::{Part, RunSettings};
 use crate::system::{Castellan, Database, Program, start_echo};
 
 /// The echo that follows the library's example.
@@ -57,7 +57,7 @@ struct System {
 /// # Errors
 ///
 /// A system that does not start. A failed measurement is only recorded in the report.
-pub fn run(settings: &Settings) -> Result<Report> {
+pub fn run(settings: &RunSettings) -> Result<Report> {
     raise_open_files(settings.players as u64 + OTHER_FILES)?;
     let mut report = Report::new(describe(), settings.cores, settings.rounds, settings.time.as_secs_f64());
     if settings.parts.iter().any(|part| *part != Part::Cliff) {
@@ -75,7 +75,7 @@ pub fn run(settings: &Settings) -> Result<Report> {
 }
 
 /// Runs the parts that compare the servers with the echoes.
-fn against_echo(settings: &Settings, report: &mut Report) -> Result<()> {
+fn against_echo(settings: &RunSettings, report: &mut Report) -> Result<()> {
     let mut systems = start_castellans(settings, report)?;
     if settings.has(Part::Cold) {
         for system in &mut systems {
@@ -107,7 +107,7 @@ fn against_echo(settings: &Settings, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn measure_all(settings: &Settings, all: &[System], report: &mut Report) {
+fn measure_all(settings: &RunSettings, all: &[System], report: &mut Report) {
     let castellans: Vec<&System> = all.iter().filter(|system| system.castellan.is_some()).collect();
     let everybody: Vec<&System> = all.iter().collect();
     if settings.has(Part::Closed) {
@@ -139,7 +139,7 @@ fn measure_all(settings: &Settings, all: &[System], report: &mut Report) {
 
 /// Runs the rounds of one load, the systems in turn.
 fn rounds(
-    settings: &Settings,
+    settings: &RunSettings,
     systems: &[&System],
     load: &str,
     connections: usize,
@@ -151,7 +151,7 @@ fn rounds(
     for _ in 0..settings.rounds {
         for (system, results) in systems.iter().zip(&mut results) {
             let what = format!("{}{}, {load}", system.name, if ack.is_some() { ", durable" } else { "" });
-            let round = Round {
+            let round = RoundSettings {
                 target: system.target(ack),
                 process: system.running.process(),
                 players: &system.players[..connections.min(system.players.len())],
@@ -183,7 +183,7 @@ impl System {
 }
 
 /// Starts the servers and creates their players.
-fn start_castellans(settings: &Settings, report: &mut Report) -> Result<Vec<System>> {
+fn start_castellans(settings: &RunSettings, report: &mut Report) -> Result<Vec<System>> {
     let mut servers = vec![(SQLITE, &settings.server, Database::Sqlite)];
     servers.extend(settings.against.iter().map(|program| (OTHER_BUILD, program, Database::Sqlite)));
     servers.extend(settings.postgres.clone().map(|url| (POSTGRES, &settings.server, Database::Postgres(url))));
@@ -216,7 +216,7 @@ fn first_start(name: &'static str, castellan: &Castellan) -> Result<Start> {
 }
 
 /// Starts the echoes, whose players have no accounts.
-fn start_echoes(settings: &Settings, answer_bytes: usize) -> Result<Vec<System>> {
+fn start_echoes(settings: &RunSettings, answer_bytes: usize) -> Result<Vec<System>> {
     let nobody = Player {
         token: String::new(),
         user: UserId::from_uuid(Uuid::from_u128(1)),
@@ -230,8 +230,8 @@ fn start_echoes(settings: &Settings, answer_bytes: usize) -> Result<Vec<System>>
 }
 
 /// Measures the sizes of intents and answers.
-fn probe(settings: &Settings, system: &System) -> Result<Measured> {
-    let round = Round {
+fn probe(settings: &RunSettings, system: &System) -> Result<Measured> {
+    let round = RoundSettings {
         target: system.target(None),
         process: system.running.process(),
         players: &system.players[..1],
@@ -264,7 +264,7 @@ fn cold(system: &mut System, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn idle(settings: &Settings, system: &System) -> Result<Idle> {
+fn idle(settings: &RunSettings, system: &System) -> Result<Idle> {
     let process = system.running.process();
     let before_bytes = resident_bytes(process)?;
     let look = || resident_bytes(process);

@@ -28,7 +28,7 @@ pub enum Part {
 
 /// The settings of a run.
 #[derive(Debug)]
-pub struct Settings {
+pub struct RunSettings {
     /// The server's executable.
     pub server: PathBuf,
     /// Another build of the server, measured in turn with the first one, also on SQLite.
@@ -55,7 +55,7 @@ pub struct Settings {
     pub loads: Vec<String>,
 }
 
-impl Settings {
+impl RunSettings {
     /// Returns true if it has this part.
     pub(crate) fn has(&self, part: Part) -> bool {
         self.parts.contains(&part)

@@ -1,6 +1,6 @@
 //! The encodings by their names on the command line.
 
-use castellan_client::protocol::Codec;
+use castellan_srd::wire::Codec;
 use clap::ValueEnum;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -4,7 +4,7 @@ use crate::connection::{Answer, Link};
 use crate::history::{History, INTENTS_MAX, IntentId};
 use crate::rules::Rules;
 use crate::scenario::{Scenario, Style};
-use crate::server::{Base, Verdict};
+use crate::server::{Base, Decision};
 
 /// An intent's status at its client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -153,17 +153,17 @@ impl Client {
     /// Reads an answer.
     pub fn read(&mut self, answer: Answer, rules: &Rules, scenario: &Scenario) {
         let intent = usize::from(answer.intent);
-        match answer.verdict {
-            Verdict::Applied => self.read_applied(intent, answer.version, rules),
+        match answer.decision {
+            Decision::Applied => self.read_applied(intent, answer.version, rules),
             // A later intent based on it was applied meanwhile.
             _ if self.intents[intent].status != Status::InFlight => {}
-            Verdict::Overloaded => self.intents[intent].status = Status::Again,
-            Verdict::Conflict => {
+            Decision::Overloaded => self.intents[intent].status = Status::Again,
+            Decision::Conflict => {
                 let again = self.ancestors(intent).any(|other| self.intents[other].status == Status::Again);
                 self.intents[intent].status = if again { Status::Again } else { Status::Conflict { justified: false } };
             }
         }
-        if answer.verdict != Verdict::Overloaded {
+        if answer.decision != Decision::Overloaded {
             self.show(answer.version, answer.state);
         }
         self.hear(answer.durable);

@@ -1,15 +1,15 @@
 //! The connection between a client and a server, with everything in transit.
 
 use crate::history::{History, INTENTS_MAX};
-use crate::server::{Entry, Verdict};
+use crate::server::{Decision, Entry};
 
 /// An answer: `applied`, `conflict` or `rejected`, with the whole state, as on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Answer {
     /// The number of the client's intent, from 0.
     pub intent: u8,
-    /// The server's verdict.
-    pub verdict: Verdict,
+    /// The server's decision.
+    pub decision: Decision,
     /// The state's version, at or after the intent's.
     pub version: u8,
     /// The state.
@@ -20,9 +20,9 @@ pub struct Answer {
 
 impl Answer {
     /// The answer to an intent, with the server's current state.
-    pub fn new(intent: usize, verdict: Verdict, entry: &Entry) -> Self {
+    pub fn new(intent: usize, decision: Decision, entry: &Entry) -> Self {
         let Entry { version, state, durable, .. } = *entry;
-        Self { intent: intent as u8, verdict, version, state, durable }
+        Self { intent: intent as u8, decision, version, state, durable }
     }
 }
 
@@ -99,6 +99,6 @@ impl Link {
     /// Sends a waiting answer.
     pub fn answer_waiting(&mut self, intent: usize, entry: &Entry) {
         self.waiting[intent] = 0;
-        self.send(Answer::new(intent, Verdict::Applied, entry));
+        self.send(Answer::new(intent, Decision::Applied, entry));
     }
 }

@@ -3,7 +3,7 @@
 use crate::connection::{Answer, Link};
 use crate::protocol::Protocol;
 use crate::scenario::Style;
-use crate::server::{Entry, Verdict};
+use crate::server::{Decision, Entry};
 use crate::system::System;
 
 impl System {
@@ -26,15 +26,15 @@ impl System {
         let Some(server) = self.clients[client].link.map(|link| link.server()) else { return };
         let Some(mut entry) = self.entry(server, protocol) else { return };
         let base = self.clients[client].send(intent, rules, scenario);
-        let verdict = entry.decide(self.clients[client].id(intent), base, rules, scenario);
+        let decision = entry.decide(self.clients[client].id(intent), base, rules, scenario);
         self.name(entry.version, entry.state);
         self.servers[server].entry = Some(entry);
         let Some(link) = &mut self.clients[client].link else { return };
         let waits = scenario.styles[client] != Style::Chained && !entry.is_clean();
-        if verdict == Verdict::Applied && waits {
+        if decision == Decision::Applied && waits {
             link.waiting[intent] = entry.version;
         } else {
-            link.send(Answer::new(intent, verdict, &entry));
+            link.send(Answer::new(intent, decision, &entry));
         }
     }
 

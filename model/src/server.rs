@@ -27,9 +27,9 @@ pub enum Base {
     Expect(u8),
 }
 
-/// A server's verdict on an intent.
+/// A server's decision on an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Verdict {
+pub enum Decision {
     /// Applied now, or before (rule 5).
     Applied,
     /// Based on another state.
@@ -59,25 +59,25 @@ impl Entry {
     }
 
     /// Decides about an intent (invariant 2): first its id, then its base, then the bound.
-    pub fn decide(&mut self, id: IntentId, base: Base, rules: &Rules, scenario: &Scenario) -> Verdict {
+    pub fn decide(&mut self, id: IntentId, base: Base, rules: &Rules, scenario: &Scenario) -> Decision {
         let matches = match base {
             Base::After(last) => last == self.state.last(),
             Base::Expect(version) => version == 0 || version == self.version,
         };
         let known = self.ring.contains(id);
         if known && (rules.ids_before_base || matches) {
-            return Verdict::Applied;
+            return Decision::Applied;
         }
         if !matches {
-            return Verdict::Conflict;
+            return Decision::Conflict;
         }
         if rules.unflushed_bound && self.version - self.durable >= scenario.unflushed_max {
-            return Verdict::Overloaded;
+            return Decision::Overloaded;
         }
         self.version += 1;
         self.state = self.state.with(id);
         self.ring = self.ring.with(id).newest(scenario.ring);
-        Verdict::Applied
+        Decision::Applied
     }
 
     /// The row that a flush writes.

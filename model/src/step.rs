@@ -115,22 +115,22 @@ impl Protocol {
 
     /// Steps by chance, within the bounds.
     pub fn chance(&self, system: &System, steps: &mut Vec<Step>) {
-        let left = system.faults;
+        let remaining = system.faults;
         for (number, server) in system.servers.iter().enumerate() {
-            if server.held.is_some() && left.kills > 0 {
+            if server.held.is_some() && remaining.kills > 0 {
                 steps.push(Step::Kill(ServerNo(number)));
             }
-            if matches!(server.flush, Flush::Written(_) | Flush::Committed(_)) && left.lost_answers > 0 {
+            if matches!(server.flush, Flush::Written(_) | Flush::Committed(_)) && remaining.lost_answers > 0 {
                 steps.push(Step::LoseCommit(ServerNo(number)));
             }
-            if server.serves() && left.stops > 0 {
+            if server.serves() && remaining.stops > 0 {
                 steps.push(Step::Stop(ServerNo(number)));
             }
             let may_evict = !(self.rules.evict_clean && server.is_dirty());
-            if server.entry.is_some() && server.flush == Flush::Idle && may_evict && left.evictions > 0 {
+            if server.entry.is_some() && server.flush == Flush::Idle && may_evict && remaining.evictions > 0 {
                 steps.push(Step::Evict(ServerNo(number)));
             }
-            if left.zombies > 0 && system.holds_lease(1 - number) && self.may_take_over(system, number) {
+            if remaining.zombies > 0 && system.holds_lease(1 - number) && self.may_take_over(system, number) {
                 steps.push(Step::TakeOver(ServerNo(number)));
             }
         }
@@ -141,10 +141,10 @@ impl Protocol {
             if news && client.has_more_to_make(&self.scenario) {
                 steps.push(Step::Look(ClientNo(number)));
             }
-            if left.cuts > 0 {
+            if remaining.cuts > 0 {
                 steps.push(Step::Cut(ClientNo(number)));
             }
-            if left.timeouts > 0 {
+            if remaining.timeouts > 0 {
                 let waiting = (0..link.waiting.len()).filter(|intent| link.waiting[*intent] > 0);
                 steps.extend(waiting.map(|intent| Step::TimeOut(ClientNo(number), intent)));
             }

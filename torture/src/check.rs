@@ -1,13 +1,13 @@
-//! The check afterwards: does the database have what the ledgers say, and was it written as it must be?
+//! The check after a run: does the database contain what the records say, and was it written correctly?
 //!
 //! It reports what is certainly wrong and nothing else: an intent that was never answered may be in the database or
 //! not, and with two clients on one character one of them may be refused.
 //!
-//! If the run was broken off, the players were killed: their ledgers have no end and lack the request ids noted last,
+//! If the run ended early, the players were killed: their records have no end and lack the latest request ids,
 //! and nobody sent again what was applied and not yet stored. Some rules then prove nothing ([`Standing::MayFollow`]).
 
 mod history;
-mod ledgers;
+mod records;
 #[cfg(test)]
 mod tests;
 
@@ -15,134 +15,134 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use castellan_srd::wire::{CharacterId, RequestId};
-use client_sim::player::trace::Trace;
+use client_sim::recorded::trace::Trace;
 
-use crate::evidence::{Evidence, Ledger, Write};
+use crate::evidence::{Evidence, Record, Write};
 
-/// What was broken.
+/// The broken rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
-    /// An intent answered `applied`, or said to be durable, is not in the database.
+    /// An intent that was answered `applied` or called durable is not in the database.
     Lost,
     /// An intent is in the database more than once.
     Twice,
-    /// The state is not what its intents make.
+    /// The state does not follow from its intents.
     State,
-    /// Something is in the database that nobody asked for, or that was turned down.
+    /// The database contains something that nobody asked for, or that was rejected.
     Phantom,
-    /// A client was refused without anybody having been in its way.
+    /// A client was refused although nobody interfered.
     Refused,
-    /// A client could not bring all that it asked for to the database while everything was well.
+    /// A client's intents did not all become durable although everything worked.
     Stuck,
-    /// A version is missing, fell, or jumped without a reason.
+    /// A version is missing, fell, or jumped without reason.
     Versions,
     /// One version named two states.
     TwoStates,
-    /// A process wrote that had lost the lease.
+    /// A process wrote after it lost the lease.
     Fence,
     /// The coins do not add up.
     Coins,
-    /// The server's memory passed its bound.
+    /// The server used more memory than allowed.
     Memory,
-    /// A server ended, or did not start, where it should not have.
+    /// A server ended or failed to start unexpectedly.
     Process,
 }
 
-/// What a violation proves, in the order of the report.
+/// What a finding proves, in the order of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Standing {
-    /// A process panicked, or ended as it should not have.
+    /// A process panicked or ended unexpectedly.
     Crashed,
-    /// It broke the run off: players and servers were killed in the middle of the play.
+    /// It ended the run early: players and servers were killed in the middle of play.
     BrokeOff,
-    /// It is wrong however the run ended.
+    /// It is wrong no matter how the run ended.
     Certain,
-    /// It is wrong only if the run ended well: it may follow from what broke the run off.
+    /// It is wrong only if the run ended normally: it may follow from the early end.
     MayFollow,
 }
 
-/// One thing that is wrong.
+/// One broken rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
-    /// Which rule.
+pub struct Finding {
+    /// The rule.
     pub rule: Rule,
     /// What it proves.
     pub standing: Standing,
-    /// What happened, for a person.
+    /// A description for people.
     pub what: String,
 }
 
-impl Violation {
-    /// A process panicked, or ended as it should not have.
+impl Finding {
+    /// A process panicked or ended unexpectedly.
     pub const fn crashed(what: String) -> Self {
         Self { rule: Rule::Process, standing: Standing::Crashed, what }
     }
 
-    /// The run could not go on.
+    /// The run could not continue.
     pub const fn broke_off(what: String) -> Self {
         Self { rule: Rule::Process, standing: Standing::BrokeOff, what }
     }
 }
 
-impl fmt::Display for Violation {
+impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: {}", self.rule, self.what)
     }
 }
 
-/// What the check came to.
+/// The result of the check.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// Intents that players sent.
     pub intents: u64,
-    /// Of these, answered `applied` or said to be durable.
+    /// Intents answered `applied` or called durable.
     pub acknowledged: u64,
-    /// Of these, never answered.
+    /// Intents never answered.
     pub unknown: u64,
     /// Refused by rule 9 of `docs/protocol.md#versions-ids-recovery`, on characters with two clients.
     pub refused: u64,
-    /// What is wrong.
-    pub violations: Vec<Violation>,
+    /// All broken rules.
+    pub findings: Vec<Finding>,
 }
 
 impl Verdict {
-    /// Adds what another check came to.
+    /// Adds the result of another check.
     pub fn add(&mut self, other: Self) {
         self.intents += other.intents;
         self.acknowledged += other.acknowledged;
         self.unknown += other.unknown;
         self.refused += other.refused;
-        self.violations.extend(other.violations);
+        self.findings.extend(other.findings);
     }
 
-    /// The violation to show where there is room for one: of the data rather than of a process, and certain if any is.
-    pub fn most_telling(&self) -> Option<&Violation> {
-        self.violations.iter().min_by_key(|violation| (violation.standing == Standing::MayFollow, violation.rule))
+    /// The finding to show if there is room for only one: about data rather than a process, and a certain one if possible.
+    pub fn most_telling(&self) -> Option<&Finding> {
+        self.findings.iter().min_by_key(|finding| (finding.standing == Standing::MayFollow, finding.rule))
     }
 
-    /// Notes something that is wrong however the run ended.
+    /// Adds a finding that is wrong no matter how the run ended.
     pub fn complain(&mut self, rule: Rule, what: String) {
-        self.violations.push(Violation { rule, standing: Standing::Certain, what });
+        self.findings.push(Finding { rule, standing: Standing::Certain, what });
     }
 
-    /// Notes something that is wrong if the run ended well.
+    /// Adds a finding that is wrong only if the run ended normally.
     fn doubt(&mut self, rule: Rule, what: String) {
-        self.violations.push(Violation { rule, standing: Standing::MayFollow, what });
+        self.findings.push(Finding { rule, standing: Standing::MayFollow, what });
     }
 
-    /// The run ended well, so nothing follows from its end.
+    /// The run ended normally, so every finding is certain.
     fn remove_doubts(&mut self) {
-        let doubts = self.violations.iter_mut().filter(|violation| violation.standing == Standing::MayFollow);
-        doubts.for_each(|violation| violation.standing = Standing::Certain);
+        let doubts = self.findings.iter_mut().filter(|finding| finding.standing == Standing::MayFollow);
+        doubts.for_each(|finding| finding.standing = Standing::Certain);
     }
 }
 
-/// Compares the ledgers with the database.
+/// Compares the records with the database.
 pub fn check(evidence: &Evidence) -> Verdict {
     let mut verdict = Verdict::default();
     let mut characters: BTreeMap<CharacterId, OneCharacter<'_>> = BTreeMap::new();
-    for ledger in &evidence.ledgers {
-        characters.entry(ledger.character).or_default().ledgers.push(ledger);
+    for record in &evidence.records {
+        characters.entry(record.character).or_default().records.push(record);
     }
     for write in &evidence.writes {
         characters.entry(write.character).or_default().writes.push(write);
@@ -152,17 +152,17 @@ pub fn check(evidence: &Evidence) -> Verdict {
     }
     let (mut coins, mut coins_expected) = (0, 0);
     for (id, character) in &mut characters {
-        character.settled = evidence.settled.contains(id);
+        character.decided = evidence.decided.contains(id);
         character.name_intents();
         let applied = history::follow(*id, character, &mut verdict);
-        ledgers::compare(*id, character, &applied, &mut verdict);
-        ledgers::compare_states(*id, character, &mut verdict);
+        records::compare(*id, character, &applied, &mut verdict);
+        records::compare_states(*id, character, &mut verdict);
         coins += character.row.map_or(0, |row| row.counters.coins());
-        coins_expected += ledgers::counted(character, &applied).coins();
+        coins_expected += records::counted(character, &applied).coins();
     }
     history::check_fence(evidence, &mut verdict);
     if coins != coins_expected {
-        verdict.doubt(Rule::Coins, format!("there are {coins} coins, and the ledgers say {coins_expected}"));
+        verdict.doubt(Rule::Coins, format!("there are {coins} coins, and the records say {coins_expected}"));
     }
     if !evidence.broken_off {
         verdict.remove_doubts();
@@ -170,22 +170,22 @@ pub fn check(evidence: &Evidence) -> Verdict {
     verdict
 }
 
-/// What is known of one character.
+/// Everything known about one character.
 #[derive(Default)]
 struct OneCharacter<'a> {
-    ledgers: Vec<&'a Ledger>,
+    records: Vec<&'a Record>,
     writes: Vec<&'a Write>,
     row: Option<&'a Write>,
-    settled: bool,
+    decided: bool,
     /// Lane and number of each intent that has an id.
     intents: BTreeMap<RequestId, (u8, u64)>,
 }
 
 impl OneCharacter<'_> {
     fn name_intents(&mut self) {
-        for ledger in &self.ledgers {
-            let Some(lane) = ledger.lane else { continue };
-            let named = ledger.intents.iter().filter_map(|(n, fate)| Some((fate.id?, (lane, *n))));
+        for record in &self.records {
+            let Some(lane) = record.lane else { continue };
+            let named = record.intents.iter().filter_map(|(n, fate)| Some((fate.id?, (lane, *n))));
             self.intents.extend(named);
         }
     }
@@ -194,8 +194,8 @@ impl OneCharacter<'_> {
         self.intents.get(&id).map(|(lane, n)| Trace::of(*lane, *n))
     }
 
-    /// Clients that act on it.
+    /// Number of clients that act on it.
     fn clients(&self) -> usize {
-        self.ledgers.iter().filter(|ledger| ledger.lane.is_some()).count()
+        self.records.iter().filter(|record| record.lane.is_some()).count()
     }
 }

@@ -1,4 +1,4 @@
-//! Processes of a run. They end with it, however it ends: also when this process is killed itself.
+//! The processes of a run. They end with it, even if this process is killed.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
-/// Waits in a shell for the end of this process, then ends what is listed in a folder and unmounts small disks.
+/// A shell script that waits for the end of this process, then kills the listed processes and unmounts small disks.
 ///
 /// Arguments: the folder of process ids, and the mount points.
 const LAST_WILL: &str = r#"read -r _ || {
@@ -25,31 +25,30 @@ pub struct Children {
 }
 
 impl Children {
-    /// Looks after processes from now on. What is mounted at `disks` is unmounted should this process die.
+    /// Watches processes from now on. If this process dies, disks mounted at `disks` are unmounted.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// An error of the operating system.
     pub fn watch(folder: &Path, disks: &[&Path]) -> Result<Self> {
         let folder = folder.join("processes");
         fs::create_dir(&folder)?;
         let mut warden = Command::new("sh");
         warden.arg("-c").arg(LAST_WILL).arg(&folder).args(disks).process_group(0);
         warden.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        Ok(Self { folder, _warden: warden.spawn().context("sh cannot be started")? })
+        Ok(Self { folder, _warden: warden.spawn().context("cannot start sh")? })
     }
 
-    /// Starts a process in a group of its own, so that an interrupt reaches only this one. What it says on its
-    /// outputs goes to files beside each other: `<path>.out` and `<path>.err`.
+    /// Starts a process in its own group, so that an interrupt reaches only this one. Its outputs go to `<path>.out`
+    /// and `<path>.err`.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// An error of the operating system.
     pub fn start(&self, command: &mut Command, path: &Path) -> Result<Process> {
         command.process_group(0).kill_on_drop(true);
         command.stdout(File::create(path.with_extension("out"))?).stderr(File::create(path.with_extension("err"))?);
-        let child =
-            command.spawn().with_context(|| format!("{:?} cannot be started", command.as_std().get_program()))?;
+        let child = command.spawn().with_context(|| format!("cannot start {:?}", command.as_std().get_program()))?;
         let id = child.id().context("it has just been started")?;
         let note = self.folder.join(id.to_string());
         File::create(&note)?;
@@ -57,7 +56,7 @@ impl Children {
     }
 }
 
-/// A process that was started here. Dropped, it is killed.
+/// A started process. Killed when dropped.
 pub struct Process {
     child: Child,
     id: u32,
@@ -70,35 +69,35 @@ impl Process {
         self.id
     }
 
-    /// Its input, where that is piped; dropped, the process reads its end.
+    /// Its input, if piped. Drop it to end the input.
     pub fn take_input(&mut self) -> Option<tokio::process::ChildStdin> {
         self.child.stdin.take()
     }
 
-    /// Sends it a signal. Nothing happens where it is gone.
+    /// Sends it a signal. Does nothing if it has ended.
     pub fn signal(&self, signal: Signal) {
         if let Some(id) = i32::try_from(self.id).ok().and_then(Pid::from_raw)
             && self.child.id().is_some()
         {
-            // It may have ended in this moment.
+            // It may just have ended.
             let _ = kill_process(id, signal);
         }
     }
 
-    /// Whether it has ended, and how.
+    /// Its exit status, if it has ended.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// An error of the operating system.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
 
-    /// Waits for its end; `None` where it does not come in time.
+    /// Waits for its end; `None` if it does not end in time.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// An error of the operating system.
     pub async fn wait(&mut self, within: Duration) -> Result<Option<ExitStatus>> {
         match tokio::time::timeout(within, self.child.wait()).await {
             Ok(status) => Ok(Some(status?)),
@@ -106,11 +105,11 @@ impl Process {
         }
     }
 
-    /// `kill -9`, and waits until it is gone.
+    /// `kill -9`, and waits for its end.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// An error of the operating system.
     pub async fn kill(&mut self) -> Result<()> {
         Ok(self.child.kill().await?)
     }
@@ -118,7 +117,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The note only serves a death of this process; the child itself is killed when it is dropped.
+        // The note is only needed if this process dies; the child is killed when dropped.
         let _ = fs::remove_file(&self.note);
     }
 }

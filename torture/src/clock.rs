@@ -1,4 +1,4 @@
-//! A clock of the servers' own, moved by libfaketime.
+//! A wall clock for the servers, moved with libfaketime.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::process::Command;
 
-/// Where distributions put the library.
+/// Paths of the library in common distributions.
 const LIBRARIES: [&str; 4] = [
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
@@ -15,24 +15,24 @@ const LIBRARIES: [&str; 4] = [
     "/usr/lib/faketime/libfaketime.so.1",
 ];
 
-/// The wall clock of servers that were started with it; their monotonic clock goes on as it is.
+/// A wall clock for servers. Their monotonic clock is unchanged.
 pub struct FakeClock {
     library: PathBuf,
     offset: PathBuf,
 }
 
 impl FakeClock {
-    /// Looks for the library, installs it where that can be done, and sets the clock right.
+    /// Finds or installs the library and sets the clock to the real time.
     ///
     /// # Errors
     ///
-    /// A sentence that says what to install.
+    /// A message that says what to install.
     pub fn new(folder: &Path) -> Result<Self> {
         let library = match found() {
             Some(library) => library,
             None => {
                 xtask::machine::install("Moving the clock needs libfaketime", &["libfaketime"], "libfaketime")?;
-                found().context("libfaketime was installed, but it is not where it usually is")?
+                found().context("libfaketime is installed, but not in a usual place")?
             }
         };
         let clock = Self { library, offset: folder.join("clock") };
@@ -40,19 +40,19 @@ impl FakeClock {
         Ok(clock)
     }
 
-    /// Sets the clock ahead by this much.
+    /// Sets the clock ahead of the real time.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// An error of the operating system.
     pub fn set(&self, ahead: Duration) -> Result<()> {
-        // Renamed into place: a server may read at any moment.
+        // Renamed into place, because a server may read at any moment.
         let new = self.offset.with_extension("new");
         fs::write(&new, format!("+{}\n", ahead.as_secs()))?;
         Ok(fs::rename(&new, &self.offset)?)
     }
 
-    /// Has a program that is about to be started use this clock.
+    /// Makes a program use this clock once it is started.
     pub fn apply(&self, command: &mut Command) {
         command
             .env("LD_PRELOAD", &self.library)

@@ -1,4 +1,4 @@
-//! The database of a run, and what can be done to it.
+//! The database of a run, and its faults.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use xtask::postgres::{Cluster, Stop};
 use crate::database_proxy::DatabaseProxy;
 use crate::disk::SmallDisk;
 
-/// Which one.
+/// The database of a run.
 pub(crate) enum Database<'a> {
     /// PostgreSQL, reached through a proxy.
     Postgres(Postgres<'a>),
-    /// A SQLite file on a disk of its own; without the disk where none could be mounted.
+    /// A SQLite file, on its own disk if one could be mounted.
     Sqlite(Option<SmallDisk>),
 }
 
-/// A PostgreSQL of our own.
+/// The run's own PostgreSQL.
 pub(crate) struct Postgres<'a> {
     pub(crate) cluster: &'a mut Cluster,
     pub(crate) proxy: DatabaseProxy,
@@ -32,7 +32,7 @@ impl<'a> Database<'a> {
         }
     }
 
-    /// Takes no writes, or takes them again. Returns whether that is certain: a full disk may have a page to spare.
+    /// Stops or resumes accepting writes. Returns true if that is certain: a full disk may have a spare page.
     pub(crate) fn set_away(&self, away: bool) -> Result<bool> {
         match self {
             Self::Postgres(postgres) => {
@@ -40,7 +40,7 @@ impl<'a> Database<'a> {
                 Ok(true)
             }
             Self::Sqlite(disk) => {
-                let disk = disk.as_ref().context("there is a disk to fill")?;
+                let disk = disk.as_ref().context("there is no disk to fill")?;
                 if away {
                     disk.fill()?
                 } else {
@@ -51,8 +51,8 @@ impl<'a> Database<'a> {
         }
     }
 
-    /// Sets right what a fault that broke off may have left.
-    pub(crate) fn set_right(&mut self) -> Result<()> {
+    /// Repairs the state that an interrupted fault may have left.
+    pub(crate) fn repair(&mut self) -> Result<()> {
         if let Self::Postgres(Postgres { cluster, .. }) = self {
             signal(cluster, Signal::CONT)?;
             if cluster.pids()?.is_empty() {
@@ -80,7 +80,7 @@ impl Postgres<'_> {
 /// Sends a signal to all processes of a cluster.
 fn signal(cluster: &Cluster, signal: Signal) -> Result<()> {
     for process in cluster.pids()? {
-        // The process of a connection may just have ended.
+        // A connection's process may just have ended.
         let _ = kill_process(process, signal);
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The proxy between the servers and PostgreSQL: it can lose a write or its answer, and let nothing through.
+//! The proxy between the servers and PostgreSQL. It can lose a write or its answer, or block everything.
 
 mod conversation;
 
@@ -16,24 +16,24 @@ use tokio::task::JoinHandle;
 
 use conversation::{Conversation, Kind};
 
-/// A write is to be lost.
+/// A plan to lose the next write.
 struct Plan {
-    /// Whether it is carried out, so that only its answer is lost.
+    /// True if the database gets the write, so that only its answer is lost.
     delivered: bool,
-    /// Whom to tell that it is lost.
+    /// Told when it is lost.
     done: oneshot::Sender<()>,
 }
 
 struct State {
     target: Mutex<SocketAddr>,
     plan: Mutex<Option<Plan>>,
-    /// Counts how often everything was cut.
+    /// The number of cuts.
     cuts: watch::Sender<u64>,
-    /// Nothing is let through.
+    /// True if everything is blocked.
     closed: Mutex<bool>,
 }
 
-/// The proxy; it ends when this is dropped.
+/// The proxy; it ends when dropped.
 pub struct DatabaseProxy {
     address: SocketAddr,
     state: Arc<State>,
@@ -41,11 +41,11 @@ pub struct DatabaseProxy {
 }
 
 impl DatabaseProxy {
-    /// Listens on a free port of loopback and leads to the database at `target`.
+    /// Listens on a free port of loopback and forwards to the database at `target`.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// An error of the operating system.
     pub async fn start(target: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -59,12 +59,12 @@ impl DatabaseProxy {
         Ok(Self { address, state, task })
     }
 
-    /// Where servers connect to.
+    /// The address for servers.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Cuts every connection and accepts none, or goes on as usual.
+    /// Cuts and blocks all connections, or allows them again.
     pub fn close(&self, closed: bool) {
         *self.state.closed.lock() = closed;
         if closed {
@@ -72,9 +72,9 @@ impl DatabaseProxy {
         }
     }
 
-    /// Cuts a connection at its next write, which commits by itself; where `delivered`, after it has been carried out.
+    /// Cuts a connection at its next write, which commits by itself: after the database has executed it if `delivered`.
     ///
-    /// Returns whether there was one within the time.
+    /// Returns true if there was one in time.
     pub async fn lose_commit(&self, delivered: bool, within: Duration) -> bool {
         let (done, happened) = oneshot::channel();
         *self.state.plan.lock() = Some(Plan { delivered, done });
@@ -116,7 +116,7 @@ async fn carry(server: TcpStream, state: &State) -> std::io::Result<()> {
     database.set_nodelay(true)?;
     let (server_read, server_write) = server.into_split();
     let (database_read, database_write) = database.into_split();
-    // From here on the answers of the database are for nobody, and the first one ends the connection.
+    // Once this is set, the database's answers are dropped, and the first one ends the connection.
     let (mute, muted) = watch::channel(None);
     tokio::select! {
         ended = requests(server_read, database_write, state, &mute) => ended,
@@ -124,7 +124,7 @@ async fn carry(server: TcpStream, state: &State) -> std::io::Result<()> {
     }
 }
 
-/// Whom to tell when a write has been answered whose answer is to be lost.
+/// Told when the database has answered a write whose answer must be lost.
 type Muted = Option<Arc<Mutex<Option<oneshot::Sender<()>>>>>;
 
 async fn requests(
@@ -164,7 +164,7 @@ async fn answers(
     loop {
         let count = database.read(&mut chunk).await?;
         if let Some(done) = &*muted.borrow() {
-            // The database has answered the write, or ended: nobody hears of it.
+            // The database has answered the write, or ended. The answer is lost.
             if let Some(done) = done.lock().take() {
                 let _ = done.send(());
             }

@@ -1,4 +1,4 @@
-//! A small disk that can be full: a tmpfs of its own size.
+//! A small disk that can be filled: a tmpfs.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -8,31 +8,31 @@ use std::process::Command;
 use anyhow::{Result, bail};
 use xtask::run::quietly;
 
-/// A small disk; unmounted when this is dropped.
+/// A small disk. Unmounted when dropped.
 pub struct SmallDisk {
     folder: PathBuf,
 }
 
 impl SmallDisk {
-    /// Mounts a disk of so many bytes at a folder, which is made.
+    /// Creates a folder and mounts a disk of this many bytes there.
     ///
     /// # Errors
     ///
-    /// Where this process may not mount, or the operating system says no.
+    /// Fails if this process may not mount, or with an error of the operating system.
     pub fn mount(folder: &Path, bytes: u64) -> Result<Self> {
         fs::create_dir_all(folder)?;
         if !xtask::machine::is_root() {
-            bail!("only root may mount a small disk");
+            bail!("mounting a small disk needs root");
         }
         quietly(Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"]).arg(folder))?;
         Ok(Self { folder: folder.to_owned() })
     }
 
-    /// Uses up all room that is left.
+    /// Fills the disk.
     ///
     /// # Errors
     ///
-    /// What the operating system says, but that there is no room.
+    /// Any error of the operating system except a full disk.
     pub fn fill(&self) -> Result<()> {
         let mut ballast = File::create(self.ballast())?;
         for size in [64 * 1024, 1] {
@@ -48,11 +48,11 @@ impl SmallDisk {
         Ok(())
     }
 
-    /// Gives the room back.
+    /// Frees the filled space.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// An error of the operating system.
     pub fn clear(&self) -> Result<()> {
         Ok(fs::remove_file(self.ballast())?)
     }
@@ -65,7 +65,7 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         if let Err(error) = quietly(Command::new("umount").arg("-l").arg(&self.folder)) {
-            eprintln!("{} could not be unmounted: {error:#}", self.folder.display());
+            eprintln!("cannot unmount {}: {error:#}", self.folder.display());
         }
     }
 }

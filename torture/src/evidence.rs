@@ -1,25 +1,25 @@
-//! What a run leaves behind: the players' ledgers, and all that was ever written to the database.
+//! The results of a run: the players' records, and everything that was ever written to the database.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
 use castellan_srd::wire::{CharacterId, RejectionCode, RequestId, Version};
-use client_sim::player::ledger_file::{self, Line};
-use client_sim::player::trace::Counters;
+use client_sim::recorded::record_file::{self, Line};
+use client_sim::recorded::trace::Counters;
 
-/// What a player knows of one of its intents.
+/// A player's knowledge of one of its intents.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Fate {
-    /// `None` where the player broke off before it was sent.
+    /// `None` if the player stopped before it was sent.
     pub id: Option<RequestId>,
     /// It was answered `applied`.
     pub applied: bool,
-    /// It was said to be in the database.
+    /// It was called durable.
     pub durable: bool,
-    /// The client gave it up.
+    /// The client dropped it.
     pub refused: bool,
-    /// The server turned it down.
+    /// The server rejected it.
     pub rejected: Option<RejectionCode>,
 }
 
@@ -28,58 +28,58 @@ pub struct Fate {
 pub struct Seen {
     /// Its version.
     pub version: Version,
-    /// The intent that made it.
+    /// The intent that produced it.
     pub last: RequestId,
-    /// A hash of all of it.
+    /// A hash of the whole state.
     pub hash: u64,
 }
 
-/// One player's ledger.
+/// One player's record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ledger {
+pub struct Record {
     /// The account's name.
     pub name: String,
     /// The character.
     pub character: CharacterId,
-    /// Which of the character's clients; `None` for one that only watches.
+    /// The client's number among the character's clients; `None` for one that only watches.
     pub lane: Option<u8>,
     /// The intents, by their numbers.
     pub intents: BTreeMap<u64, Fate>,
     /// The states shown, in order.
     pub seen: Vec<Seen>,
-    /// Intents that the player still kept when it left; `None` where it broke off.
+    /// Intents that the player still kept at its end; `None` if it stopped early.
     pub kept: Option<usize>,
 }
 
-impl Ledger {
-    /// Reads a ledger; `None` where its player broke off before it had a character.
+impl Record {
+    /// Reads a record; `None` if its player stopped before it had a character.
     ///
     /// # Errors
     ///
-    /// What the operating system says, or that it is no ledger.
+    /// An error of the operating system, or a file that is not a record.
     pub fn read(path: &Path) -> io::Result<Option<Self>> {
-        Ok(Self::from_lines(ledger_file::read(path)?))
+        Ok(Self::from_lines(record_file::read(path)?))
     }
 
-    /// From a ledger's lines.
+    /// Builds a record from its lines.
     pub fn from_lines(lines: Vec<Line>) -> Option<Self> {
         let mut lines = lines.into_iter();
         let Some(Line::Player { name, character, lane }) = lines.next() else { return None };
-        let mut ledger = Self { name, character, lane, intents: BTreeMap::new(), seen: Vec::new(), kept: None };
+        let mut record = Self { name, character, lane, intents: BTreeMap::new(), seen: Vec::new(), kept: None };
         for line in lines {
             match line {
                 Line::Player { .. } => return None,
-                Line::Intent { n } => *ledger.fate(n) = Fate::default(),
-                Line::Named { n, id } => ledger.fate(n).id = Some(id),
-                Line::Applied { n } => ledger.fate(n).applied = true,
-                Line::Durable { n, .. } => ledger.fate(n).durable = true,
-                Line::Refused { n, .. } => ledger.fate(n).refused = true,
-                Line::Rejected { n, code } => ledger.fate(n).rejected = Some(code),
-                Line::Seen { version, last, hash } => ledger.seen.push(Seen { version, last, hash }),
-                Line::End { kept } => ledger.kept = Some(kept),
+                Line::Intent { n } => *record.fate(n) = Fate::default(),
+                Line::Named { n, id } => record.fate(n).id = Some(id),
+                Line::Applied { n } => record.fate(n).applied = true,
+                Line::Durable { n, .. } => record.fate(n).durable = true,
+                Line::Refused { n, .. } => record.fate(n).refused = true,
+                Line::Rejected { n, code } => record.fate(n).rejected = Some(code),
+                Line::Seen { version, last, hash } => record.seen.push(Seen { version, last, hash }),
+                Line::End { kept } => record.kept = Some(kept),
             }
         }
-        Some(ledger)
+        Some(record)
     }
 
     fn fate(&mut self, n: u64) -> &mut Fate {
@@ -87,18 +87,18 @@ impl Ledger {
     }
 }
 
-/// The lease of a character's shard at the moment of a write, as the database had it.
+/// The lease of a character's shard in the database at the time of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseThen {
     /// Its `recoveries`.
     pub recoveries: i64,
-    /// It had been given back.
+    /// It was released.
     pub released: bool,
     /// The process that held it.
     pub holder: Option<u32>,
 }
 
-/// A character's row as it was written at some time.
+/// A character's row as it was once written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Write {
     /// The character.
@@ -109,40 +109,40 @@ pub struct Write {
     pub recoveries: i64,
     /// The row's request ids, oldest first.
     pub ids: Vec<RequestId>,
-    /// What the row's state counts.
+    /// The counters in the row's state.
     pub counters: Counters,
-    /// The lease then; `None` on SQLite.
+    /// The lease at that time; `None` on SQLite.
     pub lease: Option<LeaseThen>,
     /// The number of the server that wrote it; `None` on SQLite.
     pub writer: Option<u32>,
 }
 
-/// When a server process lived.
+/// The lifetime of a server process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Life {
+pub struct Lifetime {
     /// Its number in the run.
     pub number: u32,
     /// Its process id.
     pub process: u32,
-    /// When it was started, in milliseconds of the run.
+    /// Its start, in milliseconds of the run.
     pub began_ms: u64,
-    /// When it was gone; `None` while it lives.
+    /// When it ended; `None` while it runs.
     pub ended_ms: Option<u64>,
 }
 
-/// Everything that the check looks at.
+/// Everything that the check compares.
 #[derive(Debug, Default, Clone)]
 pub struct Evidence {
-    /// Of all players.
-    pub ledgers: Vec<Ledger>,
+    /// The records of all players.
+    pub records: Vec<Record>,
     /// Everything that was written and committed, in order.
     pub writes: Vec<Write>,
     /// The rows at the end: version, ids, counters.
     pub rows: Vec<Write>,
     /// All servers of the run.
-    pub lives: Vec<Life>,
-    /// Characters of which an operator had a dead letter settled: their versions may jump.
-    pub settled: BTreeSet<CharacterId>,
-    /// The players were killed before they had brought everything to the database.
+    pub lifetimes: Vec<Lifetime>,
+    /// Characters with a dead letter that an operator decided on: their versions may jump.
+    pub decided: BTreeSet<CharacterId>,
+    /// True if the players were killed before everything was durable.
     pub broken_off: bool,
 }

@@ -1,4 +1,4 @@
-//! How each fault is done. Every one leaves the world as it found it: one server that serves, a database that answers.
+//! The faults. Each leaves the world as it found it: with one serving server and a database that answers.
 
 mod refusal;
 
@@ -9,17 +9,17 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use rustix::process::Signal;
 
-use crate::check::Violation;
+use crate::check::Finding;
 use crate::front::Cut;
 use crate::history::Gate;
 use crate::run::World;
 use crate::schedule::Fault;
 use crate::servers::Server;
 
-/// How long to wait for what a flush brings about: many flushes.
+/// Time limit for the effect of a flush: many flushes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long a server may take for a clean stop: its own limit and what it takes to end.
+/// Time limit for a clean stop: the server's own limit and some time to end.
 const STOP_PATIENCE: Duration = Duration::from_secs(12);
 
 fn ms(rng: &mut StdRng, range: std::ops::Range<u64>) -> Duration {
@@ -27,7 +27,7 @@ fn ms(rng: &mut StdRng, range: std::ops::Range<u64>) -> Duration {
 }
 
 impl World<'_> {
-    /// Does a fault.
+    /// Injects a fault.
     pub(crate) async fn inject(&mut self, fault: Fault, rng: &mut StdRng) -> Result<()> {
         match fault {
             Fault::Kill => self.kill(rng).await,
@@ -55,7 +55,7 @@ impl World<'_> {
     }
 
     fn take_present(&mut self) -> Result<Server> {
-        self.present.take().context("a server serves between two faults")
+        self.present.take().context("there is no server")
     }
 
     async fn kill(&mut self, rng: &mut StdRng) -> Result<()> {
@@ -65,14 +65,14 @@ impl World<'_> {
         self.start_server(None).await
     }
 
-    /// Puts a server there that dies at a point of one of its next flushes, and another one when it has.
+    /// Starts a server that dies at a point of one of its next flushes, and then another server.
     async fn crash_at(&mut self, point: &str, rng: &mut StdRng) -> Result<()> {
         let server = self.take_present()?;
         self.servers.kill(server).await?;
         self.start_server(Some((point, rng.random_range(1..6)))).await?;
         let server = self.take_present()?;
         if self.servers.wait(server, PATIENCE).await?.is_none() {
-            bail!("a server that was to die at a flush did not");
+            bail!("a server that should die at a flush did not");
         }
         self.start_server(None).await
     }
@@ -81,15 +81,15 @@ impl World<'_> {
         let server = self.take_present()?;
         match self.servers.stop(server, STOP_PATIENCE).await? {
             Some(status) if status.success() => {}
-            other => self.complain(format!("a clean stop came out as {other:?}")),
+            other => self.complain(format!("a clean stop exited with {other:?}")),
         }
         self.start_server(None).await
     }
 
-    /// With a kill close behind in half of the cases: what was taken for written is then gone from memory too.
+    /// In half of the cases a kill follows soon, so that memory is lost too.
     async fn lose_commit(&mut self, delivered: bool, rng: &mut StdRng) -> Result<()> {
         if !self.database.postgres()?.proxy.lose_commit(delivered, PATIENCE).await {
-            bail!("no flush came");
+            bail!("no flush within {PATIENCE:?}");
         }
         tokio::time::sleep(ms(rng, 20..80)).await;
         if rng.random() { self.kill(rng).await } else { Ok(()) }
@@ -99,7 +99,7 @@ impl World<'_> {
         let zombie = self.take_present()?;
         zombie.signal(Signal::STOP);
         self.start_server(None).await?;
-        // Half of the clients go over; the others do not know yet, and hear from the zombie first.
+        // Half of the clients move; the others still listen to the zombie.
         self.front.cut(Cut::Half);
         tokio::time::sleep(ms(rng, 200..1_200)).await;
         zombie.signal(Signal::CONT);
@@ -107,14 +107,14 @@ impl World<'_> {
         self.end_zombie(zombie, rng).await
     }
 
-    /// A second server takes over while the first one is between its proof and its write: it has to wait.
+    /// A second server takes over while the first is between its proof and its write: it must wait.
     async fn held_write(&mut self, rng: &mut StdRng) -> Result<()> {
         let zombie = self.take_present()?;
         let mut gate = self.history.close(Gate::Writes).await?;
         if !gate.holds_somebody(PATIENCE).await? {
-            bail!("no flush came");
+            bail!("no flush within {PATIENCE:?}");
         }
-        // Time for a second server that does not wait to take over, and less than PostgreSQL gives the first one.
+        // Enough for a takeover that does not wait, and less than PostgreSQL's limit for the first server.
         let pause = ms(rng, 900..1_400);
         let let_go = async {
             tokio::time::sleep(pause).await;
@@ -127,13 +127,13 @@ impl World<'_> {
         self.end_zombie(zombie, rng).await
     }
 
-    /// It has lost everything: killed or asked to stop, it can do no harm.
+    /// Kills or stops a server that has lost its leases. Either must do no harm.
     async fn end_zombie(&mut self, zombie: Server, rng: &mut StdRng) -> Result<()> {
         if rng.random() {
             return self.servers.kill(zombie).await;
         }
         if self.servers.stop(zombie, STOP_PATIENCE).await?.is_none() {
-            self.complain("a server that had lost its shards did not stop".to_owned());
+            self.complain("a server without its leases did not stop".to_owned());
         }
         Ok(())
     }
@@ -155,7 +155,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// The database is away during a stop. With a full disk nothing can be kept; then the clients bring it back.
+    /// The database is unreachable during a stop. With a full disk nothing is kept, and the clients send it again.
     async fn spool(&mut self, disk_full: bool) -> Result<()> {
         let disk = self.disk.as_ref().filter(|_| disk_full);
         if let Some(disk) = disk {
@@ -163,28 +163,28 @@ impl World<'_> {
         }
         let certain = self.database.set_away(true)?;
         tokio::time::sleep(Duration::from_millis(400)).await;
-        let server = self.present.take().context("a server serves between two faults")?;
+        let server = self.present.take().context("there is no server")?;
         let status = self.servers.stop(server, STOP_PATIENCE).await?;
         if let Some(disk) = disk {
             disk.clear()?;
         }
         self.database.set_away(false)?;
         if certain && status.is_none_or(|status| status.success()) {
-            self.complain(format!("a stop without a database came out as {status:?}"));
+            self.complain(format!("a stop without a database exited with {status:?}"));
         }
         self.start_server(None).await
     }
 
-    /// Ahead by an hour, so that tokens run out, and back.
+    /// Moves the clock an hour ahead, so that tokens expire, and back.
     async fn move_clock(&mut self, rng: &mut StdRng) -> Result<()> {
-        let clock = self.clock.as_ref().context("there is a clock to move")?;
+        let clock = self.clock.as_ref().context("there is no clock to move")?;
         clock.set(Duration::from_secs(3_600))?;
         tokio::time::sleep(ms(rng, 2_500..4_000)).await;
         clock.set(Duration::ZERO)?;
         Ok(())
     }
 
-    /// In half of the cases the server dies before there is room again.
+    /// In half of the cases the server dies before there is space again.
     async fn fill_database_disk(&mut self, rng: &mut StdRng) -> Result<()> {
         self.database.set_away(true)?;
         tokio::time::sleep(ms(rng, 1_000..2_500)).await;
@@ -197,6 +197,6 @@ impl World<'_> {
     }
 
     pub(crate) fn complain(&mut self, what: String) {
-        self.complaints.push(Violation::crashed(what));
+        self.complaints.push(Finding::crashed(what));
     }
 }

@@ -1,14 +1,14 @@
-//! Where a run keeps its ledgers and logs.
+//! The folder for a run's records and logs.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// The folder of a run. It stays unless [`Folder::close`] removes it.
+/// The folder of a run. Kept unless [`Folder::close`] removes it.
 #[derive(Debug, Clone)]
 pub struct Folder {
     path: PathBuf,
-    /// Somebody asked to keep it.
+    /// True if the command line asks to keep it.
     kept: bool,
 }
 
@@ -24,21 +24,21 @@ impl Folder {
         Ok(Self { path: folder.keep(), kept: keep.is_some() })
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Removes the folder of a clean run unless somebody asked to keep it. Returns its path if it stays.
+    /// Removes the folder of a clean run, unless it must be kept. Returns its path if it stays.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// An error of the operating system.
     pub fn close(self, clean: bool) -> Result<Option<PathBuf>> {
         if !clean || self.kept {
             return Ok(Some(self.path));
         }
-        std::fs::remove_dir_all(&self.path).with_context(|| format!("{} cannot be removed", self.path.display()))?;
+        std::fs::remove_dir_all(&self.path).with_context(|| format!("cannot remove {}", self.path.display()))?;
         Ok(None)
     }
 }
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_goes_after_a_clean_run_only_and_not_if_somebody_wants_it() {
+    fn only_the_folder_of_a_clean_run_that_nobody_keeps_is_removed() {
         let place = tempfile::tempdir().expect("a temporary folder");
         for (wanted, clean, stays) in [(false, true, false), (false, false, true), (true, true, true)] {
             let folder = Folder::new(wanted.then(|| place.path()), 7).expect("a folder");

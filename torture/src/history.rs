@@ -1,4 +1,4 @@
-//! What a test adds to the database: a table that notes every row ever written, and a way to have one refused.
+//! Additions to the database: a table that records every row ever written, and a way to refuse a row.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use castellan_srd::wire::{CharacterId, Currency, InventoryEntry, RequestId};
-use client_sim::player::trace::Counters;
+use client_sim::recorded::trace::Counters;
 use serde::Deserialize;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -14,17 +14,17 @@ use sqlx::{ConnectOptions, Connection};
 
 use crate::evidence::{LeaseThen, Write};
 
-/// The custom setting by which a server's connections say which one they are of: `?options[torture.server]=3`.
+/// The custom setting that names the server of a connection: `?options[torture.server]=3`.
 pub const SERVER_SETTING: &str = "torture.server";
 
-/// How long to wait while a server writes to the same file.
+/// Time limit for waiting while a server writes to the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often to look whether something has happened in the database.
+/// Time between two looks at the database.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// The tables and the triggers. The first trigger looks at the lease in the writer's own transaction, but with fresh eyes: in
-/// read committed each statement sees what was committed before it.
+/// The tables and triggers. The first trigger reads the lease in the writer's transaction, but sees its newest state: at
+/// the level "read committed" each statement sees everything committed before it.
 const POSTGRES_SETUP: &str = "
 CREATE TABLE torture_writes (
     place bigserial PRIMARY KEY,
@@ -74,27 +74,27 @@ CREATE TRIGGER torture_hold_letter BEFORE INSERT ON dead_letters
     FOR EACH ROW EXECUTE FUNCTION torture_hold_letter();
 ";
 
-/// A place in PostgreSQL where writers can be held up: an advisory lock in the triggers above.
+/// A point in PostgreSQL where writers can be held: an advisory lock in the triggers above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gate {
-    /// Whoever begins to write characters.
+    /// Holds writers of characters.
     Writes = 4711,
-    /// Whoever begins to write a dead letter.
+    /// Holds writers of dead letters.
     Letters = 4712,
-    /// Whoever begins to write a refused character in a state that is newer than its dead letter. The version that an
-    /// operator's decision leads to lies a jump above the letter's, so a decision passes.
+    /// Holds writers of a refused character in a state newer than its dead letter. An operator's decision passes, because
+    /// its version is a jump above the letter's.
     NewerThanLetter = 4713,
 }
 
-/// Closes a gate, or opens it.
+/// Close and open a gate.
 const CLOSE: &str = "SELECT pg_advisory_lock($1::bigint)";
 const OPEN: &str = "SELECT pg_advisory_unlock($1::bigint)";
 
-/// Writers that wait at a gate.
+/// Counts writers that wait at a gate.
 const HELD_UP: &str =
     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid::bigint = $1 AND NOT granted";
 
-/// The same where one process at a time has the file, so that leases need no proof.
+/// The same for SQLite, where only one process has the file, so leases need no proof.
 const SQLITE_SETUP: &str = "
 CREATE TABLE torture_writes (
     place INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -170,7 +170,7 @@ const ACCEPT: Statement = Statement {
     sqlite: "DELETE FROM torture_refused WHERE character_id = ?1",
 };
 
-/// A row as both databases write it as JSON.
+/// A row as JSON, the same from both databases.
 #[derive(Deserialize)]
 struct Noted {
     character: CharacterId,
@@ -208,7 +208,7 @@ impl From<Noted> for Write {
     }
 }
 
-/// Where the database is, past every proxy.
+/// The address of the database, without a proxy.
 #[derive(Debug, Clone)]
 pub enum Place {
     /// PostgreSQL, by its URL.
@@ -218,7 +218,7 @@ pub enum Place {
 }
 
 impl Place {
-    /// What the server's program takes.
+    /// Its URL for the server.
     pub fn url(&self) -> String {
         match self {
             Self::Postgres(url) => url.clone(),
@@ -227,36 +227,36 @@ impl Place {
     }
 }
 
-/// The test's own way to the database.
+/// The torture's own access to the database.
 pub struct History {
     place: Place,
 }
 
 impl History {
-    /// Adds the tables and the trigger to a database that has the server's tables.
+    /// Adds the tables and triggers to a database with the server's tables.
     ///
     /// # Errors
     ///
-    /// What the database says.
+    /// An error of the database.
     pub async fn set_up(place: Place) -> Result<Self> {
         match &place {
             Place::Postgres(url) => sqlx::raw_sql(POSTGRES_SETUP).execute(&mut postgres(url).await?).await.map(drop),
             Place::Sqlite(path) => sqlx::raw_sql(SQLITE_SETUP).execute(&mut sqlite(path).await?).await.map(drop),
         }
-        .context("the notes cannot be set up")?;
+        .context("cannot set up the tables and triggers")?;
         Ok(Self { place })
     }
 
-    /// Where the database is.
+    /// The address of the database.
     pub fn place(&self) -> &Place {
         &self.place
     }
 
-    /// Has the database refuse every further row of a character, or take them again.
+    /// Makes the database refuse, or accept again, all rows of a character.
     ///
     /// # Errors
     ///
-    /// What the database says.
+    /// An error of the database.
     pub async fn refuse(&self, character: CharacterId, refused: bool) -> Result<()> {
         let statement = if refused { REFUSE } else { ACCEPT };
         let id = character.to_string();
@@ -275,7 +275,7 @@ impl History {
     ///
     /// # Errors
     ///
-    /// What the database says.
+    /// An error of the database.
     pub async fn close(&self, gate: Gate) -> Result<ClosedGate> {
         let Place::Postgres(url) = &self.place else { bail!("this is for PostgreSQL only") };
         let mut connection = postgres(url).await?;
@@ -283,11 +283,11 @@ impl History {
         Ok(ClosedGate { connection, gate })
     }
 
-    /// The place of the newest write among all writes.
+    /// The place of the newest write.
     ///
     /// # Errors
     ///
-    /// What the database says.
+    /// An error of the database.
     pub async fn newest_place(&self) -> Result<i64> {
         Ok(match &self.place {
             Place::Postgres(url) => {
@@ -297,11 +297,11 @@ impl History {
         }?)
     }
 
-    /// The characters of all writes behind a place, each with the place of its write, oldest first.
+    /// The characters of all writes after a place, each with its place, oldest first.
     ///
     /// # Errors
     ///
-    /// What the database says.
+    /// An error of the database.
     pub async fn written_since(&self, place: i64) -> Result<Vec<(i64, CharacterId)>> {
         let texts: Vec<String> = match &self.place {
             Place::Postgres(url) => {
@@ -315,11 +315,11 @@ impl History {
         texts.iter().map(|text| Ok(serde_json::from_str(text)?)).collect()
     }
 
-    /// The characters that have a dead letter.
+    /// The characters with a dead letter.
     ///
     /// # Errors
     ///
-    /// What the database says.
+    /// An error of the database.
     pub async fn dead_letters(&self) -> Result<BTreeSet<CharacterId>> {
         self.texts(&DEAD_LETTERS).await?.iter().map(|id| Ok(id.parse()?)).collect()
     }
@@ -328,12 +328,12 @@ impl History {
     ///
     /// # Errors
     ///
-    /// What the database says, or that a row is not as it must be.
+    /// An error of the database, or an invalid row.
     pub async fn writes(&self) -> Result<Vec<Write>> {
         self.noted(&WRITES).await
     }
 
-    /// The rows as they are now.
+    /// The current rows.
     ///
     /// # Errors
     ///
@@ -355,18 +355,18 @@ impl History {
     }
 }
 
-/// Writers are held up at a gate; they go on when it is opened or dropped.
+/// A closed gate. Its writers continue when it is opened or dropped.
 pub struct ClosedGate {
     connection: PgConnection,
     gate: Gate,
 }
 
 impl ClosedGate {
-    /// Waits until a writer is held up. Returns true if one came within the time.
+    /// Waits until a writer is held. Returns true if one came in time.
     ///
     /// # Errors
     ///
-    /// What the database says.
+    /// An error of the database.
     pub async fn holds_somebody(&mut self, within: Duration) -> Result<bool> {
         let wait = async {
             let held_up = || sqlx::query_scalar::<_, i64>(HELD_UP).bind(self.gate as i64);
@@ -378,11 +378,11 @@ impl ClosedGate {
         tokio::time::timeout(within, wait).await.map_or(Ok(false), |came| came.map(|()| true))
     }
 
-    /// Lets the writers go on.
+    /// Lets the writers continue.
     ///
     /// # Errors
     ///
-    /// What the database says.
+    /// An error of the database.
     pub async fn open(mut self) -> Result<()> {
         sqlx::query(OPEN).bind(self.gate as i64).execute(&mut self.connection).await?;
         Ok(())
@@ -390,15 +390,15 @@ impl ClosedGate {
 }
 
 async fn postgres(url: &str) -> Result<PgConnection> {
-    PgConnection::connect(url).await.context("PostgreSQL cannot be reached")
+    PgConnection::connect(url).await.context("cannot reach PostgreSQL")
 }
 
 async fn sqlite(path: &Path) -> Result<SqliteConnection> {
     let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_TIMEOUT);
-    options.connect().await.context("the SQLite file cannot be opened")
+    options.connect().await.context("cannot open the SQLite file")
 }
 
-/// The process that a lease's holder names itself by: `127.0.0.1:8080 (process 4711)`.
+/// The process in the name of a lease's holder: `127.0.0.1:8080 (process 4711)`.
 fn process_of(node: &str) -> Option<u32> {
     let (_, process) = node.rsplit_once("(process ")?;
     process.strip_suffix(')')?.parse().ok()
@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_written_is_noted_and_what_is_refused_is_not_written() {
+    async fn written_rows_are_recorded_and_refused_rows_are_not_written() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("a.db");
         let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);

@@ -1,14 +1,14 @@
-//! Pulls the plug, under load, in every way that it is promised to survive; then counts.
+//! Injects every fault that the server promises to survive, under load, and then checks the data.
 //!
-//! A run has a real server process, a real PostgreSQL, and real clients (`client_sim::player`) that each keep a ledger
-//! on disk. A schedule, decided by a seed, goes through faults ([`schedule::Fault`]). The players reach the server
+//! A run has a real server process, a real PostgreSQL, and real clients (`client_sim::recorded`) that each keep a record
+//! on disk. A seed decides the schedule of faults ([`schedule::Fault`]). The players reach the server
 //! through one proxy ([`front`]) and the server its database through another ([`database_proxy`]), so that both kinds of
-//! connections can be cut where it hurts. At the end everything is left to settle, the server is stopped, and the
-//! check ([`check`]) compares the ledgers with everything that was ever written.
+//! connections can be cut at the worst moment. At the end the players wait until everything is durable, the server is
+//! stopped, and the check ([`check`]) compares the records with everything that was ever written.
 //!
-//! Every intent leaves something that can be counted (`client_sim::player::trace`), and a trigger in the test's
-//! database notes every row that is written ([`history`]). So for each single intent it is decided, not estimated,
-//! whether it is in the database never, once or twice, and between which two writes it came in.
+//! Every intent leaves a countable trace (`client_sim::recorded::trace`), and a trigger in the test's database records
+//! every row that is written ([`history`]). So the check knows for each intent, without estimating, if it was stored
+//! never, once or twice, and between which two writes.
 
 pub mod check;
 pub mod children;

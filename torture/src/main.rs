@@ -8,22 +8,22 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use castellan_client::BaseUrl;
-use castellan_torture::check::{Verdict, Violation};
+use castellan_torture::check::{Finding, Verdict};
 use castellan_torture::planted::{Bug, revealing_faults};
 use castellan_torture::report;
-use castellan_torture::run::{Options, Outcome, run};
+use castellan_torture::run::{RunOptions, RunResult, run};
 use castellan_torture::schedule::{Fault, Tally};
 use clap::{Parser, Subcommand, ValueEnum};
-use client_sim::player::{Settings, play};
+use client_sim::recorded::{RecordedSettings, play};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use xtask::postgres::{Cluster, ClusterOptions};
 
-/// How long faults go on while a planted bug is looked for, and how often it is tried.
+/// Duration of the faults for a planted bug, and the number of tries.
 const PLANTED_DURATION: Duration = Duration::from_secs(12);
 const PLANTED_TRIES: u64 = 3;
 
-/// The part of a run's time that is spent over SQLite.
+/// Share of a run's time that is spent on SQLite.
 const SQLITE_SHARE: f64 = 0.2;
 
 /// Pulls the plug on a server under load, and checks that nothing is lost or done twice.
@@ -35,9 +35,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Goes through faults, or through planted bugs.
+    /// Runs faults, or planted bugs.
     Run(RunArguments),
-    /// Plays until its input ends. The first task starts it.
+    /// Plays until its input ends. Started by `run`.
     #[command(hide = true)]
     Players(PlayersArguments),
 }
@@ -47,25 +47,25 @@ struct RunArguments {
     /// The server's program, built with the features `faults` and `planted`.
     #[arg(long)]
     server: PathBuf,
-    /// How long faults go on, in minutes.
+    /// Duration of the faults, in minutes.
     #[arg(long, default_value_t = 1.0)]
     minutes: f64,
-    /// Runs the schedule of an earlier run again; without it another one each time.
+    /// Seed of the schedule, to repeat an earlier run. Default: random.
     #[arg(long)]
     seed: Option<u64>,
-    /// Only this fault; can be given several times.
+    /// Only this fault. May be repeated.
     #[arg(long)]
     fault: Vec<Fault>,
-    /// Plants one bug after the other and reports whether each was caught.
+    /// Plants one bug after another and reports which were caught.
     #[arg(long)]
     planted: bool,
     /// Only this bug.
-    #[arg(long, requires = "planted")]
+    #[arg(long, requires = "planted", value_parser = castellan_torture::planted::parser())]
     bug: Vec<Bug>,
-    /// What was built, for the report.
+    /// The commit, for the report.
     #[arg(long, default_value = "unknown")]
     commit: String,
-    /// Keeps ledgers and logs below this folder.
+    /// Keeps records and logs in this folder.
     #[arg(long)]
     keep: Option<PathBuf>,
 }
@@ -73,14 +73,14 @@ struct RunArguments {
 #[derive(Parser)]
 struct PlayersArguments {
     server: String,
-    ledgers: PathBuf,
+    records: PathBuf,
     #[arg(long)]
     users: u32,
     #[arg(long)]
     seed: u64,
     #[arg(long)]
     patience_seconds: u64,
-    /// Of each client.
+    /// Rate of each client.
     #[arg(long, default_value_t = 12.0)]
     intents_per_second: f64,
 }
@@ -106,19 +106,19 @@ fn main() -> ExitCode {
     }
 }
 
-/// A run over PostgreSQL and a shorter one over SQLite; says whether nothing was wrong.
+/// A run on PostgreSQL and a shorter one on SQLite. Returns true if nothing was wrong.
 async fn torture(arguments: &RunArguments) -> Result<bool> {
     let seed = arguments.seed.unwrap_or_else(|| rand::random_range(0..1_000_000));
     let chosen = if arguments.fault.is_empty() { Fault::value_variants() } else { &arguments.fault };
     let faults = |fits: fn(Fault) -> bool| chosen.iter().copied().filter(|fault| fits(*fault)).collect::<Vec<_>>();
-    let (over_postgres, over_sqlite) = (faults(Fault::is_for_postgres), faults(Fault::is_for_sqlite));
+    let (on_postgres, on_sqlite) = (faults(Fault::is_for_postgres), faults(Fault::is_for_sqlite));
     let whole = Duration::try_from_secs_f64(arguments.minutes * 60.0).context("--minutes")?;
-    let shares = match (over_postgres.is_empty(), over_sqlite.is_empty()) {
+    let shares = match (on_postgres.is_empty(), on_sqlite.is_empty()) {
         (false, false) => [1.0 - SQLITE_SHARE, SQLITE_SHARE],
         (false, true) => [1.0, 0.0],
         (true, _) => [0.0, 1.0],
     };
-    let options = |faults, share| Options {
+    let options = |faults, share| RunOptions {
         server: arguments.server.clone(),
         duration: whole.mul_f64(share),
         seed,
@@ -130,22 +130,22 @@ async fn torture(arguments: &RunArguments) -> Result<bool> {
     let mut total = Total::default();
     eprintln!("seed {seed}");
     if shares[0] > 0.0 {
-        eprintln!("over PostgreSQL");
+        eprintln!("on PostgreSQL");
         let mut cluster = start_cluster()?;
         total.add(
-            "over PostgreSQL",
-            run(Some(&mut cluster), &options(over_postgres, shares[0]), interrupted.clone()).await?,
+            "on PostgreSQL",
+            run(Some(&mut cluster), &options(on_postgres, shares[0]), interrupted.clone()).await?,
         )?;
     }
     if shares[1] > 0.0 {
-        eprintln!("over SQLite");
-        total.add("over SQLite", run(None, &options(over_sqlite, shares[1]), interrupted).await?)?;
+        eprintln!("on SQLite");
+        total.add("on SQLite", run(None, &options(on_sqlite, shares[1]), interrupted).await?)?;
     }
     total.show(arguments, seed);
-    Ok(total.runs.iter().all(|run| run.violations.is_empty()))
+    Ok(total.runs.iter().all(|run| run.findings.is_empty()))
 }
 
-/// What the runs came to together.
+/// The results of all runs together.
 #[derive(Default)]
 struct Total {
     verdict: Verdict,
@@ -155,35 +155,35 @@ struct Total {
     runs: Vec<OneRun>,
 }
 
-/// What is to be told of one run.
+/// The report of one run.
 struct OneRun {
     name: &'static str,
-    violations: Vec<Violation>,
-    /// Its ledgers and logs, if they stay.
+    findings: Vec<Finding>,
+    /// Its records and logs, if they stay.
     folder: Option<PathBuf>,
 }
 
 impl Total {
-    fn add(&mut self, name: &'static str, mut outcome: Outcome) -> Result<()> {
-        let violations = std::mem::take(&mut outcome.verdict.violations);
+    fn add(&mut self, name: &'static str, mut outcome: RunResult) -> Result<()> {
+        let findings = std::mem::take(&mut outcome.verdict.findings);
         self.verdict.add(outcome.verdict);
         self.tally.add(&outcome.tally);
         self.skipped.extend(outcome.skipped);
         self.memory_kib = self.memory_kib.max(outcome.memory_kib);
-        let folder = outcome.folder.close(violations.is_empty())?;
-        self.runs.push(OneRun { name, violations, folder });
+        let folder = outcome.folder.close(findings.is_empty())?;
+        self.runs.push(OneRun { name, findings, folder });
         Ok(())
     }
 
-    /// A line for the run, then what is behind it.
+    /// Prints one line for the runs, then the details.
     fn show(&self, arguments: &RunArguments, seed: u64) {
         let Verdict { intents, acknowledged, unknown, refused, .. } = &self.verdict;
         let RunArguments { commit, minutes, .. } = arguments;
         let (faults, tally) = (self.tally.total(), &self.tally);
-        let wrong: usize = self.runs.iter().map(|run| run.violations.len()).sum();
+        let wrong: usize = self.runs.iter().map(|run| run.findings.len()).sum();
         let memory_mib = self.memory_kib / 1024;
         println!(
-            "| seed | commit | minutes | intents | acknowledged | faults | unknown | refused | memory | violations |"
+            "| seed | commit | minutes | intents | acknowledged | faults | unknown | refused | memory | findings |"
         );
         println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
         println!(
@@ -193,19 +193,19 @@ impl Total {
         for (fault, why) in &self.skipped {
             println!("skipped {fault}: {why}");
         }
-        for OneRun { name, violations, folder } in &self.runs {
-            if !violations.is_empty() {
+        for OneRun { name, findings, folder } in &self.runs {
+            if !findings.is_empty() {
                 println!("{name}:");
             }
-            report::lines(violations).iter().for_each(|line| println!("  {line}"));
+            report::lines(findings).iter().for_each(|line| println!("  {line}"));
             if let Some(folder) = folder {
-                println!("ledgers and logs {name} are in {}", folder.display());
+                println!("records and logs {name} are in {}", folder.display());
             }
         }
     }
 }
 
-/// Plants one bug after the other; says whether all were caught.
+/// Plants one bug after another. Returns true if all were caught.
 async fn planted(arguments: &RunArguments) -> Result<bool> {
     let mut cluster = start_cluster()?;
     let interrupted = interruption()?;
@@ -219,7 +219,7 @@ async fn planted(arguments: &RunArguments) -> Result<bool> {
         for again in 0..PLANTED_TRIES {
             let seed = first_seed + again;
             eprintln!("{}, seed {seed}", bug.name());
-            let options = Options {
+            let options = RunOptions {
                 server: arguments.server.clone(),
                 duration: PLANTED_DURATION,
                 seed,
@@ -229,10 +229,10 @@ async fn planted(arguments: &RunArguments) -> Result<bool> {
             };
             let outcome = run(Some(&mut cluster), &options, interrupted.clone()).await?;
             let (tally, tries) = (&outcome.tally, again + 1);
-            // A bug that was caught is what was expected: nothing to look at.
+            // A caught bug is the expected result, so nothing is kept.
             outcome.folder.close(true)?;
-            if let Some(violation) = outcome.verdict.most_telling() {
-                row = Some(format!("| {} | yes | {seed} | {tries} | {tally} | {violation} |", bug.name()));
+            if let Some(finding) = outcome.verdict.most_telling() {
+                row = Some(format!("| {} | yes | {seed} | {tries} | {tally} | {finding} |", bug.name()));
                 break;
             }
         }
@@ -243,11 +243,11 @@ async fn planted(arguments: &RunArguments) -> Result<bool> {
 }
 
 fn start_cluster() -> Result<Cluster> {
-    // Room for what is noted of every write, and no time lost on it: only durability is kept as on a real one.
+    // Fast, except that commits are durable as on a real cluster.
     Cluster::start(ClusterOptions { durable: true, ..ClusterOptions::default() })
 }
 
-/// Becomes true once this process is told to end.
+/// Becomes true once this process gets a signal to end.
 fn interruption() -> Result<watch::Receiver<bool>> {
     let (tell, interrupted) = watch::channel(false);
     let mut signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
@@ -261,7 +261,7 @@ fn interruption() -> Result<watch::Receiver<bool>> {
             }
             tell.send_replace(true);
         }
-        // The sender lives on: its end would look like an interruption that never comes.
+        // Keeps the sender, because a dropped one would look like an interruption.
         tell.closed().await;
     });
     Ok(interrupted)
@@ -269,17 +269,17 @@ fn interruption() -> Result<watch::Receiver<bool>> {
 
 async fn players(arguments: PlayersArguments) -> Result<bool> {
     let (tell, finish) = watch::channel(false);
-    // Not a task of the runtime: a read of standard input cannot be ended, and need not be.
+    // Not a task of the runtime, because a read of standard input cannot be cancelled.
     std::thread::spawn(move || {
         let mut input = Vec::new();
         let _ = std::io::stdin().read_to_end(&mut input);
         tell.send_replace(true);
-        // Without a sender the players would hear of changes that there are not.
+        // Keeps the sender, because a dropped one would look like a change.
         std::thread::park();
     });
-    let settings = Settings {
+    let settings = RecordedSettings {
         server: arguments.server.parse::<BaseUrl>()?,
-        ledgers: arguments.ledgers,
+        records: arguments.records,
         users: arguments.users,
         intents_per_second: arguments.intents_per_second,
         seed: arguments.seed,

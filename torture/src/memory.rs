@@ -1,4 +1,4 @@
-//! How much memory the servers take.
+//! The servers' memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::task::JoinHandle;
 
-/// How often it is looked at.
+/// Time between two readings.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Looks at the present server's memory until it is dropped.
+/// Reads the current server's memory until dropped.
 pub(crate) struct MemoryWatch {
     process: Arc<AtomicU32>,
     peak_kib: Arc<AtomicU64>,
@@ -24,12 +24,12 @@ impl MemoryWatch {
         Self { process, peak_kib, task }
     }
 
-    /// Looks at this process from now on.
+    /// Switches to this process.
     pub(crate) fn look_at(&self, process: u32) {
         self.process.store(process, Ordering::Relaxed);
     }
 
-    /// The most that any of them took, in KiB.
+    /// The largest reading so far, in KiB.
     pub(crate) fn peak_kib(&self) -> u64 {
         self.peak_kib.load(Ordering::Relaxed)
     }
@@ -46,7 +46,7 @@ async fn watch(process: Arc<AtomicU32>, peak_kib: Arc<AtomicU64>) {
     loop {
         ticks.tick().await;
         let process = process.load(Ordering::Relaxed).to_string();
-        // A process that is gone has no line, and a machine without `ps` no answer.
+        // An ended process has no line, and a machine without `ps` gives no answer.
         let Ok(output) = Command::new("ps").args(["-o", "rss=", "-p", &process]).output().await else { continue };
         if let Ok(kib) = String::from_utf8_lossy(&output.stdout).trim().parse() {
             peak_kib.fetch_max(kib, Ordering::Relaxed);

@@ -1,14 +1,14 @@
-//! Panics in what a process said on its error output.
+//! Panics in a process's error output.
 
-/// The panics of a log, each once: where it was, what it said, and how often if more than once.
+/// The different panics in a log, each with its place, message, and count if above one.
 pub fn panics(log: &str) -> Vec<String> {
     let mut found: Vec<(String, u32)> = Vec::new();
     let mut lines = log.lines();
     while let Some(line) = lines.next() {
-        // Without the thread, whose number is another one each time.
+        // Without the thread, whose number varies.
         let Some(at) = line.find("panicked at") else { continue };
         let mut panic = line[at..].to_owned();
-        // The message has a line of its own.
+        // The message is on the next line.
         if panic.ends_with(':')
             && let Some(message) = lines.next()
         {
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_has_its_place_and_its_message_and_is_told_once() {
+    fn each_panic_is_listed_once_with_its_place_and_message() {
         let panic = |thread: &str, place: &str, message: &str| {
             format!(
                 "\nthread '{thread}' panicked at {place}:\n{message}\nnote: run with `RUST_BACKTRACE=1` environment \

@@ -1,15 +1,9 @@
 //! Bugs that are planted into the server, to see that a run catches them.
 
-// The server's own list: the torture knows the server only as a program, and a second list could differ.
-#[path = "../../server/src/planted/bug.rs"]
-mod bug;
-
-use clap::ValueEnum;
-use clap::builder::PossibleValue;
+pub use castellan_authority::planted::Bug;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::schedule::Fault;
-
-pub use bug::Bug;
 
 /// Faults that reveal a bug.
 pub const fn revealing_faults(bug: Bug) -> &'static [Fault] {
@@ -25,12 +19,8 @@ pub const fn revealing_faults(bug: Bug) -> &'static [Fault] {
     }
 }
 
-impl ValueEnum for Bug {
-    fn value_variants<'a>() -> &'a [Self] {
-        &Self::ALL
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.name()))
-    }
+/// Reads a bug's name from the command line.
+pub fn parser() -> impl TypedValueParser<Value = Bug> {
+    let named = |name: String| Bug::ALL.into_iter().find(|bug| bug.name() == name).ok_or("no such bug");
+    PossibleValuesParser::new(Bug::ALL.map(Bug::name)).try_map(named)
 }

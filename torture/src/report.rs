@@ -1,24 +1,25 @@
-//! What a person reads of the violations of one run.
+//! The findings of one run, for people.
 
-use crate::check::{Standing, Violation};
+use crate::check::{Finding, Standing};
 
-/// Violations of the data that are printed in each part of the report; the others are counted.
+/// Findings printed in each part of the report; the rest are counted.
 const SHOWN_MAX: usize = 12;
 
-/// The lines of the report: crashes, what broke the run off, what is certain, what may follow from the end of the run.
-pub fn lines(violations: &[Violation]) -> Vec<String> {
-    let of = |standing| violations.iter().filter(move |violation| violation.standing == standing);
-    let mut lines: Vec<String> = of(Standing::Crashed).map(|violation| inset(&violation.to_string())).collect();
-    let broke_off: Vec<&Violation> = of(Standing::BrokeOff).collect();
-    lines.extend(broke_off.iter().map(|violation| inset(&format!("broke the run off: {}", violation.what))));
-    let certain = "found although the run was broken off:";
-    let parts = [(Standing::Certain, certain), (Standing::MayFollow, "may follow from that:")];
+/// The lines of the report: crashes, the reason for an early end, certain findings, and findings that may follow from
+/// the early end.
+pub fn lines(findings: &[Finding]) -> Vec<String> {
+    let of = |standing| findings.iter().filter(move |finding| finding.standing == standing);
+    let mut lines: Vec<String> = of(Standing::Crashed).map(|finding| inset(&finding.to_string())).collect();
+    let broke_off: Vec<&Finding> = of(Standing::BrokeOff).collect();
+    lines.extend(broke_off.iter().map(|finding| inset(&format!("ended the run early: {}", finding.what))));
+    let certain = "found although the run ended early:";
+    let parts = [(Standing::Certain, certain), (Standing::MayFollow, "may follow from the early end:")];
     for (standing, heading) in parts {
-        let rest: Vec<&Violation> = of(standing).collect();
+        let rest: Vec<&Finding> = of(standing).collect();
         if !rest.is_empty() && !broke_off.is_empty() {
             lines.push(heading.to_owned());
         }
-        lines.extend(rest.iter().take(SHOWN_MAX).map(|violation| format!("  {}", inset(&violation.to_string()))));
+        lines.extend(rest.iter().take(SHOWN_MAX).map(|finding| format!("  {}", inset(&finding.to_string()))));
         if rest.len() > SHOWN_MAX {
             lines.push(format!("  and {} more", rest.len() - SHOWN_MAX));
         }
@@ -26,7 +27,7 @@ pub fn lines(violations: &[Violation]) -> Vec<String> {
     lines
 }
 
-/// Lines after the first, such as the end of a log, are set off from what follows them.
+/// Indents all lines after the first, such as the end of a log.
 fn inset(text: &str) -> String {
     text.trim_end().replace('\n', "\n    | ")
 }
@@ -36,15 +37,15 @@ mod tests {
     use super::*;
     use crate::check::Rule;
 
-    fn violation(standing: Standing, rule: Rule, what: impl ToString) -> Violation {
-        Violation { rule, standing, what: what.to_string() }
+    fn finding(standing: Standing, rule: Rule, what: impl ToString) -> Finding {
+        Finding { rule, standing, what: what.to_string() }
     }
 
     #[test]
-    fn crashes_come_first_and_all_of_them() {
-        let mut violations: Vec<_> = (0..13).map(|n| violation(Standing::Certain, Rule::Lost, n)).collect();
-        violations.extend((0..20).map(|n| Violation::crashed(format!("panic {n}"))));
-        let lines = lines(&violations);
+    fn all_crashes_are_printed_first() {
+        let mut findings: Vec<_> = (0..13).map(|n| finding(Standing::Certain, Rule::Lost, n)).collect();
+        findings.extend((0..20).map(|n| Finding::crashed(format!("panic {n}"))));
+        let lines = lines(&findings);
         assert_eq!(lines[0], "Process: panic 0");
         assert_eq!(lines[19], "Process: panic 19");
         assert_eq!(lines[20], "  Lost: 0");
@@ -52,22 +53,22 @@ mod tests {
     }
 
     #[test]
-    fn what_broke_the_run_off_is_told_from_what_may_follow() {
-        let violations = [
-            violation(Standing::MayFollow, Rule::Stuck, "it broke off"),
-            violation(Standing::Certain, Rule::Twice, "done twice"),
-            Violation::broke_off("kill: no server comes up:\nno route\n".to_owned()),
-            Violation::crashed("panicked at a.rs".to_owned()),
+    fn the_reason_for_an_early_end_stands_apart_from_findings_that_may_follow() {
+        let findings = [
+            finding(Standing::MayFollow, Rule::Stuck, "it stopped early"),
+            finding(Standing::Certain, Rule::Twice, "done twice"),
+            Finding::broke_off("kill: no server comes up:\nno route\n".to_owned()),
+            Finding::crashed("panicked at a.rs".to_owned()),
         ];
         let expected = [
             "Process: panicked at a.rs",
-            "broke the run off: kill: no server comes up:\n    | no route",
-            "found although the run was broken off:",
+            "ended the run early: kill: no server comes up:\n    | no route",
+            "found although the run ended early:",
             "  Twice: done twice",
-            "may follow from that:",
+            "may follow from the early end:",
             "  Stuck: it broke off",
         ];
-        assert_eq!(lines(&violations), expected);
+        assert_eq!(lines(&findings), expected);
         assert_eq!(lines(&[]), Vec::<String>::new());
     }
 }

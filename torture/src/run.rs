@@ -1,4 +1,4 @@
-//! One run: everything is started, the schedule gone through, everything left to settle, and the evidence checked.
+//! One run: starts everything, follows the schedule, waits until everything is durable, and checks the evidence.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use castellan_srd::wire::CharacterId;
-use client_sim::player::READY;
+use client_sim::recorded::READY;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sqlx::{Connection, PgConnection};
@@ -16,13 +16,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use xtask::postgres::Cluster;
 
-use crate::check::{Rule, Verdict, Violation, check};
+use crate::check::{Finding, Rule, Verdict, check};
 use crate::children::{Children, Process};
 use crate::clock::FakeClock;
 use crate::database::{Database, Postgres};
 use crate::database_proxy::DatabaseProxy;
 use crate::disk::SmallDisk;
-use crate::evidence::{Evidence, Ledger};
+use crate::evidence::{Evidence, Record};
 use crate::folder::Folder;
 use crate::front::Front;
 use crate::history::{History, Place};
@@ -35,102 +35,102 @@ use crate::servers::{Server, Servers, Setup};
 /// Users of a run.
 const USERS: u32 = 16;
 
-/// Characters and users that a server keeps in memory: less than there are, so that they come and go all the time.
+/// Characters and users in a server's memory: fewer than exist, so that they are loaded and evicted all the time.
 const CHARACTERS_MAX: u32 = 26;
 
-/// Size of the disk that the spool is on, in bytes.
+/// Size of the spool's disk, in bytes.
 const SPOOL_DISK_BYTES: u64 = 1024 * 1024;
 
-/// Size of the disk that a SQLite file is on, in bytes: room for what is noted of every write of a few minutes.
+/// Size of a SQLite file's disk, in bytes: room for the recorded writes of a few minutes.
 const DATABASE_DISK_BYTES: u64 = 256 * 1024 * 1024;
 
-/// How long servers wait for a statement.
+/// The servers' time limit for a statement.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The most memory that a server may take, in KiB: several times what it takes unharmed, built without optimisation.
+/// Largest allowed memory of a server, in KiB: several times its normal memory, built without optimisation.
 const MEMORY_KIB_MAX: u64 = 256 * 1024;
 
-/// How long players may take to begin, and at the end to bring everything to the database.
+/// Time limit for players to begin, and at the end for all their intents to become durable.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long the last server may take for its clean stop.
+/// Time limit for the clean stop at the end.
 const LAST_STOP: Duration = Duration::from_secs(15);
 
-/// What to run.
+/// The options of a run.
 #[derive(Debug, Clone)]
-pub struct Options {
-    /// The server's program, built with the hooks.
+pub struct RunOptions {
+    /// The server's executable, built with the features `faults` and `planted`.
     pub server: PathBuf,
-    /// How long faults go on.
+    /// Duration of the faults.
     pub duration: Duration,
-    /// Decides the schedule and what the players do.
+    /// Seed of the schedule and of the players' actions.
     pub seed: u64,
     /// The faults to choose from.
     pub faults: Vec<Fault>,
     /// The bug to plant.
     pub bug: Option<Bug>,
-    /// Where ledgers and logs go and stay; without it they go with the run.
+    /// Folder to keep records and logs in; `None` removes them after a clean run.
     pub keep: Option<PathBuf>,
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug)]
-pub struct Outcome {
-    /// What the check found, and what was seen before it.
+pub struct RunResult {
+    /// The findings of the check and of the run.
     pub verdict: Verdict,
-    /// The faults gone through.
+    /// The injected faults.
     pub tally: Tally,
-    /// Faults that this machine cannot do, and why.
+    /// Faults that are impossible on this machine, and why.
     pub skipped: BTreeMap<Fault, String>,
-    /// The most memory that a server took, in KiB.
+    /// The servers' largest memory, in KiB.
     pub memory_kib: u64,
-    /// Where ledgers and logs are.
+    /// The folder of records and logs.
     pub folder: Folder,
 }
 
-/// Everything that is there while a run goes on.
+/// Everything that exists during a run.
 pub(crate) struct World<'a> {
     pub(crate) database: Database<'a>,
     pub(crate) front: Front,
     pub(crate) history: History,
     pub(crate) servers: Servers,
-    /// The server that serves; `None` only in the middle of a fault.
+    /// The serving server; `None` only in the middle of a fault.
     pub(crate) present: Option<Server>,
     players: Process,
     players_input: Option<ChildStdin>,
     /// The disk of the spool.
     pub(crate) disk: Option<SmallDisk>,
     pub(crate) clock: Option<FakeClock>,
-    /// Characters of which an operator had a dead letter settled.
-    pub(crate) settled: BTreeSet<CharacterId>,
-    /// What is wrong already.
-    pub(crate) complaints: Vec<Violation>,
+    /// Characters with a dead letter that an operator decided on.
+    pub(crate) decided: BTreeSet<CharacterId>,
+    /// Findings before the check.
+    pub(crate) complaints: Vec<Finding>,
     memory: MemoryWatch,
     pub(crate) children: Children,
     folder: PathBuf,
 }
 
-/// Runs over a PostgreSQL, or where none is given over SQLite. `interrupted` ends it early; then there is no outcome.
+/// Runs on PostgreSQL, or on SQLite if `cluster` is `None`. `interrupted` ends it early, with an error.
 ///
 /// # Errors
 ///
-/// What kept the run from running. What the server did wrong is in the outcome.
+/// Fails if the run could not take place. The server's faults are in the result.
 pub async fn run(
     cluster: Option<&mut Cluster>,
-    options: &Options,
+    options: &RunOptions,
     interrupted: watch::Receiver<bool>,
-) -> Result<Outcome> {
+) -> Result<RunResult> {
     let folder = Folder::new(options.keep.as_deref(), options.seed)?;
     let outcome = run_in(&folder, cluster, options, interrupted).await;
-    outcome.with_context(|| format!("ledgers and logs are in {}", folder.path().display()))
+    outcome.with_context(|| format!("records and logs are in {}", folder.path().display()))
 }
 
 async fn run_in(
     folder: &Folder,
     cluster: Option<&mut Cluster>,
-    options: &Options,
+    options: &RunOptions,
     interrupted: watch::Receiver<bool>,
-) -> Result<Outcome> {
+) -> Result<RunResult> {
     let (Able { faults, skipped }, mut world) = World::begin(folder.path(), cluster, options).await?;
     let mut tally = Tally::default();
     let ended = tokio::select! {
@@ -145,7 +145,7 @@ async fn run_in(
         verdict = world.judge(ended) => verdict?,
         () = interruption(interrupted.clone()) => bail!("interrupted"),
     };
-    Ok(Outcome { verdict, tally, skipped, memory_kib, folder: folder.clone() })
+    Ok(RunResult { verdict, tally, skipped, memory_kib, folder: folder.clone() })
 }
 
 async fn interruption(mut interrupted: watch::Receiver<bool>) {
@@ -155,7 +155,7 @@ async fn interruption(mut interrupted: watch::Receiver<bool>) {
 }
 
 impl<'a> World<'a> {
-    async fn begin(path: &Path, cluster: Option<&'a mut Cluster>, options: &Options) -> Result<(Able, Self)> {
+    async fn begin(path: &Path, cluster: Option<&'a mut Cluster>, options: &RunOptions) -> Result<(Able, Self)> {
         let (spool, data) = (path.join("spool"), path.join("data"));
         let children = Children::watch(path, &[&spool, &data])?;
         let mut able = Able { faults: options.faults.clone(), skipped: BTreeMap::new() };
@@ -204,7 +204,7 @@ impl<'a> World<'a> {
             players_input,
             disk,
             clock,
-            settled: BTreeSet::new(),
+            decided: BTreeSet::new(),
             complaints: Vec::new(),
             memory,
             children,
@@ -213,8 +213,8 @@ impl<'a> World<'a> {
         Ok((able, world))
     }
 
-    /// Goes through the schedule, then lets everything settle.
-    async fn play(&mut self, options: &Options, faults: &[Fault], tally: &mut Tally) -> Result<()> {
+    /// Follows the schedule, then waits until everything is durable.
+    async fn play(&mut self, options: &RunOptions, faults: &[Fault], tally: &mut Tally) -> Result<()> {
         self.players_are_ready().await?;
         let deadline = Instant::now() + options.duration;
         for Step { pause, fault, seed } in Schedule::new(options.seed, faults) {
@@ -230,22 +230,22 @@ impl<'a> World<'a> {
         }
         tokio::time::sleep_until(deadline.min(Instant::now() + Duration::from_secs(1))).await;
         self.check_processes().await?;
-        self.settle().await
+        self.finish().await
     }
 
-    /// Has the players finish, and stops the server.
-    async fn settle(&mut self) -> Result<()> {
+    /// Waits for the players to finish, then stops the server.
+    async fn finish(&mut self) -> Result<()> {
         self.players_input = None;
         match self.players.wait(2 * PATIENCE).await? {
             Some(status) if status.success() => {}
-            Some(_) => bail!("the players could not finish"),
+            Some(_) => bail!("the players failed to finish"),
             None => bail!("the players did not end within {:?}", 2 * PATIENCE),
         }
-        let server = self.present.take().context("a server is left over at the end")?;
-        // The players have finished: whatever comes of this, the ledgers are whole.
+        let server = self.present.take().context("there is no server at the end")?;
+        // The players have finished, so the records are complete whatever happens here.
         match self.servers.stop(server, LAST_STOP).await? {
             Some(status) if status.success() => {}
-            Some(status) => self.complain(format!("the clean stop at the end came out as {status}")),
+            Some(status) => self.complain(format!("the clean stop at the end exited with {status}")),
             None => self.complain(format!("the clean stop at the end took more than {LAST_STOP:?}")),
         }
         Ok(())
@@ -255,15 +255,15 @@ impl<'a> World<'a> {
     ///
     /// # Errors
     ///
-    /// If the players have ended, or no other server comes up.
+    /// Fails if the players have ended, or no other server starts.
     async fn check_processes(&mut self) -> Result<()> {
         if self.players.ended()?.is_some() {
-            bail!("the players are gone");
+            bail!("the players have ended");
         }
         if self.note_server_end().await? { self.start_server(None).await } else { Ok(()) }
     }
 
-    /// Notes the end of a server that ended by itself. Returns true if it did.
+    /// Records if a server ended by itself. Returns true if it did.
     async fn note_server_end(&mut self) -> Result<bool> {
         let ended = match &mut self.present {
             Some(server) => server.ended()?.map(|status| format!("{status}:\n{}", server.last_words())),
@@ -278,7 +278,7 @@ impl<'a> World<'a> {
         Ok(true)
     }
 
-    /// Notes which processes had ended by themselves when the run was broken off.
+    /// Records which processes had ended by themselves before the run's early end.
     async fn note_ends(&mut self) -> Result<()> {
         self.note_server_end().await?;
         if let Some(status) = self.players.ended()?.filter(|status| !status.success()) {
@@ -313,7 +313,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Whether a player was told what cannot be.
+    /// Returns true if a player got an impossible answer.
     fn players_are_alarmed(&self) -> bool {
         self.players_said(|line| line != READY)
     }
@@ -327,7 +327,7 @@ impl<'a> World<'a> {
         std::fs::read_to_string(self.folder.join("players.err")).unwrap_or_default()
     }
 
-    /// Ends what still runs, gathers the evidence and checks it.
+    /// Ends all processes, gathers the evidence and checks it.
     async fn judge(&mut self, ended: Result<()>) -> Result<Verdict> {
         let mut broken_off = ended.err();
         if broken_off.is_some() {
@@ -336,7 +336,7 @@ impl<'a> World<'a> {
         let mut verdict = match self.gather(broken_off.is_some()).await {
             Ok(evidence) => check(&evidence),
             Err(error) => {
-                let error = error.context("the evidence cannot be gathered");
+                let error = error.context("cannot gather the evidence");
                 broken_off = Some(match broken_off {
                     Some(first) => anyhow::anyhow!("{first:#}; then {error:#}"),
                     None => error,
@@ -344,12 +344,12 @@ impl<'a> World<'a> {
                 Verdict::default()
             }
         };
-        verdict.violations.extend(broken_off.map(|error| Violation::broke_off(format!("{error:#}"))));
-        verdict.violations.append(&mut self.complaints);
+        verdict.findings.extend(broken_off.map(|error| Finding::broke_off(format!("{error:#}"))));
+        verdict.findings.append(&mut self.complaints);
         self.look_for_panics(&mut verdict)?;
         let memory_kib = self.memory.peak_kib();
         if memory_kib > MEMORY_KIB_MAX {
-            verdict.complain(Rule::Memory, format!("a server took {memory_kib} KiB, more than {MEMORY_KIB_MAX}"));
+            verdict.complain(Rule::Memory, format!("a server used {memory_kib} KiB, more than {MEMORY_KIB_MAX}"));
         }
         Ok(verdict)
     }
@@ -359,18 +359,18 @@ impl<'a> World<'a> {
         if let Some(server) = self.present.take() {
             self.servers.kill(server).await?;
         }
-        // A fault that broke off may have left the database stopped.
-        tokio::task::block_in_place(|| self.database.set_right())?;
+        // An interrupted fault may have left the database stopped.
+        tokio::task::block_in_place(|| self.database.repair())?;
         let mut evidence = Evidence {
-            ledgers: Vec::new(),
+            records: Vec::new(),
             writes: self.history.writes().await?,
             rows: self.history.rows().await?,
-            lives: self.servers.lives(),
-            settled: self.settled.clone(),
+            lifetimes: self.servers.lifetimes(),
+            decided: self.decided.clone(),
             broken_off,
         };
-        for entry in std::fs::read_dir(self.folder.join("ledgers"))? {
-            evidence.ledgers.extend(Ledger::read(&entry?.path())?);
+        for entry in std::fs::read_dir(self.folder.join("records"))? {
+            evidence.records.extend(Record::read(&entry?.path())?);
         }
         Ok(evidence)
     }
@@ -384,21 +384,21 @@ impl<'a> World<'a> {
         for path in logs {
             let (log, name) = (std::fs::read(&path)?, path.file_name().unwrap_or_default().display());
             let found = panics(&String::from_utf8_lossy(&log));
-            verdict.violations.extend(found.iter().map(|panic| Violation::crashed(format!("{name}: {panic}"))));
+            verdict.findings.extend(found.iter().map(|panic| Finding::crashed(format!("{name}: {panic}"))));
         }
         Ok(())
     }
 }
 
-/// What this machine can do.
+/// The faults that are possible on this machine.
 struct Able {
     faults: Vec<Fault>,
-    /// What it cannot, and why.
+    /// The impossible ones, and why.
     skipped: BTreeMap<Fault, String>,
 }
 
 impl Able {
-    /// Makes what faults need, if any of them is wanted; where it cannot be had, they are left out and the reason kept.
+    /// Makes something that some faults need, if any of them is wanted. If that fails, skips them and keeps the reason.
     fn try_for<T>(&mut self, needs: impl Fn(Fault) -> bool, make: impl FnOnce() -> Result<T>) -> Option<T> {
         if !self.faults.iter().any(|fault| needs(*fault)) {
             return None;
@@ -414,13 +414,13 @@ impl Able {
     }
 }
 
-/// Makes a database of the run's own and returns its URL.
+/// Creates a database for the run and returns its URL.
 async fn new_database(cluster_url: &str, seed: u64) -> Result<String> {
     let mut connection = PgConnection::connect(cluster_url).await?;
     let name = format!("torture_{seed}_{}", uuid::Uuid::new_v4().simple());
     let create = format!("CREATE DATABASE {name}");
     sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut connection).await?;
-    let (server, _) = cluster_url.rsplit_once('/').context("the URL of a cluster names a database")?;
+    let (server, _) = cluster_url.rsplit_once('/').context("the cluster's URL has no database")?;
     Ok(format!("{server}/{name}"))
 }
 
@@ -428,7 +428,7 @@ async fn new_database(cluster_url: &str, seed: u64) -> Result<String> {
 fn address_of(url: &str) -> Result<SocketAddr> {
     let host = url.rsplit_once('@').and_then(|(_, place)| place.split('/').next());
     let port = host.and_then(|host| host.rsplit_once(':')).and_then(|(_, port)| port.parse().ok());
-    Ok((Ipv4Addr::LOCALHOST, port.context("the URL of a cluster has a port")?).into())
+    Ok((Ipv4Addr::LOCALHOST, port.context("the cluster's URL has no port")?).into())
 }
 
 fn start_players(
@@ -437,10 +437,10 @@ fn start_players(
     server: SocketAddr,
     seed: u64,
 ) -> Result<(Process, Option<ChildStdin>)> {
-    let ledgers = folder.join("ledgers");
-    std::fs::create_dir(&ledgers)?;
+    let records = folder.join("records");
+    std::fs::create_dir(&records)?;
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("players").arg(format!("http://{server}")).arg(&ledgers);
+    command.arg("players").arg(format!("http://{server}")).arg(&records);
     command.args(["--users", &USERS.to_string(), "--seed", &seed.to_string()]);
     command.args(["--patience-seconds", &PATIENCE.as_secs().to_string()]);
     command.stdin(std::process::Stdio::piped());

@@ -1,4 +1,4 @@
-//! Which faults a run goes through, and when: decided by the seed alone, before the run begins.
+//! The faults of a run and their times, decided by the seed alone.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,46 +9,46 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
-/// What is done to the server, its database, its clients or its machine.
+/// A fault of the server, its database, its clients or its machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
 pub enum Fault {
     /// `kill -9` of the server at a random moment.
     Kill,
     /// The server dies at a flush, before its transaction begins.
     CrashBeforeTransaction,
-    /// The server dies at a flush over SQLite, after the rows are written and before the commit; over PostgreSQL a flush
-    /// is one statement.
+    /// The server dies at a flush to SQLite, after writing the rows and before the commit. On PostgreSQL a flush is one
+    /// statement.
     CrashAfterWrites,
-    /// The server dies at a flush, after the commit and before anybody hears of it.
+    /// The server dies at a flush, after the commit and before anybody is told.
     CrashAfterCommit,
-    /// A clean stop, which loses nothing and exits with 0, and another start.
+    /// A clean stop, which loses nothing and exits with 0, and a new start.
     Restart,
-    /// PostgreSQL drops everything (`pg_ctl stop -m immediate`) and starts again.
+    /// PostgreSQL crashes (`pg_ctl stop -m immediate`) and starts again.
     DatabaseCrash,
-    /// All processes of PostgreSQL are stopped by SIGSTOP for longer than the server waits.
+    /// All processes of PostgreSQL are suspended (SIGSTOP) for longer than the server waits.
     DatabaseFreeze,
-    /// The connection is cut after a write has reached the database, which commits it, and before its answer comes back.
+    /// The connection is cut after the database got a write, which it commits, and before the answer returns.
     CommitAnswerLost,
     /// The connection is cut before a write reaches the database.
     CommitLost,
-    /// The server is stopped by SIGSTOP, a second one takes over, the first goes on as a zombie.
+    /// The server is suspended (SIGSTOP), a second one takes over, the first continues as a zombie.
     Zombie,
-    /// A flush is held up in the database between the proof of its lease and its write, while a second server takes over.
+    /// A flush is held in the database between the proof of its lease and its write, while a second server takes over.
     HeldWrite,
-    /// All sockets of clients are cut in the middle of what they carry, several times one behind the other.
+    /// All client sockets are cut in the middle of their data, several times in a row.
     SocketsCut,
-    /// Sockets are cut, and whatever the clients send on the next ones arrives twice.
+    /// Sockets are cut, and the clients' first messages on the next ones arrive twice.
     SentTwice,
-    /// The database refuses one character's row; an operator has the dead letter written again.
+    /// The database refuses one character's row; an operator retries the dead letter.
     RefusedThenRetried,
     /// The database refuses one character's row; an operator discards the dead letter.
     RefusedThenDiscarded,
-    /// The database refuses one character's row, and is slow: an operator decides on the dead letter while a newer state
-    /// of the character is on its way into the database.
+    /// The database refuses one character's row and is slow: an operator decides on the dead letter while a newer state
+    /// of the character is being written.
     RefusedWhileWritten,
-    /// The database is away while the server stops: it leaves a spool file, and the next start brings it in.
+    /// The database is unreachable while the server stops: it leaves a spool file, which the next start writes.
     Spool,
-    /// The same with no room on the disk of the spool.
+    /// The same with a full disk for the spool.
     SpoolDiskFull,
     /// The disk of a SQLite file is full for a while.
     DatabaseDiskFull,
@@ -57,7 +57,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether it can be done to a server over SQLite, which has no network to its database and no second server.
+    /// Returns true if it is possible on SQLite, which has no network to its database and no second server.
     pub const fn is_for_sqlite(self) -> bool {
         !matches!(
             self,
@@ -71,13 +71,13 @@ impl Fault {
         )
     }
 
-    /// Whether it can be done to a server over PostgreSQL, whose disk is not ours to fill and which writes and commits in
-    /// one.
+    /// Returns true if it is possible on PostgreSQL, which writes and commits in one statement and whose disk the torture
+    /// cannot fill.
     pub const fn is_for_postgres(self) -> bool {
         !matches!(self, Self::DatabaseDiskFull | Self::CrashAfterWrites)
     }
 
-    /// Whether it needs a disk for the database alone, where that is SQLite.
+    /// Returns true if it needs a separate disk for a SQLite database.
     pub const fn needs_database_disk(self) -> bool {
         matches!(self, Self::DatabaseDiskFull | Self::Spool | Self::SpoolDiskFull)
     }
@@ -97,16 +97,16 @@ impl fmt::Display for Fault {
 /// One fault of a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
-    /// Undisturbed play before it.
+    /// Time without faults before it.
     pub pause: Duration,
-    /// What is done.
+    /// The fault.
     pub fault: Fault,
-    /// Decides its details.
+    /// Seed of its details.
     pub seed: u64,
 }
 
-/// An endless schedule: every chosen fault once in random order, then again in another order, and so on, so that a
-/// short run meets as many kinds as it has time for.
+/// An endless schedule: all chosen faults in random order, then all in another order, and so on. So even a short run
+/// has as many kinds as possible.
 pub struct Schedule {
     rng: StdRng,
     faults: Vec<Fault>,
@@ -114,7 +114,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The schedule of a seed over these faults.
+    /// The schedule of these faults for a seed.
     pub fn new(seed: u64, faults: &[Fault]) -> Self {
         Self { rng: StdRng::seed_from_u64(seed), faults: faults.to_vec(), round: Vec::new() }
     }
@@ -133,24 +133,24 @@ impl Iterator for Schedule {
     }
 }
 
-/// How often each fault was gone through.
+/// The number of times that each fault was injected.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Tally(BTreeMap<Fault, u32>);
 
 impl Tally {
-    /// Counts one.
+    /// Counts a fault.
     pub fn count(&mut self, fault: Fault) {
         *self.0.entry(fault).or_default() += 1;
     }
 
-    /// Adds what another run went through.
+    /// Adds the counts of another run.
     pub fn add(&mut self, other: &Self) {
         for (fault, count) in &other.0 {
             *self.0.entry(*fault).or_default() += count;
         }
     }
 
-    /// How many in all.
+    /// The sum.
     pub fn total(&self) -> u32 {
         self.0.values().sum()
     }
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn without_faults_there_is_no_step() {
+    fn a_schedule_without_faults_is_empty() {
         assert_eq!(Schedule::new(1, &[]).next(), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The servers of a run: how they are started, and when each of them lived.
+//! The servers of a run: their start, their end, and their lifetimes.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,43 +12,43 @@ use tokio::task::spawn_blocking;
 
 use crate::children::{Children, Process};
 use crate::clock::FakeClock;
-use crate::evidence::Life;
+use crate::evidence::Lifetime;
 use crate::history::SERVER_SETTING;
 
-/// How long a server may take to come up, tries included: PostgreSQL may still be recovering.
+/// Time limit for a server to start, including retries: PostgreSQL may still be recovering.
 const START_PATIENCE: Duration = Duration::from_secs(40);
 
-/// What a server prints before its address once it serves.
+/// A serving server prints this before its address.
 const ANNOUNCEMENT: &str = "castellan is listening on http://";
 
-/// How long a server may take to say whether it is ready.
+/// Time limit for the answer to `GET /health/ready`.
 const READINESS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How all servers of a run are set up.
+/// The settings of all servers of a run.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// The server's program.
+    /// The server's executable.
     pub program: PathBuf,
-    /// Where it finds its database.
+    /// The URL of its database.
     pub database_url: String,
-    /// Where it puts what it could not bring to the database.
+    /// The folder of the spool.
     pub spool: PathBuf,
-    /// Where logs go.
+    /// The folder for logs.
     pub folder: PathBuf,
-    /// Time for one statement; half of it for a transaction that is idle.
+    /// Time limit for one statement; half of it for an idle transaction.
     pub database_timeout: Duration,
-    /// Characters in memory, users counted too: fewer than there are, so that they come and go.
+    /// Characters and users in memory: fewer than exist, so that they are loaded and evicted.
     pub characters_max: u32,
     /// A bug to plant.
     pub planted: Option<&'static str>,
 }
 
-/// A server that runs, or did.
+/// A server, running or ended.
 pub struct Server {
     process: Process,
     /// Its number in the run.
     pub number: u32,
-    /// Where it listens.
+    /// Its address.
     pub address: SocketAddr,
     log: PathBuf,
 }
@@ -56,28 +56,28 @@ pub struct Server {
 /// All servers of a run.
 pub struct Servers {
     setup: Setup,
-    lives: Vec<Life>,
+    lifetimes: Vec<Lifetime>,
     began: Instant,
 }
 
 impl Servers {
-    /// None yet.
+    /// No servers yet.
     pub fn new(setup: Setup) -> Self {
-        Self { setup, lives: Vec::new(), began: Instant::now() }
+        Self { setup, lifetimes: Vec::new(), began: Instant::now() }
     }
 
-    /// When each of them lived.
-    pub fn lives(&self) -> Vec<Life> {
-        self.lives.clone()
+    /// The lifetimes of all servers so far.
+    pub fn lifetimes(&self) -> Vec<Lifetime> {
+        self.lifetimes.clone()
     }
 
-    /// Starts a server and waits until it serves. One that ends at once is tried again for a while.
+    /// Starts a server and waits until it serves. Retries for a while if it ends at once.
     ///
-    /// `crash_at` names a point of the flush, and at which time of passing it the server dies.
+    /// `crash_at` names a point of the flush, and the number of the pass on which the server dies.
     ///
     /// # Errors
     ///
-    /// With the end of its log, where no server comes up.
+    /// Fails with the end of the log if no server starts.
     pub async fn start(
         &mut self,
         children: &Children,
@@ -91,13 +91,13 @@ impl Servers {
                 Err(last_words) => last_words,
             };
             if Instant::now() > deadline {
-                anyhow::bail!("no server comes up within {START_PATIENCE:?}:\n{last_words}");
+                anyhow::bail!("no server started within {START_PATIENCE:?}:\n{last_words}");
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
-    /// One try; what it said last where it ended.
+    /// One try. Returns the last lines of its log if it ended.
     async fn try_start(
         &mut self,
         children: &Children,
@@ -105,7 +105,7 @@ impl Servers {
         crash_at: Option<(&str, u32)>,
         deadline: Instant,
     ) -> Result<Result<Server, String>> {
-        let number = u32::try_from(self.lives.len())? + 1;
+        let number = u32::try_from(self.lifetimes.len())? + 1;
         let log = self.setup.folder.join(format!("server-{number}"));
         let mut command = self.command(number);
         if let Some((point, time)) = crash_at {
@@ -116,11 +116,11 @@ impl Servers {
         }
         let began_ms = self.now_ms();
         let mut process = children.start(&mut command, &log)?;
-        self.lives.push(Life { number, process: process.id(), began_ms, ended_ms: None });
+        self.lifetimes.push(Lifetime { number, process: process.id(), began_ms, ended_ms: None });
         loop {
             let said = std::fs::read_to_string(log.with_extension("out"))?;
             if let Some(address) = said.lines().find_map(|line| line.strip_prefix(ANNOUNCEMENT)) {
-                let address = address.parse().context("the server announces its address")?;
+                let address = address.parse().context("the server prints no valid address")?;
                 return Ok(Ok(Server { process, number, address, log }));
             }
             let ended = process.ended()?;
@@ -158,11 +158,11 @@ impl Servers {
         command
     }
 
-    /// Runs the server's program for one of its other commands.
+    /// Runs another command of the server's program.
     ///
     /// # Errors
     ///
-    /// What it said, where it failed.
+    /// Fails with the command's error output.
     pub async fn command_line(&self, database_url: &str, arguments: &[&str]) -> Result<()> {
         let mut command = Command::new(&self.setup.program);
         command.current_dir(&self.setup.folder).env("CASTELLAN_DATABASE_URL", database_url).args(arguments);
@@ -178,28 +178,28 @@ impl Servers {
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// An error of the operating system.
     pub async fn kill(&mut self, mut server: Server) -> Result<()> {
         server.process.kill().await?;
         self.note_end(server.number);
         Ok(())
     }
 
-    /// Asks a server to stop (SIGTERM) and waits; `None` where it did not and was killed.
+    /// Asks a server to stop (SIGTERM) and waits; `None` if it did not stop and was killed.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// An error of the operating system.
     pub async fn stop(&mut self, server: Server, within: Duration) -> Result<Option<ExitStatus>> {
         server.signal(Signal::TERM);
         self.wait(server, within).await
     }
 
-    /// Waits for a server's own end; `None` where that did not come and it was killed.
+    /// Waits for a server to end by itself; `None` if it did not and was killed.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// An error of the operating system.
     pub async fn wait(&mut self, mut server: Server, within: Duration) -> Result<Option<ExitStatus>> {
         let status = server.process.wait(within).await?;
         if status.is_none() {
@@ -211,8 +211,8 @@ impl Servers {
 
     fn note_end(&mut self, number: u32) {
         let now_ms = self.now_ms();
-        let life = self.lives.iter_mut().find(|life| life.number == number);
-        life.expect("it was noted when it was started").ended_ms.get_or_insert(now_ms);
+        let lifetime = self.lifetimes.iter_mut().find(|lifetime| lifetime.number == number);
+        lifetime.expect("each started server has a lifetime").ended_ms.get_or_insert(now_ms);
     }
 
     fn now_ms(&self) -> u64 {
@@ -226,11 +226,11 @@ impl Server {
         self.process.signal(signal);
     }
 
-    /// Whether it has ended by itself.
+    /// Its exit status, if it has ended by itself.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// An error of the operating system.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         self.process.ended()
     }
@@ -240,7 +240,7 @@ impl Server {
         self.process.id()
     }
 
-    /// What it answers to `GET /health/ready`, for a person.
+    /// Its answer to `GET /health/ready`, for people.
     pub async fn readiness(&self) -> String {
         let url = format!("http://{}/health/ready", self.address);
         match spawn_blocking(move || page(&url)).await {
@@ -250,7 +250,7 @@ impl Server {
         }
     }
 
-    /// What it said last.
+    /// The last lines of its log.
     pub fn last_words(&self) -> String {
         last_lines(&self.log.with_extension("err"))
     }

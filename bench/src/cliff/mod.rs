@@ -19,9 +19,9 @@ use self::world::World;
 use crate::errands::Owned;
 use crate::failures::Failures;
 use crate::load::{GameServer, Pace, Player};
-use crate::measure::{Measured, Round, measure};
+use crate::measure::{Measured, RoundSettings, measure};
 use crate::series::Series;
-use crate::settings::Settings;
+use crate::settings::RunSettings;
 
 /// Number of few characters, all in memory.
 const FEW_CHARACTERS: usize = 1_000;
@@ -63,7 +63,7 @@ struct Case<'a> {
 /// # Errors
 ///
 /// A server that does not start, or rows that cannot be written. A failed round is only recorded in `failures`.
-pub fn cliff(settings: &Settings, failures: &mut Failures) -> Result<Cliff> {
+pub fn cliff(settings: &RunSettings, failures: &mut Failures) -> Result<Cliff> {
     ensure!(
         settings.rows >= ROWS_MIN,
         "--rows must be at least {ROWS_MIN}, so that a shard has more than {PLAYERS} users"
@@ -168,7 +168,7 @@ fn pressed(world: &World, users: usize) -> Case<'_> {
 }
 
 /// Runs the rounds of the cases in turn.
-fn rounds(settings: &Settings, cases: &[Case<'_>], failures: &mut Failures) -> Vec<Series> {
+fn rounds(settings: &RunSettings, cases: &[Case<'_>], failures: &mut Failures) -> Vec<Series> {
     let mut results: Vec<Vec<Measured>> = vec![Vec::new(); cases.len()];
     for _ in 0..settings.rounds {
         for (case, results) in cases.iter().zip(&mut results) {
@@ -189,8 +189,8 @@ fn rounds(settings: &Settings, cases: &[Case<'_>], failures: &mut Failures) -> V
 }
 
 impl Case<'_> {
-    fn round(&self, settings: &Settings) -> Round<'_> {
-        Round {
+    fn round(&self, settings: &RunSettings) -> RoundSettings<'_> {
+        RoundSettings {
             target: self.world.target(),
             process: self.world.process(),
             players: self.seats,

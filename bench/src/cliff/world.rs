@@ -12,7 +12,7 @@ use crate::http::Http;
 use crate::load::{Player, Target};
 use crate::number::thousands;
 use crate::players::{PASSWORD, make};
-use crate::settings::Settings;
+use crate::settings::RunSettings;
 use crate::system::{Castellan, Database, Program};
 
 pub(super) struct World {
@@ -30,7 +30,7 @@ pub(super) struct World {
 
 impl World {
     /// Starts a server on a new database with `rows` people and loads the first `in_memory` of them.
-    pub(super) fn make(settings: &Settings, rows: usize, in_memory: usize) -> Result<Self> {
+    pub(super) fn make(settings: &RunSettings, rows: usize, in_memory: usize) -> Result<Self> {
         let castellan = Castellan::new(&settings.server, Database::Sqlite, &settings.place, settings.cores.server)?;
         let mut running = castellan.start()?;
         let players = make(running.address(), PLAYERS)?;

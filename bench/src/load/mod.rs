@@ -237,9 +237,9 @@ impl Load {
     fn hear(&mut self, index: usize, round: &mut Round) -> Result<()> {
         loop {
             let connection = &mut self.connections[index];
-            let left = connection.leftover.len();
-            self.buffer[..left].copy_from_slice(&connection.leftover);
-            let read = match connection.stream.read(&mut self.buffer[left..]) {
+            let leftover = connection.leftover.len();
+            self.buffer[..leftover].copy_from_slice(&connection.leftover);
+            let read = match connection.stream.read(&mut self.buffer[leftover..]) {
                 Ok(0) => bail!("the server closed a connection"),
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
@@ -247,7 +247,7 @@ impl Load {
                 Err(error) => return Err(error).context("a connection broke"),
             };
             let now = nanoseconds(self.began.elapsed());
-            let mut bytes = &self.buffer[..left + read];
+            let mut bytes = &self.buffer[..leftover + read];
             let mut answers = 0;
             while let Some(frame) = take(&mut bytes) {
                 if frame.operation == BINARY && frame.payload.starts_with(APPLIED) {
@@ -267,7 +267,7 @@ impl Load {
             }
             connection.leftover.clear();
             connection.leftover.extend_from_slice(bytes);
-            let is_drained = left + read < self.buffer.len();
+            let is_drained = leftover + read < self.buffer.len();
             if (round.refills || connection.is_crowd) && now < round.until && answers > 0 {
                 self.out.clear();
                 for _ in 0..answers {

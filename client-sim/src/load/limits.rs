@@ -51,7 +51,7 @@ pub(super) struct Found {
 
 /// One limit and its result.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Verdict {
+pub(super) struct LimitVerdict {
     /// The option's name, or the name of an implicit check.
     pub(super) limit: &'static str,
     /// True if given on the command line, false for an implicit check.
@@ -65,7 +65,7 @@ pub(super) struct Verdict {
     pub(super) held: bool,
 }
 
-impl Verdict {
+impl LimitVerdict {
     fn of(limit: &'static str, asked: f64, found: Option<f64>, unit: &'static str) -> Self {
         let given = !ALWAYS.contains(&limit);
         Self { limit, given, asked, found, unit, held: found.is_some_and(|found| found <= asked) }
@@ -94,7 +94,7 @@ fn amount(value: f64, unit: &str) -> String {
 
 impl Limits {
     /// Checks a run against the given limits and the implicit ones: no contradiction, and an end for every intent.
-    pub(super) fn verdicts(&self, found: &Found) -> Vec<Verdict> {
+    pub(super) fn verdicts(&self, found: &Found) -> Vec<LimitVerdict> {
         let some = |percentiles: &Percentiles, value: f64| (percentiles.count > 0).then_some(value);
         let latency = |value| some(&found.latency, value);
         let times = [
@@ -110,12 +110,12 @@ impl Limits {
             (ALWAYS[0], Some(0), found.contradictions),
             (ALWAYS[1], Some(0), found.unsettled),
         ];
-        let times = times
-            .into_iter()
-            .filter_map(|(limit, asked, found)| Some(Verdict::of(limit, asked?.as_secs_f64() * 1000.0, found, "ms")));
+        let times = times.into_iter().filter_map(|(limit, asked, found)| {
+            Some(LimitVerdict::of(limit, asked?.as_secs_f64() * 1000.0, found, "ms"))
+        });
         let counts = counts
             .into_iter()
-            .filter_map(|(limit, asked, found)| Some(Verdict::of(limit, asked? as f64, Some(found as f64), "")));
+            .filter_map(|(limit, asked, found)| Some(LimitVerdict::of(limit, asked? as f64, Some(found as f64), "")));
         times.chain(counts).collect()
     }
 }
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn a_verdict_names_the_limit_and_the_measured_value() {
         let limits = Limits { p99: Some(Duration::from_millis(5)), errors: Some(3), ..Limits::default() };
-        let lines: Vec<_> = limits.verdicts(&found()).iter().map(Verdict::line).collect();
+        let lines: Vec<_> = limits.verdicts(&found()).iter().map(LimitVerdict::line).collect();
         assert_eq!(lines[0], "MISSED  p99             asked at most 5 ms, found 10 ms");
         assert_eq!(lines[1], "held    errors          asked at most 3, found 2");
         let nothing = Found { latency: Percentiles::default(), ..found() };

@@ -66,7 +66,7 @@ pub(crate) fn run(settings: &LoadSettings) -> Result<ExitCode> {
         ready: AtomicU64::new(0),
         open: AtomicU64::new(0),
         asked: AtomicU64::new(0),
-        left: AtomicU64::new(0),
+        departed: AtomicU64::new(0),
     });
     let Cast { paces, threads, tallies } = cast::cast(&common, &scenario, &seats, logins, settings)?;
     let course = supervise::supervise(&common, &paces, &tallies, &start, settings, scenario.groups.len())?;

@@ -95,7 +95,7 @@ pub(super) fn supervise(
     let seconds = begin.elapsed().as_secs_f64().max(settings.duration.as_secs_f64());
     let cores = Usage::now().cores_since(&ticker.usage_at_begin, begin.elapsed());
     let deadline = Instant::now() + settings.settle;
-    while common.left.load(Ordering::Relaxed) < players && Instant::now() < deadline {
+    while common.departed.load(Ordering::Relaxed) < players && Instant::now() < deadline {
         std::thread::park_timeout(LOOK_INTERVAL);
         ticker.look(false);
     }

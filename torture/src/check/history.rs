@@ -1,28 +1,27 @@
-//! Follows a character from write to write: which intents came in, in which order, and whether state and version are
-//! what they make.
+//! Follows a character from write to write: the order of its intents, and whether state and version follow from them.
 
 use std::collections::BTreeMap;
 
 use castellan_srd::wire::{CharacterId, RequestId};
-use client_sim::player::trace::Counters;
+use client_sim::recorded::trace::Counters;
 
 use super::{OneCharacter, Rule, Verdict};
-use crate::evidence::{Evidence, Life, Write};
+use crate::evidence::{Evidence, Lifetime, Write};
 
-/// How far a version jumps for each takeover at which memory may have been lost. Part of what the server stores.
+/// Step of a version for each takeover that may have lost memory. The server's `VERSION_JUMP`.
 const VERSION_JUMP: u64 = 1 << 20;
 
-/// All intents that were ever stored with a character, in the order in which they were applied.
+/// All intents that were ever stored with a character, in the order they were applied.
 pub(super) fn follow(id: CharacterId, character: &OneCharacter<'_>, verdict: &mut Verdict) -> Vec<RequestId> {
     let Some((first, later)) = character.writes.split_first() else {
-        let acknowledged = character.ledgers.iter().any(|ledger| !ledger.intents.is_empty());
+        let acknowledged = character.records.iter().any(|record| !record.intents.is_empty());
         if acknowledged {
-            // A character may be answered before it is stored. Intents said to be durable are looked at one by one.
+            // A character may be answered before it is stored. Durable intents are checked one by one.
             verdict.doubt(Rule::Lost, format!("{id} was never written"));
         }
         return Vec::new();
     };
-    // The first row may name the request that made the character, which is nobody's intent.
+    // The first row may name the request that created the character, which is not an intent.
     let mut applied: Vec<RequestId> =
         first.ids.iter().copied().filter(|id| character.intents.contains_key(id)).collect();
     let made = Write { version: 1, ids: Vec::new(), counters: Counters::default(), ..Write::clone(first) };
@@ -50,13 +49,13 @@ pub(super) fn follow(id: CharacterId, character: &OneCharacter<'_>, verdict: &mu
     applied
 }
 
-/// The ids that a write has and the one before had not.
+/// The ids in a write that the previous one lacks.
 fn continued<'a>(id: CharacterId, before: &Write, write: &'a Write, verdict: &mut Verdict) -> &'a [RequestId] {
     let Some(last) = before.ids.last() else { return &write.ids };
     let Some(place) = write.ids.iter().rposition(|id| id == last) else {
         verdict.complain(
             Rule::State,
-            format!("{id}: version {} does not know the last intent of version {}", write.version, before.version),
+            format!("{id}: version {} lacks the last intent of version {}", write.version, before.version),
         );
         return &write.ids;
     };
@@ -104,13 +103,13 @@ fn check_version(
     let recoveries = u64::try_from(write.recoveries - before.recoveries);
     let expected = recoveries.ok().map(|recoveries| before.version + fresh + recoveries * VERSION_JUMP);
     let good = match expected {
-        // An operator's decision moves the version on, past all that was shown of what is given up.
-        Some(expected) if character.settled => write.version >= expected && write.version > before.version,
+        // An operator's decision moves the version past everything that was shown and is discarded.
+        Some(expected) if character.decided => write.version >= expected && write.version > before.version,
         Some(expected) => write.version == expected && write.version > before.version,
         None => false,
     };
     if !good {
-        let expected = expected.map_or_else(|| "no fall of the recoveries".to_owned(), |version| version.to_string());
+        let expected = expected.map_or_else(|| "recoveries that do not fall".to_owned(), |version| version.to_string());
         verdict.complain(
             Rule::Versions,
             format!(
@@ -121,15 +120,17 @@ fn check_version(
     }
 }
 
-/// Nobody writes who has not the lease.
+/// Only the holder of the lease may write.
 pub(super) fn check_fence(evidence: &Evidence, verdict: &mut Verdict) {
-    let by_number: BTreeMap<u32, &Life> = evidence.lives.iter().map(|life| (life.number, life)).collect();
-    let by_process: BTreeMap<u32, &Life> = evidence.lives.iter().map(|life| (life.process, life)).collect();
+    let by_number: BTreeMap<u32, &Lifetime> =
+        evidence.lifetimes.iter().map(|lifetime| (lifetime.number, lifetime)).collect();
+    let by_process: BTreeMap<u32, &Lifetime> =
+        evidence.lifetimes.iter().map(|lifetime| (lifetime.process, lifetime)).collect();
     for write in &evidence.writes {
         let Some(lease) = write.lease else { continue };
         let place = format!("{} at version {}", write.character, write.version);
         if lease.released {
-            verdict.complain(Rule::Fence, format!("{place} was written under a lease that had been given back"));
+            verdict.complain(Rule::Fence, format!("{place} was written under a released lease"));
         } else if write.recoveries < lease.recoveries {
             verdict.complain(
                 Rule::Fence,
@@ -139,7 +140,7 @@ pub(super) fn check_fence(evidence: &Evidence, verdict: &mut Verdict) {
         let writer = write.writer.and_then(|number| by_number.get(&number));
         let holder = lease.holder.and_then(|process| by_process.get(&process));
         let (Some(writer), Some(holder)) = (writer, holder) else { continue };
-        // A start brings in the spool of a server that is gone, under the lease of that one.
+        // A start writes the spool of an ended server under that server's lease.
         let inherits = holder.ended_ms.is_some_and(|ended_ms| ended_ms <= writer.began_ms);
         if writer.number != holder.number && !inherits {
             verdict.complain(

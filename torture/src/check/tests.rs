@@ -1,11 +1,11 @@
-//! The check must find what is wrong, and nothing else: a good history of one character, and each way to spoil it.
+//! The check must find every fault and nothing else: a good history of one character, and each way to spoil it.
 
 use castellan_srd::wire::{CharacterId, RequestId, Version};
-use client_sim::player::trace::{Counters, Trace};
+use client_sim::recorded::trace::{Counters, Trace};
 use uuid::Uuid;
 
 use super::{Rule, Standing, check};
-use crate::evidence::{Evidence, Fate, LeaseThen, Ledger, Life, Seen, Write};
+use crate::evidence::{Evidence, Fate, LeaseThen, Lifetime, Record, Seen, Write};
 
 const JUMP: u64 = 1 << 20;
 
@@ -34,9 +34,9 @@ fn write(version: u64, recoveries: i64, applied: &[(u8, u64)]) -> Write {
     }
 }
 
-fn ledger(lane: u8, count: u64) -> Ledger {
+fn record(lane: u8, count: u64) -> Record {
     let fate = |n| Fate { id: Some(id(lane, n)), applied: true, durable: true, ..Fate::default() };
-    Ledger {
+    Record {
         name: format!("player {lane}"),
         character: hero(),
         lane: Some(lane),
@@ -55,10 +55,10 @@ fn good() -> Evidence {
     let writes =
         vec![write(1, 0, &[]), write(11, 0, &alone(10)), write(26, 0, &alone(25)), write(41 + JUMP, 1, &alone(40))];
     Evidence {
-        ledgers: vec![ledger(0, 40)],
+        records: vec![record(0, 40)],
         rows: vec![writes[3].clone()],
         writes,
-        lives: vec![Life { number: 1, process: 100, began_ms: 0, ended_ms: None }],
+        lifetimes: vec![Lifetime { number: 1, process: 100, began_ms: 0, ended_ms: None }],
         ..Evidence::default()
     }
 }
@@ -67,7 +67,7 @@ fn good() -> Evidence {
 fn broken(spoil: impl FnOnce(&mut Evidence)) -> Vec<Rule> {
     let mut evidence = good();
     spoil(&mut evidence);
-    let mut rules: Vec<Rule> = check(&evidence).violations.iter().map(|violation| violation.rule).collect();
+    let mut rules: Vec<Rule> = check(&evidence).findings.iter().map(|finding| finding.rule).collect();
     rules.sort();
     rules.dedup();
     rules
@@ -80,18 +80,18 @@ fn last(evidence: &mut Evidence, write: Write) {
 }
 
 fn fate(evidence: &mut Evidence, n: u64) -> &mut Fate {
-    evidence.ledgers[0].intents.get_mut(&n).expect("one of forty")
+    evidence.records[0].intents.get_mut(&n).expect("one of forty")
 }
 
 #[test]
-fn a_good_history_is_good() {
+fn a_good_history_has_no_findings() {
     let verdict = check(&good());
-    assert_eq!(verdict.violations, []);
+    assert_eq!(verdict.findings, []);
     assert_eq!((verdict.intents, verdict.acknowledged, verdict.unknown), (40, 40, 0));
 }
 
 #[test]
-fn what_was_never_answered_may_be_there_or_not() {
+fn an_unanswered_intent_may_be_stored_or_not() {
     assert_eq!(broken(|evidence| { *fate(evidence, 39) = Fate { id: Some(id(0, 39)), ..Fate::default() } }), []);
     let without = |evidence: &mut Evidence| {
         *fate(evidence, 39) = Fate { id: Some(id(0, 39)), ..Fate::default() };
@@ -99,7 +99,7 @@ fn what_was_never_answered_may_be_there_or_not() {
     };
     assert_eq!(broken(without), []);
     let unsent = |evidence: &mut Evidence| {
-        evidence.ledgers[0].intents.insert(40, Fate::default());
+        evidence.records[0].intents.insert(40, Fate::default());
     };
     assert_eq!(broken(unsent), []);
 }
@@ -138,13 +138,13 @@ fn an_intent_done_twice_is_found() {
 }
 
 #[test]
-fn versions_must_follow() {
+fn versions_must_follow_from_intents_and_recoveries() {
     assert_eq!(broken(|evidence| last(evidence, write(41, 1, &alone(40)))), [Rule::Versions], "no jump");
     assert_eq!(broken(|evidence| last(evidence, write(41 + JUMP, 0, &alone(40)))), [Rule::Versions]);
     assert_eq!(broken(|evidence| last(evidence, write(43 + JUMP, 1, &alone(40)))), [Rule::Versions]);
     assert_eq!(broken(|evidence| last(evidence, write(25, 1, &alone(40)))), [Rule::Versions], "it fell");
     let decided = |evidence: &mut Evidence| {
-        evidence.settled.insert(hero());
+        evidence.decided.insert(hero());
         last(evidence, write(43 + JUMP, 1, &alone(40)));
     };
     assert_eq!(broken(decided), [], "an operator's decision may move it on");
@@ -154,35 +154,35 @@ fn versions_must_follow() {
 fn a_version_names_one_state() {
     let seen = |version, n, hash| Seen { version: Version::new(version), last: id(0, n), hash };
     assert_eq!(
-        broken(|evidence| evidence.ledgers[0].seen = vec![seen(26, 24, 5), seen(27, 25, 6), seen(26, 24, 5)]),
+        broken(|evidence| evidence.records[0].seen = vec![seen(26, 24, 5), seen(27, 25, 6), seen(26, 24, 5)]),
         []
     );
-    let other = |evidence: &mut Evidence| evidence.ledgers[0].seen = vec![seen(27, 25, 6), seen(27, 25, 7)];
+    let other = |evidence: &mut Evidence| evidence.records[0].seen = vec![seen(27, 25, 6), seen(27, 25, 7)];
     assert_eq!(broken(other), [Rule::TwoStates]);
-    let other_than_written = |evidence: &mut Evidence| evidence.ledgers[0].seen = vec![seen(26, 23, 6)];
+    let other_than_written = |evidence: &mut Evidence| evidence.records[0].seen = vec![seen(26, 23, 6)];
     assert_eq!(broken(other_than_written), [Rule::TwoStates]);
 }
 
 #[test]
-fn nobody_writes_without_the_lease() {
+fn a_write_without_the_lease_is_found() {
     let lease = |evidence: &mut Evidence, lease| evidence.writes[1].lease = Some(lease);
     let ours = LeaseThen { recoveries: 0, released: false, holder: Some(100) };
     assert_eq!(broken(|evidence| lease(evidence, LeaseThen { recoveries: 1, ..ours })), [Rule::Fence]);
     assert_eq!(broken(|evidence| lease(evidence, LeaseThen { released: true, ..ours })), [Rule::Fence]);
     let other = |ended_ms| {
         move |evidence: &mut Evidence| {
-            evidence.lives.push(Life { number: 2, process: 200, began_ms: 50, ended_ms: None });
-            evidence.lives[0].ended_ms = ended_ms;
+            evidence.lifetimes.push(Lifetime { number: 2, process: 200, began_ms: 50, ended_ms: None });
+            evidence.lifetimes[0].ended_ms = ended_ms;
             evidence.writes[1].writer = Some(2);
         }
     };
-    assert_eq!(broken(other(None)), [Rule::Fence], "the holder lives");
+    assert_eq!(broken(other(None)), [Rule::Fence], "the holder is alive");
     assert_eq!(broken(other(Some(70))), [Rule::Fence], "the holder lived when the writer began");
     assert_eq!(broken(other(Some(40))), [], "a spool is brought in");
 }
 
 #[test]
-fn a_client_that_is_alone_is_never_refused() {
+fn a_refusal_of_a_characters_only_client_is_found() {
     let refused = broken(|evidence| {
         *fate(evidence, 39) = Fate { id: Some(id(0, 39)), refused: true, ..Fate::default() };
         last(evidence, write(40 + JUMP, 1, &alone(39)));
@@ -193,14 +193,14 @@ fn a_client_that_is_alone_is_never_refused() {
         *fate(evidence, 39) = Fate { id: Some(id(0, 39)), rejected: code, ..Fate::default() };
     });
     assert_eq!(rejected, [Rule::Phantom, Rule::Refused]);
-    assert_eq!(broken(|evidence| evidence.ledgers[0].kept = Some(2)), [Rule::Stuck]);
-    assert_eq!(broken(|evidence| evidence.ledgers[0].kept = None), [Rule::Stuck]);
+    assert_eq!(broken(|evidence| evidence.records[0].kept = Some(2)), [Rule::Stuck]);
+    assert_eq!(broken(|evidence| evidence.records[0].kept = None), [Rule::Stuck]);
 }
 
 #[test]
-fn what_nobody_sent_is_found() {
+fn an_intent_that_nobody_sent_is_found() {
     let phantom = broken(|evidence| {
-        evidence.ledgers[0].intents.remove(&39);
+        evidence.records[0].intents.remove(&39);
     });
     assert!(phantom.contains(&Rule::Phantom), "{phantom:?}");
     assert_eq!(broken(|evidence| evidence.rows.clear()), [Rule::Lost, Rule::Coins]);
@@ -215,35 +215,35 @@ fn contested(others_behind: u64) -> Evidence {
         applied.push((0, n + 1));
         writes.push(write(5 + n, 0, &applied));
     }
-    let mut second = ledger(1, 3);
+    let mut second = record(1, 3);
     second.intents.insert(1, Fate { id: Some(id(1, 1)), refused: true, ..Fate::default() });
     second.intents.insert(2, Fate { id: Some(id(1, 2)), refused: true, ..Fate::default() });
     Evidence {
-        ledgers: vec![ledger(0, 1 + others_behind), second],
+        records: vec![record(0, 1 + others_behind), second],
         rows: vec![writes.last().expect("there are writes").clone()],
         writes,
-        lives: Vec::new(),
-        settled: Default::default(),
+        lifetimes: Vec::new(),
+        decided: Default::default(),
         broken_off: false,
     }
 }
 
 #[test]
-fn of_two_clients_one_may_be_refused_by_rule_nine() {
+fn rule_nine_may_refuse_one_of_two_clients() {
     let forgotten = check(&contested(64));
-    assert_eq!(forgotten.violations, []);
+    assert_eq!(forgotten.findings, []);
     assert_eq!(forgotten.refused, 2);
-    let remembered = check(&contested(63)).violations;
-    assert_eq!(remembered.iter().map(|violation| violation.rule).collect::<Vec<_>>(), [Rule::Refused]);
+    let remembered = check(&contested(63)).findings;
+    assert_eq!(remembered.iter().map(|finding| finding.rule).collect::<Vec<_>>(), [Rule::Refused]);
 }
 
-/// What a spoilt history breaks if its run was broken off, and whether that may follow from it.
+/// The rules that a spoilt history breaks if its run ended early, and whether that may follow from the early end.
 fn broken_off(spoil: impl FnOnce(&mut Evidence)) -> Vec<(Rule, Standing)> {
     let mut evidence = Evidence { broken_off: true, ..good() };
-    evidence.ledgers[0].kept = None;
+    evidence.records[0].kept = None;
     spoil(&mut evidence);
-    let violations = check(&evidence).violations;
-    let mut found: Vec<_> = violations.iter().map(|violation| (violation.rule, violation.standing)).collect();
+    let findings = check(&evidence).findings;
+    let mut found: Vec<_> = findings.iter().map(|finding| (finding.rule, finding.standing)).collect();
     found.sort();
     found.dedup();
     found.retain(|found| *found != (Rule::Stuck, Standing::MayFollow));
@@ -251,13 +251,13 @@ fn broken_off(spoil: impl FnOnce(&mut Evidence)) -> Vec<(Rule, Standing)> {
 }
 
 #[test]
-fn a_killed_player_proves_nothing_about_what_it_had_not_brought_to_the_database() {
+fn a_killed_player_proves_nothing_about_intents_that_were_not_durable() {
     use Standing::MayFollow;
-    let killed = |evidence: &mut Evidence| evidence.ledgers[0].kept = None;
+    let killed = |evidence: &mut Evidence| evidence.records[0].kept = None;
     let stuck = |broken_off| {
         let mut evidence = Evidence { broken_off, ..good() };
         killed(&mut evidence);
-        check(&evidence).violations.iter().map(|violation| (violation.rule, violation.standing)).collect::<Vec<_>>()
+        check(&evidence).findings.iter().map(|finding| (finding.rule, finding.standing)).collect::<Vec<_>>()
     };
     assert_eq!(stuck(false), [(Rule::Stuck, Standing::Certain)]);
     assert_eq!(stuck(true), [(Rule::Stuck, MayFollow)]);
@@ -272,7 +272,7 @@ fn a_killed_player_proves_nothing_about_what_it_had_not_brought_to_the_database(
 }
 
 #[test]
-fn a_run_that_was_broken_off_still_proves_what_is_certain() {
+fn a_run_that_ended_early_still_proves_certain_findings() {
     use Standing::Certain;
     let durable = broken_off(|evidence| last(evidence, write(40 + JUMP, 1, &alone(39))));
     assert_eq!(durable, [(Rule::Lost, Certain), (Rule::Coins, Standing::MayFollow)]);
@@ -289,7 +289,7 @@ fn a_run_that_was_broken_off_still_proves_what_is_certain() {
     assert_eq!(broken_off(state), [(Rule::State, Certain)]);
     assert_eq!(broken_off(|evidence| last(evidence, write(41, 1, &alone(40)))), [(Rule::Versions, Certain)]);
     let seen = |hash| Seen { version: Version::new(27), last: id(0, 25), hash };
-    assert_eq!(broken_off(|evidence| evidence.ledgers[0].seen = vec![seen(6), seen(7)]), [(Rule::TwoStates, Certain)]);
+    assert_eq!(broken_off(|evidence| evidence.records[0].seen = vec![seen(6), seen(7)]), [(Rule::TwoStates, Certain)]);
     let lease = LeaseThen { recoveries: 0, released: true, holder: Some(100) };
     assert_eq!(broken_off(|evidence| evidence.writes[1].lease = Some(lease)), [(Rule::Fence, Certain)]);
 }

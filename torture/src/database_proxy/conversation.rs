@@ -1,22 +1,22 @@
-//! What a server says to PostgreSQL, as far as the proxy must understand it.
+//! A server's messages to PostgreSQL, as far as the proxy must understand them.
 //!
 //! Source: PostgreSQL documentation, chapter "Frontend/Backend Protocol", "Message Formats".
 
 use std::collections::HashSet;
 
-/// What a message is about.
+/// The kind of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Something else.
+    /// Any other message.
     Other,
-    /// Writes characters.
+    /// A write of characters.
     Write,
 }
 
-/// What a statement that writes characters has in it.
+/// Part of every statement that writes characters.
 const WRITE: &[u8] = b"INSERT INTO characters";
 
-/// Protocol codes of first messages that another first message follows: requests for TLS and for GSSAPI.
+/// Protocol codes of requests for TLS and GSSAPI. After one of them comes another first message.
 const PRELIMINARIES: [u32; 2] = [80_877_103, 80_877_104];
 
 /// The server's side of one connection.
@@ -33,7 +33,7 @@ impl Conversation {
         self.pending.extend_from_slice(bytes);
     }
 
-    /// The next whole message.
+    /// The next complete message.
     pub(super) fn next_message(&mut self) -> Option<(Kind, Vec<u8>)> {
         let head = usize::from(self.started);
         let length = u32::from_be_bytes(self.pending.get(head..head + 4)?.try_into().ok()?);

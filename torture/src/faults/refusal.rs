@@ -14,20 +14,20 @@ use super::{PATIENCE, ms};
 use crate::history::{Gate, History};
 use crate::run::World;
 
-/// How long writes are watched before one of the characters written is chosen: each player acts several times in it.
+/// Time to watch writes before choosing a written character: each player acts several times.
 const WATCH: Duration = Duration::from_secs(1);
 
-/// How often to look whether something has happened in the database.
+/// Time between two looks at the database.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// How long a state newer than the dead letter may take to set out: four sweeps of the flusher.
+/// Time limit for a state newer than the dead letter to be flushed: four sweeps.
 const NEWER_PATIENCE: Duration = Duration::from_secs(1);
 
 impl World<'_> {
     pub(crate) async fn refuse_row(&mut self, verdict: &str, rng: &mut StdRng) -> Result<()> {
         let mut writes = RecentWrites::begin(&self.history).await?;
         let character = self.choose_written(&mut writes, rng).await?;
-        self.settled.insert(character);
+        self.decided.insert(character);
         self.history.refuse(character, true).await?;
         self.until_buried(character, true, &mut writes).await.context("a refused row becomes a dead letter")?;
         tokio::time::sleep(ms(rng, 0..700)).await;
@@ -40,7 +40,7 @@ impl World<'_> {
     pub(crate) async fn refuse_while_written(&mut self, rng: &mut StdRng) -> Result<()> {
         let mut writes = RecentWrites::begin(&self.history).await?;
         let character = self.choose_written(&mut writes, rng).await?;
-        self.settled.insert(character);
+        self.decided.insert(character);
         let mut letters = self.history.close(Gate::Letters).await?;
         let mut newer = self.history.close(Gate::NewerThanLetter).await?;
         self.history.refuse(character, true).await?;
@@ -48,12 +48,12 @@ impl World<'_> {
             let known = self.what_is_known(Some(character), &mut writes).await;
             bail!("a refused row becomes a dead letter: none was written within {PATIENCE:?}: {known}");
         }
-        // The character is still in play, so further intents are applied meanwhile: a player pauses for 0.9 s at the most.
+        // The character is still in play, so more intents are applied meanwhile: a player pauses for 0.9 s at most.
         // The server waits for 2 s.
         tokio::time::sleep(ms(rng, 900..1_400)).await;
         letters.open().await?;
         if !newer.holds_somebody(NEWER_PATIENCE).await? {
-            eprintln!("      no newer state of {character} was on its way");
+            eprintln!("      no newer state of {character} was being written");
         }
         self.history.refuse(character, false).await?;
         self.decide(character, if rng.random() { "retry" } else { "discard" }).await?;
@@ -61,7 +61,7 @@ impl World<'_> {
         newer.open().await
     }
 
-    /// A character that was written just now: somebody acts on it, and it is in play.
+    /// A character that was just written, so somebody acts on it.
     ///
     /// Others may be silent for longer than anybody waits here. After a long time without a server a player waits up to
     /// 30 s before it connects again; after a dead letter it holds its intents as long, unless its socket ends before;
@@ -88,7 +88,7 @@ impl World<'_> {
         self.servers.command_line(&self.history.place().url(), &arguments).await
     }
 
-    /// Waits until a character has a dead letter, or has none any more.
+    /// Waits until a character has, or no longer has, a dead letter.
     async fn until_buried(&self, character: CharacterId, buried: bool, writes: &mut RecentWrites) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while self.history.dead_letters().await?.contains(&character) != buried {
@@ -102,24 +102,24 @@ impl World<'_> {
         Ok(())
     }
 
-    /// What tells a silent character from a silent server, for a person.
+    /// Facts that distinguish a silent character from a silent server, for people.
     async fn what_is_known(&self, character: Option<CharacterId>, writes: &mut RecentWrites) -> String {
         let mut known = match writes.look(&self.history).await {
             Ok(()) => writes.tell(character, Instant::now()),
-            Err(error) => format!("the writes cannot be looked at: {error:#}"),
+            Err(error) => format!("cannot read the writes: {error:#}"),
         };
         if let Some(character) = character {
             known += &match self.history.dead_letters().await {
                 Ok(letters) if letters.contains(&character) => "; it has a dead letter".to_owned(),
                 Ok(letters) => format!("; it has no dead letter, {} others have", letters.len()),
-                Err(error) => format!("; dead letters cannot be looked at: {error:#}"),
+                Err(error) => format!("; cannot read the dead letters: {error:#}"),
             };
         }
         match &self.present {
             Some(server) => {
                 let (number, readiness) = (server.number, server.readiness().await);
                 format!(
-                    "{known}; server {number} at GET /health/ready: {readiness}; it said last:\n{}",
+                    "{known}; server {number} at GET /health/ready: {readiness}; its log ends:\n{}",
                     server.last_words()
                 )
             }
@@ -128,7 +128,7 @@ impl World<'_> {
     }
 }
 
-/// Which characters were written since a fault began, and when each was last seen to be.
+/// The characters written since a fault began, each with the time of its last known write.
 struct RecentWrites {
     began: Instant,
     /// Of the newest write looked at.
@@ -149,7 +149,7 @@ impl RecentWrites {
         Ok(())
     }
 
-    /// How long before `now` a character was written, and any character, for a person.
+    /// The time since a character, and any character, was last written, for people.
     fn tell(&self, character: Option<CharacterId>, now: Instant) -> String {
         let ago = |time: Option<&Instant>| match time {
             Some(time) => format!("{:.1} s ago", now.duration_since(*time).as_secs_f64()),

@@ -44,7 +44,7 @@ pub(super) struct Common {
     /// Intents due so far.
     pub(super) asked: AtomicU64,
     /// Players that have left.
-    pub(super) left: AtomicU64,
+    pub(super) departed: AtomicU64,
 }
 
 /// How often a player breaks its own connection, and for how long it stays away.
@@ -134,7 +134,7 @@ impl<M: Mind> Player<M> {
         if !self.ready {
             self.common.ready.fetch_add(1, Ordering::Relaxed);
         }
-        self.common.left.fetch_add(1, Ordering::Relaxed);
+        self.common.departed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Refreshes the session or logs in again, if required.

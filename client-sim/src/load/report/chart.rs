@@ -22,7 +22,7 @@ const BOTTOM: f64 = 30.0;
 const SLICES_MAX: usize = 160;
 
 /// A series of figures over time; `None` leaves a gap.
-pub(super) struct Series {
+pub(super) struct Curve {
     pub(super) name: &'static str,
     /// Colour, 1 to 6.
     pub(super) color: u8,
@@ -37,7 +37,7 @@ pub(super) struct Chart<'a> {
     pub(super) unit: &'static str,
     /// Seconds since the start of the load, one for each value.
     pub(super) times: &'a [f64],
-    pub(super) series: Vec<Series>,
+    pub(super) series: Vec<Curve>,
     /// Stacked areas instead of lines.
     pub(super) stacked: bool,
     /// A logarithmic axis, for latencies.

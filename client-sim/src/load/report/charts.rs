@@ -3,7 +3,7 @@
 use super::super::scrape::ServerMoment;
 use super::super::series::{Bar, Moment, Percentiles};
 use super::Report;
-use super::chart::{Chart, Column, Series, distribution};
+use super::chart::{Chart, Column, Curve, distribution};
 
 /// Bytes in a mebibyte.
 const MIB: f64 = 1_048_576.0;
@@ -208,7 +208,7 @@ impl Report {
         title: &'static str,
         note: &'static str,
         unit: &'static str,
-        series: Vec<Series>,
+        series: Vec<Curve>,
     ) -> Chart<'a> {
         Chart {
             title,
@@ -238,15 +238,15 @@ impl Report {
         self.drawn().iter().map(|moment| moment.at_seconds - moment.length_seconds / 2.0).collect()
     }
 
-    fn series(&self, name: &'static str, color: u8, value: impl Fn(&Moment) -> Option<f64>) -> Series {
-        Series { name, color, values: self.drawn().iter().map(value).collect() }
+    fn series(&self, name: &'static str, color: u8, value: impl Fn(&Moment) -> Option<f64>) -> Curve {
+        Curve { name, color, values: self.drawn().iter().map(value).collect() }
     }
 
-    fn server(&self, name: &'static str, color: u8, value: impl Fn(&ServerMoment) -> Option<f64>) -> Series {
+    fn server(&self, name: &'static str, color: u8, value: impl Fn(&ServerMoment) -> Option<f64>) -> Curve {
         self.series(name, color, |moment| moment.server.as_ref().and_then(&value))
     }
 
-    fn latency_series(&self, of: impl Fn(&Moment) -> &Percentiles) -> Vec<Series> {
+    fn latency_series(&self, of: impl Fn(&Moment) -> &Percentiles) -> Vec<Curve> {
         let series = |name, color, value: fn(&Percentiles) -> f64| {
             self.series(name, color, |moment| some(of(moment), value(of(moment))))
         };

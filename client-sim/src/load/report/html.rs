@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::super::limits::Verdict;
+use super::super::limits::LimitVerdict;
 use super::super::scenario::{Conduct, MadeOn};
 use super::super::series::Percentiles;
 use super::scale::number;
@@ -202,7 +202,7 @@ fn conduct(conduct: &Conduct) -> String {
     format!("{}. Weights: {}.", parts.join(", "), weights.join(", "))
 }
 
-fn sentence(limit: &Verdict) -> String {
+fn sentence(limit: &LimitVerdict) -> String {
     format!("{}: asked {}, found {}.", limit.limit, limit.asked_text(), limit.found_text())
 }
 

@@ -14,7 +14,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::generator::Generator;
-use super::limits::{Found, Verdict};
+use super::limits::{Found, LimitVerdict};
 use super::scenario::{Scenario, Seat};
 use super::series::{self, Bar, Moment, Percentiles};
 use super::settings::LoadSettings;
@@ -29,7 +29,7 @@ pub(super) struct Report {
     scenario: Scenario,
     /// True if the server was consistent and within all limits.
     good: bool,
-    limits: Vec<Verdict>,
+    limits: Vec<LimitVerdict>,
     generator: Generator,
     totals: Totals,
     groups: Vec<GroupReport>,

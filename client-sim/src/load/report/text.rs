@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::super::limits::Verdict;
+use super::super::limits::LimitVerdict;
 use super::Report;
 
 impl Report {
@@ -51,7 +51,7 @@ impl Report {
             line("", contradiction.clone());
         }
         for limit in &self.limits {
-            line(if limit.given { "limit" } else { "always" }, Verdict::line(limit));
+            line(if limit.given { "limit" } else { "always" }, LimitVerdict::line(limit));
         }
         text
     }

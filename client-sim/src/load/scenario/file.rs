@@ -31,13 +31,13 @@ const SHARES_TOLERANCE: f64 = 0.002;
 struct File {
     #[serde(default)]
     description: String,
-    group: Vec<Entry>,
+    group: Vec<GroupInFile>,
 }
 
 /// A group in a file. Missing fields come from the scenario in `like`, or from [`default_conduct`].
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct GroupInFile {
     name: String,
     like: Option<String>,
     share: Option<f64>,
@@ -62,24 +62,24 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Scenario, String> {
     let alone = file.group.len() == 1;
     let mut groups = Vec::new();
     let mut names = BTreeSet::new();
-    for entry in file.group {
-        let length = entry.name.chars().count();
+    for group in file.group {
+        let length = group.name.chars().count();
         if !(1..=NAME_CHARACTERS_MAX).contains(&length) {
-            problems.add(&entry.name, "name", format!("must be 1 to {NAME_CHARACTERS_MAX} characters"));
+            problems.add(&group.name, "name", format!("must be 1 to {NAME_CHARACTERS_MAX} characters"));
         }
-        if !names.insert(entry.name.clone()) {
-            problems.add(&entry.name, "name", "another group already has this name".to_owned());
+        if !names.insert(group.name.clone()) {
+            problems.add(&group.name, "name", "another group already has this name".to_owned());
         }
-        let share = entry.share.or(alone.then_some(1.0));
+        let share = group.share.or(alone.then_some(1.0));
         if share.is_none() {
-            problems.add(&entry.name, "share", "missing; each of several groups needs one".to_owned());
+            problems.add(&group.name, "share", "missing; each of several groups needs one".to_owned());
         }
         let share = share.unwrap_or(1.0);
         if share.is_nan() || share <= 0.0 || share > 1.0 {
-            problems.add(&entry.name, "share", format!("must be above 0 and at most 1, not {share}"));
+            problems.add(&group.name, "share", format!("must be above 0 and at most 1, not {share}"));
         }
-        let name = entry.name.clone();
-        groups.push(Group { name, share, conduct: conduct(entry, &mut problems) });
+        let name = group.name.clone();
+        groups.push(Group { name, share, conduct: conduct(group, &mut problems) });
     }
     let sum: f64 = groups.iter().map(|group| group.share).sum();
     if problems.found.is_empty() && (sum - 1.0).abs() > SHARES_TOLERANCE {
@@ -133,27 +133,27 @@ fn like(name: &str) -> Result<Conduct, String> {
     }
 }
 
-fn conduct(entry: Entry, problems: &mut Problems) -> Conduct {
+fn conduct(group: GroupInFile, problems: &mut Problems) -> Conduct {
     let mut base = default_conduct();
-    if let Some(name) = &entry.like {
+    if let Some(name) = &group.like {
         match like(name) {
             Ok(conduct) => base = conduct,
-            Err(why) => problems.add(&entry.name, "like", why),
+            Err(why) => problems.add(&group.name, "like", why),
         }
     }
     let conduct = Conduct {
-        intents_per_second: entry.intents_per_second.unwrap_or(base.intents_per_second),
-        burst_intents: entry.burst_intents.unwrap_or(base.burst_intents),
-        clients_per_character: entry.clients_per_character.unwrap_or(base.clients_per_character),
-        due_together: entry.due_together.unwrap_or(base.due_together),
-        made_on: entry.made_on.unwrap_or(base.made_on),
-        watch: entry.watch.unwrap_or(base.watch),
-        ack_durable_share: entry.ack_durable_share.unwrap_or(base.ack_durable_share),
-        reconnect_every_seconds: entry.reconnect_every_seconds.or(base.reconnect_every_seconds),
-        away_seconds: entry.away_seconds.unwrap_or(base.away_seconds),
-        weights: entry.weights.unwrap_or(base.weights),
+        intents_per_second: group.intents_per_second.unwrap_or(base.intents_per_second),
+        burst_intents: group.burst_intents.unwrap_or(base.burst_intents),
+        clients_per_character: group.clients_per_character.unwrap_or(base.clients_per_character),
+        due_together: group.due_together.unwrap_or(base.due_together),
+        made_on: group.made_on.unwrap_or(base.made_on),
+        watch: group.watch.unwrap_or(base.watch),
+        ack_durable_share: group.ack_durable_share.unwrap_or(base.ack_durable_share),
+        reconnect_every_seconds: group.reconnect_every_seconds.or(base.reconnect_every_seconds),
+        away_seconds: group.away_seconds.unwrap_or(base.away_seconds),
+        weights: group.weights.unwrap_or(base.weights),
     };
-    check(&entry.name, &conduct, problems);
+    check(&group.name, &conduct, problems);
     conduct
 }
 

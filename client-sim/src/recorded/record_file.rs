@@ -1,4 +1,4 @@
-//! A player's ledger on disk: every intent before it is sent, and every answer.
+//! A player's record on disk: every intent before it is sent, and every answer.
 //!
 //! One JSON object per line, append only. Intents are on disk before they are sent; answers follow as they arrive.
 
@@ -9,7 +9,7 @@ use std::path::Path;
 use castellan_srd::wire::{CharacterId, RejectionCode, RequestId, Version};
 use serde::{Deserialize, Serialize};
 
-/// One line of a ledger.
+/// One line of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Line {
@@ -76,13 +76,13 @@ pub enum Line {
     },
 }
 
-/// A ledger being written.
-pub struct LedgerFile {
+/// A record being written.
+pub struct RecordFile {
     file: BufWriter<File>,
 }
 
-impl LedgerFile {
-    /// Creates a ledger.
+impl RecordFile {
+    /// Creates a record.
     ///
     /// # Errors
     ///
@@ -91,7 +91,7 @@ impl LedgerFile {
         Ok(Self { file: BufWriter::new(File::create_new(path)?) })
     }
 
-    /// Appends a line. It reaches the disk with the next [`LedgerFile::sync`].
+    /// Appends a line. It reaches the disk with the next [`RecordFile::sync`].
     ///
     /// # Errors
     ///
@@ -112,7 +112,7 @@ impl LedgerFile {
     }
 }
 
-/// Reads a ledger. Ignores a last line that was cut off when the player was killed.
+/// Reads a record. Ignores a last line that was cut off when the player was killed.
 ///
 /// # Errors
 ///
@@ -137,20 +137,20 @@ mod tests {
     #[test]
     fn whole_lines_are_read_back_and_half_a_line_is_ignored() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("a.ledger");
+        let path = folder.path().join("a.record");
         let lines = [
             Line::Intent { n: 0 },
             Line::Named { n: 0, id: RequestId::new(1 << 52) },
             Line::Rejected { n: 0, code: RejectionCode::OVERLOADED },
             Line::End { kept: 3 },
         ];
-        let mut ledger = LedgerFile::create(&path).expect("a new file");
+        let mut record = RecordFile::create(&path).expect("a new file");
         for line in &lines {
-            ledger.append(line).expect("room on the disk");
+            record.append(line).expect("room on the disk");
         }
-        ledger.sync().expect("room on the disk");
+        record.sync().expect("room on the disk");
         let mut half = File::options().append(true).open(&path).expect("the file");
         half.write_all(b"{\"intent\":{\"n\"").expect("room on the disk");
-        assert_eq!(read(&path).expect("a ledger"), lines);
+        assert_eq!(read(&path).expect("a record"), lines);
     }
 }

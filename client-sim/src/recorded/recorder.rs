@@ -1,4 +1,4 @@
-//! A player's entries in its ledger.
+//! A player's entries in its record.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -8,14 +8,14 @@ use std::path::Path;
 use castellan_client::ledger::Event;
 use castellan_srd::wire::{Character, CharacterId, RequestId, Version};
 
-use super::ledger_file::{LedgerFile, Line};
+use super::record_file::{Line, RecordFile};
 
 /// Something impossible for a character with one client: reported at once, not only by the later check.
 pub(super) struct Alarm(pub(super) String);
 
-/// One player's ledger.
-pub(super) struct Book {
-    file: LedgerFile,
+/// One player's record.
+pub(super) struct Recorder {
+    file: RecordFile,
     character: CharacterId,
     /// Intents without a final answer.
     open: HashMap<RequestId, u64>,
@@ -24,10 +24,10 @@ pub(super) struct Book {
     last_seen: Option<(Version, u64)>,
 }
 
-impl Book {
-    /// Starts the ledger of a player.
+impl Recorder {
+    /// Starts the record of a player.
     pub(super) fn begin(path: &Path, name: String, character: CharacterId, lane: Option<u8>) -> io::Result<Self> {
-        let mut file = LedgerFile::create(path)?;
+        let mut file = RecordFile::create(path)?;
         file.append(&Line::Player { name, character, lane })?;
         file.sync()?;
         Ok(Self { file, character, open: HashMap::new(), next: 0, last_seen: None })

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, block_in_place};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::book::{Alarm, Book};
+use super::recorder::{Alarm, Recorder};
 use super::trace::Trace;
 
 /// Most intents that a client keeps: for a character's only client, and for each of two.
@@ -35,11 +35,11 @@ const LOGIN_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The settings of a run.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct RecordedSettings {
     /// The server's address.
     pub server: BaseUrl,
-    /// The folder for the ledgers.
-    pub ledgers: PathBuf,
+    /// The folder for the records.
+    pub records: PathBuf,
     /// Number of users, each with one character. Every fourth character has two clients, another fourth has a client
     /// that only watches.
     pub users: u32,
@@ -57,7 +57,7 @@ pub struct Settings {
 /// # Errors
 ///
 /// Anything that stopped a player: the disk, the login, the creation of its character.
-pub async fn play(settings: Settings, finish: watch::Receiver<bool>, tell: fn(&str)) -> Result<()> {
+pub async fn play(settings: RecordedSettings, finish: watch::Receiver<bool>, tell: fn(&str)) -> Result<()> {
     let mut users = JoinSet::new();
     let beginners = Arc::new(AtomicU32::new(settings.users));
     for number in 0..settings.users {
@@ -71,7 +71,7 @@ pub async fn play(settings: Settings, finish: watch::Receiver<bool>, tell: fn(&s
 
 /// One user: creates the character, then runs all its clients.
 async fn user(
-    settings: Settings,
+    settings: RecordedSettings,
     number: u32,
     beginners: Arc<AtomicU32>,
     finish: watch::Receiver<bool>,
@@ -95,11 +95,12 @@ async fn user(
             None => *character.insert(make_character(&client, &name).await?),
         };
         let place = lane.map_or_else(|| "watcher".to_owned(), |lane| lane.to_string());
-        let book = Book::begin(&settings.ledgers.join(format!("{name}.{place}.ledger")), name.clone(), id, *lane)?;
+        let recorder =
+            Recorder::begin(&settings.records.join(format!("{name}.{place}.record")), name.clone(), id, *lane)?;
         let seed = settings.seed ^ u64::from(number) << 8 ^ lane.map_or(255, u64::from);
         let player = Player {
             client,
-            book,
+            recorder,
             character: id,
             lane: *lane,
             kept_max,
@@ -118,7 +119,7 @@ async fn user(
     Ok(())
 }
 
-async fn log_in(settings: &Settings, name: &str, kept_max: usize, codec: Codec) -> Result<Client<Srd>> {
+async fn log_in(settings: &RecordedSettings, name: &str, kept_max: usize, codec: Codec) -> Result<Client<Srd>> {
     let credentials =
         Credentials { username: name.to_owned(), password: format!("{name} and a password"), create: true };
     let options = Options { codec, kept_max, ..Options::new(settings.server.clone(), credentials) };
@@ -159,10 +160,10 @@ async fn make_character(client: &Client<Srd>, name: &str) -> Result<CharacterId>
     }
 }
 
-/// One client with its ledger.
+/// One client with its record.
 struct Player {
     client: Client<Srd>,
-    book: Book,
+    recorder: Recorder,
     character: CharacterId,
     lane: Option<u8>,
     kept_max: usize,
@@ -199,7 +200,7 @@ impl Player {
                 }
             }
         }
-        self.settle(patience).await
+        self.finish(patience).await
     }
 
     /// Sends up to `count` intents, fewer if too many are already kept.
@@ -209,12 +210,12 @@ impl Player {
         if room == 0 {
             return Ok(());
         }
-        let numbers = block_in_place(|| self.book.intend(count.min(room)))?;
+        let numbers = block_in_place(|| self.recorder.intend(count.min(room)))?;
         for n in numbers {
             let ack = if self.rng.random_ratio(1, 8) { Ack::Durable } else { Ack::Applied };
             match self.client.send_with(self.character, Trace::of(lane, n).action(), ack) {
-                Ok(handle) => self.book.name(n, handle.id())?,
-                // The ledger keeps it as an intent that was never sent.
+                Ok(handle) => self.recorder.name(n, handle.id())?,
+                // The record keeps it as an intent that was never sent.
                 Err(SendError::Full(_)) => {}
                 Err(SendError::Stopped) => bail!("the client ended unexpectedly"),
             }
@@ -225,7 +226,7 @@ impl Player {
     fn hear(&mut self, notice: Notice<Character>) -> Result<()> {
         match notice {
             Notice::Event(event) => {
-                if let Some(Alarm(text)) = self.book.hear(&event)?
+                if let Some(Alarm(text)) = self.recorder.hear(&event)?
                     && self.alone
                 {
                     (self.tell)(&text);
@@ -241,7 +242,7 @@ impl Player {
     }
 
     /// Waits until no intent is kept, then leaves.
-    async fn settle(mut self, patience: Duration) -> Result<()> {
+    async fn finish(mut self, patience: Duration) -> Result<()> {
         let deadline = Instant::now() + patience;
         while self.client.kept() > 0 {
             let client = self.client.clone();
@@ -255,7 +256,7 @@ impl Player {
         }
         let kept = self.client.kept();
         self.client.close();
-        block_in_place(|| self.book.end(kept))?;
+        block_in_place(|| self.recorder.end(kept))?;
         Ok(())
     }
 }

@@ -44,7 +44,7 @@ const ITEMS: [&str; ITEM_SLOTS * LANES] = [
     "bell",
     "blanket",
     "block-and-tackle",
-    "book",
+    "recorder",
     "bottle-glass",
     "bucket",
     "caltrops",
