@@ -2,8 +2,8 @@
 //!
 //! The authority knows ids, users, versions, leases and durability. To it a character is an envelope around a state that
 //! only the game understands. A [`Game`] knows states, actions and rules; it knows no clock, socket, version, user or
-//! database. `docs/your-own-game.md` walks through writing one; [`laws`] test that it keeps to what the authority
-//! relies on.
+//! database. `docs/your-own-game.md` walks through writing one; `laws` (with the feature `testing`) test that it keeps to
+//! what the authority relies on.
 
 mod dice;
 mod field;
@@ -70,7 +70,7 @@ pub type RuleOptions = BTreeMap<String, String>;
 
 /// A game, as the authority sees it.
 ///
-/// Everything here is deterministic, and nothing here panics for any input; [`laws`] say more.
+/// Everything here is deterministic, and nothing here panics for any input; `laws` say more.
 pub trait Game: GameTypes + Debug + Send + Sync {
     /// The game's part of a character. A clone is cheap: what rarely changes is shared.
     type State: Fields<Derived = Self::Derived, Sheet = Self::Sheet> + Clone + Debug + PartialEq + Send + Sync;

@@ -11,6 +11,7 @@ use crate::outline::Outline;
 use crate::rejection::RejectionCode;
 use crate::reply::ReplyFrame;
 use crate::server_frame::ServerFrame;
+use crate::value::{DecodeError, decode_value, shorten};
 use crate::wire::Cursor;
 
 /// How the frames of a connection are encoded.
@@ -20,17 +21,6 @@ pub enum Codec {
     MessagePack,
     /// Text messages.
     Json,
-}
-
-/// A value that could not be read; the sentence names the field.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct DecodeError(String);
-
-impl DecodeError {
-    pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self(message.into())
-    }
 }
 
 /// What is wrong with a client's message.
@@ -123,7 +113,7 @@ impl Codec {
         };
         match self.read::<Outline>(message).as_ref().map(Outline::only_entry) {
             Ok(Some((kind, _))) if !kinds.contains(&kind) => Ok(None),
-            _ => Err(DecodeError(error)),
+            _ => Err(DecodeError::new(error)),
         }
     }
 
@@ -133,7 +123,7 @@ impl Codec {
     ///
     /// [`DecodeError`] with the path to what could not be read.
     pub fn decode<T: DeserializeOwned>(self, message: &[u8]) -> Result<T, DecodeError> {
-        self.read(message).map_err(|error| DecodeError(error.to_string()))
+        self.read(message).map_err(|error| DecodeError::new(error.to_string()))
     }
 
     /// Appends a value to `out`; nothing is allocated where `out` has room.
@@ -222,13 +212,6 @@ impl Codec {
 
 const TRAILING: &str = "bytes behind the value";
 
-/// Longest part of a client's own words that an answer repeats, in bytes.
-const QUOTE_BYTES_MAX: usize = 200;
-
-fn shorten(text: &str) -> &str {
-    &text[..text.floor_char_boundary(QUOTE_BYTES_MAX)]
-}
-
 /// Checks what the types do not say.
 fn check<A>(frame: ClientFrame<A>) -> Result<ClientFrame<A>, FrameError> {
     let id = frame.id();
@@ -258,13 +241,4 @@ pub fn decode_action<A: Action>(action: &serde_json::Value) -> Result<A, (Reject
         return Err((RejectionCode::UNKNOWN_ACTION, format!("unknown action `{}`", shorten(kind))));
     }
     decode_value(action).map_err(|error| (RejectionCode::MALFORMED, error.to_string()))
-}
-
-/// Reads a value that came as JSON.
-///
-/// # Errors
-///
-/// [`DecodeError`] with the path to what could not be read.
-pub fn decode_value<T: DeserializeOwned>(value: &serde_json::Value) -> Result<T, DecodeError> {
-    serde_path_to_error::deserialize(value).map_err(|error| DecodeError(shorten(&error.to_string()).to_owned()))
 }

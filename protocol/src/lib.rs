@@ -23,14 +23,16 @@ pub mod pack;
 mod rejection;
 pub mod reply;
 mod server_frame;
+mod value;
 pub mod wire;
 
 pub use action::{Action, CharacterOf, GameTypes, KindFields};
 pub use character::Character;
 pub use close::CloseCode;
-pub use codec::{Codec, DecodeError, FrameError, decode_action, decode_value};
+pub use codec::{Codec, FrameError, decode_action};
 pub use frame::{Ack, ClientFrame, Fetch, Intent, Ping, Refresh, Unwatch, Watch};
 pub use id::{CharacterId, ParseIdError, RequestId, SessionId, UserId, Version};
 pub use rejection::RejectionCode;
 pub use reply::{AppliedReply, Changes, REPLY_CHANGES, ReplyFrame, StateReply, Told, merge};
 pub use server_frame::*;
+pub use value::{DecodeError, decode_value};

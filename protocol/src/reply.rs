@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::codec::{DecodeError, decode_value};
 use crate::id::{RequestId, Version};
 use crate::server_frame::{Accepted, Closing, Conflict, Durable, Pong, Rejected, ServerFrame, Welcome, is_false};
+use crate::value::{DecodeError, decode_value};
 
 /// The value of the query parameter `reply` that asks for changes.
 pub const REPLY_CHANGES: &str = "changes";

@@ -1,6 +1,6 @@
 //! Ability scores, levels and experience.
 
-use crate::wire::Ability;
+use crate::request::Ability;
 
 /// A number for each of the six abilities: scores, modifiers or bonuses.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use castellan_game::Touched;
 
-use crate::wire::{Currency, Slot};
+use crate::request::Slot;
+
+use fields::parts::Currency;
 
 use super::ability::Abilities;
 use super::catalogue::Catalogue;

@@ -40,7 +40,7 @@ pub(crate) fn invalid_choice(message: impl Into<std::borrow::Cow<'static, str>>)
 
 #[cfg(test)]
 mod tests {
-    use crate::wire::RejectionCode;
+    use castellan_protocol::RejectionCode;
 
     #[test]
     fn the_table_has_every_code() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::code;
 use crate::code::invalid_choice;
-use crate::wire::{Ability, NewCharacter};
+use crate::request::{Ability, NewCharacter};
 
 use super::ability::{Abilities, CREATION_SCORE_MAX, CREATION_SCORE_MIN};
 use super::actions::refresh_maximum;

@@ -5,7 +5,8 @@ use std::path::Path;
 use castellan_game::{ActionRoute, Corrupt, Dice, Game, Right, RuleOption, RuleOptions, Touched, Violation};
 use castellan_protocol::GameTypes;
 
-use crate::wire::{Action, ModifyCurrency, NewCharacter, Sheet};
+use crate::character::fields::Sheet;
+use crate::request::{Action, ModifyCurrency, NewCharacter};
 use crate::{Catalogue, Character, Derived, Options, actions, creation, derive, stored};
 
 /// The game of the System Reference Document 5.1.

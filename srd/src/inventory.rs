@@ -1,6 +1,6 @@
 //! The inventory.
 
-use crate::wire::limits::QUANTITY_MAX;
+use crate::request::limits::QUANTITY_MAX;
 
 use super::symbol::Symbol;
 use castellan_game::Violation;

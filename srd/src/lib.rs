@@ -15,10 +15,12 @@ mod character;
 pub mod code;
 mod creation;
 mod derive;
+mod derived;
 mod game;
 mod inventory;
 mod money;
 mod name;
+mod request;
 pub mod stored;
 mod symbol;
 #[cfg(any(test, feature = "testing"))]
@@ -39,7 +41,8 @@ pub use catalogue::{
 };
 pub use character::{ATTUNED_MAX, CONDITIONS_MAX, Character, DeathSaves, EXHAUSTION_MAX, Life, SLOTS};
 pub use creation::create;
-pub use derive::{Attack, DamageText, Derived, Flag, Flags, derive, derive_into};
+pub use derive::{derive, derive_into};
+pub use derived::{Attack, DamageText, Derived, Flag, Flags, Skills};
 pub use game::Srd;
 pub use inventory::{Entry, INVENTORY_ENTRIES_MAX, Inventory};
 pub use money::{Coin, Purse};

@@ -1,7 +1,7 @@
 //! Coins: paying, change, proceeds.
 
 use crate::code;
-use crate::wire::limits::COINS_MAX;
+use crate::request::limits::COINS_MAX;
 
 use castellan_game::Violation;
 
@@ -163,6 +163,9 @@ mod tests {
         let mut purse = Purse::from_coins([0, 0, 0, COINS_MAX, 1]).expect("within bounds");
         assert_eq!(purse.pay(COINS_MAX * 100 + 1).map_err(|refused| refused.code), Ok(()));
         let mut purse = Purse::from_coins([0, COINS_MAX, 0, 0, 0]).expect("within bounds");
-        assert_eq!(purse.receive(10).map_err(|refused| refused.code), Err(crate::wire::RejectionCode::LIMIT_EXCEEDED));
+        assert_eq!(
+            purse.receive(10).map_err(|refused| refused.code),
+            Err(castellan_protocol::RejectionCode::LIMIT_EXCEEDED)
+        );
     }
 }

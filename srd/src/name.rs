@@ -1,7 +1,7 @@
 //! Names of characters.
 
 use crate::code;
-use crate::wire::limits::NAME_SCALARS_MAX;
+use crate::request::limits::NAME_SCALARS_MAX;
 use unicode_normalization::UnicodeNormalization;
 
 use castellan_game::Violation;

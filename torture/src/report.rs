@@ -66,7 +66,7 @@ mod tests {
             "found although the run ended early:",
             "  Twice: done twice",
             "may follow from the early end:",
-            "  Stuck: it broke off",
+            "  Stuck: it stopped early",
         ];
         assert_eq!(lines(&findings), expected);
         assert_eq!(lines(&[]), Vec::<String>::new());

@@ -38,9 +38,6 @@ const KEEPERS: &[(&str, &[&str])] = &[
     ("tokio_tungstenite", &["socket"]),
 ];
 
-/// The only circles between modules. Whoever untangles one must remove it here.
-const CIRCLES: [&str; 2] = ["protocol: codec uses reply", "protocol: reply uses codec"];
-
 const FILE_LINES_MAX: usize = 500;
 
 /// Every source file of the server with the room that it stands in.
@@ -170,7 +167,10 @@ fn modules_of_a_crate_use_one_another_in_no_circle() {
             found.extend(others.iter().map(|other| format!("{folder}: {module} uses {other}")));
         }
     }
-    assert_eq!(found, CIRCLES, "modules use one another in a circle; move what both need to a module below them");
+    assert!(
+        found.is_empty(),
+        "{found:#?}: modules use one another in a circle; move what both need to a module below them"
+    );
 }
 
 #[test]

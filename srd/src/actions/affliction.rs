@@ -1,7 +1,7 @@
 //! Conditions and exhaustion.
 
 use crate::code::invalid_choice;
-use crate::wire::{AddCondition, RemoveCondition};
+use crate::request::{AddCondition, RemoveCondition};
 
 use super::{Outcome, health, refresh_maximum};
 use crate::catalogue::{Catalogue, Condition};

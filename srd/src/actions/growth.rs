@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::code;
 use crate::code::invalid_choice;
-use crate::wire::{Ability, GainExperience, HitPointChoice, LevelUp};
+use crate::request::{Ability, GainExperience, HitPointChoice, LevelUp};
 
 use super::{Outcome, bounded, refresh_maximum};
 use crate::ability::{Abilities, EXPERIENCE_MAX, SCORE_MAX, experience_of_level};

@@ -2,7 +2,7 @@
 
 use crate::code;
 use crate::code::invalid_choice;
-use crate::wire::{GrantTemporaryHitpoints, ModifyHitpoints, Revive};
+use crate::request::{GrantTemporaryHitpoints, ModifyHitpoints, Revive};
 
 use super::{Outcome, bounded, refresh_maximum};
 use crate::catalogue::Catalogue;

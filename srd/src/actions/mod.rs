@@ -9,8 +9,8 @@ mod wearing;
 
 use std::ops::RangeInclusive;
 
-use crate::wire::Action;
-use crate::wire::limits::QUANTITY_MAX;
+use crate::request::Action;
+use crate::request::limits::QUANTITY_MAX;
 
 use super::catalogue::Catalogue;
 use super::character::{Character, Life};
@@ -128,7 +128,7 @@ pub(super) fn refresh_maximum(character: &mut Character, catalogue: &Catalogue) 
 /// The modifier of the effective constitution.
 fn constitution_modifier(character: &Character, catalogue: &Catalogue) -> i32 {
     let scores = Worn::of(character, catalogue).effective(&character.build.abilities);
-    ability::modifier(scores.get(crate::wire::Ability::Constitution))
+    ability::modifier(scores.get(crate::request::Ability::Constitution))
 }
 
 /// The refusal of an item that neither the catalogue nor the inventory knows.

@@ -2,7 +2,7 @@
 
 use crate::code;
 use crate::code::invalid_choice;
-use crate::wire::ShortRest;
+use crate::request::ShortRest;
 
 use super::{Outcome, constitution_modifier, growth, health, refresh_maximum};
 use crate::catalogue::{Catalogue, Class};

@@ -1,7 +1,7 @@
 //! Gaining, losing, using and trading items and coins.
 
 use crate::code;
-use crate::wire::{AddItem, BuyItem, ModifyCurrency, RemoveItem, SellItem, UseItem};
+use crate::request::{AddItem, BuyItem, ModifyCurrency, RemoveItem, SellItem, UseItem};
 
 use super::wearing::carried;
 use super::{Outcome, health, quantity, refresh_maximum, unknown_item};

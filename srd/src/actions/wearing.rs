@@ -1,7 +1,7 @@
 //! Wearing, wielding, attunement.
 
 use crate::code;
-use crate::wire::{Attune, EndAttunement, EquipItem, Slot, UnequipItem};
+use crate::request::{Attune, EndAttunement, EquipItem, Slot, UnequipItem};
 
 use super::{Outcome, refresh_maximum, unknown_item};
 use crate::catalogue::{Catalogue, Item};

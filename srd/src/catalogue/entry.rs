@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
 
-use crate::wire::Ability;
+use crate::request::Ability;
 use toml::{Table, Value};
 
 use super::mistakes::Mistakes;

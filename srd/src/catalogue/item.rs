@@ -1,6 +1,6 @@
 //! Items, their slots and their effects.
 
-use crate::wire::{Ability, Slot};
+use crate::request::{Ability, Slot};
 
 use super::dice_text::DiceText;
 use crate::symbol::Symbol;

@@ -8,8 +8,8 @@ use super::people::{Choice, Class, Condition, Race, Skill, Subrace};
 use super::read::Draft;
 use super::read_items::Enchantment;
 use crate::ability::{Abilities, LEVEL_MAX, experience_of_level, proficiency_bonus};
+use crate::request::Ability;
 use crate::symbol::Symbol;
-use crate::wire::Ability;
 
 /// The body of `GET /catalogue`.
 ///

@@ -1,6 +1,6 @@
 //! Classes, races, skills and conditions.
 
-use crate::wire::Ability;
+use crate::request::Ability;
 
 use super::dice_text::DiceText;
 use super::item::{ArmorKind, Weapon};

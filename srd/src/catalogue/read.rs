@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::wire::Ability;
+use crate::request::Ability;
 use toml::{Table, Value};
 
 use super::entry::{Entry, Place};

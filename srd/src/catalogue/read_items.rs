@@ -1,6 +1,6 @@
 //! Reads items and magic from their entries.
 
-use crate::wire::{Ability, Slot};
+use crate::request::{Ability, Slot};
 use toml::Value;
 
 use super::dice_text::DiceText;

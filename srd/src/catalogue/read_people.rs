@@ -1,6 +1,6 @@
 //! Reads classes, races, traits, skills and conditions from their entries.
 
-use crate::wire::Ability;
+use crate::request::Ability;
 
 use super::dice_text::DiceText;
 use super::entry::Entry;

@@ -6,7 +6,7 @@ use crate::ability::{Abilities, EXPERIENCE_MAX, LEVEL_MAX};
 use castellan_game::Corrupt;
 
 use crate::character::{ATTUNED_MAX, Character, DeathSaves, EXHAUSTION_MAX, Equipment, Life};
-use crate::derive::Derived;
+use crate::derived::Derived;
 use crate::inventory::Inventory;
 use crate::money::Purse;
 use crate::symbol::Symbol;

@@ -1,6 +1,6 @@
 //! Armour class.
 
-use crate::wire::Ability;
+use crate::request::Ability;
 
 use super::{Nature, Worn};
 use crate::ability::Abilities;

@@ -1,12 +1,12 @@
 //! Worn items and their active magic.
 
-use crate::wire::Slot;
+use crate::request::Slot;
 
 use crate::ability::{Abilities, MAGIC_SCORE_MAX};
 use crate::catalogue::{Armor, ArmorKind, Catalogue, Effect, Item, Purpose};
 use crate::character::Character;
+use crate::request::Ability;
 use crate::symbol::Symbol;
-use crate::wire::Ability;
 
 /// What a character wears and wields, and what its magic adds up to.
 pub(crate) struct Worn<'c> {

@@ -1,11 +1,11 @@
 //! Speed and everything that reduces it.
 
-use crate::wire::Ability;
+use crate::request::Ability;
 
-use super::flags::Flag;
 use super::{Derived, Nature, Worn};
 use crate::catalogue::{ArmorKind, Catalogue, Condition, Gives, MILLIPOUNDS, Race};
 use crate::character::{Character, Life};
+use crate::derived::Flag;
 
 /// Speed of a character whose race is no longer in the catalogue, in feet.
 const SPEED_FT: i32 = 30;

@@ -196,7 +196,7 @@ fn limits_have_the_values_of_the_document() {
     let rows = rows(&["name", "value", "unit", "meaning"]);
     check(
         rows.iter().map(|row| name(&row[0])),
-        ["protocol/src/limits.rs", "protocol/src/http.rs", "srd/src/wire/limits.rs"]
+        ["protocol/src/limits.rs", "protocol/src/http.rs", "srd/src/request/limits.rs"]
             .iter()
             .flat_map(|source| public_numbers(source)),
     );

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use crate::ability::{Abilities, MAGIC_SCORE_MAX};
 use crate::character::{self, Equipment, Life};
-use crate::derive::{self, Flags, Skills};
+use crate::derived::{self, Flags, Skills};
 use crate::inventory::{Entry, INVENTORY_ENTRIES_MAX, Inventory};
 use crate::money::{Coin, Purse};
+use crate::request::limits::QUANTITY_MAX;
+use crate::request::{Ability, Slot};
 use crate::symbol::Symbol;
-use crate::wire::limits::QUANTITY_MAX;
-use crate::wire::{Ability, Slot};
 
 record! {
     /// Death saves so far: three of a kind decide.
@@ -38,7 +38,7 @@ record! {
 
 record! {
     /// What follows from the rest of a character by the rules.
-    pub struct Derived, of derive::Derived {
+    pub struct Derived, of derived::Derived {
         /// Armour class.
         armor_class: i32 = armor_class,
         /// Walking speed, in feet per round.
@@ -62,7 +62,7 @@ record! {
         /// In pounds, coins included.
         carried_weight: f64 = carried_weight(),
         /// One for each weapon wielded.
-        attacks: Vec<derive::Attack> = attacks,
+        attacks: Vec<derived::Attack> = attacks,
         /// What else shows, such as `stealth_disadvantage`.
         flags: Flags = flags,
     }
@@ -70,7 +70,7 @@ record! {
 
 record! {
     /// What a wielded weapon does.
-    pub struct Attack, of derive::Attack {
+    pub struct Attack, of derived::Attack {
         /// The weapon's item id.
         item: Symbol = item,
         /// Added to the d20.

@@ -1,16 +1,11 @@
 //! The wire of this game: the frames of `castellan-protocol` with this game's actions and sheet in them.
 
-mod action;
-mod creation;
-pub mod limits;
-mod sheet;
-
 pub use castellan_protocol::*;
 
-pub use action::Action;
-pub use action::*;
-pub use creation::NewCharacter;
-pub use sheet::*;
+pub use crate::character::fields::Sheet;
+pub use crate::character::fields::parts::{Attack, Currency, DeathSaves, Derived, InventoryEntry, Scores};
+pub use crate::request::*;
+pub use crate::request::{Action, limits};
 
 /// A character, as clients see it.
 pub type Character = castellan_protocol::Character<Sheet>;

@@ -1,0 +1,8 @@
+//! What clients send of this game: actions and creations, with their bounds.
+
+mod action;
+mod creation;
+pub mod limits;
+
+pub use action::*;
+pub use creation::NewCharacter;
