@@ -51,7 +51,7 @@ impl DerefMut for Skills {
 }
 
 impl Default for Derived {
-    /// An empty sheet, for [`derive_into`].
+    /// An empty sheet, for `derive_into`.
     fn default() -> Self {
         Self {
             armor_class: 0,
