@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use crate::effect::{Effect, Effects, Subscriber};
 use crate::header::Header;
-use crate::planted::{self, Bug};
+use crate::planted;
 use crate::ring::Ring;
 use crate::row::{CharacterRow, Lease, VERSION_JUMP};
 
@@ -81,10 +81,7 @@ impl<G: Game, S: Subscriber> Entry<G, S> {
     ///
     /// The version jumps for each takeover since the row was written at which memory may have been lost.
     pub(crate) fn loaded(row: CharacterRow, state: G::State, lease: Lease) -> Self {
-        let mut crashes = lease.crashes_since(row.recoveries);
-        if planted::is(Bug::NoJump) {
-            crashes = 0;
-        }
+        let crashes = planted::crashes(lease.crashes_since(row.recoveries));
         let version = Version::new(row.version + crashes * VERSION_JUMP);
         let ring = Ring::from_oldest_first(row.request_ids);
         let header = Header {
@@ -137,7 +134,7 @@ impl<G: Game, S: Subscriber> Entry<G, S> {
 
     /// May leave memory: the database has all of it, and nobody waits for a word about it.
     pub(crate) fn is_evictable(&self) -> bool {
-        ((self.is_clean() && !self.queued) || planted::is(Bug::DirtyEvicted))
+        planted::may_leave(self.is_clean() && !self.queued)
             && !self.dead_letter
             && self.links.iter().all(|link| !link.watching || link.subscriber.is_gone())
     }

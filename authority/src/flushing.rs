@@ -10,7 +10,7 @@ use crate::core::Core;
 use crate::effect::{Effect, Effects, Subscriber};
 use crate::entry::Entry;
 use crate::header::Header;
-use crate::planted::{self, Bug};
+use crate::planted;
 use crate::row::{CharacterRow, Lease};
 
 /// Selects dirty characters.
@@ -40,7 +40,7 @@ impl<G: Game> Snapshot<G> {
         Self {
             header: entry.header,
             state: entry.state.clone(),
-            request_ids: if planted::is(Bug::IdsNotStored) { Vec::new() } else { entry.ring.oldest_first() },
+            request_ids: planted::request_ids(entry.ring.oldest_first()),
             deleted_at_ms: entry.deleted_at_ms,
             lease,
         }

@@ -60,3 +60,18 @@ pub fn is(bug: Bug) -> bool {
 pub const fn is(_: Bug) -> bool {
     false
 }
+
+/// Crashes that a version jumps for, unless [`Bug::NoJump`] is planted.
+pub(crate) fn crashes(counted: u64) -> u64 {
+    if is(Bug::NoJump) { 0 } else { counted }
+}
+
+/// Whether a character may leave memory, which it always may with [`Bug::DirtyEvicted`].
+pub(crate) fn may_leave(is_stored: bool) -> bool {
+    is_stored || is(Bug::DirtyEvicted)
+}
+
+/// The request ids that a row stores, none with [`Bug::IdsNotStored`].
+pub(crate) fn request_ids(applied: Vec<u64>) -> Vec<u64> {
+    if is(Bug::IdsNotStored) { Vec::new() } else { applied }
+}

@@ -69,7 +69,7 @@ fn fighter(catalogue: &Catalogue, lines: usize) -> Character {
     for item in more.take(lines - 4) {
         play(format!(r#"{{"add_item": {{"item": "{}", "quantity": 3}}}}"#, item.id()));
     }
-    assert_eq!(fighter.inventory().entries().len(), lines);
+    assert_eq!(fighter.inventory().stacks().len(), lines);
     fighter
 }
 

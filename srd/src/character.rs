@@ -302,8 +302,7 @@ impl Character {
     /// catalogue.
     pub(super) fn find_item(&self, name: &str, catalogue: &Catalogue) -> Option<Symbol> {
         let known = catalogue.item_named(name).map(|item| item.id());
-        known.or_else(|| {
-            self.build.inventory.entries().iter().map(|entry| entry.item).find(|item| item.as_str() == name)
-        })
+        known
+            .or_else(|| self.build.inventory.stacks().iter().map(|entry| entry.item).find(|item| item.as_str() == name))
     }
 }

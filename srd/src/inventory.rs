@@ -12,12 +12,12 @@ pub const INVENTORY_ENTRIES_MAX: usize = 400;
 
 /// Units of one item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
+pub struct Stack {
     pub(super) item: Symbol,
     pub(super) quantity: i32,
 }
 
-impl Entry {
+impl Stack {
     /// The item.
     pub const fn item(&self) -> Symbol {
         self.item
@@ -31,7 +31,7 @@ impl Entry {
 
 /// All carried items, including worn ones.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Inventory(Vec<Entry>);
+pub struct Inventory(Vec<Stack>);
 
 impl Clone for Inventory {
     fn clone(&self) -> Self {
@@ -44,13 +44,13 @@ impl Clone for Inventory {
 }
 
 impl Inventory {
-    /// An inventory with these entries. Several entries may hold the same item.
-    pub(super) const fn from_entries(entries: Vec<Entry>) -> Self {
-        Self(entries)
+    /// An inventory with these stacks. Several stacks may hold the same item.
+    pub(super) const fn from_stacks(stacks: Vec<Stack>) -> Self {
+        Self(stacks)
     }
 
-    /// All entries, in the order in which the items were added.
-    pub fn entries(&self) -> &[Entry] {
+    /// All stacks, in the order in which the items were added.
+    pub fn stacks(&self) -> &[Stack] {
         &self.0
     }
 
@@ -71,7 +71,7 @@ impl Inventory {
         if let Some(entry) = self.0.iter_mut().find(|entry| entry.item == item) {
             entry.quantity += quantity;
         } else if self.0.len() < INVENTORY_ENTRIES_MAX {
-            self.0.push(Entry { item, quantity });
+            self.0.push(Stack { item, quantity });
         } else {
             return Err(Violation::limit(format!(
                 "item: the limit of {INVENTORY_ENTRIES_MAX} kinds of items is reached"

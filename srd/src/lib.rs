@@ -44,6 +44,6 @@ pub use creation::create;
 pub use derive::{derive, derive_into};
 pub use derived::{Attack, DamageText, Derived, Flag, Flags, Skills};
 pub use game::Srd;
-pub use inventory::{Entry, INVENTORY_ENTRIES_MAX, Inventory};
+pub use inventory::{INVENTORY_ENTRIES_MAX, Inventory, Stack};
 pub use money::{Coin, Purse};
 pub use symbol::Symbol;

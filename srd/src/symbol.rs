@@ -13,9 +13,9 @@ use serde::{Serialize, Serializer};
 /// live as long as the process. They come only from catalogues and the database, never from clients, so their number
 /// stays close to the catalogue's size.
 #[derive(Clone, Copy)]
-pub struct Symbol(&'static Entry);
+pub struct Symbol(&'static Interned);
 
-struct Entry {
+struct Interned {
     number: u32,
     text: Box<str>,
 }
@@ -33,7 +33,7 @@ impl Symbol {
             return *known;
         }
         let number = u32::try_from(table.len()).expect("memory ends long before four billion ids");
-        let entry: &'static Entry = Box::leak(Box::new(Entry { number, text: text.into() }));
+        let entry: &'static Interned = Box::leak(Box::new(Interned { number, text: text.into() }));
         table.insert(&entry.text, Self(entry));
         Self(entry)
     }

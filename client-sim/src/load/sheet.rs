@@ -60,7 +60,7 @@ pub(crate) struct Inventory {
 impl<'de> Deserialize<'de> for Inventory {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        struct Entry {
+        struct Carried {
             item: Digest,
             quantity: i64,
         }
@@ -74,7 +74,7 @@ impl<'de> Deserialize<'de> for Inventory {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Inventory, A::Error> {
                 let mut inventory = Inventory::default();
-                while let Some(Entry { item, quantity }) = list.next_element()? {
+                while let Some(Carried { item, quantity }) = list.next_element()? {
                     inventory.units = inventory.units.saturating_add(quantity);
                     inventory.digest = mix(mix(inventory.digest, item.0), quantity.unsigned_abs());
                 }

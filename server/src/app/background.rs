@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::flush::{Flusher, Settings, Signals};
+use crate::flush::{FlushSettings, Flusher, Signals};
 use crate::shard::{CloseOrder, Shards};
 use crate::socket::Registry;
 use crate::storage::Storage;
@@ -55,7 +55,7 @@ pub(super) fn start_flusher<G: Game>(
     clock: &Clock,
     stopped: watch::Receiver<bool>,
 ) -> JoinHandle<Flusher<Shards<G>>> {
-    let settings = Settings {
+    let settings = FlushSettings {
         interval: config.flush.interval,
         batch_rows: config.flush.batch_rows,
         gather: GATHER,
@@ -81,7 +81,7 @@ async fn housekeeping<G: Game>(shards: Arc<Shards<G>>, mut stopped: watch::Recei
             _ = stopped.changed() => {}
             _ = ticks.tick() => {
                 telemetry::observe(shards.occupied(), shards.dirty());
-                if let Err(error) = shards.settle_dead_letters().await {
+                if let Err(error) = shards.carry_out_decisions().await {
                     tracing::debug!(%error, "dead letters could not be looked for");
                 }
             }

@@ -120,13 +120,13 @@ async fn prepare<G: Game>(
     storage: &Arc<dyn Storage>,
     shards: &Shards<G>,
 ) -> anyhow::Result<()> {
-    leftovers.settle(storage, leases).await?;
+    leftovers.write_down(storage, leases).await?;
     shards.recall_dead_letters().await.context("the dead letters cannot be read")
 }
 
 /// The settings of sockets.
-pub(super) fn socket_settings(config: &Config) -> socket::Settings {
-    socket::Settings {
+pub(super) fn socket_settings(config: &Config) -> socket::SocketSettings {
+    socket::SocketSettings {
         ping_interval: config.socket.ping_interval,
         watch_max: config.socket.watch_max,
         rate_per_second: config.socket.rate_per_second,

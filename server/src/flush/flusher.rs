@@ -7,14 +7,10 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::Instrument;
 
 use super::{Batch, Entries, Queue, Signals};
 use crate::clock::Clock;
-use crate::crash;
-use crate::planted::{self, Bug};
 use crate::storage::{DeadLetter, SHARDS, ShardId, Storage, StorageError};
-use crate::telemetry;
 
 /// A step of a sweep writes one part in this many of the dirty rows, so that the load is even.
 const STEPS: usize = 32;
@@ -24,7 +20,7 @@ const STEP_ROWS_MIN: usize = 32;
 
 /// The flusher's settings.
 #[derive(Debug, Clone, Copy)]
-pub struct Settings {
+pub struct FlushSettings {
     /// The time of a sweep, which visits every shard once. While the database keeps up, a change waits about this long
     /// at most until its transaction begins. A burst after a quiet time may take longer, but never twice as long.
     pub interval: Duration,
@@ -41,9 +37,9 @@ pub struct Settings {
 /// Writes dirty characters to the database while it runs.
 pub struct Flusher<E> {
     entries: Arc<E>,
-    storage: Arc<dyn Storage>,
+    pub(super) storage: Arc<dyn Storage>,
     signals: Arc<Signals>,
-    settings: Settings,
+    settings: FlushSettings,
     clock: Clock,
     rng: StdRng,
     /// How many waited for the last commit that had any waiters.
@@ -62,7 +58,7 @@ impl<E: Entries> Flusher<E> {
         entries: Arc<E>,
         storage: Arc<dyn Storage>,
         signals: Arc<Signals>,
-        settings: Settings,
+        settings: FlushSettings,
         clock: Clock,
         rng: StdRng,
     ) -> Self {
@@ -166,21 +162,13 @@ impl<E: Entries> Flusher<E> {
                 open.extend(batch.halves());
                 continue;
             }
-            let began = Instant::now();
-            crash::point("before_transaction");
-            if planted::is(Bug::DurableBeforeCommit) {
-                self.settle(&batch, &[]);
-            }
-            let saving = self.storage.save(&batch.leases, &batch.rows);
-            let result = saving.instrument(telemetry::flush_span(batch.rows.len())).await;
-            telemetry::flushed(batch.rows.len(), began.elapsed(), result.is_ok());
-            let failed = match result {
+            let failed = match self.save(&batch).await {
                 Ok(fenced) => {
-                    self.settle(&batch, &fenced);
+                    self.report(&batch, &fenced);
                     None
                 }
                 Err(StorageError::Fenced(shard)) => {
-                    self.settle_fence(&batch, shard);
+                    self.report_fence(&batch, shard);
                     None
                 }
                 Err(StorageError::Refused(error)) if batch.rows.len() == 1 => {
@@ -188,10 +176,6 @@ impl<E: Entries> Flusher<E> {
                 }
                 Err(StorageError::Refused(_)) => {
                     open.extend(batch.halves());
-                    None
-                }
-                Err(_) if planted::is(Bug::LostCommitAssumed) => {
-                    self.settle(&batch, &[]);
                     None
                 }
                 Err(error) => Some((error, batch)),
@@ -206,14 +190,14 @@ impl<E: Entries> Flusher<E> {
     }
 
     /// The commit succeeded, except for the rows of shards that are no longer ours.
-    fn settle(&self, batch: &Batch, fenced: &[ShardId]) {
+    pub(super) fn report(&self, batch: &Batch, fenced: &[ShardId]) {
         for shard in fenced {
             self.entries.fenced(batch.lease_of(*shard));
         }
         self.entries.saved(&batch.written(|shard| !fenced.contains(&shard)));
     }
 
-    fn settle_fence(&self, batch: &Batch, fenced: ShardId) {
+    fn report_fence(&self, batch: &Batch, fenced: ShardId) {
         self.entries.fenced(batch.lease_of(fenced));
         self.entries.put_back(&batch.written(|shard| shard != fenced));
     }

@@ -4,11 +4,12 @@
 
 mod batch;
 mod flusher;
+mod saving;
 mod signals;
 pub mod spool;
 
 pub use self::batch::Batch;
-pub use self::flusher::{Flusher, Settings};
+pub use self::flusher::{FlushSettings, Flusher};
 pub use self::signals::Signals;
 pub use castellan_authority::Queue;
 

@@ -111,7 +111,7 @@ pub fn write(folder: &Path, batch: &Batch, now_ms: i64) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// What is left after an import of spool files, to be settled once the leases are taken.
+/// What is left after an import of spool files, to be written once the leases are taken.
 #[derive(Debug, Default)]
 pub struct Leftovers {
     files: Vec<PathBuf>,
@@ -153,7 +153,7 @@ impl Leftovers {
     /// # Errors
     ///
     /// [`SpoolError`]. The files stay, and the next start imports them again.
-    pub async fn settle(self, storage: &Arc<dyn Storage>, leases: &[Lease]) -> Result<(), SpoolError> {
+    pub async fn write_down(self, storage: &Arc<dyn Storage>, leases: &[Lease]) -> Result<(), SpoolError> {
         for letter in &self.letters {
             let lease = leases.iter().find(|lease| lease.shard == letter.row.shard);
             let lease = lease.ok_or(StorageError::Fenced(letter.row.shard))?;

@@ -36,7 +36,7 @@ impl<G: Game> Shards<G> {
     /// # Errors
     ///
     /// If the database cannot be reached; the rest is done the next time.
-    pub async fn settle_dead_letters(&self) -> Result<(), StorageError> {
+    pub async fn carry_out_decisions(&self) -> Result<(), StorageError> {
         // Looked at before the letters: a character is out of play only after its letter was written.
         let out_of_play = self.out_of_play();
         let letters = self.storage.dead_letters().await?;
@@ -44,7 +44,7 @@ impl<G: Game> Shards<G> {
         let mut away = Ok(());
         for letter in &letters {
             let Some(lease) = self.lock(letter.row.shard).core.lease() else { continue };
-            let settled = match letter.verdict {
+            let done = match letter.verdict {
                 None if self.lock(lease.shard).core.is_overtaken(&letter.row) => {
                     self.storage.forget_dead_letter(lease, letter.row.id, letter.row.version).await
                 }
@@ -52,12 +52,12 @@ impl<G: Game> Shards<G> {
                 Some(Verdict::Retry) => self.retry(lease, letter).await,
                 Some(Verdict::Discard) => self.discard(lease, letter).await,
             };
-            away = self.settled(lease, settled).and(away);
+            away = self.concluded(lease, done).and(away);
         }
         for (lease, user, character) in out_of_play {
             if letters.iter().all(|letter| letter.row.id != character) {
-                let settled = self.start_over(lease, user, character, None).await;
-                away = self.settled(lease, settled).and(away);
+                let done = self.start_over(lease, user, character, None).await;
+                away = self.concluded(lease, done).and(away);
             }
         }
         away
@@ -75,8 +75,8 @@ impl<G: Game> Shards<G> {
     }
 
     /// One letter that cannot be settled does not hold up the others.
-    fn settled(&self, lease: Lease, settled: Result<(), StorageError>) -> Result<(), StorageError> {
-        match settled {
+    fn concluded(&self, lease: Lease, done: Result<(), StorageError>) -> Result<(), StorageError> {
+        match done {
             Err(StorageError::Fenced(_)) => self.lose(lease),
             Err(error @ StorageError::Transient(_)) => return Err(error),
             Err(error) => tracing::error!(%error, "a dead letter could not be settled"),

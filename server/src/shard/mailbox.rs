@@ -141,7 +141,7 @@ impl Mailbox {
     }
 
     /// Tells on which runtime the task is that listens.
-    pub fn settle(&self, home: Handle) {
+    pub fn live_on(&self, home: Handle) {
         // It stays where it is.
         let _ = self.0.home.set(home);
     }
@@ -219,7 +219,7 @@ mod tests {
             let mailbox = Mailbox::default();
             let home = threads[number % 2].handle();
             if number > 0 {
-                mailbox.settle(home.clone());
+                mailbox.live_on(home.clone());
             }
             let (listener, (ready, is_ready)) = (mailbox.clone(), std::sync::mpsc::channel());
             listening.push(home.spawn(async move {

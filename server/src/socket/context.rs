@@ -11,7 +11,7 @@ use crate::shard::Shards;
 
 /// The settings of all connections.
 #[derive(Debug, Clone, Copy)]
-pub struct Settings {
+pub struct SocketSettings {
     /// Time between two pings. A connection that stays silent for twice as long is closed.
     pub ping_interval: Duration,
     /// Most characters that one connection may watch.
@@ -37,7 +37,7 @@ pub struct Context<G: Game> {
     /// The actions that each role may send.
     pub policy: Arc<Policy>,
     /// The settings of all connections.
-    pub settings: Settings,
+    pub settings: SocketSettings,
     /// The time of day.
     pub clock: Clock,
 }

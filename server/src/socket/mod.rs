@@ -13,7 +13,7 @@ mod transport;
 mod waits;
 mod workers;
 
-pub use self::context::{Context, Settings};
+pub use self::context::{Context, SocketSettings};
 pub use self::registry::{Registry, Seat, TooManySockets};
 pub use self::replies::Replies;
 pub use self::workers::{Accepted, Workers};

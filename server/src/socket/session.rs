@@ -122,7 +122,7 @@ impl<G: Game, IO: Io> Connection<G, IO> {
     async fn serve(mut self: Box<Self>) {
         telemetry::socket_opened();
         let mailbox = self.seat.mailbox().clone();
-        mailbox.settle(Handle::current());
+        mailbox.live_on(Handle::current());
         let end = tokio::select! {
             // The order first: it ends a connection wherever it waits.
             biased;

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use castellan::clock::Clock;
-use castellan::flush::{Flusher, Settings, Signals};
+use castellan::flush::{FlushSettings, Flusher, Signals};
 use castellan::shard::{Base, Capacity, Change, Command, Creation, Mailbox, Outcome, Shape, Shards};
 use castellan::storage::faulty::{Faults, FaultyStorage, MemoryStorage};
 use castellan::storage::{Storage, Verdict};
@@ -60,7 +60,7 @@ impl Process {
         shards.recall_dead_letters().await.ok()?;
         shards.take(&leases);
         let shards = Arc::new(shards);
-        let settings = Settings {
+        let settings = FlushSettings {
             interval: Duration::from_millis(500),
             batch_rows: 10,
             gather: Duration::from_millis(2),
@@ -77,7 +77,7 @@ impl Process {
                 loop {
                     pass(HOUSEKEEPING_MS).await;
                     // What could not be done is done the next time.
-                    let _ = shards.settle_dead_letters().await;
+                    let _ = shards.carry_out_decisions().await;
                 }
             }
         });

@@ -3,7 +3,7 @@
 use crate::code::invalid_choice;
 use crate::request::{AddCondition, RemoveCondition};
 
-use super::{Outcome, health, refresh_maximum};
+use super::{Ruling, health, refresh_maximum};
 use crate::catalogue::{Catalogue, Condition};
 use crate::character::{CONDITIONS_MAX, Character, EXHAUSTION_MAX};
 use castellan_game::{Violation, quote};
@@ -11,7 +11,7 @@ use castellan_game::{Violation, quote};
 /// Adds a condition, or one level of exhaustion; the sixth kills.
 ///
 /// Adding a condition a second time changes nothing. Source: SRD 5.1, "Conditions".
-pub(super) fn add(character: &mut Character, fields: &AddCondition, catalogue: &Catalogue) -> Outcome {
+pub(super) fn add(character: &mut Character, fields: &AddCondition, catalogue: &Catalogue) -> Ruling {
     let known = catalogue.conditions().iter().map(Condition::id).find(|id| id.as_str() == fields.condition);
     let Some(id) = known else {
         let message = format!("condition: no such condition `{}`; GET /catalogue lists all", quote(&fields.condition));
@@ -35,7 +35,7 @@ pub(super) fn add(character: &mut Character, fields: &AddCondition, catalogue: &
 }
 
 /// Removes a condition, or one level of exhaustion.
-pub(super) fn remove(character: &mut Character, fields: &RemoveCondition, catalogue: &Catalogue) -> Outcome {
+pub(super) fn remove(character: &mut Character, fields: &RemoveCondition, catalogue: &Catalogue) -> Ruling {
     let missing = || {
         let message = format!("condition: the character does not have `{}`", quote(&fields.condition));
         Err(invalid_choice(message))

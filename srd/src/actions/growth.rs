@@ -6,7 +6,7 @@ use crate::code;
 use crate::code::invalid_choice;
 use crate::request::{Ability, GainExperience, HitPointChoice, LevelUp};
 
-use super::{Outcome, bounded, refresh_maximum};
+use super::{Ruling, bounded, refresh_maximum};
 use crate::ability::{Abilities, EXPERIENCE_MAX, SCORE_MAX, experience_of_level};
 use crate::catalogue::{Catalogue, Class};
 use crate::character::Character;
@@ -20,7 +20,7 @@ const INCREMENTS: i32 = 2;
 pub(super) const HIT_DIE: i32 = 8;
 
 /// Adds experience points. Only `level_up` changes the level.
-pub(super) fn gain_experience(character: &mut Character, fields: &GainExperience) -> Outcome {
+pub(super) fn gain_experience(character: &mut Character, fields: &GainExperience) -> Ruling {
     let amount = bounded("amount", fields.amount, 1..=EXPERIENCE_MAX)?;
     let sum = i64::from(character.vitals.experience) + i64::from(amount);
     character.vitals.experience = bounded("experience", sum, 0..=EXPERIENCE_MAX)?;
@@ -35,7 +35,7 @@ pub(super) fn level_up(
     fields: &LevelUp,
     catalogue: &Catalogue,
     dice: &mut Dice<'_>,
-) -> Outcome {
+) -> Ruling {
     let level = character.build.level + 1;
     let Some(needed) = experience_of_level(level) else {
         return Err(Violation::limit(format!("level {} is the highest", character.build.level)));
@@ -67,7 +67,7 @@ pub(super) fn level_up(
 }
 
 /// Applies two points, if the scores have room for them: +2 to one score or +1 to two, never above 20.
-fn improve(scores: &mut Abilities, chosen: &BTreeMap<Ability, i64>, due: bool) -> Outcome {
+fn improve(scores: &mut Abilities, chosen: &BTreeMap<Ability, i64>, due: bool) -> Ruling {
     if !due && !chosen.is_empty() {
         return Err(invalid_choice("abilities: this level has no improvement; leave the field out"));
     }

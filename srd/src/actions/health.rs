@@ -4,7 +4,7 @@ use crate::code;
 use crate::code::invalid_choice;
 use crate::request::{GrantTemporaryHitpoints, ModifyHitpoints, Revive};
 
-use super::{Outcome, bounded, refresh_maximum};
+use super::{Ruling, bounded, refresh_maximum};
 use crate::catalogue::Catalogue;
 use crate::character::{Character, DeathSaves, EXHAUSTION_MAX, Life};
 use crate::derive::Worn;
@@ -23,7 +23,7 @@ const DECIDING_SAVES: i32 = 3;
 const SAVE_DIFFICULTY: i64 = 10;
 
 /// Deals damage or heals. Amounts are unlimited: any excess is lost.
-pub(super) fn modify(character: &mut Character, fields: &ModifyHitpoints, catalogue: &Catalogue) -> Outcome {
+pub(super) fn modify(character: &mut Character, fields: &ModifyHitpoints, catalogue: &Catalogue) -> Ruling {
     match fields.delta {
         0 => Err(Violation::malformed("delta: must not be 0")),
         delta if delta > 0 => {
@@ -92,7 +92,7 @@ pub(super) fn die(character: &mut Character, catalogue: &Catalogue) {
 }
 
 /// Keeps the higher of old and new temporary hit points. Source: SRD 5.1, "Temporary Hit Points".
-pub(super) fn grant_temporary(character: &mut Character, fields: &GrantTemporaryHitpoints) -> Outcome {
+pub(super) fn grant_temporary(character: &mut Character, fields: &GrantTemporaryHitpoints) -> Ruling {
     let amount = bounded("amount", fields.amount, 1..=HITPOINTS_MAX)?;
     character.vitals.temporary_hitpoints = character.vitals.temporary_hitpoints.max(amount);
     Ok(())
@@ -101,7 +101,7 @@ pub(super) fn grant_temporary(character: &mut Character, fields: &GrantTemporary
 /// A d20: 10 or more is a success, 1 counts as two failures, 20 as 1 hit point.
 ///
 /// It is a saving throw, so what magic adds to all of them counts. Source: SRD 5.1, "Death Saving Throws", "Lucky".
-pub(super) fn roll_death_save(character: &mut Character, catalogue: &Catalogue, dice: &mut Dice<'_>) -> Outcome {
+pub(super) fn roll_death_save(character: &mut Character, catalogue: &Catalogue, dice: &mut Dice<'_>) -> Ruling {
     must_be_dying(character)?;
     let lucky = |gifts: &crate::catalogue::Gifts| gifts.rerolls_ones();
     let rerolls_ones = catalogue.race(character.build.race).is_some_and(|race| lucky(race.gifts()))
@@ -126,13 +126,13 @@ pub(super) fn roll_death_save(character: &mut Character, catalogue: &Catalogue, 
 }
 
 /// Ends dying without healing.
-pub(super) fn stabilize(character: &mut Character) -> Outcome {
+pub(super) fn stabilize(character: &mut Character) -> Ruling {
     must_be_dying(character)?;
     become_stable(character);
     Ok(())
 }
 
-fn must_be_dying(character: &Character) -> Outcome {
+fn must_be_dying(character: &Character) -> Ruling {
     if character.vitals.life == Life::Dying {
         return Ok(());
     }
@@ -146,7 +146,7 @@ fn become_stable(character: &mut Character) {
 }
 
 /// Revives a dead character. One that died of exhaustion loses the last level of it.
-pub(super) fn revive(character: &mut Character, fields: &Revive, catalogue: &Catalogue) -> Outcome {
+pub(super) fn revive(character: &mut Character, fields: &Revive, catalogue: &Catalogue) -> Ruling {
     let hitpoints = bounded("hitpoints", fields.hitpoints, 1..=HITPOINTS_MAX)?;
     if character.vitals.life != Life::Dead {
         return Err(invalid_choice("only a dead character can be revived"));

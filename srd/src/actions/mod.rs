@@ -20,7 +20,7 @@ use castellan_game::Dice;
 use castellan_game::Violation;
 use castellan_game::{Touched, quote};
 
-type Outcome = Result<(), Violation>;
+type Ruling = Result<(), Violation>;
 
 /// Applies an action by the rules and returns what it has touched.
 ///
@@ -58,7 +58,7 @@ pub fn applied(
     Ok(after)
 }
 
-fn act(character: &mut Character, action: &Action, catalogue: &Catalogue, dice: &mut Dice<'_>) -> Outcome {
+fn act(character: &mut Character, action: &Action, catalogue: &Catalogue, dice: &mut Dice<'_>) -> Ruling {
     if character.vitals.life == Life::Dead && !matches!(action, Action::Revive(_) | Action::Rename(_)) {
         return Err(Violation::new(code::DEAD, "the character is dead; it can only be revived or renamed"));
     }

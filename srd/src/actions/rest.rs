@@ -4,7 +4,7 @@ use crate::code;
 use crate::code::invalid_choice;
 use crate::request::ShortRest;
 
-use super::{Outcome, constitution_modifier, growth, health, refresh_maximum};
+use super::{Ruling, constitution_modifier, growth, health, refresh_maximum};
 use crate::catalogue::{Catalogue, Class};
 use crate::character::{Character, Life};
 use castellan_game::Dice;
@@ -18,7 +18,7 @@ pub(super) fn short(
     fields: &ShortRest,
     catalogue: &Catalogue,
     dice: &mut Dice<'_>,
-) -> Outcome {
+) -> Ruling {
     if fields.hit_dice < 0 {
         return Err(Violation::malformed("hit_dice: must be at least 0"));
     }
@@ -43,7 +43,7 @@ pub(super) fn short(
 /// points.
 ///
 /// Source: SRD 5.1, "Resting", "Exhaustion".
-pub(super) fn long(character: &mut Character, catalogue: &Catalogue) -> Outcome {
+pub(super) fn long(character: &mut Character, catalogue: &Catalogue) -> Ruling {
     if character.vitals.hitpoints == 0 {
         return Err(invalid_choice("a long rest cannot begin at 0 hit points"));
     }

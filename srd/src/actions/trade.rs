@@ -4,7 +4,7 @@ use crate::code;
 use crate::request::{AddItem, BuyItem, ModifyCurrency, RemoveItem, SellItem, UseItem};
 
 use super::wearing::carried;
-use super::{Outcome, health, quantity, refresh_maximum, unknown_item};
+use super::{Ruling, health, quantity, refresh_maximum, unknown_item};
 use crate::catalogue::{Catalogue, Item, Purpose};
 use crate::character::Character;
 use crate::money::Coin;
@@ -13,14 +13,14 @@ use castellan_game::Dice;
 use castellan_game::Violation;
 
 /// Adds units of an item to the inventory.
-pub(super) fn add(character: &mut Character, fields: &AddItem, catalogue: &Catalogue) -> Outcome {
+pub(super) fn add(character: &mut Character, fields: &AddItem, catalogue: &Catalogue) -> Ruling {
     let quantity = quantity(fields.quantity)?;
     let item = catalogue.item_named(&fields.item).ok_or_else(|| unknown_item(&fields.item))?;
     character.build_mut().inventory.add(item.id(), quantity)
 }
 
 /// Removes units that are not worn.
-pub(super) fn remove(character: &mut Character, fields: &RemoveItem, catalogue: &Catalogue) -> Outcome {
+pub(super) fn remove(character: &mut Character, fields: &RemoveItem, catalogue: &Catalogue) -> Ruling {
     let quantity = quantity(fields.quantity)?;
     let id = spare(character, &fields.item, quantity, catalogue)?;
     take(character, id, quantity, catalogue);
@@ -57,7 +57,7 @@ pub(super) fn use_item(
     fields: &UseItem,
     catalogue: &Catalogue,
     dice: &mut Dice<'_>,
-) -> Outcome {
+) -> Ruling {
     let id = carried(character, &fields.item, catalogue)?;
     let Some(Purpose::Consumable(healing)) = catalogue.item(id).map(Item::purpose) else {
         return Err(Violation::new(code::CANNOT_USE, format!("item: `{id}` is not a consumable")));
@@ -72,7 +72,7 @@ fn not_for_sale(id: Symbol) -> Violation {
 }
 
 /// Buys at the catalogue's price. Part of a bundle costs its share, rounded up.
-pub(super) fn buy(character: &mut Character, fields: &BuyItem, catalogue: &Catalogue) -> Outcome {
+pub(super) fn buy(character: &mut Character, fields: &BuyItem, catalogue: &Catalogue) -> Ruling {
     let quantity = quantity(fields.quantity)?;
     let item = catalogue.item_named(&fields.item).ok_or_else(|| unknown_item(&fields.item))?;
     let price_cp = item.price_cp(quantity).ok_or_else(|| not_for_sale(item.id()))?;
@@ -81,7 +81,7 @@ pub(super) fn buy(character: &mut Character, fields: &BuyItem, catalogue: &Catal
 }
 
 /// Sells at half the catalogue's price. The total is rounded down.
-pub(super) fn sell(character: &mut Character, fields: &SellItem, catalogue: &Catalogue) -> Outcome {
+pub(super) fn sell(character: &mut Character, fields: &SellItem, catalogue: &Catalogue) -> Ruling {
     let quantity = quantity(fields.quantity)?;
     let id = spare(character, &fields.item, quantity, catalogue)?;
     let proceeds_cp = catalogue.item(id).and_then(|item| item.proceeds_cp(quantity));
@@ -91,7 +91,7 @@ pub(super) fn sell(character: &mut Character, fields: &SellItem, catalogue: &Cat
 }
 
 /// Adds or removes coins of each kind.
-pub(super) fn modify_currency(character: &mut Character, fields: &ModifyCurrency) -> Outcome {
+pub(super) fn modify_currency(character: &mut Character, fields: &ModifyCurrency) -> Ruling {
     let ModifyCurrency { cp, sp, ep, gp, pp } = fields;
     let deltas = [*cp, *sp, *ep, *gp, *pp].map(Option::unwrap_or_default);
     if deltas == [0; 5] {

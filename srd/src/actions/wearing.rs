@@ -3,7 +3,7 @@
 use crate::code;
 use crate::request::{Attune, EndAttunement, EquipItem, Slot, UnequipItem};
 
-use super::{Outcome, refresh_maximum, unknown_item};
+use super::{Ruling, refresh_maximum, unknown_item};
 use crate::catalogue::{Catalogue, Item};
 use crate::character::{ATTUNED_MAX, Character, SLOTS};
 use crate::symbol::Symbol;
@@ -12,7 +12,7 @@ use castellan_game::Violation;
 /// Equips an item from the inventory and takes off any item in the way.
 ///
 /// Without a slot uses the first free slot that fits, otherwise the first that fits.
-pub(super) fn equip(character: &mut Character, fields: &EquipItem, catalogue: &Catalogue) -> Outcome {
+pub(super) fn equip(character: &mut Character, fields: &EquipItem, catalogue: &Catalogue) -> Ruling {
     let id = carried(character, &fields.item, catalogue)?;
     let refused = |message: String| Violation::new(code::CANNOT_EQUIP, message);
     let item = catalogue.item(id).ok_or_else(|| refused(format!("item: `{id}` is no longer in the catalogue")))?;
@@ -76,7 +76,7 @@ fn in_the_way(
 }
 
 /// Takes off the item in a slot.
-pub(super) fn unequip(character: &mut Character, fields: &UnequipItem, catalogue: &Catalogue) -> Outcome {
+pub(super) fn unequip(character: &mut Character, fields: &UnequipItem, catalogue: &Catalogue) -> Ruling {
     if character.build.equipment[fields.slot as usize].is_none() {
         return Err(Violation::new(code::CANNOT_EQUIP, format!("slot: {} is empty", fields.slot)));
     }
@@ -86,7 +86,7 @@ pub(super) fn unequip(character: &mut Character, fields: &UnequipItem, catalogue
 }
 
 /// Attunes to a magic item: at most three, never two copies of one. Source: SRD 5.1, "Attunement".
-pub(super) fn attune(character: &mut Character, fields: &Attune, catalogue: &Catalogue) -> Outcome {
+pub(super) fn attune(character: &mut Character, fields: &Attune, catalogue: &Catalogue) -> Ruling {
     let id = carried(character, &fields.item, catalogue)?;
     let refused = |message: String| Err(Violation::new(code::ATTUNEMENT_REFUSED, message));
     if !catalogue.item(id).is_some_and(Item::needs_attunement) {
@@ -104,7 +104,7 @@ pub(super) fn attune(character: &mut Character, fields: &Attune, catalogue: &Cat
 }
 
 /// Ends an attunement.
-pub(super) fn end_attunement(character: &mut Character, fields: &EndAttunement, catalogue: &Catalogue) -> Outcome {
+pub(super) fn end_attunement(character: &mut Character, fields: &EndAttunement, catalogue: &Catalogue) -> Ruling {
     let Some(position) = character.build.attuned.iter().position(|id| id.as_str() == fields.item) else {
         let known = character.find_item(&fields.item, catalogue).ok_or_else(|| unknown_item(&fields.item))?;
         let message = format!("item: not attuned to `{known}`");

@@ -13,7 +13,7 @@ use crate::symbol::Symbol;
 pub(super) const ID_BYTES_MAX: usize = 40;
 
 /// A table of a catalogue file, with the fields read so far.
-pub(super) struct Entry<'t> {
+pub(super) struct TableReader<'t> {
     file: &'t str,
     label: String,
     prefix: String,
@@ -22,7 +22,7 @@ pub(super) struct Entry<'t> {
     mistakes: &'t Mistakes,
 }
 
-impl<'t> Entry<'t> {
+impl<'t> TableReader<'t> {
     /// An entry of a kind such as `item`. Messages name it by its id, or by its position if it has none.
     pub(super) fn new(file: &'t str, kind: &str, position: usize, table: &'t Table, mistakes: &'t Mistakes) -> Self {
         let label = match table.get("id").and_then(Value::as_str) {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::request::Ability;
 use toml::{Table, Value};
 
-use super::entry::{Entry, Place};
+use super::entry::{Place, TableReader};
 use super::item::{Item, Purpose};
 use super::mistakes::Mistakes;
 use super::people::{Class, Condition, Gifts, Race, Skill, Subrace};
@@ -60,7 +60,7 @@ impl Draft {
         }
     }
 
-    fn read_magic(&mut self, entries: Vec<Entry<'_>>) {
+    fn read_magic(&mut self, entries: Vec<TableReader<'_>>) {
         for entry in entries {
             match read_items::magic(&entry) {
                 Some(MagicEntry::Item(item)) => self.items.push((entry.place(), *item)),
@@ -225,18 +225,18 @@ fn syntax_mistake(text: &str, error: &toml::de::Error) -> String {
     format!("line {line}: {}", error.message().replace('\n', "; "))
 }
 
-fn entries<'t>(file: &'t str, kind: &str, value: &'t Value, mistakes: &'t Mistakes) -> Vec<Entry<'t>> {
+fn entries<'t>(file: &'t str, kind: &str, value: &'t Value, mistakes: &'t Mistakes) -> Vec<TableReader<'t>> {
     let tables: Option<Vec<&Table>> =
         value.as_array().and_then(|entries| entries.iter().map(Value::as_table).collect());
     let Some(tables) = tables else {
         mistakes.add(file, "", kind, format!("write entries as [[{kind}]]"));
         return Vec::new();
     };
-    let entry = |(position, table)| Entry::new(file, kind, position, table, mistakes);
+    let entry = |(position, table)| TableReader::new(file, kind, position, table, mistakes);
     tables.into_iter().enumerate().map(entry).collect()
 }
 
-fn read_all<'t, T>(entries: Vec<Entry<'t>>, read: impl Fn(&Entry<'t>) -> T) -> Kind<T> {
+fn read_all<'t, T>(entries: Vec<TableReader<'t>>, read: impl Fn(&TableReader<'t>) -> T) -> Kind<T> {
     entries.iter().map(|entry| (entry.place(), read(entry))).collect()
 }
 

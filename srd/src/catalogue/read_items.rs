@@ -4,7 +4,7 @@ use crate::request::{Ability, Slot};
 use toml::Value;
 
 use super::dice_text::DiceText;
-use super::entry::{Entry, Place};
+use super::entry::{Place, TableReader};
 use super::item::{Armor, ArmorKind, Effect, Item, MILLIPOUNDS, Magic, Purpose, Range, Weapon};
 use crate::ability::MAGIC_SCORE_MAX;
 use crate::symbol::Symbol;
@@ -58,7 +58,7 @@ pub(super) enum MagicEntry {
 }
 
 /// Reads an `[[item]]`.
-pub(super) fn item(entry: &Entry<'_>) -> Item {
+pub(super) fn item(entry: &TableReader<'_>) -> Item {
     let sold_in = entry.integer_if_present("sold_in", 1..=SOLD_IN_MAX).unwrap_or(1);
     let cost_cp = Some(entry.integer("cost_cp", 0..=COST_CP_MAX)).filter(|cost_cp| *cost_cp > 0);
     let (weight_lb, unit_weight_millipounds) = weight(entry, sold_in);
@@ -91,7 +91,7 @@ pub(super) fn item(entry: &Entry<'_>) -> Item {
 }
 
 /// The given weight, and the weight of one unit in millipounds.
-fn weight(entry: &Entry<'_>, sold_in: i64) -> (Option<f64>, i64) {
+fn weight(entry: &TableReader<'_>, sold_in: i64) -> (Option<f64>, i64) {
     let Some(weight_lb) = entry.number_if_present("weight_lb") else { return (None, 0) };
     if !(0.0..=WEIGHT_LB_MAX).contains(&weight_lb) {
         entry.complain("weight_lb", format!("must be from 0 to {WEIGHT_LB_MAX} pounds"));
@@ -107,8 +107,8 @@ fn weight(entry: &Entry<'_>, sold_in: i64) -> (Option<f64>, i64) {
 }
 
 /// A list of `{ item, quantity }`.
-pub(super) fn units(entry: &Entry<'_>, field: &'static str) -> Vec<(Symbol, i32)> {
-    let unit = |table: Entry<'_>| {
+pub(super) fn units(entry: &TableReader<'_>, field: &'static str) -> Vec<(Symbol, i32)> {
+    let unit = |table: TableReader<'_>| {
         let unit = (Symbol::new(table.text("item")), table.small("quantity", 1..=1000));
         table.finish();
         unit
@@ -116,7 +116,7 @@ pub(super) fn units(entry: &Entry<'_>, field: &'static str) -> Vec<(Symbol, i32)
     entry.tables(field).into_iter().map(unit).collect()
 }
 
-fn weapon(table: &Entry<'_>) -> Weapon {
+fn weapon(table: &TableReader<'_>) -> Weapon {
     let kind = |simple: &str, other: &str, name: &str| match name {
         _ if name == simple => Some(false),
         _ if name == other => Some(true),
@@ -148,7 +148,7 @@ fn weapon(table: &Entry<'_>) -> Weapon {
     weapon
 }
 
-fn range(table: &Entry<'_>, field: &'static str) -> Option<Range> {
+fn range(table: &TableReader<'_>, field: &'static str) -> Option<Range> {
     let table = table.table_if_present(field)?;
     let range = Range {
         normal: table.small("normal", 0..=DISTANCE_FT_MAX),
@@ -158,7 +158,7 @@ fn range(table: &Entry<'_>, field: &'static str) -> Option<Range> {
     Some(range)
 }
 
-fn dice_if_present(table: &Entry<'_>, field: &'static str) -> Option<DiceText> {
+fn dice_if_present(table: &TableReader<'_>, field: &'static str) -> Option<DiceText> {
     let text = table.text_if_present(field)?;
     let dice = DiceText::parse(text);
     if dice.is_none() {
@@ -167,7 +167,7 @@ fn dice_if_present(table: &Entry<'_>, field: &'static str) -> Option<DiceText> {
     dice
 }
 
-fn armor(table: &Entry<'_>) -> Option<Armor> {
+fn armor(table: &TableReader<'_>) -> Option<Armor> {
     let kind = table.choice("kind", "`light`, `medium`, `heavy` or `shield`", ArmorKind::from_name);
     let base = table.small("base", 0..=BONUS_MAX);
     let adds_dex = table.flag("adds_dex");
@@ -179,7 +179,7 @@ fn armor(table: &Entry<'_>) -> Option<Armor> {
 }
 
 /// Reads a `[[magic]]`.
-pub(super) fn magic(entry: &Entry<'_>) -> Option<MagicEntry> {
+pub(super) fn magic(entry: &TableReader<'_>) -> Option<MagicEntry> {
     let id = entry.id();
     let name = entry.text("name").to_owned();
     let slot = entry.text_if_present("slot");
@@ -229,7 +229,7 @@ pub(super) fn magic(entry: &Entry<'_>) -> Option<MagicEntry> {
     }
 }
 
-fn purpose(entry: &Entry<'_>, slot: &str, magic: &Magic) -> Option<Purpose> {
+fn purpose(entry: &TableReader<'_>, slot: &str, magic: &Magic) -> Option<Purpose> {
     Some(match slot {
         "head" => Purpose::Worn(&[Slot::Head]),
         "neck" => Purpose::Worn(&[Slot::Neck]),
@@ -258,7 +258,7 @@ fn purpose(entry: &Entry<'_>, slot: &str, magic: &Magic) -> Option<Purpose> {
     })
 }
 
-fn effect(table: &Entry<'_>) -> Option<Effect> {
+fn effect(table: &TableReader<'_>) -> Option<Effect> {
     let (field, effect) = effect_of(table)?;
     let only_if = table.texts_if_present("only_if");
     table.finish();
@@ -284,7 +284,7 @@ fn effect(table: &Entry<'_>) -> Option<Effect> {
 }
 
 /// The field that names an effect, and the effect if the field's value is valid.
-fn effect_of(table: &Entry<'_>) -> Option<(&'static str, Option<Effect>)> {
+fn effect_of(table: &TableReader<'_>) -> Option<(&'static str, Option<Effect>)> {
     type Read = fn(&Value) -> Option<Effect>;
     let kinds: [(&'static str, Read); 11] = [
         ("set_ability_min", |value| {

@@ -3,7 +3,7 @@
 use crate::request::Ability;
 
 use super::dice_text::DiceText;
-use super::entry::Entry;
+use super::entry::TableReader;
 use super::item::ArmorKind;
 use super::people::{Choice, Class, Condition, Feature, Gifts, Gives, Race, Skill, Subrace, Training};
 use super::read_items::units;
@@ -31,7 +31,7 @@ fn symbols(texts: Vec<&str>) -> Vec<Symbol> {
 }
 
 /// Reads a `[[class]]`.
-pub(super) fn class(entry: &Entry<'_>) -> Class {
+pub(super) fn class(entry: &TableReader<'_>) -> Class {
     let proficiencies = entry.texts("proficiencies");
     let class = Class {
         id: entry.id(),
@@ -67,7 +67,7 @@ fn training(proficiencies: &[&str]) -> Training {
     training
 }
 
-fn choice(table: &Entry<'_>) -> Choice {
+fn choice(table: &TableReader<'_>) -> Choice {
     let from = symbols(table.texts("from"));
     let choose = usize::try_from(table.small("choose", 0..=CHOOSE_MAX)).unwrap_or(0);
     table.finish();
@@ -81,7 +81,7 @@ fn choice(table: &Entry<'_>) -> Choice {
     Choice { choose, from }
 }
 
-fn spell_slots(entry: &Entry<'_>) -> Vec<Vec<i32>> {
+fn spell_slots(entry: &TableReader<'_>) -> Vec<Vec<i32>> {
     let Some(rows) = entry.raw("spell_slots_by_level") else { return Vec::new() };
     let row = |row| super::entry::integers(row, &(0..=9)).filter(|slots| slots.len() == SPELL_LEVELS);
     let read: Option<Vec<_>> = rows.as_array().and_then(|rows| rows.iter().map(row).collect());
@@ -94,13 +94,13 @@ fn spell_slots(entry: &Entry<'_>) -> Vec<Vec<i32>> {
     }
 }
 
-fn features(entry: &Entry<'_>) -> Vec<Feature> {
+fn features(entry: &TableReader<'_>) -> Vec<Feature> {
     let mut features: Vec<_> = entry.tables("features").iter().filter_map(feature).collect();
     features.sort_by_key(|feature| feature.level);
     features
 }
 
-fn feature(table: &Entry<'_>) -> Option<Feature> {
+fn feature(table: &TableReader<'_>) -> Option<Feature> {
     let level = table.small("level", 1..=LEVEL_MAX);
     let unarmored = table.table_if_present("unarmored_defense").and_then(|table| {
         let ability = table.choice("ability", "an ability", Ability::from_name);
@@ -134,7 +134,7 @@ fn feature(table: &Entry<'_>) -> Option<Feature> {
     Some(Feature { level, gives: first? })
 }
 
-fn bonuses(entry: &Entry<'_>) -> Abilities {
+fn bonuses(entry: &TableReader<'_>) -> Abilities {
     let mut bonuses = Abilities::default();
     if let Some(table) = entry.table_if_present("ability_bonuses") {
         let fields = [
@@ -155,7 +155,7 @@ fn bonuses(entry: &Entry<'_>) -> Abilities {
 }
 
 /// Reads a `[[race]]`. The effects of its traits are added once all traits are known.
-pub(super) fn race(entry: &Entry<'_>) -> Race {
+pub(super) fn race(entry: &TableReader<'_>) -> Race {
     let size = |name: &str| match name {
         "small" => Some(true),
         "medium" => Some(false),
@@ -177,7 +177,7 @@ pub(super) fn race(entry: &Entry<'_>) -> Race {
 }
 
 /// Reads a `[[subrace]]`.
-pub(super) fn subrace(entry: &Entry<'_>) -> Subrace {
+pub(super) fn subrace(entry: &TableReader<'_>) -> Subrace {
     let subrace = Subrace {
         id: entry.id(),
         name: entry.text("name").to_owned(),
@@ -191,7 +191,7 @@ pub(super) fn subrace(entry: &Entry<'_>) -> Subrace {
 }
 
 /// Reads a `[[trait]]`.
-pub(super) fn racial_trait(entry: &Entry<'_>) -> Trait {
+pub(super) fn racial_trait(entry: &TableReader<'_>) -> Trait {
     let choose = entry.small_if_present("choose_skills", 0..=CHOOSE_MAX).unwrap_or(0);
     let gifts = Gifts {
         skills: symbols(entry.texts_if_present("skills")),
@@ -206,7 +206,7 @@ pub(super) fn racial_trait(entry: &Entry<'_>) -> Trait {
 }
 
 /// Reads a `[[skill]]`.
-pub(super) fn skill(entry: &Entry<'_>) -> Skill {
+pub(super) fn skill(entry: &TableReader<'_>) -> Skill {
     let ability = entry.choice("ability", "an ability", Ability::from_name).unwrap_or(Ability::Strength);
     let skill = Skill { id: entry.id(), name: entry.text("name").to_owned(), ability };
     entry.finish();
@@ -214,7 +214,7 @@ pub(super) fn skill(entry: &Entry<'_>) -> Skill {
 }
 
 /// Reads a `[[condition]]`.
-pub(super) fn condition(entry: &Entry<'_>) -> Condition {
+pub(super) fn condition(entry: &TableReader<'_>) -> Condition {
     let cannot_move = entry.flag("cannot_move");
     let condition = Condition { id: entry.id(), name: entry.text("name").to_owned(), cannot_move };
     entry.finish();

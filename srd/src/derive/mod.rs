@@ -83,7 +83,7 @@ pub fn derive_into(character: &Character, catalogue: &Catalogue, derived: &mut D
 /// Carried weight, in millipounds.
 fn carried(character: &Character, catalogue: &Catalogue) -> i64 {
     let weigh = |id, quantity| catalogue.item(id).map_or(0, |item| item.unit_weight_millipounds() * quantity);
-    let entries = character.build.inventory.entries().iter();
+    let entries = character.build.inventory.stacks().iter();
     let items: i64 = entries.map(|entry| weigh(entry.item, i64::from(entry.quantity))).sum();
     items + character.vitals.purse.count() * MILLIPOUNDS / COINS_PER_POUND
 }

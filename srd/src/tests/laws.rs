@@ -113,13 +113,13 @@ fn the_fullest_character_fits_a_server_frame() {
     items.sort_by_key(|id| std::cmp::Reverse(id.len()));
     for item in items {
         let quantity = 999_999 - hoarder.inventory().quantity(CATALOGUE.item_named(item).expect("an item").id());
-        if hoarder.inventory().entries().len() < INVENTORY_ENTRIES_MAX {
+        if hoarder.inventory().stacks().len() < INVENTORY_ENTRIES_MAX {
             act(&mut hoarder, &format!(r#"{{"add_item": {{"item": "{item}", "quantity": {quantity}}}}}"#));
         }
     }
-    assert_eq!(hoarder.inventory().entries().len(), INVENTORY_ENTRIES_MAX);
+    assert_eq!(hoarder.inventory().stacks().len(), INVENTORY_ENTRIES_MAX);
     let json = shown(&hoarder);
-    let longest: usize = hoarder.inventory().entries().iter().map(|entry| 81 - entry.item().as_str().len()).sum();
+    let longest: usize = hoarder.inventory().stacks().iter().map(|entry| 81 - entry.item().as_str().len()).sum();
     // 64 skills, conditions and expertises of 40 bytes instead of the few that there are, and the frame around it.
     let others = 12_500;
     assert!(json.len() + longest + others < SERVER_FRAME_BYTES_MAX, "{} bytes, and {longest}", json.len());

@@ -41,7 +41,7 @@ fn check_bounds(character: &Character) -> Result<(), TestCaseError> {
 }
 
 fn check_items(character: &Character) -> Result<(), TestCaseError> {
-    let entries = character.inventory().entries();
+    let entries = character.inventory().stacks();
     prop_assert!(entries.len() <= INVENTORY_ENTRIES_MAX);
     for entry in entries {
         prop_assert!((1..=QUANTITY_MAX).contains(&i64::from(entry.quantity())));
@@ -70,7 +70,7 @@ fn check_items(character: &Character) -> Result<(), TestCaseError> {
 /// Units of each item.
 fn stock(character: &Character) -> BTreeMap<&'static str, i64> {
     let mut stock = BTreeMap::new();
-    for entry in character.inventory().entries() {
+    for entry in character.inventory().stacks() {
         *stock.entry(entry.item().as_str()).or_default() += i64::from(entry.quantity());
     }
     stock
@@ -190,7 +190,7 @@ proptest! {
             prop_assert!(trader.purse().copper() <= wealth);
         }
         // Even if everything is sold in the end.
-        for entry in trader.inventory().entries().to_vec() {
+        for entry in trader.inventory().stacks().to_vec() {
             trader = deal(trader, "sell_item", entry.item().as_str(), i64::from(entry.quantity()));
         }
         prop_assert!(trader.purse().copper() <= wealth);

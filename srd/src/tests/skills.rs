@@ -141,7 +141,7 @@ fn a_new_character_has_its_class_equipment_and_no_coins() {
     ];
     for (class, expected) in cases {
         let character = made("human", class, None).expect("by the rules");
-        let pack = character.inventory().entries().iter();
+        let pack = character.inventory().stacks().iter();
         let pack: Vec<_> = pack.map(|entry| format!("{}:{}", entry.item(), entry.quantity())).collect();
         assert_eq!(pack.join(" "), expected, "{class}");
         assert_eq!(character.purse().count(), 0, "{class}");

@@ -107,8 +107,8 @@ fn several_entries_may_hold_the_same_item() {
     let more = serde_json::json!({"item": "arrow", "quantity": 5});
     value["inventory"].as_array_mut().expect("a list").insert(0, more);
     let character = decode(3, &value.to_string()).expect("readable");
-    assert_eq!(character.inventory().entries().len(), 5);
+    assert_eq!(character.inventory().stacks().len(), 5);
     let fewer = super::play(&character, &[r#"{"remove_item": {"item": "arrow", "quantity": 22}}"#]);
-    let left = fewer.inventory().entries();
+    let left = fewer.inventory().stacks();
     assert_eq!((left.len(), left[0].item().as_str(), left[0].quantity()), (4, "arrow", 3));
 }

@@ -21,7 +21,7 @@ fn coins(character: &Character) -> String {
 }
 
 fn pack(character: &Character) -> String {
-    let entries = character.inventory().entries().iter();
+    let entries = character.inventory().stacks().iter();
     entries.map(|entry| format!("{}:{}", entry.item(), entry.quantity())).collect::<Vec<_>>().join(" ")
 }
 
@@ -121,7 +121,7 @@ fn an_inventory_is_bounded() {
             assert_eq!(refusal(&hoarder, &action), RejectionCode::LIMIT_EXCEEDED);
         }
     }
-    assert_eq!(hoarder.inventory().entries().len(), crate::INVENTORY_ENTRIES_MAX);
+    assert_eq!(hoarder.inventory().stacks().len(), crate::INVENTORY_ENTRIES_MAX);
     let derived = crate::derive(&hoarder, &super::CATALOGUE);
     assert!(derived.carried_weight() > 1e9);
 }

@@ -145,7 +145,7 @@ async fn flusher(characters: u128, delay_max: Duration) -> (Arc<Line>, Arc<Fault
     let leases = memory.take_over("test").await.expect("nobody else has them");
     let storage = Arc::new(FaultyStorage::new(Arc::new(memory), 1, Faults { delay_max, ..Faults::default() }));
     let line = Line::new(leases, characters);
-    let settings = Settings {
+    let settings = FlushSettings {
         interval: Duration::from_secs(1),
         batch_rows: BATCH_ROWS,
         gather: Duration::from_millis(2),

@@ -21,7 +21,7 @@ use super::*;
 use crate::auth::{AccountName, Auth, Grant, Password, Policy};
 use crate::clock::{Clock, system_clock, system_entropy};
 use crate::config::{Command, Config, Role};
-use crate::flush::{Flusher, Settings, Signals};
+use crate::flush::{FlushSettings, Flusher, Signals};
 use crate::shard::{Capacity, Shards};
 use crate::socket::{Accepted, Registry};
 use crate::storage::{Storage, StorageOptions, connect};
@@ -156,7 +156,7 @@ fn flush(
     signals: &Arc<Signals>,
     clock: &Clock,
 ) -> watch::Sender<bool> {
-    let settings = Settings {
+    let settings = FlushSettings {
         interval: Duration::from_millis(5),
         batch_rows: 100,
         gather: Duration::from_millis(1),

@@ -106,7 +106,7 @@ impl Bench {
 
     async fn decide(&self, verdict: Verdict) {
         self.memory.decide_dead_letter(character(1), verdict).await.expect("the database is there");
-        self.shards.settle_dead_letters().await.expect("the database is there");
+        self.shards.carry_out_decisions().await.expect("the database is there");
     }
 
     fn stored(&self) -> CharacterRow {
@@ -127,22 +127,22 @@ async fn a_write_on_its_way_during_a_decision_is_neither_stored_nor_called_durab
             bench.bury(&second).await;
             let third = bench.collect();
             bench.decide(verdict).await;
-            let settled = bench.stored();
-            assert!(settled.version > VERSION_JUMP, "version 3 was shown: {}", settled.version);
-            assert_eq!(settled.request_ids, if verdict == Verdict::Retry { vec![2] } else { vec![] });
+            let decided = bench.stored();
+            assert!(decided.version > VERSION_JUMP, "version 3 was shown: {}", decided.version);
+            assert_eq!(decided.request_ids, if verdict == Verdict::Retry { vec![2] } else { vec![] });
 
             bench.memory.save(&third.leases, &third.rows).await.expect("the database is there");
-            assert_eq!(bench.stored(), settled, "it came too late");
+            assert_eq!(bench.stored(), decided, "it came too late");
             if late_is_put_back {
                 bench.shards.put_back(&[bench.written(&third)]);
             } else {
                 bench.shards.saved(&[bench.written(&third)]);
             }
             assert_eq!(bench.shards.dirty(), 0);
-            assert_eq!(bench.intend(4, None).await, Ok((settled.version + 1, settled.version)));
+            assert_eq!(bench.intend(4, None).await, Ok((decided.version + 1, decided.version)));
             bench.commit(bench.collect()).await;
-            assert_eq!(bench.stored().version, settled.version + 1);
-            assert_eq!(bench.intend(5, None).await, Ok((settled.version + 2, settled.version + 1)));
+            assert_eq!(bench.stored().version, decided.version + 1);
+            assert_eq!(bench.intend(5, None).await, Ok((decided.version + 2, decided.version + 1)));
         }
     }
 }
@@ -184,13 +184,13 @@ async fn a_letter_that_was_overtaken_is_forgotten() {
     bench.intend(3, None).await.expect("applied");
     bench.bury(&second).await;
     let third = bench.collect();
-    bench.shards.settle_dead_letters().await.expect("the database is there");
+    bench.shards.carry_out_decisions().await.expect("the database is there");
     assert_eq!(bench.letters().await, [2], "nobody has decided");
     bench.decide(Verdict::Discard).await;
     // Version 3 is refused too, and its letter written after the decision about version 2.
     bench.bury(&third).await;
     assert_eq!(bench.letters().await, [3]);
-    bench.shards.settle_dead_letters().await.expect("the database is there");
+    bench.shards.carry_out_decisions().await.expect("the database is there");
     assert_eq!(bench.letters().await, [] as [u64; 0]);
 
     // The answer to a letter was lost, and its version written the next time.
@@ -198,10 +198,10 @@ async fn a_letter_that_was_overtaken_is_forgotten() {
     let fourth = bench.collect();
     let leases = fourth.leases.clone();
     bench.bury_without_news(&fourth).await;
-    bench.shards.settle_dead_letters().await.expect("the database is there");
+    bench.shards.carry_out_decisions().await.expect("the database is there");
     assert_eq!(bench.letters().await, [version], "the database may still refuse it");
     bench.commit(Batch { leases, rows: fourth.rows }).await;
-    bench.shards.settle_dead_letters().await.expect("the database is there");
+    bench.shards.carry_out_decisions().await.expect("the database is there");
     assert_eq!(bench.letters().await, [] as [u64; 0]);
     assert!(bench.intend(5, None).await.is_ok());
 }
@@ -214,7 +214,7 @@ async fn a_character_whose_letter_is_gone_comes_back() {
     assert!(bench.intend(3, None).await.is_err());
     let version = second.rows[0].version + VERSION_JUMP;
     bench.memory.retry_dead_letter(second.leases[0], &second.rows[0], version).await.expect("the database is there");
-    bench.shards.settle_dead_letters().await.expect("the database is there");
+    bench.shards.carry_out_decisions().await.expect("the database is there");
     assert!(socket.is_closing());
     let (made, durable) = bench.intend(3, None).await.expect("it is back");
     assert_eq!((made, bench.stored().version), (durable + 1, durable));

@@ -141,7 +141,7 @@ pub(super) async fn ping(connection: &mut PgConnection) -> Result<(), StorageErr
     Ok(())
 }
 
-/// A connection during a call. [`Held::settle`] returns it to the pool. A connection dropped before that, by a timeout
+/// A connection during a call. [`Held::hand_back`] returns it to the pool. A connection dropped before that, by a timeout
 /// or a cancelled caller, is cut off, because the server may still be working on it.
 pub(super) struct Held {
     connection: Option<PgConnection>,
@@ -150,11 +150,11 @@ pub(super) struct Held {
     _place: OwnedSemaphorePermit,
 }
 
-const STILL_HELD: &str = "a held connection exists until it is settled";
+const STILL_HELD: &str = "a held connection exists until it is handed back";
 
 impl Held {
     /// Ends a call. The connection may be used again if PostgreSQL itself reported the outcome.
-    pub(super) async fn settle<T>(
+    pub(super) async fn hand_back<T>(
         mut self,
         connections: &Connections,
         outcome: Result<T, StorageError>,

@@ -32,12 +32,12 @@ impl PostgresStorage {
     }
 }
 
-/// Runs one call on its own connection within the time limit, then settles the connection.
+/// Runs one call on its own connection within the time limit, then hands the connection back.
 macro_rules! on_connection {
     ($self:ident, $room:ident :: $call:ident ($($argument:expr),*)) => {{
         let mut connection = $self.connections.acquire().await?;
         let outcome = $self.connections.bounded($room::$call(&mut connection $(, $argument)*)).await;
-        connection.settle(&$self.connections, outcome).await
+        connection.hand_back(&$self.connections, outcome).await
     }};
 }
 

@@ -77,15 +77,15 @@ pub(super) async fn ping(connection: &mut SqliteConnection) -> Result<(), Storag
     Ok(())
 }
 
-/// A connection during a call. [`Held::settle`] returns it to its pool; dropped before that, it is closed.
+/// A connection during a call. [`Held::hand_back`] returns it to its pool; dropped before that, it is closed.
 pub(super) struct Held(Option<PoolConnection<Sqlite>>);
 
-const STILL_HELD: &str = "a held connection exists until it is settled";
+const STILL_HELD: &str = "a held connection exists until it is handed back";
 
 impl Held {
     /// Ends a call. After a failure of the file it closes the connection and waits for that: SQLite itself ends the
     /// transaction on some failures, but sqlx would count it as open forever.
-    pub(super) async fn settle<T>(mut self, outcome: Result<T, StorageError>) -> Result<T, StorageError> {
+    pub(super) async fn hand_back<T>(mut self, outcome: Result<T, StorageError>) -> Result<T, StorageError> {
         let failed = matches!(outcome, Err(StorageError::Transient(_) | StorageError::Corrupt(_)));
         if let Some(connection) = self.0.take().filter(|_| failed) {
             // An error while closing changes nothing: the call has already failed.

@@ -44,12 +44,12 @@ impl SqliteStorage {
     }
 }
 
-/// Runs one call on its own connection, then settles the connection.
+/// Runs one call on its own connection, then hands the connection back.
 macro_rules! on_connection {
     ($self:ident . $which:ident (), $room:ident :: $call:ident ($($argument:expr),*)) => {{
         let mut connection = $self.connections.$which().await?;
         let outcome = $room::$call(&mut connection $(, $argument)*).await;
-        connection.settle(outcome).await
+        connection.hand_back(outcome).await
     }};
 }
 
@@ -200,7 +200,7 @@ mod tests {
 
         let mut writer = storage.connections.writer().await.expect("the writer");
         sqlx::query("PRAGMA max_page_count = 300").execute(&mut *writer).await.expect("a bound");
-        writer.settle(Ok(())).await.expect("back to the pool");
+        writer.hand_back(Ok(())).await.expect("back to the pool");
         let full = storage.save(&[lease], std::slice::from_ref(&row)).await;
         assert!(matches!(full, Err(StorageError::Transient(_))), "{full:?}");
         // The bound was the connection's, and is gone with it.

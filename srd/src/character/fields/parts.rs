@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::ability::{Abilities, MAGIC_SCORE_MAX};
 use crate::character::{self, Equipment, Life};
 use crate::derived::{self, Flags, Skills};
-use crate::inventory::{Entry, INVENTORY_ENTRIES_MAX, Inventory};
+use crate::inventory::{INVENTORY_ENTRIES_MAX, Inventory, Stack};
 use crate::money::{Coin, Purse};
 use crate::request::limits::QUANTITY_MAX;
 use crate::request::{Ability, Slot};
@@ -28,7 +28,7 @@ record! {
 
 record! {
     /// Units of one item.
-    pub struct InventoryEntry, of Entry {
+    pub struct InventoryEntry, of Stack {
         /// The item's id.
         item: Symbol = item,
         /// 1 to 1,000,000.
@@ -250,21 +250,21 @@ impl Field for Inventory {
     type Wire = Vec<InventoryEntry>;
 
     fn pack(&self, out: &mut Vec<u8>) {
-        self.entries().pack(out);
+        self.stacks().pack(out);
     }
 
     fn schema() -> Value {
-        json!({"type": "array", "items": Entry::schema(), "maxItems": INVENTORY_ENTRIES_MAX})
+        json!({"type": "array", "items": Stack::schema(), "maxItems": INVENTORY_ENTRIES_MAX})
     }
 }
 
 impl Restore for Inventory {
     fn restore(wire: Vec<InventoryEntry>) -> Result<Self, &'static str> {
         const MOST: i32 = QUANTITY_MAX as i32;
-        let entry = |line: InventoryEntry| -> Result<Entry, &'static str> {
-            Ok(Entry { item: Symbol::new(&line.item), quantity: within(line.quantity, 1, MOST)? })
+        let entry = |line: InventoryEntry| -> Result<Stack, &'static str> {
+            Ok(Stack { item: Symbol::new(&line.item), quantity: within(line.quantity, 1, MOST)? })
         };
-        Ok(Self::from_entries(wire.into_iter().map(entry).collect::<Result<_, _>>()?))
+        Ok(Self::from_stacks(wire.into_iter().map(entry).collect::<Result<_, _>>()?))
     }
 }
 
