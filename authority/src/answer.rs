@@ -12,7 +12,7 @@ use crate::entry::Entry;
 use crate::frame::{Whole, encode};
 use crate::refusal::Refusal;
 
-/// How a character was answered.
+/// The versions that an answer carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shown {
     /// The version of the state that was written.
@@ -21,23 +21,23 @@ pub struct Shown {
     pub durable: Version,
 }
 
-/// What a change came to; the frame or body is in the caller's buffer, but for a refusal.
+/// The result of a change. The frame or body is in the caller's buffer, except for a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Applied, now or (`duplicate`) before.
     Applied {
-        /// The character: a new one where it was created.
+        /// The character; a creation makes a new one.
         character: CharacterId,
-        /// What was written.
+        /// The versions that were written.
         shown: Shown,
-        /// The request id had been applied before.
+        /// True if the request id was applied before.
         duplicate: bool,
     },
-    /// Made on another state than the present one, which was written.
+    /// The change was made on another state than the present one. The present state was written.
     Conflict(Shown),
-    /// Refused.
+    /// Refused; nothing was written.
     Refused(Refusal),
-    /// The connection has been ordered to end: say nothing more.
+    /// The connection was ordered to end; send nothing more.
     Closing,
 }
 
@@ -46,22 +46,22 @@ pub enum Outcome {
 pub enum Shape {
     /// As a frame of the socket.
     Frame(Codec),
-    /// As a frame of the socket, unless the intent is applied and not yet durable: then nothing is written.
+    /// As a frame of the socket. Nothing is written if the intent is applied but not yet durable.
     FrameOnceDurable(Codec),
     /// As the character alone, in JSON.
     Body,
-    /// As the character alone, in MessagePack: for [`encode_packed`](super::encode_packed).
+    /// As the character alone, in MessagePack, for [`encode_packed`](super::encode_packed).
     Packed,
 }
 
-/// Which frame tells of a state.
+/// The frame that carries a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// `applied`.
     Applied {
         /// The intent.
         id: RequestId,
-        /// It had been applied before.
+        /// True if the intent was applied before.
         duplicate: bool,
     },
     /// `conflict`.
@@ -71,13 +71,13 @@ pub enum Answer {
     },
     /// `state`.
     State {
-        /// What it answers, where it answers anything.
+        /// The request that it answers, if any.
         id: Option<RequestId>,
     },
 }
 
 impl Answer {
-    /// The frame, with the state in whatever form.
+    /// Builds the frame around a state in any form.
     pub fn frame<C>(self, character: C, durable: Version) -> ServerFrame<C> {
         match self {
             Self::Applied { id, duplicate } => ServerFrame::Applied(Applied { id, character, durable, duplicate }),
@@ -87,7 +87,7 @@ impl Answer {
     }
 }
 
-/// Writes answers, with space to derive and to write in.
+/// Writes answers. Reuses its buffers for derived values and for encoding.
 #[derive(Debug)]
 pub struct Writer<G: Game> {
     rules: Arc<G::Rules>,
@@ -96,7 +96,7 @@ pub struct Writer<G: Game> {
 }
 
 impl<G: Game> Writer<G> {
-    /// Writes by these rules.
+    /// A writer for these rules.
     pub fn new(rules: Arc<G::Rules>) -> Self {
         Self { rules, derived: G::Derived::default(), scratch: Vec::new() }
     }
@@ -106,7 +106,7 @@ impl<G: Game> Writer<G> {
         self.rules = Arc::clone(rules);
     }
 
-    /// Writes what a command came to. Returns `None` if the characters have to be loaded first.
+    /// Writes the answer to a command. Returns `None` if the characters must be loaded first.
     pub fn answer<S: Subscriber>(
         &mut self,
         decision: Decision<'_, G, S>,

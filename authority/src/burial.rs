@@ -1,10 +1,10 @@
 //! Characters out of play: the database refused their state, so they take no intents until an operator has decided.
 //! Then memory falls back to what the database has.
 //!
-//! Writes of the character may still be on their way to the database, or may arrive after a call was given up. So the
-//! version in the row is raised, in the transaction that carries out the decision, above everything that this process
-//! has shown or written: a late write changes nothing, and no version names two states. What comes back from such a
-//! write is about an earlier life of the entry and is ignored ([`Entry::is_of_this_life`]).
+//! A write of the character may still be in flight, and may arrive after its caller gave up. So the transaction that
+//! carries out the decision raises the row's version above every version that this process has shown or written. Then a
+//! late write changes nothing, and no version names two states. The answer to a late write is about an earlier life of
+//! the entry and is ignored ([`Entry::is_of_this_life`]).
 
 use castellan_game::Game;
 use castellan_protocol::{CharacterId, UserId, Version};
@@ -27,8 +27,8 @@ impl<G: Game, S: Subscriber> Core<G, S> {
 
     /// The database refuses this version of a character: it takes no intents until an operator has decided.
     ///
-    /// It may be refused twice, because the flusher also collects an intent that was applied while the dead letter was
-    /// being written.
+    /// The refusal may come twice: the flusher also collects an intent that was applied while the dead letter was being
+    /// written.
     pub fn bury(&mut self, user: UserId, character: CharacterId, version: Version, effects: &mut Effects<S>) {
         let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
         let Some(entry) = entry.filter(|entry| entry.is_of_this_life(version)) else { return };
@@ -39,24 +39,27 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         entry.dead_letter = true;
     }
 
-    /// True if a dead letter is about a state that its character has left behind: the database has it after all, since
-    /// the letter's answer was lost and it was written again, or a decision about an earlier letter has ended that life.
+    /// True if a dead letter is about a state that its character has left behind.
+    ///
+    /// There are two causes. The letter's answer was lost, the state was written again, and the database took it. Or a
+    /// decision about an earlier letter has ended that life.
     pub fn is_overtaken(&mut self, letter: &CharacterRow) -> bool {
         let entry = self.rosters.get_mut(&letter.user).and_then(|roster| roster.any_mut(letter.id));
         let version = Version::new(letter.version);
         entry.is_some_and(|entry| !entry.dead_letter && (!entry.is_of_this_life(version) || version <= entry.durable))
     }
 
-    /// Takes a character out of play, whether it is in memory or not, and ends the present life of its entry: no write
-    /// of it begins any more, and what comes back from those on their way is ignored.
+    /// Takes a character out of play, even if it is not in memory, and ends the present life of its entry.
     ///
-    /// `written` is the highest version that may have been shown or written of it without being in memory. Returns the
-    /// version that its next life begins at, above everything that was shown or written before.
+    /// No further write of it begins, and the answers to writes in flight are ignored.
+    ///
+    /// `written` is the highest version that may have been shown or written while the character was not in memory.
+    /// Returns the version at which its next life begins, above every version that was shown or written before.
     pub fn freeze(&mut self, user: UserId, character: CharacterId, written: u64, effects: &mut Effects<S>) -> u64 {
         self.buried.insert(character, user);
         let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
         let shown = entry.as_ref().map_or(0, |entry| entry.header.version.get());
-        // A jump passes what was applied and never written, because fewer intents than that may be unflushed.
+        // A jump passes every version that was applied but not written: fewer intents than that may be unflushed.
         let next_version = shown.max(written) + VERSION_JUMP;
         if let Some(entry) = entry {
             if entry.is_flushable() {
@@ -69,7 +72,8 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         next_version
     }
 
-    /// Memory falls back to what the database has of a character (`None`: nothing), and the connections that saw it end.
+    /// Memory falls back to the database's state of a character (`None` if it has none), and the connections that saw the
+    /// character end.
     pub fn fall_back(
         &mut self,
         lease: Lease,

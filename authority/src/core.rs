@@ -1,7 +1,7 @@
 //! One shard: a plain state machine over its users' characters. It knows no socket, no clock and no database.
 //!
-//! Commands come with the time and what they may do. What follows from them for others goes into [`Effects`] as data, and
-//! the shell performs it. A refused command changes nothing.
+//! Commands come with the time and with their permissions. Their consequences for others go into [`Effects`] as data,
+//! and the shell performs them. A refused command changes nothing.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Place;
@@ -17,7 +17,7 @@ use crate::header::Header;
 use crate::refusal::Refusal;
 use crate::row::{CharacterRow, Lease};
 
-/// What a change was made on: all that is given must match the present state.
+/// The state that a change was made on. Each field that is given must match the present state.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Base {
     /// The id of the intent applied last.
@@ -33,56 +33,56 @@ impl Base {
     }
 }
 
-/// What is to become of a character.
+/// A change to a character.
 #[derive(Debug)]
 pub enum Change<'a, A> {
     /// An action of the game.
     Action(&'a A),
-    /// It is deleted; only the database keeps it.
+    /// Deletes it; only the database keeps it.
     Delete,
 }
 
 /// A request to change one character.
 #[derive(Debug)]
 pub struct Command<'a, A> {
-    /// Whose character it is; only that user's are looked at.
+    /// The character's owner; only the owner's characters are searched.
     pub owner: UserId,
     /// The character.
     pub character: CharacterId,
     /// The request id, not 0.
     pub id: RequestId,
-    /// What it was made on.
+    /// The state that it was made on.
     pub base: Base,
-    /// What is asked for.
+    /// The change that is asked for.
     pub change: Change<'a, A>,
-    /// Whether the policy lets the session's role send this action.
+    /// True if the policy lets the session's role send this action.
     pub permitted: bool,
 }
 
 /// A request to make a character.
 #[derive(Debug)]
 pub struct Creation<'a, C> {
-    /// Whose it is to be.
+    /// Its future owner.
     pub owner: UserId,
     /// Its id, never used before.
     pub character: CharacterId,
-    /// The request id, where there is one: the same again gives the character that it made.
+    /// The request id, if there is one. The same id again returns the character that it made.
     pub id: Option<RequestId>,
-    /// What it is to be.
+    /// The character that is asked for.
     pub wanted: &'a C,
 }
 
-/// What a command came to.
+/// The result of a command.
 #[derive(Debug)]
 pub enum Decision<'a, G: Game, S> {
     /// Applied now, or before.
     Applied {
         /// The character.
         entry: &'a mut Entry<G, S>,
-        /// The request id had been applied before.
+        /// True if the request id was applied before.
         duplicate: bool,
     },
-    /// Made on another state.
+    /// The command was made on another state.
     Conflict {
         /// The character.
         entry: &'a mut Entry<G, S>,
@@ -93,7 +93,7 @@ pub enum Decision<'a, G: Game, S> {
     Absent,
 }
 
-/// What a load relied on when it began.
+/// The conditions under which a load began; the load counts only if they still hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoadPermit {
     /// The lease that the rows are read under.
@@ -101,42 +101,44 @@ pub struct LoadPermit {
     fallbacks: u64,
 }
 
-/// Who looks at a character's state.
+/// A reader of a character's state.
 #[derive(Debug, Clone, Copy)]
 pub enum Reader<S> {
-    /// Nobody who stays: a request over HTTP.
+    /// A request over HTTP, which does not stay.
     Passing,
     /// A connection that asks once.
     Fetches(S),
-    /// A connection that wants every state that something else makes.
+    /// A connection that wants every state that others make.
     Watches(S),
 }
 
-/// The characters of one user; those that are deleted stay until that is durable.
+/// The characters of one user. A deleted one stays until its deletion is durable.
 #[derive(Debug)]
 pub struct Roster<G: Game, S> {
     pub(crate) entries: Vec<Entry<G, S>>,
     pub(crate) used_at_ms: i64,
-    /// To leave memory as soon as nothing keeps it there.
+    /// The roster leaves memory as soon as nothing keeps it there.
     leaving: bool,
 }
 
 /// One shard's characters.
 pub struct Core<G: Game, S> {
     pub(crate) lease: Option<Lease>,
-    /// Users name themselves by ids that the server gave them, so a fast hash is safe.
+    /// The server assigns the user ids, so a fast hash is safe.
     pub(crate) rosters: HashMap<UserId, Roster<G, S>, foldhash::fast::RandomState>,
-    /// What the flusher is to collect, oldest first. Who was collected as hurried stays in here until the sweep comes
-    /// by, so it holds no more than what is dirty and what was written since then.
+    /// The characters that the flusher must collect, oldest first.
+    ///
+    /// A hurried entry stays queued until the next sweep, even after its flush. So the queue holds at most
+    /// one place for each dirty character and one for each write since the last sweep.
     pub(crate) dirty: Vec<(UserId, CharacterId)>,
-    /// Those of them that it is to collect first.
+    /// The hurried ones among them, which the flusher collects first.
     pub(crate) hurried: Vec<(UserId, CharacterId)>,
     /// Connections of this shard's own users.
     pub(crate) sockets: Vec<S>,
-    /// Characters that take no intents until memory has fallen back to what the database has of them, with their
-    /// owners: the database refused their state, or their versions contradicted each other.
+    /// Characters that take no intents until memory has fallen back to the database, with their owners. The database
+    /// refused their state, or their versions contradicted each other.
     pub(crate) buried: HashMap<CharacterId, UserId>,
-    /// How often memory has fallen back to the database: a load that began before the last time comes too late.
+    /// How often memory has fallen back to the database. A load that began before the last time comes too late.
     pub(crate) fallbacks: u64,
     pub(crate) rules: Arc<G::Rules>,
     dice_secret: Arc<[u8]>,
@@ -173,7 +175,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         self.rosters.contains_key(&user)
     }
 
-    /// A user's characters, for somebody who asks for all of them.
+    /// A user's characters, for a request that asks for all of them.
     pub fn roster(&mut self, user: UserId, now_ms: i64) -> Option<&mut Roster<G, S>> {
         let roster = self.rosters.get_mut(&user)?;
         roster.touch(now_ms);
@@ -182,7 +184,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
 
     /// Decides a change. Checks run in the wire's order: character, permission, id, version, rule.
     ///
-    /// `sender` is the connection that asks, `has_room` whether one more character may have something to flush.
+    /// `sender` is the connection that asks. `has_room` is true if another character may become dirty.
     pub fn change(
         &mut self,
         command: &Command<'_, G::Action>,
@@ -260,7 +262,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         Decision::Applied { entry, duplicate: false }
     }
 
-    /// Makes a character. The same request id again gives the character that it made.
+    /// Makes a character. The same request id again returns the character that it made.
     pub fn create(
         &mut self,
         creation: &Creation<'_, <G as GameTypes>::Creation>,
@@ -314,7 +316,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         self.rosters.values_mut().flat_map(|roster| &mut roster.entries).for_each(|entry| entry.kept.clear());
     }
 
-    /// The present state of a character, for whoever looks at it.
+    /// The present state of a character, for this reader.
     pub fn look(
         &mut self,
         owner: UserId,
@@ -340,7 +342,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         Decision::Applied { entry, duplicate: false }
     }
 
-    /// Ends a watch. Nothing happens where there was none.
+    /// Ends a watch. Does nothing if there is none.
     pub fn unwatch(&mut self, owner: UserId, character: CharacterId, subscriber: &S) {
         let entry = self.rosters.get_mut(&owner).and_then(|roster| roster.find_mut(character));
         if let Some(entry) = entry {
@@ -348,7 +350,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         }
     }
 
-    /// A user's living characters, for the first frame of a connection, which is remembered from here on.
+    /// A user's characters, for the first frame of a connection. The core remembers the connection from here on.
     pub fn welcome(&mut self, user: UserId, subscriber: &S, now_ms: i64) -> Option<&Roster<G, S>> {
         self.lease?;
         let roster = self.rosters.get_mut(&user)?;
@@ -369,15 +371,15 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         }
     }
 
-    /// What a load that begins now may rely on; `None` without a lease.
+    /// The permit for a load that begins now; `None` without a lease.
     pub fn load_permit(&self) -> Option<LoadPermit> {
         self.lease.map(|lease| LoadPermit { lease, fallbacks: self.fallbacks })
     }
 
-    /// Takes in what was loaded with `permit`, unless the shard has changed hands, memory has fallen back to the
-    /// database meanwhile, or somebody else was first.
+    /// Installs the characters that were loaded with `permit`.
     ///
-    /// Returns true if it was taken in.
+    /// Returns false, and installs nothing, if the shard has changed hands, if memory has fallen back to the database
+    /// meanwhile, or if another load was first.
     pub fn install(
         &mut self,
         user: UserId,
@@ -401,7 +403,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         true
     }
 
-    /// Drops the user whose characters were asked for longest ago, of those that may leave memory.
+    /// Drops the least recently used user of those that may leave memory.
     ///
     /// Returns how many places became free.
     pub fn evict(&mut self, effects: &mut Effects<S>) -> Option<usize> {
@@ -433,7 +435,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         }
     }
 
-    /// Gives the lease up if nothing is left to flush: from here on every change is refused.
+    /// Gives the lease up if nothing is left to flush. From then on every change is refused.
     pub fn retire(&mut self) -> Option<Lease> {
         let mut entries = self.rosters.values().flat_map(|roster| &roster.entries);
         if entries.any(|entry| entry.queued || entry.is_flushable()) { None } else { self.lease.take() }
@@ -455,7 +457,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
                 effects.push(Effect::Close { to: link.subscriber });
             }
         }
-        // They stay in the list until they say goodbye: the shard may come back before.
+        // They stay in the list until their farewell; the shard may come back before that.
         for subscriber in &self.sockets {
             effects.push(Effect::Close { to: subscriber.clone() });
         }
@@ -466,7 +468,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
 }
 
 impl<G: Game, S: Subscriber> Roster<G, S> {
-    /// Somebody asks for it.
+    /// Notes that somebody asked for the roster.
     pub(crate) fn touch(&mut self, now_ms: i64) {
         (self.used_at_ms, self.leaving) = (now_ms, false);
     }
@@ -476,12 +478,12 @@ impl<G: Game, S: Subscriber> Roster<G, S> {
         self.entries.len().cast_signed() + 1
     }
 
-    /// Those that are not deleted, to be written.
+    /// The characters that are not deleted, for writing.
     pub fn living_mut(&mut self) -> impl Iterator<Item = &mut Entry<G, S>> {
         self.entries.iter_mut().filter(|entry| entry.deleted_at_ms.is_none())
     }
 
-    /// Those that are not deleted.
+    /// The characters that are not deleted.
     pub fn living(&self) -> impl Iterator<Item = &Entry<G, S>> {
         self.entries.iter().filter(|entry| entry.deleted_at_ms.is_none())
     }
@@ -490,7 +492,7 @@ impl<G: Game, S: Subscriber> Roster<G, S> {
         self.entries.iter_mut().find(|entry| entry.id() == character && entry.deleted_at_ms.is_none())
     }
 
-    /// Any entry, the deleted ones too.
+    /// Finds an entry, even a deleted one.
     pub(crate) fn any_mut(&mut self, character: CharacterId) -> Option<&mut Entry<G, S>> {
         self.entries.iter_mut().find(|entry| entry.id() == character)
     }

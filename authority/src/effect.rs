@@ -1,20 +1,20 @@
-//! What follows from an input to the core, beyond its answer.
+//! The consequences of an input to the core, beyond its answer.
 
 use castellan_protocol::{CharacterId, UserId, Version};
 use smallvec::SmallVec;
 
-/// A connection as the core knows it: something that can be told apart from others, and named in an effect.
+/// A connection as the core knows it: comparable with others, and named in effects.
 ///
 /// The shards use mailboxes, tests use numbers.
 pub trait Subscriber: Clone + PartialEq {
-    /// Its connection has ended or will be heard no more: it need not be told anything.
+    /// True if its connection has ended or will be heard no more. It need not be told anything.
     fn is_gone(&self) -> bool;
 }
 
 /// Something that the shell must do for the core.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect<S> {
-    /// A character that a subscriber watches was changed by something else.
+    /// Something else changed a character that a subscriber watches.
     Changed {
         /// The subscriber.
         to: S,
@@ -32,23 +32,24 @@ pub enum Effect<S> {
         /// The version that is durable.
         version: Version,
     },
-    /// Memory has fallen back behind what a subscriber was told: its connection must end before it is heard again.
+    /// Memory has fallen back behind the state that a subscriber was told. Its connection must end before it is heard
+    /// again.
     Close {
         /// The subscriber.
         to: S,
     },
-    /// So many more characters are dirty, or fewer.
+    /// The change in the number of dirty characters.
     Dirty(isize),
-    /// So many more places in memory are taken (one a character and one a user), or fewer.
+    /// The change in the number of places taken in memory: one for each character and one for each user.
     Places(isize),
-    /// A character's first unflushed intent has reached the database after so many milliseconds.
+    /// A character's oldest unflushed intent has reached the database.
     Persisted {
-        /// Milliseconds.
+        /// How long it waited, in milliseconds.
         waited_ms: u64,
     },
-    /// Somebody waits for a commit that the flusher has not begun.
+    /// Somebody waits for a commit that the flusher has not started.
     Hurry,
-    /// A character's versions contradicted each other, a fault of ours: it was taken out of play.
+    /// A character's versions contradicted each other, which is a fault of ours. It was taken out of play.
     OutOfPlay(CharacterId),
 }
 

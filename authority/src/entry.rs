@@ -10,46 +10,47 @@ use crate::planted;
 use crate::ring::Ring;
 use crate::row::{CharacterRow, Lease, VERSION_JUMP};
 
-/// Intents of one character that may be unflushed; one more is refused as `overloaded`.
+/// Unflushed intents that one character may have; one more is refused as `overloaded`.
 pub(crate) const UNFLUSHED_MAX: u64 = VERSION_JUMP - 1;
 
 const _: () = assert!(UNFLUSHED_MAX < VERSION_JUMP, "a jump must pass every version that a crash can lose");
 
-/// A connection that has seen a character, and what it must be told of it.
+/// A connection that has seen a character, and the news that it must get.
 #[derive(Debug)]
 pub(crate) struct Link<S> {
     pub(crate) subscriber: S,
-    /// It wants every state that something else makes.
+    /// It wants every state that others make.
     pub(crate) watching: bool,
     /// Its newest intent's version, while that is not durable.
     pub(crate) unsafe_until: Option<Version>,
 }
 
-/// A character in memory: its state, what is known to be in the database, and who has seen it.
+/// A character in memory: its state, its durable version, and the connections that have seen it.
 #[derive(Debug)]
 pub struct Entry<G: Game, S> {
     pub(crate) header: Header,
     pub(crate) state: G::State,
-    /// What stays the same with most intents, packed; empty until somebody is answered.
+    /// The packed fields that most intents leave alone; empty until the first answer.
     pub(crate) kept: Kept,
     pub(crate) ring: Ring,
-    /// The version at which this life of the entry began: what the database says of an earlier version is about an
-    /// earlier life. A life begins when the entry is made, loaded, or falls back to the database.
+    /// The version at which this life of the entry began. News from the database of an earlier version is about an
+    /// earlier life. A life begins when the entry is made, is loaded, or falls back to the database.
     pub(crate) born: Version,
-    /// The newest version known to be in the database; the present one if nothing is unflushed. Never above it.
+    /// The newest version known to be in the database. Never above the present version; equal to it if nothing is
+    /// unflushed.
     pub(crate) durable: Version,
-    /// In the shard's list of what the flusher is to collect.
+    /// In the shard's dirty queue, which the flusher collects.
     pub(crate) queued: bool,
-    /// And in the list of those that it is to collect first.
+    /// Also in the shard's hurried queue, which the flusher collects first.
     pub(crate) hurried: bool,
     /// When the oldest unflushed intent was applied, in milliseconds since the Unix epoch.
     pub(crate) dirty_since_ms: i64,
-    /// Deleted, in milliseconds since the Unix epoch: leaves memory once that is durable.
+    /// When it was deleted, in milliseconds since the Unix epoch. It leaves memory once the deletion is durable.
     pub(crate) deleted_at_ms: Option<i64>,
-    /// Takes no intents until memory has fallen back to the database: it refuses this state and an operator must
-    /// decide, or the entry's versions contradicted each other.
+    /// Takes no intents until memory has fallen back to the database. Either the database refuses this state and an
+    /// operator must decide, or the entry's versions contradicted each other.
     pub(crate) dead_letter: bool,
-    /// Most characters are seen by one connection, whose link is looked at with each intent: it lies here.
+    /// Stored inline for one connection: most characters have just one, and each intent looks at its link.
     pub(crate) links: SmallVec<[Link<S>; 1]>,
 }
 
@@ -79,7 +80,7 @@ impl<G: Game, S: Subscriber> Entry<G, S> {
 
     /// A character as the database has it, under the lease that the row was read with.
     ///
-    /// The version jumps for each takeover since the row was written at which memory may have been lost.
+    /// The version jumps once for each takeover since the row was written that may have lost memory.
     pub(crate) fn loaded(row: CharacterRow, state: G::State, lease: Lease) -> Self {
         let crashes = planted::crashes(lease.crashes_since(row.recoveries));
         let version = Version::new(row.version + crashes * VERSION_JUMP);
@@ -95,12 +96,12 @@ impl<G: Game, S: Subscriber> Entry<G, S> {
         Self { durable: version, ring, ..Self::new(header, state, None) }
     }
 
-    /// Nothing unflushed.
+    /// True if nothing is unflushed.
     pub(crate) fn is_clean(&self) -> bool {
         self.durable == self.header.version
     }
 
-    /// Intents that the database does not have; `None` if it is said to have more than there are.
+    /// Number of intents that the database does not have; `None` if the durable version is above the present one.
     pub(crate) fn unflushed(&self) -> Option<u64> {
         self.header.version.get().checked_sub(self.durable.get())
     }
@@ -127,23 +128,23 @@ impl<G: Game, S: Subscriber> Entry<G, S> {
         }
     }
 
-    /// Has something that the flusher is to write, or is writing.
+    /// True if the entry is dirty and not a dead letter: the flusher must write it, or is writing it.
     pub(crate) fn is_flushable(&self) -> bool {
         !self.is_clean() && !self.dead_letter
     }
 
-    /// May leave memory: the database has all of it, and nobody waits for a word about it.
+    /// True if the entry may leave memory: the database has all of it, and no open connection watches it.
     pub(crate) fn is_evictable(&self) -> bool {
         planted::may_leave(self.is_clean() && !self.queued)
             && !self.dead_letter
             && self.links.iter().all(|link| !link.watching || link.subscriber.is_gone())
     }
 
-    /// The link of a connection, made where there is none.
+    /// The link of a connection. Makes one if there is none.
     pub(crate) fn link(&mut self, subscriber: &S) -> &mut Link<S> {
         let found = self.links.iter().position(|link| link.subscriber == *subscriber);
         let index = found.unwrap_or_else(|| {
-            // Links of ended connections go when the list would have to grow.
+            // Removes the links of ended connections before the list would grow.
             if self.links.len() == self.links.capacity() {
                 self.links.retain(|link| !link.subscriber.is_gone());
             }
@@ -153,7 +154,7 @@ impl<G: Game, S: Subscriber> Entry<G, S> {
         &mut self.links[index]
     }
 
-    /// Links a connection, which is to hear of the present state's commit.
+    /// Links a connection, which will hear of the present state's commit.
     pub fn await_durability(&mut self, subscriber: &S) {
         let unsafe_until = (!self.is_clean()).then_some(self.header.version);
         let link = self.link(subscriber);
@@ -164,7 +165,7 @@ impl<G: Game, S: Subscriber> Entry<G, S> {
         self.links.retain(|link| link.subscriber != *subscriber);
     }
 
-    /// Tells the watchers but `sender` that there is a newer state.
+    /// Tells all watchers except `sender` that there is a newer state.
     pub(crate) fn tell_watchers(&mut self, sender: Option<&S>, effects: &mut Effects<S>) {
         let mut some_gone = false;
         for link in self.links.iter().filter(|link| link.watching && sender != Some(&link.subscriber)) {
@@ -180,8 +181,8 @@ impl<G: Game, S: Subscriber> Entry<G, S> {
         }
     }
 
-    /// Notes that the database has `version`, which is not above the present one, and tells those who wait for it or
-    /// watch.
+    /// Notes that the database has `version`, which is not above the present one. Tells the connections that wait for
+    /// it or watch.
     pub(crate) fn saved(&mut self, version: Version, effects: &mut Effects<S>) {
         self.durable = self.durable.max(version);
         let (character, durable) = (self.header.id, self.durable);

@@ -1,4 +1,4 @@
-//! What a shard hands to the flusher, and what it learns from it.
+//! The shard's exchange with the flusher: it hands over states and learns the results.
 
 use std::mem;
 
@@ -22,10 +22,10 @@ pub enum Queue {
     Hurried,
 }
 
-/// Room for a state that is made at once, in bytes: enough for most.
+/// Initial capacity for a state, in bytes: enough for most.
 const STATE_BYTES: usize = 1_536;
 
-/// A character as it was when it was collected; becomes a row outside the shard's lock.
+/// A copy of a character from when it was collected. It becomes a row outside the shard's lock.
 #[derive(Debug)]
 pub struct Snapshot<G: Game> {
     header: Header,
@@ -70,7 +70,7 @@ impl<G: Game> Snapshot<G> {
 }
 
 impl<G: Game, S: Subscriber> Core<G, S> {
-    /// Those that the flusher is to collect; some may have been collected from the other queue meanwhile.
+    /// The characters that the flusher must collect. Some may have been collected from the other queue meanwhile.
     fn queue(&mut self, queue: Queue) -> &mut Vec<(UserId, CharacterId)> {
         match queue {
             Queue::Dirty => &mut self.dirty,
@@ -78,12 +78,12 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         }
     }
 
-    /// How many characters a queue holds at the most.
+    /// An upper bound for the number of characters in a queue.
     pub fn queued(&mut self, queue: Queue) -> usize {
         self.queue(queue).len()
     }
 
-    /// Takes the newest states of a queue, and the lease that they are written under, where there is any.
+    /// Takes the newest states of a queue. Returns the lease to write them under, if there are any.
     pub fn collect(&mut self, queue: Queue, snapshots: &mut Vec<Snapshot<G>>) -> Option<Lease> {
         let lease = self.lease?;
         let before = snapshots.len();
@@ -101,7 +101,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         (snapshots.len() > before).then_some(lease)
     }
 
-    /// Somebody waits for the commit of a user's characters, or of one of them.
+    /// Somebody waits for the commit of all of a user's characters, or of `only` one.
     pub fn hurry(&mut self, user: UserId, only: Option<CharacterId>, effects: &mut Effects<S>) {
         let Some(roster) = self.rosters.get_mut(&user) else { return };
         let mut any = false;

@@ -1,4 +1,4 @@
-//! Frames that bring a character.
+//! Frames that carry a character.
 
 use castellan_game::{Game, Kept};
 use castellan_protocol::pack::{self, write_json};
@@ -6,10 +6,10 @@ use castellan_protocol::{Codec, RequestId, ServerFrame, Version, pack_key};
 
 use crate::header::Header;
 
-/// Room that is made at once for a frame, in bytes: enough for most characters.
+/// Initial capacity for a frame, in bytes: enough for most characters.
 const USUAL_BYTES: usize = 2048;
 
-/// A character with what is kept packed of it.
+/// A character with its kept, already packed part.
 pub(crate) struct Whole<'a, G: Game> {
     pub(crate) header: &'a Header,
     pub(crate) state: &'a G::State,
@@ -23,23 +23,23 @@ impl<G: Game> Whole<'_, G> {
     }
 }
 
-/// A state that was packed, or the merge patch that leads to it.
+/// A packed state, or the packed merge patch that leads to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packed<'a> {
     /// The whole state.
     Whole(&'a [u8]),
-    /// What changed.
+    /// The merge patch.
     Changes(&'a [u8]),
 }
 
-/// Writes an `applied`, `conflict` or `state` with what was packed. `scratch` is space to write in.
+/// Writes an `applied`, `conflict` or `state` with a packed character. `scratch` is a buffer to reuse.
 pub fn encode_packed(codec: Codec, frame: &ServerFrame<Packed<'_>>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
     encode(codec, frame, scratch, out);
 }
 
-/// Writes an `applied`, `conflict` or `state`. `scratch` is space to write in.
+/// Writes an `applied`, `conflict` or `state`. `scratch` is a buffer to reuse.
 ///
-/// JSON is made of the same bytes as MessagePack, so that a character is described once.
+/// JSON is made from the MessagePack bytes, so that a character is described once.
 pub(crate) fn encode<C: Stands>(codec: Codec, frame: &ServerFrame<C>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
     match codec {
         Codec::MessagePack => pack_frame(frame, out),
@@ -79,7 +79,7 @@ impl Stands for Packed<'_> {
     }
 }
 
-/// Appends a frame that brings a character.
+/// Appends a frame that carries a character.
 fn pack_frame<C: Stands>(frame: &ServerFrame<C>, out: &mut Vec<u8>) {
     out.reserve(USUAL_BYTES);
     pack::entries(out, 1);
@@ -108,7 +108,7 @@ fn pack_frame<C: Stands>(frame: &ServerFrame<C>, out: &mut Vec<u8>) {
                 id(out, request);
             }
         }
-        other => unreachable!("a {} brings no character", other.kind()),
+        other => unreachable!("a {} carries no character", other.kind()),
     }
 }
 

@@ -5,16 +5,16 @@ use castellan_protocol::{CharacterId, RequestId, UserId, Version, pack, pack_key
 
 use crate::timestamp::Timestamp;
 
-/// What a character has beside the game's state: whose it is, and which state of it this is.
+/// A character's fields beside the game's state: its owner, and the identity of this state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// Its id.
     pub id: CharacterId,
     /// Its owner.
     pub user: UserId,
-    /// Names this state.
+    /// The version of this state.
     pub version: Version,
-    /// The id of the intent that made this state; 0: none yet.
+    /// The id of the intent that made this state; 0 if there was none yet.
     pub last: RequestId,
     /// Milliseconds since the Unix epoch.
     pub created_at_ms: i64,
@@ -29,7 +29,7 @@ const FIELDS: usize = 6;
 const RUNS: usize = 2;
 
 impl Header {
-    /// Packs what stays the same with most intents.
+    /// Packs the fields that most intents leave alone.
     pub(crate) fn keep<G: Game>(&self, state: &G::State, derived: &G::Derived, kept: &mut Kept) {
         const { assert!(RUNS + <G::State as Fields>::RUNS <= RUNS_MAX, "a game keeps at most six runs") };
         kept.clear();
@@ -38,7 +38,7 @@ impl Header {
         kept.keep(|out| self.pack_birth(out));
     }
 
-    /// Appends a character in MessagePack, given what was kept of it.
+    /// Appends a character in MessagePack, given its kept part.
     pub(crate) fn write<G: Game>(&self, state: &G::State, kept: &Kept, out: &mut Vec<u8>) {
         let mut runs = kept.runs();
         runs.copy(out);

@@ -1,8 +1,8 @@
 //! The authority over characters: a plain state machine. It knows no socket, no clock, no database, and no game beyond
 //! what [`castellan_game::Game`] says.
 //!
-//! Inputs and the time go in; decisions and [`Effects`] come out. A [`Core`] is one shard. Whoever runs it holds a lock
-//! around it, performs its effects before letting go of the lock, and writes what it hands to the flusher.
+//! Inputs and the time go in; decisions and [`Effects`] come out. A [`Core`] is one shard. Its caller holds a lock
+//! around it, performs its effects before it releases the lock, and writes the states that the flusher collects.
 
 mod answer;
 mod burial;

@@ -1,6 +1,6 @@
-//! Bugs that the torture plants, to see that it catches them. Without the feature `planted` there are none.
+//! Bugs that the torture plants to prove that it catches them. Without the feature `planted` there are none.
 
-/// One of the rules that the promise stands on, left out.
+/// A rule of the promise that is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bug {
     /// A flush reads its lease without locking it: a takeover can slip in between.

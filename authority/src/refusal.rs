@@ -12,9 +12,9 @@ use castellan_game::Violation;
 pub struct Refusal {
     /// The stable code.
     pub code: RejectionCode,
-    /// Why, for a person.
+    /// The reason, for a person.
     pub message: Cow<'static, str>,
-    /// Try the same again after this many milliseconds; if it is missing, do not.
+    /// Try the same again after this many milliseconds; if it is missing, do not try again.
     pub retry_after_ms: Option<u64>,
 }
 
@@ -82,12 +82,12 @@ impl Refusal {
         Self::retry(RejectionCode::UNAVAILABLE, "this character is being loaded again", RETRY_BOUND_MS)
     }
 
-    /// Too much is not in the database yet.
+    /// Too many changes wait for the database.
     pub fn flush_behind() -> Self {
         Self::retry(RejectionCode::OVERLOADED, "too many changes are waiting to be stored", RETRY_BOUND_MS)
     }
 
-    /// The user has as many characters as one may have.
+    /// The user has as many characters as a user may have.
     pub fn too_many_characters() -> Self {
         Self::new(RejectionCode::LIMIT_EXCEEDED, "a user may have at most 32 characters")
     }

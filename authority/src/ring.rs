@@ -6,23 +6,23 @@ use castellan_protocol::limits::REQUEST_IDS_MAX;
 /// The last [`REQUEST_IDS_MAX`] request ids applied, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ring {
-    /// Grows up to the bound, then the oldest is overwritten.
+    /// Grows up to the bound; then the newest overwrites the oldest.
     ids: Vec<u64>,
-    /// Where the next one goes once the bound is reached.
+    /// The index of the next id once the bound is reached.
     next: usize,
-    /// No id that was ever pushed is above this: a client counts up, so most ids need not be looked for.
+    /// The highest id that was ever pushed. Clients count up, so most new ids are above it and need no search.
     highest: u64,
 }
 
 impl Ring {
-    /// From ids as a row keeps them, oldest first; more than the bound lose their oldest.
+    /// Builds a ring from a row's ids, oldest first. If there are more than the bound, the oldest are dropped.
     pub(crate) fn from_oldest_first(ids: Vec<u64>) -> Self {
         let surplus = ids.len().saturating_sub(REQUEST_IDS_MAX);
         let highest = ids.iter().copied().max().unwrap_or(0);
         Self { ids: ids.into_iter().skip(surplus).collect(), next: 0, highest }
     }
 
-    /// Oldest first, as a row keeps them.
+    /// The ids, oldest first, as a row keeps them.
     pub(crate) fn oldest_first(&self) -> Vec<u64> {
         let (newer, older) = self.ids.split_at(self.next);
         older.iter().chain(newer).copied().collect()
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_ids_in_whatever_order_they_came() {
+    fn finds_ids_in_any_order_of_arrival() {
         let mut ring = Ring::from_oldest_first(vec![900, 5]);
         for id in [7, 1_000, 6, 950] {
             assert!(!ring.contains(RequestId::new(id)));
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn goes_on_where_a_row_left_it() {
+    fn continues_from_the_ids_of_a_row() {
         let mut ring = Ring::from_oldest_first((1..=70).collect());
         ring.push(RequestId::new(71));
         assert_eq!(ring.oldest_first(), (8..=71).collect::<Vec<_>>());

@@ -1,4 +1,4 @@
-//! From a user to the shard that all of the user's characters live in.
+//! Maps a user to the shard of all of the user's characters.
 
 use castellan_protocol::UserId;
 
@@ -8,7 +8,7 @@ use crate::row::ShardId;
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 
-/// The shard of a user: a stable hash, part of what is stored. Never change it.
+/// The shard of a user: a stable hash that stored data depends on. Never change it.
 pub fn shard_of(user: UserId) -> ShardId {
     let hash =
         user.uuid().as_bytes().iter().fold(FNV_OFFSET, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME));
@@ -24,7 +24,7 @@ mod tests {
     use crate::row::SHARDS;
 
     #[test]
-    fn is_the_same_for_ever() {
+    fn the_shard_of_a_user_never_changes() {
         for (user, shard) in [(0_u128, 3), (1, 212), (u128::MAX, 156)] {
             assert_eq!(shard_of(UserId::from_uuid(Uuid::from_u128(user))).number(), shard, "{user}");
         }

@@ -40,24 +40,24 @@ impl fmt::Debug for ShardId {
     }
 }
 
-/// The right to write one shard's characters, as taken.
+/// The right to write one shard's characters, as it was acquired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
     /// The shard.
     pub shard: ShardId,
     /// Counts takeovers. A holder that finds a different epoch in the database has lost the shard.
     pub epoch: i64,
-    /// Counts takeovers from a holder that had not released: each may have lost changes in memory.
+    /// Counts takeovers from a holder that had not released the shard; each may have lost changes in memory.
     pub recoveries: i64,
 }
 
-/// How far a version jumps for each takeover at which memory may have been lost.
+/// How far a version jumps for each takeover that may have lost memory.
 ///
 /// Larger than the number of intents that a character may have unflushed, so that no lost version is ever used again.
 pub const VERSION_JUMP: u64 = 1 << 20;
 
 impl Lease {
-    /// Takeovers at which memory may have been lost since a row was written with so many `recoveries`.
+    /// Number of takeovers that may have lost memory since a row with this many `recoveries` was written.
     pub fn crashes_since(&self, recoveries: i64) -> u64 {
         self.recoveries.saturating_sub(recoveries).max(0).unsigned_abs()
     }
@@ -88,6 +88,6 @@ pub struct CharacterRow {
     pub created_at_ms: i64,
     /// Milliseconds since the Unix epoch.
     pub updated_at_ms: i64,
-    /// Milliseconds since the Unix epoch; set if the character was deleted.
+    /// Milliseconds since the Unix epoch; set only if the character was deleted.
     pub deleted_at_ms: Option<i64>,
 }

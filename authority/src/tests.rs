@@ -1,4 +1,4 @@
-//! The core as a table of commands and what they come to.
+//! The core as a table of commands and their results.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,7 +36,7 @@ fn gold(gp: i64) -> Action {
     Action::Pay(Pay { gold: gp })
 }
 
-/// One shard with user 1, whose character 11 is in the database at version 1, and what follows for others.
+/// One shard with user 1, whose character 11 is in the database at version 1, and the effects for others.
 struct Bench {
     core: Core<Toy, Ear>,
     effects: Effects<Ear>,
@@ -108,12 +108,12 @@ impl Bench {
         rows
     }
 
-    /// What has followed since the last time.
+    /// The effects since the last call.
     fn effects(&mut self) -> Vec<Effect<Ear>> {
         std::mem::take(&mut self.effects).into_iter().collect()
     }
 
-    /// Whom something was told that is no news for the counts.
+    /// The effects that tell a connection something.
     fn told(&mut self) -> Vec<Effect<Ear>> {
         let told = |effect: &Effect<Ear>| {
             matches!(effect, Effect::Changed { .. } | Effect::Durable { .. } | Effect::Close { .. })
@@ -121,7 +121,7 @@ impl Bench {
         self.effects().into_iter().filter(told).collect()
     }
 
-    /// By how much the counts of dirty characters and of places have changed.
+    /// The changes in the counts of dirty characters and of places.
     fn counted(&mut self) -> (isize, isize) {
         self.effects().into_iter().fold((0, 0), |(dirty, places), effect| match effect {
             Effect::Dirty(change) => (dirty + change, places),
@@ -140,11 +140,11 @@ impl Bench {
         self.effects() == [Effect::Hurry]
     }
 
-    /// Whom the flusher finds in a queue.
+    /// The characters that the flusher finds in a queue.
     fn collect(&mut self, queue: Queue) -> Vec<CharacterId> {
         let mut snapshots = Vec::new();
         let lease = self.core.collect(queue, &mut snapshots);
-        assert_eq!(lease.is_some(), !snapshots.is_empty(), "there is a lease where there are rows");
+        assert_eq!(lease.is_some(), !snapshots.is_empty(), "there is a lease if there are rows");
         snapshots.into_iter().map(|snapshot| snapshot.into_row().id).collect()
     }
 
@@ -153,7 +153,7 @@ impl Bench {
             Decision::Applied { entry, .. } => {
                 (entry.header.version.get(), entry.header.last.get(), entry.state.clone())
             }
-            other => panic!("character 11 is to be seen, not {other:?}"),
+            other => panic!("character 11 must be visible, not {other:?}"),
         }
     }
 }
@@ -168,7 +168,7 @@ fn expect(version: u64) -> Base {
 
 const ANY: Base = Base { after: None, expect: Some(Version::new(0)) };
 
-/// A decision in a few words: what it came to, version, last, durable.
+/// A decision in a few words: the result, version, last, durable.
 fn say(decision: Decision<'_, Toy, Ear>) -> String {
     let entry = |entry: &Entry<Toy, Ear>| {
         format!("v{} last {} durable {}", entry.header.version, entry.header.last, entry.durable)
@@ -196,13 +196,13 @@ fn an_intent_matches_the_version_it_expects_or_the_intent_it_comes_after() {
 }
 
 #[test]
-fn a_fresh_character_comes_after_nothing() {
+fn the_first_intent_on_a_character_comes_after_0() {
     let mut bench = Bench::new();
     assert_eq!(bench.gold(5, after(0), 1), "applied v2 last 5 durable 1");
 }
 
 #[test]
-fn an_id_is_applied_once_whatever_it_is_made_on() {
+fn an_id_is_applied_once_even_if_its_base_changes() {
     let mut bench = Bench::new();
     bench.gold(5, ANY, 10);
     bench.gold(6, after(5), 10);
@@ -251,7 +251,7 @@ fn a_refused_intent_changes_nothing() {
 }
 
 #[test]
-fn nobody_sees_the_characters_of_somebody_else() {
+fn no_user_sees_the_characters_of_another_user() {
     let mut bench = Bench::new();
     bench.install(2, 0);
     assert_eq!(bench.change_of(2, 11, 5, ANY, Change::Delete, None), "no_such_character");
@@ -273,7 +273,7 @@ fn a_user_may_have_32_characters_and_a_repeated_request_makes_one() {
 }
 
 #[test]
-fn a_deleted_character_is_gone_at_once_and_leaves_memory_once_that_is_durable() {
+fn a_deleted_character_is_gone_at_once_and_leaves_memory_once_its_deletion_is_durable() {
     let mut bench = Bench::new();
     assert_eq!(bench.change(5, expect(1), Change::Delete, None), "applied v2 last 5 durable 1");
     assert_eq!(bench.gold(6, ANY, 1), "no_such_character");
@@ -283,7 +283,7 @@ fn a_deleted_character_is_gone_at_once_and_leaves_memory_once_that_is_durable() 
 }
 
 #[test]
-fn only_the_newest_state_is_flushed_and_what_came_meanwhile_is_flushed_next() {
+fn only_the_newest_state_is_flushed_and_an_intent_during_the_flush_is_flushed_next() {
     let mut bench = Bench::new();
     for id in 5..1_005 {
         bench.gold(id, ANY, 1);
@@ -296,17 +296,17 @@ fn only_the_newest_state_is_flushed_and_what_came_meanwhile_is_flushed_next() {
     assert_eq!((row.version, row.request_ids.len()), (1_001, 64));
     bench.effects();
     bench.core.saved(user(1), character(11), Version::new(row.version), 5_000, &mut bench.effects);
-    assert_eq!(bench.counted(), (0, 0), "the one that came meanwhile is still dirty");
+    assert_eq!(bench.counted(), (0, 0), "the intent during the flush is still dirty");
     assert_eq!(bench.flush()[0].version, 1_002);
     assert!(bench.flush().is_empty());
 }
 
 #[test]
-fn what_somebody_waits_for_is_collected_before_all_else_and_once() {
+fn hurried_characters_are_collected_first_and_once() {
     let mut bench = Bench::new();
     bench.create(1, 12, None);
-    assert!(!bench.hurries(1, Some(11)), "nothing of it is on its way");
-    assert!(!bench.hurries(2, None), "who is not here");
+    assert!(!bench.hurries(1, Some(11)), "the character is clean");
+    assert!(!bench.hurries(2, None), "the user is not in memory");
     bench.gold(5, ANY, 1);
     for _ in 0..2 {
         assert!(bench.hurries(1, Some(11)));
@@ -314,19 +314,19 @@ fn what_somebody_waits_for_is_collected_before_all_else_and_once() {
     assert_eq!(bench.collect(Queue::Hurried), [character(11)]);
     assert!(bench.collect(Queue::Hurried).is_empty());
 
-    // Changed again while the sweep has not come by: its first place in the queue counts no more than its second.
+    // It changes again before the next sweep. It is now in the queue twice and is collected once.
     bench.gold(6, ANY, 1);
     assert_eq!(bench.collect(Queue::Dirty), [character(12), character(11)]);
     assert!(bench.collect(Queue::Dirty).is_empty());
 
     bench.gold(7, ANY, 1);
-    assert!(bench.hurries(1, None), "all that this user has");
+    assert!(bench.hurries(1, None), "all characters of this user");
     assert_eq!(bench.collect(Queue::Dirty), [character(11)]);
     assert!(bench.collect(Queue::Hurried).is_empty(), "the sweep was faster");
 }
 
 #[test]
-fn watchers_are_told_that_it_changed_and_never_more_than_that() {
+fn watchers_are_told_of_a_change_and_of_its_commit_but_no_state() {
     let mut bench = Bench::new();
     let [actor, watcher] = ears();
     bench.watch(&watcher);
@@ -335,7 +335,7 @@ fn watchers_are_told_that_it_changed_and_never_more_than_that() {
         bench.change(id, ANY, Change::Action(&gold(1)), Some(&actor));
     }
     let changed = Effect::Changed { to: watcher.clone(), owner: user(1), character: character(11) };
-    assert_eq!(bench.told(), [changed.clone(), changed], "who acted has the answer");
+    assert_eq!(bench.told(), [changed.clone(), changed], "the actor has the answer");
     bench.flush();
     let durable = |to: &Ear, version| Effect::Durable {
         to: to.clone(),
@@ -346,7 +346,7 @@ fn watchers_are_told_that_it_changed_and_never_more_than_that() {
     bench.gold(2_000, ANY, 1);
     bench.effects();
     bench.flush();
-    assert_eq!(bench.told(), [durable(&watcher, 4)], "all of the actor's own is safe, and it does not watch");
+    assert_eq!(bench.told(), [durable(&watcher, 4)], "the actor's own intents are durable, and it does not watch");
     bench.core.unwatch(user(1), character(11), &watcher);
     bench.gold(2_001, ANY, 1);
     bench.flush();
@@ -390,7 +390,7 @@ fn a_lost_shard_forgets_everything_and_ends_the_sockets_that_saw_it() {
 }
 
 #[test]
-fn what_is_dirty_watched_or_refused_by_the_database_stays_in_memory() {
+fn dirty_watched_and_dead_letter_characters_stay_in_memory() {
     let mut bench = Bench::new();
     bench.gold(5, ANY, 1);
     assert_eq!(bench.core.evict(&mut bench.effects), None, "dirty");
@@ -405,16 +405,16 @@ fn what_is_dirty_watched_or_refused_by_the_database_stays_in_memory() {
 }
 
 #[test]
-fn a_dead_letter_leaves_those_with_something_to_flush_once() {
+fn a_dead_letter_leaves_the_count_of_dirty_characters_once() {
     let mut bench = Bench::new();
     bench.gold(5, ANY, 1);
     bench.effects();
     bench.core.bury(user(1), character(11), Version::new(2), &mut bench.effects);
     assert_eq!(bench.counted(), (-1, 0));
     bench.core.bury(user(1), character(11), Version::new(2), &mut bench.effects);
-    assert_eq!(bench.counted(), (0, 0), "the flusher came by again");
+    assert_eq!(bench.counted(), (0, 0), "the database refused it again");
     bench.core.saved(user(1), character(11), Version::new(2), 5_000, &mut bench.effects);
-    assert_eq!(bench.counted(), (0, 0), "the database took it when the flusher came by again");
+    assert_eq!(bench.counted(), (0, 0), "the database took it at a later flush");
 }
 
 #[test]
@@ -427,7 +427,7 @@ fn a_version_that_was_never_made_takes_the_character_out_of_play() {
     let effects = [Effect::Dirty(-1), Effect::Close { to: actor }, Effect::OutOfPlay(character(11))];
     assert_eq!(bench.effects(), effects);
     assert_eq!(bench.gold(6, ANY, 1), "unavailable");
-    assert_eq!(bench.core.buried.get(&character(11)), Some(&user(1)), "it is loaded again");
+    assert_eq!(bench.core.buried.get(&character(11)), Some(&user(1)), "it waits to be loaded again");
 
     let mut bench = Bench::new();
     bench.core.rosters.get_mut(&user(1)).expect("here").entries[0].durable = Version::new(9);
@@ -436,7 +436,7 @@ fn a_version_that_was_never_made_takes_the_character_out_of_play() {
 }
 
 #[test]
-fn the_user_who_was_not_asked_for_longest_leaves_first() {
+fn the_least_recently_used_user_leaves_first() {
     let mut bench = Bench::new();
     bench.install(2, 5_000);
     bench.now_ms = 9_000;
@@ -464,7 +464,7 @@ fn a_version_jumps_for_each_crash_since_the_row_was_written() {
         assert!(bench.core.install(user(1), permit, vec![(row, stored)], 0, &mut bench.effects));
         let version = 4 + jumps * VERSION_JUMP;
         let same = format!("v{version} last 7 durable {version}");
-        assert_eq!(bench.gold(6, expect(1), 1), format!("duplicate {same}"), "the ids came along");
+        assert_eq!(bench.gold(6, expect(1), 1), format!("duplicate {same}"), "the ids are restored too");
         assert_eq!(bench.gold(9, expect(4), 1) == format!("conflict {same}"), jumps > 0);
     }
 }

@@ -1,4 +1,4 @@
-//! Times as the wire writes them, without an allocation.
+//! Times as the wire writes them. Formatting allocates nothing.
 
 /// A time in milliseconds since the Unix epoch, written as RFC 3339 in UTC, in whole seconds.
 pub(crate) struct Timestamp(pub(crate) i64);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::effect::Subscriber;
 
-/// A connection: two are the same if their numbers are, and one of them may have ended.
+/// A connection. Two are equal if their numbers are equal. It may have ended.
 #[derive(Debug, Clone)]
 pub(super) struct Ear {
     number: u32,

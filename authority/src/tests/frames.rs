@@ -1,4 +1,4 @@
-//! Frames are what serde makes of the same values, in both encodings.
+//! Frames have the bytes that serde makes from the same values, in both encodings.
 
 use castellan_game::Game;
 use castellan_protocol::{Applied, Character, Codec, Conflict, RequestId, ServerFrame, State, UserId, Version};

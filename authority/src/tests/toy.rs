@@ -1,4 +1,4 @@
-//! The smallest game: a purse of gold. The authority is tested with it, and it obeys the laws.
+//! The smallest game: a purse of gold. It obeys the laws, and the authority's tests use it.
 
 use std::path::Path;
 
@@ -8,9 +8,9 @@ use castellan_protocol::{GameTypes, RejectionCode, actions, wire_map};
 const INSUFFICIENT_FUNDS: RejectionCode = RejectionCode::new("insufficient_funds");
 
 actions! {
-    /// What one does with a purse.
+    /// The actions on a purse.
     Action {
-        /// Adds gold, or below 0 takes it.
+        /// Adds gold; a negative number takes it.
         "pay" => Pay(Pay),
     }
 }
