@@ -72,7 +72,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         next_version
     }
 
-    /// Memory falls back to the database's state of a character (`None` if it has none), and the connections that saw the
+    /// Memory falls back to the database's state of a character (`None` if it has none). The connections that saw the
     /// character end.
     pub fn fall_back(
         &mut self,

@@ -1,10 +1,10 @@
 //! Characters out of play: the database refused their state, so they take no intents until an operator has decided.
 //! Then memory falls back to what the database has.
 //!
-//! Writes of the character may still be on their way to the database, or may arrive after a call was given up. So the
-//! version in the row is raised, in the transaction that carries out the decision, above everything that this process
-//! has shown or written: a late write changes nothing, and no version names two states. What comes back from such a
-//! write is about an earlier life of the entry and is ignored .
+//! A write of the character may still be in flight, and may arrive after its caller gave up. So the transaction that
+//! carries out the decision raises the row's version above every version that this process has shown or written. Then a
+//! late write changes nothing, and no version names two states. The answer to a late write is about an earlier life of
+//! the entry and is ignored.
 
 use castellan_protocol::{CharacterId, UserId};
 
@@ -16,11 +16,11 @@ use crate::telemetry;
 use castellan_game::Game;
 
 impl<G: Game> Shards<G> {
-    /// Notes which characters wait for an operator: at the start, before anything is loaded.
+    /// Notes which characters wait for an operator. Call it at the start, before anything is loaded.
     ///
     /// # Errors
     ///
-    /// If the database cannot say.
+    /// If the database cannot be read.
     pub async fn recall_dead_letters(&self) -> Result<(), StorageError> {
         let letters = self.storage.dead_letters().await?;
         telemetry::dead_letters(letters.len());
@@ -30,14 +30,15 @@ impl<G: Game> Shards<G> {
         Ok(())
     }
 
-    /// Carries out what operators have decided since the last time, and brings back characters that are out of play
-    /// without a dead letter: a decision was carried out and its answer lost, or their versions contradicted each other.
+    /// Carries out the decisions that operators have made since the last call, and brings back characters that are out
+    /// of play without a dead letter. Such a character's decision was carried out but its answer was lost, or its
+    /// versions contradicted each other.
     ///
     /// # Errors
     ///
-    /// If the database cannot be reached; the rest is done the next time.
+    /// If the database cannot be reached. The next call does the rest.
     pub async fn carry_out_decisions(&self) -> Result<(), StorageError> {
-        // Looked at before the letters: a character is out of play only after its letter was written.
+        // Read before the letters: a refused character is out of play only after its letter was written.
         let out_of_play = self.out_of_play();
         let letters = self.storage.dead_letters().await?;
         telemetry::dead_letters(letters.len());
@@ -74,7 +75,7 @@ impl<G: Game> Shards<G> {
         found
     }
 
-    /// One letter that cannot be settled does not hold up the others.
+    /// Handles one letter's result: a letter that cannot be settled does not hold up the others.
     fn concluded(&self, lease: Lease, done: Result<(), StorageError>) -> Result<(), StorageError> {
         match done {
             Err(StorageError::Fenced(_)) => self.lose(lease),
@@ -104,15 +105,15 @@ impl<G: Game> Shards<G> {
         }
     }
 
-    /// What was decided cannot be done: the letter waits for another decision.
+    /// The decision cannot be carried out; the letter waits for another one.
     async fn put_away_again(&self, lease: Lease, letter: &DeadLetter, error: String) -> Result<(), StorageError> {
-        tracing::warn!(character = %letter.row.id, error, "the database refuses what was decided about a dead letter");
+        tracing::warn!(character = %letter.row.id, error, "the database refuses the decision about a dead letter");
         let attempts = letter.attempts.saturating_add(1);
         let again = DeadLetter { error, attempts, verdict: None, ..letter.clone() };
         self.storage.add_dead_letter(lease, &again).await
     }
 
-    /// Memory falls back to what the database has of a character; its dead letter is forgotten, if there is one.
+    /// Memory falls back to the database's state of a character. Its dead letter, if any, is deleted.
     async fn start_over(
         &self,
         lease: Lease,
@@ -122,11 +123,11 @@ impl<G: Game> Shards<G> {
     ) -> Result<(), StorageError> {
         let version = self.freeze(lease, user, character, letter);
         self.storage.discard_dead_letter(lease, user, character, version).await?;
-        tracing::info!(%character, "a character falls back to what the database has");
+        tracing::info!(%character, "a character falls back to its state in the database");
         self.reload(lease, user, character).await
     }
 
-    /// Takes a character out of play. Returns the version that its next life begins at.
+    /// Takes a character out of play. Returns the version at which its next life begins.
     fn freeze(&self, lease: Lease, user: UserId, character: CharacterId, letter: Option<&CharacterRow>) -> u64 {
         let written = letter.map_or(0, |row| row.version + lease.crashes_since(row.recoveries) * VERSION_JUMP);
         let mut effects = Effects::default();
@@ -136,7 +137,7 @@ impl<G: Game> Shards<G> {
         next_version
     }
 
-    /// Continues with a character as the database has it now.
+    /// Replaces a character in memory with the database's present state of it.
     async fn reload(&self, lease: Lease, user: UserId, character: CharacterId) -> Result<(), StorageError> {
         let rows = self.storage.load_user(lease, user).await?;
         let stored = match rows.into_iter().find(|row| row.id == character) {

@@ -1,10 +1,10 @@
-//! What an intent came to, as a metric: the same for both transports.
+//! Counts the results of intents as a metric, the same for both transports.
 
 use castellan_authority::Outcome;
 
 use crate::telemetry::{self, IntentOutcome};
 
-/// Counts an intent that is answered. One whose connection has been ordered to close is not.
+/// Counts an answered intent. An intent whose connection was ordered to close gets no answer and is not counted.
 pub fn count_intent(outcome: &Outcome) {
     telemetry::intent(match outcome {
         Outcome::Applied { duplicate: false, .. } => IntentOutcome::Applied,

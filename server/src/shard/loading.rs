@@ -1,4 +1,4 @@
-//! How a user's characters come into memory, and how they leave it.
+//! Loads a user's characters into memory, and evicts them.
 
 use std::sync::Arc;
 
@@ -13,24 +13,24 @@ use super::store::Shards;
 use crate::storage::{Lease, ShardId, StorageError};
 use crate::telemetry;
 
-/// A load under way: what it comes to, once it is over.
+/// A load in progress: its result, once it has ended.
 pub(super) type Load = watch::Receiver<Option<Result<(), Refusal>>>;
 
 impl<G: Game> Shards<G> {
-    /// Brings a user's characters into memory, once, however many ask.
+    /// Loads a user's characters into memory. Concurrent callers share one load.
     ///
     /// # Errors
     ///
-    /// The refusal for those who asked.
+    /// The refusal to answer the request with.
     pub async fn load(self: &Arc<Self>, user: UserId) -> Result<(), Refusal> {
         let Some(mut load) = self.begin_load(user)? else { return Ok(()) };
         match load.wait_for(Option::is_some).await {
-            Ok(done) => done.clone().expect("waited until it is there"),
+            Ok(done) => done.clone().expect("waited for it"),
             Err(_) => Err(Refusal::database_away()),
         }
     }
 
-    /// Joins the load that is under way or begins one; `None` where the characters are in memory.
+    /// Joins the load in progress or begins one. Returns `None` if the characters are in memory.
     fn begin_load(self: &Arc<Self>, user: UserId) -> Result<Option<Load>, Refusal> {
         let mut loads = self.loads.lock();
         let permit = {
@@ -110,7 +110,7 @@ impl<G: Game> Shards<G> {
         }
     }
 
-    /// Forgets a shard that another process has taken over, and ends the sockets that were told of it.
+    /// Forgets a shard that another process has taken over, and ends the connections that were told of it.
     pub fn lose(&self, lease: Lease) {
         let mut shard = self.lock(lease.shard);
         if shard.core.lease() != Some(lease) {
@@ -123,7 +123,9 @@ impl<G: Game> Shards<G> {
         tracing::error!(shard = %lease.shard, dropped, unflushed, "another server has taken over a shard");
     }
 
-    /// Sees to it that there is room for one more user's characters or one more character, beginning with the shard that they are of.
+    /// Makes room in memory, if it is full, for another user or another character. Returns false if nothing can leave.
+    ///
+    /// Evicts from this shard first, then from the others in turn.
     pub(super) fn make_room(&self, shard: ShardId) -> bool {
         if self.occupied() < self.capacity.characters_max {
             return true;

@@ -1,7 +1,7 @@
-//! What the shards have to say to a connection that did not ask just now.
+//! News from the shards for a connection that did not just ask.
 //!
-//! A mailbox holds which characters changed and how far they are durable, never states: the connection's own task
-//! writes the newest one when it gets to it. So a slow reader costs one line a character, whatever happens meanwhile.
+//! A mailbox holds the names of changed characters and their durable versions, never states. The connection's own task
+//! writes the newest state when it gets to it. So a slow reader costs one entry per character at most.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
@@ -16,22 +16,22 @@ use tokio::runtime::{self, Handle};
 
 use castellan_authority::Subscriber;
 
-/// Why a connection is to end.
+/// The order to end a connection, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloseOrder {
     /// The close code.
     pub code: CloseCode,
-    /// Why, for a person.
+    /// The reason, for a person.
     pub reason: &'static str,
 }
 
 impl CloseOrder {
-    /// The server has fallen back to what the database has, or another server has the shard.
+    /// Memory has fallen back to the database, or another server has the shard.
     pub const SHARD_MOVED: Self =
         Self { code: CloseCode::ShardMoved, reason: "the shard has moved; come back and send again" };
 }
 
-/// What has gathered in a mailbox.
+/// The contents of a mailbox.
 #[derive(Debug, Default)]
 pub struct Mail {
     /// Watched characters that something else changed, with their owners.
@@ -41,17 +41,17 @@ pub struct Mail {
 }
 
 impl Mail {
-    /// Nothing has gathered.
+    /// True if there is no mail.
     pub fn is_empty(&self) -> bool {
         self.changed.is_empty() && self.durable.is_empty()
     }
 }
 
-/// A connection's mailbox; its clones are the same one, shared by the connection's task and the shards.
+/// A connection's mailbox. Its clones are the same mailbox, shared by the connection's task and the shards.
 #[derive(Debug, Clone, Default)]
 pub struct Mailbox(Arc<Slots>);
 
-/// Two are equal if they are the same one.
+/// Two mailboxes are equal if they are the same one.
 impl PartialEq for Mailbox {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -64,31 +64,33 @@ impl Subscriber for Mailbox {
     }
 }
 
-/// What is in a mailbox. What each intent looks at lies in its first 64 bytes, those of the `Arc` counted.
+/// The shared state of a mailbox.
+///
+/// The fields that each intent reads lie in the first 64 bytes, which include the counters of the `Arc`.
 #[derive(Debug, Default)]
 #[repr(C)]
 struct Slots {
-    /// Boxed: there is none most of the time.
+    /// Boxed, because there is none most of the time.
     mail: Mutex<Option<Box<Mail>>>,
     has_mail: AtomicBool,
     closing: AtomicBool,
-    /// The task to wake, for mail and for the order.
+    /// The task to wake for mail or an order.
     listener: AtomicWaker,
     order: OnceLock<Box<CloseOrder>>,
-    /// Where that task runs, once it is known.
+    /// The runtime of that task, once it is known.
     home: OnceLock<Handle>,
 }
 
-/// Connections of one thread that are woken one behind the other, before the thread looks for what has arrived.
+/// Number of connections that a thread wakes in a row before it looks for new input.
 ///
-/// Each may have something to send: few enough that nobody's intent waits for long.
+/// Each of them may have something to send, so the number is small enough that no intent waits long.
 const WOKEN_AT_ONCE: usize = 16;
 
-/// Wakes the tasks of many connections: each thread is told once, of all of its own, and sees to them in small lots,
-/// between what else it does.
+/// Wakes the tasks of many connections. Each thread gets one message for all of its own connections, and wakes them in
+/// small lots between its other work.
 ///
-/// Waking them one by one from outside would cost a system call each, and where they share a core with who wakes them
-/// two changes of context.
+/// Waking them one by one from outside would cost a system call each. If they share a core with the caller, it would
+/// also cost two context switches each.
 pub(super) fn wake_all(mailboxes: Vec<Mailbox>) {
     let mut homes: HashMap<runtime::Id, (Handle, Vec<Mailbox>)> = HashMap::new();
     for mailbox in mailboxes {
@@ -108,14 +110,14 @@ pub(super) fn wake_all(mailboxes: Vec<Mailbox>) {
 }
 
 impl Mailbox {
-    /// Tells that a watched character changed. Returns whether the connection has to be woken.
+    /// Tells that a watched character changed. Returns true if the connection must be woken.
     pub(super) fn put_changed(&self, owner: UserId, character: CharacterId) -> bool {
         let mut mail = self.0.mail.lock();
         mail.get_or_insert_default().changed.insert(character, owner);
         !self.0.has_mail.swap(true, Ordering::AcqRel)
     }
 
-    /// Tells how far a character is durable. Returns whether the connection has to be woken.
+    /// Tells how far a character is durable. Returns true if the connection must be woken.
     pub(super) fn put_durable(&self, character: CharacterId, version: Version) -> bool {
         let mut mail = self.0.mail.lock();
         let known = mail.get_or_insert_default().durable.entry(character).or_default();
@@ -128,27 +130,27 @@ impl Mailbox {
         self.0.listener.wake();
     }
 
-    /// Something has gathered.
+    /// True if there is mail.
     pub fn has_mail(&self) -> bool {
         self.0.has_mail.load(Ordering::Acquire)
     }
 
-    /// Takes what has gathered.
+    /// Takes all mail out.
     pub fn take(&self) -> Mail {
         let mut mail = self.0.mail.lock();
         self.0.has_mail.store(false, Ordering::Release);
         mail.take().map_or_else(Mail::default, |mail| *mail)
     }
 
-    /// Tells on which runtime the task is that listens.
+    /// Sets the runtime of the task that listens.
     pub fn live_on(&self, home: Handle) {
-        // It stays where it is.
+        // A task never moves, so the first one stays.
         let _ = self.0.home.set(home);
     }
 
-    /// Has this task woken when mail or an order comes; what came before is to be looked for afterwards.
+    /// Registers this task to be woken when mail or an order comes. The task must then check for earlier mail itself.
     ///
-    /// One task listens to a mailbox.
+    /// Only one task listens to a mailbox.
     pub fn listen(&self, waker: &Waker) {
         self.0.listener.register(waker);
     }
@@ -165,24 +167,24 @@ impl Mailbox {
     /// Waits for the order to end. Also wakes its task when there is mail.
     pub async fn ordered(&self) -> CloseOrder {
         poll_fn(|cx| {
-            // First, so that nothing is missed.
+            // Before the check, so that nothing is missed.
             self.listen(cx.waker());
             self.order().map_or(Poll::Pending, Poll::Ready)
         })
         .await
     }
 
-    /// Orders the connection to end; the first order counts.
+    /// Orders the connection to end. The first order counts.
     ///
-    /// From here on no shard takes an intent from it.
+    /// From then on no shard takes an intent from it.
     pub fn order_close(&self, order: CloseOrder) {
-        // The first one stays.
+        // A later order is ignored.
         let _ = self.0.order.set(Box::new(order));
         self.0.closing.store(true, Ordering::SeqCst);
         self.0.listener.wake();
     }
 
-    /// Whether the connection has been ordered to end.
+    /// True if the connection was ordered to end.
     pub fn is_closing(&self) -> bool {
         self.0.closing.load(Ordering::SeqCst)
     }
@@ -193,7 +195,7 @@ impl Mailbox {
         Arc::strong_count(&self.0) > 1
     }
 
-    /// The order to end, where there is one.
+    /// The order to end, if there is one.
     pub fn order(&self) -> Option<CloseOrder> {
         if self.is_closing() { self.0.order.get().map(|order| CloseOrder::clone(order)) } else { None }
     }
@@ -207,9 +209,9 @@ mod tests {
 
     use super::*;
 
-    /// Tasks on two threads, and one that nobody knows the thread of.
+    /// Tasks on two threads, and one whose thread is unknown.
     #[test]
-    fn all_are_woken_wherever_they_are() {
+    fn all_connections_are_woken_on_every_thread() {
         let threads: Vec<_> =
             (0..2).map(|_| runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build()).collect();
         let threads: Vec<_> = threads.into_iter().map(|thread| thread.expect("a runtime")).collect();
@@ -225,7 +227,7 @@ mod tests {
             listening.push(home.spawn(async move {
                 poll_fn(|cx| {
                     listener.listen(cx.waker());
-                    // Nobody waits any more after the first time.
+                    // After the first time nobody waits any more.
                     let _ = ready.send(());
                     if listener.has_mail() { Poll::Ready(()) } else { Poll::Pending }
                 })

@@ -1,7 +1,7 @@
 //! The shards: locks around the authority, which perform its effects.
 //!
-//! [`Shards::change`] is the way of an intent: lock, decide, write the answer, unlock. What the database has is
-//! brought in by loads and kept up by the flusher.
+//! [`Shards::change`] carries out an intent: lock, decide, write the answer, unlock. Loads bring characters in from the
+//! database, and the flusher writes the dirty ones back.
 
 mod burial;
 mod counting;

@@ -1,7 +1,7 @@
-//! The shards' locks around their cores, and the way of a user's characters into memory.
+//! The shards' locks around their cores.
 //!
-//! Whoever has an intent takes the lock itself and writes the answer before letting go: no queue, no other task. No
-//! lock is held across an await.
+//! A task that has an intent takes the lock itself and writes the answer before it releases the lock: there is no queue
+//! and no other task. No lock is held across an await.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,18 +24,18 @@ use crate::flush::Signals;
 use crate::storage::{Lease, SHARDS, ShardId, Storage};
 use crate::telemetry;
 
-/// Bounds of what is in memory.
+/// Bounds on memory and on loads.
 #[derive(Debug, Clone, Copy)]
 pub struct Capacity {
-    /// Characters in memory, users counted too; at it users whose characters are idle leave.
+    /// Most characters in memory; each user counts as one more. At this bound idle users are evicted.
     pub characters_max: usize,
-    /// Characters with something to flush; above it no further one may begin to have.
+    /// Most dirty characters. At this bound no other character may become dirty.
     pub dirty_max: usize,
-    /// How long a user's characters may take to come from the database.
+    /// How long a load of a user's characters, or a proof of a lease, may take.
     pub load_timeout: Duration,
 }
 
-/// One shard with what writes its answers.
+/// One shard with the writer of its answers.
 pub(super) struct Shard<G: Game> {
     pub(super) core: Core<G, Mailbox>,
     writer: Writer<G>,
@@ -47,21 +47,21 @@ pub struct Shards<G: Game> {
     pub(super) loads: Mutex<HashMap<UserId, Load>>,
     pub(super) storage: Arc<dyn Storage>,
     pub(super) capacity: Capacity,
-    /// Characters in memory, and one place for each user that they are of.
+    /// Places taken in memory: one for each character and one for each user.
     pub(super) occupied: AtomicUsize,
     pub(super) dirty: AtomicUsize,
     signals: Arc<Signals>,
-    /// Where the flusher goes on with what is dirty.
+    /// The shard at which the flusher continues with the dirty characters.
     pub(super) next_dirty: AtomicU16,
-    /// Where it goes on with what is hurried.
+    /// The shard at which it continues with the hurried ones.
     pub(super) next_hurried: AtomicU16,
-    /// Where loads run: not on the socket threads.
+    /// The runtime for loads, apart from the socket threads.
     pub(super) background: Handle,
     pub(super) clock: Clock,
 }
 
 impl<G: Game> Shards<G> {
-    /// Shards without leases; [`Shards::take`] brings them to life.
+    /// Shards without leases; [`Shards::take`] gives them their leases.
     pub fn new(
         storage: Arc<dyn Storage>,
         rules: &Arc<G::Rules>,
@@ -102,8 +102,8 @@ impl<G: Game> Shards<G> {
         ShardId::all().filter_map(|shard| self.lock(shard).core.lease()).collect()
     }
 
-    /// Stops taking changes in every shard that has nothing left to flush. Returns the leases of those shards, which the
-    /// caller must release.
+    /// Stops taking changes in every shard that has nothing left to flush. Returns the leases of those shards; the caller
+    /// must release them.
     pub fn retire(&self) -> Vec<Lease> {
         ShardId::all().filter_map(|shard| self.lock(shard).core.retire()).collect()
     }
@@ -117,9 +117,9 @@ impl<G: Game> Shards<G> {
         }
     }
 
-    /// Decides a change and writes the answer behind what `out` holds; nothing is written for a refusal.
+    /// Decides a change and appends the answer to `out`. Appends nothing for a refusal.
     ///
-    /// `sender` is the connection that asks, if any. Where the owner's characters are not in memory they are loaded first.
+    /// `sender` is the connection that asks, if any. If the owner's characters are not in memory, loads them first.
     pub async fn change(
         self: &Arc<Self>,
         command: &Command<'_, G::Action>,
@@ -143,7 +143,7 @@ impl<G: Game> Shards<G> {
         }
     }
 
-    /// As [`Shards::change`], but `None`, and nothing done, where the owner's characters have to be loaded first.
+    /// Like [`Shards::change`], but does nothing and returns `None` if the owner's characters must be loaded first.
     pub fn try_change(
         &self,
         command: &Command<'_, G::Action>,
@@ -168,7 +168,7 @@ impl<G: Game> Shards<G> {
         let has_room = self.has_room();
         let mut effects = Effects::default();
         let mut shard = self.lock(shard_of(command.owner));
-        // Under the lock: whoever orders the connection to end has told the shard why before.
+        // Under the lock: a shard that falls back orders the close under it too, so no intent slips in between.
         if sender.is_some_and(Mailbox::is_closing) {
             return Some(Outcome::Closing);
         }
@@ -179,7 +179,7 @@ impl<G: Game> Shards<G> {
         outcome
     }
 
-    /// Makes a character under this new id and writes it; a repeated request gives the one that it made before.
+    /// Makes a character under this new id and writes it. A repeated request writes the character that it made before.
     pub async fn create(
         self: &Arc<Self>,
         creation: &Creation<'_, <G as GameTypes>::Creation>,
@@ -211,7 +211,7 @@ impl<G: Game> Shards<G> {
     ///
     /// # Errors
     ///
-    /// The refusal, where there is no such character of that owner or it cannot be loaded.
+    /// The refusal, if the owner has no such character or it cannot be loaded.
     pub async fn show(
         self: &Arc<Self>,
         owner: UserId,
@@ -227,7 +227,7 @@ impl<G: Game> Shards<G> {
         .await
     }
 
-    /// Writes the answer to an intent that `sender` has waited with for its commit. Where the state is not durable, the
+    /// Writes the answer to an intent whose commit `sender` has waited for. If the present state is not durable, the
     /// sender will hear of it once it is.
     ///
     /// # Errors
@@ -280,7 +280,7 @@ impl<G: Game> Shards<G> {
     ///
     /// # Errors
     ///
-    /// The refusal, where they cannot be loaded.
+    /// The refusal, if they cannot be loaded.
     pub async fn list(self: &Arc<Self>, owner: UserId, out: &mut Vec<u8>) -> Result<(), Refusal> {
         loop {
             {
@@ -309,7 +309,7 @@ impl<G: Game> Shards<G> {
     ///
     /// # Errors
     ///
-    /// The refusal, where the shard is not ours or the database cannot say.
+    /// The refusal, if the shard is not ours or the database cannot be reached.
     pub async fn welcome(self: &Arc<Self>, user: UserId, mailbox: &Mailbox) -> Result<Vec<CharacterSummary>, Refusal> {
         let shard = shard_of(user);
         loop {
@@ -317,7 +317,7 @@ impl<G: Game> Shards<G> {
             self.prove(shard).await?;
             let mut shard = self.lock(shard);
             let Some(roster) = shard.core.welcome(user, mailbox, (self.clock)()) else {
-                // Evicted, or lost, since it was loaded.
+                // Evicted or lost after the load.
                 continue;
             };
             let summary = |entry: &Entry<G, Mailbox>| CharacterSummary {
@@ -329,7 +329,7 @@ impl<G: Game> Shards<G> {
         }
     }
 
-    /// Forgets a connection that has seen characters of a user, or may have; without connections they may leave memory.
+    /// Forgets a connection that may have seen characters of a user. Without connections they may leave memory.
     pub fn farewell(&self, user: UserId, mailbox: &Mailbox) {
         let mut effects = Effects::default();
         let mut shard = self.lock(shard_of(user));
@@ -342,7 +342,7 @@ impl<G: Game> Shards<G> {
         self.lock(shard_of(owner)).core.unwatch(owner, character, mailbox);
     }
 
-    /// Somebody waits for the commit of a character: the flusher writes it at once, and first.
+    /// Marks a dirty character as hurried: the flusher writes it at once and first.
     pub fn hurry(&self, owner: UserId, character: CharacterId) {
         let mut effects = Effects::default();
         let mut shard = self.lock(shard_of(owner));
@@ -350,7 +350,7 @@ impl<G: Game> Shards<G> {
         self.perform(shard, effects);
     }
 
-    /// Lets a user's characters leave memory as soon as they are flushed, which happens at once, and nobody uses them.
+    /// Flushes a user's characters at once, and lets them leave memory when they are clean and nobody uses them.
     pub fn leave(&self, user: UserId) {
         let mut effects = Effects::default();
         let mut shard = self.lock(shard_of(user));
@@ -359,22 +359,22 @@ impl<G: Game> Shards<G> {
         self.perform(shard, effects);
     }
 
-    /// Characters in memory, and one place for each user that they are of.
+    /// Places taken in memory: one for each character and one for each user.
     pub fn occupied(&self) -> usize {
         self.occupied.load(Ordering::Relaxed)
     }
 
-    /// Characters with something to flush.
+    /// Number of dirty characters.
     pub fn dirty(&self) -> usize {
         self.dirty.load(Ordering::Relaxed)
     }
 
-    /// One more character may begin to have something to flush.
+    /// Whether another character may become dirty.
     fn has_room(&self) -> bool {
         self.dirty.load(Ordering::Relaxed) < self.capacity.dirty_max
     }
 
-    /// Performs the effects of an input, then lets go of its shard and wakes whom they concern.
+    /// Performs the effects of an input, then unlocks its shard and wakes the connections that have news.
     pub(super) fn perform(&self, shard: MutexGuard<'_, Shard<G>>, effects: Effects<Mailbox>) {
         let mut wake = Vec::new();
         self.deliver(effects, &mut wake);
@@ -382,8 +382,10 @@ impl<G: Game> Shards<G> {
         wake.iter().for_each(Mailbox::wake);
     }
 
-    /// Performs effects while their shard is locked, but for waking: nothing that a closed connection sent is heard after
-    /// the effect, and no word about a version overtakes the state that it is about.
+    /// Performs effects while their shard is locked. Connections to wake go into `wake`.
+    ///
+    /// Because of the lock, the shard hears nothing from a connection after its close, and no news of a version
+    /// overtakes the state that it is about.
     pub(super) fn deliver(&self, effects: Effects<Mailbox>, wake: &mut Vec<Mailbox>) {
         for effect in effects {
             match effect {
@@ -404,7 +406,7 @@ impl<G: Game> Shards<G> {
                 Effect::Hurry => self.signals.waiting(),
                 Effect::OutOfPlay(character) => {
                     telemetry::taken_out_of_play();
-                    tracing::error!(%character, "the versions of a character contradict each other: it is loaded again");
+                    tracing::error!(%character, "the versions of a character contradict each other; it is reloaded");
                 }
             }
         }

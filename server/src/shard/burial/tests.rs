@@ -1,4 +1,4 @@
-//! Operators' decisions while writes of the same character are on their way.
+//! Operators' decisions while writes of the same character are in flight.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::storage::faulty::MemoryStorage;
 use crate::storage::{ShardId, Storage};
 use castellan_srd::{Catalogue, Srd};
 
-/// Shards with one character, whose flusher is the test.
+/// Shards with one character. The test plays the flusher.
 struct Bench {
     shards: Arc<Shards<Srd>>,
     memory: MemoryStorage,
@@ -23,7 +23,7 @@ struct Bench {
 impl Bench {
     async fn new() -> Self {
         let memory = MemoryStorage::new();
-        let leases = memory.take_over("test").await.expect("nobody else has them");
+        let leases = memory.take_over("test").await.expect("no other process has them");
         let capacity = Capacity { characters_max: 100, dirty_max: 100, load_timeout: Duration::from_secs(5) };
         let (catalogue, signals) = (Arc::new(Catalogue::embedded()), Arc::new(Signals::default()));
         let storage = Arc::new(memory.clone());
@@ -36,7 +36,7 @@ impl Bench {
         Self { shards, memory }
     }
 
-    /// A character whose version 1 is stored, and whose version 2, made by `sender`, was refused.
+    /// A character with version 1 stored and version 2, made by `sender`, refused.
     async fn with_refused(sender: Option<&Mailbox>) -> (Self, Batch) {
         let bench = Self::new().await;
         bench.commit(bench.collect()).await;
@@ -71,13 +71,13 @@ impl Bench {
 
     /// The database takes a batch, and the shards hear of it.
     async fn commit(&self, batch: Batch) {
-        self.memory.save(&batch.leases, &batch.rows).await.expect("the database is there");
+        self.memory.save(&batch.leases, &batch.rows).await.expect("the database is up");
         self.shards.saved(&batch.written(|_| true));
     }
 
     /// The versions of all dead letters.
     async fn letters(&self) -> Vec<u64> {
-        let letters = self.memory.dead_letters().await.expect("the database is there");
+        let letters = self.memory.dead_letters().await.expect("the database is up");
         letters.iter().map(|letter| letter.row.version).collect()
     }
 
@@ -87,7 +87,7 @@ impl Bench {
         self.shards.buried(self.written(batch));
     }
 
-    /// The database refuses a batch, and has the dead letter; the flusher does not know.
+    /// The database refuses a batch and stores the dead letter, but the flusher does not know.
     async fn bury_without_news(&self, batch: &Batch) {
         let letter = DeadLetter {
             row: batch.rows[0].clone(),
@@ -105,8 +105,8 @@ impl Bench {
     }
 
     async fn decide(&self, verdict: Verdict) {
-        self.memory.decide_dead_letter(character(1), verdict).await.expect("the database is there");
-        self.shards.carry_out_decisions().await.expect("the database is there");
+        self.memory.decide_dead_letter(character(1), verdict).await.expect("the database is up");
+        self.shards.carry_out_decisions().await.expect("the database is up");
     }
 
     fn stored(&self) -> CharacterRow {
@@ -114,9 +114,9 @@ impl Bench {
     }
 }
 
-/// Version 2 is refused; version 3, made while that came about, is written while the operator's decision is carried out.
+/// Version 2 is refused. Version 3, made before the refusal, is written while the operator's decision is carried out.
 #[tokio::test]
-async fn a_write_on_its_way_during_a_decision_is_neither_stored_nor_called_durable() {
+async fn a_write_in_flight_during_a_decision_is_neither_stored_nor_called_durable() {
     for verdict in [Verdict::Retry, Verdict::Discard] {
         for late_is_put_back in [false, true] {
             let bench = Bench::new().await;
@@ -131,8 +131,8 @@ async fn a_write_on_its_way_during_a_decision_is_neither_stored_nor_called_durab
             assert!(decided.version > VERSION_JUMP, "version 3 was shown: {}", decided.version);
             assert_eq!(decided.request_ids, if verdict == Verdict::Retry { vec![2] } else { vec![] });
 
-            bench.memory.save(&third.leases, &third.rows).await.expect("the database is there");
-            assert_eq!(bench.stored(), decided, "it came too late");
+            bench.memory.save(&third.leases, &third.rows).await.expect("the database is up");
+            assert_eq!(bench.stored(), decided, "the write came too late");
             if late_is_put_back {
                 bench.shards.put_back(&[bench.written(&third)]);
             } else {
@@ -149,16 +149,16 @@ async fn a_write_on_its_way_during_a_decision_is_neither_stored_nor_called_durab
 
 /// The flusher learns that version 2 was refused only after the decision about it.
 #[tokio::test]
-async fn news_of_a_refusal_that_was_decided_on_long_ago_takes_nothing_out_of_play() {
+async fn news_of_a_refusal_after_its_decision_takes_nothing_out_of_play() {
     let (bench, second) = Bench::with_refused(None).await;
     bench.decide(Verdict::Discard).await;
     bench.shards.buried(bench.written(&second));
     assert!(bench.intend(3, None).await.is_ok());
 }
 
-/// The row's version is raised, and memory does not have it yet, when the flusher hears that version 3 was taken.
+/// The flusher hears of version 3's commit when the row's version is raised but memory does not have it yet.
 #[tokio::test]
-async fn news_of_a_write_in_the_middle_of_a_decision_is_not_passed_on() {
+async fn news_of_a_write_during_a_decision_is_not_passed_on() {
     let bench = Bench::new().await;
     bench.commit(bench.collect()).await;
     let socket = Mailbox::default();
@@ -169,12 +169,12 @@ async fn news_of_a_write_in_the_middle_of_a_decision_is_not_passed_on() {
     let third = bench.collect();
     let lease = third.leases[0];
     let version = bench.shards.freeze(lease, user(1), character(1), Some(&second.rows[0]));
-    bench.memory.discard_dead_letter(lease, user(1), character(1), version).await.expect("the database is there");
+    bench.memory.discard_dead_letter(lease, user(1), character(1), version).await.expect("the database is up");
     bench.commit(third).await;
     assert!(socket.take().durable.is_empty(), "version 3 is not in the database");
 }
 
-/// It would take a healthy character out of play at the next start.
+/// Otherwise it would take a healthy character out of play at the next start.
 #[tokio::test]
 async fn a_letter_that_was_overtaken_is_forgotten() {
     let bench = Bench::new().await;
@@ -184,76 +184,76 @@ async fn a_letter_that_was_overtaken_is_forgotten() {
     bench.intend(3, None).await.expect("applied");
     bench.bury(&second).await;
     let third = bench.collect();
-    bench.shards.carry_out_decisions().await.expect("the database is there");
+    bench.shards.carry_out_decisions().await.expect("the database is up");
     assert_eq!(bench.letters().await, [2], "nobody has decided");
     bench.decide(Verdict::Discard).await;
-    // Version 3 is refused too, and its letter written after the decision about version 2.
+    // Version 3 is refused too. Its letter is written after the decision about version 2.
     bench.bury(&third).await;
     assert_eq!(bench.letters().await, [3]);
-    bench.shards.carry_out_decisions().await.expect("the database is there");
+    bench.shards.carry_out_decisions().await.expect("the database is up");
     assert_eq!(bench.letters().await, [] as [u64; 0]);
 
-    // The answer to a letter was lost, and its version written the next time.
+    // The answer to a letter was lost, and the next flush wrote its version.
     let (version, _) = bench.intend(4, None).await.expect("applied");
     let fourth = bench.collect();
     let leases = fourth.leases.clone();
     bench.bury_without_news(&fourth).await;
-    bench.shards.carry_out_decisions().await.expect("the database is there");
+    bench.shards.carry_out_decisions().await.expect("the database is up");
     assert_eq!(bench.letters().await, [version], "the database may still refuse it");
     bench.commit(Batch { leases, rows: fourth.rows }).await;
-    bench.shards.carry_out_decisions().await.expect("the database is there");
+    bench.shards.carry_out_decisions().await.expect("the database is up");
     assert_eq!(bench.letters().await, [] as [u64; 0]);
     assert!(bench.intend(5, None).await.is_ok());
 }
 
-/// The decision was carried out, and its answer lost.
+/// The decision was carried out, but its answer was lost.
 #[tokio::test]
 async fn a_character_whose_letter_is_gone_comes_back() {
     let socket = Mailbox::default();
     let (bench, second) = Bench::with_refused(Some(&socket)).await;
     assert!(bench.intend(3, None).await.is_err());
     let version = second.rows[0].version + VERSION_JUMP;
-    bench.memory.retry_dead_letter(second.leases[0], &second.rows[0], version).await.expect("the database is there");
-    bench.shards.carry_out_decisions().await.expect("the database is there");
+    bench.memory.retry_dead_letter(second.leases[0], &second.rows[0], version).await.expect("the database is up");
+    bench.shards.carry_out_decisions().await.expect("the database is up");
     assert!(socket.is_closing());
     let (made, durable) = bench.intend(3, None).await.expect("it is back");
     assert_eq!((made, bench.stored().version), (durable + 1, durable));
     assert_eq!(bench.stored().request_ids, [2]);
 }
 
-/// A character that the database never took leaves memory when it is discarded, and so can its user.
+/// A character that the database never took leaves memory when it is discarded. Then its user can leave too.
 #[tokio::test]
 async fn a_discarded_first_state_leaves_nothing_behind() {
     let bench = Bench::new().await;
     let first = bench.collect();
     bench.bury(&first).await;
     bench.decide(Verdict::Discard).await;
-    bench.memory.save(&first.leases, &first.rows).await.expect("the database is there");
+    bench.memory.save(&first.leases, &first.rows).await.expect("the database is up");
     assert_eq!((bench.shards.occupied(), bench.shards.dirty()), (1, 0), "the user's place is left");
     assert!(ShardId::all().any(|shard| bench.shards.lock(shard).core.evict(&mut Effects::default()) == Some(1)));
     let mut list = Vec::new();
-    bench.shards.list(user(1), &mut list).await.expect("the database is there");
+    bench.shards.list(user(1), &mut list).await.expect("the database is up");
     assert_eq!(String::from_utf8_lossy(&list), "[]");
 }
 
-/// A letter from before this server began, of a character that the database has never seen.
+/// The letter is older than this server's lease, and the database has never seen its character.
 #[tokio::test]
-async fn a_retried_first_state_appears_where_its_user_already_is() {
+async fn a_retried_first_state_joins_its_user_in_memory() {
     let bench = Bench::new().await;
     let first = bench.collect();
     bench.bury(&first).await;
     let leases = bench.memory.take_over("next").await.expect("it may");
     bench.shards.lose(first.leases[0]);
     bench.shards.take(&leases);
-    bench.shards.recall_dead_letters().await.expect("the database is there");
-    bench.shards.load(user(1)).await.expect("the database is there");
+    bench.shards.recall_dead_letters().await.expect("the database is up");
+    bench.shards.load(user(1)).await.expect("the database is up");
     assert_eq!(bench.shards.occupied(), 1);
     bench.decide(Verdict::Retry).await;
     assert_eq!(bench.shards.occupied(), 2);
     assert!(bench.intend(2, None).await.is_ok());
 }
 
-/// The rows of a load that began before a decision are those from before it.
+/// A load that began before a decision may carry rows from before it.
 #[tokio::test]
 async fn a_load_from_before_a_decision_comes_too_late() {
     let (bench, second) = Bench::with_refused(None).await;
@@ -273,7 +273,7 @@ async fn a_connection_that_is_ordered_to_end_changes_nothing_more() {
     assert_eq!(bench.intend(2, None).await, Ok((2, 0)));
 }
 
-/// An intent that waits for its commit is answered from memory; memory may just have fallen back behind it.
+/// An intent that waits for its commit is answered from memory, and memory may have fallen back behind the intent.
 #[tokio::test]
 async fn a_connection_that_is_ordered_to_end_is_told_of_no_commit() {
     let socket = Mailbox::default();
@@ -285,7 +285,7 @@ async fn a_connection_that_is_ordered_to_end_is_told_of_no_commit() {
     assert!(told.is_err() && out.is_empty(), "{told:?}");
 }
 
-/// Nothing can be applied to a shard whose lease a stop is about to release.
+/// A shard whose lease a stop is about to release takes no intents.
 #[tokio::test]
 async fn a_shard_is_retired_once_nothing_is_left_to_flush() {
     let bench = Bench::new().await;

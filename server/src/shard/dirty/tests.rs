@@ -1,4 +1,4 @@
-//! How the flusher goes through the shards.
+//! How the flusher collects from the shards.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use castellan_srd::{Catalogue, Srd};
 
 const ALL: usize = SHARDS as usize;
 
-/// Shards with a new character, which is dirty, of each of so many users.
+/// Shards with one new, dirty character for each of `users` users.
 async fn shards(users: u128) -> Arc<Shards<Srd>> {
     let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
-    let leases = storage.take_over("test").await.expect("nobody else has them");
+    let leases = storage.take_over("test").await.expect("no other process has them");
     let capacity = Capacity { characters_max: 10_000, dirty_max: 10_000, load_timeout: Duration::from_secs(5) };
     let (catalogue, signals) = (Arc::new(Catalogue::embedded()), Arc::new(Signals::default()));
     let secret = Arc::from([7; 32]);
@@ -35,7 +35,7 @@ async fn shards(users: u128) -> Arc<Shards<Srd>> {
 }
 
 #[tokio::test]
-async fn a_sweep_comes_by_every_shard_once_and_cuts_none() {
+async fn a_sweep_visits_every_shard_once_and_splits_none() {
     let shards = shards(3_000).await;
     let (mut found, mut of, mut passed) = (BTreeSet::new(), BTreeSet::new(), 0);
     while passed < ALL {
@@ -43,7 +43,7 @@ async fn a_sweep_comes_by_every_shard_once_and_cuts_none() {
         assert!(by > 0 && (50..=100).contains(&batch.rows.len()) || passed + by >= ALL, "{} rows", batch.rows.len());
         assert!(batch.rows.iter().all(|row| batch.leases.iter().any(|lease| lease.shard == row.shard)));
         for lease in &batch.leases {
-            assert!(of.insert(lease.shard), "{} came by twice", lease.shard);
+            assert!(of.insert(lease.shard), "shard {} was visited twice", lease.shard);
         }
         found.extend(batch.rows.iter().map(|row| row.id));
         passed += by;
@@ -54,7 +54,7 @@ async fn a_sweep_comes_by_every_shard_once_and_cuts_none() {
 }
 
 #[tokio::test]
-async fn a_single_shard_with_more_than_wanted_is_taken_whole() {
+async fn a_shard_with_more_rows_than_wanted_is_collected_whole() {
     let shards = shards(3_000).await;
     let (batch, passed) = shards.collect(Queue::Dirty, 1);
     assert_eq!((batch.leases.len(), passed), (1, 1));
@@ -62,7 +62,7 @@ async fn a_single_shard_with_more_than_wanted_is_taken_whole() {
 }
 
 #[tokio::test]
-async fn who_is_waited_for_is_found_wherever_the_sweep_is() {
+async fn hurried_characters_are_found_at_any_point_of_the_sweep() {
     let shards = shards(500).await;
     shards.collect(Queue::Dirty, 200);
     let waiting: BTreeSet<_> = (1..=500).step_by(50).map(character).collect();
