@@ -1,4 +1,4 @@
-//! What the wire asks of a game's actions.
+//! The wire's requirements on a game's actions.
 
 use std::fmt::Debug;
 
@@ -10,7 +10,7 @@ use crate::wire::Wire;
 /// The kinds of a choice, each with its fields and whether they are required.
 pub type KindFields = Vec<(&'static str, Vec<(&'static str, bool)>)>;
 
-/// What an intent of a game asks for: a map with one entry, the action's kind and its fields.
+/// An action of a game, which an intent asks for: a map with one entry, the action's kind and its fields.
 ///
 /// [`actions!`](crate::actions) declares such a type.
 pub trait Action:
@@ -28,9 +28,9 @@ pub trait Action:
 
 /// The types of one game on the wire, as clients need them.
 pub trait GameTypes: Sized + 'static {
-    /// What an intent asks for.
+    /// The actions that intents ask for.
     type Action: Action;
-    /// What a client sends to create a character.
+    /// The body that creates a character.
     type Creation: Serialize + DeserializeOwned + Debug + Clone + Send + Sync + 'static;
     /// The game's part of a character in an answer.
     type Sheet: Serialize + DeserializeOwned + Debug + Clone + PartialEq + Send + Sync + 'static;

@@ -1,4 +1,4 @@
-//! A character as clients see it: an envelope around what only the game understands.
+//! A character as clients see it: an envelope around a state that only the game understands.
 
 use std::ops::{Deref, DerefMut};
 
@@ -15,16 +15,16 @@ pub struct Character<S> {
     pub id: CharacterId,
     /// Its owner.
     pub user_id: UserId,
-    /// What the game says of it.
+    /// The game's fields.
     #[serde(flatten)]
     pub sheet: S,
-    /// Names this state.
+    /// The version of this state.
     pub version: Version,
-    /// The id of the intent that made this state; 0: none yet.
+    /// The id of the intent that made this state; 0 if there was none yet.
     pub last: RequestId,
-    /// RFC 3339, UTC.
+    /// When it was created: RFC 3339, UTC.
     pub created_at: String,
-    /// RFC 3339, UTC.
+    /// When it last changed: RFC 3339, UTC.
     pub updated_at: String,
 }
 

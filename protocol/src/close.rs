@@ -1,27 +1,27 @@
-//! WebSocket close codes: their range says whether to come back.
+//! WebSocket close codes. Their range says whether to come back.
 
 use crate::wire_names;
 
 wire_names! {
-    /// Why the server closes a socket.
+    /// The reason why the server closes a socket.
     ///
-    /// 4400 to 4499: come back. 4500 to 4599: not like this.
+    /// 4400 to 4499: come back. 4500 to 4599: fix the cause first.
     CloseCode("a close code") {
         /// Nothing went wrong.
         "normal" => Normal,
         /// A client message above the limit: a bug of the client.
         "too_big" => TooBig,
-        /// The server stops.
+        /// The server is stopping.
         "going_away" => GoingAway,
-        /// Memory fell back to what the database has, or another server has the shard now.
+        /// Memory fell back to the database, or another server has the shard now.
         "shard_moved" => ShardMoved,
-        /// Neither message, ping nor pong for twice the ping interval.
+        /// The client sent no message, ping or pong for twice the ping interval.
         "silent" => Silent,
-        /// The client does not read what it is sent.
+        /// The client does not read its messages.
         "slow_consumer" => SlowConsumer,
         /// The client kept sending above its rate.
         "rate_limit" => RateLimit,
-        /// What arrived is no frame: a bug of the client.
+        /// The client sent something that is not a frame: a bug of the client.
         "protocol_error" => ProtocolError,
         /// The session was ended: log in.
         "session_revoked" => SessionRevoked,
@@ -47,12 +47,12 @@ impl CloseCode {
         }
     }
 
-    /// The one with this number.
+    /// The close code with this number.
     pub fn from_number(number: u16) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.number() == number)
     }
 
-    /// Whether a client should come back with what it has.
+    /// True if a client should come back without changing anything.
     pub const fn invites_back(self) -> bool {
         matches!(self.number(), 4400..=4499)
     }

@@ -1,4 +1,4 @@
-//! Frames to bytes and back, in the two encodings of the wire.
+//! Encodes and decodes frames, in the two encodings of the wire.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -17,26 +17,26 @@ use crate::wire::Cursor;
 /// How the frames of a connection are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Codec {
-    /// Binary messages; what a connection speaks that offers no subprotocol.
+    /// Binary messages. The default for a connection that offers no subprotocol.
     MessagePack,
     /// Text messages.
     Json,
 }
 
-/// What is wrong with a client's message.
+/// The problem with a client's message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// The peer broke the contract: the socket closes with 4500.
+    /// The client broke the contract; the socket closes with 4500.
     #[error("{0}")]
     NotAFrame(String),
-    /// The frame is refused, the connection goes on.
+    /// The frame is refused; the connection goes on.
     #[error("{code}: {message}")]
     Rejected {
-        /// The frame's request id, where it could be read.
+        /// The frame's request id, if it could be read.
         id: Option<RequestId>,
         /// `malformed`, `unknown_action`, `unknown_frame` or `version_required`.
         code: RejectionCode,
-        /// Why, for a person.
+        /// The reason, for a person.
         message: String,
     },
 }
@@ -59,7 +59,7 @@ impl Codec {
         }
     }
 
-    /// Reads a client's message and checks what does not depend on any character.
+    /// Reads a client's message and makes the checks that need no character.
     ///
     /// # Errors
     ///
@@ -76,8 +76,9 @@ impl Codec {
 
     /// Reads a client's message that is plain MessagePack: known keys given once, integers as integers, no nil.
     ///
-    /// `None` says nothing about the message: [`Codec::decode`] reads it, slower, or says why not. What is read here
-    /// `decode` reads as the same value. A zero `id` and what an intent was made on are not checked.
+    /// `None` does not mean that the message is bad: [`Codec::decode`] then reads it more slowly, or says why it
+    /// cannot. Both read a message as the same value. This skips the checks of a zero `id` and
+    /// of an intent's `after` and `expect`.
     pub fn decode_client_frame_quickly<A: Action>(self, message: &[u8]) -> Option<ClientFrame<A>> {
         match self {
             Self::MessagePack => Cursor::read_whole(message),
@@ -85,11 +86,11 @@ impl Codec {
         }
     }
 
-    /// Reads a server's message; `None` for a kind of frame that this program does not know and therefore ignores.
+    /// Reads a server's message. Returns `None` for an unknown kind of frame, which this program ignores.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] where the message is no frame, or one of a known kind that cannot be read.
+    /// [`DecodeError`] if the message is not a frame, or is a frame of a known kind that cannot be read.
     pub fn decode_server_frame<C: DeserializeOwned>(
         self,
         message: &[u8],
@@ -97,7 +98,7 @@ impl Codec {
         self.read_known(message, ServerFrame::<C>::KINDS)
     }
 
-    /// As [`Codec::decode_server_frame`], on a connection that asked for changes.
+    /// Like [`Codec::decode_server_frame`], for a connection that asked for changes.
     ///
     /// # Errors
     ///
@@ -117,16 +118,16 @@ impl Codec {
         }
     }
 
-    /// Reads any value of the wire; a list, a text or a second value behind it is an error.
+    /// Reads any one value of the wire. Bytes behind the value are an error.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] with the path to what could not be read.
+    /// [`DecodeError`] that says why the value could not be read.
     pub fn decode<T: DeserializeOwned>(self, message: &[u8]) -> Result<T, DecodeError> {
         self.read(message).map_err(|error| DecodeError::new(error.to_string()))
     }
 
-    /// Appends a value to `out`; nothing is allocated where `out` has room.
+    /// Appends a value to `out`. Allocates nothing if `out` has room.
     ///
     /// Writing into memory cannot fail, and the wire's types hold nothing that an encoding refuses.
     pub fn encode<T: Serialize + ?Sized>(self, value: &T, out: &mut Vec<u8>) {
@@ -142,7 +143,7 @@ impl Codec {
                 let mut reader = rmp_serde::Deserializer::from_read_ref(message);
                 reader.set_max_depth(DEPTH_MAX);
                 let value = T::deserialize(&mut reader).map_err(|error| error.to_string())?;
-                // The reader does not tell what it has left; at the end, and only there, it finds no further marker.
+                // The reader does not tell how many bytes are left. Only at the end does it find no further marker.
                 match <()>::deserialize(&mut reader) {
                     Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(value),
                     _ => Err(TRAILING.to_owned()),
@@ -156,7 +157,7 @@ impl Codec {
         }
     }
 
-    /// Reads once more, slowly, to answer a message that is no good frame.
+    /// Reads a bad message again, slowly, to find out what is wrong with it.
     fn explain<A: Action>(self, message: &[u8]) -> FrameError {
         let outline = match self.read::<Outline>(message) {
             Ok(outline) => outline,
@@ -186,7 +187,7 @@ impl Codec {
         FrameError::Rejected { id, code: RejectionCode::MALFORMED, message: self.complaint::<A>(message) }
     }
 
-    /// What the reader says of a frame, with the path to the field.
+    /// The reader's complaint about a frame, with the path to the field.
     fn complaint<A: Action>(self, message: &[u8]) -> String {
         let complaint = match self {
             Self::MessagePack => {
@@ -212,7 +213,7 @@ impl Codec {
 
 const TRAILING: &str = "bytes behind the value";
 
-/// Checks what the types do not say.
+/// Checks the rules that the types do not express.
 fn check<A>(frame: ClientFrame<A>) -> Result<ClientFrame<A>, FrameError> {
     let id = frame.id();
     if id == Some(RequestId::new(0)) {
@@ -228,7 +229,7 @@ fn check<A>(frame: ClientFrame<A>) -> Result<ClientFrame<A>, FrameError> {
     Ok(frame)
 }
 
-/// Reads an action that came as JSON, with the codes of the wire.
+/// Reads an action that came as JSON. Errors carry the codes of the wire.
 ///
 /// # Errors
 ///

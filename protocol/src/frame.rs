@@ -1,10 +1,10 @@
-//! What a client sends.
+//! The frames that a client sends.
 
 use crate::id::{CharacterId, RequestId, UserId, Version};
 use crate::{wire_choice, wire_map, wire_names};
 
 wire_names! {
-    /// When an intent is answered; without it `Applied`.
+    /// When an intent is answered; `Applied` if it is missing.
     Ack("`applied` or `durable`") {
         /// As soon as it is applied.
         "applied" => Applied,
@@ -18,13 +18,13 @@ wire_choice! {
     ClientFrame<A> ("frame") {
         /// Asks for an action.
         "intent" => Intent(Intent<A>),
-        /// Asks to be told of every change that something else makes.
+        /// Asks to be told of every change that others make.
         "watch" => Watch(Watch),
-        /// Ends that.
+        /// Ends a watch.
         "unwatch" => Unwatch(Unwatch),
         /// Asks for the present state.
         "fetch" => Fetch(Fetch),
-        /// Goes on with a newer token of the same session.
+        /// Continues with a newer token of the same session.
         "refresh" => Refresh(Refresh),
         /// For browsers, which cannot send protocol pings.
         "ping" => Ping(Ping),
@@ -32,7 +32,7 @@ wire_choice! {
 }
 
 impl<A> ClientFrame<A> {
-    /// The frame's request id; only a `ping` may have none.
+    /// The frame's request id; only a `ping` may lack one.
     pub fn id(&self) -> Option<RequestId> {
         match self {
             Self::Intent(intent) => Some(intent.id),
@@ -48,17 +48,17 @@ impl<A> ClientFrame<A> {
 wire_map! {
     /// Fields of `intent`.
     frame Intent<A> {
-        /// The request id: never used for another intent.
+        /// The request id, never used for another intent.
         id: RequestId,
         /// The character to act on.
         character: CharacterId,
-        /// The id of the intent that made the state that this one was made on. This or `expect`.
+        /// The intent that made the state that this intent was made on. Give this or `expect`.
         #[serde(skip_serializing_if = "Option::is_none")]
         after: Option<RequestId>,
-        /// The version that it was made on; 0 means any. This or `after`.
+        /// The version that this intent was made on; 0 means any. Give this or `after`.
         #[serde(skip_serializing_if = "Option::is_none")]
         expect: Option<Version>,
-        /// What is asked for.
+        /// The action that is asked for.
         action: A,
         /// When to answer.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,7 +88,7 @@ wire_map! {
     frame Unwatch {
         /// The request id.
         id: RequestId,
-        /// The character to watch no longer.
+        /// The character to stop watching.
         character: CharacterId,
         /// The owner, for the role `game`.
         #[serde(skip_serializing_if = "Option::is_none")]

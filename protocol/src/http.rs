@@ -6,7 +6,7 @@ use crate::id::{SessionId, UserId};
 use crate::rejection::RejectionCode;
 use crate::wire_map;
 
-/// Largest request body, in bytes; above it 413.
+/// Largest request body, in bytes. A larger one is answered with 413.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
 wire_map! {
@@ -16,7 +16,7 @@ wire_map! {
         username: String,
         /// Its password.
         password: String,
-        /// Make the account where there is none.
+        /// Make the account if it does not exist.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         create: bool,
     }
@@ -25,7 +25,7 @@ wire_map! {
 wire_map! {
     /// Body of `POST /session/refresh`.
     action RefreshSession {
-        /// What the last login or refresh gave.
+        /// The refresh token from the last login or refresh.
         refresh_token: String,
     }
 }
@@ -39,13 +39,13 @@ pub struct Tokens {
     pub token_type: String,
     /// Seconds until the access token expires.
     pub expires_in: u64,
-    /// Good for one refresh.
+    /// The refresh token, good for one refresh.
     pub refresh_token: String,
     /// The user.
     pub user_id: UserId,
     /// The session.
     pub session_id: SessionId,
-    /// Where the WebSocket is.
+    /// The address of the WebSocket.
     pub socket_url: String,
 }
 
@@ -62,7 +62,7 @@ pub struct SessionInfo {
     pub roles: Vec<String>,
     /// When the token expires: RFC 3339, UTC.
     pub expires_at: String,
-    /// Seconds until then.
+    /// Seconds until the token expires.
     pub expires_in: u64,
 }
 
@@ -83,12 +83,12 @@ pub struct ErrorBody<C> {
     /// Try the same again after this many milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
-    /// On a version conflict the latest state.
+    /// The latest state, after a version conflict.
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
     pub character: Option<C>,
 }
 
-/// A default that asks nothing of `C`.
+/// A default that puts no bound on `C`.
 fn none<C>() -> Option<C> {
     None
 }

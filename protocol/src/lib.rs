@@ -1,14 +1,14 @@
 //! The wire contract of Castellan, version 1, as plain data, and its codec. `docs/protocol.md` is the contract.
 //!
 //! A client holds one WebSocket and exchanges frames: maps with exactly one entry, the frame's kind and that kind's
-//! fields. [`ClientFrame`] is what a client sends, [`ServerFrame`] what it gets; [`Codec`] turns both into the bytes of
-//! one WebSocket message, as MessagePack or as JSON. HTTP bodies of the same contract are in [`http`]. A client may ask
-//! for smaller answers, which say what has changed: [`reply`].
+//! fields. A client sends [`ClientFrame`]s and gets [`ServerFrame`]s; [`Codec`] turns both into the bytes of one
+//! WebSocket message, as MessagePack or as JSON. HTTP bodies of the same contract are in [`http`]. A client may ask
+//! for smaller answers, which carry only the changes: [`reply`].
 //!
 //! The protocol knows no game: frames are generic over a game's actions and states ([`GameTypes`]).
 //!
-//! Decoding is strict where a mistake would be lost in silence (actions refuse unknown keys) and lenient where old and
-//! new programs meet (frames ignore them; clients ignore kinds and codes that they do not know).
+//! Decoding is strict if a mistake would otherwise go unnoticed: actions refuse unknown keys. It is lenient so that old
+//! and new programs work together: frames ignore unknown keys, and clients ignore unknown kinds and codes.
 
 mod action;
 mod character;

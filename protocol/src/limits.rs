@@ -1,28 +1,28 @@
-//! Bounds that both sides know.
+//! Bounds that both sides must know.
 
-/// The wire version, as `welcome` says it.
+/// The wire version, as sent in `welcome`.
 pub const PROTOCOL_VERSION: u32 = 1;
 
-/// Largest client message accepted, in bytes, checked before decoding; above it the socket closes with 1009.
+/// Largest client message accepted, in bytes, checked before decoding. Above it the socket closes with 1009.
 ///
 /// Many times the largest honest frame: it bounds what one hostile socket can make the server allocate.
 pub const CLIENT_FRAME_BYTES_MAX: usize = 16 * 1024;
 
-/// Server messages stay below this many bytes, so that a client can use a fixed buffer.
+/// Server messages stay below this size, in bytes, so that a client can use a fixed buffer.
 pub const SERVER_FRAME_BYTES_MAX: usize = 64_000;
 
 /// Deepest nesting of maps and lists that is decoded from MessagePack, in levels.
 ///
-/// In JSON serde_json's own bound of 127 holds. Both only keep a deep message from using up the stack.
+/// For JSON, serde_json's own bound of 127 applies. Both only protect the stack from a deeply nested message.
 pub const DEPTH_MAX: usize = 32;
 
-/// Intents of one connection that may be unanswered at a time.
+/// Intents of one connection that may be unanswered at the same time.
 pub const IN_FLIGHT_MAX: usize = 64;
 
-/// Request ids kept in a character's own row: an intent sent again within these is recognised.
+/// Request ids kept in a character's own row. A repeated intent is recognised while its id is among them.
 pub const REQUEST_IDS_MAX: usize = 64;
 
-/// Largest integer on the wire: 2^53 - 1, what a JavaScript number holds exactly.
+/// Largest integer on the wire: 2^53 - 1, the largest that JavaScript holds exactly.
 pub const INTEGER_MAX: i64 = (1 << 53) - 1;
 
 /// Characters that one user may have.
@@ -31,13 +31,13 @@ pub const CHARACTERS_PER_USER_MAX: usize = 32;
 /// Open sockets that one session may have.
 pub const SOCKETS_PER_SESSION_MAX: usize = 4;
 
-/// Frames above the rate, one behind the other, that are answered; one more ends the connection.
+/// Frames above the rate, in a row, that are answered. One more ends the connection.
 pub const FRAMES_OVER_RATE_MAX: u32 = 1_000;
 
-/// How long a client may leave its answers unread, in seconds; then the socket closes with 4403.
+/// How long a client may leave its answers unread, in seconds. Then the socket closes with 4403.
 pub const SLOW_CONSUMER_SECONDS: u64 = 10;
 
-/// How long a used refresh token returns the present pair, in seconds: for a client that lost the answer.
+/// How long a used refresh token still returns the present pair, in seconds. Helps a client that lost the answer.
 pub const REFRESH_REPEAT_SECONDS: u32 = 30;
 
 /// Longest name of an account, in Unicode scalar values, after trimming and NFC.
@@ -52,8 +52,9 @@ pub const SUBPROTOCOL_MSGPACK: &str = "castellan.v1.msgpack";
 /// The subprotocol whose frames are JSON in text messages.
 pub const SUBPROTOCOL_JSON: &str = "castellan.v1.json";
 
-/// What a browser puts before its token in the list of subprotocols.
+/// The prefix of a browser's token in the list of subprotocols.
 pub const SUBPROTOCOL_BEARER_PREFIX: &str = "bearer.";
 
 const _: () = assert!(CLIENT_FRAME_BYTES_MAX < SERVER_FRAME_BYTES_MAX);
-const _: () = assert!(IN_FLIGHT_MAX <= REQUEST_IDS_MAX, "whatever a client may send again must still be recognised");
+const _: () =
+    assert!(IN_FLIGHT_MAX <= REQUEST_IDS_MAX, "every intent that a client may send again must still be recognised");

@@ -1,10 +1,10 @@
-//! The shape of a message that could not be read, to say precisely what is wrong with it.
+//! The shape of an unreadable message, so that the answer can say precisely what is wrong.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, de};
 
-/// As much of a value as a good answer to a bad frame needs.
+/// The parts of a value that a good answer to a bad frame needs.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Outline {
     Nil,
@@ -14,7 +14,7 @@ pub(crate) enum Outline {
 }
 
 impl Outline {
-    /// The entries that are not nil; `None` for what is no map.
+    /// The entries that are not nil; `None` if this is not a map.
     pub(crate) fn entries(&self) -> Option<impl Iterator<Item = (&str, &Outline)>> {
         match self {
             Self::Map(entries) => {
@@ -24,14 +24,14 @@ impl Outline {
         }
     }
 
-    /// The only entry that is not nil; `None` for anything else than a map with exactly one.
+    /// The only entry that is not nil; `None` unless this is a map with exactly one.
     pub(crate) fn only_entry(&self) -> Option<(&str, &Outline)> {
         let mut entries = self.entries()?;
         let entry = entries.next()?;
         entries.next().is_none().then_some(entry)
     }
 
-    /// The value of a key that occurs and is not nil.
+    /// The value of a key; `None` if the key is missing or its value is nil.
     pub(crate) fn get(&self, key: &str) -> Option<&Outline> {
         self.entries()?.find_map(|(name, value)| (name == key).then_some(value))
     }
@@ -68,7 +68,7 @@ impl<'de> Deserialize<'de> for Outline {
             }
 
             fn visit_f64<E>(self, number: f64) -> Result<Outline, E> {
-                // 2^53 bounds what is exact; larger ones are no ids anyway.
+                // Integers up to 2^53 are exact in a double; larger ones are not valid ids.
                 let exact = number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0;
                 Ok(if exact { Outline::Integer(number as i64) } else { Outline::Other })
             }

@@ -1,4 +1,4 @@
-//! Why an intent or a request was refused.
+//! Rejection codes: the reasons why an intent or a request is refused.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// Longest code, in bytes.
 const CODE_BYTES_MAX: usize = 31;
 
-/// Why an intent or a request was refused: the stable code beside the sentence for a person.
+/// The reason why an intent or a request was refused, as a stable code. A sentence for a person stands beside it.
 ///
 /// The constants are the codes of the service; a game adds its own with [`rejection_codes!`](crate::rejection_codes).
-/// A program that meets a code that it does not know acts on `retry_after_ms` alone.
+/// A program that gets an unknown code acts on `retry_after_ms` alone.
 ///
 #[doc = include_str!("../REJECTIONS.md")]
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,7 +24,7 @@ impl RejectionCode {
     ///
     /// # Panics
     ///
-    /// If it is anything else; in a constant that is an error of the compiler.
+    /// If it is anything else. In a constant that is a compile error.
     pub const fn new(code: &str) -> Self {
         match Self::checked(code) {
             Some(code) => code,
@@ -74,7 +74,7 @@ impl Serialize for RejectionCode {
 }
 
 impl<'de> Deserialize<'de> for RejectionCode {
-    /// What no code can be reads as `unknown`.
+    /// A text that cannot be a code is read as `unknown`.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Text;
         impl de::Visitor<'_> for Text {
@@ -98,7 +98,7 @@ macro_rules! rejection_codes {
     ($( $(#[$doc:meta])* $text:literal => $name:ident ),* $(,)?) => {
         $( $(#[$doc])* pub const $name: $crate::RejectionCode = $crate::RejectionCode::new($text); )*
 
-        /// All of them.
+        /// All codes.
         pub const ALL: &[$crate::RejectionCode] = &[$($name),*];
     };
 }
@@ -118,7 +118,7 @@ macro_rules! service_codes {
 }
 
 service_codes! {
-    /// A field is missing, unknown, of a wrong type or out of its bounds; the sentence names it.
+    /// A field is missing, unknown, of a wrong type or out of bounds. The message names it.
     "malformed" => MALFORMED,
     /// No such action.
     "unknown_action" => UNKNOWN_ACTION,
@@ -126,11 +126,11 @@ service_codes! {
     "not_permitted" => NOT_PERMITTED,
     /// No such character, or somebody else's.
     "no_such_character" => NO_SUCH_CHARACTER,
-    /// The intent does not say what it was made on.
+    /// The intent does not say which state it was made on.
     "version_required" => VERSION_REQUIRED,
-    /// Too many in too short a time.
+    /// Too many frames or requests in too short a time.
     "rate_limited" => RATE_LIMITED,
-    /// A bound of the server is reached; what was accepted stays.
+    /// A bound of the server is reached. Accepted work stays.
     "overloaded" => OVERLOADED,
     /// The character, its shard or the database cannot be used right now.
     "unavailable" => UNAVAILABLE,
@@ -138,23 +138,23 @@ service_codes! {
     "internal" => INTERNAL,
     /// A number would pass its limit.
     "limit_exceeded" => LIMIT_EXCEEDED,
-    /// On the socket: no such kind of frame.
+    /// On the socket: there is no such kind of frame.
     "unknown_frame" => UNKNOWN_FRAME,
-    /// On the socket: too many intents unanswered.
+    /// On the socket: too many unanswered intents.
     "too_many_in_flight" => TOO_MANY_IN_FLIGHT,
-    /// On the socket: the token is of another session.
+    /// On the socket: the token belongs to another session.
     "wrong_session" => WRONG_SESSION,
     /// No valid token.
     "unauthenticated" => UNAUTHENTICATED,
     /// Over HTTP: wrong name or password.
     "bad_credentials" => BAD_CREDENTIALS,
-    /// Over HTTP: this server makes no accounts for the caller.
+    /// Over HTTP: the server makes no account for this caller.
     "registration_closed" => REGISTRATION_CLOSED,
     /// Over HTTP: too many failed logins.
     "too_many_attempts" => TOO_MANY_ATTEMPTS,
     /// Over HTTP: the session was ended.
     "session_revoked" => SESSION_REVOKED,
-    /// Over HTTP: the state has moved on; the latest comes along.
+    /// Over HTTP: the state has changed since. The answer carries the latest one.
     "version_conflict" => VERSION_CONFLICT,
     /// Over HTTP: the path does not exist.
     "no_such_route" => NO_SUCH_ROUTE,
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_that_is_none_reads_as_unknown() {
+    fn a_text_that_is_not_a_code_is_read_as_unknown() {
         let read = |text: &str| serde_json::from_str::<RejectionCode>(text).expect("a text");
         assert_eq!(read(r#""of_a_newer_game""#).as_str(), "of_a_newer_game");
         for none in [r#""""#, r#""Not A Code""#, r#""a_code_of_more_than_thirty_one_bytes""#] {

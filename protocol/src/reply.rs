@@ -1,4 +1,4 @@
-//! Smaller answers: what has changed, instead of the whole state.
+//! Smaller answers: the changes, instead of the whole state.
 //!
 //! A client asks for them with `GET /socket?reply=changes`. `docs/protocol.md#changes-instead-of-whole-states` has
 //! the rules for both sides. Such a connection gets [`ReplyFrame`]s; [`merge`] applies a patch.
@@ -35,33 +35,34 @@ pub fn merge(target: &mut Value, patch: &Value) {
     }
 }
 
-/// What changed in a character: a JSON Merge Patch.
+/// The changes in a character: a JSON Merge Patch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Changes(pub Map<String, Value>);
 
-/// A character in an answer: whole, or what changed since the state that came last.
+/// A character in an answer: whole, or the changes since the last state that was sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Told<C> {
     /// The whole state.
     Character(Box<C>),
-    /// What changed.
+    /// The changes.
     Changes(Changes),
 }
 
 impl<C: Serialize + DeserializeOwned> Told<C> {
-    /// The state that is told, given the one that this connection was told of last for the same character.
+    /// The whole state. `last` is the last one that this connection got for the same character.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] for changes without a state that they are against, or that make no character of it. A server
-    /// that keeps the contract sends neither.
+    /// [`DecodeError`] if there are changes but no last state, or if the result is not a character. A server that keeps
+    /// the contract sends neither.
     pub fn state(self, last: Option<&C>) -> Result<C, DecodeError> {
         match self {
             Self::Character(character) => Ok(*character),
             Self::Changes(Changes(changes)) => {
-                let last = last.ok_or_else(|| DecodeError::new("changes: there is no state that they are against"))?;
+                let last =
+                    last.ok_or_else(|| DecodeError::new("changes: there is no earlier state to apply them to"))?;
                 let mut state = serde_json::to_value(last).map_err(|error| DecodeError::new(error.to_string()))?;
                 merge(&mut state, &Value::Object(changes));
                 decode_value(&state)
@@ -80,7 +81,7 @@ pub struct AppliedReply<C> {
     pub told: Told<C>,
     /// The newest version of the character known to be in the database.
     pub durable: Version,
-    /// The id had been applied before.
+    /// True if the id was applied before.
     #[serde(default, skip_serializing_if = "is_false")]
     pub duplicate: bool,
 }
@@ -102,23 +103,23 @@ pub struct StateReply<C> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReplyFrame<C> {
-    /// As [`ServerFrame::Welcome`].
+    /// Like [`ServerFrame::Welcome`].
     Welcome(Welcome),
     /// An intent was applied.
     Applied(AppliedReply<C>),
-    /// As [`ServerFrame::Conflict`]: always whole.
+    /// Like [`ServerFrame::Conflict`]: always whole.
     Conflict(Box<Conflict<C>>),
-    /// As [`ServerFrame::Rejected`].
+    /// Like [`ServerFrame::Rejected`].
     Rejected(Rejected),
     /// A character's present state.
     State(StateReply<C>),
-    /// As [`ServerFrame::Durable`].
+    /// Like [`ServerFrame::Durable`].
     Durable(Durable),
-    /// As [`ServerFrame::Accepted`].
+    /// Like [`ServerFrame::Accepted`].
     Accepted(Accepted),
-    /// As [`ServerFrame::Pong`].
+    /// Like [`ServerFrame::Pong`].
     Pong(Pong),
-    /// As [`ServerFrame::Closing`].
+    /// Like [`ServerFrame::Closing`].
     Closing(Closing),
 }
 

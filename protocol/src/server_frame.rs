@@ -1,4 +1,4 @@
-//! What the server sends.
+//! The frames that the server sends.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use crate::rejection::RejectionCode;
 
 /// One server message: a map with one entry, its kind and that kind's fields.
 ///
-/// `C` is how a character is written: whole ([`Character`](crate::Character)) on the client's side, already packed on
-/// the server's.
+/// `C` is the form of a character: whole ([`Character`](crate::Character)) on the client's side, already packed on the
+/// server's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ServerFrame<C> {
@@ -24,13 +24,13 @@ pub enum ServerFrame<C> {
     Rejected(Rejected),
     /// A character's present state.
     State(State<C>),
-    /// What is now safely stored.
+    /// Characters with their newest durable versions.
     Durable(Durable),
     /// An `unwatch` or `refresh` was carried out.
     Accepted(Accepted),
     /// Answers a `ping`.
     Pong(Pong),
-    /// The close frame follows.
+    /// The server closes the socket next.
     Closing(Closing),
 }
 
@@ -70,7 +70,7 @@ pub struct Welcome {
     pub expires_in: u64,
     /// Seconds between the server's pings.
     pub ping_seconds: u64,
-    /// Intents that may be unanswered at a time.
+    /// Intents that may be unanswered at the same time.
     pub in_flight_max: u64,
     /// Characters that one connection may watch.
     pub watch_max: u64,
@@ -100,7 +100,7 @@ pub struct Applied<C> {
     pub character: C,
     /// The newest version of the character known to be in the database.
     pub durable: Version,
-    /// The id had been applied before.
+    /// True if the id was applied before.
     #[serde(default, skip_serializing_if = "is_false")]
     pub duplicate: bool,
 }
@@ -119,14 +119,14 @@ pub struct Conflict<C> {
 /// Fields of `rejected`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejected {
-    /// The frame's request id, where it could be read.
+    /// The frame's request id, if it could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<RequestId>,
-    /// Why.
+    /// The reason, as a code.
     pub code: RejectionCode,
-    /// Why, for a person.
+    /// The reason, for a person.
     pub message: String,
-    /// Send the same again after this many milliseconds; without it: do not.
+    /// Send the same again after this many milliseconds; if it is missing, do not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
 }
@@ -163,7 +163,7 @@ pub struct Accepted {
 /// Fields of `pong`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pong {
-    /// The `ping`'s.
+    /// The request id of the `ping`, if it had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<RequestId>,
 }
@@ -173,9 +173,9 @@ pub struct Pong {
 pub struct Closing {
     /// The close code that follows.
     pub code: u16,
-    /// Why, for a person.
+    /// The reason, for a person.
     pub reason: String,
-    /// When to come back, in milliseconds; spread at random.
+    /// When to come back, in milliseconds. Spread at random, so that clients do not all come back at once.
     pub retry_after_ms: u64,
 }
 

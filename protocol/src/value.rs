@@ -1,8 +1,8 @@
-//! Reading single values, and what is said of one that cannot be read.
+//! Reads single values, and describes a value that cannot be read.
 
 use serde::de::DeserializeOwned;
 
-/// A value that could not be read; the sentence names the field.
+/// A value could not be read. The message names the field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct DecodeError(String);
@@ -13,7 +13,7 @@ impl DecodeError {
     }
 }
 
-/// Longest part of a client's own words that an answer repeats, in bytes.
+/// Longest part of a client's own text that an answer repeats, in bytes.
 const QUOTE_BYTES_MAX: usize = 200;
 
 pub(crate) fn shorten(text: &str) -> &str {
@@ -24,7 +24,7 @@ pub(crate) fn shorten(text: &str) -> &str {
 ///
 /// # Errors
 ///
-/// [`DecodeError`] with the path to what could not be read.
+/// [`DecodeError`] with the path to the value that could not be read.
 pub fn decode_value<T: DeserializeOwned>(value: &serde_json::Value) -> Result<T, DecodeError> {
     serde_path_to_error::deserialize(value).map_err(|error| DecodeError(shorten(&error.to_string()).to_owned()))
 }

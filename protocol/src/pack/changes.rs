@@ -1,26 +1,26 @@
-//! What changed between two states, and states as JSON, both from what was packed.
+//! The changes between two packed states, and packed states as JSON.
 
 use super::read::{Entries, Part, take};
 use super::{entries, recount_entries};
 
-/// Nil: this key is gone.
+/// Nil, which says that a key is gone.
 const NIL: u8 = 0xc0;
 
-/// Appends the JSON Merge Patch that makes `new` of `old`, both of them maps that were packed here.
+/// Appends the JSON Merge Patch that turns `old` into `new`. Both are maps that were packed here.
 ///
-/// Source: RFC 7396. Maps are patched recursively, what is gone becomes nil, all else is replaced whole. States hold no
-/// nil, so there is a patch between any two.
+/// Source: RFC 7396. Maps are patched recursively, a missing key becomes nil, any other value is replaced whole. States
+/// hold no nil, so there is a patch between any two.
 pub fn merge_patch(old: &[u8], new: &[u8], out: &mut Vec<u8>) {
     patch(as_map(old), as_map(new), out);
 }
 
-/// Appends the entries that differ, behind their count, which is returned.
+/// Appends a map of the entries that differ. Returns their count.
 fn patch(old: Entries<'_>, new: Entries<'_>, out: &mut Vec<u8>) -> usize {
     let begin = out.len();
     entries(out, 0);
     let (mut count, mut known, mut ahead) = (0, 0, old);
     for (key, value) in new {
-        // Both are in the same order but where the catalogue has changed meanwhile.
+        // Both are in the same order, unless the catalogue has changed meanwhile.
         let Some(before) = ahead.seek(key).or_else(|| old.clone().seek(key)) else {
             out.extend_from_slice(key);
             out.extend_from_slice(value);
@@ -34,7 +34,7 @@ fn patch(old: Entries<'_>, new: Entries<'_>, out: &mut Vec<u8>) -> usize {
         let mark = out.len();
         out.extend_from_slice(key);
         let differs = match (Entries::of(before), Entries::of(value)) {
-            // Of maps that differ only in their order nothing is left.
+            // Maps that differ only in their order leave nothing.
             (Some(before), Some(value)) => patch(before, value, out) > 0,
             _ => {
                 out.extend_from_slice(value);
@@ -62,7 +62,7 @@ fn as_map(packed: &[u8]) -> Entries<'_> {
     Entries::of(packed).expect("a state is a map")
 }
 
-/// Appends the value at the front, which was packed here, as JSON, to the byte as serde writes it.
+/// Appends the value at the front, which was packed here, as JSON. The bytes are exactly those that serde writes.
 pub fn write_json(packed: &mut &[u8], out: &mut Vec<u8>) {
     match take(packed) {
         Part::Nil => out.extend_from_slice(b"null"),

@@ -1,15 +1,15 @@
-//! MessagePack by hand: the few forms that a character is written in, each in its shortest encoding, as serde's writer
-//! does; and what is done with characters packed that way.
+//! MessagePack by hand, for characters. It writes the few forms that a character needs, each in its shortest encoding,
+//! exactly as serde's writer does. It also compares packed characters and turns them into JSON.
 //!
-//! Writing an answer is the most expensive part of an intent. Through serde it is some three hundred small writes, each
-//! with its own length and marker. Here a key is one constant that holds its marker already.
+//! Writing an answer is the most expensive part of an intent. Serde would make some three hundred small writes, each
+//! with its own length and marker. Here a key is one constant that already holds its marker.
 
 mod changes;
 mod read;
 
 pub use changes::{merge_patch, write_json};
 
-/// Longest text, and most entries of a map or list, whose number stands in the marker.
+/// Longest text in bytes, and most entries of a map or list, with the number inside the marker.
 ///
 /// Source: the MessagePack specification, "Formats".
 const FIX_TEXT_BYTES_MAX: usize = 31;
@@ -37,12 +37,12 @@ macro_rules! pack_key {
     }};
 }
 
-/// Begins a map of so many entries.
+/// Begins a map with this many entries.
 pub fn entries(out: &mut Vec<u8>, count: usize) {
     begin(out, count, 0x80, [0xde, 0xdf]);
 }
 
-/// Corrects a map that was begun at `begin`, as one without entries, to so many.
+/// Corrects the count of a map that was begun at `begin` with 0 entries.
 pub(crate) fn recount_entries(out: &mut Vec<u8>, begin: usize, count: usize) {
     let body = (count > FIX_ENTRIES_MAX).then(|| out.split_off(begin + 1));
     match body {
@@ -55,7 +55,7 @@ pub(crate) fn recount_entries(out: &mut Vec<u8>, begin: usize, count: usize) {
     }
 }
 
-/// Begins a list of so many elements.
+/// Begins a list with this many elements.
 pub fn elements(out: &mut Vec<u8>, count: usize) {
     begin(out, count, 0x90, [0xdc, 0xdd]);
 }
@@ -157,7 +157,7 @@ mod forms {
         assert!(by_hand == by_serde, "{:x?} is not {:x?}", by_hand.get(..9), by_serde.get(..9));
     }
 
-    /// A map, or a list, that says it has so many parts and ends there.
+    /// The marker of a map (true) or a list (false) with this many entries, without the entries.
     struct Beginning(bool, usize);
 
     impl Serialize for Beginning {

@@ -1,8 +1,8 @@
-//! Reading what was packed here: a character's state in MessagePack, part by part.
+//! Reads a character's state that was packed here, in MessagePack, part by part.
 //!
-//! Only bytes that this process has written itself are read, so what is not well formed is a fault of ours.
+//! It reads only bytes that this process has written itself, so malformed bytes are a fault of ours.
 
-/// What stands at the front; lists and maps say how many elements or entries follow.
+/// The part at the front. A list or a map says how many elements or entries follow.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Part<'a> {
     Nil,
@@ -39,7 +39,7 @@ pub(super) fn take<'a>(packed: &mut &'a [u8]) -> Part<'a> {
     }
 }
 
-/// Takes the value at the front, all that is in it included.
+/// Takes the value at the front with everything in it.
 pub(super) fn value<'a>(packed: &mut &'a [u8]) -> &'a [u8] {
     let (start, mut parts) = (*packed, 1);
     while parts > 0 {
@@ -61,7 +61,7 @@ pub(super) struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    /// The entries of the map that `packed` is; `None` for another value.
+    /// The entries of the map in `packed`; `None` if it holds another value.
     pub(super) fn of(mut packed: &'a [u8]) -> Option<Self> {
         match take(&mut packed) {
             Part::Map(left) => Some(Self { packed, left }),
@@ -69,7 +69,7 @@ impl<'a> Entries<'a> {
         }
     }
 
-    /// Goes on behind this key and returns its value; stays where it is where there is none from here on.
+    /// Moves behind this key's entry and returns its value. Does not move if the rest has no such key.
     pub(super) fn seek(&mut self, key: &[u8]) -> Option<&'a [u8]> {
         let mut ahead = *self;
         let (_, value) = ahead.find(|(other, _)| *other == key)?;
@@ -94,10 +94,10 @@ impl<'a> Iterator for Entries<'a> {
 impl ExactSizeIterator for Entries<'_> {}
 
 fn bytes<'a>(packed: &mut &'a [u8], count: usize) -> &'a [u8] {
-    packed.split_off(..count).expect("what was packed here is whole")
+    packed.split_off(..count).expect("packed states are complete")
 }
 
-/// A big-endian number of so many bytes.
+/// A big-endian number of `width` bytes.
 fn unsigned(packed: &mut &[u8], width: usize) -> u64 {
     bytes(packed, width).iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
@@ -108,5 +108,5 @@ fn signed(packed: &mut &[u8], width: usize) -> i64 {
 }
 
 fn length(packed: &mut &[u8], width: usize) -> usize {
-    usize::try_from(unsigned(packed, width)).expect("what was packed here fits into memory")
+    usize::try_from(unsigned(packed, width)).expect("packed states fit into memory")
 }

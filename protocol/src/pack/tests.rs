@@ -14,7 +14,7 @@ fn patch_between(old: &[u8], new: &[u8]) -> Value {
     unpack(patch.strip_prefix(b"before").expect("it is appended"))
 }
 
-/// The smallest patch between two values, written without regard to cost.
+/// The smallest patch between two values, computed without regard to cost.
 fn expected(old: &Map<String, Value>, new: &Map<String, Value>) -> Value {
     let mut patch = Map::new();
     for key in old.keys().filter(|key| !new.contains_key(*key)) {

@@ -1,14 +1,14 @@
-//! The keys of maps, whatever a peer writes there.
+//! The keys of maps, in any form that a peer may send.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, de};
 
-/// The key that stands for all keys that are neither text nor number, which MessagePack allows.
+/// Stands for any key that is neither a text nor a number; MessagePack allows such keys.
 const NOT_A_TEXT: Key<'static> = Key(Cow::Borrowed("(not a text)"));
 
-/// A map's key; what is no text is a key that nobody knows.
+/// A map's key. A key that is not a text is read as an unknown key.
 pub struct Key<'de>(pub Cow<'de, str>);
 
 impl<'de> Deserialize<'de> for Key<'de> {

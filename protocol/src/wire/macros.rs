@@ -19,7 +19,7 @@ macro_rules! wire_map {
         }
 
         impl $(<$game: $crate::Action>)? $name $(<$game>)? {
-            /// The fields, as they are spelled on the wire, each with whether it must be there.
+            /// The fields, as they are spelled on the wire; true if the field is required.
             pub fn fields() -> Vec<(&'static str, bool)> {
                 vec![$( (stringify!($field), <$type as $crate::wire::Wire>::absent().is_none()) ),*]
             }
@@ -111,17 +111,17 @@ macro_rules! wire_choice {
             /// The kinds, as they are spelled on the wire.
             pub const KINDS: &'static [&'static str] = &[$($key),*];
 
-            /// The kinds with their fields, each with whether it must be there.
+            /// The kinds with their fields; true if the field is required.
             pub fn fields() -> Vec<(&'static str, Vec<(&'static str, bool)>)> {
                 vec![$( ($key, <$type>::fields()) ),*]
             }
 
-            /// This one's kind, as it is spelled on the wire.
+            /// This value's kind, as it is spelled on the wire.
             pub fn kind(&self) -> &'static str {
                 Self::KINDS[self.index()]
             }
 
-            /// The place of this one's kind among [`Self::KINDS`].
+            /// The place of this value's kind in [`Self::KINDS`].
             #[inline]
             pub fn index(&self) -> usize {
                 enum Index { $($variant),* }
@@ -218,7 +218,7 @@ macro_rules! wire_names {
         }
 
         impl $name {
-            /// All of them, in the order of `docs/protocol.md`.
+            /// All names, in the order of `docs/protocol.md`.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
             const NAMES: &'static [&'static str] = &[$($text),*];
 
@@ -227,7 +227,7 @@ macro_rules! wire_names {
                 match self { $( Self::$variant => $text, )* }
             }
 
-            /// The one with this name.
+            /// The value with this name.
             pub fn from_name(text: &str) -> Option<Self> {
                 match text { $( $text => Some(Self::$variant), )* _ => None }
             }

@@ -1,7 +1,7 @@
-//! How maps, choices and numbers are read: the wire's own leniency and strictness, once for both encodings.
+//! Readers for maps, choices and numbers, as lenient and as strict as the wire asks, for both encodings.
 //!
 //! Serde's derived readers accept lists for structs, refuse `6.0` for an integer and treat nil as a value; the wire
-//! says otherwise. The macros here write readers that follow it, and beside each a quick one for plain MessagePack.
+//! does the opposite. The macros here write readers that follow the wire, each with a quick one for plain MessagePack.
 
 mod key;
 mod macros;
@@ -18,17 +18,17 @@ use crate::limits::INTEGER_MAX;
 pub use key::Key;
 pub use quick::Cursor;
 
-/// A value that can stand in a field of the wire.
+/// A value that can be in a field of the wire.
 pub trait Wire<'de>: Sized {
-    /// Reads the value; nil never gets here.
+    /// Reads the value, which is never nil.
     fn read<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
 
     /// Reads the value from plain MessagePack; `None` leaves the message to [`Wire::read`].
     ///
-    /// What it reads, [`Wire::read`] reads too, as the same value.
+    /// If this reads a value, [`Wire::read`] must read the same one.
     fn quick(cursor: &mut Cursor<'de>) -> Option<Self>;
 
-    /// What the field is when it is missing or nil; `None` where it is required.
+    /// The field's value if it is missing or nil; `None` if it is required.
     fn absent() -> Option<Self> {
         None
     }
@@ -73,7 +73,7 @@ impl<'de> Wire<'de> for bool {
     }
 }
 
-/// Serde's own reader would take MessagePack's binary for text as well.
+/// Serde's own reader would accept MessagePack's binary as a text too.
 impl<'de> Wire<'de> for String {
     fn read<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Text;

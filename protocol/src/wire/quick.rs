@@ -1,28 +1,29 @@
-//! The quick way to read a message: straight from its bytes, when it is plain MessagePack.
+//! The quick way to read a message of plain MessagePack: straight from its bytes.
 //!
-//! Going through serde costs most of what decoding an intent takes. A [`Cursor`] reads what nearly every client sends:
-//! maps with known keys, each given once, integers as integers, texts in UTF-8. To anything else it says `None`, which
-//! means "not this way": the general readers then decide, and they alone know what is lenient and what is wrong. What
-//! is read here must be read by them too, as the same value; `tests/quick.rs` holds the two against each other.
+//! Serde itself takes most of the time of decoding an intent. A [`Cursor`] reads the form that nearly every client
+//! sends: maps with known keys, each given once, integers as integers, texts in UTF-8. For anything else it
+//! returns `None`, which means "not this way". Then the general readers decide, and they alone know the wire's leniency
+//! and its errors. They must read every message that is read here, as the same value; `srd/tests/wire/quick` compares
+//! the two.
 //!
-//! Nothing is allocated but the texts that a value owns, and nesting goes no deeper than the types.
+//! Only the texts that a value owns are allocated, and nesting goes no deeper than the types.
 
 use super::Wire;
 
-/// What is left to read of a message.
+/// The unread rest of a message.
 pub struct Cursor<'de> {
     rest: &'de [u8],
 }
 
 impl<'de> Cursor<'de> {
-    /// Reads a message that is one value and nothing behind it.
+    /// Reads a message that is one value with nothing behind it.
     pub fn read_whole<T: Wire<'de>>(message: &'de [u8]) -> Option<T> {
         let mut cursor = Self { rest: message };
         let value = T::quick(&mut cursor)?;
         cursor.rest.is_empty().then_some(value)
     }
 
-    /// The length of a map, in entries; a 32-bit length is left to the general readers, no plain frame has one.
+    /// The length of a map, in entries. A 32-bit length is left to the general readers: no plain frame has one.
     #[inline]
     pub fn map(&mut self) -> Option<u16> {
         match self.byte()? {
@@ -32,7 +33,7 @@ impl<'de> Cursor<'de> {
         }
     }
 
-    /// The length of a list, in elements; 32-bit lengths as with maps.
+    /// The length of a list, in elements. A 32-bit length is left to the general readers.
     #[inline]
     pub fn list(&mut self) -> Option<u16> {
         match self.byte()? {
@@ -42,7 +43,7 @@ impl<'de> Cursor<'de> {
         }
     }
 
-    /// A text's bytes, not yet known to be UTF-8; 32-bit lengths as with maps.
+    /// A text's bytes, not yet known to be UTF-8. A 32-bit length is left to the general readers.
     #[inline]
     pub fn text(&mut self) -> Option<&'de [u8]> {
         let length = match self.byte()? {
@@ -85,7 +86,7 @@ impl<'de> Cursor<'de> {
         }
     }
 
-    /// Reads a map, handing each key's bytes to `entry`, which reads the value or says that it does not know the key.
+    /// Reads a map. Hands each key's bytes to `entry`, which reads the value or says that it does not know the key.
     #[inline]
     pub fn entries(&mut self, mut entry: impl FnMut(&mut Self, &'de [u8]) -> Option<()>) -> Option<()> {
         for _ in 0..self.map()? {
@@ -125,7 +126,7 @@ mod tests {
     use super::Cursor;
 
     #[test]
-    fn lists_are_read_to_their_end_and_no_further() {
+    fn lists_are_read_exactly_to_their_end() {
         let read = |message| Cursor::read_whole::<Vec<i64>>(message);
         assert_eq!(read(b"\x90"), Some(vec![]));
         assert_eq!(read(b"\x93\x01\xff\xcc\xc8"), Some(vec![1, -1, 200]));
