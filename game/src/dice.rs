@@ -7,7 +7,7 @@ use sha2::Sha256;
 /// Bytes of one HMAC-SHA-256 value.
 const BLOCK_BYTES: usize = 32;
 
-/// Separates this use of the secret from any other.
+/// Separates this use of the secret from all others.
 const DOMAIN: &[u8] = b"castellan dice 1";
 
 /// The dice of one intent.
@@ -36,7 +36,7 @@ struct Keyed<'s> {
     rolled_before: u64,
     block: [u8; BLOCK_BYTES],
     block_number: u32,
-    /// Used bytes of `block`; all of them before the first roll.
+    /// Number of used bytes of `block`; all of them before the first roll.
     used: usize,
 }
 

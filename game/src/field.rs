@@ -7,15 +7,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// A value that stands in a field of a character, or in a part of one.
+/// A value in a field of a character, or in a part of one.
 pub trait Field {
-    /// The value as clients have it: what serde makes of it is what [`Field::pack`] writes.
+    /// The value as clients have it. Serde must write it exactly as [`Field::pack`] writes the field.
     type Wire: Serialize + DeserializeOwned + Debug + Default + Clone + PartialEq + Send + Sync + 'static;
 
     /// Appends the value in MessagePack.
     fn pack(&self, out: &mut Vec<u8>);
 
-    /// Returns true if the field is left out. Only fields that are kept packed may be.
+    /// Returns true if the field is left out. Only kept fields may be left out.
     fn is_absent(&self) -> bool {
         false
     }
@@ -26,11 +26,11 @@ pub trait Field {
 
 /// A value that a row keeps.
 pub trait Restore: Field + Sized {
-    /// The value again, from what the row has of it.
+    /// Restores the value from a row.
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// The problem with the value.
     fn restore(wire: Self::Wire) -> Result<Self, &'static str>;
 }
 
@@ -151,7 +151,7 @@ impl<T: Restore> Restore for Option<T> {
     }
 }
 
-/// Nothing follows from the state.
+/// For games that derive nothing.
 impl Field for () {
     type Wire = ();
 

@@ -4,41 +4,43 @@ use serde_json::Value;
 
 use crate::{Kept, Runs};
 
-/// How a state is written: into answers, and into its row. [`fields!`](crate::fields) implements it.
+/// Writes a state into answers and into its row. [`fields!`](crate::fields) implements it.
 ///
-/// Fields stand in blocks. What is *kept* is packed once and copied into answers until an action touches it; what is
-/// *fresh* is written each time. *Shown* fields follow from the state and are kept, but not stored. *Stored* fields are
-/// the row's alone.
+/// Fields are grouped in blocks. *Kept* fields are packed once and copied into answers until an action touches them.
+/// *Fresh* fields are written each time. *Shown* fields are derived from the state; they are kept, but not stored.
+/// *Stored* fields are only in the row.
 pub trait Fields {
-    /// What follows from the state.
+    /// The values that the rules compute from the state.
     type Derived;
-    /// The fields that are shown, as clients have them.
+    /// The shown state, as clients have it.
     type Sheet;
 
     /// Runs of bytes that [`Fields::keep`] keeps.
     const RUNS: usize;
 
-    /// Number of fields that are shown of this state.
+    /// Number of this state's fields in an answer.
     fn shown(&self) -> usize;
 
-    /// Packs the blocks that are kept.
+    /// Packs the kept blocks.
     fn keep(&self, derived: &Self::Derived, kept: &mut Kept);
 
-    /// Appends all fields that are shown, as the entries of a map: copies what is kept, writes the rest.
+    /// Appends all fields of an answer, as the entries of a map. Copies the kept ones and writes the rest.
     fn write(&self, runs: &mut Runs<'_>, out: &mut Vec<u8>);
 
-    /// Number of fields that the row has of this state.
+    /// Number of this state's fields in its row.
     fn stored(&self) -> usize;
 
-    /// Appends all fields that the row has, as the entries of a map.
+    /// Appends all fields of the row, as the entries of a map.
     fn store(&self, out: &mut Vec<u8>);
 
-    /// The JSON Schema of the fields that are shown.
+    /// The JSON Schema of the fields of an answer.
     fn schema() -> Value;
 }
 
-/// Declares the fields of a character. From this one table come: the type that clients read ([`Fields::Sheet`]) with its
-/// serde forms, what answers keep packed, the stored form with its reader, and the JSON Schema.
+/// Declares the fields of a character.
+///
+/// This one table generates the type that clients read ([`Fields::Sheet`]) with its serde forms, the packing of kept
+/// fields, the stored form with its reader, and the JSON Schema.
 ///
 /// ```text
 /// castellan_game::fields! {
@@ -61,10 +63,10 @@ pub trait Fields {
 /// }
 /// ```
 ///
-/// A field is `name: Type = path` and may have bounds in brackets, which hold when a row is read and stand in the schema.
-/// The path leads from the state to the field, and in the same way from the type that rows are restored into, which must
-/// have a `Default`. The type implements [`Field`](crate::Field), and [`Restore`](crate::Restore) if it is stored. A
-/// field that may be absent is an `Option` in a kept block, with serde's
+/// A field is `name: Type = path` and may have bounds in brackets. The bounds are checked when a row is read, and they
+/// are in the schema. The path leads from the state to the field. It must also lead to the field from the type that
+/// rows are restored into, which must have a `Default`. The type implements [`Field`](crate::Field), and
+/// [`Restore`](crate::Restore) if it is stored. A field that may be absent is an `Option` in a kept block, with serde's
 /// `#[serde(default, skip_serializing_if = "Option::is_none")]`. The crate that uses this must depend on `serde`.
 #[macro_export]
 macro_rules! fields {
@@ -151,7 +153,7 @@ macro_rules! fields {
             }
         }
 
-        /// The fields of a row, checked one by one.
+        /// The fields of a row, before they are checked one by one.
         #[derive(Debug, serde::Deserialize)]
         $row_vis struct $row {
             $($( $(#[serde($($serde)*)])? $field: <$type as $crate::Field>::Wire, )*)*
@@ -159,7 +161,7 @@ macro_rules! fields {
         }
 
         impl $row {
-            /// Checks every field by itself.
+            /// Checks each field on its own.
             fn restore(self) -> Result<$restored, $crate::Corrupt> {
                 let mut restored = <$restored>::default();
                 $($( $crate::fields!(@restore self restored $field: $type = $($path).+ $([$bounds])?); )*)*
@@ -199,10 +201,10 @@ macro_rules! fields {
     };
 }
 
-/// Declares a part of a character with fields of its own: the type that clients read, and how the part is packed.
+/// Declares a part of a character with fields of its own: the type that clients read, and the packing of the part.
 ///
-/// A field is `name: Type = getter`; the type says what clients read, the getter follows `self.` and gives something that
-/// is packed as that type is.
+/// A field is `name: Type = getter`. Clients read the type. The getter follows `self.` and returns a value that is
+/// packed like that type.
 #[macro_export]
 macro_rules! record {
     (

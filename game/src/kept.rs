@@ -5,8 +5,8 @@ pub const RUNS_MAX: usize = 8;
 
 /// The runs of bytes that stay the same while actions touch fresh fields only.
 ///
-/// Most intents change a few numbers. The rest (names, gear, what follows from them) is nine tenths of an answer, so
-/// it is packed once and copied.
+/// Most intents change a few numbers. The rest (names, gear, derived values) is nine tenths of an answer, so it is
+/// packed once and copied.
 #[derive(Debug, Default)]
 pub struct Kept {
     bytes: Vec<u8>,
@@ -20,7 +20,7 @@ impl Kept {
         self.runs == 0
     }
 
-    /// The runs are no longer those of the character.
+    /// Drops all runs, because they no longer match the character.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.runs = 0;

@@ -1,8 +1,8 @@
 //! The laws that every game is tested against.
 //!
-//! A game that breaks one is refused in its tests, not in production. [`hold`] checks them all for any character and any
-//! actions that the game's own strategies make; give it the extremes of every number, since a test build panics where an
-//! integer overflows.
+//! A game that breaks a law fails in its tests, not in production. [`hold`] checks all laws for any character and any
+//! actions that the game's own strategies make. The strategies should include the extremes of every number, because a
+//! test build panics if an integer overflows.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::{Dice, Fields, Game, Kept, RUNS_MAX, Touched};
 
-/// Bytes of a frame that are not the game's: the frame's own fields and the envelope.
+/// Most bytes of a frame outside the game's part: the frame's own fields and the envelope.
 const ENVELOPE_BYTES_MAX: usize = 1_024;
 
 /// Runs of bytes that the envelope keeps beside the game's.
@@ -27,19 +27,20 @@ const ACTIONS_MAX: usize = 40;
 
 /// Checks all laws.
 ///
-/// - A state is made, and an action applied, in the same way each time.
-/// - An action that is refused, or that panics, leaves the state as it was; and none panics.
-/// - An action that touched fresh fields only left what is kept packed as it was.
-/// - What is packed is what serde makes of the sheet, in MessagePack and in JSON, and fits a frame.
-/// - What is stored is read back as the same state, and so is every sample: `stored` holds states as released versions
-///   wrote them, each with its schema version, at least one for each.
+/// - Creations and actions are deterministic.
+/// - No action panics. A refused action leaves the state as it was, and so would one that panics.
+/// - An action that says it touched only fresh fields leaves the kept fields as they were.
+/// - The packed state equals what serde makes of the sheet, in MessagePack and in JSON, and fits a frame.
+/// - A stored state is read back as the same state.
+/// - Every sample is still read: `stored` holds states as released versions wrote them, each with its schema version,
+///   at least one for each.
 /// - The merge patch between two states leads from one to the other.
 /// - Dice are counted.
-/// - Rights, routes and the schema name what there is.
+/// - Rights, routes and the schema name only existing actions and fields.
 ///
 /// # Panics
 ///
-/// If a law is broken, with the smallest case that was found.
+/// If a law is broken. The message has the smallest case that was found.
 pub fn hold<G: Game>(
     rules: &G::Rules,
     creations: impl Strategy<Value = G::Creation>,
@@ -67,7 +68,7 @@ pub fn hold<G: Game>(
     }
 }
 
-/// What is fixed about a game: rights, routes, runs, schema.
+/// Checks the fixed parts of a game: rights, routes, options, runs.
 fn names_are_known<G: Game>() {
     const { assert!(ENVELOPE_RUNS + <G::State as Fields>::RUNS <= RUNS_MAX, "too many kept blocks") };
     let rights = G::rights();
@@ -76,8 +77,8 @@ fn names_are_known<G: Game>() {
         assert!(known, "STRICT names `{name}`, which is no right");
     }
     for route in G::ROUTES {
-        assert!(G::Action::KINDS.contains(&route.kind), "the route {} is for no action", route.path);
-        assert!(route.path.starts_with('/'), "the route {} begins with no slash", route.path);
+        assert!(G::Action::KINDS.contains(&route.kind), "the route {} has no action", route.path);
+        assert!(route.path.starts_with('/'), "the route {} must begin with a slash", route.path);
     }
     for option in G::OPTIONS {
         assert!(!option.choices.is_empty(), "the option {} has no value", option.name);
@@ -87,11 +88,11 @@ fn names_are_known<G: Game>() {
 fn every_stored_shape_loads<G: Game>(stored: &[(i32, &str)]) {
     for (version, state) in stored {
         if let Err(error) = G::restore(*version, state) {
-            panic!("a state of schema version {version} is no longer read: {error}");
+            panic!("a state of schema version {version} cannot be read any more: {error}");
         }
     }
     let sampled: BTreeSet<i32> = stored.iter().map(|(version, _)| *version).collect();
-    assert_eq!(sampled, (1..=G::SCHEMA_VERSION).collect(), "one sample at least of each schema version");
+    assert_eq!(sampled, (1..=G::SCHEMA_VERSION).collect(), "each schema version needs at least one sample");
 }
 
 fn dice<G: Game>(state: &G::State, request: u64) -> Dice<'static> {
@@ -99,7 +100,7 @@ fn dice<G: Game>(state: &G::State, request: u64) -> Dice<'static> {
     Dice::new(b"a secret", character, RequestId::new(request), G::dice_rolled(state))
 }
 
-/// Applies an action and checks what must hold around it.
+/// Applies an action and checks the laws about it.
 fn obeys<G: Game>(rules: &G::Rules, state: &mut G::State, action: &G::Action, request: u64) {
     let before = state.clone();
     let shown_before = packed::<G>(rules, &before);
@@ -125,7 +126,7 @@ fn obeys<G: Game>(rules: &G::Rules, state: &mut G::State, action: &G::Action, re
             assert_eq!(counted, rolled.rolled(), "dice are counted: {action:?}");
             leads(&shown_before, &packed::<G>(rules, state));
             if touched == Touched::Fresh {
-                assert!(kept_before == kept::<G>(rules, state), "{action:?} changed what is kept and does not say so");
+                assert!(kept_before == kept::<G>(rules, state), "{action:?} changed kept fields and does not say so");
             }
         }
     }
@@ -174,11 +175,15 @@ fn is_well_written<G: Game>(rules: &G::Rules, state: &G::State) {
     pack::write_json(&mut bytes.as_slice(), &mut json);
     Codec::Json.encode(&sheet, &mut json_by_serde);
     for (codec, packed, by_serde) in [(Codec::MessagePack, &bytes, &by_serde), (Codec::Json, &json, &json_by_serde)] {
-        // Entries of maps may stand in another order; nothing may be longer than serde would write it.
+        // The entries of a map may be in another order, but the length must equal serde's.
         let same = reads::<Value>(codec, packed) == reads::<Value>(codec, by_serde) && packed.len() == by_serde.len();
-        assert!(same, "what is packed is not what serde writes of {sheet:?}");
+        assert!(same, "the packed bytes differ from those that serde writes: {sheet:?}");
     }
-    assert!(json.len() + ENVELOPE_BYTES_MAX <= SERVER_FRAME_BYTES_MAX, "a state of {} bytes fits no frame", json.len());
+    assert!(
+        json.len() + ENVELOPE_BYTES_MAX <= SERVER_FRAME_BYTES_MAX,
+        "a state of {} bytes does not fit a frame",
+        json.len()
+    );
     assert!(!G::name(state).is_empty(), "a character has a name");
 
     let schema = G::State::schema();
@@ -198,11 +203,11 @@ fn is_well_written<G: Game>(rules: &G::Rules, state: &G::State) {
     pack::write_json(&mut row.as_slice(), &mut stored);
     let text = String::from_utf8(stored).expect("JSON is UTF-8");
     match G::restore(G::SCHEMA_VERSION, &text) {
-        Ok(restored) => assert_eq!(restored, *state, "what is stored is read back"),
+        Ok(restored) => assert_eq!(restored, *state, "a stored state is read back as it was"),
         Err(error) => panic!("{error}: {text}"),
     }
 }
 
 fn reads<T: serde::de::DeserializeOwned + Debug>(codec: Codec, bytes: &[u8]) -> T {
-    codec.decode(bytes).unwrap_or_else(|error| panic!("what is written is not what clients read: {error}"))
+    codec.decode(bytes).unwrap_or_else(|error| panic!("clients cannot read the written state: {error}"))
 }

@@ -1,9 +1,9 @@
-//! What the authority asks of a game.
+//! The authority's requirements on a game.
 //!
-//! The authority knows ids, users, versions, leases and durability. To it a character is an envelope around a state that
-//! only the game understands. A [`Game`] knows states, actions and rules; it knows no clock, socket, version, user or
-//! database. `docs/your-own-game.md` walks through writing one; `laws` (with the feature `testing`) test that it keeps to
-//! what the authority relies on.
+//! The authority knows ids, users, versions, leases and durability. To it a character is an envelope around a state
+//! that only the game understands. A [`Game`] knows states, actions and rules; it knows no clock, socket, version, user
+//! or database. `docs/your-own-game.md` walks through writing one; `laws` (with the feature `testing`) tests the rules
+//! that the authority relies on.
 
 mod dice;
 mod field;
@@ -30,12 +30,12 @@ pub use kept::{Kept, RUNS_MAX, Runs};
 pub use stored::Corrupt;
 pub use violation::{Violation, quote};
 
-/// The parts of a state that an action has changed.
+/// The kind of fields that an action has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Touched {
-    /// Only fields that are written afresh into each answer; what is kept packed stays as it is.
+    /// Only fresh fields, which are written into each answer again. The kept, packed fields are unchanged.
     Fresh,
-    /// More than that.
+    /// Kept fields too.
     Kept,
 }
 
@@ -61,7 +61,7 @@ pub struct RuleOption {
     pub name: &'static str,
     /// Its values, such as `off|variant`; the first one is the default.
     pub choices: &'static str,
-    /// What it does, in one sentence.
+    /// Its effect, in one sentence.
     pub doc: &'static str,
 }
 
@@ -70,26 +70,27 @@ pub type RuleOptions = BTreeMap<String, String>;
 
 /// A game, as the authority sees it.
 ///
-/// Everything here is deterministic, and nothing here panics for any input; `laws` say more.
+/// Everything here is deterministic, and nothing here panics for any input. `laws` lists the rules in full.
 pub trait Game: GameTypes + Debug + Send + Sync {
-    /// The game's part of a character. A clone is cheap: what rarely changes is shared.
+    /// The game's part of a character. A clone must be cheap: share the parts that rarely change.
     type State: Fields<Derived = Self::Derived, Sheet = Self::Sheet> + Clone + Debug + PartialEq + Send + Sync;
-    /// What follows from a state by the rules. Computed when it is shown, never stored; `()` if nothing does.
+    /// The values that the rules compute from a state. Computed for answers, never stored; `()` if there are none.
     type Derived: Default + Debug + Send;
-    /// Catalogue and options, replaced while the server runs.
+    /// Catalogue and options. A reload replaces them while the server runs.
     type Rules: Debug + Send + Sync;
 
     /// The options of the rules.
     const OPTIONS: &'static [RuleOption] = &[];
-    /// Names of the rights that only game servers have under the policy `strict`. A name may stand for all rights that
-    /// begin with it and a colon.
+    /// Names of the rights that only game servers have under the policy `strict`.
+    ///
+    /// A name also stands for all rights that begin with it and a colon.
     const STRICT: &'static [&'static str] = &[];
     /// Routes for single kinds of actions.
     const ROUTES: &'static [ActionRoute] = &[];
-    /// The schema version that states are stored in now.
+    /// The schema version of newly stored states.
     const SCHEMA_VERSION: i32;
 
-    /// Reads the rules: from a folder, or those that are built in.
+    /// Reads the rules from a folder, or the built-in ones.
     ///
     /// # Errors
     ///
@@ -99,7 +100,7 @@ pub trait Game: GameTypes + Debug + Send + Sync {
     /// The rules as clients see them at `GET /catalogue`, in JSON.
     fn catalogue(rules: &Self::Rules) -> Vec<u8>;
 
-    /// Changes with what [`Game::catalogue`] returns: ASCII letters, digits and hyphens.
+    /// A name that changes whenever [`Game::catalogue`] changes: ASCII letters, digits and hyphens.
     fn revision(rules: &Self::Rules) -> &str;
 
     /// Makes a character.
@@ -109,7 +110,7 @@ pub trait Game: GameTypes + Debug + Send + Sync {
     /// [`Violation`] if the rules refuse it.
     fn create(rules: &Self::Rules, wanted: &Self::Creation) -> Result<Self::State, Violation>;
 
-    /// Changes a state, or leaves it bit for bit as it was.
+    /// Changes a state. A refusal leaves it bit for bit as it was.
     ///
     /// # Errors
     ///
@@ -124,14 +125,15 @@ pub trait Game: GameTypes + Debug + Send + Sync {
     /// How many dice were rolled for a state. [`Game::apply`] adds [`Dice::rolled`]; the next dice depend on it.
     fn dice_rolled(state: &Self::State) -> u64;
 
-    /// Computes what follows from a state, in place, so that nothing is allocated where there is room.
+    /// Computes the derived values of a state, in place. Allocates nothing if `derived` has room.
     fn derive(rules: &Self::Rules, state: &Self::State, derived: &mut Self::Derived);
 
     /// The name that lists and people see.
     fn name(state: &Self::State) -> &str;
 
-    /// The names of all rights. By default the kinds of actions; a kind that can both give and take has two rights, such
-    /// as `modify_currency:gain` and `modify_currency:loss`.
+    /// The names of all rights. By default each kind of action is a right.
+    ///
+    /// A kind that can both give and take has two, such as `modify_currency:gain` and `modify_currency:loss`.
     fn rights() -> Vec<&'static str> {
         Self::Action::KINDS.to_vec()
     }
@@ -141,7 +143,7 @@ pub trait Game: GameTypes + Debug + Send + Sync {
         Right(action.index())
     }
 
-    /// Reads a stored state of any schema version so far; ignores the fields of the envelope.
+    /// Reads a stored state of any schema version so far. Ignores the fields of the envelope.
     ///
     /// # Errors
     ///

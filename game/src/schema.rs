@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-/// A map's schema in the making. For the macros of this crate.
+/// Builds a map's schema. For the macros of this crate.
 #[derive(Debug, Default)]
 pub struct Schema {
     properties: Map<String, Value>,
@@ -36,7 +36,7 @@ impl Schema {
 }
 
 impl Property<'_> {
-    /// Least and most of a number.
+    /// Sets the least and the most of a number.
     #[must_use]
     pub fn bounds(self, least: i64, most: i64) -> Self {
         let property = &mut self.schema.properties[self.name];
@@ -45,7 +45,7 @@ impl Property<'_> {
         self
     }
 
-    /// Whether the field is always there.
+    /// Says if the field is always there.
     pub fn required(self, required: bool) {
         if required {
             self.schema.required.push(self.name);

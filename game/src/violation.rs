@@ -1,4 +1,4 @@
-//! What a rule says when it says no.
+//! Violations: a rule of the game said no.
 
 use std::borrow::Cow;
 
