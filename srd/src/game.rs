@@ -34,7 +34,7 @@ impl Game for Srd {
         doc: "Slow heavily loaded characters: off, or variant (the SRD's variant rule).",
     }];
 
-    /// What creates something from nothing.
+    /// Rights that create something from nothing.
     const STRICT: &'static [&'static str] = &[
         "add_item",
         "modify_currency:gain",

@@ -1,4 +1,4 @@
-//! Any character and any life, for the properties that are tested here and wherever characters are written or read.
+//! Any character and any life, for the property tests here and in the crates that write or read characters.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -22,13 +22,13 @@ pub(crate) fn number() -> impl Strategy<Value = i64> {
     prop_oneof![4 => -30i64..60, 1 => select(edges), 1 => any::<i64>()]
 }
 
-/// Items that come again and again.
+/// Items that many actions share.
 const AGAIN: [&str; 6] =
     ["dagger", "greatsword", "shield", "ring-of-protection", "amulet-of-health", "potion-of-healing"];
 
-/// Items that fill slots, are drunk, sold in bundles, without price, or not there at all.
+/// Items that fill slots, are drunk, are sold in bundles, have no price, or do not exist.
 ///
-/// A few come again and again, so that what is done to one item adds up.
+/// Many actions share a few of them, so that the actions on one item add up.
 pub(crate) fn item() -> impl Strategy<Value = String> {
     let often: [&str; 23] = [
         "dagger",
@@ -120,11 +120,11 @@ pub(crate) fn any_action() -> impl Strategy<Value = Action> {
         2 => coins(),
         1 => ".{0,50}".prop_map(|name| json!({"rename": {"name": name}})),
     ];
-    // Straight into the rules' own type, past the wire's bound on integers.
+    // Directly as the rules' own type, to get past the wire's bound on integers.
     prop_oneof![first, second].prop_map(|value| from_value(&value))
 }
 
-/// What somebody does who has a few things and dresses all day.
+/// An action of a character that owns a few things and changes its gear all day.
 pub(crate) fn dressing() -> impl Strategy<Value = Action> {
     let worn = || select(&AGAIN[..5]);
     let of = |kind: &'static str| worn().prop_map(move |item| json!({kind: {"item": item}}));
@@ -142,7 +142,7 @@ pub(crate) fn dressing() -> impl Strategy<Value = Action> {
     kinds.prop_map(|value| from_value(&value))
 }
 
-/// The action of a JSON value; numbers beyond the wire's integers are put in afterwards.
+/// The action of a JSON value. Numbers beyond the wire's range are put in afterwards.
 pub(crate) fn from_value(value: &Value) -> Action {
     let mut numbers = Vec::new();
     let mut tamed = value.clone();
@@ -154,7 +154,7 @@ pub(crate) fn from_value(value: &Value) -> Action {
     action
 }
 
-/// Brings integers into the wire's range and notes those that were not.
+/// Brings integers into the wire's range and notes those outside it.
 fn tame(value: &mut Value, beyond: &mut Vec<i64>) {
     match value {
         Value::Object(fields) => fields.values_mut().for_each(|value| tame(value, beyond)),
@@ -170,7 +170,7 @@ fn tame(value: &mut Value, beyond: &mut Vec<i64>) {
     }
 }
 
-/// Puts a number beyond the wire's range where the action has one.
+/// Puts a number beyond the wire's range into the action's number field.
 fn restore(action: &mut Action, number: i64) {
     match action {
         Action::ModifyHitpoints(fields) => fields.delta = number,
@@ -212,18 +212,18 @@ pub(crate) fn dice_of(character: &Character, request: u64) -> Dice<'static> {
     Dice::new(b"a secret of the tests", id, RequestId::new(request), character.dice_rolled())
 }
 
-/// Plays actions one after the other; what is refused is passed over.
+/// Plays actions one after the other. Skips refused ones.
 pub(crate) fn live(start: &Character, actions: &[Action]) -> Character {
     let mut character = start.clone();
     for (action, request) in actions.iter().zip(1..) {
         let mut dice = dice_of(&character, request);
-        // What is refused is passed over.
+        // A refused action is skipped.
         let _ = apply(&mut character, action, &CATALOGUE, &mut dice);
     }
     character
 }
 
-/// Somebody new, and what they will try to do.
+/// A new character, and the actions that it will try.
 pub fn any_life() -> impl Strategy<Value = (Character, Vec<Action>)> {
     let rich = [
         from_value(&json!({"modify_currency": {"pp": 500, "gp": 5000, "ep": 3, "sp": 77, "cp": 777}})),

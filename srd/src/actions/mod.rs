@@ -22,7 +22,7 @@ use castellan_game::{Touched, quote};
 
 type Ruling = Result<(), Violation>;
 
-/// Applies an action by the rules and returns what it has touched.
+/// Applies an action by the rules. Returns the kind of fields that it has touched.
 ///
 /// Deterministic: the same character, action, catalogue and dice give the same result.
 ///
@@ -108,8 +108,8 @@ fn quantity(number: i64) -> Result<i32, Violation> {
 
 /// Recomputes the maximum of hit points. Call it after any change that the maximum depends on.
 ///
-/// Every level gives its die's result plus the constitution modifier, at least 1, plus what traits add. Four levels of
-/// exhaustion halve the sum. Hit points above the maximum are lost; a higher maximum heals nobody.
+/// Every level gives its die's result plus the constitution modifier, at least 1, plus the bonus of traits. Four levels
+/// of exhaustion halve the sum. Hit points above the maximum are lost; a higher maximum heals nobody.
 /// Source: SRD 5.1, "Hit Points and Hit Dice", "Constitution", "Exhaustion".
 pub(super) fn refresh_maximum(character: &mut Character, catalogue: &Catalogue) {
     /// Levels of exhaustion that halve the maximum.

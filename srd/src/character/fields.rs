@@ -125,7 +125,7 @@ castellan_game::fields! {
     }
     ;
     shown {
-        /// What the server computes from the rest.
+        /// The values that the server computes from the rest.
         derived: Derived = |derived| derived,
     }
     stored {

@@ -8,7 +8,7 @@ use crate::character::Character;
 use crate::request::Ability;
 use crate::symbol::Symbol;
 
-/// What a character wears and wields, and what its magic adds up to.
+/// The worn and wielded items of a character, and the sum of their magic.
 pub(crate) struct Worn<'c> {
     pub(super) armor: Option<&'c Armor>,
     pub(super) shield: Option<&'c Armor>,
@@ -97,7 +97,7 @@ impl<'c> Worn<'c> {
         }
     }
 
-    /// What magic adds to every saving throw.
+    /// The bonus from magic on every saving throw.
     pub(crate) const fn saving_throw_bonus(&self) -> i32 {
         self.bonuses.saving_throws
     }

@@ -1,4 +1,4 @@
-//! What an intent asks for: one action on one character.
+//! Actions: an intent asks for one action on one character.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ wire_names! {
         "armor" => Armor,
         /// The shield.
         "shield" => Shield,
-        /// The hand that wields first.
+        /// The main hand.
         "main_hand" => MainHand,
         /// The other hand.
         "off_hand" => OffHand,
@@ -55,7 +55,7 @@ wire_names! {
 }
 
 wire_names! {
-    /// How a new level's hit points are found.
+    /// How to determine a new level's hit points.
     HitPointChoice("`average` or `roll`") {
         /// The die's average, rounded up.
         "average" => Average,
@@ -65,7 +65,7 @@ wire_names! {
 }
 
 actions! {
-    /// What an intent asks for: a map with one entry, its kind and that kind's fields.
+    /// An action: a map with one entry, its kind and that kind's fields.
     Action {
         /// Damage (below 0) or healing (above 0).
         "modify_hitpoints" => ModifyHitpoints(ModifyHitpoints),
@@ -83,17 +83,17 @@ actions! {
         "unequip_item" => UnequipItem(UnequipItem),
         /// Bonds with a magic item.
         "attune" => Attune(Attune),
-        /// Ends such a bond.
+        /// Ends the bond with a magic item.
         "end_attunement" => EndAttunement(EndAttunement),
         /// Puts units of an item into the inventory.
         "add_item" => AddItem(AddItem),
-        /// Takes units out of it.
+        /// Takes units of an item out of the inventory.
         "remove_item" => RemoveItem(RemoveItem),
         /// Uses up a consumable.
         "use_item" => UseItem(UseItem),
         /// Buys at the catalogue's price.
         "buy_item" => BuyItem(BuyItem),
-        /// Sells at half of it.
+        /// Sells at half the catalogue's price.
         "sell_item" => SellItem(SellItem),
         /// Adds or takes coins.
         "modify_currency" => ModifyCurrency(ModifyCurrency),
@@ -151,7 +151,7 @@ wire_map! {
     action EquipItem {
         /// An item of the inventory.
         item: String,
-        /// Where to; without it the first free slot that fits, else the first that fits.
+        /// The slot. If it is missing: the first free slot that fits, else the first that fits.
         #[serde(skip_serializing_if = "Option::is_none")]
         slot: Option<Slot>,
     }
@@ -250,7 +250,7 @@ wire_map! {
 wire_map! {
     /// Fields of `level_up`.
     action LevelUp {
-        /// How the new level's hit points are found.
+        /// How to determine the new level's hit points.
         hitpoints: HitPointChoice,
         /// Ability score increments, exactly at the class's improvement levels: two in all.
         #[serde(skip_serializing_if = "Option::is_none")]

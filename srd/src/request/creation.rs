@@ -1,4 +1,4 @@
-//! What a client says of a character that it wants to have.
+//! A client's request for a new character.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ wire_map! {
         name: String,
         /// A race of the catalogue.
         race: String,
-        /// One of its subraces, where it has any.
+        /// One of the race's subraces, if it has any.
         #[serde(skip_serializing_if = "Option::is_none")]
         subrace: Option<String>,
         /// A class of the catalogue.
         class: String,
         /// All six scores before race, 3 to 18.
         abilities: BTreeMap<Ability, i64>,
-        /// As many skills as the class lets one choose, from its list.
+        /// As many skills as the class allows, from its list.
         #[serde(skip_serializing_if = "Option::is_none")]
         skills: Option<Vec<String>>,
     }

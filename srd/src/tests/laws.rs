@@ -11,7 +11,7 @@ use crate::testing::{any_action, dressing};
 use crate::wire::{Ability, NewCharacter};
 use crate::{Character, Derived, INVENTORY_ENTRIES_MAX, Srd, apply, create};
 
-/// What somebody may ask for, good and bad.
+/// Creations that a client may ask for, good and bad.
 fn any_creation() -> impl Strategy<Value = NewCharacter> {
     let race =
         prop_oneof![9 => select(CATALOGUE.races()).prop_map(|race| race.id().to_string()), 1 => Just("elk".into())];

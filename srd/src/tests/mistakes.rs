@@ -181,7 +181,7 @@ fn a_choice_has_as_many_options_as_it_asks_for() {
 }
 
 #[test]
-fn magic_is_looked_at_too() {
+fn magic_is_checked_too() {
     check(
         r#"
         [[magic]]

@@ -15,7 +15,7 @@ use crate::{
     derive_into,
 };
 
-/// Everything that must hold of any character.
+/// Checks everything that must hold for any character.
 fn check_bounds(character: &Character) -> Result<(), TestCaseError> {
     prop_assert!((1..=20).contains(&character.level()));
     prop_assert_eq!(i32::try_from(character.hit_point_dice().len()), Ok(character.level()));
@@ -197,7 +197,7 @@ proptest! {
     }
 
     #[test]
-    fn every_price_is_at_least_twice_what_it_brings(
+    fn every_price_is_at_least_twice_the_selling_price(
         item in select(CATALOGUE.items()),
         quantity in prop_oneof![1i32..25, 1i32..=1_000_000],
     ) {

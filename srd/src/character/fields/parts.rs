@@ -37,7 +37,7 @@ record! {
 }
 
 record! {
-    /// What follows from the rest of a character by the rules.
+    /// The values that the rules compute from the rest of a character.
     pub struct Derived, of derived::Derived {
         /// Armour class.
         armor_class: i32 = armor_class,
@@ -63,13 +63,13 @@ record! {
         carried_weight: f64 = carried_weight(),
         /// One for each weapon wielded.
         attacks: Vec<derived::Attack> = attacks,
-        /// What else shows, such as `stealth_disadvantage`.
+        /// Hindrances that change no number, such as `stealth_disadvantage`.
         flags: Flags = flags,
     }
 }
 
 record! {
-    /// What a wielded weapon does.
+    /// The numbers of a wielded weapon.
     pub struct Attack, of derived::Attack {
         /// The weapon's item id.
         item: Symbol = item,
