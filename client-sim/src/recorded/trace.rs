@@ -44,7 +44,7 @@ const ITEMS: [&str; ITEM_SLOTS * LANES] = [
     "bell",
     "blanket",
     "block-and-tackle",
-    "recorder",
+    "book",
     "bottle-glass",
     "bucket",
     "caltrops",
@@ -199,6 +199,13 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn every_item_is_in_the_catalogue() {
+        let catalogue = castellan_srd::Catalogue::embedded();
+        let missing: Vec<_> = ITEMS.iter().filter(|item| catalogue.item_named(item).is_none()).collect();
+        assert!(missing.is_empty(), "no such items: {missing:?}");
+    }
 
     fn applied(traces: impl IntoIterator<Item = Trace>) -> Counters {
         let mut counters = Counters::default();
