@@ -2,22 +2,22 @@
 //!
 //! # The journey of an intent
 //!
-//! A connection is upgraded in [`http`] and handed, as a bare TCP stream, to one of the socket threads
-//! ([`socket::Workers`]). There `socket::transport` reads what is there into the thread's buffer, and
-//! `socket::session` takes it message by message, decodes each with [`castellan_protocol::Codec`] and hands the frame
-//! to `socket::inbound`. That checks the rate, says whose character it is about and whether the session's role may
-//! send it ([`auth::Policy`]), and calls [`shard::Shards::try_change`].
+//! [`http`] upgrades a connection and hands it, as a bare TCP stream, to one of the socket threads
+//! ([`socket::Workers`]). There `socket::transport` reads what has arrived into the thread's buffer. `socket::session`
+//! takes it message by message, decodes each with [`castellan_protocol::Codec`] and hands the frame to
+//! `socket::inbound`. That checks the rate, finds the character's owner, checks that the session's role may send the
+//! action ([`auth::Policy`]), and calls [`shard::Shards::try_change`].
 //!
-//! That takes the lock of the user's shard and lets the pure `shard::core` decide: is the character there, was this id
-//! applied before, was it made on the present state, do the rules (`castellan_srd`) allow it. They change it where it
-//! lies, or leave it as it was; its version is one higher, and the answer is encoded straight into the buffer that is
-//! sent. The lock is released; nobody was asked, nothing was awaited. Watchers find a line in their [`shard::Mailbox`] and write the newest state
-//! when they get to it.
+//! `try_change` locks the user's shard and lets the pure core (`castellan_authority`) decide: is the character there,
+//! was this id applied before, was the intent made on the present state, do the rules of the game
+//! ([`castellan_game::Game`]) allow it. The rules change the state in place, or leave it as it was. The version grows by
+//! one, and the answer is encoded straight into the buffer that is sent. Then the lock is released. Nothing was awaited.
+//! Watchers find a line in their [`shard::Mailbox`] and write the newest state when they get to it.
 //!
-//! The [`flush::Flusher`] sweeps over the shards once a second, and first of all to those where somebody waits for a
-//! commit: it collects the newest state of each dirty character and hands them, batch by batch, to [`storage`], which
-//! writes a batch in one transaction that proves the leases. What became durable is put into the mailboxes of those
-//! who wait.
+//! The [`flush::Flusher`] sweeps over the shards once a second. It serves shards first where somebody waits for a
+//! commit. It collects the newest state of each dirty character and hands these, batch by batch, to [`storage`], which
+//! writes a batch in one transaction that proves the leases. Then it puts the durable versions into the mailboxes of
+//! those who wait.
 //!
 //! `ARCHITECTURE.md` has the picture, the invariants, and what happens when the power goes.
 
