@@ -10,9 +10,9 @@
 //!
 //! `try_change` locks the user's shard and lets the pure core (`castellan_authority`) decide: is the character there,
 //! was this id applied before, was the intent made on the present state, do the rules of the game
-//! ([`castellan_game::Game`]) allow it. The rules change the state in place, or leave it as it was. The version grows by
-//! one, and the answer is encoded straight into the buffer that is sent. Then the lock is released. Nothing was awaited.
-//! Watchers find a line in their [`shard::Mailbox`] and write the newest state when they get to it.
+//! ([`castellan_game::Game`]) allow it. The rules change the state in place, or leave it as it was. The version grows
+//! by one, and the answer is encoded straight into the buffer that is sent. Then the lock is released. Nothing was
+//! awaited. Watchers find a line in their [`shard::Mailbox`] and write the newest state when they get to it.
 //!
 //! The [`flush::Flusher`] sweeps over the shards once a second. It serves shards first where somebody waits for a
 //! commit. It collects the newest state of each dirty character and hands these, batch by batch, to [`storage`], which
