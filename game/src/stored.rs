@@ -4,7 +4,7 @@
 #[derive(Debug, thiserror::Error)]
 pub enum Corrupt {
     /// Probably written by a newer program.
-    #[error("unknown schema version {found}; this program reads 1 to {newest}; start a newer one")]
+    #[error("unknown schema version {found}; this program reads 1 to {newest}; use a newer version of it")]
     UnknownSchema {
         /// The version of the row.
         found: i32,

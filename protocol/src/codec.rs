@@ -164,7 +164,7 @@ impl Codec {
             Err(error) => return FrameError::NotAFrame(format!("not one {} value: {error}", self.name())),
         };
         let Some((kind, fields)) = outline.only_entry() else {
-            return FrameError::NotAFrame("a frame is a map with exactly one entry".to_owned());
+            return FrameError::NotAFrame("a frame must be a map with exactly one entry".to_owned());
         };
         let id = match fields.get("id") {
             Some(Outline::Integer(id)) if (1..=INTEGER_MAX).contains(id) => Some(RequestId::new(id.unsigned_abs())),
@@ -175,7 +175,7 @@ impl Codec {
             return FrameError::Rejected { id, code: RejectionCode::UNKNOWN_FRAME, message };
         }
         if fields.entries().is_none() {
-            return FrameError::NotAFrame(format!("the fields of `{kind}` are a map"));
+            return FrameError::NotAFrame(format!("the fields of `{kind}` must be a map"));
         }
         if let Some((action, _)) = fields.get("action").and_then(Outline::only_entry)
             && kind == "intent"
@@ -211,7 +211,7 @@ impl Codec {
     }
 }
 
-const TRAILING: &str = "bytes behind the value";
+const TRAILING: &str = "extra bytes after the value";
 
 /// Checks the rules that the types do not express.
 fn check<A>(frame: ClientFrame<A>) -> Result<ClientFrame<A>, FrameError> {
@@ -223,7 +223,7 @@ fn check<A>(frame: ClientFrame<A>) -> Result<ClientFrame<A>, FrameError> {
     if let ClientFrame::Intent(intent) = &frame
         && intent.after.is_some() == intent.expect.is_some()
     {
-        let message = "an intent says what it was made on by exactly one of `after` and `expect`".to_owned();
+        let message = "an intent needs exactly one of `after` and `expect`".to_owned();
         return Err(FrameError::Rejected { id, code: RejectionCode::VERSION_REQUIRED, message });
     }
     Ok(frame)

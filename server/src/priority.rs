@@ -38,6 +38,6 @@ pub fn stand_back() {
     // Elsewhere niceness is the whole process's.
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(STEPS) {
-        tracing::debug!(%error, "a thread behind the sockets has their priority");
+        tracing::debug!(%error, "cannot lower the priority of a background thread");
     }
 }

@@ -49,7 +49,7 @@ impl Children {
         command.process_group(0).kill_on_drop(true);
         command.stdout(File::create(path.with_extension("out"))?).stderr(File::create(path.with_extension("err"))?);
         let child = command.spawn().with_context(|| format!("cannot start {:?}", command.as_std().get_program()))?;
-        let id = child.id().context("it has just been started")?;
+        let id = child.id().context("a process has no id, although it was just started")?;
         let note = self.folder.join(id.to_string());
         File::create(&note)?;
         Ok(Process { child, id, note })

@@ -72,7 +72,7 @@ impl World<'_> {
         self.start_server(Some((point, rng.random_range(1..6)))).await?;
         let server = self.take_present()?;
         if self.servers.wait(server, PATIENCE).await?.is_none() {
-            bail!("a server that should die at a flush did not");
+            bail!("a server did not die at a flush, although it should have");
         }
         self.start_server(None).await
     }

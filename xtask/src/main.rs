@@ -9,7 +9,7 @@ use xtask::deny::{audit, deny};
 use xtask::test::{TestArguments, test};
 use xtask::torture::{TortureArguments, torture};
 
-/// Chores of this repository.
+/// Tasks of this repository.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {
@@ -21,15 +21,15 @@ struct Arguments {
 enum Chore {
     /// Runs all tests, on SQLite and on a throwaway PostgreSQL.
     Test(TestArguments),
-    /// Looks the code over without running it: format, lints, documentation, and what `deny` does.
+    /// Checks the code without running it: format, lints, documentation, and everything that `deny` checks.
     Check,
-    /// Checks licences, bans and sources of all dependencies; installs cargo-deny under `target/` where it is missing.
+    /// Checks licences, bans and sources of all dependencies; installs cargo-deny under `target/` if it is missing.
     Deny,
     /// Looks all dependencies up in RustSec's advisory database; exits with 2 if it cannot be fetched.
     Audit,
     /// Pulls the plug on a server under load in many ways, and checks that nothing is lost or done twice.
     Torture(TortureArguments),
-    /// Measures the server against the bare WebSocket echo, on SQLite and on a throwaway PostgreSQL.
+    /// Measures the server against a bare WebSocket echo, on SQLite and on a throwaway PostgreSQL.
     Bench(BenchArguments),
 }
 

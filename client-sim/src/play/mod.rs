@@ -191,6 +191,6 @@ impl Game {
             println!("everything is in the database");
             return Ok(ExitCode::SUCCESS);
         }
-        bail!("{kept} intents may not be in the database; play again to look");
+        bail!("{kept} intents may not be in the database; run `play` again to check");
     }
 }

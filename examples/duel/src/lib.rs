@@ -104,7 +104,7 @@ impl Duellist {
             return Err(Violation::new(code::DUEL_IS_OVER, "the duel is over; challenge somebody"));
         }
         let place = usize::try_from(card).ok().filter(|place| *place < self.hand.len());
-        let place = place.ok_or_else(|| Violation::new(code::NO_SUCH_CARD, "card: there is none at this place"))?;
+        let place = place.ok_or_else(|| Violation::new(code::NO_SUCH_CARD, "card: there is no card at this place"))?;
         self.foe -= i64::from(self.hand[place]);
         if self.foe > 0 {
             self.life -= dice.roll(6);

@@ -23,15 +23,15 @@ pub(super) fn health<G: Game>(
         let mut status = http::Standing::Ready;
         if signals.is_database_away() {
             status = http::Standing::Degraded;
-            problems.push(format!("the database takes no writes; {} characters wait", shards.dirty()));
+            problems.push(format!("the database accepts no writes; {} changed characters wait", shards.dirty()));
         }
         if lost > 0 {
             status = http::Standing::Unready;
-            problems.push(format!("{lost} of {SHARDS} shards are with another server"));
+            problems.push(format!("{lost} of {SHARDS} shards belong to another server"));
         }
         if *stopped.borrow() {
             status = http::Standing::Unready;
-            problems.push("the server stops".to_owned());
+            problems.push("the server is stopping".to_owned());
         }
         http::Health { status, problems }
     }

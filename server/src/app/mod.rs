@@ -124,6 +124,6 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
 fn print(line: &str) {
     let mut out = std::io::stdout().lock();
     if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
-        tracing::warn!(%error, line, "a line could not be printed");
+        tracing::warn!(%error, line, "cannot print a line");
     }
 }

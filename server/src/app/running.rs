@@ -78,7 +78,7 @@ impl<G: Game> Running<G> {
                 *self.published.write() = publish::<G>(&rules);
                 tracing::info!(revision = G::revision(&rules), "the catalogue was read again");
             }
-            Err(errors) => tracing::error!(%errors, "the catalogue was not read again: the old one stays"),
+            Err(errors) => tracing::error!(%errors, "cannot read the catalogue again; the old one stays in use"),
         }
     }
 
@@ -101,7 +101,7 @@ impl<G: Game> Running<G> {
             self.listeners.abort_all();
         }
         self.stop.send_replace(true);
-        let mut flusher = (&mut self.flusher).await.context("the flusher broke off")?;
+        let mut flusher = (&mut self.flusher).await.context("the flusher ended unexpectedly")?;
         let mut leases = Vec::new();
         loop {
             if planted::is(Bug::ReleaseWhileDirty) {
@@ -135,10 +135,10 @@ impl<G: Game> Running<G> {
         let (batch, _) = self.shards.collect(Queue::Dirty, usize::MAX);
         let characters = batch.rows.len();
         let path = spool::write(&self.config.flush.spool, &batch, (self.clock)()).with_context(|| {
-            format!("{characters} characters could be brought neither to the database nor to a file")
+            format!("{characters} unsaved characters could be written neither to the database nor to a spool file")
         })?;
         anyhow::bail!(
-            "the database could not be reached: {characters} characters are in {} and will be brought in at the next start",
+            "the database could not be reached; {characters} unsaved characters are in {}; the next start stores them",
             path.display()
         )
     }

@@ -42,7 +42,7 @@ pub(super) async fn bind(settings: &config::Listen) -> anyhow::Result<Bound> {
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))?;
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }
@@ -55,7 +55,7 @@ pub(super) async fn open_database(settings: &config::Database) -> anyhow::Result
         let error = match try_database(settings).await {
             Ok(storage) => return Ok(storage),
             Err(error @ StorageError::Transient(_)) => error,
-            Err(error) => return Err(error).context("the database cannot be used"),
+            Err(error) => return Err(error).context("cannot use the database"),
         };
         if began.elapsed() + pause >= settings.wait {
             return Err(error).with_context(|| {
@@ -86,7 +86,7 @@ pub(super) fn socket_threads<G: Game>(
 ) -> anyhow::Result<Workers> {
     let count = settings.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let in_real_time = settings.scheduling == Scheduling::Realtime;
-    Workers::start(count, in_real_time, context).context("the socket threads could not be started")
+    Workers::start(count, in_real_time, context).context("cannot start the socket threads")
 }
 
 /// Takes the leases of all shards, after what an earlier server left in spool files was brought in.
@@ -101,10 +101,10 @@ pub(super) async fn take_shards<G: Game>(
 ) -> anyhow::Result<()> {
     let leftovers = spool::bring_in(&config.flush.spool, storage, clock()).await?;
     let node = format!("{address} (process {})", std::process::id());
-    let leases = storage.take_over(&node).await.context("the shards could not be taken over")?;
+    let leases = storage.take_over(&node).await.context("cannot take over the shards")?;
     if let Err(error) = prepare(leftovers, &leases, storage, shards).await {
         if let Err(error) = storage.release(&leases).await {
-            tracing::error!(%error, "the shards could not be given back");
+            tracing::error!(%error, "cannot give the shards back; the next server takes them over");
         }
         return Err(error);
     }

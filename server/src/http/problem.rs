@@ -51,8 +51,8 @@ impl Problem {
 
     /// A fault of the server: logged once here, opaque to the client.
     pub(super) fn fault(error: &dyn std::fmt::Display) -> Self {
-        tracing::error!(%error, "a request failed because of a fault in the server");
-        Self::new(RejectionCode::INTERNAL, "a fault in the server; its log says more")
+        tracing::error!(%error, "a request failed because of an error in the server");
+        Self::new(RejectionCode::INTERNAL, "an error in the server; its log has the cause")
     }
 }
 

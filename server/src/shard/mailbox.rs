@@ -28,7 +28,7 @@ pub struct CloseOrder {
 impl CloseOrder {
     /// Memory has fallen back to the database, or another server has the shard.
     pub const SHARD_MOVED: Self =
-        Self { code: CloseCode::ShardMoved, reason: "the shard has moved; come back and send again" };
+        Self { code: CloseCode::ShardMoved, reason: "the shard has moved; reconnect and send again" };
 }
 
 /// The contents of a mailbox.

@@ -16,7 +16,7 @@ pub(super) fn covered(leases: &[Lease], rows: &[CharacterRow]) -> Result<(), Sto
 /// Converts a version or a request id for a column of signed 64 bits. All numbers that the wire allows fit.
 pub(super) fn signed(number: u64) -> Result<i64, StorageError> {
     i64::try_from(number)
-        .map_err(|_| StorageError::Refused(format!("{number} does not fit a column of signed 64 bits")))
+        .map_err(|_| StorageError::Refused(format!("{number} is too large for a signed 64-bit column")))
 }
 
 /// A version or a request id from a column.

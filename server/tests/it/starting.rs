@@ -46,7 +46,7 @@ fn a_second_start_on_the_same_address_leaves_the_first_server_alone() {
     let second = castellan(house.folder(), &first.address().to_string(), house.url()).output().expect("it starts");
     assert_eq!(second.status.code(), Some(1));
     let errors = String::from_utf8_lossy(&second.stderr);
-    assert!(errors.contains(&format!("{} cannot be listened on", first.address())), "{errors}");
+    assert!(errors.contains(&format!("cannot listen on {}", first.address())), "{errors}");
 
     let action =
         json!({"character": id(&made), "after": 0, "ack": "durable", "action": {"modify_currency": {"gp": 1}}});
