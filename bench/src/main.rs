@@ -83,7 +83,7 @@ mod linux {
         /// Rounds of each kind.
         #[arg(long, default_value_t = 5)]
         rounds: usize,
-        /// Seconds of a round, without half a second of warm-up.
+        /// Measured seconds of a round. Half a second of warm-up comes first.
         #[arg(long, default_value_t = 2.5)]
         seconds: f64,
         /// Number of players.

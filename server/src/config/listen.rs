@@ -21,7 +21,7 @@ settings! {
         "http.header_timeout" header_timeout: Duration = "10s", "100ms" to "10m";
         /// Time limit for a request's body to arrive.
         "http.body_timeout" body_timeout: Duration = "10s", "100ms" to "10m";
-        /// How long a client may read nothing while an answer waits to be sent; then its connection is closed.
+        /// How long a client may leave an answer unread; then its connection is closed.
         "http.write_timeout" write_timeout: Duration = "30s", "100ms" to "10m";
         /// Open HTTP connections; further ones wait in the kernel's queue. WebSockets do not count.
         "http.connections_max" connections_max: usize = "4096", "1" to "1000000";

@@ -14,7 +14,7 @@ settings! {
         /// OpenTelemetry collector that accepts OTLP over plain HTTP, such as http://127.0.0.1:4318. Default: no
         /// traces.
         "otlp_endpoint" otlp_endpoint: Option<OtlpEndpoint>;
-        /// Percentage of requests without a trace of their own that start one.
+        /// Percentage of requests that start a trace, among those that do not bring one.
         "otlp_sample_percent" otlp_sample_percent: u32 = "10", "0" to "100";
     }
 }
