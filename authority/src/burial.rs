@@ -1,5 +1,5 @@
 //! Characters out of play: the database refused their state, so they take no intents until an operator has decided.
-//! Then memory falls back to what the database has.
+//! Then memory falls back to the database.
 //!
 //! A write of the character may still be in flight, and may arrive after its caller gave up. So the transaction that
 //! carries out the decision raises the row's version above every version that this process has shown or written. Then a

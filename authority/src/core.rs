@@ -128,8 +128,8 @@ pub struct Core<G: Game, S> {
     pub(crate) rosters: HashMap<UserId, Roster<G, S>, foldhash::fast::RandomState>,
     /// The characters that the flusher must collect, oldest first.
     ///
-    /// A hurried entry stays queued until the next sweep, even after its flush. So the queue holds at most
-    /// one place for each dirty character and one for each write since the last sweep.
+    /// A hurried entry stays queued until the next sweep, even after its flush. So the queue holds at most one place for
+    /// each dirty character and one for each write since the last sweep.
     pub(crate) dirty: Vec<(UserId, CharacterId)>,
     /// The hurried ones among them, which the flusher collects first.
     pub(crate) hurried: Vec<(UserId, CharacterId)>,

@@ -97,7 +97,7 @@ impl Bench {
         self.change(id, base, Change::Action(&gold(gp)), None)
     }
 
-    /// Does what the flusher does when the database takes everything.
+    /// Plays the flusher, with a database that takes everything.
     fn flush(&mut self) -> Vec<CharacterRow> {
         let mut snapshots = Vec::new();
         self.core.collect(Queue::Dirty, &mut snapshots);

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::wire::Wire;
 
-/// The kinds of a choice, each with its fields and whether they are required.
+/// The kinds of a choice, each with its fields; true if the field is required.
 pub type KindFields = Vec<(&'static str, Vec<(&'static str, bool)>)>;
 
 /// An action of a game, which an intent asks for: a map with one entry, the action's kind and its fields.

@@ -158,7 +158,7 @@ impl Character {
         Arc::make_mut(&mut self.build)
     }
 
-    /// Runs `act` and returns what it has touched. Undoes all changes if `act` fails or panics.
+    /// Runs `act` and returns the kind of fields that it touched. Undoes all changes if `act` fails or panics.
     pub(super) fn attempt<E>(&mut self, act: impl FnOnce(&mut Self) -> Result<(), E>) -> Result<Touched, E> {
         let mut attempt = Attempt { vitals: self.vitals, character: self, succeeded: false };
         act(attempt.character)?;

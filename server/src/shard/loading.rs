@@ -123,7 +123,7 @@ impl<G: Game> Shards<G> {
         tracing::error!(shard = %lease.shard, dropped, unflushed, "another server has taken over a shard");
     }
 
-    /// Makes room in memory, if it is full, for another user or another character. Returns false if nothing can leave.
+    /// Makes room in memory, if it is full, for another user or another character. Returns false if there is none.
     ///
     /// Evicts from this shard first, then from the others in turn.
     pub(super) fn make_room(&self, shard: ShardId) -> bool {

@@ -1,7 +1,8 @@
 //! News from the shards for a connection that did not just ask.
 //!
-//! A mailbox holds the names of changed characters and their durable versions, never states. The connection's own task
-//! writes the newest state when it gets to it. So a slow reader costs one entry per character at most.
+//! A mailbox holds the ids of changed characters and the durable versions, never states. The connection's own task
+//! writes the newest state when it gets to it. So a slow reader costs a few bytes per character, however much happens
+//! meanwhile.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;

@@ -102,8 +102,8 @@ impl<G: Game> Shards<G> {
         ShardId::all().filter_map(|shard| self.lock(shard).core.lease()).collect()
     }
 
-    /// Stops taking changes in every shard that has nothing left to flush. Returns the leases of those shards; the caller
-    /// must release them.
+    /// Stops taking changes in every shard that has nothing left to flush. Returns the leases of those shards for the
+    /// caller to release.
     pub fn retire(&self) -> Vec<Lease> {
         ShardId::all().filter_map(|shard| self.lock(shard).core.retire()).collect()
     }

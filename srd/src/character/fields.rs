@@ -69,7 +69,7 @@ impl Vitals {
 }
 
 castellan_game::fields! {
-    /// A character's sheet. Lists of names (conditions, flags, slots) are open: a client passes over what it does not know.
+    /// A character's sheet. Lists of names (conditions, flags, slots) are open: clients ignore unknown names.
     pub struct Sheet, of Character, derived Derived;
     pub(crate) struct Row, restored into Whole;
     kept {
@@ -120,7 +120,7 @@ castellan_game::fields! {
         equipment: Equipment = build.equipment,
         /// Items attuned to, three at the most.
         attuned: Vec<Symbol> = build.attuned,
-        /// Everything carried, what is worn included.
+        /// All carried items, including worn ones.
         inventory: Inventory = build.inventory,
     }
     ;

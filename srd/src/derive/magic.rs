@@ -33,7 +33,7 @@ pub(crate) struct Bonuses {
 }
 
 impl<'c> Worn<'c> {
-    /// Looks at every slot, and at what works from the pack.
+    /// Looks at every slot, and at the items that work from the pack.
     pub(crate) fn of(character: &Character, catalogue: &'c Catalogue) -> Self {
         let item = |slot| character.worn(slot).and_then(|id| catalogue.item(id));
         let armor = |slot, shield: bool| {
@@ -102,7 +102,7 @@ impl<'c> Worn<'c> {
         self.bonuses.saving_throws
     }
 
-    /// The scores with magic: what sets a score first, then what adds to it. At most 30.
+    /// The scores with magic: first the items that set a score, then those that add to it. At most 30.
     pub(crate) fn effective(&self, own: &Abilities) -> Abilities {
         let mut scores = *own;
         for ability in Ability::ALL {

@@ -1,4 +1,4 @@
-//! The derived sheet: what `derive` computes from a character.
+//! The derived sheet: the values that `derive` computes from a character.
 
 mod attack;
 mod flags;

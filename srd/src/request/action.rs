@@ -79,7 +79,7 @@ actions! {
         "revive" => Revive(Revive),
         /// Wears or wields an item of the inventory.
         "equip_item" => EquipItem(EquipItem),
-        /// Takes off what a slot holds.
+        /// Takes off the item in a slot.
         "unequip_item" => UnequipItem(UnequipItem),
         /// Bonds with a magic item.
         "attune" => Attune(Attune),
