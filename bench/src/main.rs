@@ -101,7 +101,8 @@ mod linux {
         /// Parts to measure, separated by commas. Default: everything except `cliff`.
         #[arg(long, value_delimiter = ',')]
         only: Vec<Part>,
-        /// Loads such as 64x16 or 1000x10, separated by commas. Default: all.
+        /// Loads, separated by commas: connections x intents in flight on each (64x16), or, for open loops, intents per
+        /// second of each (1000x10). Default: all.
         #[arg(long, value_delimiter = ',')]
         loads: Vec<String>,
     }

@@ -78,9 +78,9 @@ fn all_settings(options: &'static [RuleOption]) -> impl Iterator<Item = Setting>
 impl Config {
     /// Parses a command line and the environment variables.
     ///
-    /// `options` are the options of the game that is served. `arguments` begin with the program's name. In `environment` only `CASTELLAN_…` counts; an empty variable is
-    /// unset. Unknown variables are ignored, because container platforms set some for every service.
-    /// Reads only the file that `--config` or `CASTELLAN_CONFIG` names.
+    /// `options` are the options of the game that is served. `arguments` begin with the program's name. In
+    /// `environment` only `CASTELLAN_…` counts; an empty variable is unset. Unknown variables are ignored, because
+    /// container platforms set some for every service. Reads only the file that `--config` or `CASTELLAN_CONFIG` names.
     ///
     /// # Errors
     ///
