@@ -29,11 +29,15 @@ impl World<'_> {
         let character = self.choose_written(&mut writes, rng).await?;
         self.decided.insert(character);
         self.history.refuse(character, true).await?;
-        self.until_buried(character, true, &mut writes).await.context("a refused row becomes a dead letter")?;
+        self.until_buried(character, true, &mut writes)
+            .await
+            .context("waiting for a refused row to become a dead letter")?;
         tokio::time::sleep(ms(rng, 0..700)).await;
         self.history.refuse(character, false).await?;
         self.decide(character, verdict).await?;
-        self.until_buried(character, false, &mut writes).await.context("an operator's decision is carried out")
+        self.until_buried(character, false, &mut writes)
+            .await
+            .context("waiting for an operator's decision to be carried out")
     }
 
     /// The operator decides while a state newer than the dead letter is between the proof of its lease and its row.
@@ -46,7 +50,7 @@ impl World<'_> {
         self.history.refuse(character, true).await?;
         if !letters.holds_somebody(PATIENCE).await? {
             let known = self.what_is_known(Some(character), &mut writes).await;
-            bail!("a refused row becomes a dead letter: none was written within {PATIENCE:?}: {known}");
+            bail!("waiting for a refused row to become a dead letter: none was written within {PATIENCE:?}: {known}");
         }
         // The character is still in play, so more intents are applied meanwhile: a player pauses for 0.9 s at most.
         // The server waits for 2 s.
@@ -57,7 +61,9 @@ impl World<'_> {
         }
         self.history.refuse(character, false).await?;
         self.decide(character, if rng.random() { "retry" } else { "discard" }).await?;
-        self.until_buried(character, false, &mut writes).await.context("an operator's decision is carried out")?;
+        self.until_buried(character, false, &mut writes)
+            .await
+            .context("waiting for an operator's decision to be carried out")?;
         newer.open().await
     }
 
@@ -95,7 +101,7 @@ impl World<'_> {
             writes.look(&self.history).await?;
             if Instant::now() > deadline {
                 let known = self.what_is_known(Some(character), writes).await;
-                bail!("it did not happen within {PATIENCE:?}: {known}");
+                bail!("this did not happen within {PATIENCE:?}: {known}");
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
