@@ -64,7 +64,7 @@ fn changes_lead_from_one_state_to_the_next() {
 #[test]
 fn changes_need_a_state_that_they_fit() {
     let patch = told(json!({"changes": {"hitpoints": 3}, "durable": 1}));
-    assert!(patch.state(None).expect_err("no base").to_string().contains("no state"));
+    assert!(patch.state(None).expect_err("no base").to_string().contains("no earlier state"));
     let whole = golden!("state_whole").state(None).expect("whole");
     let broken = told(json!({"changes": {"hitpoints": "three"}, "durable": 1}));
     assert!(broken.state(Some(&whole)).expect_err("no character").to_string().contains("three"));
