@@ -146,6 +146,8 @@ fn fallen_back() -> Problem {
 }
 
 /// A request that waits for a commit. To the shards it is a connection that ends with the request.
+///
+/// A socket keeps many waits open while it serves other intents (`socket/waits.rs`). A request has one and sleeps on it.
 #[derive(Default)]
 struct Waiter(Mailbox);
 

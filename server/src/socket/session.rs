@@ -100,6 +100,8 @@ struct Connection<G: Game, IO> {
     pinged_at: Instant,
     /// The time the timer is set to.
     due_at: Instant,
+    /// The timer will wake the task at that time.
+    timer_is_set: bool,
 }
 
 /// The events that a connection handles.
@@ -116,7 +118,7 @@ impl<G: Game, IO: Io> Connection<G, IO> {
     fn new(outbound: Outbound<IO>, session: Session, seat: Seat, context: Arc<Context<G>>) -> Self {
         let now = Instant::now();
         let inbound = Inbound::new(session, seat.mailbox().clone(), Arc::clone(&context), now);
-        Self { outbound, inbound, seat, context, heard_at: now, pinged_at: now, due_at: now }
+        Self { outbound, inbound, seat, context, heard_at: now, pinged_at: now, due_at: now, timer_is_set: false }
     }
 
     async fn serve(mut self: Box<Self>) {
@@ -158,7 +160,13 @@ impl<G: Game, IO: Io> Connection<G, IO> {
 
     /// Waits for an event and handles it: reads and answers, delivers the shards' notices, sends once.
     async fn turn(&mut self, mut timer: Pin<&mut Sleep>) -> Result<(), End> {
-        let event = poll_fn(|cx| self.poll_event(timer.as_mut(), cx)).await?;
+        let mut is_woken = false;
+        let event = poll_fn(|cx| {
+            let event = self.poll_event(timer.as_mut(), is_woken, cx);
+            is_woken = true;
+            event
+        })
+        .await?;
         let now = Instant::now();
         if let Event::Heard = event {
             self.hear(now).await?;
@@ -171,6 +179,7 @@ impl<G: Game, IO: Io> Connection<G, IO> {
         if now >= self.due_at || due_at < self.due_at {
             self.due_at = due_at;
             timer.reset(due_at);
+            self.timer_is_set = false;
         }
         if self.seat.mailbox().has_mail() {
             Box::pin(self.deliver()).await?;
@@ -182,12 +191,32 @@ impl<G: Game, IO: Io> Connection<G, IO> {
         Ok(())
     }
 
-    fn poll_event(&mut self, timer: Pin<&mut Sleep>, cx: &mut TaskContext<'_>) -> Poll<Result<Event, End>> {
+    /// `is_woken`: the task was woken since it began to wait for this event.
+    ///
+    /// Steady traffic does not touch the timer, because with thousands of connections its memory is out of the cache: a
+    /// set timer is looked at only after a wake that brought nothing else. Until then the clock says whether it is due.
+    fn poll_event(
+        &mut self,
+        timer: Pin<&mut Sleep>,
+        is_woken: bool,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Result<Event, End>> {
         match self.outbound.transport().poll_read(cx) {
             Poll::Ready(Ok(true)) => Poll::Ready(Ok(Event::Heard)),
             Poll::Ready(Ok(false) | Err(_)) => Poll::Ready(Err(End::Gone)),
             Poll::Pending if self.seat.mailbox().has_mail() => Poll::Ready(Ok(Event::Mail)),
-            Poll::Pending => timer.poll(cx).map(|()| Ok(Event::Due)),
+            Poll::Pending if self.timer_is_set && !is_woken => {
+                if Instant::now() < self.due_at {
+                    Poll::Pending
+                } else {
+                    Poll::Ready(Ok(Event::Due))
+                }
+            }
+            Poll::Pending => {
+                let due = timer.poll(cx);
+                self.timer_is_set = due.is_pending();
+                due.map(|()| Ok(Event::Due))
+            }
         }
     }
 

@@ -1,5 +1,11 @@
 //! Lets WebSocket messages of a client arrive twice, byte for byte.
 
+use std::io::Cursor;
+
+use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::OpCode;
+
 /// Messages of a connection that are doubled; those behind them pass once. What a client sends first on a connection
 /// is what it sends again.
 const DOUBLED_MAX: u32 = 64;
@@ -31,11 +37,18 @@ impl Doubling {
                 self.done = !self.upgraded;
                 out.extend(self.pending.drain(..end + 4));
             } else {
-                let Some(length) = frame_length(&self.pending) else { return };
+                let (header, length) = match first_frame(&self.pending) {
+                    Ok(Some(frame)) => frame,
+                    Ok(None) => return,
+                    Err(_) => {
+                        self.done = true;
+                        break;
+                    }
+                };
                 let frame: Vec<u8> = self.pending.drain(..length).collect();
                 out.extend_from_slice(&frame);
-                // Opcodes from 8 up are pings, pongs and the end; a second end would be a breach.
-                if frame[0] & 0x0f < 8 && frame[0] & 0x80 != 0 {
+                // Not pings, pongs and the end; a second end would break the protocol.
+                if header.is_final && matches!(header.opcode, OpCode::Data(_)) {
                     out.extend_from_slice(&frame);
                     self.doubled += 1;
                     self.done = self.doubled == DOUBLED_MAX;
@@ -46,17 +59,16 @@ impl Doubling {
     }
 }
 
-/// How long the frame at the beginning is, if all of it is there: RFC 6455, section 5.2.
-fn frame_length(bytes: &[u8]) -> Option<usize> {
-    let second = *bytes.get(1)?;
-    let mask = if second & 0x80 != 0 { 4 } else { 0 };
-    let (extended, payload) = match second & 0x7f {
-        126 => (2, usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?))),
-        127 => (8, usize::try_from(u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?)).ok()?),
-        short => (0, usize::from(short)),
-    };
-    let length = 2 + extended + mask + payload;
-    (bytes.len() >= length).then_some(length)
+/// The first frame's header and the bytes of the whole frame; `None` until all of it is there.
+///
+/// # Errors
+///
+/// If it is no frame.
+fn first_frame(bytes: &[u8]) -> Result<Option<(FrameHeader, usize)>, tungstenite::Error> {
+    let mut cursor = Cursor::new(bytes);
+    let Some((header, payload)) = FrameHeader::parse(&mut cursor)? else { return Ok(None) };
+    let length = cursor.position().saturating_add(payload);
+    Ok(usize::try_from(length).ok().filter(|length| *length <= bytes.len()).map(|length| (header, length)))
 }
 
 #[cfg(test)]
