@@ -3,6 +3,9 @@
 //!
 //! Writing an answer is the most expensive part of an intent. Serde would make some three hundred small writes, each
 //! with its own length and marker. Here a key is one constant that already holds its marker.
+//!
+//! The primitives of `rmp` in place of the functions here cost half as much again: 122 ns instead of 79 for what an answer
+//! writes anew, 0.97 µs instead of 0.53 for what is kept (`cargo bench -p castellan-srd --bench rules`).
 
 mod changes;
 mod read;
