@@ -1,19 +1,19 @@
-//! Who waits for whom where there are fewer cores than there is work.
+//! Which threads yield to which when there is more work than cores.
 
-/// How far the threads behind the sockets stand back, in steps of niceness.
+/// Niceness of the threads behind the sockets, in steps.
 ///
-/// A socket thread that has something to answer then waits for the slice of a batch that is being written, 1.4 ms on
-/// two cores, and not for several; and a flusher on a core that the sockets fill still gets a tenth of it.
+/// A socket thread with something to answer then waits for one slice of a batch, 1.4 ms on two cores, and not for
+/// several. A flusher on a core that the sockets fill still gets a tenth of it.
 /// Source: sched(7), "The nice value".
 #[cfg(target_os = "linux")]
 const STEPS: i32 = 10;
 
-/// Has the calling thread run before everything that is not in real time: as soon as it has something to do, whatever
-/// else is under way on its core. Linux leaves the others a twentieth of a core that such threads fill.
+/// Gives the calling thread real-time priority: it runs as soon as it has something to do, before all threads without.
+/// Linux leaves those a twentieth of a core that such threads fill.
 ///
 /// # Errors
 ///
-/// Where the system does not let this process: it needs `CAP_SYS_NICE`, or a limit `RTPRIO` of at least 1.
+/// If the system does not allow it: the process needs `CAP_SYS_NICE`, or a limit `RTPRIO` of at least 1.
 /// Source: sched(7), "SCHED_FIFO: First in-first out scheduling", "Limiting the CPU usage of real-time and deadline
 /// processes", "Privileges and resource limits".
 #[cfg(target_os = "linux")]
@@ -27,15 +27,15 @@ pub fn come_first() -> std::io::Result<()> {
     })
 }
 
-/// Nothing but Linux is known well enough.
+/// Only Linux is supported.
 #[cfg(not(target_os = "linux"))]
 pub fn come_first() -> std::io::Result<()> {
     Err(std::io::ErrorKind::Unsupported.into())
 }
 
-/// Lets the calling thread, and those that it starts from here on, stand back behind the sockets' threads.
+/// Lowers the priority of the calling thread, and of those that it starts from now on, below the sockets' threads.
 pub fn stand_back() {
-    // Elsewhere niceness is the whole process's.
+    // On other systems niceness belongs to the whole process.
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(STEPS) {
         tracing::debug!(%error, "cannot lower the priority of a background thread");

@@ -44,7 +44,7 @@ pub(super) async fn upgrade<G: Game>(
     if headers.get(header::ORIGIN).is_some_and(|origin| !cors::is_listed(&context, origin)) {
         return Err(Problem::new(
             RejectionCode::NOT_PERMITTED,
-            "this server does not allow pages of that origin; add it to the setting origins",
+            "this server does not allow pages of that origin; its operator can add it to the setting origins",
         ));
     }
     let key = match handshake_key(headers) {
