@@ -70,7 +70,7 @@ pub fn write_json(packed: &mut &[u8], out: &mut Vec<u8>) {
         Part::Unsigned(number) => write_scalar(&number, out),
         Part::Signed(number) => write_scalar(&number, out),
         Part::Float(number) => write_scalar(&number, out),
-        Part::Text(text) => write_scalar(std::str::from_utf8(text).expect("a text was packed"), out),
+        Part::Text(text) => write_text(text, out),
         Part::List(elements) => {
             out.push(b'[');
             for index in 0..elements {
@@ -93,6 +93,17 @@ pub fn write_json(packed: &mut &[u8], out: &mut Vec<u8>) {
             }
             out.push(b'}');
         }
+    }
+}
+
+fn write_text(text: &[u8], out: &mut Vec<u8>) {
+    // Nearly every text needs no escapes.
+    if text.iter().all(|byte| *byte >= b' ' && !matches!(byte, b'"' | b'\\')) {
+        out.push(b'"');
+        out.extend_from_slice(text);
+        out.push(b'"');
+    } else {
+        write_scalar(std::str::from_utf8(text).expect("a text was packed"), out);
     }
 }
 
