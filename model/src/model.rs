@@ -1,4 +1,4 @@
-//! What the search is given: the first state, the possible steps, their results, and what to look for.
+//! The model as the search sees it: the first state, the possible steps, their results, and the properties.
 
 use stateright::{Model, Property};
 

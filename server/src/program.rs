@@ -18,7 +18,7 @@ pub fn run<G: Game>() -> ExitCode {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     match Config::from_args(std::env::args_os(), &environment, G::OPTIONS) {
-        // Whoever closes the pipe has seen enough.
+        // A closed pipe means that nobody reads any more.
         Ok(Command::Show(text)) => {
             io::stdout().write_all(text.as_bytes()).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
         }

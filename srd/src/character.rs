@@ -7,12 +7,10 @@ use castellan_game::Touched;
 
 use crate::request::Slot;
 
-use fields::parts::Currency;
-
 use super::ability::Abilities;
 use super::catalogue::Catalogue;
 use super::inventory::Inventory;
-use super::money::{Coin, Purse};
+use super::money::Purse;
 use super::symbol::Symbol;
 
 pub(crate) mod fields;
@@ -259,18 +257,6 @@ impl Character {
     /// Its coins.
     pub const fn purse(&self) -> &Purse {
         &self.vitals.purse
-    }
-
-    /// Its coins, in the wire's format.
-    pub fn currency(&self) -> Currency {
-        let coins = |coin| self.vitals.purse.coins(coin);
-        Currency {
-            cp: coins(Coin::Copper),
-            sp: coins(Coin::Silver),
-            ep: coins(Coin::Electrum),
-            gp: coins(Coin::Gold),
-            pp: coins(Coin::Platinum),
-        }
     }
 
     /// The item in a slot.

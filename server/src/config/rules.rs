@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use castellan_game::{RuleOption, RuleOptions};
 
-use super::setting::{Setting, Values, settings};
+use super::setting::{Setting, Values, settings, shorten};
 use super::text::FromText;
 
 settings! {
@@ -48,7 +48,7 @@ pub(super) fn settings_of(options: &'static [RuleOption]) -> impl Iterator<Item 
         kind: option.choices,
         default: option.choices.split('|').next().unwrap_or_default(),
         bounds: None,
-        heading: Rules::HEADING,
+        heading: Rules::SETTINGS[0].heading,
     })
 }
 
@@ -59,8 +59,10 @@ pub(super) fn read_options(options: &'static [RuleOption], values: &mut Values) 
         let text: String = values.read(&setting)?;
         if !option.choices.split('|').any(|choice| choice == text) {
             let origin = values.given.get(&setting.name()).map_or_else(String::new, |given| given.origin.clone());
-            values
-                .note(&format!("{origin}: `{text}`"), &format!("must be one of {}", option.choices.replace('|', ", ")));
+            values.note(
+                &format!("{origin}: {}", shorten(&text)),
+                &format!("must be one of {}", option.choices.replace('|', ", ")),
+            );
             return None;
         }
         chosen.insert(option.name.to_owned(), text);

@@ -88,7 +88,8 @@ impl Values {
 /// Longest part of a bad value that a message quotes, in bytes.
 const QUOTE_BYTES_MAX: usize = 80;
 
-fn shorten(text: &str) -> String {
+/// A bad value, shortened for a message.
+pub(super) fn shorten(text: &str) -> String {
     format!("`{}`", text[..text.floor_char_boundary(QUOTE_BYTES_MAX)].escape_debug())
 }
 
@@ -123,9 +124,6 @@ macro_rules! settings {
         }
 
         impl $name {
-            #[allow(dead_code, reason = "only one group has settings that a game adds")]
-            pub(super) const HEADING: &'static str = $heading;
-
             pub(super) const SETTINGS: &'static [$crate::config::setting::Setting] = &[
                 $( $crate::config::setting::Setting {
                     key: $key,

@@ -111,7 +111,7 @@ pub fn write(folder: &Path, batch: &Batch, now_ms: i64) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// What is left after an import of spool files, to be written once the leases are taken.
+/// The rest of an import of spool files, done once the leases are taken: dead letters to add, files to remove.
 #[derive(Debug, Default)]
 pub struct Leftovers {
     files: Vec<PathBuf>,

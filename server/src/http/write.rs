@@ -10,6 +10,7 @@ use super::context::Context;
 use super::etag;
 use super::problem::{Problem, json};
 use crate::shard::{Base, Change, CloseOrder, Command, Creation, Mailbox, Outcome, Reader, Shape, Shown, count_intent};
+use crate::telemetry::{self, IntentOutcome};
 
 /// Buffer for a typical character, in bytes.
 const BODY_BYTES: usize = 2_048;
@@ -49,7 +50,10 @@ pub(super) async fn change<G: Game>(
         }
         Outcome::Conflict(shown) => Ok(conflict(context, envelope.conditional, shown, &body)),
         Outcome::Refused(refusal) => Err(refusal.into()),
-        Outcome::Closing => Err(fallen_back()),
+        Outcome::Closing => {
+            telemetry::intent(IntentOutcome::Rejected(RejectionCode::UNAVAILABLE));
+            Err(fallen_back())
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use castellan_authority::Outcome;
 
 use crate::telemetry::{self, IntentOutcome};
 
-/// Counts an answered intent. An intent whose connection was ordered to close gets no answer and is not counted.
+/// Counts a decided intent. On a connection that was ordered to close nothing is decided.
 pub fn count_intent(outcome: &Outcome) {
     telemetry::intent(match outcome {
         Outcome::Applied { duplicate: false, .. } => IntentOutcome::Applied,

@@ -1,4 +1,4 @@
-//! What clients send of this game: actions and creations, with their bounds.
+//! The game's part of what clients send: actions and creations, with their bounds.
 
 mod action;
 mod creation;
