@@ -71,6 +71,9 @@ mod linux {
         /// URL of an empty PostgreSQL database. Default: measure only on SQLite.
         #[arg(long, env = "CASTELLAN_BENCH_POSTGRES", hide_env_values = true)]
         postgres: Option<String>,
+        /// URL of another empty PostgreSQL database, for the other build. Default: measure it only on SQLite.
+        #[arg(long, env = "CASTELLAN_BENCH_AGAINST_POSTGRES", hide_env_values = true)]
+        against_postgres: Option<String>,
         /// Folder for the table and the JSON file.
         #[arg(long)]
         out: PathBuf,
@@ -135,6 +138,7 @@ mod linux {
                 .transpose()
                 .context("cannot find the executable of --against")?,
             postgres: arguments.postgres,
+            against_postgres: arguments.against_postgres,
             place: arguments.out.clone(),
             cores,
             rounds,

@@ -26,7 +26,8 @@ use crate::system::{Castellan, Database, Program, start_echo};
 const PLAIN: &str = "echo, plain";
 
 /// Another build of the server.
-const OTHER_BUILD: &str = "Castellan, the other build";
+const OTHER_BUILD: &str = "Castellan, the other build, SQLite";
+const OTHER_BUILD_POSTGRES: &str = "Castellan, the other build, PostgreSQL";
 
 /// Connections and intents in flight on each, for closed loops.
 const CLOSED: [(usize, usize); 4] = [(1, 1), (64, 1), (64, 16), (1_000, 1)];
@@ -187,6 +188,8 @@ fn start_castellans(settings: &RunSettings, report: &mut Report) -> Result<Vec<S
     let mut servers = vec![(SQLITE, &settings.server, Database::Sqlite)];
     servers.extend(settings.against.iter().map(|program| (OTHER_BUILD, program, Database::Sqlite)));
     servers.extend(settings.postgres.clone().map(|url| (POSTGRES, &settings.server, Database::Postgres(url))));
+    let other = settings.against.as_ref().zip(settings.against_postgres.clone());
+    servers.extend(other.map(|(program, url)| (OTHER_BUILD_POSTGRES, program, Database::Postgres(url))));
     let mut systems = Vec::new();
     for (name, program, database) in servers {
         let castellan = Castellan::new(program, database, &settings.place, settings.cores.server)?;

@@ -31,10 +31,12 @@ pub enum Part {
 pub struct RunSettings {
     /// The server's executable.
     pub server: PathBuf,
-    /// Another build of the server, measured in turn with the first one, also on SQLite.
+    /// Another build of the server, measured in turn with the first one.
     pub against: Option<PathBuf>,
     /// URL of an empty PostgreSQL database; without it the server runs only on SQLite.
     pub postgres: Option<String>,
+    /// The same for the other build; without it that build runs only on SQLite.
+    pub against_postgres: Option<String>,
     /// Folder for the servers' files.
     pub place: PathBuf,
     /// The cores.

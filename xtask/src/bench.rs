@@ -26,7 +26,7 @@ pub struct BenchArguments {
     arguments: Vec<String>,
 }
 
-/// Builds the server and the bench, starts a PostgreSQL with durable commits, and measures.
+/// Builds the server and the bench, starts a PostgreSQL with durable commits (one for each build), and measures.
 pub fn bench(arguments: &BenchArguments) -> Result<ExitCode> {
     catch_interrupts()?;
     let there = cores()?;
@@ -41,12 +41,18 @@ pub fn bench(arguments: &BenchArguments) -> Result<ExitCode> {
     let target = target_folder()?;
     // Processes started by this thread inherit its core.
     pin(&[core(arguments.database_core, 2).unwrap_or(load)])?;
-    let cluster = Cluster::start(ClusterOptions { durable: true, ..ClusterOptions::default() })?;
+    let start = || Cluster::start(ClusterOptions { durable: true, ..ClusterOptions::default() });
+    let cluster = start()?;
+    let compares = arguments.arguments.iter().any(|argument| argument.starts_with("--against"));
+    let others_cluster = compares.then(start).transpose()?;
     pin(&there)?;
     let mut command = Command::new(target.join("release/castellan-bench"));
     command.arg("run").arg("--server").arg(target.join("release/castellan")).arg("--out").arg(target.join("bench"));
     command.args(["--server-core", &server.to_string(), "--load-core", &load.to_string()]);
     command.args(&arguments.arguments).env("CASTELLAN_BENCH_POSTGRES", cluster.url());
+    if let Some(cluster) = &others_cluster {
+        command.env("CASTELLAN_BENCH_AGAINST_POSTGRES", cluster.url());
+    }
     let status = foreground(&mut command)?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
