@@ -21,9 +21,9 @@ pub struct Shown {
     pub durable: Version,
 }
 
-/// The result of a change. The frame or body is in the caller's buffer, except for a refusal.
+/// How a change was answered. The frame or body is in the caller's buffer, except for a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Answered {
     /// Applied, now or (`duplicate`) before.
     Applied {
         /// The character; a creation makes a new one.
@@ -113,16 +113,16 @@ impl<G: Game> Writer<G> {
         request: Option<RequestId>,
         shape: Shape,
         out: &mut Vec<u8>,
-    ) -> Option<Outcome> {
+    ) -> Option<Answered> {
         let id = request.unwrap_or_default();
         Some(match decision {
             Decision::Absent => return None,
-            Decision::Refused(refusal) => Outcome::Refused(refusal),
+            Decision::Refused(refusal) => Answered::Refused(refusal),
             Decision::Applied { entry, duplicate } => {
                 let shown = self.write(entry, Answer::Applied { id, duplicate }, shape, out);
-                Outcome::Applied { character: entry.id(), shown, duplicate }
+                Answered::Applied { character: entry.id(), shown, duplicate }
             }
-            Decision::Conflict { entry } => Outcome::Conflict(self.write(entry, Answer::Conflict { id }, shape, out)),
+            Decision::Conflict { entry } => Answered::Conflict(self.write(entry, Answer::Conflict { id }, shape, out)),
         })
     }
 

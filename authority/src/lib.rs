@@ -19,7 +19,7 @@ mod router;
 mod row;
 mod timestamp;
 
-pub use crate::answer::{Answer, Outcome, Shape, Shown, Writer};
+pub use crate::answer::{Answer, Answered, Shape, Shown, Writer};
 pub use crate::core::{Base, Change, Command, Core, Creation, Decision, LoadPermit, Reader, Roster};
 pub use crate::effect::{Effect, Effects, Subscriber};
 pub use crate::entry::Entry;

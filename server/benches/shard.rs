@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use castellan::clock::Clock;
 use castellan::flush::{Entries, Queue, Signals, Written};
-use castellan::shard::{Base, Capacity, Change, Command, Creation, Mailbox, Outcome, Shape, Shards};
+use castellan::shard::{Answered, Base, Capacity, Change, Command, Creation, Mailbox, Shape, Shards};
 use castellan::storage::Storage;
 use castellan::storage::faulty::MemoryStorage;
 use castellan_srd::wire::{
@@ -60,7 +60,7 @@ impl World {
             let creation = Creation { owner: user(number), character: character(number), id: None, wanted: &wanted };
             let mut body = Vec::new();
             let made = world.shards.create(&creation, &mut body);
-            assert!(matches!(world.runtime.block_on(made), Outcome::Applied { .. }), "a character is made");
+            assert!(matches!(world.runtime.block_on(made), Answered::Applied { .. }), "a character is made");
         }
         world
     }
@@ -82,7 +82,7 @@ impl World {
         let change = self.shards.change(&command, Some(mailbox), Shape::Frame(Codec::MessagePack), NOW_MS, out);
         // All is in memory, so there is nothing to wait for.
         let outcome = futures_util::FutureExt::now_or_never(change).expect("no load");
-        assert!(matches!(outcome, Outcome::Applied { duplicate: false, .. }), "{outcome:?}");
+        assert!(matches!(outcome, Answered::Applied { duplicate: false, .. }), "{outcome:?}");
     }
 }
 

@@ -9,7 +9,9 @@ use super::base::Envelope;
 use super::context::Context;
 use super::etag;
 use super::problem::{Problem, json};
-use crate::shard::{Base, Change, CloseOrder, Command, Creation, Mailbox, Outcome, Reader, Shape, Shown, count_intent};
+use crate::shard::{
+    Answered, Base, Change, CloseOrder, Command, Creation, Mailbox, Reader, Shape, Shown, count_intent,
+};
 use crate::telemetry::{self, IntentOutcome};
 
 /// Buffer for a typical character, in bytes.
@@ -37,7 +39,7 @@ pub(super) async fn change<G: Game>(
     let outcome = context.shards.change(&command, sender, Shape::Body, now_ms, &mut body).await;
     count_intent(&outcome);
     match outcome {
-        Outcome::Applied { mut shown, duplicate, .. } => {
+        Answered::Applied { mut shown, duplicate, .. } => {
             if let Some(waiter) = &waiter {
                 shown.durable = waiter.until_durable(context, owner, character, shown).await?;
             }
@@ -48,9 +50,9 @@ pub(super) async fn change<G: Game>(
             }
             Ok(answer(context, StatusCode::OK, shown, duplicate, body))
         }
-        Outcome::Conflict(shown) => Ok(conflict(context, envelope.conditional, shown, &body)),
-        Outcome::Refused(refusal) => Err(refusal.into()),
-        Outcome::Closing => {
+        Answered::Conflict(shown) => Ok(conflict(context, envelope.conditional, shown, &body)),
+        Answered::Refused(refusal) => Err(refusal.into()),
+        Answered::Closing => {
             telemetry::intent(IntentOutcome::Rejected(RejectionCode::UNAVAILABLE));
             Err(fallen_back())
         }
@@ -72,7 +74,7 @@ pub(super) async fn create<G: Game>(
     let creation = Creation { owner, character: new_character_id(context), id: envelope.id, wanted };
     let outcome = context.shards.create(&creation, &mut body).await;
     match outcome {
-        Outcome::Applied { character, mut shown, duplicate } => {
+        Answered::Applied { character, mut shown, duplicate } => {
             if envelope.ack != Some(Ack::Applied) && shown.durable < shown.version {
                 let waiter = Waiter::default();
                 let reader = Reader::Watches(&waiter.0);
@@ -85,9 +87,9 @@ pub(super) async fn create<G: Game>(
             response.headers_mut().insert(header::LOCATION, location);
             Ok(response)
         }
-        Outcome::Conflict(shown) => Ok(conflict(context, false, shown, &body)),
-        Outcome::Refused(refusal) => Err(refusal.into()),
-        Outcome::Closing => Err(fallen_back()),
+        Answered::Conflict(shown) => Ok(conflict(context, false, shown, &body)),
+        Answered::Refused(refusal) => Err(refusal.into()),
+        Answered::Closing => Err(fallen_back()),
     }
 }
 

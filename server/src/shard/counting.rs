@@ -1,16 +1,16 @@
 //! Counts the results of intents as a metric, the same for both transports.
 
-use castellan_authority::Outcome;
+use castellan_authority::Answered;
 
 use crate::telemetry::{self, IntentOutcome};
 
 /// Counts a decided intent. On a connection that was ordered to close nothing is decided.
-pub fn count_intent(outcome: &Outcome) {
-    telemetry::intent(match outcome {
-        Outcome::Applied { duplicate: false, .. } => IntentOutcome::Applied,
-        Outcome::Applied { duplicate: true, .. } => IntentOutcome::Duplicate,
-        Outcome::Conflict(_) => IntentOutcome::Conflict,
-        Outcome::Refused(refusal) => IntentOutcome::Rejected(refusal.code),
-        Outcome::Closing => return,
+pub fn count_intent(answered: &Answered) {
+    telemetry::intent(match answered {
+        Answered::Applied { duplicate: false, .. } => IntentOutcome::Applied,
+        Answered::Applied { duplicate: true, .. } => IntentOutcome::Duplicate,
+        Answered::Conflict(_) => IntentOutcome::Conflict,
+        Answered::Refused(refusal) => IntentOutcome::Rejected(refusal.code),
+        Answered::Closing => return,
     });
 }

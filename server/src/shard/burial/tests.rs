@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use super::*;
 use crate::flush::{Batch, Entries, Queue, Signals, Written};
 use crate::shard::tests::{character, fighter, user};
-use crate::shard::{Base, Capacity, Change, Command, Creation, Mailbox, Outcome, Shape};
+use crate::shard::{Answered, Base, Capacity, Change, Command, Creation, Mailbox, Shape};
 use crate::storage::faulty::MemoryStorage;
 use crate::storage::{ShardId, Storage};
 use castellan_srd::{Catalogue, Srd};
@@ -47,7 +47,7 @@ impl Bench {
     }
 
     /// Adds a gold piece. Returns the version that it made and the newest durable one.
-    async fn intend(&self, id: u64, sender: Option<&Mailbox>) -> Result<(u64, u64), Outcome> {
+    async fn intend(&self, id: u64, sender: Option<&Mailbox>) -> Result<(u64, u64), Answered> {
         let action = Action::ModifyCurrency(ModifyCurrency { cp: None, sp: None, ep: None, gp: Some(1), pp: None });
         let command = Command {
             owner: user(1),
@@ -58,7 +58,7 @@ impl Bench {
             permitted: true,
         };
         match self.shards.change(&command, sender, Shape::Body, 0, &mut Vec::new()).await {
-            Outcome::Applied { shown, .. } => Ok((shown.version.get(), shown.durable.get())),
+            Answered::Applied { shown, .. } => Ok((shown.version.get(), shown.durable.get())),
             other => Err(other),
         }
     }
@@ -269,7 +269,7 @@ async fn a_connection_that_is_ordered_to_end_changes_nothing_more() {
     let bench = Bench::new().await;
     let socket = Mailbox::default();
     socket.order_close(crate::shard::CloseOrder::SHARD_MOVED);
-    assert_eq!(bench.intend(2, Some(&socket)).await, Err(Outcome::Closing));
+    assert_eq!(bench.intend(2, Some(&socket)).await, Err(Answered::Closing));
     assert_eq!(bench.intend(2, None).await, Ok((2, 0)));
 }
 
@@ -301,5 +301,5 @@ async fn a_shard_is_retired_once_nothing_is_left_to_flush() {
     bench.bury(&third).await;
     assert_eq!(bench.shards.retire(), third.leases);
     assert_eq!(bench.shards.leases(), []);
-    assert!(matches!(bench.intend(4, None).await, Err(Outcome::Refused(_))));
+    assert!(matches!(bench.intend(4, None).await, Err(Answered::Refused(_))));
 }
