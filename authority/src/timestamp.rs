@@ -5,23 +5,24 @@ pub(crate) struct Timestamp(pub(crate) i64);
 
 /// `2026-11-22T12:00:00Z`.
 const TEXT_BYTES: usize = 20;
-const DAY_SECONDS: i64 = 86_400;
+const DAY_SECONDS: u64 = 86_400;
 /// The last second of the year 9999: a year has four digits.
-const SECONDS_MAX: i64 = 253_402_300_799;
+const SECONDS_MAX: u64 = 253_402_300_799;
 
 impl Timestamp {
     pub(crate) fn text(&self) -> Text {
-        let seconds = self.0.div_euclid(1000).clamp(0, SECONDS_MAX);
-        let (year, month, day) = civil(seconds / DAY_SECONDS);
-        let second = seconds % DAY_SECONDS;
-        let mut text = *b"0000-00-00T00:00:00Z";
-        digits(&mut text[0..4], year);
-        digits(&mut text[5..7], month);
-        digits(&mut text[8..10], day);
-        digits(&mut text[11..13], second / 3600);
-        digits(&mut text[14..16], second / 60 % 60);
-        digits(&mut text[17..19], second % 60);
-        Text(text)
+        let seconds = (self.0.max(0).unsigned_abs() / 1000).min(SECONDS_MAX);
+        // Both fit: `seconds` is bounded. Divisions of 32 bits are faster.
+        let (days, second) = ((seconds / DAY_SECONDS) as u32, (seconds % DAY_SECONDS) as u32);
+        let (year, month, day) = civil(days);
+        let [a, b] = two(year / 100);
+        let [c, d] = two(year % 100);
+        let [e, f] = two(month);
+        let [g, h] = two(day);
+        let [i, j] = two(second / 3600);
+        let [k, l] = two(second / 60 % 60);
+        let [m, n] = two(second % 60);
+        Text([a, b, c, d, b'-', e, f, b'-', g, h, b'T', i, j, b':', k, l, b':', m, n, b'Z'])
     }
 }
 
@@ -34,19 +35,16 @@ impl Text {
     }
 }
 
-/// Writes a number with leading zeros.
-fn digits(target: &mut [u8], mut number: i64) {
-    for digit in target.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-    }
+/// The digits of a number below 100.
+const fn two(number: u32) -> [u8; 2] {
+    [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]
 }
 
 /// Year, month and day of a count of days since 1970-01-01, not before it.
 ///
 /// Years are counted from March, so that the leap day is the last; 400 years have 146,097 days.
 /// Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
-const fn civil(days: i64) -> (i64, i64, i64) {
+const fn civil(days: u32) -> (u32, u32, u32) {
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -65,7 +63,8 @@ mod tests {
     use time::format_description::well_known::Rfc3339;
 
     #[track_caller]
-    fn check(seconds: i64) {
+    fn check(seconds: u64) {
+        let seconds = i64::try_from(seconds).expect("in range");
         let expected =
             OffsetDateTime::from_unix_timestamp(seconds).expect("in range").format(&Rfc3339).expect("formats");
         let text = Timestamp(seconds * 1000 + 999).text();
