@@ -17,11 +17,15 @@ pub enum Bug {
     DirtyEvicted,
     /// A stop releases the leases while characters are dirty.
     ReleaseWhileDirty,
+    /// A row that is visible counts as stored, although no synchronous standby has it yet.
+    BelieveTheVisibleRow,
+    /// A commit whose wait for the standby was cancelled counts as stored.
+    IgnoreTheWarning,
 }
 
 impl Bug {
     /// All bugs.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::FenceWithoutLock,
         Self::DurableBeforeCommit,
         Self::IdsNotStored,
@@ -29,6 +33,8 @@ impl Bug {
         Self::LostCommitAssumed,
         Self::DirtyEvicted,
         Self::ReleaseWhileDirty,
+        Self::BelieveTheVisibleRow,
+        Self::IgnoreTheWarning,
     ];
 
     /// The bug's name in `CASTELLAN_PLANTED` and on the torture's command line.
@@ -41,6 +47,8 @@ impl Bug {
             Self::LostCommitAssumed => "lost-commit-assumed",
             Self::DirtyEvicted => "dirty-evicted",
             Self::ReleaseWhileDirty => "release-while-dirty",
+            Self::BelieveTheVisibleRow => "believe-the-visible-row",
+            Self::IgnoreTheWarning => "ignore-the-warning",
         }
     }
 }

@@ -24,17 +24,11 @@ const GATHER: Duration = Duration::from_millis(2);
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// How often gauges are read, and operators' decisions looked for.
+/// How often gauges are read, and lost leases and operators' decisions looked for.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
-/// Starts everything but the flusher.
-pub(super) fn start<G: Game>(
-    shards: &Arc<Shards<G>>,
-    auth: &Arc<Auth>,
-    registry: &Arc<Registry>,
-    stopped: watch::Receiver<bool>,
-) {
-    tokio::spawn(housekeeping(Arc::clone(shards), stopped));
+/// Starts everything but the flusher and the housekeeping.
+pub(super) fn start(auth: &Arc<Auth>, registry: &Arc<Registry>) {
     tokio::spawn(close_revoked(Arc::clone(auth), Arc::clone(registry)));
     tokio::spawn({
         let auth = Arc::clone(auth);
@@ -73,19 +67,41 @@ pub(super) fn start_flusher<G: Game>(
     tokio::spawn(flusher.run(stopped))
 }
 
-/// Reads gauges and carries out operators' decisions, each second.
-async fn housekeeping<G: Game>(shards: Arc<Shards<G>>, mut stopped: watch::Receiver<bool>) {
-    let mut ticks = tokio::time::interval(HOUSEKEEPING);
-    while !*stopped.borrow() {
-        tokio::select! {
-            _ = stopped.changed() => {}
-            _ = ticks.tick() => {
-                telemetry::observe(shards.occupied(), shards.dirty());
-                if let Err(error) = shards.carry_out_decisions().await {
-                    tracing::debug!(%error, "dead letters could not be looked for");
-                }
+/// Starts the housekeeping, each second; it ends when `stopped` says so. `node` names this process in the leases.
+pub(super) fn start_housekeeping<G: Game>(
+    shards: &Arc<Shards<G>>,
+    signals: &Arc<Signals>,
+    node: String,
+    mut stopped: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    let (shards, signals) = (Arc::clone(shards), Arc::clone(signals));
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(HOUSEKEEPING);
+        let keep_house = async {
+            loop {
+                ticks.tick().await;
+                keep_house(&shards, &signals, &node).await;
             }
+        };
+        tokio::select! {
+            _ = stopped.wait_for(|stopped| *stopped) => {}
+            () = keep_house => {}
         }
+    })
+}
+
+/// Reads gauges, looks after the leases, and carries out operators' decisions.
+async fn keep_house<G: Game>(shards: &Arc<Shards<G>>, signals: &Signals, node: &str) {
+    telemetry::observe(shards.occupied(), shards.dirty());
+    let leases = shards.look_after_leases(node).await;
+    if signals.set_database_unreachable(leases.is_err()) {
+        match &leases {
+            Ok(()) => tracing::info!("the database answers again"),
+            Err(error) => tracing::warn!(%error, "the database does not answer"),
+        }
+    }
+    if let Err(error) = shards.carry_out_decisions().await {
+        tracing::debug!(%error, "dead letters could not be looked for");
     }
 }
 

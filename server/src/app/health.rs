@@ -24,6 +24,9 @@ pub(super) fn health<G: Game>(
         if signals.is_database_away() {
             status = http::Standing::Degraded;
             problems.push(format!("the database accepts no writes; {} changed characters wait", shards.dirty()));
+        } else if signals.is_database_unreachable() {
+            status = http::Standing::Degraded;
+            problems.push("the database does not answer".to_owned());
         }
         if lost > 0 {
             status = http::Standing::Unready;

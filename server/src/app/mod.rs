@@ -98,11 +98,13 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
         entropy,
     });
     let stop_signals = StopSignals::listen()?;
-    start::take_shards(&config, address, &storage, &shards, &clock).await?;
+    let node = start::name_of_this_process(address);
+    start::take_shards(&config, &node, &storage, &shards, &clock).await?;
 
     // Nothing below can fail: from here on the shards are given back only by a clean stop.
     let flusher = background::start_flusher(&config, &shards, &storage, &signals, &clock, stopped.clone());
-    background::start(&shards, &auth, &registry, stopped);
+    let housekeeping = background::start_housekeeping(&shards, &signals, node, stopped);
+    background::start(&auth, &registry);
     let (stop_accepting, accepting) = watch::channel(false);
     let limits = http::Limits::from(&config.listen);
     let mut listeners = JoinSet::new();
@@ -114,8 +116,19 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     print(&format!("castellan is listening on http://{address}"));
     print(&format!("play from another terminal:  cargo run --release -p client-sim -- play --server http://{address}"));
 
-    let running =
-        Running { config, storage, shards, registry, published, stop_accepting, listeners, stop, flusher, clock };
+    let running = Running {
+        config,
+        storage,
+        shards,
+        registry,
+        published,
+        stop_accepting,
+        listeners,
+        stop,
+        flusher,
+        housekeeping,
+        clock,
+    };
     running.until_told_to_stop(stop_signals).await;
     running.drain().await
 }

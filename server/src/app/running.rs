@@ -54,6 +54,7 @@ pub(super) struct Running<G: Game> {
     pub(super) listeners: JoinSet<()>,
     pub(super) stop: watch::Sender<bool>,
     pub(super) flusher: JoinHandle<Flusher<Shards<G>>>,
+    pub(super) housekeeping: JoinHandle<()>,
     pub(super) clock: Clock,
 }
 
@@ -101,6 +102,8 @@ impl<G: Game> Running<G> {
             self.listeners.abort_all();
         }
         self.stop.send_replace(true);
+        // Before any lease is released: it takes released ones again.
+        (&mut self.housekeeping).await.context("the housekeeping ended unexpectedly")?;
         let mut flusher = (&mut self.flusher).await.context("the flusher ended unexpectedly")?;
         let mut leases = Vec::new();
         loop {
@@ -121,10 +124,16 @@ impl<G: Game> Running<G> {
             }
         }
         match tokio::time::timeout_at(deadline, self.storage.release(&leases)).await {
-            Ok(Ok(())) => {
-                tracing::info!("everything is stored");
-                Ok(())
-            }
+            Ok(Ok(())) => match self.shards.dropped() {
+                0 => {
+                    tracing::info!("everything is stored");
+                    Ok(())
+                }
+                dropped => anyhow::bail!(
+                    "everything that this server still had is stored; but other servers took shards from it while \
+                     {dropped} characters had unsaved changes, which are lost unless their players' clients send them again"
+                ),
+            },
             Ok(Err(error)) => anyhow::bail!("everything is stored, but the leases could not be released: {error}"),
             Err(_) => anyhow::bail!("everything is stored, but the leases could not be released in time"),
         }

@@ -89,19 +89,23 @@ pub(super) fn socket_threads<G: Game>(
     Workers::start(count, in_real_time, context).context("cannot start the socket threads")
 }
 
+/// The name of this process in the leases. No other process has it, even in another container with the same address.
+pub(super) fn name_of_this_process(address: SocketAddr) -> String {
+    format!("{address} (process {}, {:08x})", std::process::id(), rand::random::<u32>())
+}
+
 /// Takes the leases of all shards, after what an earlier server left in spool files was brought in.
 ///
 /// If anything fails after they were taken, they are given back: nothing was served under them.
 pub(super) async fn take_shards<G: Game>(
     config: &Config,
-    address: SocketAddr,
+    node: &str,
     storage: &Arc<dyn Storage>,
     shards: &Shards<G>,
     clock: &Clock,
 ) -> anyhow::Result<()> {
     let leftovers = spool::bring_in(&config.flush.spool, storage, clock()).await?;
-    let node = format!("{address} (process {})", std::process::id());
-    let leases = storage.take_over(&node).await.context("cannot take over the shards")?;
+    let leases = storage.take_over(node).await.context("cannot take over the shards")?;
     if let Err(error) = prepare(leftovers, &leases, storage, shards).await {
         if let Err(error) = storage.release(&leases).await {
             tracing::error!(%error, "cannot give the shards back; the next server takes them over");

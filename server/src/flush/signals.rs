@@ -13,6 +13,7 @@ pub struct Signals {
     /// How many of them the flusher waits for.
     expected: AtomicUsize,
     away: AtomicBool,
+    unreachable: AtomicBool,
 }
 
 impl Signals {
@@ -40,6 +41,16 @@ impl Signals {
     /// Returns true if the last write failed because the database could not be reached.
     pub fn is_database_away(&self) -> bool {
         self.away.load(Ordering::Relaxed)
+    }
+
+    /// Returns true if the last look at the leases failed because the database could not be reached.
+    pub fn is_database_unreachable(&self) -> bool {
+        self.unreachable.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether the database could be reached. Returns true if that is news.
+    pub fn set_database_unreachable(&self, unreachable: bool) -> bool {
+        self.unreachable.swap(unreachable, Ordering::Relaxed) != unreachable
     }
 
     pub(super) fn set_database_away(&self, away: bool) {

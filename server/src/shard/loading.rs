@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::store::Shards;
-use crate::storage::{Lease, ShardId, StorageError};
+use crate::storage::{ShardId, StorageError};
 use crate::telemetry;
 
 /// A load in progress: its result, once it has ended.
@@ -108,19 +108,6 @@ impl<G: Game> Shards<G> {
             }
             _ => Err(Refusal::database_away()),
         }
-    }
-
-    /// Forgets a shard that another process has taken over, and ends the connections that were told of it.
-    pub fn lose(&self, lease: Lease) {
-        let mut shard = self.lock(lease.shard);
-        if shard.core.lease() != Some(lease) {
-            return;
-        }
-        let mut effects = Effects::default();
-        let (dropped, unflushed) = shard.core.lose(&mut effects);
-        self.perform(shard, effects);
-        telemetry::shard_lost();
-        tracing::error!(shard = %lease.shard, dropped, unflushed, "another server has taken over a shard");
     }
 
     /// Makes room in memory, if it is full, for another user or another character. Returns false if there is none.

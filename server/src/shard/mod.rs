@@ -6,12 +6,13 @@
 mod burial;
 mod counting;
 mod dirty;
+mod leases;
 mod loading;
 mod mailbox;
 mod store;
 
 pub use castellan_authority::{
-    Answer, Base, Change, Command, Creation, Outcome, Packed, Reader, Refusal, Shape, Shown, encode_packed, shard_of,
+    Answer, Answered, Base, Change, Command, Creation, Packed, Reader, Refusal, Shape, Shown, encode_packed, shard_of,
 };
 pub use castellan_protocol::pack::merge_patch;
 

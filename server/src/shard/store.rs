@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use castellan_authority::{
-    Answer, Command, Core, Creation, Decision, Effect, Effects, Entry, Outcome, Reader, Refusal, Shape, Shown, Writer,
+    Answer, Answered, Command, Core, Creation, Decision, Effect, Effects, Entry, Reader, Refusal, Shape, Shown, Writer,
     shard_of,
 };
 use castellan_game::Game;
@@ -50,6 +50,8 @@ pub struct Shards<G: Game> {
     /// Places taken in memory: one for each character and one for each user.
     pub(super) occupied: AtomicUsize,
     pub(super) dirty: AtomicUsize,
+    /// Characters whose changes were dropped, because another server took their shard.
+    pub(super) dropped: AtomicUsize,
     signals: Arc<Signals>,
     /// The shard at which the flusher continues with the dirty characters.
     pub(super) next_dirty: AtomicU16,
@@ -82,6 +84,7 @@ impl<G: Game> Shards<G> {
             capacity,
             occupied: AtomicUsize::new(0),
             dirty: AtomicUsize::new(0),
+            dropped: AtomicUsize::new(0),
             signals,
             next_dirty: AtomicU16::new(0),
             next_hurried: AtomicU16::new(0),
@@ -127,18 +130,18 @@ impl<G: Game> Shards<G> {
         shape: Shape,
         now_ms: i64,
         out: &mut Vec<u8>,
-    ) -> Outcome {
+    ) -> Answered {
         let mut absent = false;
         loop {
             match self.decide(command, sender, shape, now_ms, out) {
-                Some(outcome) => {
+                Some(answered) => {
                     telemetry::cache_lookup(!absent);
-                    return outcome;
+                    return answered;
                 }
                 None => absent = true,
             }
             if let Err(refusal) = Box::pin(self.load(command.owner)).await {
-                return Outcome::Refused(refusal);
+                return Answered::Refused(refusal);
             }
         }
     }
@@ -151,10 +154,10 @@ impl<G: Game> Shards<G> {
         shape: Shape,
         now_ms: i64,
         out: &mut Vec<u8>,
-    ) -> Option<Outcome> {
-        let outcome = self.decide(command, sender, shape, now_ms, out)?;
+    ) -> Option<Answered> {
+        let answered = self.decide(command, sender, shape, now_ms, out)?;
         telemetry::cache_lookup(true);
-        Some(outcome)
+        Some(answered)
     }
 
     fn decide(
@@ -164,19 +167,19 @@ impl<G: Game> Shards<G> {
         shape: Shape,
         now_ms: i64,
         out: &mut Vec<u8>,
-    ) -> Option<Outcome> {
+    ) -> Option<Answered> {
         let has_room = self.has_room();
         let mut effects = Effects::default();
         let mut shard = self.lock(shard_of(command.owner));
         // Under the lock: a shard that falls back orders the close under it too, so no intent slips in between.
         if sender.is_some_and(Mailbox::is_closing) {
-            return Some(Outcome::Closing);
+            return Some(Answered::Closing);
         }
         let Shard { core, writer } = &mut *shard;
         let decision = core.change(command, sender, has_room, now_ms, &mut effects);
-        let outcome = writer.answer(decision, Some(command.id), shape, out);
+        let answered = writer.answer(decision, Some(command.id), shape, out);
         self.perform(shard, effects);
-        outcome
+        answered
     }
 
     /// Makes a character under this new id and writes it. A repeated request writes the character that it made before.
@@ -184,10 +187,10 @@ impl<G: Game> Shards<G> {
         self: &Arc<Self>,
         creation: &Creation<'_, <G as GameTypes>::Creation>,
         out: &mut Vec<u8>,
-    ) -> Outcome {
+    ) -> Answered {
         loop {
             if !self.make_room(shard_of(creation.owner)) {
-                return Outcome::Refused(Refusal::memory_full());
+                return Answered::Refused(Refusal::memory_full());
             }
             {
                 let (has_room, now_ms) = (self.has_room(), (self.clock)());
@@ -195,14 +198,14 @@ impl<G: Game> Shards<G> {
                 let mut shard = self.lock(shard_of(creation.owner));
                 let Shard { core, writer } = &mut *shard;
                 let decision = core.create(creation, has_room, now_ms, &mut effects);
-                let outcome = writer.answer(decision, creation.id, Shape::Body, out);
+                let answered = writer.answer(decision, creation.id, Shape::Body, out);
                 self.perform(shard, effects);
-                if let Some(outcome) = outcome {
-                    return outcome;
+                if let Some(answered) = answered {
+                    return answered;
                 }
             }
             if let Err(refusal) = self.load(creation.owner).await {
-                return Outcome::Refused(refusal);
+                return Answered::Refused(refusal);
             }
         }
     }
@@ -367,6 +370,11 @@ impl<G: Game> Shards<G> {
     /// Number of dirty characters.
     pub fn dirty(&self) -> usize {
         self.dirty.load(Ordering::Relaxed)
+    }
+
+    /// Number of characters whose unsaved changes were dropped, because another server took their shard.
+    pub fn dropped(&self) -> usize {
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// Whether another character may become dirty.

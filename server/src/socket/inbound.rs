@@ -21,7 +21,7 @@ use super::waits::{Wait, Waits};
 use crate::auth::{Session, Standing, Ticket};
 use crate::config::Role;
 use crate::rate::Bucket;
-use crate::shard::{Answer, Base, Change, Command, Mailbox, Outcome, Reader, Refusal, Shape, count_intent};
+use crate::shard::{Answer, Answered, Base, Change, Command, Mailbox, Reader, Refusal, Shape, count_intent};
 use crate::telemetry::{self, IntentOutcome};
 
 /// When a client with too many unanswered intents may try again, in milliseconds.
@@ -169,12 +169,13 @@ impl<G: Game> Inbound<G> {
         };
         let shape = shape(&intent, out.shape());
         let mut draft = out.draft();
-        let outcome = self.context.shards.try_change(&command, Some(&self.mailbox), shape, self.now_ms, draft.buffer());
-        let Some(outcome) = outcome else {
+        let answered =
+            self.context.shards.try_change(&command, Some(&self.mailbox), shape, self.now_ms, draft.buffer());
+        let Some(answered) = answered else {
             drop(draft);
             return Some(intent);
         };
-        self.finish(draft, &intent, command.owner, outcome);
+        self.finish(draft, &intent, command.owner, answered);
         None
     }
 
@@ -187,8 +188,8 @@ impl<G: Game> Inbound<G> {
         let shape = shape(intent, out.shape());
         let mut draft = out.draft();
         let sender = Some(&self.mailbox);
-        let outcome = self.context.shards.change(&command, sender, shape, self.now_ms, draft.buffer()).await;
-        self.finish(draft, intent, command.owner, outcome);
+        let answered = self.context.shards.change(&command, sender, shape, self.now_ms, draft.buffer()).await;
+        self.finish(draft, intent, command.owner, answered);
     }
 
     /// Converts an intent into a command for the shards.
@@ -203,11 +204,11 @@ impl<G: Game> Inbound<G> {
         })
     }
 
-    /// Finishes the answer that was begun, with the outcome of the intent.
-    fn finish<IO: Io>(&mut self, draft: Draft<'_, IO>, intent: &Intent<G::Action>, owner: UserId, outcome: Outcome) {
-        count_intent(&outcome);
-        let (shown, answer) = match outcome {
-            Outcome::Applied { shown, duplicate, .. } => {
+    /// Finishes the answer that was begun, after the shards have decided.
+    fn finish<IO: Io>(&mut self, draft: Draft<'_, IO>, intent: &Intent<G::Action>, owner: UserId, answered: Answered) {
+        count_intent(&answered);
+        let (shown, answer) = match answered {
+            Answered::Applied { shown, duplicate, .. } => {
                 if intent.ack == Some(Ack::Durable) && shown.durable < shown.version {
                     drop(draft);
                     self.context.shards.hurry(owner, intent.character);
@@ -223,10 +224,10 @@ impl<G: Game> Inbound<G> {
                 }
                 (shown, Answer::Applied { id: intent.id, duplicate })
             }
-            Outcome::Conflict(shown) => (shown, Answer::Conflict { id: intent.id }),
-            Outcome::Refused(refusal) => return draft.discard().refused(Some(intent.id), &refusal),
+            Answered::Conflict(shown) => (shown, Answer::Conflict { id: intent.id }),
+            Answered::Refused(refusal) => return draft.discard().refused(Some(intent.id), &refusal),
             // The order is in the mailbox: the connection's loop acts on it.
-            Outcome::Closing => return,
+            Answered::Closing => return,
         };
         draft.send(&About { character: intent.character, durable: shown.durable, answer });
     }

@@ -40,6 +40,14 @@ pub trait Storage: Send + Sync + 'static {
     /// Call it only after everything is flushed. Ignores lost leases.
     async fn release(&self, leases: &[Lease]) -> Result<(), StorageError>;
 
+    /// Takes those of these shards that nobody has: they were released, or are this node's own because the answer to an
+    /// earlier takeover was lost. Leaves the others alone. `node` must name this process and no other.
+    async fn take_again(&self, node: &str, shards: &[ShardId]) -> Result<Vec<Lease>, StorageError>;
+
+    /// Looks which of these leases are lost. Locks nothing, so the others may be lost at the next moment; cheap enough to
+    /// be asked every second.
+    async fn lost(&self, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError>;
+
     /// Checks leases against the database and returns the lost ones.
     async fn prove(&self, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError>;
 

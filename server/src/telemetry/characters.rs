@@ -39,6 +39,7 @@ struct Handles {
     dead_letters: Gauge,
     reloaded: Counter,
     shards_lost: Counter,
+    characters_dropped: Counter,
     sockets_open: Gauge,
     answer_seconds: Histogram,
 }
@@ -64,6 +65,7 @@ static HANDLES: LazyLock<Handles> = LazyLock::new(|| {
         dead_letters: gauge!("castellan_dead_letters"),
         reloaded: counter!("castellan_characters_reloaded_total"),
         shards_lost: counter!("castellan_shards_lost_total"),
+        characters_dropped: counter!("castellan_characters_dropped_total"),
         sockets_open: gauge!("castellan_sockets_open"),
         answer_seconds: histogram!("castellan_socket_answer_seconds"),
     }
@@ -128,9 +130,10 @@ pub fn taken_out_of_play() {
     HANDLES.reloaded.increment(1);
 }
 
-/// Another server has taken over a shard of ours.
-pub fn shard_lost() {
+/// Another server has taken over a shard of ours, and with it this many characters' unsaved changes were dropped.
+pub fn shard_lost(dropped: usize) {
     HANDLES.shards_lost.increment(1);
+    HANDLES.characters_dropped.increment(dropped as u64);
 }
 
 /// A socket was welcomed.

@@ -71,6 +71,10 @@ pub(super) const METRICS: &[Metric] = &[
         "Characters loaded again because their versions contradicted each other.",
     ),
     counter("castellan_shards_lost_total", "Shards that another server has taken over."),
+    counter(
+        "castellan_characters_dropped_total",
+        "Characters with unsaved changes when another server took over their shard.",
+    ),
     gauge("castellan_sockets_open", "Sockets that were welcomed and have not ended."),
     counter("castellan_socket_closes_total", "Sockets ended, by close code."),
     histogram(

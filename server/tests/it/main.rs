@@ -3,6 +3,7 @@
 mod document;
 mod frames;
 mod harness;
+mod leases;
 mod play;
 mod readers;
 mod recovery;

@@ -16,6 +16,11 @@ impl House {
         Self { folder: tempfile::tempdir().expect("a temporary folder"), url: database_url(kind) }
     }
 
+    /// One whose database is at this URL.
+    pub(crate) fn at(url: String) -> Self {
+        Self { folder: tempfile::tempdir().expect("a temporary folder"), url: Some(url) }
+    }
+
     /// Starts the server on it, with hashing that costs little.
     pub(crate) fn server(&self, arguments: &[&str]) -> Server {
         let cheap = ["--auth-argon2-memory", "64KiB", "--auth-argon2-iterations", "1"];
@@ -26,6 +31,11 @@ impl House {
     /// Where its PostgreSQL is.
     pub(crate) fn url(&self) -> &str {
         self.url.as_deref().expect("over PostgreSQL")
+    }
+
+    /// What its servers have logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("server.log")).expect("the log is there")
     }
 
     pub(crate) fn folder(&self) -> &std::path::Path {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use castellan::clock::Clock;
 use castellan::flush::{FlushSettings, Flusher, Signals};
-use castellan::shard::{Base, Capacity, Change, Command, Creation, Mailbox, Outcome, Shape, Shards};
+use castellan::shard::{Answered, Base, Capacity, Change, Command, Creation, Mailbox, Shape, Shards};
 use castellan::storage::faulty::{Faults, FaultyStorage, MemoryStorage};
 use castellan::storage::{Storage, Verdict};
 use castellan_srd::wire::{Ability, Action, CharacterId, ModifyCurrency, NewCharacter, RequestId, UserId, Version};
@@ -177,7 +177,7 @@ impl Client {
             };
             let mut body = Vec::new();
             match shards.change(&command, Some(&mailbox), Shape::Body, 0, &mut body).await {
-                Outcome::Applied { shown, .. } => {
+                Answered::Applied { shown, .. } => {
                     self.see(shown.version, &body);
                     if kept.id.get().is_multiple_of(3) {
                         shards.hurry(USER, CHARACTER);
@@ -189,12 +189,12 @@ impl Client {
                     (self.durable, in_conflict) = (self.durable.max(shown.durable), false);
                 }
                 // More than 64 of its own may have been applied since: then a later one will say so.
-                Outcome::Conflict(_) => in_conflict = true,
-                Outcome::Refused(refusal) => {
+                Answered::Conflict(_) => in_conflict = true,
+                Answered::Refused(refusal) => {
                     assert!(refusal.retry_after_ms.is_some(), "refused for good: {refusal:?}");
                     return;
                 }
-                Outcome::Closing => return self.disconnect(),
+                Answered::Closing => return self.disconnect(),
             }
         }
         assert!(!in_conflict, "an intent of the only client of a character was refused");
@@ -268,7 +268,7 @@ async fn create(process: &Process, memory: &MemoryStorage) {
     };
     let creation = Creation { owner: USER, character: CHARACTER, id: None, wanted: &wanted };
     let made = process.shards.create(&creation, &mut Vec::new()).await;
-    assert!(matches!(made, Outcome::Applied { .. }), "{made:?}");
+    assert!(matches!(made, Answered::Applied { .. }), "{made:?}");
     while memory.character(CHARACTER).is_none() {
         pass(100).await;
     }

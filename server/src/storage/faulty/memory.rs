@@ -29,15 +29,26 @@ struct Tables {
     keys: Vec<KeyRow>,
 }
 
-#[derive(Clone, Copy)]
 struct HeldLease {
     lease: Lease,
     released: bool,
+    node: String,
+}
+
+impl HeldLease {
+    fn take(&mut self, node: &str) -> Lease {
+        self.lease.epoch += 1;
+        self.lease.recoveries += i64::from(!self.released);
+        self.released = false;
+        self.node = node.to_owned();
+        self.lease
+    }
 }
 
 impl Default for Tables {
     fn default() -> Self {
-        let born = |shard| HeldLease { lease: Lease { shard, epoch: 0, recoveries: 0 }, released: true };
+        let born =
+            |shard| HeldLease { lease: Lease { shard, epoch: 0, recoveries: 0 }, released: true, node: String::new() };
         Self {
             leases: ShardId::all().map(born).collect(),
             characters: BTreeMap::new(),
@@ -133,14 +144,18 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
-    async fn take_over(&self, _node: &str) -> Result<Vec<Lease>, StorageError> {
-        let take = |row: &mut HeldLease| {
-            row.lease.epoch += 1;
-            row.lease.recoveries += i64::from(!row.released);
-            row.released = false;
-            row.lease
-        };
-        Ok(self.0.lock().leases.iter_mut().map(take).collect())
+    async fn take_over(&self, node: &str) -> Result<Vec<Lease>, StorageError> {
+        Ok(self.0.lock().leases.iter_mut().map(|row| row.take(node)).collect())
+    }
+
+    async fn take_again(&self, node: &str, shards: &[ShardId]) -> Result<Vec<Lease>, StorageError> {
+        let mut tables = self.0.lock();
+        let free = |row: &&mut HeldLease| shards.contains(&row.lease.shard) && (row.released || row.node == node);
+        Ok(tables.leases.iter_mut().filter(free).map(|row| row.take(node)).collect())
+    }
+
+    async fn lost(&self, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
+        self.prove(leases).await
     }
 
     async fn release(&self, leases: &[Lease]) -> Result<(), StorageError> {

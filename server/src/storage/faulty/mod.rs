@@ -150,6 +150,14 @@ impl Storage for FaultyStorage {
         self.run(self.inner.release(leases)).await
     }
 
+    async fn take_again(&self, node: &str, shards: &[ShardId]) -> Result<Vec<Lease>, StorageError> {
+        self.run(self.inner.take_again(node, shards)).await
+    }
+
+    async fn lost(&self, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
+        self.run(self.inner.lost(leases)).await
+    }
+
     async fn prove(&self, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
         self.run(self.inner.prove(leases)).await
     }

@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection, Row};
 use uuid::Uuid;
 
-use super::BEGIN_READING;
+use super::commits::begin_reading;
 use super::leases::{columns, gone, lock_one, locking, number, shard};
 use crate::crash;
 use crate::storage::columns::{covered, signed, unsigned};
@@ -18,7 +18,7 @@ pub(super) async fn load_user(
     lease: Lease,
     user: UserId,
 ) -> Result<Vec<CharacterRow>, StorageError> {
-    let mut transaction = connection.begin_with(BEGIN_READING).await?;
+    let mut transaction = connection.begin_with(begin_reading()).await?;
     lock_one(&mut transaction, lease).await?;
     let rows = sqlx::query(
         "SELECT id, user_id, shard, name, version, recoveries, schema_version, state::text AS state, request_ids, \

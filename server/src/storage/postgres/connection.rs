@@ -8,6 +8,7 @@ use std::future::Future;
 use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -16,6 +17,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
+use super::commits::cancel_abandoned;
 use crate::storage::error::at_start;
 use crate::storage::{StorageError, StorageOptions};
 
@@ -38,6 +40,8 @@ pub(super) struct Connections {
     idle: Arc<Mutex<Vec<Idle>>>,
     acquire_timeout: Duration,
     call_timeout: Duration,
+    /// True while abandoned commits are being cancelled.
+    is_cancelling: Arc<AtomicBool>,
 }
 
 struct Idle {
@@ -48,7 +52,7 @@ struct Idle {
 impl Connections {
     /// Prepares connections to `url`; opens none.
     pub(super) fn new(url: &str, storage: &StorageOptions) -> Result<Self, StorageError> {
-        let options = PgConnectOptions::from_str(url).map_err(at_start)?.application_name("castellan");
+        let options = PgConnectOptions::from_str(url).map_err(at_start)?.application_name(&own_name());
         let limit_ms = storage.call_timeout.as_millis().max(1);
         let patient = options.clone().options([("lock_timeout", limit_ms)]);
         let options = options.options([
@@ -71,6 +75,7 @@ impl Connections {
             idle: Arc::default(),
             acquire_timeout: storage.acquire_timeout,
             call_timeout: storage.call_timeout,
+            is_cancelling: Arc::default(),
         })
     }
 
@@ -103,8 +108,32 @@ impl Connections {
         call: impl Future<Output = Result<T, StorageError>>,
     ) -> Result<T, StorageError> {
         timeout(self.call_timeout, call).await.unwrap_or_else(|_| {
+            self.cancel_abandoned();
             Err(StorageError::Transient(format!("no answer from PostgreSQL within {:?}", self.call_timeout)))
         })
+    }
+
+    /// Cancels commits that were given up, on a connection and in a task of its own.
+    ///
+    /// PostgreSQL does not notice that nobody waits for them any more, and no time limit of its own ends their wait for a
+    /// standby.
+    fn cancel_abandoned(&self) {
+        if self.is_cancelling.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let (options, limit) = (self.options.clone(), self.call_timeout);
+        let is_cancelling = Arc::clone(&self.is_cancelling);
+        tokio::spawn(async move {
+            let cancel = async {
+                let mut connection = connect(&options).await?;
+                cancel_abandoned(&mut connection, limit / 2).await?;
+                connection.close().await.map_err(StorageError::from)
+            };
+            if let Ok(Err(error)) = timeout(limit, cancel).await {
+                tracing::debug!(%error, "abandoned commits could not be cancelled");
+            }
+            is_cancelling.store(false, Ordering::SeqCst);
+        });
     }
 
     /// Runs the migrations on their own connection, without the time limit of calls: a new index on a large table may
@@ -123,6 +152,11 @@ impl Connections {
         connection.close().await?;
         Ok(())
     }
+}
+
+/// The name of these connections in `pg_stat_activity`, by which they are told from those of other processes.
+fn own_name() -> String {
+    format!("castellan {:08x}", rand::random::<u32>())
 }
 
 /// Opens a connection on which a commit is on disk, even if the database's default differs.

@@ -3,7 +3,7 @@
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection, Row};
 
-use super::BEGIN_READING;
+use super::commits::begin_reading;
 use crate::planted::{self, Bug};
 use crate::storage::{Lease, ShardId, StorageError};
 
@@ -13,7 +13,7 @@ const LOCK: &str = "SELECT lease.shard FROM shard_leases AS lease \
      ON lease.shard = held.shard AND lease.epoch = held.epoch AND NOT lease.released \
      ORDER BY lease.shard FOR SHARE OF lease";
 
-/// The same without the lock, which is a planted bug: [`Bug::FenceWithoutLock`].
+/// The same without the lock: for a look, and for a planted bug, [`Bug::FenceWithoutLock`].
 const HELD: &str = "SELECT lease.shard FROM shard_leases AS lease \
      JOIN UNNEST($1::smallint[], $2::bigint[]) AS held (shard, epoch) \
      ON lease.shard = held.shard AND lease.epoch = held.epoch AND NOT lease.released";
@@ -49,21 +49,51 @@ pub(super) fn gone(leases: &[Lease], held: &[ShardId]) -> Vec<ShardId> {
 }
 
 pub(super) async fn prove(connection: &mut PgConnection, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
-    let mut transaction = connection.begin_with(BEGIN_READING).await?;
+    let mut transaction = connection.begin_with(begin_reading()).await?;
     let held = lock(&mut transaction, leases).await?;
     transaction.commit().await?;
     Ok(gone(leases, &held))
 }
 
+pub(super) async fn lost(connection: &mut PgConnection, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
+    let (shards, epochs) = columns(leases);
+    let rows = sqlx::query(HELD).bind(shards).bind(epochs).fetch_all(connection).await?;
+    let held = rows.iter().map(|row| shard(row, "shard")).collect::<Result<Vec<_>, _>>()?;
+    Ok(gone(leases, &held))
+}
+
 pub(super) async fn take_over(connection: &mut PgConnection, node: &str) -> Result<Vec<Lease>, StorageError> {
+    take(connection, node, ShardId::all().map(number).collect(), true).await
+}
+
+pub(super) async fn take_again(
+    connection: &mut PgConnection,
+    node: &str,
+    shards: &[ShardId],
+) -> Result<Vec<Lease>, StorageError> {
+    take(connection, node, shards.iter().copied().map(number).collect(), false).await
+}
+
+/// Takes these shards: all of them, or those that nobody has.
+async fn take(
+    connection: &mut PgConnection,
+    node: &str,
+    shards: Vec<i16>,
+    from_others: bool,
+) -> Result<Vec<Lease>, StorageError> {
     let mut transaction = connection.begin().await?;
-    sqlx::query("SELECT 1 FROM shard_leases ORDER BY shard FOR UPDATE").execute(&mut *transaction).await?;
+    sqlx::query("SELECT 1 FROM shard_leases WHERE shard = ANY ($1) ORDER BY shard FOR UPDATE")
+        .bind(&shards)
+        .execute(&mut *transaction)
+        .await?;
     let rows = sqlx::query(
         "UPDATE shard_leases SET epoch = epoch + 1, recoveries = recoveries + (NOT released)::integer, \
          released = false, node = $1, taken_at = now() \
-         RETURNING shard, epoch, recoveries",
+         WHERE shard = ANY ($2) AND ($3 OR released OR node = $1) RETURNING shard, epoch, recoveries",
     )
     .bind(node)
+    .bind(&shards)
+    .bind(from_others)
     .fetch_all(&mut *transaction)
     .await?;
     transaction.commit().await?;

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod characters;
+mod commits;
 mod connection;
 mod dead_letters;
 mod leases;
@@ -16,10 +17,6 @@ use super::{
     Verdict,
 };
 
-/// Begins a transaction that only locks and reads. Its commit writes nothing, so it need not wait for the disk. Both
-/// statements take one round trip.
-const BEGIN_READING: &str = "BEGIN; SET LOCAL synchronous_commit = off";
-
 /// The PostgreSQL implementation of [`Storage`].
 pub(super) struct PostgresStorage {
     connections: Connections,
@@ -33,12 +30,32 @@ impl PostgresStorage {
 }
 
 /// Runs one call on its own connection within the time limit, then hands the connection back.
+///
+/// For calls that write or lock on every success. If PostgreSQL warned of their commit, it is confirmed.
 macro_rules! on_connection {
-    ($self:ident, $room:ident :: $call:ident ($($argument:expr),*)) => {{
+    ($self:ident, $room:ident :: $call:ident ($($argument:expr),*)) => {
+        on_connection!(false, $self, $room::$call($($argument),*))
+    };
+    ($looks:literal, $self:ident, $room:ident :: $call:ident ($($argument:expr),*)) => {{
         let mut connection = $self.connections.acquire().await?;
-        let outcome = $self.connections.bounded($room::$call(&mut connection $(, $argument)*)).await;
+        let call = async {
+            let (outcome, warned) = commits::listen($room::$call(&mut connection $(, $argument)*)).await;
+            let value = outcome?;
+            if $looks || warned {
+                commits::confirm(&mut connection).await?;
+            }
+            Ok(value)
+        };
+        let outcome = $self.connections.bounded(call).await;
         connection.hand_back(&$self.connections, outcome).await
     }};
+}
+
+/// Runs a call that may have found everything as it should be without writing: what it saw is confirmed.
+macro_rules! look_up {
+    ($self:ident, $($call:tt)*) => {
+        on_connection!(true, $self, $($call)*)
+    };
 }
 
 #[async_trait]
@@ -59,6 +76,14 @@ impl Storage for PostgresStorage {
         on_connection!(self, leases::release(leases))
     }
 
+    async fn take_again(&self, node: &str, shards: &[ShardId]) -> Result<Vec<Lease>, StorageError> {
+        look_up!(self, leases::take_again(node, shards))
+    }
+
+    async fn lost(&self, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
+        look_up!(self, leases::lost(leases))
+    }
+
     async fn prove(&self, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
         on_connection!(self, leases::prove(leases))
     }
@@ -76,11 +101,11 @@ impl Storage for PostgresStorage {
     }
 
     async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StorageError> {
-        on_connection!(self, dead_letters::all())
+        look_up!(self, dead_letters::all())
     }
 
     async fn decide_dead_letter(&self, character: CharacterId, verdict: Verdict) -> Result<bool, StorageError> {
-        on_connection!(self, dead_letters::decide(character, verdict))
+        look_up!(self, dead_letters::decide(character, verdict))
     }
 
     async fn retry_dead_letter(&self, lease: Lease, row: &CharacterRow, version: u64) -> Result<(), StorageError> {
@@ -102,23 +127,23 @@ impl Storage for PostgresStorage {
     }
 
     async fn create_account(&self, account: &AccountRow) -> Result<(), StorageError> {
-        on_connection!(self, accounts::create_account(account))
+        look_up!(self, accounts::create_account(account))
     }
 
     async fn account(&self, username: &str) -> Result<Option<AccountRow>, StorageError> {
-        on_connection!(self, accounts::account(username))
+        look_up!(self, accounts::account(username))
     }
 
     async fn account_of(&self, user: UserId) -> Result<Option<AccountRow>, StorageError> {
-        on_connection!(self, accounts::account_of(user))
+        look_up!(self, accounts::account_of(user))
     }
 
     async fn create_session(&self, session: &SessionRow) -> Result<(), StorageError> {
-        on_connection!(self, accounts::create_session(session))
+        look_up!(self, accounts::create_session(session))
     }
 
     async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StorageError> {
-        on_connection!(self, accounts::session(id))
+        look_up!(self, accounts::session(id))
     }
 
     async fn rotate_session(
@@ -128,30 +153,30 @@ impl Storage for PostgresStorage {
         rotated_at_ms: i64,
         expires_at_ms: i64,
     ) -> Result<bool, StorageError> {
-        on_connection!(self, accounts::rotate_session(id, generation, rotated_at_ms, expires_at_ms))
+        look_up!(self, accounts::rotate_session(id, generation, rotated_at_ms, expires_at_ms))
     }
 
     async fn revoke_session(&self, id: SessionId, revoked_at_ms: i64) -> Result<(), StorageError> {
-        on_connection!(self, accounts::revoke_session(id, revoked_at_ms))
+        look_up!(self, accounts::revoke_session(id, revoked_at_ms))
     }
 
     async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<SessionId>, StorageError> {
-        on_connection!(self, accounts::revoked_sessions(since_ms))
+        look_up!(self, accounts::revoked_sessions(since_ms))
     }
 
     async fn expired_sessions(&self, before_ms: i64, max: u32) -> Result<Vec<SessionId>, StorageError> {
-        on_connection!(self, accounts::expired_sessions(before_ms, max))
+        look_up!(self, accounts::expired_sessions(before_ms, max))
     }
 
     async fn forget_sessions(&self, sessions: &[SessionId]) -> Result<(), StorageError> {
-        on_connection!(self, accounts::forget_sessions(sessions))
+        look_up!(self, accounts::forget_sessions(sessions))
     }
 
     async fn keys(&self) -> Result<Vec<KeyRow>, StorageError> {
-        on_connection!(self, accounts::keys())
+        look_up!(self, accounts::keys())
     }
 
     async fn add_first_key(&self, key: &KeyRow) -> Result<(), StorageError> {
-        on_connection!(self, accounts::add_first_key(key))
+        look_up!(self, accounts::add_first_key(key))
     }
 }

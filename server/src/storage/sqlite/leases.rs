@@ -10,13 +10,16 @@ use crate::storage::{Lease, ShardId, StorageError};
 
 /// The shards of the leases that still hold. Inside a transaction the answer stays true until its end: a writing
 /// transaction has the file's only write lock, a reading one sees a snapshot.
+///
+/// The answer is one row, because sqlx wakes two threads for each row of SQLite.
 pub(super) async fn held(connection: &mut SqliteConnection, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
-    let rows = sqlx::query("SELECT shard, epoch FROM shard_leases WHERE NOT released").fetch_all(connection).await?;
-    let mut epochs = HashMap::with_capacity(rows.len());
-    for row in &rows {
-        epochs.insert(shard(row, "shard")?, row.try_get::<i64, _>("epoch")?);
-    }
-    Ok(leases.iter().filter(|lease| epochs.get(&lease.shard) == Some(&lease.epoch)).map(|lease| lease.shard).collect())
+    let query = "SELECT json_group_array(json_array(shard, epoch)) FROM shard_leases WHERE NOT released";
+    let held: String = sqlx::query_scalar(query).fetch_one(connection).await?;
+    let held: Vec<(u16, i64)> =
+        serde_json::from_str(&held).map_err(|error| StorageError::Corrupt(error.to_string()))?;
+    let epochs: HashMap<u16, i64> = held.into_iter().collect();
+    let holds = |lease: &&Lease| epochs.get(&lease.shard.number()) == Some(&lease.epoch);
+    Ok(leases.iter().filter(holds).map(|lease| lease.shard).collect())
 }
 
 /// Returns `Fenced` if the lease is lost.
@@ -41,20 +44,46 @@ pub(super) async fn prove(connection: &mut SqliteConnection, leases: &[Lease]) -
 
 pub(super) async fn take_over(connection: &mut SqliteConnection, node: &str) -> Result<Vec<Lease>, StorageError> {
     let mut transaction = transaction(connection, BEGIN_IMMEDIATE).await?;
-    let rows = sqlx::query(
+    let mut leases = Vec::new();
+    for shard in ShardId::all() {
+        leases.extend(take(&mut transaction, node, shard, true).await?);
+    }
+    transaction.commit().await?;
+    Ok(leases)
+}
+
+pub(super) async fn take_again(
+    connection: &mut SqliteConnection,
+    node: &str,
+    shards: &[ShardId],
+) -> Result<Vec<Lease>, StorageError> {
+    let mut transaction = transaction(connection, BEGIN_IMMEDIATE).await?;
+    let mut leases = Vec::new();
+    for shard in shards {
+        leases.extend(take(&mut transaction, node, *shard, false).await?);
+    }
+    transaction.commit().await?;
+    Ok(leases)
+}
+
+/// Takes a shard, if `from_others` is true or nobody has it.
+async fn take(
+    connection: &mut SqliteConnection,
+    node: &str,
+    shard: ShardId,
+    from_others: bool,
+) -> Result<Option<Lease>, StorageError> {
+    let row = sqlx::query(
         "UPDATE shard_leases SET epoch = epoch + 1, recoveries = recoveries + NOT released, released = 0, \
-         node = ?1, taken_at_ms = unixepoch() * 1000 RETURNING shard, epoch, recoveries",
+         node = ?1, taken_at_ms = unixepoch() * 1000 \
+         WHERE shard = ?2 AND (?3 OR released OR node = ?1) RETURNING epoch, recoveries",
     )
     .bind(node)
-    .fetch_all(&mut *transaction)
+    .bind(shard.number())
+    .bind(from_others)
+    .fetch_optional(connection)
     .await?;
-    transaction.commit().await?;
-    let lease = |row: &SqliteRow| {
-        Ok(Lease { shard: shard(row, "shard")?, epoch: row.try_get("epoch")?, recoveries: row.try_get("recoveries")? })
-    };
-    let mut leases = rows.iter().map(lease).collect::<Result<Vec<_>, StorageError>>()?;
-    leases.sort_unstable_by_key(|lease| lease.shard);
-    Ok(leases)
+    row.map(|row| Ok(Lease { shard, epoch: row.try_get("epoch")?, recoveries: row.try_get("recoveries")? })).transpose()
 }
 
 pub(super) async fn release(connection: &mut SqliteConnection, leases: &[Lease]) -> Result<(), StorageError> {

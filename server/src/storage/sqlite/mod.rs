@@ -71,6 +71,14 @@ impl Storage for SqliteStorage {
         on_connection!(self.writer(), leases::release(leases))
     }
 
+    async fn take_again(&self, node: &str, shards: &[ShardId]) -> Result<Vec<Lease>, StorageError> {
+        on_connection!(self.writer(), leases::take_again(node, shards))
+    }
+
+    async fn lost(&self, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
+        self.prove(leases).await
+    }
+
     async fn prove(&self, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
         on_connection!(self.reader(), leases::prove(leases))
     }

@@ -7,7 +7,7 @@ use castellan::storage::{AccountRow, KeyRow, SessionRow, StorageError};
 use super::rows::{session, time_ms, user};
 use crate::harness::Database;
 
-fn account(username: &str) -> AccountRow {
+pub(super) fn account(username: &str) -> AccountRow {
     AccountRow {
         user: user(),
         username: username.to_owned(),
@@ -49,7 +49,7 @@ pub(super) async fn a_strange_name_is_nobodys(database: &Database) {
     }
 }
 
-fn login() -> SessionRow {
+pub(super) fn login() -> SessionRow {
     let now = time_ms();
     SessionRow {
         id: session(),

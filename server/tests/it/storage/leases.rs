@@ -59,3 +59,28 @@ pub(super) async fn takeovers_at_once_agree(database: &Database) {
         assert!(theirs.iter().all(|lease| lease.epoch == epochs[1]));
     }
 }
+
+pub(super) async fn only_what_nobody_has_is_taken_again(database: &Database) {
+    let (ours, rival) = (&database.storage, database.open().await);
+    let before = take_over(&**ours).await;
+    assert_eq!(ours.lost(&before).await.expect("looked"), []);
+    let theirs = rival.take_over("rival").await.expect("taken");
+    let all: Vec<ShardId> = ShardId::all().collect();
+    assert_eq!(ours.lost(&before).await.expect("looked"), all);
+    assert_eq!(ours.take_again("test", &all).await.expect("looked"), []);
+
+    rival.release(&theirs[..2]).await.expect("released");
+    let taken = ours.take_again("test", &all[1..]).await.expect("taken");
+    let expected = Lease { epoch: theirs[1].epoch + 1, ..theirs[1] };
+    assert_eq!(
+        taken,
+        [expected],
+        "neither what was not asked for nor what the rival still has; and no crash is counted"
+    );
+    assert_eq!(rival.lost(&theirs).await.expect("looked"), all[..2]);
+
+    // As if the answer to the first try had been lost.
+    let again = ours.take_again("test", &all[1..]).await.expect("taken");
+    assert_eq!(again, [Lease { epoch: expected.epoch + 1, recoveries: expected.recoveries + 1, ..expected }]);
+    assert_eq!(ours.lost(&taken).await.expect("looked"), all[1..2]);
+}

@@ -8,6 +8,7 @@ mod leases;
 mod opening;
 mod outages;
 mod rows;
+mod standby;
 
 /// Makes a test of each function for each database.
 macro_rules! contract {
@@ -59,6 +60,7 @@ contract! {
     leases::a_takeover_ends_the_leases_before_it,
     leases::release_passes_over_what_is_gone,
     leases::a_released_lease_proves_nothing,
+    leases::only_what_nobody_has_is_taken_again,
     leases::takeovers_at_once_agree,
     characters::what_is_saved_is_loaded,
     characters::a_version_never_falls,
