@@ -103,7 +103,9 @@ impl<G: Game> Running<G> {
         }
         self.stop.send_replace(true);
         // Before any lease is released: it takes released ones again.
-        (&mut self.housekeeping).await.context("the housekeeping ended unexpectedly")?;
+        if let Err(error) = (&mut self.housekeeping).await {
+            tracing::error!(%error, "the housekeeping has ended unexpectedly");
+        }
         let mut flusher = (&mut self.flusher).await.context("the flusher ended unexpectedly")?;
         let mut leases = Vec::new();
         loop {
