@@ -15,7 +15,7 @@ use crate::flush::spool;
 use crate::http;
 use crate::shard::Shards;
 use crate::socket::{self, Workers};
-use crate::storage::{self, Lease, Storage, StorageError};
+use crate::storage::{self, Storage, StorageError};
 
 /// How long a client may leave its answers unread.
 const SLOW_CONSUMER: Duration = Duration::from_secs(10);
@@ -104,28 +104,18 @@ pub(super) async fn take_shards<G: Game>(
     shards: &Shards<G>,
     clock: &Clock,
 ) -> anyhow::Result<()> {
-    let leftovers = spool::bring_in(&config.flush.spool, storage, clock()).await?;
+    spool::bring_in(&config.flush.spool, storage, clock()).await?;
     let leases = storage.take_over(node).await.context("cannot take over the shards")?;
-    if let Err(error) = prepare(leftovers, &leases, storage, shards).await {
+    if let Err(error) = shards.recall_dead_letters().await {
         if let Err(error) = storage.release(&leases).await {
             tracing::error!(%error, "cannot give the shards back; the next server takes them over");
         }
-        return Err(error);
+        return Err(error).context("the dead letters cannot be read");
     }
     shards.take(&leases);
     let recovered = leases.iter().filter(|lease| lease.recoveries > 0).count();
     tracing::info!(shards = leases.len(), recovered, "this server serves all shards");
     Ok(())
-}
-
-async fn prepare<G: Game>(
-    leftovers: spool::Leftovers,
-    leases: &[Lease],
-    storage: &Arc<dyn Storage>,
-    shards: &Shards<G>,
-) -> anyhow::Result<()> {
-    leftovers.write_down(storage, leases).await?;
-    shards.recall_dead_letters().await.context("the dead letters cannot be read")
 }
 
 /// The settings of sockets.

@@ -1,9 +1,15 @@
 //! Spool files: characters that a stopping server could not store. The next start imports them.
 //!
 //! A spool file has one character per line, as a JSON object. It is written under another name, synced, renamed, and
-//! its folder synced, so that a file with the right name is complete.
+//! its folder synced, so that a file with the right name is complete. Only its owner may read it.
+//!
+//! Each character is stored under the lease of the server that wrote the file, before the shards are taken over. As
+//! long as that lease holds, nobody has loaded the character since. Once it is gone, another server has gone on from
+//! the database: clients have sent their intents to that server again, and some were told that theirs are refused. To
+//! store the spooled state then would apply refused intents, or undo newer ones. So its line is set aside in a file
+//! that no server reads, and the character plays on.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,8 +20,11 @@ use serde::{Deserialize, Serialize};
 use super::Batch;
 use crate::storage::{CharacterRow, DeadLetter, Lease, ShardId, Storage, StorageError};
 
-/// The suffix of a complete spool file.
-const SUFFIX: &str = ".spool";
+/// The extension of a complete spool file.
+const SPOOL: &str = "spool";
+
+/// The extension of a file with lines that were not imported, for people.
+const SET_ASIDE: &str = "set-aside";
 
 /// Why a spool could not be imported.
 #[derive(Debug, thiserror::Error)]
@@ -95,80 +104,114 @@ impl Line {
 ///
 /// # Errors
 ///
-/// The operating system's error. The file is then ignored.
+/// The operating system's error. Then there is no file.
 pub fn write(folder: &Path, batch: &Batch, now_ms: i64) -> io::Result<PathBuf> {
     fs::create_dir_all(folder)?;
-    let path = folder.join(format!("{now_ms}-{}{SUFFIX}", std::process::id()));
-    let partial = path.with_extension("partial");
-    let mut file = BufWriter::new(File::create_new(&partial)?);
-    for row in &batch.rows {
-        serde_json::to_writer(&mut file, &Line::new(row, batch.lease_of(row.shard)))?;
-        file.write_all(b"\n")?;
-    }
-    file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-    fs::rename(&partial, &path)?;
-    File::open(folder)?.sync_all()?;
+    let path = folder.join(format!("{now_ms}-{}.{SPOOL}", std::process::id()));
+    put(&path, |file| {
+        for row in &batch.rows {
+            serde_json::to_writer(&mut *file, &Line::new(row, batch.lease_of(row.shard)))?;
+            file.write_all(b"\n")?;
+        }
+        Ok(())
+    })?;
     Ok(path)
 }
 
-/// The rest of an import of spool files, done once the leases are taken: dead letters to add, files to remove.
-#[derive(Debug, Default)]
-pub struct Leftovers {
-    files: Vec<PathBuf>,
-    /// Characters that another process may have changed since, or that the database refuses.
-    letters: Vec<DeadLetter>,
+/// Makes a file that is complete under its name, even after a power cut.
+fn put(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
+    let partial = path.with_extension("partial");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(&partial).and_then(|file| {
+        let mut file = BufWriter::new(file);
+        fill(&mut file)?;
+        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+    });
+    if let Err(error) = written {
+        // Half a file would only take the room that the next one needs.
+        let _ = fs::remove_file(&partial);
+        return Err(error);
+    }
+    fs::rename(&partial, path)?;
+    sync_folder_of(path)
 }
 
-/// Imports every spool file in `folder`. Call it before the leases are taken over: a character counts only if its epoch
-/// has not changed.
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Imports every spool file in `folder`. Call it before the shards are taken over: a takeover ends the leases that the
+/// files were written under.
 ///
 /// # Errors
 ///
-/// [`SpoolError`]. Nothing is lost: the files stay.
-pub async fn bring_in(folder: &Path, storage: &Arc<dyn Storage>, now_ms: i64) -> Result<Leftovers, SpoolError> {
-    let mut leftovers = Leftovers::default();
-    for path in files(folder).map_err(|error| SpoolError::File { path: folder.to_owned(), error })? {
-        let lines = read(&path).map_err(|error| SpoolError::File { path: path.clone(), error })?;
-        let count = lines.len();
-        for (lease, row) in lines {
-            let error = match storage.save(&[lease], std::slice::from_ref(&row)).await {
-                Ok(fenced) if fenced.is_empty() => continue,
-                Ok(_) | Err(StorageError::Fenced(_)) => "spooled under an old epoch".to_owned(),
-                Err(StorageError::Refused(error)) => error,
-                Err(error) => return Err(error.into()),
-            };
-            let letter =
-                DeadLetter { row, epoch: lease.epoch, error, attempts: 1, failed_at_ms: now_ms, verdict: None };
-            leftovers.letters.push(letter);
-        }
-        tracing::info!(path = %path.display(), characters = count, "imported a spool file");
-        leftovers.files.push(path);
+/// [`SpoolError`]. Nothing is lost: the file stays, and the next start imports it again.
+pub async fn bring_in(folder: &Path, storage: &Arc<dyn Storage>, now_ms: i64) -> Result<(), SpoolError> {
+    let failed = |error| SpoolError::File { path: folder.to_owned(), error };
+    for path in files(folder, SPOOL).map_err(failed)? {
+        import(&path, storage, now_ms).await?;
     }
-    Ok(leftovers)
+    for path in files(folder, SET_ASIDE).map_err(failed)? {
+        let path = path.display();
+        tracing::warn!(%path, "changes that no server has stored are in this file; delete it once you have looked");
+    }
+    Ok(())
 }
 
-impl Leftovers {
-    /// Makes dead letters of the characters that were not imported, under the current leases, and removes the files.
-    ///
-    /// # Errors
-    ///
-    /// [`SpoolError`]. The files stay, and the next start imports them again.
-    pub async fn write_down(self, storage: &Arc<dyn Storage>, leases: &[Lease]) -> Result<(), SpoolError> {
-        for letter in &self.letters {
-            let lease = leases.iter().find(|lease| lease.shard == letter.row.shard);
-            let lease = lease.ok_or(StorageError::Fenced(letter.row.shard))?;
-            storage.add_dead_letter(*lease, letter).await?;
-            tracing::error!(character = %letter.row.id, error = letter.error, "a spooled character is a dead letter");
+async fn import(path: &Path, storage: &Arc<dyn Storage>, now_ms: i64) -> Result<(), SpoolError> {
+    let failed = |error| SpoolError::File { path: path.to_owned(), error };
+    let (mut stored, mut aside) = (0_usize, Vec::new());
+    for line in BufReader::new(File::open(path).map_err(failed)?).split(b'\n') {
+        let line = line.map_err(failed)?;
+        let taken = match serde_json::from_slice::<Line>(&line) {
+            Ok(line) => store(storage, line, now_ms).await?,
+            Err(error) => {
+                tracing::error!(path = %path.display(), %error, "a line of a spool file cannot be read");
+                false
+            }
+        };
+        if taken { stored += 1 } else { aside.push(line) }
+    }
+    tracing::info!(path = %path.display(), characters = stored, "imported a spool file");
+    if !aside.is_empty() {
+        let rest = path.with_extension(SET_ASIDE);
+        put(&rest, |file| aside.iter().try_for_each(|line| file.write_all(line).and_then(|()| file.write_all(b"\n"))))
+            .map_err(failed)?;
+        tracing::error!(
+            path = %rest.display(),
+            characters = aside.len(),
+            "another server went on without these changes, or they cannot be read; they are set aside"
+        );
+    }
+    fs::remove_file(path).and_then(|()| sync_folder_of(path)).map_err(failed)
+}
+
+/// Stores a character, as a dead letter if the database refuses it. Returns false if it cannot be stored any more.
+async fn store(storage: &Arc<dyn Storage>, line: Line, now_ms: i64) -> Result<bool, StorageError> {
+    let (lease, row) = line.into_row();
+    let error = match storage.save(&[lease], std::slice::from_ref(&row)).await {
+        Ok(fenced) => return Ok(fenced.is_empty()),
+        Err(StorageError::Fenced(_)) => return Ok(false),
+        Err(StorageError::Refused(error)) => error,
+        Err(error) => return Err(error),
+    };
+    let letter = DeadLetter { row, epoch: lease.epoch, error, attempts: 1, failed_at_ms: now_ms, verdict: None };
+    match storage.add_dead_letter(lease, &letter).await {
+        Ok(()) => {
+            let (character, error) = (letter.row.id, letter.error);
+            tracing::error!(%character, error, "the database refuses a spooled character; now a dead letter");
+            Ok(true)
         }
-        for path in self.files {
-            fs::remove_file(&path).map_err(|error| SpoolError::File { path, error })?;
-        }
-        Ok(())
+        Err(StorageError::Fenced(_) | StorageError::Refused(_)) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
-/// The complete spool files of a folder, oldest first; none if there is no folder.
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+/// The files of a folder with an extension, oldest first; none if there is no folder.
+fn files(folder: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -177,7 +220,7 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        if path.to_string_lossy().ends_with(SUFFIX) {
+        if path.extension().is_some_and(|found| found == extension) {
             paths.push(path);
         }
     }
@@ -185,45 +228,5 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn read(path: &Path) -> io::Result<Vec<(Lease, CharacterRow)>> {
-    let lines = BufReader::new(File::open(path)?).lines();
-    lines.map(|line| Ok(serde_json::from_str::<Line>(&line?)?.into_row())).collect()
-}
-
 #[cfg(test)]
-mod tests {
-    use uuid::Uuid;
-
-    use super::*;
-
-    #[test]
-    fn a_complete_file_is_read_back_and_a_partial_one_is_ignored() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let shard = ShardId::new(7);
-        let row = CharacterRow {
-            id: CharacterId::from_uuid(Uuid::from_u128(1)),
-            user: UserId::from_uuid(Uuid::from_u128(2)),
-            shard,
-            name: "Brannor\n\"the bold\"".to_owned(),
-            version: 9,
-            recoveries: 3,
-            schema_version: 1,
-            state: "{\"gp\":42}".to_owned(),
-            request_ids: vec![5, 6, 1 << 52],
-            created_at_ms: 10,
-            updated_at_ms: 20,
-            deleted_at_ms: None,
-        };
-        let lease = Lease { shard, epoch: 4, recoveries: 3 };
-        let batch = Batch { leases: vec![lease], rows: vec![row.clone()] };
-        let path = write(folder.path(), &batch, 1_000).expect("written");
-        fs::write(folder.path().join("2000-1.partial"), "{\"id\":").expect("half a file");
-        assert_eq!(files(folder.path()).expect("a folder"), std::slice::from_ref(&path));
-        assert_eq!(read(&path).expect("a whole file"), [(lease, row)]);
-    }
-
-    #[test]
-    fn a_missing_folder_has_no_files() {
-        assert_eq!(files(Path::new("/nonexistent/spool")).expect("no error"), Vec::<PathBuf>::new());
-    }
-}
+mod tests;

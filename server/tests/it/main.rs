@@ -9,6 +9,7 @@ mod readers;
 mod recovery;
 mod replies;
 mod simulation;
+mod spool;
 mod starting;
 mod storage;
 mod tidy;

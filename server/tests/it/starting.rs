@@ -73,24 +73,14 @@ fn a_second_start_with_a_taken_address_for_operators_leaves_the_first_server_alo
 #[test]
 fn a_start_that_fails_after_it_took_the_shards_gives_them_back() {
     let house = House::new(Kind::Postgres);
-    // What is in the spool file belongs to the dead letters, and there is no table for them.
-    let spool = house.folder().join("spool");
     assert!(house.server(&[]).terminate().success());
-    std::fs::create_dir(&spool).expect("a folder");
-    std::fs::write(spool.join("1-1.spool"), SPOOLED).expect("a spool file");
+    // The dead letters are read after the shards are taken.
     run_on(house.url(), "DROP TABLE dead_letters");
-    let failed = castellan(house.folder(), "127.0.0.1:0", house.url())
-        .args(["--flush-spool", &spool.display().to_string()])
-        .output()
-        .expect("it starts");
+    let failed = castellan(house.folder(), "127.0.0.1:0", house.url()).output().expect("it starts");
     assert_eq!(failed.status.code(), Some(1), "{}", String::from_utf8_lossy(&failed.stderr));
     let released = run_on(house.url(), "SELECT count(*) FROM shard_leases WHERE released AND epoch = 2");
     assert_eq!(released, 256);
 }
-
-/// A character that was spooled under an epoch that is gone.
-const SPOOLED: &str = r#"{"id":"f81d4fae-7dec-11d0-a765-00a0c91e6bf6","user":"f81d4fae-7dec-11d0-a765-00a0c91e6bf7","shard":7,"epoch":0,"recoveries":0,"name":"Brannor","version":9,"schema_version":1,"state":"{}","request_ids":[],"created_at_ms":1,"updated_at_ms":1,"deleted_at_ms":null}
-"#;
 
 #[test]
 fn a_start_waits_for_a_database_that_comes_up_later() {
