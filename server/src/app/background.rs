@@ -1,12 +1,16 @@
 //! What runs beside the connections: the flusher, housekeeping, and what ends sessions.
 
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use castellan_game::Game;
 use castellan_protocol::CloseCode;
+use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::auth::Auth;
 use crate::clock::Clock;
@@ -77,10 +81,13 @@ pub(super) fn start_housekeeping<G: Game>(
     let (shards, signals) = (Arc::clone(shards), Arc::clone(signals));
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(HOUSEKEEPING);
+        let (mut leases, mut decisions) = (Guarded::default(), Guarded::default());
         let keep_house = async {
             loop {
                 ticks.tick().await;
-                keep_house(&shards, &signals, &node).await;
+                telemetry::observe(shards.occupied(), shards.dirty());
+                leases.run(look_after_leases(&shards, &signals, &node)).await;
+                decisions.run(carry_out_decisions(&shards)).await;
             }
         };
         tokio::select! {
@@ -90,9 +97,7 @@ pub(super) fn start_housekeeping<G: Game>(
     })
 }
 
-/// Reads gauges, looks after the leases, and carries out operators' decisions.
-async fn keep_house<G: Game>(shards: &Arc<Shards<G>>, signals: &Signals, node: &str) {
-    telemetry::observe(shards.occupied(), shards.dirty());
+async fn look_after_leases<G: Game>(shards: &Arc<Shards<G>>, signals: &Signals, node: &str) {
     let leases = shards.look_after_leases(node).await;
     if signals.set_database_unreachable(leases.is_err()) {
         match &leases {
@@ -100,8 +105,34 @@ async fn keep_house<G: Game>(shards: &Arc<Shards<G>>, signals: &Signals, node: &
             Err(error) => tracing::warn!(%error, "the database does not answer"),
         }
     }
+}
+
+async fn carry_out_decisions<G: Game>(shards: &Shards<G>) {
     if let Err(error) = shards.carry_out_decisions().await {
         tracing::debug!(%error, "dead letters could not be looked for");
+    }
+}
+
+/// Runs steps of the housekeeping. A panic ends only its step; the next one waits, longer after each panic.
+#[derive(Default)]
+struct Guarded {
+    panics: u32,
+    next: Option<Instant>,
+}
+
+impl Guarded {
+    async fn run(&mut self, step: impl Future<Output = ()>) {
+        if self.next.is_some_and(|next| Instant::now() < next) {
+            return;
+        }
+        if AssertUnwindSafe(step).catch_unwind().await.is_ok() {
+            *self = Self::default();
+            return;
+        }
+        self.panics += 1;
+        let pause = HOUSEKEEPING * 2_u32.pow(self.panics.min(6));
+        self.next = Some(Instant::now() + pause);
+        tracing::error!("housekeeping panicked; next try in {pause:?}");
     }
 }
 
@@ -116,6 +147,25 @@ async fn close_revoked(auth: Arc<Auth>, registry: Arc<Registry>) {
                 registry.close_sessions_where(|session| auth.is_revoked(session), &REVOKED);
             }
             Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_does_not_end_the_housekeeping() {
+        let mut guarded = Guarded::default();
+        let steps = AtomicU32::new(0);
+        for (pause_seconds, expected) in [(0, 1), (1, 1), (1, 2), (3, 2), (1, 3), (1, 4)] {
+            tokio::time::advance(Duration::from_secs(pause_seconds)).await;
+            let step = async { assert!(steps.fetch_add(1, Ordering::Relaxed) >= 2, "it panics twice") };
+            guarded.run(step).await;
+            assert_eq!(steps.load(Ordering::Relaxed), expected);
         }
     }
 }
