@@ -15,14 +15,14 @@ use crate::entry::Entry;
 use crate::row::{CharacterRow, Lease, VERSION_JUMP};
 
 impl<G: Game, S: Subscriber> Core<G, S> {
-    /// Notes that a character waits for an operator, before it is loaded.
-    pub fn recall(&mut self, user: UserId, character: CharacterId) {
-        self.buried.insert(character, user);
+    /// Notes that the character of a dead letter waits for an operator, before it is loaded.
+    pub fn recall(&mut self, letter: &CharacterRow) {
+        self.buried.recall(letter);
     }
 
     /// The characters that are out of play, with their owners.
     pub fn out_of_play(&self) -> impl Iterator<Item = (UserId, CharacterId)> {
-        self.buried.iter().map(|(character, user)| (*user, *character))
+        self.buried.iter()
     }
 
     /// The database refuses this version of a character: it takes no intents until an operator has decided.
@@ -32,7 +32,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
     pub fn bury(&mut self, user: UserId, character: CharacterId, version: Version, effects: &mut Effects<S>) {
         let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
         let Some(entry) = entry.filter(|entry| entry.is_of_this_life(version)) else { return };
-        self.buried.insert(character, user);
+        self.buried.insert(user, character);
         if entry.is_flushable() {
             effects.push(Effect::Dirty(-1));
         }
@@ -56,7 +56,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
     /// `written` is the highest version that may have been shown or written while the character was not in memory.
     /// Returns the version at which its next life begins, above every version that was shown or written before.
     pub fn freeze(&mut self, user: UserId, character: CharacterId, written: u64, effects: &mut Effects<S>) -> u64 {
-        self.buried.insert(character, user);
+        self.buried.insert(user, character);
         let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
         let shown = entry.as_ref().map_or(0, |entry| entry.header.version.get());
         // A jump passes every version that was applied but not written: fewer intents than that may be unflushed.
@@ -82,7 +82,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         stored: Option<(CharacterRow, G::State)>,
         effects: &mut Effects<S>,
     ) {
-        self.buried.remove(&id);
+        self.buried.remove(id);
         self.fallbacks += 1;
         let Some(roster) = self.rosters.get_mut(&user) else { return };
         let before = roster.places();

@@ -11,6 +11,7 @@ use castellan_game::{Dice, Game, Touched};
 use castellan_protocol::limits::CHARACTERS_PER_USER_MAX;
 use castellan_protocol::{CharacterId, GameTypes, RequestId, UserId, Version};
 
+use crate::buried::Buried;
 use crate::effect::{Effect, Effects, Subscriber};
 use crate::entry::{Entry, UNFLUSHED_MAX};
 use crate::header::Header;
@@ -135,9 +136,8 @@ pub struct Core<G: Game, S> {
     pub(crate) hurried: Vec<(UserId, CharacterId)>,
     /// Connections of this shard's own users.
     pub(crate) sockets: Vec<S>,
-    /// Characters that take no intents until memory has fallen back to the database, with their owners. The database
-    /// refused their state, or their versions contradicted each other.
-    pub(crate) buried: HashMap<CharacterId, UserId>,
+    /// Characters that take no intents until memory has fallen back to the database.
+    pub(crate) buried: Buried,
     /// How often memory has fallen back to the database. A load that began before the last time comes too late.
     pub(crate) fallbacks: u64,
     pub(crate) rules: Arc<G::Rules>,
@@ -153,7 +153,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
             dirty: Vec::new(),
             hurried: Vec::new(),
             sockets: Vec::new(),
-            buried: HashMap::new(),
+            buried: Buried::default(),
             fallbacks: 0,
             rules,
             dice_secret,
@@ -199,7 +199,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         let Some(roster) = self.rosters.get_mut(&command.owner) else { return Decision::Absent };
         roster.touch(now_ms);
         let Some(entry) = roster.find_mut(command.character) else {
-            return Decision::Refused(Refusal::no_such_character());
+            return Decision::Refused(self.buried.refusal(command.owner, command.character));
         };
         if !command.permitted {
             return Decision::Refused(Refusal::not_permitted());
@@ -223,7 +223,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         match entry.unflushed() {
             None => {
                 entry.take_out_of_play(effects);
-                self.buried.insert(command.character, command.owner);
+                self.buried.insert(command.owner, command.character);
                 return Decision::Refused(Refusal::out_of_play());
             }
             Some(unflushed) if unflushed >= UNFLUSHED_MAX || (clean && !has_room) => {
@@ -277,6 +277,9 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         let Some(roster) = self.rosters.get_mut(&owner) else { return Decision::Absent };
         roster.touch(now_ms);
         let known = request.and_then(|id| roster.entries.iter().position(|entry| entry.ring.contains(id)));
+        if known.is_some_and(|index| roster.entries[index].dead_letter) || self.buried.made(owner, request) {
+            return Decision::Refused(Refusal::dead_letter());
+        }
         if let Some(index) = known {
             return Decision::Applied { entry: &mut roster.entries[index], duplicate: true };
         }
@@ -330,7 +333,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         let Some(roster) = self.rosters.get_mut(&owner) else { return Decision::Absent };
         roster.touch(now_ms);
         let Some(entry) = roster.find_mut(character) else {
-            return Decision::Refused(Refusal::no_such_character());
+            return Decision::Refused(self.buried.refusal(owner, character));
         };
         match reader {
             Reader::Passing => {}
@@ -394,7 +397,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         let Place::Vacant(place) = self.rosters.entry(user) else { return false };
         let entry = |(row, state)| {
             let mut entry = Entry::loaded(row, state, permit.lease);
-            entry.dead_letter = self.buried.contains_key(&entry.id());
+            entry.dead_letter = self.buried.contains(entry.id());
             entry
         };
         let entries = loaded.into_iter().map(entry).collect();
@@ -403,9 +406,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         true
     }
 
-    /// Drops the least recently used user of those that may leave memory.
-    ///
-    /// Returns how many places became free.
+    /// Drops the least recently used user of those that may leave memory. Returns how many places became free.
     pub fn evict(&mut self, effects: &mut Effects<S>) -> Option<usize> {
         let idle = self.rosters.iter().filter(|(_, roster)| roster.entries.iter().all(Entry::is_evictable));
         let (&user, _) = idle.min_by_key(|(_, roster)| roster.used_at_ms)?;
@@ -446,7 +447,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
     /// Returns how many characters and users were dropped and how many characters were dirty.
     pub fn lose(&mut self, effects: &mut Effects<S>) -> (usize, usize) {
         self.lease = None;
-        self.buried.clear();
+        self.buried = Buried::default();
         self.dirty.clear();
         self.hurried.clear();
         let (mut places, mut unflushed) = (0, 0);

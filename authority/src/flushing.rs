@@ -132,7 +132,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         if version > entry.header.version {
             // The database has a state that this process never made.
             entry.take_out_of_play(effects);
-            self.buried.insert(character, user);
+            self.buried.insert(user, character);
             return;
         }
         let waited_ms = now_ms.saturating_sub(entry.dirty_since_ms).max(0).unsigned_abs();

@@ -6,6 +6,7 @@
 
 mod answer;
 mod burial;
+mod buried;
 mod core;
 mod effect;
 mod entry;

@@ -25,7 +25,7 @@ impl<G: Game> Shards<G> {
         let letters = self.storage.dead_letters().await?;
         telemetry::dead_letters(letters.len());
         for letter in letters {
-            self.lock(letter.row.shard).core.recall(letter.row.user, letter.row.id);
+            self.lock(letter.row.shard).core.recall(&letter.row);
         }
         Ok(())
     }

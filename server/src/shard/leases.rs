@@ -41,7 +41,7 @@ impl<G: Game> Shards<G> {
         for letter in self.storage.dead_letters().await? {
             let row = &letter.row;
             if taken.iter().any(|lease| lease.shard == row.shard) {
-                self.lock(row.shard).core.recall(row.user, row.id);
+                self.lock(row.shard).core.recall(row);
             }
         }
         self.take(&taken);

@@ -31,9 +31,24 @@ impl Bench {
         let shards =
             Arc::new(Shards::new(storage, &catalogue, &secret, capacity, signals, Handle::current(), Arc::new(|| 1)));
         shards.take(&leases);
-        let creation = Creation { owner: user(1), character: character(1), id: None, wanted: &fighter() };
-        shards.create(&creation, &mut Vec::new()).await;
-        Self { shards, memory }
+        let bench = Self { shards, memory };
+        bench.create(1).await;
+        bench
+    }
+
+    /// Asks for a character with this number. The request id is always the same.
+    async fn create(&self, number: u128) -> Answered {
+        let (id, wanted) = (Some(RequestId::new(1)), &fighter());
+        let creation = Creation { owner: user(1), character: character(number), id, wanted };
+        self.shards.create(&creation, &mut Vec::new()).await
+    }
+
+    /// Another process takes over and reads the dead letters.
+    async fn restart(&self) {
+        let leases = self.memory.take_over("next").await.expect("it may");
+        self.shards.leases().into_iter().for_each(|lease| self.shards.lose(lease));
+        self.shards.take(&leases);
+        self.shards.recall_dead_letters().await.expect("the database is up");
     }
 
     /// A character with version 1 stored and version 2, made by `sender`, refused.
@@ -129,7 +144,7 @@ async fn a_write_in_flight_during_a_decision_is_neither_stored_nor_called_durabl
             bench.decide(verdict).await;
             let decided = bench.stored();
             assert!(decided.version > VERSION_JUMP, "version 3 was shown: {}", decided.version);
-            assert_eq!(decided.request_ids, if verdict == Verdict::Retry { vec![2] } else { vec![] });
+            assert_eq!(decided.request_ids, if verdict == Verdict::Retry { vec![1, 2] } else { vec![1] });
 
             bench.memory.save(&third.leases, &third.rows).await.expect("the database is up");
             assert_eq!(bench.stored(), decided, "the write came too late");
@@ -218,7 +233,7 @@ async fn a_character_whose_letter_is_gone_comes_back() {
     assert!(socket.is_closing());
     let (made, durable) = bench.intend(3, None).await.expect("it is back");
     assert_eq!((made, bench.stored().version), (durable + 1, durable));
-    assert_eq!(bench.stored().request_ids, [2]);
+    assert_eq!(bench.stored().request_ids, [1, 2]);
 }
 
 /// A character that the database never took leaves memory when it is discarded. Then its user can leave too.
@@ -242,10 +257,7 @@ async fn a_retried_first_state_joins_its_user_in_memory() {
     let bench = Bench::new().await;
     let first = bench.collect();
     bench.bury(&first).await;
-    let leases = bench.memory.take_over("next").await.expect("it may");
-    bench.shards.lose(first.leases[0]);
-    bench.shards.take(&leases);
-    bench.shards.recall_dead_letters().await.expect("the database is up");
+    bench.restart().await;
     bench.shards.load(user(1)).await.expect("the database is up");
     assert_eq!(bench.shards.occupied(), 1);
     bench.decide(Verdict::Retry).await;
@@ -302,4 +314,24 @@ async fn a_shard_is_retired_once_nothing_is_left_to_flush() {
     assert_eq!(bench.shards.retire(), third.leases);
     assert_eq!(bench.shards.leases(), []);
     assert!(matches!(bench.intend(4, None).await, Err(Answered::Refused(_))));
+}
+
+/// Its client does not know that it was refused, and asks again: before and after a restart.
+#[tokio::test]
+async fn a_creation_that_waits_for_an_operator_is_not_made_twice() {
+    let bench = Bench::new().await;
+    bench.bury(&bench.collect()).await;
+    for after_a_restart in [false, true] {
+        if after_a_restart {
+            bench.restart().await;
+        }
+        let again = bench.create(2).await;
+        assert!(matches!(&again, Answered::Refused(refusal) if refusal.retry_after_ms.is_some()), "{again:?}");
+        let early = bench.intend(2, None).await;
+        assert!(matches!(&early, Err(Answered::Refused(refusal)) if refusal.retry_after_ms.is_some()), "{early:?}");
+    }
+    bench.decide(Verdict::Retry).await;
+    let made = bench.create(2).await;
+    assert!(matches!(made, Answered::Applied { duplicate: true, .. }), "{made:?}");
+    assert_eq!(bench.shards.occupied(), 2, "the user and one character");
 }
