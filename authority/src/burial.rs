@@ -25,6 +25,11 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         self.buried.iter()
     }
 
+    /// True if a character is out of play.
+    pub fn is_out_of_play(&self, character: CharacterId) -> bool {
+        self.buried.contains(character)
+    }
+
     /// The database refuses this version of a character: it takes no intents until an operator has decided.
     ///
     /// The refusal may come twice: the flusher also collects an intent that was applied while the dead letter was being
@@ -39,14 +44,20 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         entry.dead_letter = true;
     }
 
-    /// True if a dead letter is about a state that its character has left behind.
+    /// True if a dead letter that was written under `epoch` changes nothing any more.
     ///
-    /// There are two causes. The letter's answer was lost, the state was written again, and the database took it. Or a
-    /// decision about an earlier letter has ended that life.
-    pub fn is_overtaken(&mut self, letter: &CharacterRow) -> bool {
+    /// There are two causes. The database took a later write of the same life, which contains the letter's state. Or
+    /// this process has ended that life by a decision about an earlier letter. A letter from before this process had
+    /// the shard tells nothing about either.
+    pub fn is_settled(&mut self, letter: &CharacterRow, epoch: i64) -> bool {
+        let ours = self.lease.is_some_and(|lease| lease.epoch == epoch);
         let entry = self.rosters.get_mut(&letter.user).and_then(|roster| roster.any_mut(letter.id));
         let version = Version::new(letter.version);
-        entry.is_some_and(|entry| !entry.dead_letter && (!entry.is_of_this_life(version) || version <= entry.durable))
+        let settled = |entry: &mut Entry<G, S>| match entry.is_of_this_life(version) {
+            true => version <= entry.durable,
+            false => !entry.dead_letter,
+        };
+        ours && entry.is_some_and(settled)
     }
 
     /// Takes a character out of play, even if it is not in memory, and ends the present life of its entry.
@@ -91,5 +102,6 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         }
         roster.entries.extend(stored.map(|(row, state)| Entry::loaded(row, state, lease)));
         effects.push(Effect::Places(roster.places() - before));
+        self.try_leave(user, effects);
     }
 }

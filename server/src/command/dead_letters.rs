@@ -39,13 +39,11 @@ fn list(letters: &[DeadLetter], out: &mut dyn Write) -> anyhow::Result<()> {
 }
 
 fn show(letters: &[DeadLetter], id: CharacterId, out: &mut dyn Write) -> anyhow::Result<()> {
-    let letter = letters.iter().find(|letter| letter.row.id == id);
-    let letter = letter
-        .ok_or_else(|| anyhow::anyhow!("no dead letter for character {id}; `castellan dead-letters list` lists all"))?;
+    let letter = find(letters, id)?;
     writeln!(out, "character  {id} ({})", letter.row.name)?;
     writeln!(out, "user       {}", letter.row.user)?;
     writeln!(out, "shard      {} (epoch {})", letter.row.shard, letter.epoch)?;
-    writeln!(out, "version    {}", letter.row.version)?;
+    writeln!(out, "version    {} ({})", letter.row.version, database_of(letter))?;
     writeln!(out, "failed     {} after {} attempts", time_of(letter.failed_at_ms), letter.attempts)?;
     writeln!(out, "decision   {}", verdict_of(letter))?;
     writeln!(out, "error      {}", letter.error)?;
@@ -54,10 +52,16 @@ fn show(letters: &[DeadLetter], id: CharacterId, out: &mut dyn Write) -> anyhow:
 }
 
 async fn decide(storage: &dyn Storage, id: CharacterId, verdict: Verdict, out: &mut dyn Write) -> anyhow::Result<()> {
+    let letters = storage.dead_letters().await?;
+    let letter = find(&letters, id)?;
     anyhow::ensure!(
-        storage.decide_dead_letter(id, verdict).await?,
-        "no dead letter for character {id}; `castellan dead-letters list` lists all"
+        verdict == Verdict::Discard || !letter.is_overtaken(),
+        "{}, newer than version {} of this dead letter, which cannot be stored any more; the character plays on; \
+         `castellan dead-letters discard {id}` deletes the letter",
+        database_of(letter),
+        letter.row.version
     );
+    anyhow::ensure!(storage.decide_dead_letter(id, verdict).await?, "the dead letter of character {id} is gone");
     writeln!(
         out,
         "decision recorded; the server that owns this character applies it within a second, or when it starts"
@@ -65,8 +69,21 @@ async fn decide(storage: &dyn Storage, id: CharacterId, verdict: Verdict, out: &
     Ok(())
 }
 
+fn find(letters: &[DeadLetter], id: CharacterId) -> anyhow::Result<&DeadLetter> {
+    let letter = letters.iter().find(|letter| letter.row.id == id);
+    letter.ok_or_else(|| anyhow::anyhow!("no dead letter for character {id}; `castellan dead-letters list` lists all"))
+}
+
+fn database_of(letter: &DeadLetter) -> String {
+    match letter.stored {
+        Some(version) => format!("the database has version {version}"),
+        None => "the database has no version".to_owned(),
+    }
+}
+
 fn verdict_of(letter: &DeadLetter) -> &'static str {
     match letter.verdict {
+        None if letter.is_overtaken() => "overtaken",
         None => "undecided",
         Some(Verdict::Retry) => "to be retried",
         Some(Verdict::Discard) => "to be discarded",

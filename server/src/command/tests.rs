@@ -7,7 +7,7 @@ use super::*;
 use crate::auth::{AccountName, Auth, Password};
 use crate::clock::{system_clock, system_entropy};
 use crate::config::{Command, DeadLetters, Role};
-use crate::storage::{CharacterRow, DeadLetter, SHARDS, ShardId, Verdict};
+use crate::storage::{CharacterRow, DeadLetter, Lease, SHARDS, ShardId, Verdict};
 
 fn config(folder: &tempfile::TempDir) -> Config {
     let url = format!("--database-url=sqlite://{}/castellan.db", folder.path().display());
@@ -90,6 +90,7 @@ async fn dead_letters_are_listed_shown_and_decided() {
     for part in ["Brannor", "version    3", "after 5 attempts", "second line", r#"{"name":"Brannor"}"#] {
         assert!(whole.contains(part), "{part}: {whole}");
     }
+    assert!(whole.contains("the database has no version"), "{whole}");
     for (decision, verdict) in [(DeadLetters::Retry(id), Verdict::Retry), (DeadLetters::Discard(id), Verdict::Discard)]
     {
         done(&config, task(decision), "").await.expect("a decision");
@@ -97,7 +98,26 @@ async fn dead_letters_are_listed_shown_and_decided() {
     }
 }
 
-async fn bury(storage: &dyn Storage, id: CharacterId) {
+#[tokio::test]
+async fn a_dead_letter_that_the_database_has_overtaken_can_only_be_discarded() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = config(&folder);
+    done(&config, Task::Migrate, "").await.expect("tables");
+    let storage = open(&config).await.expect("a database");
+    let id = CharacterId::from_uuid(Uuid::from_u128(7));
+    let (lease, row) = bury(storage.as_ref(), id).await;
+    storage.save(&[lease], &[CharacterRow { version: 9, ..row }]).await.expect("saved");
+    let task = |task| Task::DeadLetters(task);
+    let list = done(&config, task(DeadLetters::List), "").await.expect("a list");
+    assert!(list.contains("overtaken"), "{list}");
+    let error = done(&config, task(DeadLetters::Retry(id)), "").await.expect_err("it cannot be stored");
+    assert!(error.contains("the database has version 9, newer than version 3"), "{error}");
+    assert_eq!(storage.dead_letters().await.expect("letters")[0].verdict, None);
+    done(&config, task(DeadLetters::Discard(id)), "").await.expect("a decision");
+    assert_eq!(storage.dead_letters().await.expect("letters")[0].verdict, Some(Verdict::Discard));
+}
+
+async fn bury(storage: &dyn Storage, id: CharacterId) -> (Lease, CharacterRow) {
     let leases = storage.take_over("test").await.expect("leases");
     assert_eq!(leases.len(), usize::from(SHARDS));
     let row = CharacterRow {
@@ -115,6 +135,15 @@ async fn bury(storage: &dyn Storage, id: CharacterId) {
         deleted_at_ms: None,
     };
     let error = "the name is too long\nsecond line".to_owned();
-    let letter = DeadLetter { row, epoch: leases[0].epoch, error, attempts: 5, failed_at_ms: 1_000, verdict: None };
+    let letter = DeadLetter {
+        row,
+        epoch: leases[0].epoch,
+        error,
+        attempts: 5,
+        failed_at_ms: 1_000,
+        verdict: None,
+        stored: None,
+    };
     storage.add_dead_letter(leases[0], &letter).await.expect("a dead letter");
+    (leases[0], letter.row)
 }

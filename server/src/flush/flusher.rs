@@ -213,6 +213,7 @@ impl<E: Entries> Flusher<E> {
             attempts: 1,
             failed_at_ms: (self.clock)(),
             verdict: None,
+            stored: None,
         };
         match self.storage.add_dead_letter(lease, &letter).await {
             Ok(()) => {

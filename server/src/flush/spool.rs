@@ -198,7 +198,8 @@ async fn store(storage: &Arc<dyn Storage>, line: Line, now_ms: i64) -> Result<bo
         Err(StorageError::Refused(error)) => error,
         Err(error) => return Err(error),
     };
-    let letter = DeadLetter { row, epoch: lease.epoch, error, attempts: 1, failed_at_ms: now_ms, verdict: None };
+    let letter =
+        DeadLetter { row, epoch: lease.epoch, error, attempts: 1, failed_at_ms: now_ms, verdict: None, stored: None };
     match storage.add_dead_letter(lease, &letter).await {
         Ok(()) => {
             let (character, error) = (letter.row.id, letter.error);

@@ -38,12 +38,7 @@ impl<G: Game> Shards<G> {
             return Ok(());
         }
         // Before anything is loaded. If this fails, the next call takes them once more.
-        for letter in self.storage.dead_letters().await? {
-            let row = &letter.row;
-            if taken.iter().any(|lease| lease.shard == row.shard) {
-                self.lock(row.shard).core.recall(row);
-            }
-        }
+        self.recall_dead_letters_of(|shard| taken.iter().any(|lease| lease.shard == shard)).await?;
         self.take(&taken);
         tracing::info!(shards = taken.len(), "nobody had these shards any more; this server serves them again");
         Ok(())

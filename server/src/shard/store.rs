@@ -17,6 +17,7 @@ use castellan_protocol::{CharacterId, CharacterSummary, GameTypes, RequestId, Us
 use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 
+use super::burial::Stuck;
 use super::loading::Load;
 use super::mailbox::{CloseOrder, Mailbox};
 use crate::clock::Clock;
@@ -45,6 +46,8 @@ pub(super) struct Shard<G: Game> {
 pub struct Shards<G: Game> {
     shards: Vec<Mutex<Shard<G>>>,
     pub(super) loads: Mutex<HashMap<UserId, Load>>,
+    /// Characters out of play that could not be brought back. Read and written by the one task that does that.
+    pub(super) stuck: Mutex<HashMap<CharacterId, Stuck>>,
     pub(super) storage: Arc<dyn Storage>,
     pub(super) capacity: Capacity,
     /// Places taken in memory: one for each character and one for each user.
@@ -80,6 +83,7 @@ impl<G: Game> Shards<G> {
         Self {
             shards: (0..SHARDS).map(|_| shard()).collect(),
             loads: Mutex::new(HashMap::new()),
+            stuck: Mutex::new(HashMap::new()),
             storage,
             capacity,
             occupied: AtomicUsize::new(0),

@@ -13,6 +13,17 @@ pub(super) fn covered(leases: &[Lease], rows: &[CharacterRow]) -> Result<(), Sto
     }
 }
 
+/// Refuses a row that a dead letter would replace by an older one. `stored` is the version that the database has.
+pub(super) fn not_overtaken(row: &CharacterRow, stored: Option<u64>) -> Result<(), StorageError> {
+    match stored.filter(|stored| *stored > row.version) {
+        Some(stored) => Err(StorageError::Refused(format!(
+            "the database has version {stored} of this character, so version {} cannot be stored any more",
+            row.version
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Converts a version or a request id for a column of signed 64 bits. All numbers that the wire allows fit.
 pub(super) fn signed(number: u64) -> Result<i64, StorageError> {
     i64::try_from(number)

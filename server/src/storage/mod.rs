@@ -69,14 +69,23 @@ pub trait Storage: Send + Sync + 'static {
     /// `Refused`: nothing was written. At least one row is at fault or has no lease.
     async fn save(&self, leases: &[Lease], rows: &[CharacterRow]) -> Result<Vec<ShardId>, StorageError>;
 
-    /// Stores a dead letter: a row that the database refused. Proves the lease. At most one per character.
+    /// Stores a dead letter: a row that the database refused. Proves the lease.
+    ///
+    /// A character has one letter at most, that of its newest version. A newer letter keeps an operator's decision about
+    /// the one that it replaces, unless the database has overtaken that one. An older letter changes nothing.
     async fn add_dead_letter(&self, lease: Lease, letter: &DeadLetter) -> Result<(), StorageError>;
 
-    /// All dead letters, oldest first.
+    /// All dead letters, oldest first. One that cannot be read says so in its `error`.
     async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StorageError>;
 
     /// Records an operator's decision. Returns false if the character has no dead letter.
     async fn decide_dead_letter(&self, character: CharacterId, verdict: Verdict) -> Result<bool, StorageError>;
+
+    /// Takes an operator's decision back, because it cannot be carried out. Proves the lease.
+    ///
+    /// The letter waits for another decision, with this error and one more attempt. Nothing happens if the letter or the
+    /// decision about it has changed meanwhile.
+    async fn reject_decision(&self, lease: Lease, letter: &DeadLetter, error: &str) -> Result<(), StorageError>;
 
     /// Carries out a retry: proves the lease, writes the row as [`Storage::save`] does, raises its version to `version`,
     /// forgets the dead letter.
@@ -84,10 +93,14 @@ pub trait Storage: Send + Sync + 'static {
     /// The version is raised to `version` and by [`VERSION_JUMP`] at least, counted from the one that a load under this
     /// lease would show. `version` must lie above every version that this process has shown or may still be writing: a
     /// write of an earlier state that arrives later then changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// `Refused` also if the database has a newer version than the row's. Nothing changes then, and the letter stays.
     async fn retry_dead_letter(&self, lease: Lease, row: &CharacterRow, version: u64) -> Result<(), StorageError>;
 
     /// Carries out a discard: proves the lease, raises the row's version to `version` (as for a retry), forgets the dead
-    /// letter if there is one.
+    /// letter of version `letter` if there is one.
     ///
     /// A character that has no row gets one that is deleted, so that a late write cannot bring it to life.
     async fn discard_dead_letter(
@@ -95,11 +108,12 @@ pub trait Storage: Send + Sync + 'static {
         lease: Lease,
         user: UserId,
         character: CharacterId,
+        letter: Option<u64>,
         version: u64,
     ) -> Result<(), StorageError>;
 
-    /// Forgets an undecided dead letter of this version, which the row or a later decision has overtaken. Proves the
-    /// lease; nothing happens if there is no such letter.
+    /// Forgets a dead letter of this version that changes nothing any more. Proves the lease; nothing happens if there
+    /// is no such letter.
     async fn forget_dead_letter(&self, lease: Lease, character: CharacterId, version: u64) -> Result<(), StorageError>;
 
     /// Creates an account.

@@ -2,15 +2,18 @@
 
 use std::fmt;
 
-use castellan_protocol::{SessionId, UserId};
+use castellan_protocol::{CharacterId, SessionId, UserId};
 
 use super::StorageError;
-use castellan_authority::CharacterRow;
+use castellan_authority::{CharacterRow, ShardId};
 
 /// A row that the database refused, kept for an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
     /// The refused row.
+    ///
+    /// If the letter itself cannot be read, `error` says why, and only ids, shard, version and verdict are known. The
+    /// state is then empty, and the database refuses it again.
     pub row: CharacterRow,
     /// The epoch of the refused write.
     pub epoch: i64,
@@ -22,6 +25,53 @@ pub struct DeadLetter {
     pub failed_at_ms: i64,
     /// The operator's decision, until the server has applied it.
     pub verdict: Option<Verdict>,
+    /// The version of the character's row, if it has one. Known only of a letter that was read from the database.
+    pub stored: Option<u64>,
+}
+
+impl DeadLetter {
+    /// True if the database has neither this state nor a newer one: the character must wait for the operator.
+    pub fn is_open(&self) -> bool {
+        self.stored < Some(self.row.version)
+    }
+
+    /// True if the database has a newer state of the character, which a retry cannot replace.
+    pub fn is_overtaken(&self) -> bool {
+        self.stored > Some(self.row.version)
+    }
+
+    /// A letter that cannot be read, with the little that is known of it.
+    pub(super) fn damaged(
+        character: CharacterId,
+        user: UserId,
+        shard: ShardId,
+        version: u64,
+        verdict: Option<Verdict>,
+        stored: Option<u64>,
+        error: &StorageError,
+    ) -> Self {
+        let row = CharacterRow {
+            id: character,
+            user,
+            shard,
+            name: String::new(),
+            version,
+            recoveries: 0,
+            schema_version: 0,
+            state: String::new(),
+            request_ids: Vec::new(),
+            created_at_ms: 0,
+            updated_at_ms: 0,
+            deleted_at_ms: None,
+        };
+        let error = format!("this dead letter cannot be read, only discarded: {error}");
+        Self { row, epoch: 0, error, attempts: 0, failed_at_ms: 0, verdict, stored }
+    }
+}
+
+/// Leaves out a letter if even its character cannot be read.
+pub(super) fn known(letter: Result<DeadLetter, StorageError>) -> Option<DeadLetter> {
+    letter.inspect_err(|error| tracing::error!(%error, "a row of dead_letters cannot be read at all")).ok()
 }
 
 /// An operator's decision about a dead letter.

@@ -51,6 +51,10 @@ impl Bench {
         self.shards.recall_dead_letters().await.expect("the database is up");
     }
 
+    async fn keep_house(&self) {
+        self.shards.carry_out_decisions().await.expect("the database is up");
+    }
+
     /// A character with version 1 stored and version 2, made by `sender`, refused.
     async fn with_refused(sender: Option<&Mailbox>) -> (Self, Batch) {
         let bench = Self::new().await;
@@ -111,6 +115,7 @@ impl Bench {
             attempts: 1,
             failed_at_ms: 1,
             verdict: None,
+            stored: None,
         };
         self.memory.add_dead_letter(batch.leases[0], &letter).await.expect("put away");
     }
@@ -121,7 +126,7 @@ impl Bench {
 
     async fn decide(&self, verdict: Verdict) {
         self.memory.decide_dead_letter(character(1), verdict).await.expect("the database is up");
-        self.shards.carry_out_decisions().await.expect("the database is up");
+        self.keep_house().await;
     }
 
     fn stored(&self) -> CharacterRow {
@@ -184,7 +189,7 @@ async fn news_of_a_write_during_a_decision_is_not_passed_on() {
     let third = bench.collect();
     let lease = third.leases[0];
     let version = bench.shards.freeze(lease, user(1), character(1), Some(&second.rows[0]));
-    bench.memory.discard_dead_letter(lease, user(1), character(1), version).await.expect("the database is up");
+    bench.memory.discard_dead_letter(lease, user(1), character(1), Some(2), version).await.expect("the database is up");
     bench.commit(third).await;
     assert!(socket.take().durable.is_empty(), "version 3 is not in the database");
 }
@@ -199,13 +204,13 @@ async fn a_letter_that_was_overtaken_is_forgotten() {
     bench.intend(3, None).await.expect("applied");
     bench.bury(&second).await;
     let third = bench.collect();
-    bench.shards.carry_out_decisions().await.expect("the database is up");
+    bench.keep_house().await;
     assert_eq!(bench.letters().await, [2], "nobody has decided");
     bench.decide(Verdict::Discard).await;
     // Version 3 is refused too. Its letter is written after the decision about version 2.
     bench.bury(&third).await;
     assert_eq!(bench.letters().await, [3]);
-    bench.shards.carry_out_decisions().await.expect("the database is up");
+    bench.keep_house().await;
     assert_eq!(bench.letters().await, [] as [u64; 0]);
 
     // The answer to a letter was lost, and the next flush wrote its version.
@@ -213,10 +218,10 @@ async fn a_letter_that_was_overtaken_is_forgotten() {
     let fourth = bench.collect();
     let leases = fourth.leases.clone();
     bench.bury_without_news(&fourth).await;
-    bench.shards.carry_out_decisions().await.expect("the database is up");
+    bench.keep_house().await;
     assert_eq!(bench.letters().await, [version], "the database may still refuse it");
     bench.commit(Batch { leases, rows: fourth.rows }).await;
-    bench.shards.carry_out_decisions().await.expect("the database is up");
+    bench.keep_house().await;
     assert_eq!(bench.letters().await, [] as [u64; 0]);
     assert!(bench.intend(5, None).await.is_ok());
 }
@@ -229,7 +234,7 @@ async fn a_character_whose_letter_is_gone_comes_back() {
     assert!(bench.intend(3, None).await.is_err());
     let version = second.rows[0].version + VERSION_JUMP;
     bench.memory.retry_dead_letter(second.leases[0], &second.rows[0], version).await.expect("the database is up");
-    bench.shards.carry_out_decisions().await.expect("the database is up");
+    bench.keep_house().await;
     assert!(socket.is_closing());
     let (made, durable) = bench.intend(3, None).await.expect("it is back");
     assert_eq!((made, bench.stored().version), (durable + 1, durable));
@@ -316,6 +321,25 @@ async fn a_shard_is_retired_once_nothing_is_left_to_flush() {
     assert!(matches!(bench.intend(4, None).await, Err(Answered::Refused(_))));
 }
 
+/// The user has logged out. Until the decision, the dead letter keeps the character in memory.
+#[tokio::test]
+async fn a_user_who_left_leaves_memory_with_the_decision() {
+    for is_first_state in [true, false] {
+        let bench = Bench::new().await;
+        let mut refused = bench.collect();
+        if !is_first_state {
+            bench.commit(refused).await;
+            bench.intend(2, None).await.expect("applied");
+            refused = bench.collect();
+        }
+        bench.bury(&refused).await;
+        bench.shards.leave(user(1));
+        assert_eq!(bench.shards.occupied(), 2);
+        bench.decide(Verdict::Discard).await;
+        assert_eq!(bench.shards.occupied(), 0, "first state: {is_first_state}");
+    }
+}
+
 /// Its client does not know that it was refused, and asks again: before and after a restart.
 #[tokio::test]
 async fn a_creation_that_waits_for_an_operator_is_not_made_twice() {
@@ -334,4 +358,100 @@ async fn a_creation_that_waits_for_an_operator_is_not_made_twice() {
     let made = bench.create(2).await;
     assert!(matches!(made, Answered::Applied { duplicate: true, .. }), "{made:?}");
     assert_eq!(bench.shards.occupied(), 2, "the user and one character");
+}
+
+/// The letter of an earlier server, which the database went on without.
+#[tokio::test]
+async fn an_old_letter_that_the_database_has_overtaken_stops_nobody_and_is_kept() {
+    let (bench, second) = Bench::with_refused(None).await;
+    let version = second.rows[0].version + 5;
+    let later = CharacterRow { version, ..bench.stored() };
+    bench.memory.save(&second.leases, &[later]).await.expect("the database is up");
+    bench.restart().await;
+    let socket = Mailbox::default();
+    let (made, _) = bench.intend(7, Some(&socket)).await.expect("it plays on");
+    bench.commit(bench.collect()).await;
+    bench.keep_house().await;
+    bench.decide(Verdict::Retry).await;
+    let letter = bench.memory.dead_letters().await.expect("the database is up").remove(0);
+    assert_eq!((letter.row.version, letter.verdict), (2, None), "the only copy is kept");
+    assert!(letter.error.contains("can only be discarded"), "{}", letter.error);
+    bench.decide(Verdict::Discard).await;
+    assert_eq!(bench.letters().await, [] as [u64; 0]);
+    assert!(!socket.is_closing(), "the live character is left alone");
+    assert_eq!(bench.intend(8, Some(&socket)).await, Ok((made + 1, made)));
+}
+
+/// Version 2 was refused, and version 3, which contains it, was not.
+#[tokio::test]
+async fn a_character_comes_back_once_the_database_takes_a_later_state() {
+    let bench = Bench::new().await;
+    bench.commit(bench.collect()).await;
+    bench.intend(2, None).await.expect("applied");
+    let second = bench.collect();
+    bench.intend(3, None).await.expect("applied");
+    bench.bury(&second).await;
+    bench.commit(bench.collect()).await;
+    bench.keep_house().await;
+    assert_eq!(bench.letters().await, [] as [u64; 0]);
+    let (_, durable) = bench.intend(4, None).await.expect("it is back");
+    assert_eq!((bench.stored().version, bench.stored().request_ids), (durable, vec![1, 2, 3]));
+}
+
+#[tokio::test]
+async fn a_letter_whose_retry_is_refused_waits_for_another_decision() {
+    let bench = Bench::new().await;
+    bench.commit(bench.collect()).await;
+    bench.intend(2, None).await.expect("applied");
+    let mut second = bench.collect();
+    second.rows[0].state = "no JSON".to_owned();
+    bench.bury(&second).await;
+    bench.decide(Verdict::Retry).await;
+    bench.keep_house().await;
+    let letter = bench.memory.dead_letters().await.expect("the database is up").remove(0);
+    assert_eq!((letter.row.version, letter.verdict, letter.attempts), (2, None, 2));
+    assert!(bench.intend(3, None).await.is_err());
+    bench.decide(Verdict::Discard).await;
+    assert!(bench.intend(3, None).await.is_ok());
+}
+
+/// The row in the database cannot be read until somebody has mended it.
+#[tokio::test(start_paused = true)]
+async fn a_character_that_cannot_be_read_is_tried_again_more_and_more_seldom() {
+    let (bench, second) = Bench::with_refused(None).await;
+    let good = CharacterRow { version: 3, ..second.rows[0].clone() };
+    let bad = CharacterRow { state: "[]".to_owned(), ..good.clone() };
+    bench.memory.save(&second.leases, &[bad]).await.expect("the database is up");
+    let mut tries = Vec::new();
+    let mut before = bench.stored().version;
+    for second in 0..20 {
+        bench.keep_house().await;
+        if bench.stored().version != before {
+            tries.push(second);
+            before = bench.stored().version;
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    assert_eq!(tries, [0, 2, 6, 14]);
+    let mended = CharacterRow { version: before + 1, ..good };
+    bench.memory.save(&second.leases, &[mended]).await.expect("the database is up");
+    assert!(bench.intend(5, None).await.is_err());
+    tokio::time::advance(PAUSE_MAX).await;
+    bench.keep_house().await;
+    assert!(bench.intend(5, None).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_over_one_character_is_told_and_holds_up_no_other() {
+    let (bench, second) = Bench::with_refused(None).await;
+    let lease = second.leases[0];
+    let panics = || async { panic!("on purpose") };
+    assert_eq!(bench.shards.attempt(lease, character(9), panics()).await.ok(), Some(()));
+    bench.decide(Verdict::Discard).await;
+    assert!(bench.intend(3, None).await.is_ok());
+    let again = bench.shards.attempt(lease, character(9), async { unreachable!("it waits first") }).await;
+    assert!(again.is_ok());
+    tokio::time::advance(PAUSE_MIN).await;
+    bench.shards.attempt(lease, character(9), async { Ok(()) }).await.expect("nothing fails");
+    assert!(bench.shards.stuck.lock().is_empty());
 }

@@ -8,7 +8,7 @@ use castellan_protocol::{CharacterId, SessionId, UserId};
 use parking_lot::Mutex;
 use serde::de::IgnoredAny;
 
-use crate::storage::columns::{covered, signed};
+use crate::storage::columns::{covered, not_overtaken, signed};
 use crate::storage::{
     AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, SessionRow, ShardId, Storage, StorageError, VERSION_JUMP,
     Verdict,
@@ -82,6 +82,17 @@ impl Tables {
                 *stored = CharacterRow { user, shard, created_at_ms, ..row.clone() };
             }
             None => drop(self.characters.insert(row.id, row.clone())),
+        }
+    }
+
+    /// The version of a character's row.
+    fn stored(&self, id: CharacterId) -> Option<u64> {
+        self.characters.get(&id).map(|row| row.version)
+    }
+
+    fn forget(&mut self, id: CharacterId, version: u64) {
+        if self.dead_letters.get(&id).is_some_and(|letter| letter.row.version == version) {
+            self.dead_letters.remove(&id);
         }
     }
 
@@ -194,12 +205,24 @@ impl Storage for MemoryStorage {
     async fn add_dead_letter(&self, lease: Lease, letter: &DeadLetter) -> Result<(), StorageError> {
         let mut tables = self.0.lock();
         tables.check(&lease)?;
-        tables.dead_letters.insert(letter.row.id, letter.clone());
+        let id = letter.row.id;
+        let mut letter = DeadLetter { stored: None, ..letter.clone() };
+        if let Some(before) = tables.dead_letters.get(&id) {
+            if before.row.version > letter.row.version {
+                return Ok(());
+            }
+            if tables.stored(id) < Some(before.row.version) {
+                letter.verdict = before.verdict;
+            }
+        }
+        tables.dead_letters.insert(id, letter);
         Ok(())
     }
 
     async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StorageError> {
-        let mut letters: Vec<DeadLetter> = self.0.lock().dead_letters.values().cloned().collect();
+        let tables = self.0.lock();
+        let found = |letter: &DeadLetter| DeadLetter { stored: tables.stored(letter.row.id), ..letter.clone() };
+        let mut letters: Vec<DeadLetter> = tables.dead_letters.values().map(found).collect();
         letters.sort_by_key(|letter| (letter.failed_at_ms, letter.row.id));
         Ok(letters)
     }
@@ -210,13 +233,24 @@ impl Storage for MemoryStorage {
         Ok(letter.map(|letter| letter.verdict = Some(verdict)).is_some())
     }
 
+    async fn reject_decision(&self, lease: Lease, letter: &DeadLetter, error: &str) -> Result<(), StorageError> {
+        let mut tables = self.0.lock();
+        tables.check(&lease)?;
+        let same = |kept: &&mut DeadLetter| kept.row.version == letter.row.version && kept.verdict == letter.verdict;
+        if let Some(kept) = tables.dead_letters.get_mut(&letter.row.id).filter(same) {
+            (kept.verdict, kept.error, kept.attempts) = (None, error.to_owned(), kept.attempts + 1);
+        }
+        Ok(())
+    }
+
     async fn retry_dead_letter(&self, lease: Lease, row: &CharacterRow, version: u64) -> Result<(), StorageError> {
         let mut tables = self.0.lock();
         tables.check(&lease)?;
         acceptable(row)?;
+        not_overtaken(row, tables.stored(row.id))?;
         tables.write(row);
         tables.raise(lease, row.user, row.id, version);
-        tables.dead_letters.remove(&row.id);
+        tables.forget(row.id, row.version);
         Ok(())
     }
 
@@ -225,22 +259,22 @@ impl Storage for MemoryStorage {
         lease: Lease,
         user: UserId,
         character: CharacterId,
+        letter: Option<u64>,
         version: u64,
     ) -> Result<(), StorageError> {
         let mut tables = self.0.lock();
         tables.check(&lease)?;
         tables.raise(lease, user, character, version);
-        tables.dead_letters.remove(&character);
+        if let Some(letter) = letter {
+            tables.forget(character, letter);
+        }
         Ok(())
     }
 
     async fn forget_dead_letter(&self, lease: Lease, character: CharacterId, version: u64) -> Result<(), StorageError> {
         let mut tables = self.0.lock();
         tables.check(&lease)?;
-        let undecided = |letter: &DeadLetter| letter.row.version == version && letter.verdict.is_none();
-        if tables.dead_letters.get(&character).is_some_and(undecided) {
-            tables.dead_letters.remove(&character);
-        }
+        tables.forget(character, version);
         Ok(())
     }
 

@@ -186,6 +186,10 @@ impl Storage for FaultyStorage {
         self.run(self.inner.decide_dead_letter(character, verdict)).await
     }
 
+    async fn reject_decision(&self, lease: Lease, letter: &DeadLetter, error: &str) -> Result<(), StorageError> {
+        self.run(self.inner.reject_decision(lease, letter, error)).await
+    }
+
     async fn retry_dead_letter(&self, lease: Lease, row: &CharacterRow, version: u64) -> Result<(), StorageError> {
         self.run(async {
             self.check(&[lease], std::slice::from_ref(row)).await?;
@@ -199,9 +203,10 @@ impl Storage for FaultyStorage {
         lease: Lease,
         user: UserId,
         character: CharacterId,
+        letter: Option<u64>,
         version: u64,
     ) -> Result<(), StorageError> {
-        self.run(self.inner.discard_dead_letter(lease, user, character, version)).await
+        self.run(self.inner.discard_dead_letter(lease, user, character, letter, version)).await
     }
 
     async fn forget_dead_letter(&self, lease: Lease, character: CharacterId, version: u64) -> Result<(), StorageError> {

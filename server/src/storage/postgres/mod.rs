@@ -108,6 +108,10 @@ impl Storage for PostgresStorage {
         look_up!(self, dead_letters::decide(character, verdict))
     }
 
+    async fn reject_decision(&self, lease: Lease, letter: &DeadLetter, error: &str) -> Result<(), StorageError> {
+        on_connection!(self, dead_letters::reject(lease, letter, error))
+    }
+
     async fn retry_dead_letter(&self, lease: Lease, row: &CharacterRow, version: u64) -> Result<(), StorageError> {
         on_connection!(self, dead_letters::retry(lease, row, version))
     }
@@ -117,13 +121,14 @@ impl Storage for PostgresStorage {
         lease: Lease,
         user: UserId,
         character: CharacterId,
+        letter: Option<u64>,
         version: u64,
     ) -> Result<(), StorageError> {
-        on_connection!(self, dead_letters::discard(lease, user, character, version))
+        on_connection!(self, dead_letters::discard(lease, user, character, letter, version))
     }
 
     async fn forget_dead_letter(&self, lease: Lease, character: CharacterId, version: u64) -> Result<(), StorageError> {
-        on_connection!(self, dead_letters::forget_undecided(lease, character, version))
+        on_connection!(self, dead_letters::forget_one(lease, character, version))
     }
 
     async fn create_account(&self, account: &AccountRow) -> Result<(), StorageError> {

@@ -5,9 +5,11 @@ use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::characters::{bind, character, write_one};
-use super::leases::check_one;
+use super::columns::id;
+use super::leases::{check_one, shard};
 use super::{BEGIN_IMMEDIATE, transaction};
-use crate::storage::columns::signed;
+use crate::storage::columns::{not_overtaken, signed, unsigned};
+use crate::storage::rows::known;
 use crate::storage::{CharacterRow, DeadLetter, Lease, StorageError, VERSION_JUMP, Verdict};
 
 pub(super) async fn add(
@@ -19,10 +21,19 @@ pub(super) async fn add(
     let mut transaction = transaction(connection, BEGIN_IMMEDIATE).await?;
     check_one(&mut transaction, lease).await?;
     let statement = sqlx::query(
-        "INSERT OR REPLACE INTO dead_letters (character_id, user_id, shard, name, version, recoveries, \
+        "INSERT INTO dead_letters AS letter (character_id, user_id, shard, name, version, recoveries, \
          schema_version, state, request_ids, created_at_ms, updated_at_ms, deleted_at_ms, epoch, error, attempts, \
          failed_at_ms, verdict) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) \
+         ON CONFLICT (character_id) DO UPDATE SET verdict = CASE \
+         WHEN letter.version > COALESCE((SELECT version FROM characters WHERE id = letter.character_id), 0) \
+         THEN letter.verdict ELSE excluded.verdict END, user_id = excluded.user_id, shard = excluded.shard, \
+         name = excluded.name, version = excluded.version, recoveries = excluded.recoveries, \
+         schema_version = excluded.schema_version, state = excluded.state, request_ids = excluded.request_ids, \
+         created_at_ms = excluded.created_at_ms, updated_at_ms = excluded.updated_at_ms, \
+         deleted_at_ms = excluded.deleted_at_ms, epoch = excluded.epoch, error = excluded.error, \
+         attempts = excluded.attempts, failed_at_ms = excluded.failed_at_ms \
+         WHERE letter.version <= excluded.version",
     );
     bind(statement, row)?
         .bind(letter.epoch)
@@ -38,13 +49,31 @@ pub(super) async fn add(
 
 pub(super) async fn all(connection: &mut SqliteConnection) -> Result<Vec<DeadLetter>, StorageError> {
     let rows = sqlx::query(
-        "SELECT character_id, user_id, shard, name, version, recoveries, schema_version, state, request_ids, \
-         created_at_ms, updated_at_ms, deleted_at_ms, epoch, error, attempts, failed_at_ms, verdict \
-         FROM dead_letters ORDER BY failed_at_ms, character_id",
+        "SELECT letter.*, stored.version AS stored \
+         FROM dead_letters AS letter LEFT JOIN characters AS stored ON stored.id = character_id \
+         ORDER BY failed_at_ms, character_id",
     )
     .fetch_all(connection)
     .await?;
-    rows.iter().map(dead_letter).collect()
+    Ok(rows.iter().filter_map(|row| known(dead_letter(row).or_else(|error| damaged(row, &error)))).collect())
+}
+
+/// A letter with a column that cannot be read.
+fn damaged(row: &SqliteRow, error: &StorageError) -> Result<DeadLetter, StorageError> {
+    Ok(DeadLetter::damaged(
+        id(row, "character_id")?,
+        id(row, "user_id")?,
+        shard(row, "shard")?,
+        unsigned(row.try_get("version")?)?,
+        row.try_get::<Option<&str>, _>("verdict")?.and_then(|name| Verdict::named(name).ok()),
+        stored(row)?,
+        error,
+    ))
+}
+
+/// The version of the character's row.
+fn stored(row: &SqliteRow) -> Result<Option<u64>, StorageError> {
+    row.try_get::<Option<i64>, _>("stored")?.map(unsigned).transpose()
 }
 
 fn dead_letter(row: &SqliteRow) -> Result<DeadLetter, StorageError> {
@@ -55,6 +84,7 @@ fn dead_letter(row: &SqliteRow) -> Result<DeadLetter, StorageError> {
         attempts: row.try_get("attempts")?,
         failed_at_ms: row.try_get("failed_at_ms")?,
         verdict: row.try_get::<Option<&str>, _>("verdict")?.map(Verdict::named).transpose()?,
+        stored: stored(row)?,
     })
 }
 
@@ -71,6 +101,28 @@ pub(super) async fn decide(
     Ok(done.rows_affected() > 0)
 }
 
+pub(super) async fn reject(
+    connection: &mut SqliteConnection,
+    lease: Lease,
+    letter: &DeadLetter,
+    error: &str,
+) -> Result<(), StorageError> {
+    let mut transaction = transaction(connection, BEGIN_IMMEDIATE).await?;
+    check_one(&mut transaction, lease).await?;
+    sqlx::query(
+        "UPDATE dead_letters SET verdict = NULL, error = ?4, attempts = attempts + 1 \
+         WHERE character_id = ?1 AND version = ?2 AND verdict IS ?3",
+    )
+    .bind(letter.row.id.to_string())
+    .bind(signed(letter.row.version)?)
+    .bind(letter.verdict.map(Verdict::name))
+    .bind(error)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
 pub(super) async fn retry(
     connection: &mut SqliteConnection,
     lease: Lease,
@@ -79,9 +131,14 @@ pub(super) async fn retry(
 ) -> Result<(), StorageError> {
     let mut transaction = transaction(connection, BEGIN_IMMEDIATE).await?;
     check_one(&mut transaction, lease).await?;
+    let found = sqlx::query("SELECT version AS stored FROM characters WHERE id = ?1")
+        .bind(row.id.to_string())
+        .fetch_optional(&mut *transaction)
+        .await?;
+    not_overtaken(row, found.as_ref().map_or(Ok(None), stored)?)?;
     write_one(&mut transaction, row).await?;
     raise(&mut transaction, lease, row.user, row.id, version).await?;
-    forget(&mut transaction, row.id).await?;
+    forget(&mut transaction, row.id, row.version).await?;
     transaction.commit().await?;
     Ok(())
 }
@@ -91,17 +148,20 @@ pub(super) async fn discard(
     lease: Lease,
     user: UserId,
     character: CharacterId,
+    letter: Option<u64>,
     version: u64,
 ) -> Result<(), StorageError> {
     let mut transaction = transaction(connection, BEGIN_IMMEDIATE).await?;
     check_one(&mut transaction, lease).await?;
     raise(&mut transaction, lease, user, character, version).await?;
-    forget(&mut transaction, character).await?;
+    if let Some(letter) = letter {
+        forget(&mut transaction, character, letter).await?;
+    }
     transaction.commit().await?;
     Ok(())
 }
 
-pub(super) async fn forget_undecided(
+pub(super) async fn forget_one(
     connection: &mut SqliteConnection,
     lease: Lease,
     character: CharacterId,
@@ -109,11 +169,7 @@ pub(super) async fn forget_undecided(
 ) -> Result<(), StorageError> {
     let mut transaction = transaction(connection, BEGIN_IMMEDIATE).await?;
     check_one(&mut transaction, lease).await?;
-    sqlx::query("DELETE FROM dead_letters WHERE character_id = ?1 AND version = ?2 AND verdict IS NULL")
-        .bind(character.to_string())
-        .bind(signed(version)?)
-        .execute(&mut *transaction)
-        .await?;
+    forget(&mut transaction, character, version).await?;
     transaction.commit().await?;
     Ok(())
 }
@@ -145,9 +201,11 @@ async fn raise(
     Ok(())
 }
 
-async fn forget(connection: &mut SqliteConnection, character: CharacterId) -> Result<(), StorageError> {
-    sqlx::query("DELETE FROM dead_letters WHERE character_id = ?1")
+/// Deletes the letter of this version, and no newer one.
+async fn forget(connection: &mut SqliteConnection, character: CharacterId, version: u64) -> Result<(), StorageError> {
+    sqlx::query("DELETE FROM dead_letters WHERE character_id = ?1 AND version = ?2")
         .bind(character.to_string())
+        .bind(signed(version)?)
         .execute(connection)
         .await?;
     Ok(())

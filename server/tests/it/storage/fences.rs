@@ -66,6 +66,7 @@ pub(super) async fn dead_letters_are_fenced(database: &Database) {
         attempts: 1,
         failed_at_ms: time_ms(),
         verdict: None,
+        stored: Some(row.version),
     };
     storage.add_dead_letter(old, &lost).await.expect("put away");
     let new = take_over(&**storage).await[0];
@@ -74,7 +75,8 @@ pub(super) async fn dead_letters_are_fenced(database: &Database) {
     for outcome in [
         storage.add_dead_letter(old, &other).await,
         storage.retry_dead_letter(old, &lost.row, 9).await,
-        storage.discard_dead_letter(old, row.user, row.id, 9).await,
+        storage.discard_dead_letter(old, row.user, row.id, None, 9).await,
+        storage.reject_decision(old, &lost, "no").await,
     ] {
         assert!(matches!(outcome, Err(StorageError::Fenced(SHARD))), "{outcome:?}");
     }
@@ -152,7 +154,7 @@ async fn a_save_behind_a_takeover_finds_its_lease_gone() {
             storage.save(std::slice::from_ref(&lease), std::slice::from_ref(&late)),
             storage.load_user(lease, late.user),
             storage.prove(std::slice::from_ref(&lease)),
-            storage.discard_dead_letter(lease, late.user, late.id, 50),
+            storage.discard_dead_letter(lease, late.user, late.id, None, 50),
         )
     });
     until_waiting(&database, 4).await;

@@ -84,6 +84,10 @@ contract! {
     dead_letters::a_refused_retry_changes_nothing,
     dead_letters::a_discard_moves_the_version_on,
     dead_letters::a_late_write_changes_nothing_after_a_decision,
-    dead_letters::an_overtaken_letter_is_forgotten_unless_somebody_decided,
+    dead_letters::a_letter_is_forgotten_by_its_version,
+    dead_letters::a_decision_that_cannot_be_carried_out_is_taken_back,
+    dead_letters::a_retry_never_gives_up_a_state_that_the_database_has_overtaken,
+    dead_letters::a_decision_concerns_only_the_letter_that_it_was_made_on,
+    dead_letters::a_letter_that_cannot_be_read_hides_no_other,
     dead_letters::a_decision_needs_a_dead_letter,
 }
