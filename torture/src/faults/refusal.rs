@@ -34,10 +34,11 @@ impl World<'_> {
             .context("waiting for a refused row to become a dead letter")?;
         tokio::time::sleep(ms(rng, 0..700)).await;
         self.history.refuse(character, false).await?;
-        self.decide(character, verdict).await?;
+        let decided = self.decide(character, verdict).await;
+        // The command fails if the database has taken a later state meanwhile. Then the letter goes by itself.
         self.until_buried(character, false, &mut writes)
             .await
-            .context("waiting for an operator's decision to be carried out")
+            .with_context(|| format!("waiting for an operator's decision to be carried out; the command: {decided:?}"))
     }
 
     /// The operator decides while a state newer than the dead letter is between the proof of its lease and its row.
