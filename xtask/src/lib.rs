@@ -5,6 +5,7 @@ pub mod bench;
 pub mod check;
 pub mod deny;
 pub mod machine;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod python;
 pub mod run;

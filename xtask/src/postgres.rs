@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -26,6 +27,10 @@ pub struct ClusterOptions {
     pub durable: bool,
     /// Additional settings of `postgresql.conf`.
     pub settings: Vec<(String, String)>,
+    /// Replaces `pg_hba.conf`, which asks everyone for a password.
+    pub hba: Option<String>,
+    /// Additional files in the data folder, such as `server.key` or `standby.signal`: names and contents.
+    pub files: Vec<(String, String)>,
 }
 
 /// How to stop a server.
@@ -70,6 +75,11 @@ impl Cluster {
     /// The superuser's URL for the database `postgres`.
     pub fn url(&self) -> String {
         format!("postgres://castellan:{}@127.0.0.1:{}/postgres", self.password, self.port)
+    }
+
+    /// Address and password of the superuser `castellan`.
+    pub fn address(&self) -> (SocketAddr, &str) {
+        ((Ipv4Addr::LOCALHOST, self.port).into(), &self.password)
     }
 
     /// The server's process and its children.
@@ -144,14 +154,28 @@ impl Cluster {
 
     fn make(&self) -> Result<()> {
         let secret = self.folder.path().join("password");
-        fs::write(&secret, &self.password)?;
-        if let Some((user, group)) = self.user {
-            std::os::unix::fs::chown(&secret, Some(user), Some(group))?;
-        }
+        self.write(&secret, &self.password)?;
         let mut initdb = self.program("initdb");
         initdb.arg("-D").arg(self.data()).arg("--pwfile").arg(&secret);
         initdb.args(["-U", "castellan", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync"]);
         quietly(&mut initdb)?;
+        let hba = self.options.hba.iter().map(|text| ("pg_hba.conf", text));
+        let files = self.options.files.iter().map(|(name, text)| (name.as_str(), text));
+        hba.chain(files).try_for_each(|(name, text)| self.put(name, text))
+    }
+
+    /// Writes a file into the data folder.
+    pub fn put(&self, name: &str, text: &str) -> Result<()> {
+        self.write(&self.data().join(name), text)
+    }
+
+    /// Writes a file that only the server's user may read.
+    fn write(&self, path: &Path, text: &str) -> Result<()> {
+        fs::write(path, text)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        if let Some((user, group)) = self.user {
+            std::os::unix::fs::chown(path, Some(user), Some(group))?;
+        }
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
+use crate::pgbouncer;
 use crate::postgres::{Cluster, ClusterOptions};
 use crate::python::python;
 use crate::run::{cargo, catch_interrupts, foreground};
@@ -29,6 +30,8 @@ pub struct TestArguments {
 pub fn test(arguments: &TestArguments) -> Result<ExitCode> {
     catch_interrupts()?;
     let python = python()?;
+    // Installed here, so that the tests find it.
+    pgbouncer::program()?;
     let cluster = Cluster::start(ClusterOptions { durable: arguments.durable, ..ClusterOptions::default() })?;
     let mut command = cargo();
     command.arg("test");
