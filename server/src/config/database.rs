@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use super::setting::settings;
 use super::text::FromText;
-use crate::storage::StorageOptions;
+use crate::storage::{StorageOptions, check_url};
 
 settings! {
     /// The database.
     Database under "Database" {
-        /// Database for the characters: sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME. Logs never show the
-        /// password. Put it in the variable or the file: other users of the machine can read a command line.
+        /// Database for the characters: sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME. TLS, several hosts and
+        /// poolers: docs/database.md. Percent-encode what is special in the password: @ is %40. Logs never show it.
+        /// Put it in the variable or the file: other users of the machine can read a command line.
         "database.url" url: DatabaseUrl = "sqlite://./data/castellan.db";
         /// Connections kept open to PostgreSQL.
         "database.pool_size" pool_size: u32 = "8", "2" to "1000";
@@ -75,10 +76,7 @@ impl FromText for DatabaseUrl {
     const SECRET: bool = true;
 
     fn from_text(text: &str) -> Result<Self, String> {
-        match text.split_once("://") {
-            Some(("sqlite" | "postgres" | "postgresql", rest)) if !rest.is_empty() => Ok(Self(text.to_owned())),
-            _ => Err("must be sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME".to_owned()),
-        }
+        check_url(text).map(|()| Self(text.to_owned()))
     }
 }
 
@@ -122,15 +120,19 @@ mod tests {
             ("postgres://user@host/name", "postgres://user@host/name"),
             ("postgres://user:hush@host:5432/name", "postgres://user:…@host:5432/name"),
             ("postgres://user:hu@sh/hush@host/name", "postgres://user:…@host/name"),
+            ("postgres://user:hush@a:1,b:2/name", "postgres://user:…@a:1,b:2/name"),
             ("postgresql://host/name?user=me&password=hush", "postgresql://host/name?…"),
             ("postgres://user:hush@host/name?password=hush", "postgres://user:…@host/name?…"),
         ];
         for (text, shown) in table {
-            let url = DatabaseUrl::from_text(text).expect(text);
+            let url = DatabaseUrl(text.to_owned());
             assert_eq!(url.to_string(), shown);
             assert_eq!(format!("{url:?}"), shown);
             assert_eq!(url.expose(), text);
         }
+        assert!(DatabaseUrl::from_text("postgres://user:hush@a:1,b:2/name?sslmode=require").is_ok());
+        let error = DatabaseUrl::from_text("postgres://user:hu/sh@host/name").expect_err("not encoded");
+        assert!(error.contains("percent-encoded") && !error.contains("sh@"), "{error}");
         assert!(DatabaseUrl::from_text("mysql://host").is_err());
         assert!(DatabaseUrl::from_text("sqlite://").is_err());
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::postgres::PostgresStorage;
+use super::postgres::{self, PostgresStorage};
 use super::sqlite::SqliteStorage;
 use super::{Storage, StorageError};
 
@@ -49,8 +49,21 @@ pub async fn connect(url: &str, options: &StorageOptions) -> Result<Arc<dyn Stor
             Ok(Arc::new(SqliteStorage::open(Path::new(path), options).await?))
         }
         Some(("postgres" | "postgresql", _)) => Ok(Arc::new(PostgresStorage::open(url, options)?)),
-        _ => {
-            Err(StorageError::Unusable("database.url must be sqlite://PATH, postgres://… or postgresql://…".to_owned()))
-        }
+        _ => Err(StorageError::Unusable(format!("database.url {NO_DATABASE}"))),
+    }
+}
+
+const NO_DATABASE: &str = "must be sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME";
+
+/// Checks a URL without opening anything.
+///
+/// # Errors
+///
+/// Says what is wrong, without quoting the password.
+pub fn check_url(url: &str) -> Result<(), String> {
+    match url.split_once("://") {
+        Some(("sqlite", path)) if !path.is_empty() => Ok(()),
+        Some(("postgres" | "postgresql", rest)) if !rest.is_empty() => postgres::check_url(url),
+        _ => Err(NO_DATABASE.to_owned()),
     }
 }

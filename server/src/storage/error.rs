@@ -78,7 +78,16 @@ impl From<MigrateError> for StorageError {
 
 /// The meaning of an error while a database is opened: only trouble that passes by itself is worth a retry.
 pub(super) fn at_start(error: sqlx::Error) -> StorageError {
-    let passes = match &error {
+    if passes(&error) {
+        StorageError::from(error)
+    } else {
+        StorageError::Unusable(format!("cannot use the database: {error}; check database.url"))
+    }
+}
+
+/// Returns true if an error while a database is opened may pass by itself.
+pub(super) fn passes(error: &sqlx::Error) -> bool {
+    match error {
         sqlx::Error::Database(error) => match error.code() {
             Some(code) if error.try_downcast_ref::<PgDatabaseError>().is_some() => {
                 ["08", "53", "57", "58", "40", "25", "55"].iter().any(|class| code.starts_with(class))
@@ -88,11 +97,6 @@ pub(super) fn at_start(error: sqlx::Error) -> StorageError {
         },
         sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) => false,
         _ => true,
-    };
-    if passes {
-        StorageError::from(error)
-    } else {
-        StorageError::Unusable(format!("cannot use the database: {error}; check database.url"))
     }
 }
 

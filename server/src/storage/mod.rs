@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use castellan_protocol::{CharacterId, SessionId, UserId};
 
 pub use castellan_authority::{CharacterRow, Lease, SHARDS, ShardId, VERSION_JUMP};
-pub use connect::{StorageOptions, connect};
+pub use connect::{StorageOptions, check_url, connect};
 pub use error::StorageError;
 pub use rows::{AccountRow, DeadLetter, KeyRow, SessionRow, Verdict};
 

@@ -6,24 +6,24 @@
 
 use std::future::Future;
 use std::ops::{Deref, DerefMut};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use sqlx::Connection;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::checks;
 use super::commits::cancel_abandoned;
-use crate::storage::error::at_start;
+use super::hosts::{Failure, Hosts, takes_writes};
 use crate::storage::{StorageError, StorageOptions};
 
-/// A connection idle for longer is pinged before it is used.
+/// A connection idle for longer is asked if it still takes writes before it is used.
 ///
-/// A ping before every call would cost every flush a round trip. Without pings, one call per connection would fail
+/// Asking before every call would cost every flush a round trip. Without asking, one call per connection would fail
 /// after a restart of the database.
 const TRUSTED_IDLE: Duration = Duration::from_millis(500);
 
@@ -32,10 +32,9 @@ const MIGRATION_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// The connections and their time limits.
 pub(super) struct Connections {
-    /// For calls: PostgreSQL itself ends statements that take too long.
-    options: PgConnectOptions,
-    /// For migrations, which may take long.
-    patient: PgConnectOptions,
+    hosts: Arc<Hosts>,
+    /// Run on each new connection for calls: PostgreSQL itself ends statements that take too long.
+    setup: Arc<str>,
     places: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Idle>>>,
     acquire_timeout: Duration,
@@ -46,31 +45,33 @@ pub(super) struct Connections {
 
 struct Idle {
     connection: PgConnection,
-    since: Instant,
+    /// Its place in the URL.
+    host: usize,
+    /// When it last worked; `None` if another connection to its host has failed since then.
+    since: Option<Instant>,
 }
 
 impl Connections {
     /// Prepares connections to `url`; opens none.
     pub(super) fn new(url: &str, storage: &StorageOptions) -> Result<Self, StorageError> {
-        let options = PgConnectOptions::from_str(url).map_err(at_start)?.application_name(&own_name());
         let limit_ms = storage.call_timeout.as_millis().max(1);
-        let patient = options.clone().options([("lock_timeout", limit_ms)]);
-        let options = options.options([
-            ("statement_timeout", limit_ms),
+        let settings = [
+            ("statement_timeout", limit_ms.to_string()),
             // Half, so that a takeover outlives a frozen holder's transaction within its own first call.
-            ("idle_in_transaction_session_timeout", limit_ms.div_ceil(2)),
-            ("tcp_user_timeout", limit_ms),
-        ]);
-        // Leases rely on read committed, which reads a row again after waiting for its lock. Set here, so that no
-        // default of the database changes it.
-        let options = options
-            .options([("default_transaction_isolation", "read committed"), ("default_transaction_read_only", "off")]);
-        // One plan per statement is good for all parameters. PostgreSQL does not know the length of our arrays and
-        // would make a new plan for most flushes.
-        let options = options.options([("plan_cache_mode", "force_generic_plan")]);
+            ("idle_in_transaction_session_timeout", limit_ms.div_ceil(2).to_string()),
+            ("tcp_user_timeout", limit_ms.to_string()),
+            // Leases rely on read committed, which reads a row again after waiting for its lock. Set here, so that no
+            // default of the database changes it.
+            ("default_transaction_isolation", "'read committed'".to_owned()),
+            // One plan per statement is good for all parameters. PostgreSQL does not know the length of our arrays and
+            // would make a new plan for most flushes.
+            ("plan_cache_mode", "force_generic_plan".to_owned()),
+        ];
+        // As statements, because poolers refuse most settings in the login. All of them take one round trip.
+        let settings = settings.map(|(name, value)| format!("SET {name} = {value}; ")).concat();
         Ok(Self {
-            options,
-            patient,
+            hosts: Arc::new(Hosts::new(url, &own_name())?),
+            setup: (settings + COMMITS_WAIT).into(),
             places: Arc::new(Semaphore::new(storage.connections_max.max(1) as usize)),
             idle: Arc::default(),
             acquire_timeout: storage.acquire_timeout,
@@ -81,24 +82,37 @@ impl Connections {
 
     /// A connection for one call: the most recently used one, or a new one.
     pub(super) async fn acquire(&self) -> Result<Held, StorageError> {
-        timeout(self.acquire_timeout, self.find()).await.unwrap_or_else(|_| {
+        let deadline = Instant::now() + self.acquire_timeout;
+        timeout_at(deadline, self.find(deadline)).await.unwrap_or_else(|_| {
             Err(StorageError::Transient(format!("no free connection to PostgreSQL within {:?}", self.acquire_timeout)))
         })
     }
 
-    async fn find(&self) -> Result<Held, StorageError> {
+    async fn find(&self, deadline: Instant) -> Result<Held, StorageError> {
         let place = Arc::clone(&self.places).acquire_owned().await.expect("the semaphore is never closed");
+        let (connection, host) = match self.find_idle().await {
+            Some(idle) => (idle.connection, idle.host),
+            None => self.hosts.open(&self.setup, deadline).await?,
+        };
+        Ok(Held { connection: Some(connection), host, idle: Arc::clone(&self.idle), _place: place })
+    }
+
+    /// An idle connection that still takes writes. If one does not, all others to its host are dropped too.
+    async fn find_idle(&self) -> Option<Idle> {
+        // A host that has gone silent leaves time for the others.
+        let patience = self.acquire_timeout / (self.hosts.count() + 1);
         loop {
-            let idle = self.idle.lock().pop();
-            let connection = match idle {
-                Some(idle) if idle.since.elapsed() <= TRUSTED_IDLE => idle.connection,
-                Some(Idle { mut connection, .. }) => match connection.ping().await {
-                    Ok(()) => connection,
-                    Err(_) => continue,
-                },
-                None => connect(&self.options).await?,
-            };
-            return Ok(Held { connection: Some(connection), idle: Arc::clone(&self.idle), _place: place });
+            let mut idle = self.idle.lock().pop()?;
+            if idle.host != self.hosts.current() {
+                continue;
+            }
+            if idle.since.is_some_and(|since| since.elapsed() <= TRUSTED_IDLE) {
+                return Some(idle);
+            }
+            if matches!(timeout(patience, takes_writes(&mut idle.connection, "")).await, Ok(Ok(true))) {
+                return Some(idle);
+            }
+            self.idle.lock().retain(|other| other.host != idle.host);
         }
     }
 
@@ -121,11 +135,11 @@ impl Connections {
         if self.is_cancelling.swap(true, Ordering::SeqCst) {
             return;
         }
-        let (options, limit) = (self.options.clone(), self.call_timeout);
+        let (hosts, setup, limit) = (Arc::clone(&self.hosts), Arc::clone(&self.setup), self.call_timeout);
         let is_cancelling = Arc::clone(&self.is_cancelling);
         tokio::spawn(async move {
             let cancel = async {
-                let mut connection = connect(&options).await?;
+                let (mut connection, _) = hosts.open(&setup, Instant::now() + limit).await?;
                 cancel_abandoned(&mut connection, limit / 2).await?;
                 connection.close().await.map_err(StorageError::from)
             };
@@ -136,21 +150,35 @@ impl Connections {
         });
     }
 
-    /// Runs the migrations on their own connection, without the time limit of calls: a new index on a large table may
-    /// take long. Waiting for a lock stays bounded, because a waiting migration blocks everyone queued behind it.
+    /// Looks at the database, then runs the migrations on their own connection, without the time limit of calls: a new
+    /// index on a large table may take long. Waiting for a lock stays bounded, because a waiting migration blocks
+    /// everyone queued behind it.
     pub(super) async fn migrate(&self) -> Result<(), StorageError> {
-        let mut connection = timeout(self.acquire_timeout, PgConnection::connect_with(&self.patient))
-            .await
-            .map_err(|_| {
-                StorageError::Transient("PostgreSQL does not answer; check database.url and that it runs".to_owned())
-            })?
-            .map_err(at_start)?;
+        let mut connection = timeout(self.acquire_timeout, self.look()).await.unwrap_or_else(|_| {
+            Err(StorageError::Transient("PostgreSQL does not answer; check database.url and that it runs".to_owned()))
+        })?;
         let migrator = super::migrations::migrator();
         timeout(MIGRATION_TIMEOUT, migrator.run_direct(None, &mut connection, false))
             .await
             .map_err(|_| StorageError::Transient(format!("the migrations took longer than {MIGRATION_TIMEOUT:?}")))??;
         connection.close().await?;
         Ok(())
+    }
+
+    /// Opens a connection to a database that is fit to be used, and warns if its settings break promises.
+    async fn look(&self) -> Result<PgConnection, StorageError> {
+        let deadline = Instant::now() + self.acquire_timeout;
+        let open = || async { self.hosts.open("", deadline).await.map_err(Failure::at_start) };
+        let (mut connection, mut other) = (open().await?.0, open().await?.0);
+        // Before anything is set, because it would be set for other programs too.
+        checks::refuse_pooler(&mut connection, &mut other).await?;
+        other.close().await?;
+        for warning in checks::check(&mut connection).await? {
+            tracing::warn!("{warning}");
+        }
+        let limit = format!("SET lock_timeout = {}", self.call_timeout.as_millis().max(1));
+        sqlx::raw_sql(AssertSqlSafe(limit)).execute(&mut connection).await?;
+        Ok(connection)
     }
 }
 
@@ -159,16 +187,9 @@ fn own_name() -> String {
     format!("castellan {:08x}", rand::random::<u32>())
 }
 
-/// Opens a connection on which a commit is on disk, even if the database's default differs.
-async fn connect(options: &PgConnectOptions) -> Result<PgConnection, StorageError> {
-    let mut connection = PgConnection::connect_with(options).await?;
-    sqlx::query(
-        "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
-    )
-    .execute(&mut connection)
-    .await?;
-    Ok(connection)
-}
+/// Makes a commit wait for the disk even if the database's default does not.
+const COMMITS_WAIT: &str =
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'; ";
 
 pub(super) async fn ping(connection: &mut PgConnection) -> Result<(), StorageError> {
     sqlx::query("SELECT 1").execute(connection).await?;
@@ -179,6 +200,8 @@ pub(super) async fn ping(connection: &mut PgConnection) -> Result<(), StorageErr
 /// or a cancelled caller, is cut off, because the server may still be working on it.
 pub(super) struct Held {
     connection: Option<PgConnection>,
+    /// Its place in the URL.
+    host: usize,
     idle: Arc<Mutex<Vec<Idle>>>,
     /// Dropped last, so that the next caller finds the connection in the pool.
     _place: OwnedSemaphorePermit,
@@ -199,9 +222,14 @@ impl Held {
             // The transaction is still open; the ping also sends its rollback.
             Err(_) => matches!(timeout(connections.call_timeout, self.ping()).await, Ok(Ok(()))),
         };
+        let mut idle = self.idle.lock();
         if let Some(connection) = self.connection.take().filter(|_| usable) {
-            self.idle.lock().push(Idle { connection, since: Instant::now() });
+            idle.push(Idle { connection, host: self.host, since: Some(Instant::now()) });
+        } else {
+            // The server may have stopped or turned read-only.
+            idle.iter_mut().filter(|idle| idle.host == self.host).for_each(|idle| idle.since = None);
         }
+        drop(idle);
         outcome
     }
 }

@@ -2,11 +2,14 @@
 
 mod accounts;
 mod characters;
+mod checks;
 mod commits;
 mod connection;
 mod dead_letters;
+mod hosts;
 mod leases;
 mod migrations;
+mod url;
 
 use async_trait::async_trait;
 use castellan_protocol::{CharacterId, SessionId, UserId};
@@ -16,6 +19,8 @@ use super::{
     AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, SessionRow, ShardId, Storage, StorageError, StorageOptions,
     Verdict,
 };
+
+pub(super) use self::url::check as check_url;
 
 /// The PostgreSQL implementation of [`Storage`].
 pub(super) struct PostgresStorage {

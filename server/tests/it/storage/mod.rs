@@ -4,11 +4,15 @@ mod accounts;
 mod characters;
 mod dead_letters;
 mod fences;
+mod hosts;
 mod leases;
 mod opening;
 mod outages;
+mod poolers;
 mod rows;
+mod setup;
 mod standby;
+mod tls;
 
 /// Makes a test of each function for each database.
 macro_rules! contract {
