@@ -1,15 +1,17 @@
 //! Several hosts in the URL: the one that takes writes is used, whichever it is at the time.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use castellan::storage::{Storage, StorageError, StorageOptions, connect};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use tokio::net::TcpListener;
 use xtask::postgres::{Cluster, ClusterOptions, Stop};
 
 use super::rows::take_over;
-use crate::harness::{fresh_postgres, options, until};
+use crate::harness::{Proxy, fresh_postgres, options, until};
 
 /// A cluster that lets everyone on this machine in, so that one URL fits two of them.
 fn cluster(files: &[(&str, &str)]) -> Cluster {
@@ -130,4 +132,23 @@ async fn a_silent_host_leaves_time_for_the_next() {
     let began = Instant::now();
     take_over(&*storage).await;
     assert!(began.elapsed() < patience / 4, "the host that worked last is asked first");
+}
+
+#[tokio::test]
+async fn a_host_that_goes_silent_is_left_by_the_first_call() {
+    let real = fresh_postgres().await;
+    let target: PgConnectOptions = real.parse().expect("a URL");
+    let address: SocketAddr = format!("{}:{}", target.get_host(), target.get_port()).parse().expect("an address");
+    let proxy = Proxy::start(address).await;
+    let url = real.replacen('@', &format!("@{},", proxy.address()), 1);
+    let patience = StorageOptions { acquire_timeout: Duration::from_secs(3), ..options() };
+    let storage = connect(&url, &patience).await.expect("lazily");
+    storage.migrate().await.expect("the tables are made");
+    tokio::join!(take_over(&*storage), take_over(&*storage), take_over(&*storage));
+    proxy.silence();
+    // The three idle connections are asked before they are used.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    tokio::time::resume();
+    take_over(&*storage).await;
 }
