@@ -1,8 +1,11 @@
 //! How a database is set up, and how its URL is written: what cannot work is refused with words.
 
+use std::process::Command;
+
 use castellan::storage::{StorageError, connect};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
+use xtask::postgres::{Cluster, ClusterOptions};
 
 use crate::harness::{fresh_postgres, options};
 
@@ -32,6 +35,20 @@ async fn a_database_that_cannot_hold_every_name_is_refused() {
             why.contains(&format!("{name} has the encoding {encoding}")) && why.contains("CREATE DATABASE"),
             "{why}"
         );
+    }
+}
+
+#[test]
+fn settings_that_break_the_promise_of_durable_are_named_at_a_start() {
+    let settings = [("synchronous_standby_names", "b"), ("synchronous_commit", "local")];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let cluster = Cluster::start(ClusterOptions { settings, ..ClusterOptions::default() }).expect("a cluster");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_castellan"));
+    let output = command.args(["migrate", "--database-url", &cluster.url()]).output().expect("it starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    for expected in ["fsync=off", "full_page_writes=off", "synchronous_commit=local"] {
+        assert_eq!(errors.matches(expected).count(), 1, "{expected}: {errors}");
     }
 }
 
