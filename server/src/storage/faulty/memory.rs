@@ -1,148 +1,195 @@
 //! A database in memory that behaves like the real ones. For simulations; it keeps nothing.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use castellan_protocol::{CharacterId, SessionId, UserId};
 use parking_lot::Mutex;
-use serde::de::IgnoredAny;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 
-use crate::storage::columns::{covered, not_overtaken, signed};
+use super::replication::{Fate, Lock, Primary, Purpose, Rules, Step};
+use super::tables::Tables;
 use crate::storage::{
-    AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, SessionRow, ShardId, Storage, StorageError, VERSION_JUMP,
-    Verdict,
+    AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, SessionRow, ShardId, Storage, StorageError, Verdict,
 };
+
+/// How long a call waits for a lock or for the standby.
+const CALL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The database. Its clones share the same data, like several servers on one database.
 ///
-/// Every call is one step without threads, clocks or randomness, so a run over it can be repeated exactly.
+/// While its standby is there, every call is one step without threads, clocks or randomness, so a run over it can be
+/// repeated exactly. While the standby is away, commits wait for it.
 #[derive(Clone, Default)]
-pub struct MemoryStorage(Arc<Mutex<Tables>>);
+pub struct MemoryStorage(Arc<Database>);
 
-struct Tables {
-    leases: Vec<HeldLease>,
-    characters: BTreeMap<CharacterId, CharacterRow>,
-    dead_letters: BTreeMap<CharacterId, DeadLetter>,
-    accounts: BTreeMap<UserId, AccountRow>,
-    sessions: BTreeMap<SessionId, SessionRow>,
-    keys: Vec<KeyRow>,
-}
-
-struct HeldLease {
-    lease: Lease,
-    released: bool,
-    node: String,
-}
-
-impl HeldLease {
-    fn take(&mut self, node: &str) -> Lease {
-        self.lease.epoch += 1;
-        self.lease.recoveries += i64::from(!self.released);
-        self.released = false;
-        self.node = node.to_owned();
-        self.lease
-    }
-}
-
-impl Default for Tables {
-    fn default() -> Self {
-        let born =
-            |shard| HeldLease { lease: Lease { shard, epoch: 0, recoveries: 0 }, released: true, node: String::new() };
-        Self {
-            leases: ShardId::all().map(born).collect(),
-            characters: BTreeMap::new(),
-            dead_letters: BTreeMap::new(),
-            accounts: BTreeMap::new(),
-            sessions: BTreeMap::new(),
-            keys: Vec::new(),
-        }
-    }
-}
-
-impl Tables {
-    fn holds(&self, lease: &Lease) -> bool {
-        let row = &self.leases[usize::from(lease.shard.number())];
-        row.lease.epoch == lease.epoch && !row.released
-    }
-
-    fn check(&self, lease: &Lease) -> Result<(), StorageError> {
-        if self.holds(lease) { Ok(()) } else { Err(StorageError::Fenced(lease.shard)) }
-    }
-
-    fn gone(&self, leases: &[Lease]) -> Vec<ShardId> {
-        leases.iter().filter(|lease| !self.holds(lease)).map(|lease| lease.shard).collect()
-    }
-
-    fn write(&mut self, row: &CharacterRow) {
-        match self.characters.get_mut(&row.id) {
-            Some(stored) if stored.version >= row.version => {}
-            Some(stored) => {
-                let (user, shard, created_at_ms) = (stored.user, stored.shard, stored.created_at_ms);
-                *stored = CharacterRow { user, shard, created_at_ms, ..row.clone() };
-            }
-            None => drop(self.characters.insert(row.id, row.clone())),
-        }
-    }
-
-    /// The version of a character's row.
-    fn stored(&self, id: CharacterId) -> Option<u64> {
-        self.characters.get(&id).map(|row| row.version)
-    }
-
-    fn forget(&mut self, id: CharacterId, version: u64) {
-        if self.dead_letters.get(&id).is_some_and(|letter| letter.row.version == version) {
-            self.dead_letters.remove(&id);
-        }
-    }
-
-    fn raise(&mut self, lease: Lease, user: UserId, id: CharacterId, version: u64) {
-        if let Some(row) = self.characters.get_mut(&id) {
-            let shown = row.version + lease.crashes_since(row.recoveries) * VERSION_JUMP;
-            (row.version, row.recoveries) = (version.max(shown + VERSION_JUMP), lease.recoveries);
-            return;
-        }
-        let deleted = CharacterRow {
-            id,
-            user,
-            shard: lease.shard,
-            name: String::new(),
-            version,
-            recoveries: lease.recoveries,
-            schema_version: 1,
-            state: "{}".to_owned(),
-            request_ids: Vec::new(),
-            created_at_ms: 0,
-            updated_at_ms: 0,
-            deleted_at_ms: Some(0),
-        };
-        self.characters.insert(id, deleted);
-    }
-}
-
-/// Refuses rows that the real databases would refuse.
-fn acceptable(row: &CharacterRow) -> Result<(), StorageError> {
-    for number in row.request_ids.iter().chain([&row.version]) {
-        signed(*number)?;
-    }
-    if row.version == 0 {
-        return Err(StorageError::Refused("version is 0; it must be at least 1".to_owned()));
-    }
-    serde_json::from_str::<IgnoredAny>(&row.state)
-        .map_err(|error| StorageError::Refused(format!("the state is not JSON: {error}")))?;
-    Ok(())
+#[derive(Default)]
+struct Database {
+    primary: Mutex<Primary>,
+    /// Wakes the calls that wait for a lock or for the standby.
+    changes: watch::Sender<()>,
 }
 
 impl MemoryStorage {
-    /// An empty database with its tables.
+    /// An empty database with its tables, and with a standby that has them too.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A stored character, even a deleted one, no matter who holds its lease.
+    /// A character as it is seen, even a deleted one, no matter who holds its lease.
     pub fn character(&self, id: CharacterId) -> Option<CharacterRow> {
-        self.0.lock().characters.get(&id).cloned()
+        self.0.primary.lock().visible.characters.get(&id).cloned()
     }
+
+    /// A character as a failover would leave it.
+    pub fn replicated_character(&self, id: CharacterId) -> Option<CharacterRow> {
+        self.0.primary.lock().replicated().characters.get(&id).cloned()
+    }
+
+    /// Refuses rows of this character from now on.
+    pub fn refuse(&self, character: CharacterId) {
+        self.0.primary.lock().visible.refused.insert(character);
+    }
+
+    /// Accepts rows of this character again.
+    pub fn accept(&self, character: CharacterId) {
+        self.0.primary.lock().visible.refused.remove(&character);
+    }
+
+    /// Keeps these rules from now on, and leaves out the others.
+    pub fn set_rules(&self, rules: Rules) {
+        self.0.primary.lock().rules = rules;
+    }
+
+    /// The standby goes away: commits wait for it.
+    pub fn standby_leaves(&self) {
+        self.change(Primary::standby_leaves);
+    }
+
+    /// The standby comes back and gets everything that it lacks.
+    pub fn standby_returns(&self) {
+        self.change(Primary::standby_returns);
+    }
+
+    /// The standby gets so many of the commits that it lacks, oldest first. Those made from now on still wait.
+    pub fn standby_receives(&self, count: usize) {
+        self.change(|primary| primary.standby_receives(count));
+    }
+
+    /// Somebody cancels every commit that waits, as `pg_cancel_backend` does.
+    pub fn cancel_waits(&self) {
+        self.change(|primary| primary.cancel(|_| true));
+    }
+
+    /// The database restarts: all connections break, and all that was committed is seen, replicated or not.
+    pub fn restart(&self) {
+        self.change(Primary::restart);
+    }
+
+    /// The standby is promoted: all connections break, and all that it did not have is gone.
+    ///
+    /// Returns the old primary, which runs on without a standby. It is for those who still reach it.
+    #[must_use]
+    pub fn fail_over(&self) -> Self {
+        let old = self.change(Primary::fail_over);
+        Self(Arc::new(Database { primary: Mutex::new(old), changes: watch::Sender::default() }))
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Primary) -> T) -> T {
+        let result = change(&mut self.0.primary.lock());
+        self.0.changes.send_replace(());
+        result
+    }
+
+    /// A query without locks.
+    async fn look_up<T>(&self, query: impl Fn(&Tables) -> T + Send + Sync + 'static) -> Result<T, StorageError> {
+        self.transact(Purpose::LookUp, |_| Vec::new(), move |tables| Ok(query(tables))).await
+    }
+
+    /// A transaction: waits for its locks, takes its step, commits, waits for the standby.
+    async fn transact<T>(
+        &self,
+        purpose: Purpose,
+        locks: impl Fn(&Tables) -> Vec<Lock> + Send,
+        step: impl Fn(&mut Tables) -> Result<T, StorageError> + Send + Sync + 'static,
+    ) -> Result<T, StorageError> {
+        let mut changes = self.0.changes.subscribe();
+        let (cuts, mut step) = (self.0.primary.lock().cuts, Some(step));
+        let mut deadline = None;
+        let (number, result) = loop {
+            {
+                let mut primary = self.0.primary.lock();
+                if primary.cuts != cuts {
+                    return Err(broken());
+                }
+                let locks = locks(&primary.visible);
+                if !primary.is_locked(&locks) {
+                    match primary.commit(purpose, locks, step.take().expect("this is the only step"))? {
+                        Step::Done(result) => return Ok(result),
+                        Step::Waits(number, result) => break (number, result),
+                    }
+                }
+            }
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + CALL_TIMEOUT);
+            if timeout_at(deadline, changes.changed()).await.is_err() {
+                return Err(StorageError::Transient("the call waited too long for a lock".to_owned()));
+            }
+        };
+        let deadline = deadline.unwrap_or_else(|| Instant::now() + CALL_TIMEOUT);
+        loop {
+            let (fate, rules) = {
+                let primary = self.0.primary.lock();
+                (primary.fate(number, cuts), primary.rules)
+            };
+            match fate {
+                Fate::Replicated => return Ok(result),
+                Fate::Cancelled if !rules.warnings_count => return Ok(result),
+                Fate::Cancelled => {
+                    return Err(StorageError::Transient("the wait for the standby was cancelled".to_owned()));
+                }
+                Fate::Unknown => return Err(broken()),
+                Fate::Waits => {}
+            }
+            if timeout_at(deadline, changes.changed()).await.is_err() {
+                if rules.cancels {
+                    self.change(|primary| primary.cancel(|waiting| waiting == number));
+                }
+                return Err(StorageError::Transient("the call waited too long for the standby".to_owned()));
+            }
+        }
+    }
+
+    /// A transaction that writes.
+    async fn write<T>(
+        &self,
+        locks: impl Fn(&Tables) -> Vec<Lock> + Send,
+        step: impl Fn(&mut Tables) -> Result<T, StorageError> + Send + Sync + 'static,
+    ) -> Result<T, StorageError> {
+        self.transact(Purpose::Write, locks, step).await
+    }
+
+    /// A write to accounts, sessions or keys.
+    async fn book<T>(
+        &self,
+        step: impl Fn(&mut Tables) -> Result<T, StorageError> + Send + Sync + 'static,
+    ) -> Result<T, StorageError> {
+        self.write(|_| vec![Lock::Accounts], step).await
+    }
+}
+
+fn broken() -> StorageError {
+    StorageError::Transient("the connection broke".to_owned())
+}
+
+/// The locks of a transaction that proves a lease and then writes these rows. If the lease is lost it locks nothing.
+fn proven(tables: &Tables, lease: Lease, rows: &[Lock]) -> Vec<Lock> {
+    let mut locks = Lock::held(tables, &[lease]);
+    if !locks.is_empty() {
+        locks.extend(rows);
+    }
+    locks
 }
 
 #[async_trait]
@@ -156,102 +203,88 @@ impl Storage for MemoryStorage {
     }
 
     async fn take_over(&self, node: &str) -> Result<Vec<Lease>, StorageError> {
-        Ok(self.0.lock().leases.iter_mut().map(|row| row.take(node)).collect())
+        let (node, locks) = (node.to_owned(), |_: &Tables| ShardId::all().map(Lock::Takes).collect());
+        self.transact(Purpose::TakeOver, locks, move |tables| Ok(tables.take_over(&node))).await
     }
 
     async fn take_again(&self, node: &str, shards: &[ShardId]) -> Result<Vec<Lease>, StorageError> {
-        let mut tables = self.0.lock();
-        let free = |row: &&mut HeldLease| shards.contains(&row.lease.shard) && (row.released || row.node == node);
-        Ok(tables.leases.iter_mut().filter(free).map(|row| row.take(node)).collect())
+        let locks = |_: &Tables| shards.iter().copied().map(Lock::Takes).collect();
+        let (node, shards) = (node.to_owned(), shards.to_vec());
+        self.transact(Purpose::TakeOver, locks, move |tables| Ok(tables.take_again(&node, &shards))).await
     }
 
     async fn lost(&self, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
-        self.prove(leases).await
+        let leases = leases.to_vec();
+        self.look_up(move |tables| tables.gone(&leases)).await
     }
 
     async fn release(&self, leases: &[Lease]) -> Result<(), StorageError> {
-        let mut tables = self.0.lock();
-        for lease in leases {
-            if tables.holds(lease) {
-                tables.leases[usize::from(lease.shard.number())].released = true;
-            }
-        }
-        Ok(())
+        let locks = |_: &Tables| leases.iter().map(|lease| Lock::Takes(lease.shard)).collect();
+        let leases = leases.to_vec();
+        self.write(locks, move |tables| {
+            tables.release(&leases);
+            Ok(())
+        })
+        .await
     }
 
     async fn prove(&self, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
-        Ok(self.0.lock().gone(leases))
+        let proven = leases.to_vec();
+        self.transact(Purpose::Read, |tables| Lock::held(tables, leases), move |tables| Ok(tables.gone(&proven))).await
     }
 
     async fn load_user(&self, lease: Lease, user: UserId) -> Result<Vec<CharacterRow>, StorageError> {
-        let tables = self.0.lock();
-        tables.check(&lease)?;
-        let mine = |row: &&CharacterRow| row.user == user && row.deleted_at_ms.is_none();
-        let mut rows: Vec<CharacterRow> = tables.characters.values().filter(mine).cloned().collect();
-        rows.sort_by_key(|row| (row.created_at_ms, row.id));
-        Ok(rows)
+        self.transact(Purpose::Read, |tables| Lock::held(tables, &[lease]), move |tables| tables.load_user(lease, user))
+            .await
     }
 
     async fn save(&self, leases: &[Lease], rows: &[CharacterRow]) -> Result<Vec<ShardId>, StorageError> {
-        covered(leases, rows)?;
-        let mut tables = self.0.lock();
-        let held: Vec<ShardId> = leases.iter().filter(|lease| tables.holds(lease)).map(|lease| lease.shard).collect();
-        let rows: Vec<&CharacterRow> = rows.iter().filter(|row| held.contains(&row.shard)).collect();
-        rows.iter().try_for_each(|row| acceptable(row))?;
-        rows.into_iter().for_each(|row| tables.write(row));
-        Ok(tables.gone(leases))
+        let locks = |tables: &Tables| {
+            let gone = tables.gone(leases);
+            let written = rows.iter().filter(|row| !gone.contains(&row.shard)).map(|row| Lock::Character(row.id));
+            Lock::held(tables, leases).into_iter().chain(written).collect()
+        };
+        let (leases, rows) = (leases.to_vec(), rows.to_vec());
+        self.write(locks, move |tables| tables.save(&leases, &rows)).await
     }
 
     async fn add_dead_letter(&self, lease: Lease, letter: &DeadLetter) -> Result<(), StorageError> {
-        let mut tables = self.0.lock();
-        tables.check(&lease)?;
-        let id = letter.row.id;
-        let mut letter = DeadLetter { stored: None, ..letter.clone() };
-        if let Some(before) = tables.dead_letters.get(&id) {
-            if before.row.version > letter.row.version {
-                return Ok(());
-            }
-            if tables.stored(id) < Some(before.row.version) {
-                letter.verdict = before.verdict;
-            }
-        }
-        tables.dead_letters.insert(id, letter);
-        Ok(())
+        let (character, letter) = (letter.row.id, letter.clone());
+        self.write(
+            |tables| proven(tables, lease, &[Lock::Letter(character)]),
+            move |tables| tables.add_dead_letter(lease, &letter),
+        )
+        .await
     }
 
     async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StorageError> {
-        let tables = self.0.lock();
-        let found = |letter: &DeadLetter| DeadLetter { stored: tables.stored(letter.row.id), ..letter.clone() };
-        let mut letters: Vec<DeadLetter> = tables.dead_letters.values().map(found).collect();
-        letters.sort_by_key(|letter| (letter.failed_at_ms, letter.row.id));
-        Ok(letters)
+        self.look_up(Tables::dead_letters).await
     }
 
     async fn decide_dead_letter(&self, character: CharacterId, verdict: Verdict) -> Result<bool, StorageError> {
-        let mut tables = self.0.lock();
-        let letter = tables.dead_letters.get_mut(&character);
-        Ok(letter.map(|letter| letter.verdict = Some(verdict)).is_some())
+        let locks = |tables: &Tables| {
+            tables.dead_letters.contains_key(&character).then_some(Lock::Letter(character)).into_iter().collect()
+        };
+        self.transact(Purpose::LookUp, locks, move |tables| Ok(tables.decide_dead_letter(character, verdict))).await
     }
 
     async fn reject_decision(&self, lease: Lease, letter: &DeadLetter, error: &str) -> Result<(), StorageError> {
-        let mut tables = self.0.lock();
-        tables.check(&lease)?;
-        let same = |kept: &&mut DeadLetter| kept.row.version == letter.row.version && kept.verdict == letter.verdict;
-        if let Some(kept) = tables.dead_letters.get_mut(&letter.row.id).filter(same) {
-            (kept.verdict, kept.error, kept.attempts) = (None, error.to_owned(), kept.attempts + 1);
-        }
-        Ok(())
+        let (letter, error) = (letter.clone(), error.to_owned());
+        self.write(|tables| proven(tables, lease, &[Lock::Letter(letter.row.id)]), {
+            let letter = letter.clone();
+            move |tables| tables.reject_decision(lease, &letter, &error)
+        })
+        .await
     }
 
     async fn retry_dead_letter(&self, lease: Lease, row: &CharacterRow, version: u64) -> Result<(), StorageError> {
-        let mut tables = self.0.lock();
-        tables.check(&lease)?;
-        acceptable(row)?;
-        not_overtaken(row, tables.stored(row.id))?;
-        tables.write(row);
-        tables.raise(lease, row.user, row.id, version);
-        tables.forget(row.id, row.version);
-        Ok(())
+        let row = row.clone();
+        let written = [Lock::Character(row.id), Lock::Letter(row.id)];
+        self.write(
+            |tables| proven(tables, lease, &written),
+            move |tables| tables.retry_dead_letter(lease, &row, version),
+        )
+        .await
     }
 
     async fn discard_dead_letter(
@@ -262,49 +295,49 @@ impl Storage for MemoryStorage {
         letter: Option<u64>,
         version: u64,
     ) -> Result<(), StorageError> {
-        let mut tables = self.0.lock();
-        tables.check(&lease)?;
-        tables.raise(lease, user, character, version);
-        if let Some(letter) = letter {
-            tables.forget(character, letter);
-        }
-        Ok(())
+        self.write(
+            |tables| proven(tables, lease, &[Lock::Character(character), Lock::Letter(character)]),
+            move |tables| tables.discard_dead_letter(lease, user, character, letter, version),
+        )
+        .await
     }
 
     async fn forget_dead_letter(&self, lease: Lease, character: CharacterId, version: u64) -> Result<(), StorageError> {
-        let mut tables = self.0.lock();
-        tables.check(&lease)?;
-        tables.forget(character, version);
-        Ok(())
+        self.write(
+            |tables| proven(tables, lease, &[Lock::Letter(character)]),
+            move |tables| tables.forget_dead_letter(lease, character, version),
+        )
+        .await
     }
 
     async fn create_account(&self, account: &AccountRow) -> Result<(), StorageError> {
-        let mut tables = self.0.lock();
-        let name = account.username.to_lowercase();
-        let taken = |other: &AccountRow| other.user != account.user && other.username.to_lowercase() == name;
-        if tables.accounts.values().any(taken) {
-            return Err(StorageError::AlreadyExists);
-        }
-        tables.accounts.entry(account.user).or_insert_with(|| account.clone());
-        Ok(())
+        let account = account.clone();
+        self.book(move |tables| tables.create_account(&account)).await
     }
 
     async fn account(&self, username: &str) -> Result<Option<AccountRow>, StorageError> {
         let name = username.to_lowercase();
-        Ok(self.0.lock().accounts.values().find(|account| account.username.to_lowercase() == name).cloned())
+        self.look_up(move |tables| {
+            tables.accounts.values().find(|account| account.username.to_lowercase() == name).cloned()
+        })
+        .await
     }
 
     async fn account_of(&self, user: UserId) -> Result<Option<AccountRow>, StorageError> {
-        Ok(self.0.lock().accounts.get(&user).cloned())
+        self.look_up(move |tables| tables.accounts.get(&user).cloned()).await
     }
 
     async fn create_session(&self, session: &SessionRow) -> Result<(), StorageError> {
-        self.0.lock().sessions.entry(session.id).or_insert_with(|| session.clone());
-        Ok(())
+        let session = session.clone();
+        self.book(move |tables| {
+            tables.sessions.entry(session.id).or_insert_with(|| session.clone());
+            Ok(())
+        })
+        .await
     }
 
     async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StorageError> {
-        Ok(self.0.lock().sessions.get(&id).cloned())
+        self.look_up(move |tables| tables.sessions.get(&id).cloned()).await
     }
 
     async fn rotate_session(
@@ -314,51 +347,63 @@ impl Storage for MemoryStorage {
         rotated_at_ms: i64,
         expires_at_ms: i64,
     ) -> Result<bool, StorageError> {
-        let mut tables = self.0.lock();
-        let current = |session: &&mut SessionRow| session.generation == generation && session.revoked_at_ms.is_none();
-        let session = tables.sessions.get_mut(&id).filter(current);
-        Ok(session
-            .map(|session| {
-                *session = SessionRow { generation: generation + 1, rotated_at_ms, expires_at_ms, ..session.clone() };
-            })
-            .is_some())
+        self.book(move |tables| Ok(tables.rotate_session(id, generation, rotated_at_ms, expires_at_ms))).await
     }
 
     async fn revoke_session(&self, id: SessionId, revoked_at_ms: i64) -> Result<(), StorageError> {
-        if let Some(session) = self.0.lock().sessions.get_mut(&id) {
-            session.revoked_at_ms.get_or_insert(revoked_at_ms);
-        }
-        Ok(())
+        self.book(move |tables| {
+            if let Some(session) = tables.sessions.get_mut(&id) {
+                session.revoked_at_ms.get_or_insert(revoked_at_ms);
+            }
+            Ok(())
+        })
+        .await
     }
 
     async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<SessionId>, StorageError> {
-        let tables = self.0.lock();
-        let revoked = tables.sessions.values().filter(|row| row.revoked_at_ms.is_some_and(|at_ms| at_ms >= since_ms));
-        Ok(revoked.map(|session| session.id).collect())
+        self.look_up(move |tables| {
+            let revoked =
+                tables.sessions.values().filter(|row| row.revoked_at_ms.is_some_and(|at_ms| at_ms >= since_ms));
+            revoked.map(|session| session.id).collect()
+        })
+        .await
     }
 
     async fn expired_sessions(&self, before_ms: i64, max: u32) -> Result<Vec<SessionId>, StorageError> {
-        let tables = self.0.lock();
-        let expired = tables.sessions.values().filter(|row| row.expires_at_ms < before_ms);
-        Ok(expired.map(|session| session.id).take(max as usize).collect())
+        self.look_up(move |tables| {
+            let expired = tables.sessions.values().filter(|row| row.expires_at_ms < before_ms);
+            expired.map(|session| session.id).take(max as usize).collect()
+        })
+        .await
     }
 
     async fn forget_sessions(&self, sessions: &[SessionId]) -> Result<(), StorageError> {
-        self.0.lock().sessions.retain(|id, _| !sessions.contains(id));
-        Ok(())
+        let forgotten = sessions.to_vec();
+        self.book(move |tables| {
+            tables.sessions.retain(|id, _| !forgotten.contains(id));
+            Ok(())
+        })
+        .await
     }
 
     async fn keys(&self) -> Result<Vec<KeyRow>, StorageError> {
-        let mut keys = self.0.lock().keys.clone();
-        keys.sort_by(|one, other| (one.created_at_ms, &one.id).cmp(&(other.created_at_ms, &other.id)));
-        Ok(keys)
+        self.look_up(move |tables| {
+            let mut keys = tables.keys.clone();
+            keys.sort_by(|one, other| (one.created_at_ms, &one.id).cmp(&(other.created_at_ms, &other.id)));
+            keys
+        })
+        .await
     }
 
     async fn add_first_key(&self, key: &KeyRow) -> Result<(), StorageError> {
-        let mut tables = self.0.lock();
-        if tables.keys.iter().all(|other| other.purpose != key.purpose) {
-            tables.keys.push(key.clone());
-        }
-        Ok(())
+        let key = key.clone();
+        self.book(move |tables| {
+            tables.add_first_key(&key);
+            Ok(())
+        })
+        .await
     }
 }
+
+#[cfg(test)]
+mod tests;

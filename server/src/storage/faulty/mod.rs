@@ -1,8 +1,9 @@
 //! A storage that fails on purpose, for tests. Seeded, so that a run can be repeated exactly.
 
 mod memory;
+mod replication;
+mod tables;
 
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use parking_lot::Mutex;
 use super::{AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, SessionRow, ShardId, Storage, StorageError, Verdict};
 
 pub use memory::MemoryStorage;
+pub use replication::Rules;
 
 /// How often each fault happens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,29 +28,34 @@ pub struct Faults {
     pub delay_max: Duration,
     /// Of 1,000 calls, how many wait twenty times as long, so that later calls overtake them.
     pub slow_per_mille: u32,
+    /// Calls of 1,000 that reach the zombie, if there is one.
+    pub stray_per_mille: u32,
 }
 
 /// How many times as long a slow call waits.
 const SLOWER: u32 = 20;
 
 /// A storage in front of another one that adds [`Faults`].
+///
+/// A call goes on although its caller has given up or died, as a statement does that has reached the database.
 pub struct FaultyStorage {
     inner: Arc<dyn Storage>,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 struct State {
     faults: Faults,
     chance: Chance,
     away: bool,
-    refused: BTreeSet<CharacterId>,
+    /// The primary from before the last failover, if it can still be reached.
+    zombie: Option<Arc<dyn Storage>>,
 }
 
 impl FaultyStorage {
     /// Adds `faults` to `inner`. The same seed with the same calls in the same order fails in the same way.
     pub fn new(inner: Arc<dyn Storage>, seed: u64, faults: Faults) -> Self {
-        let state = State { faults, chance: Chance(seed), away: false, refused: BTreeSet::new() };
-        Self { inner, state: Mutex::new(state) }
+        let state = State { faults, chance: Chance(seed), away: false, zombie: None };
+        Self { inner, state: Arc::new(Mutex::new(state)) }
     }
 
     /// Changes how often each fault happens.
@@ -61,17 +68,12 @@ impl FaultyStorage {
         self.state.lock().away = away;
     }
 
-    /// Refuses rows of this character from now on.
-    pub fn refuse(&self, character: CharacterId) {
-        self.state.lock().refused.insert(character);
+    /// Some calls reach this old primary instead, until there is none any more.
+    pub fn set_zombie(&self, zombie: Option<Arc<dyn Storage>>) {
+        self.state.lock().zombie = zombie;
     }
 
-    /// Accepts rows of this character again.
-    pub fn accept(&self, character: CharacterId) {
-        self.state.lock().refused.remove(&character);
-    }
-
-    /// What chance has for the next call. Always draws four times, so that faults do not change each other's order.
+    /// What chance has for the next call. Always draws five times, so that faults do not change each other's order.
     fn draw(&self) -> Fault {
         let mut state = self.state.lock();
         let faults = state.faults;
@@ -81,34 +83,34 @@ impl FaultyStorage {
         let delay = Duration::from_nanos(state.chance.next() % nanos.saturating_add(1).max(1));
         let slow = state.chance.next() % 1_000 < u64::from(faults.slow_per_mille);
         let delay = if slow { delay * SLOWER } else { delay };
-        Fault { refused, lost, delay }
+        let strays = state.chance.next() % 1_000 < u64::from(faults.stray_per_mille);
+        Fault { refused, lost, delay, strays }
     }
 
-    async fn run<T>(&self, call: impl Future<Output = Result<T, StorageError>>) -> Result<T, StorageError> {
-        let fault = self.draw();
-        if !fault.delay.is_zero() {
-            tokio::time::sleep(fault.delay).await;
-        }
-        if self.state.lock().away {
-            return Err(StorageError::Transient("the database is away".to_owned()));
-        }
-        if fault.refused {
-            return Err(StorageError::Transient("the call was lost".to_owned()));
-        }
-        let answer = call.await;
-        if fault.lost { Err(StorageError::Transient("the answer was lost".to_owned())) } else { answer }
-    }
-
-    /// Refuses a listed row whose lease still holds. Rows without a lease are not written anyway.
-    async fn check(&self, leases: &[Lease], rows: &[CharacterRow]) -> Result<(), StorageError> {
-        let gone = self.inner.prove(leases).await?;
-        let state = self.state.lock();
-        match rows.iter().find(|row| state.refused.contains(&row.id) && !gone.contains(&row.shard)) {
-            Some(row) => {
-                Err(StorageError::Refused(format!("character {} is on the list of refused characters", row.id)))
+    async fn run<T, C>(&self, call: impl FnOnce(Arc<dyn Storage>) -> C + Send + 'static) -> Result<T, StorageError>
+    where
+        T: Send + 'static,
+        C: Future<Output = Result<T, StorageError>> + Send,
+    {
+        let (fault, state, inner) = (self.draw(), Arc::clone(&self.state), Arc::clone(&self.inner));
+        let calling = tokio::spawn(async move {
+            if !fault.delay.is_zero() {
+                tokio::time::sleep(fault.delay).await;
             }
-            None => Ok(()),
-        }
+            let (away, zombie) = {
+                let state = state.lock();
+                (state.away, state.zombie.clone().filter(|_| fault.strays))
+            };
+            if away {
+                return Err(StorageError::Transient("the database is away".to_owned()));
+            }
+            if fault.refused {
+                return Err(StorageError::Transient("the call was lost".to_owned()));
+            }
+            let answer = call(zombie.unwrap_or(inner)).await;
+            if fault.lost { Err(StorageError::Transient("the answer was lost".to_owned())) } else { answer }
+        });
+        calling.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 }
 
@@ -116,6 +118,7 @@ struct Fault {
     refused: bool,
     lost: bool,
     delay: Duration,
+    strays: bool,
 }
 
 /// Pseudorandom numbers that are the same for a seed on every machine and with every library version.
@@ -135,67 +138,68 @@ impl Chance {
 #[async_trait]
 impl Storage for FaultyStorage {
     async fn migrate(&self) -> Result<(), StorageError> {
-        self.run(self.inner.migrate()).await
+        self.run(move |storage| async move { storage.migrate().await }).await
     }
 
     async fn ping(&self) -> Result<(), StorageError> {
-        self.run(self.inner.ping()).await
+        self.run(move |storage| async move { storage.ping().await }).await
     }
 
     async fn take_over(&self, node: &str) -> Result<Vec<Lease>, StorageError> {
-        self.run(self.inner.take_over(node)).await
+        let node = node.to_owned();
+        self.run(move |storage| async move { storage.take_over(&node).await }).await
     }
 
     async fn release(&self, leases: &[Lease]) -> Result<(), StorageError> {
-        self.run(self.inner.release(leases)).await
+        let leases = leases.to_vec();
+        self.run(move |storage| async move { storage.release(&leases).await }).await
     }
 
     async fn take_again(&self, node: &str, shards: &[ShardId]) -> Result<Vec<Lease>, StorageError> {
-        self.run(self.inner.take_again(node, shards)).await
+        let (node, shards) = (node.to_owned(), shards.to_vec());
+        self.run(move |storage| async move { storage.take_again(&node, &shards).await }).await
     }
 
     async fn lost(&self, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
-        self.run(self.inner.lost(leases)).await
+        let leases = leases.to_vec();
+        self.run(move |storage| async move { storage.lost(&leases).await }).await
     }
 
     async fn prove(&self, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
-        self.run(self.inner.prove(leases)).await
+        let leases = leases.to_vec();
+        self.run(move |storage| async move { storage.prove(&leases).await }).await
     }
 
     async fn load_user(&self, lease: Lease, user: UserId) -> Result<Vec<CharacterRow>, StorageError> {
-        self.run(self.inner.load_user(lease, user)).await
+        self.run(move |storage| async move { storage.load_user(lease, user).await }).await
     }
 
     async fn save(&self, leases: &[Lease], rows: &[CharacterRow]) -> Result<Vec<ShardId>, StorageError> {
-        self.run(async {
-            self.check(leases, rows).await?;
-            self.inner.save(leases, rows).await
-        })
-        .await
+        let (leases, rows) = (leases.to_vec(), rows.to_vec());
+        self.run(move |storage| async move { storage.save(&leases, &rows).await }).await
     }
 
     async fn add_dead_letter(&self, lease: Lease, letter: &DeadLetter) -> Result<(), StorageError> {
-        self.run(self.inner.add_dead_letter(lease, letter)).await
+        let letter = letter.clone();
+        self.run(move |storage| async move { storage.add_dead_letter(lease, &letter).await }).await
     }
 
     async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StorageError> {
-        self.run(self.inner.dead_letters()).await
+        self.run(move |storage| async move { storage.dead_letters().await }).await
     }
 
     async fn decide_dead_letter(&self, character: CharacterId, verdict: Verdict) -> Result<bool, StorageError> {
-        self.run(self.inner.decide_dead_letter(character, verdict)).await
+        self.run(move |storage| async move { storage.decide_dead_letter(character, verdict).await }).await
     }
 
     async fn reject_decision(&self, lease: Lease, letter: &DeadLetter, error: &str) -> Result<(), StorageError> {
-        self.run(self.inner.reject_decision(lease, letter, error)).await
+        let (letter, error) = (letter.clone(), error.to_owned());
+        self.run(move |storage| async move { storage.reject_decision(lease, &letter, &error).await }).await
     }
 
     async fn retry_dead_letter(&self, lease: Lease, row: &CharacterRow, version: u64) -> Result<(), StorageError> {
-        self.run(async {
-            self.check(&[lease], std::slice::from_ref(row)).await?;
-            self.inner.retry_dead_letter(lease, row, version).await
-        })
-        .await
+        let row = row.clone();
+        self.run(move |storage| async move { storage.retry_dead_letter(lease, &row, version).await }).await
     }
 
     async fn discard_dead_letter(
@@ -206,31 +210,37 @@ impl Storage for FaultyStorage {
         letter: Option<u64>,
         version: u64,
     ) -> Result<(), StorageError> {
-        self.run(self.inner.discard_dead_letter(lease, user, character, letter, version)).await
+        self.run(
+            move |storage| async move { storage.discard_dead_letter(lease, user, character, letter, version).await },
+        )
+        .await
     }
 
     async fn forget_dead_letter(&self, lease: Lease, character: CharacterId, version: u64) -> Result<(), StorageError> {
-        self.run(self.inner.forget_dead_letter(lease, character, version)).await
+        self.run(move |storage| async move { storage.forget_dead_letter(lease, character, version).await }).await
     }
 
     async fn create_account(&self, account: &AccountRow) -> Result<(), StorageError> {
-        self.run(self.inner.create_account(account)).await
+        let account = account.clone();
+        self.run(move |storage| async move { storage.create_account(&account).await }).await
     }
 
     async fn account(&self, username: &str) -> Result<Option<AccountRow>, StorageError> {
-        self.run(self.inner.account(username)).await
+        let username = username.to_owned();
+        self.run(move |storage| async move { storage.account(&username).await }).await
     }
 
     async fn account_of(&self, user: UserId) -> Result<Option<AccountRow>, StorageError> {
-        self.run(self.inner.account_of(user)).await
+        self.run(move |storage| async move { storage.account_of(user).await }).await
     }
 
     async fn create_session(&self, session: &SessionRow) -> Result<(), StorageError> {
-        self.run(self.inner.create_session(session)).await
+        let session = session.clone();
+        self.run(move |storage| async move { storage.create_session(&session).await }).await
     }
 
     async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StorageError> {
-        self.run(self.inner.session(id)).await
+        self.run(move |storage| async move { storage.session(id).await }).await
     }
 
     async fn rotate_session(
@@ -240,31 +250,36 @@ impl Storage for FaultyStorage {
         rotated_at_ms: i64,
         expires_at_ms: i64,
     ) -> Result<bool, StorageError> {
-        self.run(self.inner.rotate_session(id, generation, rotated_at_ms, expires_at_ms)).await
+        self.run(
+            move |storage| async move { storage.rotate_session(id, generation, rotated_at_ms, expires_at_ms).await },
+        )
+        .await
     }
 
     async fn revoke_session(&self, id: SessionId, revoked_at_ms: i64) -> Result<(), StorageError> {
-        self.run(self.inner.revoke_session(id, revoked_at_ms)).await
+        self.run(move |storage| async move { storage.revoke_session(id, revoked_at_ms).await }).await
     }
 
     async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<SessionId>, StorageError> {
-        self.run(self.inner.revoked_sessions(since_ms)).await
+        self.run(move |storage| async move { storage.revoked_sessions(since_ms).await }).await
     }
 
     async fn expired_sessions(&self, before_ms: i64, max: u32) -> Result<Vec<SessionId>, StorageError> {
-        self.run(self.inner.expired_sessions(before_ms, max)).await
+        self.run(move |storage| async move { storage.expired_sessions(before_ms, max).await }).await
     }
 
     async fn forget_sessions(&self, sessions: &[SessionId]) -> Result<(), StorageError> {
-        self.run(self.inner.forget_sessions(sessions)).await
+        let sessions = sessions.to_vec();
+        self.run(move |storage| async move { storage.forget_sessions(&sessions).await }).await
     }
 
     async fn keys(&self) -> Result<Vec<KeyRow>, StorageError> {
-        self.run(self.inner.keys()).await
+        self.run(move |storage| async move { storage.keys().await }).await
     }
 
     async fn add_first_key(&self, key: &KeyRow) -> Result<(), StorageError> {
-        self.run(self.inner.add_first_key(key)).await
+        let key = key.clone();
+        self.run(move |storage| async move { storage.add_first_key(&key).await }).await
     }
 }
 
@@ -275,8 +290,13 @@ mod tests {
 
     use super::*;
 
-    const FAULTS: Faults =
-        Faults { refused_per_mille: 200, lost_per_mille: 200, delay_max: Duration::from_secs(1), slow_per_mille: 50 };
+    const FAULTS: Faults = Faults {
+        refused_per_mille: 200,
+        lost_per_mille: 200,
+        delay_max: Duration::from_secs(1),
+        slow_per_mille: 50,
+        stray_per_mille: 0,
+    };
 
     fn row(number: u128, version: u64) -> CharacterRow {
         CharacterRow {
@@ -333,22 +353,6 @@ mod tests {
             before = stored;
         }
         assert!(counts.iter().all(|count| *count > 10), "{counts:?}");
-    }
-
-    #[tokio::test]
-    async fn a_listed_row_is_refused_only_while_its_lease_holds() {
-        let memory = MemoryStorage::new();
-        let old = memory.take_over("test").await.expect("no faults here")[0];
-        let storage = FaultyStorage::new(Arc::new(memory.clone()), 1, Faults::default());
-        storage.refuse(row(2, 1).id);
-        let outcome = storage.save(&[old], &[row(1, 1), row(2, 1)]).await;
-        assert!(matches!(outcome, Err(StorageError::Refused(_))), "{outcome:?}");
-        assert_eq!(memory.character(row(1, 1).id), None);
-
-        let new = memory.take_over("test").await.expect("no faults here")[0];
-        assert_eq!(storage.save(&[old], &[row(2, 1)]).await.expect("an answer"), [ShardId::new(0)]);
-        storage.accept(row(2, 1).id);
-        assert_eq!(storage.save(&[new], &[row(2, 1)]).await.expect("saved"), []);
     }
 
     #[tokio::test]

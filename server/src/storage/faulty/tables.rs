@@ -1,0 +1,283 @@
+//! The rows of a database in memory, and what each call does to them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use castellan_protocol::{CharacterId, SessionId, UserId};
+use serde::de::IgnoredAny;
+
+use crate::storage::columns::{covered, not_overtaken, signed};
+use crate::storage::{
+    AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, SessionRow, ShardId, StorageError, VERSION_JUMP, Verdict,
+};
+
+/// All rows. A call that returns an error has changed none of them.
+#[derive(Clone)]
+pub(super) struct Tables {
+    leases: Vec<HeldLease>,
+    pub(super) characters: BTreeMap<CharacterId, CharacterRow>,
+    pub(super) dead_letters: BTreeMap<CharacterId, DeadLetter>,
+    pub(super) accounts: BTreeMap<UserId, AccountRow>,
+    pub(super) sessions: BTreeMap<SessionId, SessionRow>,
+    pub(super) keys: Vec<KeyRow>,
+    /// Characters that a constraint keeps out.
+    pub(super) refused: BTreeSet<CharacterId>,
+}
+
+#[derive(Clone)]
+struct HeldLease {
+    lease: Lease,
+    released: bool,
+    node: String,
+}
+
+impl HeldLease {
+    fn take(&mut self, node: &str) -> Lease {
+        self.lease.epoch += 1;
+        self.lease.recoveries += i64::from(!self.released);
+        self.released = false;
+        node.clone_into(&mut self.node);
+        self.lease
+    }
+}
+
+impl Default for Tables {
+    fn default() -> Self {
+        let born =
+            |shard| HeldLease { lease: Lease { shard, epoch: 0, recoveries: 0 }, released: true, node: String::new() };
+        Self {
+            leases: ShardId::all().map(born).collect(),
+            characters: BTreeMap::new(),
+            dead_letters: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            keys: Vec::new(),
+            refused: BTreeSet::new(),
+        }
+    }
+}
+
+impl Tables {
+    pub(super) fn holds(&self, lease: &Lease) -> bool {
+        let row = &self.leases[usize::from(lease.shard.number())];
+        row.lease.epoch == lease.epoch && !row.released
+    }
+
+    fn check(&self, lease: &Lease) -> Result<(), StorageError> {
+        if self.holds(lease) { Ok(()) } else { Err(StorageError::Fenced(lease.shard)) }
+    }
+
+    pub(super) fn gone(&self, leases: &[Lease]) -> Vec<ShardId> {
+        leases.iter().filter(|lease| !self.holds(lease)).map(|lease| lease.shard).collect()
+    }
+
+    pub(super) fn take_over(&mut self, node: &str) -> Vec<Lease> {
+        self.leases.iter_mut().map(|row| row.take(node)).collect()
+    }
+
+    pub(super) fn take_again(&mut self, node: &str, shards: &[ShardId]) -> Vec<Lease> {
+        let free = |row: &&mut HeldLease| shards.contains(&row.lease.shard) && (row.released || row.node == node);
+        self.leases.iter_mut().filter(free).map(|row| row.take(node)).collect()
+    }
+
+    pub(super) fn release(&mut self, leases: &[Lease]) {
+        for lease in leases {
+            if self.holds(lease) {
+                self.leases[usize::from(lease.shard.number())].released = true;
+            }
+        }
+    }
+
+    pub(super) fn load_user(&self, lease: Lease, user: UserId) -> Result<Vec<CharacterRow>, StorageError> {
+        self.check(&lease)?;
+        let mine = |row: &&CharacterRow| row.user == user && row.deleted_at_ms.is_none();
+        let mut rows: Vec<CharacterRow> = self.characters.values().filter(mine).cloned().collect();
+        rows.sort_by_key(|row| (row.created_at_ms, row.id));
+        Ok(rows)
+    }
+
+    pub(super) fn save(&mut self, leases: &[Lease], rows: &[CharacterRow]) -> Result<Vec<ShardId>, StorageError> {
+        covered(leases, rows)?;
+        let gone = self.gone(leases);
+        let rows: Vec<&CharacterRow> = rows.iter().filter(|row| !gone.contains(&row.shard)).collect();
+        rows.iter().try_for_each(|row| self.acceptable(row))?;
+        rows.into_iter().for_each(|row| self.write(row));
+        Ok(gone)
+    }
+
+    pub(super) fn add_dead_letter(&mut self, lease: Lease, letter: &DeadLetter) -> Result<(), StorageError> {
+        self.check(&lease)?;
+        let id = letter.row.id;
+        let mut letter = DeadLetter { stored: None, ..letter.clone() };
+        if let Some(before) = self.dead_letters.get(&id) {
+            if before.row.version > letter.row.version {
+                return Ok(());
+            }
+            if self.stored(id) < Some(before.row.version) {
+                letter.verdict = before.verdict;
+            }
+        }
+        self.dead_letters.insert(id, letter);
+        Ok(())
+    }
+
+    pub(super) fn reject_decision(
+        &mut self,
+        lease: Lease,
+        letter: &DeadLetter,
+        error: &str,
+    ) -> Result<(), StorageError> {
+        self.check(&lease)?;
+        let same = |kept: &&mut DeadLetter| kept.row.version == letter.row.version && kept.verdict == letter.verdict;
+        if let Some(kept) = self.dead_letters.get_mut(&letter.row.id).filter(same) {
+            (kept.verdict, kept.error, kept.attempts) = (None, error.to_owned(), kept.attempts + 1);
+        }
+        Ok(())
+    }
+
+    pub(super) fn dead_letters(&self) -> Vec<DeadLetter> {
+        let found = |letter: &DeadLetter| DeadLetter { stored: self.stored(letter.row.id), ..letter.clone() };
+        let mut letters: Vec<DeadLetter> = self.dead_letters.values().map(found).collect();
+        letters.sort_by_key(|letter| (letter.failed_at_ms, letter.row.id));
+        letters
+    }
+
+    pub(super) fn decide_dead_letter(&mut self, character: CharacterId, verdict: Verdict) -> bool {
+        let letter = self.dead_letters.get_mut(&character);
+        letter.map(|letter| letter.verdict = Some(verdict)).is_some()
+    }
+
+    pub(super) fn retry_dead_letter(
+        &mut self,
+        lease: Lease,
+        row: &CharacterRow,
+        version: u64,
+    ) -> Result<(), StorageError> {
+        self.check(&lease)?;
+        self.acceptable(row)?;
+        not_overtaken(row, self.stored(row.id))?;
+        self.write(row);
+        self.raise(lease, row.user, row.id, version);
+        self.forget(row.id, row.version);
+        Ok(())
+    }
+
+    pub(super) fn discard_dead_letter(
+        &mut self,
+        lease: Lease,
+        user: UserId,
+        character: CharacterId,
+        letter: Option<u64>,
+        version: u64,
+    ) -> Result<(), StorageError> {
+        self.check(&lease)?;
+        self.raise(lease, user, character, version);
+        if let Some(letter) = letter {
+            self.forget(character, letter);
+        }
+        Ok(())
+    }
+
+    pub(super) fn forget_dead_letter(
+        &mut self,
+        lease: Lease,
+        character: CharacterId,
+        version: u64,
+    ) -> Result<(), StorageError> {
+        self.check(&lease)?;
+        self.forget(character, version);
+        Ok(())
+    }
+
+    pub(super) fn create_account(&mut self, account: &AccountRow) -> Result<(), StorageError> {
+        let name = account.username.to_lowercase();
+        let taken = |other: &AccountRow| other.user != account.user && other.username.to_lowercase() == name;
+        if self.accounts.values().any(taken) {
+            return Err(StorageError::AlreadyExists);
+        }
+        self.accounts.entry(account.user).or_insert_with(|| account.clone());
+        Ok(())
+    }
+
+    pub(super) fn rotate_session(
+        &mut self,
+        id: SessionId,
+        generation: i64,
+        rotated_at_ms: i64,
+        expires_at_ms: i64,
+    ) -> bool {
+        let current = |session: &&mut SessionRow| session.generation == generation && session.revoked_at_ms.is_none();
+        let session = self.sessions.get_mut(&id).filter(current);
+        session
+            .map(|session| {
+                *session = SessionRow { generation: generation + 1, rotated_at_ms, expires_at_ms, ..session.clone() };
+            })
+            .is_some()
+    }
+
+    pub(super) fn add_first_key(&mut self, key: &KeyRow) {
+        if self.keys.iter().all(|other| other.purpose != key.purpose) {
+            self.keys.push(key.clone());
+        }
+    }
+
+    /// The version of a character's row.
+    fn stored(&self, id: CharacterId) -> Option<u64> {
+        self.characters.get(&id).map(|row| row.version)
+    }
+
+    fn forget(&mut self, id: CharacterId, version: u64) {
+        if self.dead_letters.get(&id).is_some_and(|letter| letter.row.version == version) {
+            self.dead_letters.remove(&id);
+        }
+    }
+
+    fn write(&mut self, row: &CharacterRow) {
+        match self.characters.get_mut(&row.id) {
+            Some(stored) if stored.version >= row.version => {}
+            Some(stored) => {
+                let (user, shard, created_at_ms) = (stored.user, stored.shard, stored.created_at_ms);
+                *stored = CharacterRow { user, shard, created_at_ms, ..row.clone() };
+            }
+            None => drop(self.characters.insert(row.id, row.clone())),
+        }
+    }
+
+    fn raise(&mut self, lease: Lease, user: UserId, id: CharacterId, version: u64) {
+        if let Some(row) = self.characters.get_mut(&id) {
+            let shown = row.version + lease.crashes_since(row.recoveries) * VERSION_JUMP;
+            (row.version, row.recoveries) = (version.max(shown + VERSION_JUMP), lease.recoveries);
+            return;
+        }
+        let deleted = CharacterRow {
+            id,
+            user,
+            shard: lease.shard,
+            name: String::new(),
+            version,
+            recoveries: lease.recoveries,
+            schema_version: 1,
+            state: "{}".to_owned(),
+            request_ids: Vec::new(),
+            created_at_ms: 0,
+            updated_at_ms: 0,
+            deleted_at_ms: Some(0),
+        };
+        self.characters.insert(id, deleted);
+    }
+
+    /// Refuses rows that the real databases would refuse.
+    fn acceptable(&self, row: &CharacterRow) -> Result<(), StorageError> {
+        for number in row.request_ids.iter().chain([&row.version]) {
+            signed(*number)?;
+        }
+        if row.version == 0 {
+            return Err(StorageError::Refused("version is 0; it must be at least 1".to_owned()));
+        }
+        if self.refused.contains(&row.id) {
+            return Err(StorageError::Refused(format!("character {} is on the list of refused characters", row.id)));
+        }
+        serde_json::from_str::<IgnoredAny>(&row.state)
+            .map_err(|error| StorageError::Refused(format!("the state is not JSON: {error}")))?;
+        Ok(())
+    }
+}
