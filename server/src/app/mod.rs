@@ -5,6 +5,7 @@
 
 mod background;
 mod health;
+mod open_files;
 mod running;
 mod start;
 
@@ -35,6 +36,7 @@ use crate::telemetry;
 /// Why it could not start, or that something could not be brought to the database at the end.
 pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let metrics = telemetry::install(&config.telemetry)?;
+    let room = open_files::share_out(&config, start::worker_count(&config.socket))?;
     let Bound { players, operators, address } = start::bind(&config.listen).await?;
     let (clock, entropy) = (system_clock(), system_entropy());
     let rules = Arc::new(start::read_rules::<G>(&config).map_err(anyhow::Error::msg)?);
@@ -92,7 +94,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
         rates: http::Rates::new(&config.listen),
         settings: config.listen.clone(),
         local: address,
-        sockets_max: config.socket.connections_max,
+        sockets_max: room.sockets,
         durable_timeout: config.flush.durable_timeout,
         clock: Arc::clone(&clock),
         entropy,
@@ -106,10 +108,15 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let housekeeping = background::start_housekeeping(&shards, &signals, node, stopped);
     background::start(&auth, &registry);
     let (stop_accepting, accepting) = watch::channel(false);
-    let limits = http::Limits::from(&config.listen);
+    let limits = http::Limits {
+        connections_max: room.http,
+        numbers_below: room.players_below,
+        ..http::Limits::from(&config.listen)
+    };
     let mut listeners = JoinSet::new();
     if let Some((listener, address)) = operators {
         print(&format!("metrics and health are on http://{address}"));
+        let limits = http::Limits { connections_max: room.operators, numbers_below: room.operators_below, ..limits };
         listeners.spawn(http::serve(listener, http::for_operators(&routes), limits, accepting.clone()));
     }
     listeners.spawn(http::serve(players, http::for_players(&routes), limits, accepting));

@@ -79,12 +79,17 @@ async fn try_database(settings: &config::Database) -> Result<Arc<dyn Storage>, S
     Ok(storage)
 }
 
+/// How many threads serve sockets.
+pub(super) fn worker_count(settings: &config::Socket) -> usize {
+    settings.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
 /// Starts the threads that serve sockets.
 pub(super) fn socket_threads<G: Game>(
     settings: &config::Socket,
     context: &Arc<socket::Context<G>>,
 ) -> anyhow::Result<Workers> {
-    let count = settings.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let count = worker_count(settings);
     let in_real_time = settings.scheduling == Scheduling::Realtime;
     Workers::start(count, in_real_time, context).context("cannot start the socket threads")
 }

@@ -23,7 +23,8 @@ settings! {
         "http.body_timeout" body_timeout: Duration = "10s", "100ms" to "10m";
         /// How long a client may leave an answer unread; then its connection is closed.
         "http.write_timeout" write_timeout: Duration = "30s", "100ms" to "10m";
-        /// Open HTTP connections; further ones wait in the kernel's queue. WebSockets do not count.
+        /// Open HTTP connections; further ones wait in the kernel's queue. WebSockets do not count. Fewer if the hard
+        /// limit of open files is too low; the log says how many.
         "http.connections_max" connections_max: usize = "4096", "1" to "1000000";
         /// HTTP requests that one session may send per second.
         "http.rate_per_second" rate_per_second: u32 = "10000", "1" to "10000000";

@@ -1,6 +1,8 @@
 //! Accepts connections up to a limit, until the server stops.
 
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +25,7 @@ const BUFFER_BYTES_MAX: usize = 32 * 1024;
 /// Most header fields in a request.
 const HEADER_FIELDS_MAX: usize = 64;
 
-/// Pause after the operating system refuses a connection, for example because file descriptors have run out.
+/// Pause after a connection that cannot be had, for example because too many files are open.
 const REST: Duration = Duration::from_millis(50);
 
 /// Limits for the connections of one listener.
@@ -35,6 +37,9 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// Most open connections; upgraded ones do not count.
     pub connections_max: usize,
+    /// A connection whose file has this number or a higher one is closed at once: only the reserve of open files is
+    /// left. The system always gives the lowest free number.
+    pub numbers_below: u64,
 }
 
 impl From<&config::Listen> for Limits {
@@ -43,6 +48,7 @@ impl From<&config::Listen> for Limits {
             header_timeout: settings.header_timeout,
             write_timeout: settings.write_timeout,
             connections_max: settings.connections_max,
+            numbers_below: u64::MAX,
         }
     }
 }
@@ -51,6 +57,8 @@ impl From<&config::Listen> for Limits {
 /// and returns when the last one has ended.
 pub async fn serve(listener: TcpListener, routes: Routes, limits: Limits, mut stop: watch::Receiver<bool>) {
     let room = Arc::new(Semaphore::new(limits.connections_max));
+    // Said once until a connection is accepted again.
+    let mut is_refusing = false;
     loop {
         let permit = tokio::select! {
             permit = Arc::clone(&room).acquire_owned() => permit.expect("the room is never closed"),
@@ -60,12 +68,15 @@ pub async fn serve(listener: TcpListener, routes: Routes, limits: Limits, mut st
             accepted = listener.accept() => accepted,
             () = stopped(&mut stop) => break,
         };
-        match accepted {
+        match accepted.and_then(|(stream, peer)| leave_the_reserve(stream, limits).map(|stream| (stream, peer))) {
             Ok((stream, peer)) => {
+                is_refusing = false;
                 tokio::spawn(connection(stream, peer, routes.clone(), limits, stop.clone(), permit));
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection; trying again shortly");
+                if !std::mem::replace(&mut is_refusing, true) {
+                    tracing::warn!(%error, "cannot accept connections; trying again until it works");
+                }
                 tokio::time::sleep(REST).await;
             }
         }
@@ -74,6 +85,12 @@ pub async fn serve(listener: TcpListener, routes: Routes, limits: Limits, mut st
     let all = u32::try_from(limits.connections_max).unwrap_or(u32::MAX);
     // Each open connection holds a permit: once we hold all of them, none is open.
     let _ = room.acquire_many(all).await;
+}
+
+/// Closes a connection that would take a file from the reserve.
+fn leave_the_reserve(stream: TcpStream, limits: Limits) -> io::Result<TcpStream> {
+    let number = u64::try_from(stream.as_raw_fd()).unwrap_or_default();
+    if number < limits.numbers_below { Ok(stream) } else { Err(io::Error::other("too many open files")) }
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
@@ -118,4 +135,25 @@ async fn connection(
         tracing::debug!(%error, "a connection ended with an error");
     }
     drop(permit);
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_whose_file_belongs_to_the_reserve_is_closed_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its number");
+        let mut peer = TcpStream::connect(address).await.expect("the kernel's queue");
+        let (_stop, stopped) = watch::channel(false);
+        let second = Duration::from_secs(1);
+        let limits =
+            Limits { header_timeout: second * 60, write_timeout: second, connections_max: 9, numbers_below: 1 };
+        tokio::spawn(serve(listener, Routes(axum::Router::new()), limits, stopped));
+        let end = tokio::time::timeout(second * 10, peer.read(&mut [0])).await.expect("long before the header's time");
+        assert_eq!(end.expect("an end"), 0);
+    }
 }

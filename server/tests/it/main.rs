@@ -5,6 +5,7 @@ mod document;
 mod frames;
 mod harness;
 mod leases;
+mod open_files;
 mod play;
 mod readers;
 mod recovery;

@@ -19,13 +19,13 @@ fn castellan(folder: &Path, listen: &str, database: &str) -> Command {
 }
 
 /// An address that nobody listens on.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("a bound socket has an address")
 }
 
 /// Waits until a server answers there that it is ready.
-fn until_ready(server: &mut Child, address: SocketAddr) {
+pub(crate) fn until_ready(server: &mut Child, address: SocketAddr) {
     while Http::new(address).try_get("/health/ready") != Some(200) {
         assert!(server.try_wait().expect("it is ours").is_none(), "the server has ended");
         std::thread::yield_now();

@@ -103,7 +103,7 @@ async fn a_character_that_another_server_went_on_with_is_set_aside() {
 async fn a_spooled_character_that_the_database_refuses_is_a_dead_letter() {
     let bench = Bench::new().await;
     bench.spool(vec![row(1, 9), row(2, 1)]);
-    bench.faulty.refuse(row(1, 9).id);
+    bench.memory.refuse(row(1, 9).id);
     bench.start().await.expect("imported");
     let letters = bench.letters().await;
     assert_eq!(letters.iter().map(|letter| (&letter.row, letter.epoch)).collect::<Vec<_>>(), [(&row(1, 9), 1)]);
