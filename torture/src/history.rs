@@ -398,10 +398,10 @@ async fn sqlite(path: &Path) -> Result<SqliteConnection> {
     options.connect().await.context("cannot open the SQLite file")
 }
 
-/// The process in the name of a lease's holder: `127.0.0.1:8080 (process 4711)`.
+/// The process in the name of a lease's holder: `127.0.0.1:8080 (process 4711, 0badcafe)`.
 fn process_of(node: &str) -> Option<u32> {
     let (_, process) = node.rsplit_once("(process ")?;
-    process.strip_suffix(')')?.parse().ok()
+    process.split_once(',')?.0.parse().ok()
 }
 
 #[cfg(test)]
@@ -410,7 +410,7 @@ mod tests {
 
     #[test]
     fn a_holder_names_its_process() {
-        assert_eq!(process_of("127.0.0.1:8080 (process 4711)"), Some(4711));
+        assert_eq!(process_of("127.0.0.1:8080 (process 4711, 0badcafe)"), Some(4711));
         assert_eq!(process_of("somebody"), None);
     }
 
