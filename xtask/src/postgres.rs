@@ -1,5 +1,7 @@
 //! A private PostgreSQL in a temporary folder, removed when dropped.
 
+mod standby;
+
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Write;
@@ -13,6 +15,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+
+pub use standby::STANDBY_NAME;
 
 use crate::machine::{install, is_root, on_path, unprivileged_user};
 use crate::run::quietly;
@@ -50,6 +54,8 @@ pub struct Cluster {
     options: ClusterOptions,
     password: String,
     port: u16,
+    /// The URL of the server that it follows as a standby.
+    follows: Option<String>,
     server: Option<Child>,
     /// Stops the server and removes the folder if this process dies first.
     warden: Option<Child>,
@@ -58,18 +64,35 @@ pub struct Cluster {
 impl Cluster {
     /// Creates a cluster and starts its server.
     pub fn start(options: ClusterOptions) -> Result<Self> {
-        let programs = programs()?;
-        let user = if is_root() { Some(unprivileged_user()?) } else { None };
-        let folder = tempfile::Builder::new().prefix("castellan-postgres-").tempdir()?;
-        if let Some((user, group)) = user {
-            std::os::unix::fs::chown(folder.path(), Some(user), Some(group))?;
-        }
-        let mut cluster =
-            Self { folder, programs, user, options, password: password()?, port: 0, server: None, warden: None };
+        let mut cluster = Self::prepare(options, password()?)?;
         cluster.make()?;
         cluster.watch()?;
         cluster.start_again()?;
         Ok(cluster)
+    }
+
+    /// An empty folder without data.
+    fn prepare(options: ClusterOptions, password: String) -> Result<Self> {
+        let programs = programs()?;
+        let user = if is_root() { Some(unprivileged_user()?) } else { None };
+        let folder = tempfile::Builder::new().prefix("castellan-postgres-").tempdir()?;
+        let cluster =
+            Self { folder, programs, user, options, password, port: 0, follows: None, server: None, warden: None };
+        cluster.give_to_user(cluster.folder.path())?;
+        Ok(cluster)
+    }
+
+    /// Gives a file to the user that runs PostgreSQL.
+    fn give_to_user(&self, path: &Path) -> Result<()> {
+        if let Some((user, group)) = self.user {
+            std::os::unix::fs::chown(path, Some(user), Some(group))?;
+        }
+        Ok(())
+    }
+
+    /// Returns true if the server was started and not stopped.
+    pub fn is_running(&self) -> bool {
+        self.server.is_some()
     }
 
     /// The superuser's URL for the database `postgres`.
@@ -132,8 +155,12 @@ impl Cluster {
         }
     }
 
-    /// Stops the server and keeps its folder for [`Cluster::start_again`].
+    /// Stops the server and keeps its folder for [`Cluster::start_again`]. Its processes may be suspended.
     pub fn stop(&mut self, how: Stop) -> Result<()> {
+        for process in self.pids()? {
+            // A connection's process may just have ended.
+            let _ = kill_process(process, Signal::CONT);
+        }
         let Some(mut server) = self.server.take() else { return Ok(()) };
         let signal = match how {
             Stop::Fast => Signal::INT,
@@ -173,10 +200,7 @@ impl Cluster {
     fn write(&self, path: &Path, text: &str) -> Result<()> {
         fs::write(path, text)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-        if let Some((user, group)) = self.user {
-            std::os::unix::fs::chown(path, Some(user), Some(group))?;
-        }
-        Ok(())
+        self.give_to_user(path)
     }
 
     /// Starts a shell that waits for the end of its input: it cleans up once this process is gone for any reason.
@@ -200,7 +224,8 @@ impl Cluster {
             ("full_page_writes", durable),
         ];
         let ours = ours.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        ours.into_iter().chain(self.options.settings.clone()).collect()
+        let follows = self.follows.iter().map(|primary| ("primary_conninfo".to_owned(), primary.clone()));
+        ours.into_iter().chain(follows).chain(self.options.settings.clone()).collect()
     }
 
     /// A command for one of PostgreSQL's programs, with a user that the program accepts.
