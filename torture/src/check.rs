@@ -24,6 +24,8 @@ use crate::evidence::{Evidence, Record, Write};
 pub enum Rule {
     /// An intent that was answered `applied` or called durable is not in the database.
     Lost,
+    /// An intent was called durable while no standby could have it.
+    Premature,
     /// An intent is in the database more than once.
     Twice,
     /// The state does not follow from its intents.

@@ -1,14 +1,17 @@
 //! The database of a run, and its faults.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::{Signal, kill_process};
+use sqlx::{Connection, PgConnection};
 use tokio::task::block_in_place;
 use xtask::postgres::{Cluster, Stop};
 
 use crate::database_proxy::DatabaseProxy;
 use crate::disk::SmallDisk;
+use crate::nodes::Nodes;
 
 /// The database of a run.
 pub(crate) enum Database<'a> {
@@ -20,8 +23,10 @@ pub(crate) enum Database<'a> {
 
 /// The run's own PostgreSQL.
 pub(crate) struct Postgres<'a> {
-    pub(crate) cluster: &'a mut Cluster,
+    pub(crate) nodes: &'a mut Nodes,
     pub(crate) proxy: DatabaseProxy,
+    /// The name of the run's database.
+    name: String,
 }
 
 impl<'a> Database<'a> {
@@ -52,29 +57,71 @@ impl<'a> Database<'a> {
     }
 
     /// Repairs the state that an interrupted fault may have left.
-    pub(crate) fn repair(&mut self) -> Result<()> {
-        if let Self::Postgres(Postgres { cluster, .. }) = self {
-            signal(cluster, Signal::CONT)?;
-            if cluster.pids()?.is_empty() {
-                cluster.start_again()?;
-            }
+    pub(crate) async fn repair(&mut self) -> Result<()> {
+        let Self::Postgres(Postgres { nodes, .. }) = self else { return Ok(()) };
+        block_in_place(|| signal(nodes.primary(), Signal::CONT))?;
+        if let Ok(standby) = nodes.standby() {
+            block_in_place(|| signal(standby, Signal::CONT))?;
         }
-        Ok(())
+        nodes.repair().await
     }
 }
 
-impl Postgres<'_> {
+impl<'a> Postgres<'a> {
+    /// Creates a database for a run, and a proxy that leads to it.
+    pub(crate) async fn begin(nodes: &'a mut Nodes, seed: u64) -> Result<Self> {
+        let name = format!("torture_{seed}_{}", uuid::Uuid::new_v4().simple());
+        let create = format!("CREATE DATABASE {name}");
+        let mut connection = PgConnection::connect(&nodes.primary().url()).await?;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut connection).await?;
+        let proxy = DatabaseProxy::start(address_of(nodes.primary())?).await?;
+        Ok(Self { nodes, proxy, name })
+    }
+
+    /// The database's URL, without the proxy. Another one after a promotion.
+    pub(crate) fn url(&mut self) -> Result<String> {
+        let url = self.nodes.primary().url();
+        let (server, _) = url.rsplit_once('/').context("the cluster's URL has no database")?;
+        Ok(format!("{server}/{}", self.name))
+    }
+
+    /// The database's URL through the proxy: the same for every primary.
+    pub(crate) fn url_through_proxy(&mut self) -> Result<String> {
+        let address = address_of(self.nodes.primary())?;
+        Ok(self.url()?.replacen(&address.to_string(), &self.proxy.address().to_string(), 1))
+    }
+
+    /// Leads servers to the primary.
+    pub(crate) fn lead_to_primary(&mut self) -> Result<()> {
+        self.proxy.lead_to(address_of(self.nodes.primary())?);
+        Ok(())
+    }
+
     pub(crate) async fn crash(&mut self, pause: Duration) -> Result<()> {
-        block_in_place(|| self.cluster.stop(Stop::Immediate))?;
+        block_in_place(|| self.nodes.primary().stop(Stop::Immediate))?;
         tokio::time::sleep(pause).await;
-        block_in_place(|| self.cluster.start_again())
+        block_in_place(|| self.nodes.primary().start_again())
     }
 
     pub(crate) async fn freeze(&mut self, pause: Duration) -> Result<()> {
-        block_in_place(|| signal(self.cluster, Signal::STOP))?;
+        block_in_place(|| signal(self.nodes.primary(), Signal::STOP))?;
         tokio::time::sleep(pause).await;
-        block_in_place(|| signal(self.cluster, Signal::CONT))
+        block_in_place(|| signal(self.nodes.primary(), Signal::CONT))
     }
+
+    /// Suspends or continues the standby.
+    pub(crate) fn suspend_standby(&mut self, suspended: bool) -> Result<()> {
+        let standby = self.nodes.standby()?;
+        block_in_place(|| signal(standby, if suspended { Signal::STOP } else { Signal::CONT }))
+    }
+}
+
+/// Host and port of a server.
+pub(crate) fn address_of(cluster: &Cluster) -> Result<SocketAddr> {
+    let url = cluster.url();
+    let host = url.rsplit_once('@').and_then(|(_, place)| place.split('/').next());
+    let port = host.and_then(|host| host.rsplit_once(':')).and_then(|(_, port)| port.parse().ok());
+    Ok((Ipv4Addr::LOCALHOST, port.context("the cluster's URL has no port")?).into())
 }
 
 /// Sends a signal to all processes of a cluster.

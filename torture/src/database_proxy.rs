@@ -1,4 +1,5 @@
-//! The proxy between the servers and PostgreSQL. It can lose a write or its answer, or block everything.
+//! The proxy between the servers and PostgreSQL. It can lose a write or its answer, block everything, or lead to another
+//! database.
 
 mod conversation;
 
@@ -62,6 +63,13 @@ impl DatabaseProxy {
     /// The address for servers.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Leads to another database from now on: the one address of a primary and its standby. Cuts all connections.
+    pub fn lead_to(&self, target: SocketAddr) {
+        // In this order: a connection that still goes to the old target is cut.
+        *self.state.target.lock() = target;
+        self.state.cuts.send_modify(|cuts| *cuts += 1);
     }
 
     /// Cuts and blocks all connections, or allows them again.

@@ -1,5 +1,6 @@
 //! The faults. Each leaves the world as it found it: with one serving server and a database that answers.
 
+mod failover;
 mod refusal;
 
 use std::time::Duration;
@@ -51,6 +52,12 @@ impl World<'_> {
             Fault::Spool => self.spool(false).await,
             Fault::SpoolDiskFull => self.spool(true).await,
             Fault::ClockMoved => self.move_clock(rng).await,
+            Fault::Failover => self.fail_over(rng).await,
+            Fault::Switchover => self.switch_over(rng).await,
+            Fault::StandbyAway => self.send_standby_away(rng).await,
+            Fault::VisibleThenLost => self.show_then_lose(rng).await,
+            Fault::CommitCancelled => self.cancel_commits(rng).await,
+            Fault::OldPrimaryReturns => self.old_primary_returns(rng).await,
         }
     }
 

@@ -252,6 +252,11 @@ impl History {
         &self.place
     }
 
+    /// Another PostgreSQL has the database from now on.
+    pub fn move_to(&mut self, url: String) {
+        self.place = Place::Postgres(url);
+    }
+
     /// Makes the database refuse, or accept again, all rows of a character.
     ///
     /// # Errors

@@ -9,7 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use castellan_client::BaseUrl;
 use castellan_torture::check::{Finding, Verdict};
-use castellan_torture::planted::{Bug, revealing_faults};
+use castellan_torture::nodes::Nodes;
+use castellan_torture::planted::{Bug, needs_standby, revealing_faults};
 use castellan_torture::report;
 use castellan_torture::run::{RunOptions, RunResult, run};
 use castellan_torture::schedule::{Fault, Tally};
@@ -17,14 +18,50 @@ use clap::{Parser, Subcommand, ValueEnum};
 use client_sim::recorded::{RecordedSettings, play};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use xtask::postgres::{Cluster, ClusterOptions};
 
 /// Duration of the faults for a planted bug, and the number of tries.
 const PLANTED_DURATION: Duration = Duration::from_secs(12);
 const PLANTED_TRIES: u64 = 3;
 
-/// Share of a run's time that is spent on SQLite.
-const SQLITE_SHARE: f64 = 0.2;
+/// The databases of a run, each with its share of the time.
+const DATABASES: [(On, f64); 3] = [(On::Postgres, 0.35), (On::Pair, 0.45), (On::Sqlite, 0.2)];
+
+/// What a run has for a database.
+#[derive(Debug, Clone, Copy)]
+enum On {
+    /// One PostgreSQL.
+    Postgres,
+    /// PostgreSQL with a synchronous standby.
+    Pair,
+    /// A SQLite file.
+    Sqlite,
+}
+
+impl On {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "on PostgreSQL",
+            Self::Pair => "on PostgreSQL with a standby",
+            Self::Sqlite => "on SQLite",
+        }
+    }
+
+    const fn fits(self, fault: Fault) -> bool {
+        match self {
+            Self::Postgres => fault.is_for_postgres(),
+            Self::Pair => fault.is_for_pair(),
+            Self::Sqlite => fault.is_for_sqlite(),
+        }
+    }
+
+    fn start(self) -> Result<Option<Nodes>> {
+        Ok(match self {
+            Self::Postgres => Some(Nodes::alone()?),
+            Self::Pair => Some(Nodes::pair()?),
+            Self::Sqlite => None,
+        })
+    }
+}
 
 /// Pulls the plug on a server under load, and checks that nothing is lost or done twice.
 #[derive(Parser)]
@@ -106,40 +143,30 @@ fn main() -> ExitCode {
     }
 }
 
-/// A run on PostgreSQL and a shorter one on SQLite. Returns true if nothing was wrong.
+/// A run on each database that a chosen fault fits. Returns true if nothing was wrong.
 async fn torture(arguments: &RunArguments) -> Result<bool> {
     let seed = arguments.seed.unwrap_or_else(|| rand::random_range(0..1_000_000));
     let chosen = if arguments.fault.is_empty() { Fault::value_variants() } else { &arguments.fault };
-    let faults = |fits: fn(Fault) -> bool| chosen.iter().copied().filter(|fault| fits(*fault)).collect::<Vec<_>>();
-    let (on_postgres, on_sqlite) = (faults(Fault::is_for_postgres), faults(Fault::is_for_sqlite));
     let whole = Duration::try_from_secs_f64(arguments.minutes * 60.0).context("--minutes")?;
-    let shares = match (on_postgres.is_empty(), on_sqlite.is_empty()) {
-        (false, false) => [1.0 - SQLITE_SHARE, SQLITE_SHARE],
-        (false, true) => [1.0, 0.0],
-        (true, _) => [0.0, 1.0],
-    };
-    let options = |faults, share| RunOptions {
-        server: arguments.server.clone(),
-        duration: whole.mul_f64(share),
-        seed,
-        faults,
-        bug: None,
-        keep: arguments.keep.clone(),
-    };
+    let fitting = |on: On| chosen.iter().copied().filter(|fault| on.fits(*fault)).collect::<Vec<_>>();
+    let mut runs = DATABASES.map(|(on, share)| (on, share, fitting(on))).to_vec();
+    runs.retain(|(_, _, faults)| !faults.is_empty());
+    let shares: f64 = runs.iter().map(|(_, share, _)| share).sum();
     let interrupted = interruption()?;
     let mut total = Total::default();
     eprintln!("seed {seed}");
-    if shares[0] > 0.0 {
-        eprintln!("on PostgreSQL");
-        let mut cluster = start_cluster()?;
-        total.add(
-            "on PostgreSQL",
-            run(Some(&mut cluster), &options(on_postgres, shares[0]), interrupted.clone()).await?,
-        )?;
-    }
-    if shares[1] > 0.0 {
-        eprintln!("on SQLite");
-        total.add("on SQLite", run(None, &options(on_sqlite, shares[1]), interrupted).await?)?;
+    for (on, share, faults) in runs {
+        let options = RunOptions {
+            server: arguments.server.clone(),
+            duration: whole.mul_f64(share / shares),
+            seed,
+            faults,
+            bug: None,
+            keep: arguments.keep.clone(),
+        };
+        eprintln!("{}", on.name());
+        let mut nodes = on.start()?;
+        total.add(on.name(), run(nodes.as_mut(), &options, interrupted.clone()).await?)?;
     }
     total.show(arguments, seed);
     Ok(total.runs.iter().all(|run| run.findings.is_empty()))
@@ -207,7 +234,7 @@ impl Total {
 
 /// Plants one bug after another. Returns true if all were caught.
 async fn planted(arguments: &RunArguments) -> Result<bool> {
-    let mut cluster = start_cluster()?;
+    let (mut alone, mut pair) = (None, None);
     let interrupted = interruption()?;
     let bugs = if arguments.bug.is_empty() { Bug::ALL.to_vec() } else { arguments.bug.clone() };
     let first_seed = arguments.seed.unwrap_or_else(|| rand::random_range(0..1_000_000));
@@ -215,6 +242,10 @@ async fn planted(arguments: &RunArguments) -> Result<bool> {
     println!("| bug | caught | seed | tries | faults | by |");
     println!("| --- | --- | --- | --- | --- | --- |");
     for bug in bugs {
+        let (on, nodes) = if needs_standby(bug) { (On::Pair, &mut pair) } else { (On::Postgres, &mut alone) };
+        if nodes.is_none() {
+            *nodes = on.start()?;
+        }
         let mut row = None;
         for again in 0..PLANTED_TRIES {
             let seed = first_seed + again;
@@ -227,7 +258,7 @@ async fn planted(arguments: &RunArguments) -> Result<bool> {
                 bug: Some(bug),
                 keep: arguments.keep.clone(),
             };
-            let outcome = run(Some(&mut cluster), &options, interrupted.clone()).await?;
+            let outcome = run(nodes.as_mut(), &options, interrupted.clone()).await?;
             let (tally, tries) = (&outcome.tally, again + 1);
             // A caught bug is the expected result, so nothing is kept.
             outcome.folder.close(true)?;
@@ -240,11 +271,6 @@ async fn planted(arguments: &RunArguments) -> Result<bool> {
         println!("{}", row.unwrap_or_else(|| format!("| {} | NO | {first_seed} | {PLANTED_TRIES} | | |", bug.name())));
     }
     Ok(all_caught)
-}
-
-fn start_cluster() -> Result<Cluster> {
-    // Fast, except that commits are durable as on a real cluster.
-    Cluster::start(ClusterOptions { durable: true, ..ClusterOptions::default() })
 }
 
 /// Becomes true once this process gets a signal to end.

@@ -16,7 +16,14 @@ pub const fn revealing_faults(bug: Bug) -> &'static [Fault] {
         // A server that has just started loads its players one by one and has no room for all of them.
         Bug::DirtyEvicted => &[Fault::Restart, Fault::SocketsCut],
         Bug::ReleaseWhileDirty => &[Fault::Restart],
+        Bug::BelieveTheVisibleRow => &[Fault::VisibleThenLost],
+        Bug::IgnoreTheWarning => &[Fault::CommitCancelled],
     }
+}
+
+/// Returns true if a bug shows only on a database with a standby.
+pub fn needs_standby(bug: Bug) -> bool {
+    revealing_faults(bug).iter().any(|fault| fault.needs_standby())
 }
 
 /// Reads a bug's name from the command line.

@@ -1,7 +1,7 @@
 //! One run: starts everything, follows the schedule, waits until everything is durable, and checks the evidence.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,23 +10,21 @@ use castellan_srd::wire::CharacterId;
 use client_sim::recorded::READY;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use sqlx::{Connection, PgConnection};
 use tokio::process::{ChildStdin, Command};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use xtask::postgres::Cluster;
 
 use crate::check::{Finding, Rule, Verdict, check};
 use crate::children::{Children, Process};
 use crate::clock::FakeClock;
 use crate::database::{Database, Postgres};
-use crate::database_proxy::DatabaseProxy;
 use crate::disk::SmallDisk;
 use crate::evidence::{Evidence, Record};
 use crate::folder::Folder;
 use crate::front::Front;
 use crate::history::{History, Place};
 use crate::memory::MemoryWatch;
+use crate::nodes::Nodes;
 use crate::panics::panics;
 use crate::planted::Bug;
 use crate::schedule::{Fault, Schedule, Step, Tally};
@@ -107,31 +105,33 @@ pub(crate) struct World<'a> {
     pub(crate) complaints: Vec<Finding>,
     memory: MemoryWatch,
     pub(crate) children: Children,
+    /// The folder of the players' records.
+    pub(crate) records: PathBuf,
     folder: PathBuf,
 }
 
-/// Runs on PostgreSQL, or on SQLite if `cluster` is `None`. `interrupted` ends it early, with an error.
+/// Runs on PostgreSQL, or on SQLite if `nodes` is `None`. `interrupted` ends it early, with an error.
 ///
 /// # Errors
 ///
 /// Fails if the run could not take place. The server's faults are in the result.
 pub async fn run(
-    cluster: Option<&mut Cluster>,
+    nodes: Option<&mut Nodes>,
     options: &RunOptions,
     interrupted: watch::Receiver<bool>,
 ) -> Result<RunResult> {
     let folder = Folder::new(options.keep.as_deref(), options.seed)?;
-    let outcome = run_in(&folder, cluster, options, interrupted).await;
+    let outcome = run_in(&folder, nodes, options, interrupted).await;
     outcome.with_context(|| format!("records and logs are in {}", folder.path().display()))
 }
 
 async fn run_in(
     folder: &Folder,
-    cluster: Option<&mut Cluster>,
+    nodes: Option<&mut Nodes>,
     options: &RunOptions,
     interrupted: watch::Receiver<bool>,
 ) -> Result<RunResult> {
-    let (Able { faults, skipped }, mut world) = World::begin(folder.path(), cluster, options).await?;
+    let (Able { faults, skipped }, mut world) = World::begin(folder.path(), nodes, options).await?;
     let mut tally = Tally::default();
     let ended = tokio::select! {
         ended = world.play(options, &faults, &mut tally) => ended,
@@ -155,19 +155,19 @@ async fn interruption(mut interrupted: watch::Receiver<bool>) {
 }
 
 impl<'a> World<'a> {
-    async fn begin(path: &Path, cluster: Option<&'a mut Cluster>, options: &RunOptions) -> Result<(Able, Self)> {
+    async fn begin(path: &Path, nodes: Option<&'a mut Nodes>, options: &RunOptions) -> Result<(Able, Self)> {
         let (spool, data) = (path.join("spool"), path.join("data"));
         let children = Children::watch(path, &[&spool, &data])?;
         let mut able = Able { faults: options.faults.clone(), skipped: BTreeMap::new() };
         let disk = able.try_for(|fault| fault == Fault::SpoolDiskFull, || SmallDisk::mount(&spool, SPOOL_DISK_BYTES));
         let clock = able.try_for(|fault| fault == Fault::ClockMoved, || FakeClock::new(path));
-        let (database, place, database_url) = match cluster {
-            Some(cluster) => {
-                let url = new_database(&cluster.url(), options.seed).await?;
-                let address = address_of(&url)?;
-                let proxy = DatabaseProxy::start(address).await?;
-                let through_proxy = url.replacen(&address.to_string(), &proxy.address().to_string(), 1);
-                (Database::Postgres(Postgres { cluster, proxy }), Place::Postgres(url), through_proxy)
+        let (database, place, database_url) = match nodes {
+            Some(nodes) => {
+                // An earlier run may have ended in the middle of a fault.
+                nodes.repair().await?;
+                let mut postgres = Postgres::begin(nodes, options.seed).await?;
+                let (url, through_proxy) = (postgres.url()?, postgres.url_through_proxy()?);
+                (Database::Postgres(postgres), Place::Postgres(url), through_proxy)
             }
             None => {
                 let disk = able.try_for(Fault::needs_database_disk, || SmallDisk::mount(&data, DATABASE_DISK_BYTES));
@@ -193,7 +193,9 @@ impl<'a> World<'a> {
         front.lead_to(Some(present.address));
         let memory = MemoryWatch::start();
         memory.look_at(present.process());
-        let (players, players_input) = start_players(&children, path, front.address(), options.seed)?;
+        let records = path.join("records");
+        std::fs::create_dir(&records)?;
+        let (players, players_input) = start_players(&children, path, &records, front.address(), options.seed)?;
         let world = Self {
             database,
             front,
@@ -208,6 +210,7 @@ impl<'a> World<'a> {
             complaints: Vec::new(),
             memory,
             children,
+            records,
             folder: path.to_owned(),
         };
         Ok((able, world))
@@ -344,8 +347,9 @@ impl<'a> World<'a> {
                 Verdict::default()
             }
         };
+        // First, because what was noticed during the run explains what the check finds.
+        verdict.findings.splice(0..0, std::mem::take(&mut self.complaints));
         verdict.findings.extend(broken_off.map(|error| Finding::broke_off(format!("{error:#}"))));
-        verdict.findings.append(&mut self.complaints);
         self.look_for_panics(&mut verdict)?;
         let memory_kib = self.memory.peak_kib();
         if memory_kib > MEMORY_KIB_MAX {
@@ -360,7 +364,7 @@ impl<'a> World<'a> {
             self.servers.kill(server).await?;
         }
         // An interrupted fault may have left the database stopped.
-        tokio::task::block_in_place(|| self.database.repair())?;
+        self.database.repair().await?;
         let mut evidence = Evidence {
             records: Vec::new(),
             writes: self.history.writes().await?,
@@ -369,7 +373,7 @@ impl<'a> World<'a> {
             decided: self.decided.clone(),
             broken_off,
         };
-        for entry in std::fs::read_dir(self.folder.join("records"))? {
+        for entry in std::fs::read_dir(&self.records)? {
             evidence.records.extend(Record::read(&entry?.path())?);
         }
         Ok(evidence)
@@ -414,33 +418,15 @@ impl Able {
     }
 }
 
-/// Creates a database for the run and returns its URL.
-async fn new_database(cluster_url: &str, seed: u64) -> Result<String> {
-    let mut connection = PgConnection::connect(cluster_url).await?;
-    let name = format!("torture_{seed}_{}", uuid::Uuid::new_v4().simple());
-    let create = format!("CREATE DATABASE {name}");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut connection).await?;
-    let (server, _) = cluster_url.rsplit_once('/').context("the cluster's URL has no database")?;
-    Ok(format!("{server}/{name}"))
-}
-
-/// Host and port in a URL.
-fn address_of(url: &str) -> Result<SocketAddr> {
-    let host = url.rsplit_once('@').and_then(|(_, place)| place.split('/').next());
-    let port = host.and_then(|host| host.rsplit_once(':')).and_then(|(_, port)| port.parse().ok());
-    Ok((Ipv4Addr::LOCALHOST, port.context("the cluster's URL has no port")?).into())
-}
-
 fn start_players(
     children: &Children,
     folder: &Path,
+    records: &Path,
     server: SocketAddr,
     seed: u64,
 ) -> Result<(Process, Option<ChildStdin>)> {
-    let records = folder.join("records");
-    std::fs::create_dir(&records)?;
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("players").arg(format!("http://{server}")).arg(&records);
+    command.arg("players").arg(format!("http://{server}")).arg(records);
     command.args(["--users", &USERS.to_string(), "--seed", &seed.to_string()]);
     command.args(["--patience-seconds", &PATIENCE.as_secs().to_string()]);
     command.stdin(std::process::Stdio::piped());

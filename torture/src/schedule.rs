@@ -54,27 +54,72 @@ pub enum Fault {
     DatabaseDiskFull,
     /// The machine's clock jumps an hour ahead, and back.
     ClockMoved,
+    /// The primary dies and the standby is promoted; a new standby is made.
+    Failover,
+    /// The primary stops cleanly, the standby is promoted, and the old primary follows it.
+    Switchover,
+    /// The standby is away for some seconds: nothing becomes durable, and play goes on.
+    StandbyAway,
+    /// The standby is away, and a restart of the primary makes rows visible that only the primary has. A server reads
+    /// them. Then the primary and the server die, and the standby without these rows is promoted.
+    VisibleThenLost,
+    /// An operator cancels commits that wait for the standby (`pg_cancel_backend`): they look like a success. In half of
+    /// the cases the primary and the server die then.
+    CommitCancelled,
+    /// The old primary was not stopped when the standby was promoted, and servers reach it again for a moment.
+    OldPrimaryReturns,
 }
 
 impl Fault {
     /// Returns true if it is possible on SQLite, which has no network to its database and no second server.
     pub const fn is_for_sqlite(self) -> bool {
-        !matches!(
-            self,
-            Self::DatabaseCrash
-                | Self::DatabaseFreeze
-                | Self::CommitAnswerLost
-                | Self::CommitLost
-                | Self::Zombie
-                | Self::HeldWrite
-                | Self::RefusedWhileWritten
-        )
+        !self.needs_standby()
+            && !matches!(
+                self,
+                Self::DatabaseCrash
+                    | Self::DatabaseFreeze
+                    | Self::CommitAnswerLost
+                    | Self::CommitLost
+                    | Self::Zombie
+                    | Self::HeldWrite
+                    | Self::RefusedWhileWritten
+            )
     }
 
     /// Returns true if it is possible on PostgreSQL, which writes and commits in one statement and whose disk the torture
     /// cannot fill.
     pub const fn is_for_postgres(self) -> bool {
-        !matches!(self, Self::DatabaseDiskFull | Self::CrashAfterWrites)
+        !self.needs_standby() && !matches!(self, Self::DatabaseDiskFull | Self::CrashAfterWrites)
+    }
+
+    /// Returns true if it is for PostgreSQL with a standby: all faults that need one, and those of a commit, a database
+    /// or a server that a standby may change.
+    pub const fn is_for_pair(self) -> bool {
+        self.needs_standby()
+            || matches!(
+                self,
+                Self::Kill
+                    | Self::Restart
+                    | Self::DatabaseCrash
+                    | Self::CommitAnswerLost
+                    | Self::CommitLost
+                    | Self::Zombie
+                    | Self::RefusedThenRetried
+                    | Self::RefusedThenDiscarded
+            )
+    }
+
+    /// Returns true if it needs a standby.
+    pub const fn needs_standby(self) -> bool {
+        matches!(
+            self,
+            Self::Failover
+                | Self::Switchover
+                | Self::StandbyAway
+                | Self::VisibleThenLost
+                | Self::CommitCancelled
+                | Self::OldPrimaryReturns
+        )
     }
 
     /// Returns true if it needs a separate disk for a SQLite database.

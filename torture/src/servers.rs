@@ -84,14 +84,32 @@ impl Servers {
         clock: Option<&FakeClock>,
         crash_at: Option<(&str, u32)>,
     ) -> Result<Server> {
-        let deadline = Instant::now() + START_PATIENCE;
+        match self.start_within(START_PATIENCE, children, clock, crash_at).await? {
+            Ok(server) => Ok(server),
+            Err(last_words) => anyhow::bail!("no server started within {START_PATIENCE:?}:\n{last_words}"),
+        }
+    }
+
+    /// The same with another time limit. Returns the end of the log if no server starts.
+    ///
+    /// # Errors
+    ///
+    /// An error of the operating system.
+    pub async fn start_within(
+        &mut self,
+        patience: Duration,
+        children: &Children,
+        clock: Option<&FakeClock>,
+        crash_at: Option<(&str, u32)>,
+    ) -> Result<Result<Server, String>> {
+        let deadline = Instant::now() + patience;
         loop {
             let last_words = match self.try_start(children, clock, crash_at, deadline).await? {
-                Ok(server) => return Ok(server),
+                Ok(server) => return Ok(Ok(server)),
                 Err(last_words) => last_words,
             };
             if Instant::now() > deadline {
-                anyhow::bail!("no server started within {START_PATIENCE:?}:\n{last_words}");
+                return Ok(Err(last_words));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
