@@ -58,7 +58,7 @@ impl Nodes {
             ("wal_keep_size", "512MB"),
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        let primary = Cluster::start(ClusterOptions { durable: true, settings })?;
+        let primary = Cluster::start(ClusterOptions { durable: true, settings, ..ClusterOptions::default() })?;
         let standby = Some(Cluster::start_standby(&primary)?);
         Ok(Self { primary, standby, paired: true })
     }
