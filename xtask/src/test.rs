@@ -11,14 +11,14 @@ use crate::python::python;
 use crate::run::{cargo, catch_interrupts, foreground};
 use crate::torture::{FEATURES, pull_the_plug};
 
-/// Length of the torture at the end of a run of all tests.
-const TORTURE_MINUTES: &str = "1";
+/// Length of the torture at the end of a run of all tests: some faults on each of its databases.
+const TORTURE_MINUTES: &str = "1.75";
 
 /// Arguments of the tests.
 #[derive(Args)]
 pub struct TestArguments {
     /// Arguments passed to `cargo test`: a part of the tests' names, `-p PACKAGE`, and after another `--` arguments for
-    /// the test programs. Default: all packages, followed by a minute of torture.
+    /// the test programs. Default: all packages, followed by nearly two minutes of torture.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
     /// Make PostgreSQL wait for the disk at each commit, as in production.
@@ -49,6 +49,6 @@ pub fn test(arguments: &TestArguments) -> Result<ExitCode> {
     if !arguments.arguments.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("\nTorture for {TORTURE_MINUTES} minute.");
+    eprintln!("\nTorture for {TORTURE_MINUTES} minutes.");
     pull_the_plug(&["--minutes".to_owned(), TORTURE_MINUTES.to_owned()])
 }

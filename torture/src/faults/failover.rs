@@ -11,12 +11,15 @@ use tokio::task::block_in_place;
 use tokio::time::Instant;
 use xtask::postgres::{Cluster, Stop};
 
-use super::{PATIENCE, ms};
+use super::ms;
 use crate::check::{Finding, Rule, Standing};
 use crate::database::address_of;
 use crate::front::Cut;
 use crate::run::World;
 use crate::standstill::Standstill;
+
+/// Time limit for players to act: after a long time without a server they wait for up to 30 s before they connect again.
+const PATIENCE: Duration = Duration::from_secs(45);
 
 /// Time between two looks at the records, and between two rounds of cancelling.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
