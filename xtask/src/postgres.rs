@@ -105,6 +105,11 @@ impl Cluster {
         ((Ipv4Addr::LOCALHOST, self.port).into(), &self.password)
     }
 
+    /// The folder of PostgreSQL's programs, such as `pg_dump`.
+    pub fn programs(&self) -> &Path {
+        &self.programs
+    }
+
     /// The server's process and its children.
     pub fn pids(&self) -> Result<Vec<Pid>> {
         let Some(server) = &self.server else { return Ok(Vec::new()) };

@@ -42,6 +42,7 @@ pub fn test(arguments: &TestArguments) -> Result<ExitCode> {
     }
     command.args(&arguments.arguments);
     command.env("CASTELLAN_TEST_POSTGRES", cluster.url());
+    command.env("CASTELLAN_TEST_POSTGRES_PROGRAMS", cluster.programs());
     command.env("CASTELLAN_TEST_PYTHON", python);
     if !foreground(&mut command)?.success() {
         return Ok(ExitCode::FAILURE);

@@ -6,6 +6,7 @@
 mod background;
 mod health;
 mod open_files;
+mod origin;
 mod running;
 mod start;
 
@@ -42,6 +43,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let rules = Arc::new(start::read_rules::<G>(&config).map_err(anyhow::Error::msg)?);
     let policy = Arc::new(Policy::from_choice::<G>(&config.rules.policy)?);
     let storage = start::open_database(&config.database).await?;
+    origin::recognise(&storage, &clock).await?;
     let auth = Arc::new(
         Auth::open(
             Arc::clone(&storage),

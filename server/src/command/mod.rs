@@ -4,6 +4,7 @@
 //! there, and the server applies it.
 
 mod account;
+mod backup;
 mod dead_letters;
 
 use std::io::{BufRead, Write};
@@ -31,6 +32,8 @@ pub async fn run(config: &Config, task: Task, input: &mut dyn BufRead, out: &mut
             let input = password_stdin.then_some(input);
             account::create(config, storage, &name, role, input, out).await?;
         }
+        Task::Backup(file) => backup::copy(config, &file, out).await?,
+        Task::Restored => backup::restored(open(config).await?.as_ref(), out).await?,
         Task::DeadLetters(task) => dead_letters::run(open(config).await?.as_ref(), task, out).await?,
     }
     Ok(())
@@ -38,9 +41,12 @@ pub async fn run(config: &Config, task: Task, input: &mut dyn BufRead, out: &mut
 
 /// Opens the database beside a server that may be using it.
 async fn open(config: &Config) -> anyhow::Result<Arc<dyn Storage>> {
-    let options = StorageOptions { exclusive: false, connections_max: 2, ..config.database.options() };
-    let storage = storage::connect(config.database.url.expose(), &options).await;
+    let storage = storage::connect(config.database.url.expose(), &options(config)).await;
     storage.with_context(|| format!("cannot open {}", config.database.url))
+}
+
+fn options(config: &Config) -> StorageOptions {
+    StorageOptions { exclusive: false, connections_max: 2, ..config.database.options() }
 }
 
 #[cfg(test)]

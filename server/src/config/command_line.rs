@@ -1,6 +1,7 @@
 //! The command line: flags, commands and their help.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use castellan_game::RuleOption;
 use castellan_protocol::CharacterId;
@@ -38,6 +39,10 @@ pub enum Task {
     },
     /// Inspect or resolve dead letters.
     DeadLetters(DeadLetters),
+    /// Copy the SQLite database to this file.
+    Backup(PathBuf),
+    /// Treat the database as restored from a backup.
+    Restored,
 }
 
 /// A command about dead letters.
@@ -108,6 +113,8 @@ fn task(matches: &ArgMatches) -> Option<Task> {
     match matches.subcommand() {
         None | Some(("serve", _)) => Some(Task::Serve),
         Some(("migrate", _)) => Some(Task::Migrate),
+        Some(("backup", below)) => Some(Task::Backup(below.try_get_one::<PathBuf>("file").ok()??.clone())),
+        Some(("restored", _)) => Some(Task::Restored),
         Some(("account", below)) => {
             let (_, create) = below.subcommand()?;
             Some(Task::CreateAccount {
@@ -146,6 +153,11 @@ fn grammar(options: &'static [RuleOption]) -> Clap {
         .subcommand(Clap::new("migrate").about("Migrate the database to the current schema, then exit"))
         .subcommand(account())
         .subcommand(dead_letters())
+        .subcommand(backup())
+        .subcommand(Clap::new("restored").about(
+            "After the database was restored from a backup: make all versions jump and end all sessions. Stop the \
+             server first, and start it afterwards",
+        ))
 }
 
 fn account() -> Clap {
@@ -183,6 +195,15 @@ fn dead_letters() -> Clap {
         .subcommand(
             Clap::new("discard").about("Drop it: the character continues from the state in the database").arg(id()),
         )
+}
+
+fn backup() -> Clap {
+    let file = Arg::new("file")
+        .required(true)
+        .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf))
+        .help("File to create; its folder must exist");
+    Clap::new("backup").about("Copy the SQLite database to a file, also while a server is using it").arg(file)
 }
 
 fn config_argument() -> Arg {

@@ -26,7 +26,8 @@ pub enum StorageError {
     #[error("the name is already taken")]
     AlreadyExists,
     /// The setup is wrong: a wrong URL, a file that another server uses, no right to create tables. Only
-    /// [`connect`](fn@super::connect) and [`migrate`](super::Storage::migrate) return it; repeating does not help.
+    /// [`connect`](fn@super::connect), [`migrate`](super::Storage::migrate) and [`backup`](fn@super::backup) return it;
+    /// repeating does not help.
     #[error("{0}")]
     Unusable(String),
 }

@@ -4,11 +4,13 @@
 //! Every read and write of characters proves the lease of its shard inside its own transaction: the first statement
 //! locks the lease row, so no takeover can happen between the proof and the write.
 
+mod backup;
 mod columns;
 mod connect;
 mod error;
 #[cfg(any(test, feature = "faults"))]
 pub mod faulty;
+mod origin;
 mod postgres;
 mod rows;
 mod sqlite;
@@ -16,9 +18,11 @@ mod sqlite;
 use async_trait::async_trait;
 use castellan_protocol::{CharacterId, SessionId, UserId};
 
+pub use backup::{Copied, backup};
 pub use castellan_authority::{CharacterRow, Lease, SHARDS, ShardId, VERSION_JUMP};
 pub use connect::{StorageOptions, check_url, connect};
 pub use error::StorageError;
+pub use origin::{Change, Origin};
 pub use rows::{AccountRow, DeadLetter, KeyRow, SessionRow, Verdict};
 
 /// A database, as the server uses it.
@@ -50,6 +54,18 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Checks leases against the database and returns the lost ones.
     async fn prove(&self, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError>;
+
+    /// Finds out if the database was restored or copied since the last start on it, and does what follows from that, in
+    /// one transaction: see [`Change`].
+    ///
+    /// Call it at a start, before anything else is read.
+    async fn recognise(&self, now_ms: i64) -> Result<Origin, StorageError>;
+
+    /// Treats the database as restored from a backup: all shards jump, all sessions and the keys of their tokens are
+    /// deleted. Returns the number of sessions.
+    ///
+    /// Epochs jump as well: leases taken before, even ones that this database does not know of, are lost.
+    async fn restored(&self, now_ms: i64) -> Result<u64, StorageError>;
 
     /// All characters of a user that are not deleted, oldest first.
     ///

@@ -23,9 +23,14 @@ impl House {
 
     /// Starts the server on it, with hashing that costs little.
     pub(crate) fn server(&self, arguments: &[&str]) -> Server {
+        self.server_on(self.url.as_deref(), arguments)
+    }
+
+    /// Starts the server on another PostgreSQL database; without a URL on the SQLite file in the folder.
+    pub(crate) fn server_on(&self, url: Option<&str>, arguments: &[&str]) -> Server {
         let cheap = ["--auth-argon2-memory", "64KiB", "--auth-argon2-iterations", "1"];
         let arguments: Vec<&str> = cheap.iter().chain(arguments).copied().collect();
-        Server::start(self.folder.path(), self.url.as_deref(), &arguments)
+        Server::start(self.folder.path(), url, &arguments)
     }
 
     /// Where its PostgreSQL is.

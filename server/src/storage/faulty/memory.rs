@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use super::replication::{Fate, Lock, Primary, Purpose, Rules, Step};
 use super::tables::Tables;
 use crate::storage::{
-    AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, SessionRow, ShardId, Storage, StorageError, Verdict,
+    AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId, Storage, StorageError, Verdict,
 };
 
 /// How long a call waits for a lock or for the standby.
@@ -231,6 +231,15 @@ impl Storage for MemoryStorage {
     async fn prove(&self, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
         let proven = leases.to_vec();
         self.transact(Purpose::Read, |tables| Lock::held(tables, leases), move |tables| Ok(tables.gone(&proven))).await
+    }
+
+    async fn recognise(&self, _now_ms: i64) -> Result<Origin, StorageError> {
+        Ok(Origin::default())
+    }
+
+    async fn restored(&self, now_ms: i64) -> Result<u64, StorageError> {
+        let locks = |_: &Tables| ShardId::all().map(Lock::Takes).collect();
+        self.transact(Purpose::TakeOver, locks, move |tables| Ok(tables.restored(now_ms))).await
     }
 
     async fn load_user(&self, lease: Lease, user: UserId) -> Result<Vec<CharacterRow>, StorageError> {

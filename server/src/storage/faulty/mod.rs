@@ -12,7 +12,9 @@ use async_trait::async_trait;
 use castellan_protocol::{CharacterId, SessionId, UserId};
 use parking_lot::Mutex;
 
-use super::{AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, SessionRow, ShardId, Storage, StorageError, Verdict};
+use super::{
+    AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId, Storage, StorageError, Verdict,
+};
 
 pub use memory::MemoryStorage;
 pub use replication::Rules;
@@ -168,6 +170,14 @@ impl Storage for FaultyStorage {
     async fn prove(&self, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
         let leases = leases.to_vec();
         self.run(move |storage| async move { storage.prove(&leases).await }).await
+    }
+
+    async fn recognise(&self, now_ms: i64) -> Result<Origin, StorageError> {
+        self.run(move |storage| async move { storage.recognise(now_ms).await }).await
+    }
+
+    async fn restored(&self, now_ms: i64) -> Result<u64, StorageError> {
+        self.run(move |storage| async move { storage.restored(now_ms).await }).await
     }
 
     async fn load_user(&self, lease: Lease, user: UserId) -> Result<Vec<CharacterRow>, StorageError> {

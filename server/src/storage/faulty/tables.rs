@@ -6,6 +6,7 @@ use castellan_protocol::{CharacterId, SessionId, UserId};
 use serde::de::IgnoredAny;
 
 use crate::storage::columns::{covered, not_overtaken, signed};
+use crate::storage::origin::jumped;
 use crate::storage::{
     AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, SessionRow, ShardId, StorageError, VERSION_JUMP, Verdict,
 };
@@ -77,6 +78,16 @@ impl Tables {
     pub(super) fn take_again(&mut self, node: &str, shards: &[ShardId]) -> Vec<Lease> {
         let free = |row: &&mut HeldLease| shards.contains(&row.lease.shard) && (row.released || row.node == node);
         self.leases.iter_mut().filter(free).map(|row| row.take(node)).collect()
+    }
+
+    pub(super) fn restored(&mut self, now_ms: i64) -> u64 {
+        for row in &mut self.leases {
+            let Lease { shard, epoch, recoveries } = row.lease;
+            let lease = Lease { shard, epoch: jumped(epoch, now_ms), recoveries: jumped(recoveries, now_ms) };
+            *row = HeldLease { lease, released: false, node: String::new() };
+        }
+        self.keys.retain(|key| key.purpose == "dice");
+        std::mem::take(&mut self.sessions).len() as u64
     }
 
     pub(super) fn release(&mut self, leases: &[Lease]) {

@@ -9,6 +9,7 @@ mod dead_letters;
 mod hosts;
 mod leases;
 mod migrations;
+mod origin;
 mod url;
 
 use async_trait::async_trait;
@@ -16,8 +17,8 @@ use castellan_protocol::{CharacterId, SessionId, UserId};
 
 use self::connection::Connections;
 use super::{
-    AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, SessionRow, ShardId, Storage, StorageError, StorageOptions,
-    Verdict,
+    AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId, Storage, StorageError,
+    StorageOptions, Verdict,
 };
 
 pub(super) use self::url::check as check_url;
@@ -91,6 +92,14 @@ impl Storage for PostgresStorage {
 
     async fn prove(&self, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
         on_connection!(self, leases::prove(leases))
+    }
+
+    async fn recognise(&self, now_ms: i64) -> Result<Origin, StorageError> {
+        look_up!(self, origin::recognise(now_ms))
+    }
+
+    async fn restored(&self, now_ms: i64) -> Result<u64, StorageError> {
+        on_connection!(self, origin::restored(now_ms))
     }
 
     async fn load_user(&self, lease: Lease, user: UserId) -> Result<Vec<CharacterRow>, StorageError> {

@@ -33,6 +33,7 @@ impl Connections {
     pub(super) async fn open(path: &Path, storage: &StorageOptions) -> Result<Self, StorageError> {
         let path = file::make(path)?;
         let hold = if storage.exclusive { Some(file::hold(&path)?) } else { None };
+        file::remove_foreign_log(&path, storage.exclusive)?;
         let options = SqliteConnectOptions::new().filename(path).busy_timeout(storage.call_timeout);
         let writing = options
             .clone()

@@ -5,7 +5,10 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 /// All migrations, oldest first. An unknown migration in the database belongs to a newer server and is ignored.
 pub(super) fn migrator() -> Migrator {
-    let files = [(1, "tables", include_str!("../../../../migrations/sqlite/0001_tables.sql"))];
+    let files = [
+        (1, "tables", include_str!("../../../../migrations/sqlite/0001_tables.sql")),
+        (2, "origin", include_str!("../../../../migrations/sqlite/0002_origin.sql")),
+    ];
     let migrations = files.map(|(version, name, sql)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     });

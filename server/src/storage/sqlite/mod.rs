@@ -1,6 +1,7 @@
 //! SQLite: a database in the server's own process, so that the first run needs nothing else.
 
 mod accounts;
+mod backup;
 mod characters;
 mod columns;
 mod connection;
@@ -8,6 +9,7 @@ mod dead_letters;
 mod file;
 mod leases;
 mod migrations;
+mod origin;
 
 use std::path::Path;
 
@@ -16,10 +18,11 @@ use castellan_protocol::{CharacterId, SessionId, UserId};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Sqlite, Transaction};
 
+pub(super) use self::backup::backup;
 use self::connection::Connections;
 use super::{
-    AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, SessionRow, ShardId, Storage, StorageError, StorageOptions,
-    Verdict,
+    AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId, Storage, StorageError,
+    StorageOptions, Verdict,
 };
 
 /// Begins a writing transaction. It has the file's write lock from the start, so everything it reads stays true.
@@ -81,6 +84,14 @@ impl Storage for SqliteStorage {
 
     async fn prove(&self, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {
         on_connection!(self.reader(), leases::prove(leases))
+    }
+
+    async fn recognise(&self, now_ms: i64) -> Result<Origin, StorageError> {
+        on_connection!(self.writer(), origin::recognise(now_ms))
+    }
+
+    async fn restored(&self, now_ms: i64) -> Result<u64, StorageError> {
+        on_connection!(self.writer(), origin::restored(now_ms))
     }
 
     async fn load_user(&self, lease: Lease, user: UserId) -> Result<Vec<CharacterRow>, StorageError> {
