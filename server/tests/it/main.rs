@@ -16,3 +16,4 @@ mod spool;
 mod starting;
 mod storage;
 mod tidy;
+mod upgrades;

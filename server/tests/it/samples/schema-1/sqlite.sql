@@ -1,0 +1,352 @@
+PRAGMA foreign_keys=OFF;
+BEGIN TRANSACTION;
+CREATE TABLE _sqlx_migrations (
+    version BIGINT PRIMARY KEY,
+    description TEXT NOT NULL,
+    installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    success BOOLEAN NOT NULL,
+    checksum BLOB NOT NULL,
+    execution_time BIGINT NOT NULL
+);
+INSERT INTO _sqlx_migrations VALUES(1,'tables','2026-11-28 11:24:16',1,X'fa32ced4dd1eb5cc4e2ec3f6337def81aabe4806d2e00934edff07a6f1f2aefc1f50ba5b4f029af36c28031e76eb4e9a',1094524);
+CREATE TABLE accounts (
+    user_id TEXT PRIMARY KEY NOT NULL,
+    username TEXT NOT NULL,
+    username_folded TEXT NOT NULL UNIQUE,
+    password_hash TEXT NOT NULL,
+    role TEXT NOT NULL,
+    created_at_ms INTEGER NOT NULL
+) STRICT;
+INSERT INTO accounts VALUES('7f566925-cdaa-4c27-85d7-b2f01916b10d','Ada','ada','$argon2id$v=19$m=64,t=1,p=1$H0yti6muo0KtBa6aGga9FA$b+XWtAOFBcyizYq7SzRnxnZD5BZJK7uV0meZxt/pXUQ','player',1795865056487);
+INSERT INTO accounts VALUES('2f0df952-f27b-435e-9205-cf7919b91df5','Ärwen','ärwen','$argon2id$v=19$m=64,t=1,p=1$aMuWdKhMWN3p1W2OxqsShQ$NInolxi4HrrUrXabAD0PtHKypHDUhOieC6C2k1RipNE','player',1795865056571);
+CREATE TABLE sessions (
+    id TEXT PRIMARY KEY NOT NULL,
+    user_id TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    rotated_at_ms INTEGER NOT NULL,
+    expires_at_ms INTEGER NOT NULL,
+    revoked_at_ms INTEGER
+) STRICT;
+INSERT INTO sessions VALUES('c9926e17-b8bb-4707-8f42-37fc36509be4','7f566925-cdaa-4c27-85d7-b2f01916b10d',0,1795865056487,1798457056487,NULL);
+INSERT INTO sessions VALUES('2f58b8de-1aa7-46f0-a40c-b9c184513d94','7f566925-cdaa-4c27-85d7-b2f01916b10d',0,1795865056545,1798457056545,1795865056566);
+INSERT INTO sessions VALUES('0e31cdfa-1f29-4166-b451-ca26d52c5e56','2f0df952-f27b-435e-9205-cf7919b91df5',0,1795865056576,1798457056576,NULL);
+CREATE TABLE shard_leases (
+    shard INTEGER PRIMARY KEY NOT NULL CHECK (shard BETWEEN 0 AND 255),
+    epoch INTEGER NOT NULL,
+    recoveries INTEGER NOT NULL,
+    released INTEGER NOT NULL,
+    node TEXT,
+    taken_at_ms INTEGER
+) STRICT;
+INSERT INTO shard_leases VALUES(0,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(1,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(2,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(3,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(4,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(5,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(6,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(7,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(8,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(9,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(10,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(11,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(12,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(13,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(14,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(15,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(16,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(17,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(18,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(19,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(20,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(21,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(22,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(23,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(24,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(25,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(26,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(27,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(28,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(29,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(30,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(31,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(32,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(33,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(34,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(35,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(36,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(37,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(38,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(39,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(40,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(41,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(42,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(43,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(44,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(45,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(46,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(47,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(48,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(49,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(50,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(51,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(52,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(53,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(54,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(55,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(56,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(57,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(58,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(59,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(60,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(61,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(62,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(63,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(64,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(65,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(66,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(67,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(68,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(69,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(70,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(71,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(72,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(73,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(74,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(75,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(76,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(77,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(78,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(79,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(80,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(81,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(82,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(83,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(84,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(85,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(86,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(87,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(88,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(89,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(90,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(91,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(92,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(93,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(94,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(95,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(96,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(97,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(98,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(99,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(100,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(101,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(102,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(103,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(104,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(105,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(106,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(107,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(108,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(109,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(110,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(111,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(112,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(113,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(114,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(115,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(116,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(117,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(118,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(119,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(120,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(121,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(122,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(123,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(124,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(125,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(126,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(127,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(128,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(129,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(130,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(131,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(132,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(133,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(134,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(135,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(136,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(137,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(138,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(139,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(140,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(141,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(142,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(143,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(144,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(145,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(146,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(147,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(148,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(149,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(150,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(151,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(152,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(153,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(154,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(155,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(156,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(157,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(158,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(159,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(160,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(161,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(162,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(163,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(164,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(165,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(166,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(167,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(168,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(169,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(170,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(171,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(172,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(173,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(174,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(175,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(176,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(177,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(178,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(179,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(180,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(181,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(182,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(183,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(184,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(185,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(186,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(187,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(188,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(189,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(190,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(191,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(192,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(193,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(194,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(195,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(196,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(197,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(198,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(199,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(200,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(201,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(202,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(203,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(204,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(205,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(206,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(207,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(208,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(209,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(210,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(211,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(212,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(213,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(214,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(215,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(216,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(217,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(218,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(219,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(220,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(221,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(222,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(223,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(224,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(225,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(226,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(227,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(228,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(229,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(230,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(231,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(232,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(233,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(234,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(235,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(236,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(237,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(238,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(239,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(240,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(241,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(242,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(243,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(244,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(245,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(246,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(247,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(248,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(249,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(250,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(251,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(252,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(253,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(254,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+INSERT INTO shard_leases VALUES(255,2,1,1,'127.0.0.1:33697 (process 5596)',1795865056000);
+CREATE TABLE characters (
+    id TEXT PRIMARY KEY NOT NULL,
+    user_id TEXT NOT NULL,
+    shard INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL CHECK (version >= 1),
+    recoveries INTEGER NOT NULL,
+    schema_version INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (json_valid(state)),
+    request_ids TEXT NOT NULL CHECK (json_valid(request_ids)),
+    created_at_ms INTEGER NOT NULL,
+    updated_at_ms INTEGER NOT NULL,
+    deleted_at_ms INTEGER
+) STRICT;
+INSERT INTO characters VALUES('01a221e6-14ea-7763-b523-25a550740a72','7f566925-cdaa-4c27-85d7-b2f01916b10d',211,'Brannor 日本',1048580,1,3,'{"id":"01a221e6-14ea-7763-b523-25a550740a72","user_id":"7f566925-cdaa-4c27-85d7-b2f01916b10d","name":"Brannor 日本","race":"human","class":"paladin","level":1,"experience":0,"abilities":{"str":16,"dex":11,"con":15,"int":9,"wis":13,"cha":14},"skills":[],"hitpoints":12,"max_hitpoints":12,"temporary_hitpoints":0,"hit_dice":1,"death_saves":{"successes":0,"failures":0},"life":"conscious","conditions":[],"exhaustion":0,"currency":{"cp":0,"sp":0,"ep":0,"gp":42,"pp":0},"equipment":{},"attuned":[],"inventory":[{"item":"chain-mail","quantity":1},{"item":"longsword","quantity":1}],"hit_point_dice":[10],"expertise":[],"dice_rolled":0,"version":1048580,"last":1003,"created_at":"2026-11-28T11:24:16Z","updated_at":"2026-11-28T11:24:16Z"}','[1001,1002,1003]',1795865056494,1795865056552,NULL);
+INSERT INTO characters VALUES('01a221e6-152e-73dc-85d3-7c71b7455da6','7f566925-cdaa-4c27-85d7-b2f01916b10d',211,'Gone',2,1,3,'{"id":"01a221e6-152e-73dc-85d3-7c71b7455da6","user_id":"7f566925-cdaa-4c27-85d7-b2f01916b10d","name":"Gone","race":"human","class":"paladin","level":1,"experience":0,"abilities":{"str":16,"dex":11,"con":15,"int":9,"wis":13,"cha":14},"skills":[],"hitpoints":12,"max_hitpoints":12,"temporary_hitpoints":0,"hit_dice":1,"death_saves":{"successes":0,"failures":0},"life":"conscious","conditions":[],"exhaustion":0,"currency":{"cp":0,"sp":0,"ep":0,"gp":0,"pp":0},"equipment":{},"attuned":[],"inventory":[{"item":"chain-mail","quantity":1}],"hit_point_dice":[10],"expertise":[],"dice_rolled":0,"version":2,"last":8585865384035165,"created_at":"2026-11-28T11:24:16Z","updated_at":"2026-11-28T11:24:16Z"}','[8585865384035165]',1795865056558,1795865056566,1795865056566);
+INSERT INTO characters VALUES('01a221e6-154c-7143-be4c-514c65726dea','2f0df952-f27b-435e-9205-cf7919b91df5',108,'Ärwen',2,1,3,'{"id":"01a221e6-154c-7143-be4c-514c65726dea","user_id":"2f0df952-f27b-435e-9205-cf7919b91df5","name":"Ärwen","race":"human","class":"paladin","level":1,"experience":0,"abilities":{"str":16,"dex":11,"con":15,"int":9,"wis":13,"cha":14},"skills":[],"hitpoints":9,"max_hitpoints":12,"temporary_hitpoints":0,"hit_dice":1,"death_saves":{"successes":0,"failures":0},"life":"conscious","conditions":[],"exhaustion":0,"currency":{"cp":0,"sp":0,"ep":0,"gp":0,"pp":0},"equipment":{},"attuned":[],"inventory":[{"item":"chain-mail","quantity":1}],"hit_point_dice":[10],"expertise":[],"dice_rolled":0,"version":2,"last":2001,"created_at":"2026-11-28T11:24:16Z","updated_at":"2026-11-28T11:24:16Z"}','[2001]',1795865056589,1795865056592,NULL);
+CREATE TABLE dead_letters (
+    character_id TEXT PRIMARY KEY NOT NULL,
+    user_id TEXT NOT NULL,
+    shard INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    recoveries INTEGER NOT NULL,
+    schema_version INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    request_ids TEXT NOT NULL,
+    created_at_ms INTEGER NOT NULL,
+    updated_at_ms INTEGER NOT NULL,
+    deleted_at_ms INTEGER,
+    epoch INTEGER NOT NULL,
+    error TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    failed_at_ms INTEGER NOT NULL,
+    verdict TEXT CHECK (verdict IN ('retry', 'discard'))
+) STRICT;
+INSERT INTO dead_letters VALUES('0198c0de-0000-7000-8000-00000000dead','2f0df952-f27b-435e-9205-cf7919b91df5',108,'Refused',7,1,3,'{"id":"0198c0de-0000-7000-8000-00000000dead","user_id":"2f0df952-f27b-435e-9205-cf7919b91df5","name":"Ärwen","race":"human","class":"paladin","level":1,"experience":0,"abilities":{"str":16,"dex":11,"con":15,"int":9,"wis":13,"cha":14},"skills":[],"hitpoints":9,"max_hitpoints":12,"temporary_hitpoints":0,"hit_dice":1,"death_saves":{"successes":0,"failures":0},"life":"conscious","conditions":[],"exhaustion":0,"currency":{"cp":0,"sp":0,"ep":0,"gp":0,"pp":0},"equipment":{},"attuned":[],"inventory":[{"item":"chain-mail","quantity":1}],"hit_point_dice":[10],"expertise":[],"dice_rolled":0,"version":2,"last":2001,"created_at":"2026-11-28T11:24:16Z","updated_at":"2026-11-28T11:24:16Z"}','[3001,3002]',1795865056589,1795865056592,NULL,2,'value too long',3,1795865056592,NULL);
+CREATE TABLE nodes (
+    id TEXT PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    address TEXT,
+    started_at_ms INTEGER NOT NULL,
+    seen_at_ms INTEGER NOT NULL
+) STRICT;
+CREATE TABLE signing_keys (
+    id TEXT PRIMARY KEY NOT NULL,
+    purpose TEXT NOT NULL,
+    secret BLOB NOT NULL,
+    created_at_ms INTEGER NOT NULL
+) STRICT;
+INSERT INTO signing_keys VALUES('refresh-ushKKA3L','refresh',X'36504a13354b1ba64a92072b70304ed06640c7fd3c14323172881ac60e807e1e',1795865056466);
+INSERT INTO signing_keys VALUES('fy00YNhwnolx_ZJk_-mB7hL9FF5417YyqkkN0HaDbyc','es256',X'308187020100301306072a8648ce3d020106082a8648ce3d030107046d306b02010104204e61a5f7086f5f70f6fd199b426de460eeae871a1331f0060c237d6cc389eda6a144034200042f7d6dba22e855207575a647855f5847563a248f9fe4a8180a2bd6177d8220b13ca850b8af8c87381a2b4a970cfc82c981c4da174f8d28018b4d9b544fbf2dc9',1795865056466);
+INSERT INTO signing_keys VALUES('dice-t2qGnOBz','dice',X'a45c37e220e761747ace12c486a0161c79e69fd2c07861d84f443290e36b234a',1795865056477);
+CREATE INDEX sessions_revoked ON sessions (revoked_at_ms) WHERE revoked_at_ms IS NOT NULL;
+CREATE INDEX characters_of_user ON characters (user_id) WHERE deleted_at_ms IS NULL;
+COMMIT;
