@@ -7,6 +7,7 @@ mod fences;
 mod hosts;
 mod leases;
 mod opening;
+mod origin;
 mod outages;
 mod poolers;
 mod rows;
@@ -66,6 +67,9 @@ contract! {
     leases::a_released_lease_proves_nothing,
     leases::only_what_nobody_has_is_taken_again,
     leases::takeovers_at_once_agree,
+    origin::a_restore_fences_even_servers_that_the_backup_does_not_know,
+    origin::a_restore_ends_sessions_and_replaces_the_keys_of_tokens,
+    origin::a_database_that_stays_what_it_is_is_not_taken_for_restored,
     characters::what_is_saved_is_loaded,
     characters::a_version_never_falls,
     characters::a_save_may_be_repeated,
