@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::task::block_in_place;
@@ -59,6 +59,7 @@ impl World<'_> {
     /// In half of the cases it is stopped, otherwise suspended.
     pub(super) async fn send_standby_away(&mut self, rng: &mut StdRng) -> Result<()> {
         let stopped = rng.random();
+        self.until_in_play().await?;
         let postgres = self.database.postgres()?;
         if stopped {
             block_in_place(|| postgres.nodes.standby()?.stop(Stop::Fast))?;
@@ -162,6 +163,7 @@ impl World<'_> {
 
     /// Stops the standby and waits until a commit waits for it. From now on nothing that players send is durable.
     async fn stop_standby(&mut self) -> Result<Standstill> {
+        self.until_in_play().await?;
         let nodes = &mut *self.database.postgres()?.nodes;
         block_in_place(|| nodes.standby()?.stop(Stop::Fast))?;
         let standstill = Standstill::begin(&self.records)?;
@@ -200,6 +202,20 @@ impl World<'_> {
             }
             Err(_) => false,
         })
+    }
+
+    /// Waits until something that is sent from now on is durable. Without a standby no character can be loaded, so players
+    /// must be in play before it leaves.
+    async fn until_in_play(&self) -> Result<()> {
+        let now = Standstill::begin(&self.records)?;
+        let deadline = Instant::now() + PATIENCE;
+        while now.answers()?.durable.is_empty() {
+            if Instant::now() > deadline {
+                bail!("nothing became durable within {PATIENCE:?}");
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
     }
 
     /// Waits until an intent that was sent since the beginning is answered as applied.
