@@ -8,7 +8,7 @@ use sqlx::{Connection, Row};
 use uuid::Uuid;
 
 use super::commits::begin_reading;
-use super::leases::{columns, gone, lock_one, locking, number, shard};
+use super::leases::{columns, confirmed, gone, lock_one, locking, number, shard};
 use crate::crash;
 use crate::storage::columns::{covered, signed, unsigned};
 use crate::storage::{CharacterRow, Lease, ShardId, StorageError};
@@ -59,7 +59,7 @@ pub(super) async fn save(
     covered(leases, rows)?;
     let gone = write(connection, leases, rows).await?;
     crash::point("after_commit");
-    Ok(gone)
+    confirmed(connection, gone).await
 }
 
 /// Locks the leases and writes the rows under leases that still hold. Returns the shards with a lost lease.

@@ -3,7 +3,7 @@
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection, Row};
 
-use super::commits::begin_reading;
+use super::commits::{begin_reading, confirm};
 use crate::planted::{self, Bug};
 use crate::storage::{Lease, ShardId, StorageError};
 
@@ -43,6 +43,14 @@ pub(super) fn columns(leases: &[Lease]) -> (Vec<i16>, Vec<i64>) {
     leases.iter().map(|lease| (number(lease.shard), lease.epoch)).unzip()
 }
 
+/// Returns lost shards once that is certain: a commit that locked no lease has waited for no standby.
+pub(super) async fn confirmed(connection: &mut PgConnection, gone: Vec<ShardId>) -> Result<Vec<ShardId>, StorageError> {
+    if !gone.is_empty() {
+        confirm(connection).await?;
+    }
+    Ok(gone)
+}
+
 /// The shards of `leases` that are not in `held`.
 pub(super) fn gone(leases: &[Lease], held: &[ShardId]) -> Vec<ShardId> {
     leases.iter().map(|lease| lease.shard).filter(|shard| !held.contains(shard)).collect()
@@ -52,7 +60,7 @@ pub(super) async fn prove(connection: &mut PgConnection, leases: &[Lease]) -> Re
     let mut transaction = connection.begin_with(begin_reading()).await?;
     let held = lock(&mut transaction, leases).await?;
     transaction.commit().await?;
-    Ok(gone(leases, &held))
+    confirmed(connection, gone(leases, &held)).await
 }
 
 pub(super) async fn lost(connection: &mut PgConnection, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {

@@ -46,11 +46,15 @@ macro_rules! on_connection {
         let mut connection = $self.connections.acquire().await?;
         let call = async {
             let (outcome, warned) = commits::listen($room::$call(&mut connection $(, $argument)*)).await;
-            let value = outcome?;
-            if $looks || warned {
+            // A primary that was replaced knows only older leases, so a lost lease is confirmed too.
+            let is_unsure = match &outcome {
+                Ok(_) => $looks || warned,
+                Err(error) => matches!(error, StorageError::Fenced(_)),
+            };
+            if is_unsure {
                 commits::confirm(&mut connection).await?;
             }
-            Ok(value)
+            outcome
         };
         let outcome = $self.connections.bounded(call).await;
         connection.hand_back(&$self.connections, outcome).await
