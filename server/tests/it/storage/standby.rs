@@ -185,3 +185,27 @@ async fn commits_that_were_given_up_are_cancelled() {
     let mut raw = bench.raw().await;
     sqlx::query("UPDATE characters SET name = 'free'").execute(&mut raw).await.expect("no row is locked");
 }
+
+/// A primary that was cut off and then replaced may know of a takeover that never counted, or not know of one that did.
+#[tokio::test]
+async fn a_lost_lease_that_only_the_primary_knows_of_is_not_believed() {
+    let bench = Bench::new(Duration::from_secs(1)).await;
+    bench.wait_for_standby("nobody").await;
+    is_unknown(bench.storage.take_over("rival").await);
+    until("the takeover", || async {
+        let epoch: i64 = sqlx::query_scalar("SELECT epoch FROM shard_leases WHERE shard = 0")
+            .fetch_one(&mut bench.raw().await)
+            .await
+            .expect("a lease");
+        epoch == bench.lease.epoch + 1
+    })
+    .await;
+    let held = [bench.lease];
+    is_unknown(bench.storage.save(&held, std::slice::from_ref(&bench.next)).await);
+    is_unknown(bench.storage.load_user(bench.lease, bench.row.user).await);
+    is_unknown(bench.storage.prove(&held).await);
+    is_unknown(bench.storage.lost(&held).await);
+
+    bench.wait_for_standby("").await;
+    assert_eq!(bench.storage.save(&held, std::slice::from_ref(&bench.next)).await.expect("an answer"), [SHARD]);
+}
