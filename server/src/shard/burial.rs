@@ -16,19 +16,13 @@ use castellan_protocol::{CharacterId, UserId};
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
-use super::store::Shards;
+use super::store::{Shards, Stuck};
 use crate::storage::{CharacterRow, DeadLetter, Lease, ShardId, StorageError, VERSION_JUMP, Verdict};
 use crate::telemetry;
 
 /// First and longest pause before a character that cannot be brought back is tried again. The pause doubles in between.
 const PAUSE_MIN: Duration = Duration::from_secs(2);
 const PAUSE_MAX: Duration = Duration::from_secs(64);
-
-/// A character whose decision could not be carried out, although the database can be reached.
-pub(super) struct Stuck {
-    pause: Duration,
-    next_try: Instant,
-}
 
 /// The next step for a dead letter.
 #[derive(Debug, Clone, Copy)]

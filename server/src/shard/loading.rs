@@ -9,12 +9,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::store::Shards;
+use super::store::{Load, Shards};
 use crate::storage::{ShardId, StorageError};
 use crate::telemetry;
-
-/// A load in progress: its result, once it has ended.
-pub(super) type Load = watch::Receiver<Option<Result<(), Refusal>>>;
 
 impl<G: Game> Shards<G> {
     /// Loads a user's characters into memory. Concurrent callers share one load.

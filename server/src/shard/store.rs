@@ -16,9 +16,9 @@ use castellan_game::Game;
 use castellan_protocol::{CharacterId, CharacterSummary, GameTypes, RequestId, UserId};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
-use super::burial::Stuck;
-use super::loading::Load;
 use super::mailbox::{CloseOrder, Mailbox};
 use crate::clock::Clock;
 use crate::flush::Signals;
@@ -34,6 +34,15 @@ pub struct Capacity {
     pub dirty_max: usize,
     /// How long a load of a user's characters, or a proof of a lease, may take.
     pub load_timeout: Duration,
+}
+
+/// A load in progress: its result, once it has ended.
+pub(super) type Load = watch::Receiver<Option<Result<(), Refusal>>>;
+
+/// A character whose decision could not be carried out, although the database can be reached.
+pub(super) struct Stuck {
+    pub(super) pause: Duration,
+    pub(super) next_try: Instant,
 }
 
 /// One shard with the writer of its answers.

@@ -13,9 +13,9 @@ use castellan_protocol::{
 use tokio::time::Instant;
 
 use super::context::Context;
+use super::end::End;
 use super::outbound::{Draft, Outbound};
 use super::replies::About;
-use super::session::{End, seconds_until};
 use super::transport::Io;
 use super::waits::{Wait, Waits};
 use crate::auth::{Session, Standing, Ticket};
@@ -391,6 +391,11 @@ fn once_durable(shape: Shape) -> Shape {
         Shape::Frame(codec) => Shape::FrameOnceDurable(codec),
         shape => shape,
     }
+}
+
+/// Whole seconds from `now_ms` until then; 0 if the time has passed.
+pub(super) fn seconds_until(then_ms: i64, now_ms: i64) -> u64 {
+    then_ms.saturating_sub(now_ms).max(0).unsigned_abs() / 1_000
 }
 
 fn until(then_ms: i64, now_ms: i64) -> Duration {

@@ -4,6 +4,7 @@
 //! and flushes once. Between reading an intent and writing its answer it runs no other task and awaits only loads.
 
 mod context;
+mod end;
 mod inbound;
 mod outbound;
 mod registry;
@@ -16,7 +17,8 @@ mod workers;
 pub use self::context::{Context, SocketSettings};
 pub use self::registry::{Registry, Seat, TooManySockets};
 pub use self::replies::Replies;
-pub use self::workers::{Accepted, Workers};
+pub use self::session::Accepted;
+pub use self::workers::Workers;
 
 /// The answer to a handshake's key. Source: RFC 6455, section 4.2.2.
 pub fn accept_key(key: &[u8]) -> String {

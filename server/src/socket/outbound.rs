@@ -14,8 +14,8 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode as SocketCode, Data};
 
+use super::end::End;
 use super::replies::{About, Changes};
-use super::session::End;
 use super::transport::{Io, Transport};
 use crate::shard::{CloseOrder, Refusal, Shape};
 

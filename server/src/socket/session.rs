@@ -12,16 +12,14 @@ use castellan_protocol::{CloseCode, Codec, Durable, Welcome};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, timeout};
-use tokio_tungstenite::tungstenite::Error;
-use tokio_tungstenite::tungstenite::error::CapacityError;
 
 use super::context::Context;
-use super::inbound::Inbound;
+use super::end::End;
+use super::inbound::{Inbound, seconds_until};
 use super::outbound::Outbound;
 use super::registry::Seat;
 use super::replies::{Changes, Replies};
 use super::transport::{Heard, Io, Transport};
-use super::workers::Accepted;
 use crate::auth::Session;
 use crate::shard::CloseOrder;
 use crate::telemetry;
@@ -29,33 +27,18 @@ use crate::telemetry;
 /// How long a closing connection may take to finish the close handshake.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// How a connection ends.
-#[derive(Debug)]
-pub(super) enum End {
-    /// We close it.
-    Order(CloseOrder),
-    /// The peer closed it or disappeared.
-    Gone,
-}
-
-impl End {
-    pub(super) const fn order(code: CloseCode, reason: &'static str) -> Self {
-        Self::Order(CloseOrder { code, reason })
-    }
-}
-
-impl From<Error> for End {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Capacity(CapacityError::MessageTooLong { .. }) => {
-                Self::order(CloseCode::TooBig, "the message is too big")
-            }
-            Error::Protocol(_) | Error::Utf8(_) | Error::Capacity(_) | Error::AttackAttempt => {
-                Self::order(CloseCode::ProtocolError, "this is not WebSocket")
-            }
-            _ => Self::Gone,
-        }
-    }
+/// A connection after the upgrade.
+pub struct Accepted {
+    /// The TCP connection.
+    pub stream: std::net::TcpStream,
+    /// Bytes that were read after the request.
+    pub leftover: Vec<u8>,
+    /// The negotiated subprotocol.
+    pub codec: Codec,
+    /// How it wants to receive states.
+    pub replies: Replies,
+    /// Its session; or a close order, if it was upgraded only to be told why it is closed.
+    pub ticket: Result<(Session, Seat), CloseOrder>,
 }
 
 /// Serves a connection until it ends.
@@ -340,9 +323,4 @@ async fn say_goodbye<IO: Io>(mut outbound: Outbound<IO>, order: &CloseOrder) {
     if !matches!(timeout(GOODBYE, goodbye).await, Ok(Ok(()))) {
         tracing::debug!(code = order.code.number(), "a connection ended without a close handshake");
     }
-}
-
-/// Whole seconds from `now_ms` until then; 0 if the time has passed.
-pub(super) fn seconds_until(then_ms: i64, now_ms: i64) -> u64 {
-    then_ms.saturating_sub(now_ms).max(0).unsigned_abs() / 1_000
 }

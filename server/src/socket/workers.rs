@@ -1,20 +1,14 @@
 //! The socket threads: each runs its connections on a runtime of its own, so that no connection moves between cores.
 
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use castellan_game::Game;
-use castellan_protocol::Codec;
 use tokio::sync::mpsc;
 
 use super::context::Context;
-use super::registry::Seat;
-use super::replies::Replies;
-use super::session;
-use crate::auth::Session;
+use super::session::{self, Accepted};
 use crate::priority;
-use crate::shard::CloseOrder;
 use crate::telemetry;
 
 /// Most connections that may wait for one socket thread; more are dropped.
@@ -22,20 +16,6 @@ const HANDOVER_MAX: usize = 4_096;
 
 /// The code in the metrics for a connection that ended without a close frame. Source: RFC 6455, section 7.1.5.
 const ABNORMAL_CLOSURE: u16 = 1006;
-
-/// A connection after the upgrade.
-pub struct Accepted {
-    /// The TCP connection.
-    pub stream: TcpStream,
-    /// Bytes that were read after the request.
-    pub leftover: Vec<u8>,
-    /// The negotiated subprotocol.
-    pub codec: Codec,
-    /// How it wants to receive states.
-    pub replies: Replies,
-    /// Its session; or a close order, if it was upgraded only to be told why it is closed.
-    pub ticket: Result<(Session, Seat), CloseOrder>,
-}
 
 /// The socket threads.
 pub struct Workers {

@@ -145,32 +145,53 @@ fn arrows_lead_nowhere_back() {
 }
 
 #[test]
-fn modules_of_a_crate_use_one_another_in_no_circle() {
+fn modules_of_a_folder_use_one_another_in_no_circle() {
     let mut found = Vec::new();
-    for folder in arrows("| crate |").into_keys() {
-        let src = root().join(&folder).join("src");
-        let sources = sources_of(&folder);
-        let modules: BTreeSet<_> = sources.iter().map(|(module, ..)| module.as_str()).collect();
-        let mut arrows: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-        for (module, path, text) in &sources {
-            // The roots of the library and of the program are above all others.
-            if matches!(module.as_str(), "lib" | "main") {
-                continue;
+    for crate_folder in arrows("| crate |").into_keys() {
+        let src = root().join(&crate_folder).join("src");
+        let sources = sources_of(&crate_folder);
+        let folders: BTreeSet<_> = sources.iter().filter_map(|(_, path, _)| path.parent()).collect();
+        for folder in folders {
+            for (module, others) in circles(arrows_in(&src, folder, &sources)) {
+                let shown = folder.strip_prefix(root()).expect("below the root").display();
+                found.extend(others.iter().map(|other| format!("{shown}: {module} uses {other}")));
             }
-            let inside = path.strip_prefix(&src).expect("below the root").with_extension("");
-            let depth = inside.components().filter(|part| part.as_os_str() != "mod").count();
-            let named = [named_rooms(text), named_behind(&"super::".repeat(depth), text)].concat();
-            let others = named.into_iter().filter(|named| named != module && modules.contains(named.as_str()));
-            arrows.entry(module.clone()).or_default().extend(others);
-        }
-        for (module, others) in circles(arrows) {
-            found.extend(others.iter().map(|other| format!("{folder}: {module} uses {other}")));
         }
     }
     assert!(
         found.is_empty(),
         "{found:#?}: modules use one another in a circle; move what both need to a module below them"
     );
+}
+
+/// Which modules of a folder use which others of it, whatever lies in folders below. Tests are left out.
+fn arrows_in(src: &Path, folder: &Path, sources: &[(String, PathBuf, String)]) -> BTreeMap<String, BTreeSet<String>> {
+    let room = folder.strip_prefix(src).expect("below src").iter().map(|part| format!("{}::", part.display()));
+    let from_root = format!("crate::{}", room.collect::<String>());
+    let modules: BTreeMap<_, Vec<_>> = sources
+        .iter()
+        .filter_map(|(_, path, text)| {
+            let inside = path.strip_prefix(folder).ok()?.with_extension("");
+            let parts: Vec<_> = inside.iter().filter_map(|part| part.to_str()).filter(|part| *part != "mod").collect();
+            // A folder's own file and the roots of the library and of the program are above all others.
+            let module = parts.first().filter(|first| !matches!(**first, "lib" | "main"))?;
+            let text = text.split("#[cfg(test)]\nmod tests {").next()?;
+            let is_test = parts.contains(&"tests");
+            (!is_test).then(|| ((*module).to_owned(), (parts.len(), text.to_owned())))
+        })
+        .fold(BTreeMap::new(), |mut modules, (module, file)| {
+            modules.entry(module).or_default().push(file);
+            modules
+        });
+    let used = |module: &String, files: &Vec<(usize, String)>| {
+        let named = files.iter().flat_map(|(depth, text)| {
+            // A longer path of this kind leads out of the folder.
+            let text = text.replace(&"super::".repeat(depth + 1), "");
+            [named_behind(&from_root, &text), named_behind(&"super::".repeat(*depth), &text)].concat()
+        });
+        named.filter(|named| named != module && modules.contains_key(named)).collect()
+    };
+    modules.iter().map(|(module, files)| (module.clone(), used(module, files))).collect()
 }
 
 #[test]

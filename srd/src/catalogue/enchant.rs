@@ -1,8 +1,8 @@
 //! Creates the magic variants of mundane items: `longsword+weapon-1`.
 
+use super::draft::Draft;
 use super::item::{Effect, Item, Purpose};
 use super::mistakes::Mistakes;
-use super::read::Draft;
 use super::read_items::{Enchantment, Target};
 use crate::symbol::Symbol;
 

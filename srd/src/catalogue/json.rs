@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
+use super::draft::Draft;
 use super::enchant;
 use super::item::{Armor, Effect, Item, Magic, Purpose, Range, Weapon};
 use super::people::{Choice, Class, Condition, Race, Skill, Subrace};
-use super::read::Draft;
 use super::read_items::Enchantment;
 use crate::ability::{Abilities, LEVEL_MAX, experience_of_level, proficiency_bonus};
 use crate::request::Ability;

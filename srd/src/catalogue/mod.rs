@@ -4,6 +4,7 @@
 //! and refuses a catalogue with any. A catalogue never changes; a reload creates a new one.
 
 mod dice_text;
+mod draft;
 mod enchant;
 mod entry;
 mod item;
@@ -26,8 +27,8 @@ pub use people::{Choice, Class, Condition, Feature, Gifts, Gives, Race, Skill, S
 pub(super) use read::EXHAUSTION;
 
 use super::symbol::Symbol;
+use draft::Draft;
 use mistakes::Mistakes;
-use read::Draft;
 
 /// Marks a symbol that names no item of this catalogue.
 const NO_ITEM: u32 = u32::MAX;

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use crate::request::Ability;
 use toml::{Table, Value};
 
+use super::draft::{Draft, Kind};
 use super::entry::{Place, TableReader};
 use super::item::{Item, Purpose};
 use super::mistakes::Mistakes;
-use super::people::{Class, Condition, Gifts, Race, Skill, Subrace};
-use super::read_items::{Enchantment, MagicEntry};
-use super::read_people::Trait;
+use super::people::Gifts;
+use super::read_items::MagicEntry;
 use super::{enchant, read_items, read_people};
 use crate::ability::{CREATION_SCORE_MAX, SCORE_MAX};
 use crate::symbol::Symbol;
@@ -20,22 +20,6 @@ pub(crate) const EXHAUSTION: &str = "exhaustion";
 
 /// Most skills and most conditions: a sheet lists all of them and must fit a server frame.
 const SHEET_ENTRIES_MAX: usize = 64;
-
-/// All entries of a kind, each with its place.
-type Kind<T> = Vec<(Place, T)>;
-
-/// All entries of all files.
-#[derive(Debug, Default)]
-pub(super) struct Draft {
-    pub(super) items: Kind<Item>,
-    pub(super) enchantments: Kind<Enchantment>,
-    pub(super) classes: Kind<Class>,
-    pub(super) races: Kind<Race>,
-    pub(super) subraces: Kind<Subrace>,
-    traits: Kind<Trait>,
-    pub(super) skills: Kind<Skill>,
-    pub(super) conditions: Kind<Condition>,
-}
 
 impl Draft {
     /// Reads one file.
