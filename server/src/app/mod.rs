@@ -125,7 +125,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     print(&format!("castellan is listening on http://{address}"));
     print(&format!("play from another terminal:  cargo run --release -p client-sim -- play --server http://{address}"));
 
-    let running = Running {
+    let mut running = Running {
         config,
         storage,
         shards,
@@ -138,7 +138,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
         housekeeping,
         clock,
     };
-    running.until_told_to_stop(stop_signals).await;
+    running.until_told_to_stop(stop_signals).await?;
     running.drain().await
 }
 

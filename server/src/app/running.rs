@@ -60,12 +60,18 @@ pub(super) struct Running<G: Game> {
 
 impl<G: Game> Running<G> {
     /// Waits for SIGTERM or SIGINT; SIGHUP reads the catalogue again.
-    pub(super) async fn until_told_to_stop(&self, mut signals: StopSignals) {
+    ///
+    /// # Errors
+    ///
+    /// The flusher has panicked. What it was writing is nowhere any more, so the process must end at once, as if it had
+    /// been killed: the next start makes versions jump, and clients send again what was not durable.
+    pub(super) async fn until_told_to_stop(&mut self, mut signals: StopSignals) -> anyhow::Result<()> {
         loop {
             tokio::select! {
-                _ = signals.terminate.recv() => return,
-                _ = signals.interrupt.recv() => return,
+                _ = signals.terminate.recv() => return Ok(()),
+                _ = signals.interrupt.recv() => return Ok(()),
                 _ = signals.hang_up.recv() => self.reload(),
+                _ = &mut self.flusher => anyhow::bail!("the flusher has panicked; nothing would be stored any more"),
             }
         }
     }

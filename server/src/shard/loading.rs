@@ -1,10 +1,12 @@
 //! Loads a user's characters into memory, and evicts them.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use castellan_authority::{Effects, LoadPermit, Refusal, shard_of};
 use castellan_game::Game;
 use castellan_protocol::UserId;
+use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -47,7 +49,11 @@ impl<G: Game> Shards<G> {
         loads.insert(user, load.clone());
         let shards = Arc::clone(self);
         let loading = async move {
-            let result = shards.load_rows(user, permit).await;
+            let result = AssertUnwindSafe(shards.load_rows(user, permit)).catch_unwind().await;
+            let result = result.unwrap_or_else(|_| {
+                tracing::error!(%user, "characters could not be loaded: a panic");
+                Err(Refusal::unreadable())
+            });
             shards.loads.lock().remove(&user);
             done.send_replace(Some(result));
         };
