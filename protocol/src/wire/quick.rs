@@ -7,6 +7,9 @@
 //! the two.
 //!
 //! Only the texts that a value owns are allocated, and nesting goes no deeper than the types.
+//!
+//! With the primitives of `rmp` in place of the four functions that read lengths and integers, an intent takes 140 ns
+//! instead of 123, and a ping 45 instead of 37 (`cargo bench -p castellan-srd --bench codec`). They would save 20 lines.
 
 use super::Wire;
 
