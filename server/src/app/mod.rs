@@ -20,8 +20,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::running::{Running, StopSignals};
-use self::start::Bound;
-use crate::auth::{self, Auth, Policy};
+use self::start::{Bound, Patience};
+use crate::auth::Policy;
 use crate::clock::{system_clock, system_entropy};
 use crate::config::Config;
 use crate::flush::Signals;
@@ -42,19 +42,11 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let (clock, entropy) = (system_clock(), system_entropy());
     let rules = Arc::new(start::read_rules::<G>(&config).map_err(anyhow::Error::msg)?);
     let policy = Arc::new(Policy::from_choice::<G>(&config.rules.policy)?);
-    let storage = start::open_database(&config.database).await?;
-    origin::recognise(&storage, &clock).await?;
-    let auth = Arc::new(
-        Auth::open(
-            Arc::clone(&storage),
-            &config.auth,
-            config.registration_is_open(),
-            Arc::clone(&clock),
-            Arc::clone(&entropy),
-        )
-        .await?,
-    );
-    let dice_secret: Arc<[u8]> = auth::secret(&storage, "dice", &entropy, clock()).await?.into();
+    let mut patience = Patience::new(&config.database);
+    let storage = patience.with(|| start::open_database(&config.database)).await?;
+    patience.with(|| origin::recognise(&storage, &clock)).await?;
+    let auth = Arc::new(patience.with(|| start::open_accounts(&config, &storage, &clock, &entropy)).await?);
+    let dice_secret = patience.with(|| start::dice_secret(&storage, &clock, &entropy)).await?;
 
     let signals = Arc::new(Signals::default());
     let shards = Arc::new(Shards::<G>::new(
@@ -103,7 +95,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     });
     let stop_signals = StopSignals::listen()?;
     let node = start::name_of_this_process(address);
-    start::take_shards(&config, &node, &storage, &shards, &clock).await?;
+    patience.with(|| start::take_shards(&config, &node, &storage, &shards, &clock)).await?;
 
     // Nothing below can fail: from here on the shards are given back only by a clean stop.
     let flusher = background::start_flusher(&config, &shards, &storage, &signals, &clock, stopped.clone());

@@ -1,5 +1,6 @@
 //! The steps of a start. Each may fail.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,8 @@ use castellan_game::Game;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::clock::Clock;
+use crate::auth::{self, Auth, AuthError};
+use crate::clock::{Clock, Entropy};
 use crate::config::{self, Config, Scheduling};
 use crate::flush::spool;
 use crate::http;
@@ -47,27 +49,58 @@ async fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)
     Ok((listener, address))
 }
 
-/// Opens the database and brings its tables to the present shape; waits for one that does not answer yet.
-pub(super) async fn open_database(settings: &config::Database) -> anyhow::Result<Arc<dyn Storage>> {
-    let began = Instant::now();
-    let mut pause = DATABASE_PAUSE_MIN;
-    loop {
-        let error = match try_database(settings).await {
-            Ok(storage) => return Ok(storage),
-            Err(error @ StorageError::Transient(_)) => error,
-            Err(error) => return Err(error).context("cannot use the database"),
-        };
-        if began.elapsed() + pause >= settings.wait {
-            return Err(error).with_context(|| {
-                format!("{} did not answer within {:?} (--database-wait)", settings.url, settings.wait)
-            });
-        }
-        if pause == DATABASE_PAUSE_MIN {
-            tracing::warn!(%error, "waiting up to {:?} for the database at {}", settings.wait, settings.url);
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(DATABASE_PAUSE_MAX);
+/// Repeats the steps of a start that need the database while it does not answer, or while its standby is away.
+pub(super) struct Patience<'a> {
+    settings: &'a config::Database,
+    began: Instant,
+    has_told: bool,
+}
+
+impl<'a> Patience<'a> {
+    /// The time that the settings allow for all steps together begins now.
+    pub(super) fn new(settings: &'a config::Database) -> Self {
+        Self { settings, began: Instant::now(), has_told: false }
     }
+
+    /// Takes a step, again and again while only time can help. Says once that it waits.
+    ///
+    /// # Errors
+    ///
+    /// The step's last error, when the time is over; any other error at once.
+    pub(super) async fn with<T, F>(&mut self, step: impl Fn() -> F) -> anyhow::Result<T>
+    where
+        F: Future<Output = anyhow::Result<T>>,
+    {
+        let config::Database { url, wait, .. } = self.settings;
+        let mut pause = DATABASE_PAUSE_MIN;
+        loop {
+            let error = match step().await {
+                Err(error) if passes_by_itself(&error) => error,
+                result => return result,
+            };
+            if self.began.elapsed() + pause >= *wait {
+                return Err(error).with_context(|| format!("{url} did not answer within {wait:?} (--database-wait)"));
+            }
+            if !std::mem::replace(&mut self.has_told, true) {
+                tracing::warn!(error = format!("{error:#}"), "waiting up to {wait:?} for the database at {url}");
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(DATABASE_PAUSE_MAX);
+        }
+    }
+}
+
+fn passes_by_itself(error: &anyhow::Error) -> bool {
+    let cause = match error.downcast_ref() {
+        Some(AuthError::Storage(error)) => Some(error),
+        _ => error.downcast_ref(),
+    };
+    matches!(cause, Some(StorageError::Transient(_)))
+}
+
+/// Opens the database and brings its tables to the present shape.
+pub(super) async fn open_database(settings: &config::Database) -> anyhow::Result<Arc<dyn Storage>> {
+    try_database(settings).await.context("cannot use the database")
 }
 
 async fn try_database(settings: &config::Database) -> Result<Arc<dyn Storage>, StorageError> {
@@ -77,6 +110,26 @@ async fn try_database(settings: &config::Database) -> Result<Arc<dyn Storage>, S
     let storage = connecting.await.map_err(|error| StorageError::Unusable(error.to_string()))??;
     storage.migrate().await?;
     Ok(storage)
+}
+
+/// Reads the keys of accounts and sessions, and makes them at the first start.
+pub(super) async fn open_accounts(
+    config: &Config,
+    storage: &Arc<dyn Storage>,
+    clock: &Clock,
+    entropy: &Entropy,
+) -> anyhow::Result<Auth> {
+    let (storage, clock, entropy) = (Arc::clone(storage), Arc::clone(clock), Arc::clone(entropy));
+    Ok(Auth::open(storage, &config.auth, config.registration_is_open(), clock, entropy).await?)
+}
+
+/// Reads the secret that seeds the dice, and makes it at the first start.
+pub(super) async fn dice_secret(
+    storage: &Arc<dyn Storage>,
+    clock: &Clock,
+    entropy: &Entropy,
+) -> anyhow::Result<Arc<[u8]>> {
+    Ok(auth::secret(storage, "dice", entropy, clock()).await?.into())
 }
 
 /// How many threads serve sockets.

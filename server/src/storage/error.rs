@@ -11,7 +11,7 @@ use super::ShardId;
 pub enum StorageError {
     /// The database could not be reached or the connection broke. A write may or may not have been committed. Every
     /// call may be repeated; only a repetition that succeeds proves anything.
-    #[error("the database cannot be reached: {0}")]
+    #[error("the database cannot do this now: {0}")]
     Transient(String),
     /// Another process has taken over this shard: drop what is in memory, never retry.
     #[error("the lease of shard {0} is lost to another server")]

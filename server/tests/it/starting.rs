@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
+use xtask::postgres::{Cluster, ClusterOptions};
 
 use crate::harness::{Http, Kind, Socket, fresh_postgres, run_on};
 use crate::play::{House, enter, id};
@@ -76,7 +77,11 @@ fn a_start_that_fails_after_it_took_the_shards_gives_them_back() {
     assert!(house.server(&[]).terminate().success());
     // The dead letters are read after the shards are taken.
     run_on(house.url(), "DROP TABLE dead_letters");
-    let failed = castellan(house.folder(), "127.0.0.1:0", house.url()).output().expect("it starts");
+    // So short that it tries once.
+    let failed = castellan(house.folder(), "127.0.0.1:0", house.url())
+        .args(["--database-wait", "100ms"])
+        .output()
+        .expect("it starts");
     assert_eq!(failed.status.code(), Some(1), "{}", String::from_utf8_lossy(&failed.stderr));
     let released = run_on(house.url(), "SELECT count(*) FROM shard_leases WHERE released AND epoch = 2");
     assert_eq!(released, 256);
@@ -102,6 +107,32 @@ fn a_start_waits_for_a_database_that_comes_up_later() {
     }
     let real = real.parse().expect("an address");
     let _proxy = runtime.block_on(crate::harness::Proxy::start_at(late, real));
+    until_ready(&mut server, listen);
+    assert_eq!(said().matches("waiting up to").count(), 1, "it is said once: {}", said());
+    end(server);
+}
+
+/// Each commit of the start waits for a standby, and is given up after `--database-timeout`.
+#[test]
+fn a_start_waits_for_a_standby_that_comes_later() {
+    let cluster = Cluster::start(ClusterOptions::default()).expect("a cluster");
+    let house = House::at(cluster.url());
+    assert!(house.server(&[]).terminate().success(), "so the tables are there");
+    run_on(&cluster.url(), "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+    run_on(&cluster.url(), "SELECT 1::bigint FROM pg_reload_conf()");
+    let (listen, log) = (free_address(), house.folder().join("log"));
+    let mut server = castellan(house.folder(), &listen.to_string(), house.url())
+        .args(["--database-timeout", "500ms"])
+        .stderr(File::create(&log).expect("a log"))
+        .spawn()
+        .expect("it starts");
+    let said = || std::fs::read_to_string(&log).expect("a log");
+    while !said().contains("if it has a synchronous standby, that may be away") {
+        assert!(server.try_wait().expect("it is ours").is_none(), "the server has ended: {}", said());
+        std::thread::yield_now();
+    }
+    run_on(&cluster.url(), "ALTER SYSTEM RESET synchronous_standby_names");
+    run_on(&cluster.url(), "SELECT 1::bigint FROM pg_reload_conf()");
     until_ready(&mut server, listen);
     assert_eq!(said().matches("waiting up to").count(), 1, "it is said once: {}", said());
     end(server);

@@ -123,7 +123,10 @@ impl Connections {
     ) -> Result<T, StorageError> {
         timeout(self.call_timeout, call).await.unwrap_or_else(|_| {
             self.cancel_abandoned();
-            Err(StorageError::Transient(format!("no answer from PostgreSQL within {:?}", self.call_timeout)))
+            Err(StorageError::Transient(format!(
+                "no answer from PostgreSQL within {:?}; if it has a synchronous standby, that may be away",
+                self.call_timeout
+            )))
         })
     }
 
