@@ -1,4 +1,4 @@
-//! A private PgBouncer before a [`Cluster`](crate::postgres::Cluster).
+//! A private PgBouncer before a [`Cluster`].
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
