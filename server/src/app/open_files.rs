@@ -4,13 +4,13 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
 
-/// What the server itself has open: event queues, listeners, logs, spool files, `/proc`.
+/// Files that the server itself opens: event queues, listeners, logs, spool files, `/proc`.
 const OWN: u64 = 48;
 
-/// What each socket thread has open: its event queue, and what wakes it.
+/// Files of each socket thread: its event queue and the means to wake it.
 const EACH_WORKER: u64 = 4;
 
-/// What each connection to the database has open. SQLite has the file, its log and the log's index.
+/// Files of each database connection. SQLite opens the database, its log and the log's index.
 const EACH_DATABASE_CONNECTION: u64 = 3;
 
 /// Most connections to the operators' address. They have these to themselves, however many players there are.
@@ -35,7 +35,7 @@ pub(super) struct Room {
     pub(super) operators_below: u64,
 }
 
-/// What wants to be open.
+/// The number of files that the settings ask for.
 #[derive(Debug, Clone, Copy)]
 struct Wanted {
     http: usize,

@@ -12,7 +12,8 @@ use super::VERSION_JUMP;
 pub struct Origin {
     /// The difference.
     pub change: Change,
-    /// What the database does not tell this server, and why: some restores are then noticed by an operator only.
+    /// The database's reasons for not telling this server who it is. The server may then miss a restore, and only an
+    /// operator notices it.
     pub hidden: Vec<String>,
 }
 

@@ -70,12 +70,12 @@ impl FaultyStorage {
         self.state.lock().away = away;
     }
 
-    /// Some calls reach this old primary instead, until there is none any more.
+    /// Sets an old primary that still answers some of the calls; `None` takes it away.
     pub fn set_zombie(&self, zombie: Option<Arc<dyn Storage>>) {
         self.state.lock().zombie = zombie;
     }
 
-    /// What chance has for the next call. Always draws five times, so that faults do not change each other's order.
+    /// Draws the faults of the next call. It always draws five numbers, so that one fault does not change the others.
     fn draw(&self) -> Fault {
         let mut state = self.state.lock();
         let faults = state.faults;

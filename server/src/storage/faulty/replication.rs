@@ -14,7 +14,7 @@ use castellan_protocol::CharacterId;
 use super::tables::Tables;
 use crate::storage::{Lease, ShardId, StorageError};
 
-/// What a storage over a replicated database must do. A simulation that leaves one out must find a loss.
+/// Rules for a storage over a replicated database. A simulation that leaves one out must find a loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
     /// A takeover answers after it has reached the standby.
@@ -33,7 +33,7 @@ impl Default for Rules {
     }
 }
 
-/// What a transaction is for, as far as the rules tell transactions apart.
+/// The purpose of a transaction. The rules treat each purpose differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     TakeOver,
@@ -87,7 +87,7 @@ struct Commit {
 pub(super) struct Primary {
     /// What a transaction sees.
     pub(super) visible: Tables,
-    /// What the standby lacks. `None` while it has everything.
+    /// The commits that the standby does not have. `None` if it has all of them.
     lag: Option<Lag>,
     /// The standby is not connected: commits wait.
     standby_is_away: bool,
