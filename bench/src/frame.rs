@@ -1,7 +1,6 @@
 //! WebSocket frames: intents are encoded once and patched, answers only inspected.
-//!
-//! [`take`] reads headers by hand: 3.5 ns a frame, against 28 ns with tungstenite's `FrameHeader::parse`. At the echo's
-//! 1.8 million answers per second that is a twentieth of the load's core, which is the limit there.
+
+use std::io::Cursor;
 
 use anyhow::{Context, Result, ensure};
 use castellan_srd::wire::{Ack, Action, CharacterId, ClientFrame, Codec, Intent, ModifyHitpoints, RequestId, Version};
@@ -18,10 +17,6 @@ pub const BINARY: u8 = 2;
 /// The operation code of a ping.
 pub const PING: u8 = 9;
 
-/// Second byte of a frame whose length follows in two bytes.
-const LENGTH_IN_TWO: u8 = 126;
-/// Second byte of a frame whose length follows in eight bytes.
-const LENGTH_IN_EIGHT: u8 = 127;
 /// Bytes of a MessagePack integer that needs 64 bits, without its marker.
 const LONG_BYTES: usize = 8;
 /// The masking key of all client frames. Any key costs the server the same work.
@@ -135,21 +130,17 @@ pub struct Heard<'a> {
 }
 
 /// Takes the first frame off `bytes`; `None` if it is incomplete.
-pub fn take<'a>(bytes: &mut &'a [u8]) -> Option<Heard<'a>> {
-    let (&[first, second], rest) = bytes.split_first_chunk()?;
-    let (length, rest) = match second {
-        LENGTH_IN_TWO => {
-            rest.split_first_chunk().map(|(length, rest)| (usize::from(u16::from_be_bytes(*length)), rest))?
-        }
-        LENGTH_IN_EIGHT => {
-            let (length, rest) = rest.split_first_chunk()?;
-            (usize::try_from(u64::from_be_bytes(*length)).ok()?, rest)
-        }
-        short => (usize::from(short), rest),
-    };
-    let (payload, rest) = rest.split_at_checked(length)?;
+///
+/// # Errors
+///
+/// Fails if its header breaks RFC 6455.
+pub fn take<'a>(bytes: &mut &'a [u8]) -> Result<Option<Heard<'a>>> {
+    let mut cursor = Cursor::new(*bytes);
+    let Some((header, length)) = FrameHeader::parse(&mut cursor)? else { return Ok(None) };
+    let behind = &bytes[usize::try_from(cursor.position())?..];
+    let Some((payload, rest)) = behind.split_at_checked(usize::try_from(length)?) else { return Ok(None) };
     *bytes = rest;
-    Some(Heard { operation: first & 0x0f, payload })
+    Ok(Some(Heard { operation: header.opcode.into(), payload }))
 }
 
 #[cfg(test)]
@@ -160,8 +151,10 @@ mod tests {
     use super::*;
 
     fn unmask(frame: &[u8]) -> Vec<u8> {
-        let header = if frame[1] & 0x7f == LENGTH_IN_TWO { 4 } else { 2 };
-        let (mask, payload) = frame[header..].split_at(4);
+        let mut cursor = Cursor::new(frame);
+        let (header, _) = FrameHeader::parse(&mut cursor).expect("a frame").expect("all of it");
+        let mask = header.mask.expect("a client masks");
+        let payload = &frame[cursor.position() as usize..];
         payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key).collect()
     }
 
@@ -190,12 +183,12 @@ mod tests {
             let header = frame.len() - length;
             for cut in [0, 1, header.min(frame.len() - 1), frame.len() - 1] {
                 let mut bytes = &frame[..cut];
-                assert_eq!(take(&mut bytes), None);
+                assert_eq!(take(&mut bytes).expect("no fault"), None);
                 assert_eq!(bytes.len(), cut);
             }
             frame.push(0x55);
             let mut bytes = frame.as_slice();
-            assert_eq!(take(&mut bytes), Some(Heard { operation: BINARY, payload: &payload }));
+            assert_eq!(take(&mut bytes).expect("no fault"), Some(Heard { operation: BINARY, payload: &payload }));
             assert_eq!(bytes, [0x55]);
         }
     }

@@ -151,7 +151,7 @@ impl Connection {
         let mut bytes = std::mem::take(&mut self.leftover);
         loop {
             let mut rest = bytes.as_slice();
-            while let Some(heard) = take(&mut rest) {
+            while let Some(heard) = take(&mut rest)? {
                 if heard.operation == BINARY {
                     let payload = heard.payload.to_vec();
                     self.leftover = rest.to_vec();
@@ -213,7 +213,7 @@ impl Connection {
                 bail!("the server refused an upgrade: {}", String::from_utf8_lossy(&bytes));
             }
             let mut rest = &bytes[end + 4..];
-            if !welcome || take(&mut rest).is_some_and(|frame| frame.operation != PING) {
+            if !welcome || take(&mut rest)?.is_some_and(|frame| frame.operation != PING) {
                 self.leftover = rest.to_vec();
                 return Ok(self.stream.set_nonblocking(true)?);
             }

@@ -249,7 +249,7 @@ impl Load {
             let now = nanoseconds(self.began.elapsed());
             let mut bytes = &self.buffer[..leftover + read];
             let mut answers = 0;
-            while let Some(frame) = take(&mut bytes) {
+            while let Some(frame) = take(&mut bytes)? {
                 if frame.operation == BINARY && frame.payload.starts_with(APPLIED) {
                     answers += 1;
                     self.answers_ever += 1;

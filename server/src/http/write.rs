@@ -3,15 +3,14 @@
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use castellan_game::Game;
-use castellan_protocol::{Ack, CharacterId, CloseCode, RejectionCode, RequestId, UserId, Version};
+use castellan_protocol::{Ack, CharacterId, RejectionCode, RequestId, UserId, Version};
+use tokio::time::Instant;
 
 use super::base::Envelope;
 use super::context::Context;
 use super::etag;
 use super::problem::{Problem, json};
-use crate::shard::{
-    Answered, Base, Change, CloseOrder, Command, Creation, Mailbox, Reader, Shape, Shown, count_intent,
-};
+use crate::shard::{Answered, Base, Change, Command, Creation, Reader, Shape, Shown, Wait, Waiter, count_intent};
 use crate::telemetry::{self, IntentOutcome};
 
 /// Buffer for a typical character, in bytes.
@@ -34,14 +33,14 @@ pub(super) async fn change<G: Game>(
     let command = Command { owner, character, id, base: envelope.base, change, permitted };
     let waiter = (envelope.ack == Some(Ack::Durable)).then(Waiter::default);
     let mut body = Vec::with_capacity(BODY_BYTES);
-    let sender = waiter.as_ref().map(|waiter| &waiter.0);
+    let sender = waiter.as_ref().map(Waiter::mailbox);
     let now_ms = (context.clock)();
     let outcome = context.shards.change(&command, sender, Shape::Body, now_ms, &mut body).await;
     count_intent(&outcome);
     match outcome {
         Answered::Applied { mut shown, duplicate, .. } => {
             if let Some(waiter) = &waiter {
-                shown.durable = waiter.until_durable(context, owner, character, shown).await?;
+                shown.durable = until_durable(context, waiter, owner, character, shown).await?;
             }
             if deletes {
                 let mut response = StatusCode::NO_CONTENT.into_response();
@@ -77,10 +76,10 @@ pub(super) async fn create<G: Game>(
         Answered::Applied { character, mut shown, duplicate } => {
             if envelope.ack != Some(Ack::Applied) && shown.durable < shown.version {
                 let waiter = Waiter::default();
-                let reader = Reader::Watches(&waiter.0);
+                let reader = Reader::Watches(waiter.mailbox());
                 let now = context.shards.show(owner, character, reader, None, Shape::Body, &mut Vec::new()).await?;
                 shown.durable =
-                    waiter.until_durable(context, owner, character, Shown { durable: now.durable, ..shown }).await?;
+                    until_durable(context, &waiter, owner, character, Shown { durable: now.durable, ..shown }).await?;
             }
             let mut response = answer(context, StatusCode::CREATED, shown, duplicate, body);
             let location = HeaderValue::try_from(format!("/characters/{character}")).expect("a path of ASCII");
@@ -151,47 +150,19 @@ fn fallen_back() -> Problem {
     Problem::new(RejectionCode::UNAVAILABLE, message)
 }
 
-/// A request that waits for a commit. To the shards it is a connection that ends with the request.
-///
-/// A socket keeps many waits open while it serves other intents (`socket/waits.rs`). A request has one and sleeps on it.
-#[derive(Default)]
-struct Waiter(Mailbox);
-
-impl Waiter {
-    /// Waits until the shown state is durable or the time is over. Returns the durable version.
-    async fn until_durable<G: Game>(
-        &self,
-        context: &Context<G>,
-        owner: UserId,
-        character: CharacterId,
-        shown: Shown,
-    ) -> Result<Version, Problem> {
-        let mut durable = shown.durable;
-        if durable >= shown.version {
-            return Ok(durable);
-        }
-        context.shards.hurry(owner, character);
-        let wait = async {
-            while durable < shown.version {
-                self.0.arrived().await;
-                let told = self.0.take().durable.get(&character).copied();
-                durable = durable.max(told.unwrap_or_default());
-                if durable < shown.version && self.0.is_closing() {
-                    return Err(fallen_back());
-                }
-            }
-            Ok(())
-        };
-        match tokio::time::timeout(context.durable_timeout, wait).await {
-            Ok(Err(problem)) => Err(problem),
-            // On a timeout the answer is: applied, and durable up to this version.
-            Ok(Ok(())) | Err(_) => Ok(durable),
-        }
+/// Waits until the shown state is durable or the time is over. Returns the durable version.
+async fn until_durable<G: Game>(
+    context: &Context<G>,
+    waiter: &Waiter,
+    owner: UserId,
+    character: CharacterId,
+    shown: Shown,
+) -> Result<Version, Problem> {
+    if shown.durable >= shown.version {
+        return Ok(shown.durable);
     }
-}
-
-impl Drop for Waiter {
-    fn drop(&mut self) {
-        self.0.order_close(CloseOrder { code: CloseCode::Normal, reason: "the request has ended" });
-    }
+    let deadline = Instant::now() + context.durable_timeout;
+    let wait = Wait { owner, character, version: shown.version, deadline, sender: () };
+    let durable = waiter.until_durable(&context.shards, wait).await.map_err(|_| fallen_back())?;
+    Ok(durable.max(shown.durable))
 }

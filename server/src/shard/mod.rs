@@ -10,6 +10,7 @@ mod leases;
 mod loading;
 mod mailbox;
 mod store;
+mod waits;
 
 pub use castellan_authority::{
     Answer, Answered, Base, Change, Command, Creation, Packed, Reader, Refusal, Shape, Shown, encode_packed, shard_of,
@@ -19,6 +20,7 @@ pub use castellan_protocol::pack::merge_patch;
 pub use self::counting::count_intent;
 pub use self::mailbox::{CloseOrder, Mail, Mailbox};
 pub use self::store::{Capacity, Shards};
+pub use self::waits::{Wait, Waiter, Waits};
 
 #[cfg(test)]
 mod tests;

@@ -17,11 +17,12 @@ use super::end::End;
 use super::outbound::{Draft, Outbound};
 use super::replies::About;
 use super::transport::Io;
-use super::waits::{Wait, Waits};
 use crate::auth::{Session, Standing, Ticket};
 use crate::config::Role;
 use crate::rate::Bucket;
-use crate::shard::{Answer, Answered, Base, Change, Command, Mailbox, Reader, Refusal, Shape, count_intent};
+use crate::shard::{
+    Answer, Answered, Base, Change, Command, Mailbox, Reader, Refusal, Shape, Wait, Waits, count_intent,
+};
 use crate::telemetry::{self, IntentOutcome};
 
 /// When a client with too many unanswered intents may try again, in milliseconds.
@@ -34,11 +35,20 @@ pub(super) struct Inbound<G: Game> {
     context: Arc<Context<G>>,
     bucket: Bucket,
     over_rate: u32,
-    waits: Waits,
+    waits: Waits<Sender>,
     watched: HashMap<CharacterId, UserId>,
     expires_at: Instant,
     now: Instant,
     now_ms: i64,
+}
+
+/// What an intent that waits for its commit needs for its answer.
+#[derive(Debug, Clone, Copy)]
+struct Sender {
+    id: RequestId,
+    duplicate: bool,
+    /// It is durable, and waits for the commit of a newer state, which its answer would show.
+    prolonged: bool,
 }
 
 /// A request that may have to wait until its character is loaded from the database.
@@ -211,16 +221,14 @@ impl<G: Game> Inbound<G> {
             Answered::Applied { shown, duplicate, .. } => {
                 if intent.ack == Some(Ack::Durable) && shown.durable < shown.version {
                     drop(draft);
-                    self.context.shards.hurry(owner, intent.character);
-                    return self.waits.push(Wait {
-                        id: intent.id,
+                    let wait = Wait {
                         owner,
                         character: intent.character,
                         version: shown.version,
-                        duplicate,
-                        prolonged: false,
                         deadline: self.now + self.context.settings.durable_timeout,
-                    });
+                        sender: Sender { id: intent.id, duplicate, prolonged: false },
+                    };
+                    return self.waits.begin(&self.context.shards, wait);
                 }
                 (shown, Answer::Applied { id: intent.id, duplicate })
             }
@@ -300,7 +308,7 @@ impl<G: Game> Inbound<G> {
 
     /// Returns true if an intent waits for its commit.
     pub(super) fn is_waiting(&self) -> bool {
-        self.waits.len() > 0
+        !self.waits.is_empty()
     }
 
     /// Answers the intents that waited for this commit.
@@ -321,11 +329,11 @@ impl<G: Game> Inbound<G> {
     /// Answers the intents whose deadline has passed: applied, not yet durable.
     pub(super) async fn overdue<IO: Io>(&mut self, out: &mut Outbound<IO>) -> Result<(), End> {
         let mut waits = self.waits.overdue(self.now);
-        waits.iter_mut().for_each(|wait| wait.prolonged = true);
+        waits.iter_mut().for_each(|wait| wait.sender.prolonged = true);
         self.answer_all(out, waits).await
     }
 
-    async fn answer_all<IO: Io>(&mut self, out: &mut Outbound<IO>, waits: Vec<Wait>) -> Result<(), End> {
+    async fn answer_all<IO: Io>(&mut self, out: &mut Outbound<IO>, waits: Vec<Wait<Sender>>) -> Result<(), End> {
         for wait in waits {
             self.answer(out, wait).await;
             out.flush_where_full().await?;
@@ -333,16 +341,16 @@ impl<G: Game> Inbound<G> {
         Ok(())
     }
 
-    async fn answer<IO: Io>(&mut self, out: &mut Outbound<IO>, wait: Wait) {
-        let Wait { id, owner, character, duplicate, .. } = wait;
-        let shape = if wait.prolonged { out.shape() } else { once_durable(out.shape()) };
+    async fn answer<IO: Io>(&mut self, out: &mut Outbound<IO>, wait: Wait<Sender>) {
+        let Wait { owner, character, sender: Sender { id, duplicate, prolonged }, .. } = wait;
+        let shape = if prolonged { out.shape() } else { once_durable(out.shape()) };
         let answer = Answer::Applied { id, duplicate };
         let mut draft = out.draft();
         match self.context.shards.confirm(owner, character, &self.mailbox, answer, shape, draft.buffer()).await {
-            Ok(shown) if shown.durable < shown.version && !wait.prolonged => {
+            Ok(shown) if shown.durable < shown.version && !prolonged => {
                 drop(draft);
-                self.context.shards.hurry(owner, character);
-                self.waits.push(Wait { version: shown.version, prolonged: true, ..wait });
+                let sender = Sender { prolonged: true, ..wait.sender };
+                self.waits.begin(&self.context.shards, Wait { version: shown.version, sender, ..wait });
             }
             Ok(shown) => draft.send(&About { character, durable: shown.durable, answer }),
             Err(refusal) => {

@@ -11,7 +11,6 @@ mod registry;
 mod replies;
 mod session;
 mod transport;
-mod waits;
 mod workers;
 
 pub use self::context::{Context, SocketSettings};
