@@ -1,6 +1,6 @@
 //! Reads `database.url` as libpq would: several hosts, and parameters after the question mark.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -69,6 +69,11 @@ const ENCODE: &str = "the user or password holds a character that must be percen
 ///
 /// Says what is wrong, without quoting what may be a part of the password.
 pub(super) fn parse(url: &str) -> Result<Target, String> {
+    parse_at_home(url, std::env::home_dir().map(|home| home.join(".postgresql")).as_deref())
+}
+
+/// `home`: the folder in which libpq looks for certificates that the URL does not name.
+fn parse_at_home(url: &str, home: Option<&Path>) -> Result<Target, String> {
     let (scheme, rest) = url.split_once("://").ok_or("must begin with postgres://")?;
     let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
@@ -87,7 +92,7 @@ pub(super) fn parse(url: &str) -> Result<Target, String> {
     if elsewhere.into_iter().any(|value| hosts.len() > 1 || value.contains(',')) {
         return Err("give several hosts before the slash only: postgres://a:5432,b:5432/name".to_owned());
     }
-    let (mode, files) = parameters.tls()?;
+    let (mode, files) = parameters.tls(home)?;
     let query = &parameters.passed_on;
     let host = |text: &str| {
         let (host, port) = split_port(text).map_err(|why| if cut { ENCODE.to_owned() } else { why })?;
@@ -100,8 +105,12 @@ pub(super) fn parse(url: &str) -> Result<Target, String> {
         if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
             options = options.host(address);
         }
-        if let Some((_, file)) = files.iter().find(|(name, _)| *name == "sslrootcert") {
-            options = options.ssl_root_cert(file);
+        for (name, file) in &files {
+            options = match *name {
+                "sslrootcert" => options.ssl_root_cert(file),
+                "sslcert" => options.ssl_client_cert(file),
+                _ => options.ssl_client_key(file),
+            };
         }
         let local = options.get_socket().is_some() || options.get_host().starts_with('/');
         // As with libpq, a Unix socket has no TLS.
@@ -190,9 +199,14 @@ impl Parameters {
     /// The mode, if it differs from what sqlx finds by itself, and the files.
     ///
     /// Source: PostgreSQL documentation, "SSL Support" of libpq. With a root certificate, `require` verifies it too.
-    fn tls(&self) -> Result<(Option<PgSslMode>, Files), String> {
+    fn tls(&self, home: Option<&Path>) -> Result<(Option<PgSslMode>, Files), String> {
         let mode = self.get(&["sslmode", "ssl-mode"]);
-        let mut root = self.get(&["sslrootcert", "ssl-root-cert", "ssl-ca"]);
+        let own = |name| home.map(|home: &Path| home.join(name)).filter(|file: &PathBuf| file.is_file());
+        let own = |name| own(name).and_then(|file| file.into_os_string().into_string().ok());
+        let (own_root, own_cert, own_key) = (own("root.crt"), own("postgresql.crt"), own("postgresql.key"));
+        let verifies = matches!(mode, Some("require" | "verify-ca" | "verify-full"));
+        let root = self.get(&["sslrootcert", "ssl-root-cert", "ssl-ca"]);
+        let mut root = root.or(own_root.as_deref().filter(|_| verifies));
         let forced = match (mode, root) {
             (None, Some("system")) => Some(PgSslMode::VerifyFull),
             (Some("verify-full"), Some("system")) => None,
@@ -201,8 +215,8 @@ impl Parameters {
             (Some("require"), Some(_)) => Some(PgSslMode::VerifyCa),
             (Some(mode @ ("verify-ca" | "verify-full")), None) => {
                 return Err(format!(
-                    "sslmode={mode} needs sslrootcert=FILE with the certificate of the database's CA, or \
-                     sslrootcert=system for the CAs that the operating system trusts"
+                    "sslmode={mode} needs sslrootcert=FILE with the certificate of the database's CA, the file \
+                     ~/.postgresql/root.crt, or sslrootcert=system for the CAs that the operating system trusts"
                 ));
             }
             (None | Some("disable" | "allow" | "prefer" | "require" | "verify-ca" | "verify-full"), _) => None,
@@ -216,8 +230,8 @@ impl Parameters {
         }
         let named = [
             ("sslrootcert", root),
-            ("sslcert", self.get(&["sslcert", "ssl-cert"])),
-            ("sslkey", self.get(&["sslkey", "ssl-key"])),
+            ("sslcert", self.get(&["sslcert", "ssl-cert"]).or(own_cert.as_deref())),
+            ("sslkey", self.get(&["sslkey", "ssl-key"]).or(own_key.as_deref())),
         ];
         Ok((forced, named.into_iter().filter_map(|(name, file)| Some((name, file?.to_owned()))).collect()))
     }
@@ -288,6 +302,31 @@ mod tests {
             let why = parse(&format!("postgres://a,b/name?{query}")).expect_err(query);
             assert!(why.contains(expected), "{query}: {why}");
         }
+    }
+
+    #[test]
+    fn certificates_in_the_home_folder_are_found_as_by_libpq() {
+        let home = tempfile::tempdir().expect("a folder");
+        let file = |name: &str| home.path().join(name).display().to_string();
+        let found = |query: &str| parse_at_home(&format!("postgres://a/name?{query}"), Some(home.path()));
+        assert!(found("sslmode=verify-full").expect_err("no file").contains("~/.postgresql/root.crt"));
+        for name in ["root.crt", "postgresql.crt", "postgresql.key"] {
+            std::fs::write(file(name), "").expect("written");
+        }
+        let own = [("sslcert", file("postgresql.crt")), ("sslkey", file("postgresql.key"))];
+        let with_root = |root: String| [vec![("sslrootcert", root)], own.to_vec()].concat();
+        for (query, mode, files) in [
+            ("", "Prefer", own.to_vec()),
+            ("sslmode=require", "VerifyCa", with_root(file("root.crt"))),
+            ("sslmode=verify-full", "VerifyFull", with_root(file("root.crt"))),
+            ("sslmode=verify-full&sslrootcert=/ca.pem", "VerifyFull", with_root("/ca.pem".to_owned())),
+        ] {
+            let target = found(query).expect(query);
+            assert_eq!(format!("{:?}", target.hosts[0].options.get_ssl_mode()), mode, "{query}");
+            assert_eq!(target.files, files, "{query}");
+        }
+        let named = found("sslcert=/c.pem&sslkey=/k.pem").expect("two files");
+        assert_eq!(named.files, [("sslcert", "/c.pem".to_owned()), ("sslkey", "/k.pem".to_owned())]);
     }
 
     #[test]

@@ -52,6 +52,37 @@ fn settings_that_break_the_promise_of_durable_are_named_at_a_start() {
     }
 }
 
+/// The operating system's collations changed after the database was made, as PostgreSQL's own catalogue tells it.
+#[tokio::test]
+async fn a_collation_that_changed_is_named_at_a_start() {
+    let url = fresh_postgres().await;
+    let version: String = {
+        let mut raw = PgConnection::connect(&url).await.expect("PostgreSQL answers");
+        sqlx::query_scalar("SHOW server_version_num").fetch_one(&mut raw).await.expect("a version")
+    };
+    if version.parse::<u32>().expect("a number") < 150_000 {
+        return eprintln!("PostgreSQL {version} does not know the versions of collations");
+    }
+    let other = format!("{url}_icu");
+    let name = other.rsplit('/').next().expect("the URL names a database").to_owned();
+    let settings = "TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en' LOCALE 'C'";
+    run(&url, format!("CREATE DATABASE {name} {settings}")).await;
+    let start = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_castellan"));
+        let output = command.args(["migrate", "--database-url", &other]).output().expect("it starts");
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{errors}");
+        errors
+    };
+    assert!(!start().contains("collation"));
+    run(&url, format!("UPDATE pg_database SET datcollversion = '1.0' WHERE datname = '{name}'")).await;
+    let errors = start();
+    assert!(
+        errors.contains("from version 1.0 to ") && errors.contains(&format!("REINDEX DATABASE {name}")),
+        "{errors}"
+    );
+}
+
 #[tokio::test]
 async fn a_password_may_hold_anything_if_it_is_encoded() {
     let url = fresh_postgres().await;
