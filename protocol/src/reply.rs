@@ -1,6 +1,6 @@
 //! Smaller answers: the changes, instead of the whole state.
 //!
-//! A client asks for them with `GET /socket?reply=changes`. `docs/protocol.md#changes-instead-of-whole-states` has
+//! A client asks for them with `GET /socket?reply=changes`. `docs/protocol.md#patches` has
 //! the rules for both sides. Such a connection gets [`ReplyFrame`]s; [`merge`] applies a patch.
 
 use serde::de::DeserializeOwned;
