@@ -18,7 +18,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 fn example() -> (Vec<&'static str>, Vec<&'static str>) {
     let command = README.lines().find_map(|line| line.strip_prefix("cargo run --release -p client-sim -- play "));
     let arguments = command.expect("README shows how to play").split_whitespace().collect();
-    let (_, rest) = README.split_once("reads commands, one a line").expect("README says what to type");
+    let (_, rest) = README.split_once("reads commands, one per line").expect("README says what to type");
     let lines = rest.split("```").nth(1).expect("a block of commands").trim().lines().collect();
     (arguments, lines)
 }
