@@ -18,7 +18,7 @@ use crate::header::Header;
 use crate::refusal::Refusal;
 use crate::row::{CharacterRow, Lease};
 
-/// The state that a change was made on. Each field that is given must match the present state.
+/// The state that a change is based on. Each field that is given must match the present state.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Base {
     /// The id of the intent applied last.
@@ -52,7 +52,7 @@ pub struct Command<'a, A> {
     pub character: CharacterId,
     /// The request id, not 0.
     pub id: RequestId,
-    /// The state that it was made on.
+    /// The state that it is based on.
     pub base: Base,
     /// The change that is asked for.
     pub change: Change<'a, A>,
@@ -83,7 +83,7 @@ pub enum Decision<'a, G: Game, S> {
         /// True if the request id was applied before.
         duplicate: bool,
     },
-    /// The command was made on another state.
+    /// The command is based on a state other than the present one.
     Conflict {
         /// The character.
         entry: &'a mut Entry<G, S>,

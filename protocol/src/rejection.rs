@@ -126,7 +126,7 @@ service_codes! {
     "not_permitted" => NOT_PERMITTED,
     /// No such character, or somebody else's.
     "no_such_character" => NO_SUCH_CHARACTER,
-    /// The intent does not say which state it was made on.
+    /// The intent does not say which state it is based on.
     "version_required" => VERSION_REQUIRED,
     /// Too many frames or requests in too short a time.
     "rate_limited" => RATE_LIMITED,

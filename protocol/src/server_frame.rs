@@ -18,7 +18,7 @@ pub enum ServerFrame<C> {
     Welcome(Welcome),
     /// An intent was applied.
     Applied(Applied<C>),
-    /// An intent was made on another state than the present one; nothing changed.
+    /// An intent is based on a state other than the present one; nothing changed.
     Conflict(Conflict<C>),
     /// A frame was refused; nothing changed.
     Rejected(Rejected),

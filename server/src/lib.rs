@@ -9,7 +9,7 @@
 //! action ([`auth::Policy`]), and calls [`shard::Shards::try_change`].
 //!
 //! `try_change` locks the user's shard and lets the pure core (`castellan_authority`) decide: is the character there,
-//! was this id applied before, was the intent made on the present state, do the rules of the game
+//! was this id applied before, is the intent based on the present state, do the rules of the game
 //! ([`castellan_game::Game`]) allow it. The rules change the state in place, or leave it as it was. The version grows
 //! by one, and the answer is encoded straight into the buffer that is sent. Then the lock is released. Nothing was
 //! awaited. Watchers find a line in their [`shard::Mailbox`] and write the newest state when they get to it.

@@ -2,8 +2,8 @@
 //!
 //! The ledger is a plain state machine: server frames, the caller's wishes and the time go in; client frames and
 //! [`Event`]s come out. It knows no socket and no clock. It follows rules 3 to 9 of
-//! `docs/protocol.md#versions-ids-recovery`: every intent is kept until it is covered, names by `after` what it was
-//! made on, and is sent again on the next connection, unchanged and in order.
+//! `docs/protocol.md#versions-ids-recovery`: every intent is kept until it is covered, names by `after` what it is
+//! based on, and is sent again on the next connection, unchanged and in order.
 //!
 //! The kept intents of one character form a chain: each is based on the previous one, directly or through a state that
 //! contained it. So an `applied` intent proves all before it applied. An intent with a `conflict` is refused once all

@@ -95,7 +95,7 @@ impl Socket {
         self.answer(id)
     }
 
-    /// Sends an intent made on any state and waits for its answer.
+    /// Sends an intent that is based on any state and waits for its answer.
     pub(crate) fn act(&mut self, character: &str, action: Value) -> (String, Value) {
         self.call("intent", json!({"character": character, "expect": 0, "action": action}))
     }

@@ -11,7 +11,7 @@ use castellan_srd::wire::{Action, ModifyCurrency, RequestId, Version};
 use super::process::Process;
 use super::{CHARACTER, USER, gold_in};
 
-/// An intent that the client keeps: it was made on the one before.
+/// An intent that the client keeps: it is based on the one before.
 #[derive(Clone, Copy)]
 pub(super) struct Kept {
     id: RequestId,
@@ -103,7 +103,7 @@ impl Client {
                     if kept.id.get().is_multiple_of(3) {
                         shards.hurry(USER, CHARACTER);
                     }
-                    // Applied means that all it was made on is applied, overruling an earlier conflict.
+                    // Applied means that all it is based on is applied, overruling an earlier conflict.
                     for earlier in self.kept.iter().take_while(|earlier| earlier.id <= kept.id) {
                         self.answered.entry(earlier.id).or_insert(shown.version);
                     }
