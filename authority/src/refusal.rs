@@ -44,12 +44,16 @@ impl Refusal {
 
     /// Memory is full, and nothing can be evicted.
     pub fn memory_full() -> Self {
-        Self::retry(RejectionCode::OVERLOADED, "the server's memory is full", RETRY_BOUND_MS)
+        Self::retry(
+            RejectionCode::OVERLOADED,
+            "the server has no room for more characters in memory right now",
+            RETRY_BOUND_MS,
+        )
     }
 
     /// Another server holds the shard.
     pub fn shard_lost() -> Self {
-        Self::retry(RejectionCode::UNAVAILABLE, "another server took over this character", RETRY_BOUND_MS)
+        Self::retry(RejectionCode::UNAVAILABLE, "another server has taken over this character", RETRY_BOUND_MS)
     }
 
     /// The character does not exist, or belongs to another user.
@@ -72,14 +76,14 @@ impl Refusal {
     pub fn dead_letter() -> Self {
         Self::retry(
             RejectionCode::UNAVAILABLE,
-            "this character could not be stored; an operator must decide",
+            "this character could not be stored; it is locked until an operator decides what to do with it",
             30 * RETRY_BOUND_MS,
         )
     }
 
     /// The character's versions contradicted each other; the database's state replaces it.
     pub fn out_of_play() -> Self {
-        Self::retry(RejectionCode::UNAVAILABLE, "this character is being loaded again", RETRY_BOUND_MS)
+        Self::retry(RejectionCode::UNAVAILABLE, "this character is being reloaded", RETRY_BOUND_MS)
     }
 
     /// Too many changes wait for the database.

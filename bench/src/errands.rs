@@ -50,9 +50,10 @@ impl Errands {
         let (character, user) = (Uuid::from_u128(u128::MAX - 1), Uuid::from_u128(u128::MAX - 2));
         let payload = payload(character, user);
         let find = |bytes: &[u8]| payload.windows(bytes.len()).position(|window| window == bytes);
-        let id_at = find(&FIRST_ID.to_be_bytes()).context("ids are encoded in eight bytes")?;
+        let id_at = find(&FIRST_ID.to_be_bytes()).context("the id of an intent is not encoded in eight bytes")?;
         let [character_at, user_at] = [character, user].map(|id| find(id.hyphenated().to_string().as_bytes()));
-        let (character_at, user_at) = character_at.zip(user_at).context("ids are texts")?;
+        let (character_at, user_at) =
+            character_at.zip(user_at).context("the ids of a frame are not texts of the expected form")?;
         let mut frame = Vec::new();
         push_masked(BINARY, &payload, &mut frame);
         let payload_at = frame.len() - payload.len();
@@ -87,9 +88,11 @@ impl Errands {
 /// Fails if the frame's first field is not an id of eight bytes.
 pub fn answered_id(payload: &[u8]) -> Result<u64> {
     // One byte in between holds the number of fields.
-    let fields = payload.get(APPLIED.len() + 1..).context("an answer has fields")?;
-    let id =
-        fields.strip_prefix(ID_KEY).and_then(|rest| rest.first_chunk::<8>()).context("an answer begins with its id")?;
+    let fields = payload.get(APPLIED.len() + 1..).context("an answer has no fields")?;
+    let id = fields
+        .strip_prefix(ID_KEY)
+        .and_then(|rest| rest.first_chunk::<8>())
+        .context("an answer does not begin with its id")?;
     Ok(u64::from_be_bytes(*id))
 }
 

@@ -54,11 +54,18 @@ impl Intents {
     pub fn new(character: CharacterId, first: u64, ack: Option<Ack>) -> Result<Self> {
         ensure!(first >= FIRST_ID, "the id {first} is below {FIRST_ID}, so its encoding is too short");
         let [damage, healing] = [-1, 1].map(|delta| payload(character, FIRST_ID + 1, Some(FIRST_ID), delta, ack));
-        let delta_at = damage.iter().zip(&healing).position(|(a, b)| a != b).context("the change shows")?;
-        ensure!(damage.len() == healing.len() && damage[delta_at + 1..] == healing[delta_at + 1..], "one byte differs");
+        let delta_at = damage
+            .iter()
+            .zip(&healing)
+            .position(|(a, b)| a != b)
+            .context("frames for damage and healing are the same")?;
+        ensure!(
+            damage.len() == healing.len() && damage[delta_at + 1..] == healing[delta_at + 1..],
+            "frames for damage and healing differ in more than one byte"
+        );
         let find = |number: u64| {
             let bytes = number.to_be_bytes();
-            damage.windows(LONG_BYTES).position(|window| window == bytes).context("ids are encoded in eight bytes")
+            damage.windows(LONG_BYTES).position(|window| window == bytes).context("an id is not encoded in eight bytes")
         };
         let (id_at, after_at) = (find(FIRST_ID + 1)?, find(FIRST_ID)?);
         let mut frame = Vec::new();

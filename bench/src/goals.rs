@@ -59,7 +59,7 @@ pub fn goals(report: &Report) -> Vec<Goal> {
         }
     }
     for (other, load, rate, times) in OTHERS {
-        let what = format!("{POSTGRES}, {load}: share of the bare echo that is {times} × {other}");
+        let what = format!("{POSTGRES}, {load}: share of the bare echo; goal: {times} × {other}");
         let measured = share(&report.closed, POSTGRES, load);
         goals.push(Goal::at_least(what, times * rate / echo_beside_them(load), measured));
     }
@@ -70,7 +70,7 @@ pub fn goals(report: &Report) -> Vec<Goal> {
     goals.push(Goal::at_most(format!("{POSTGRES}, 10,000 players, one intent per second: p99 in ms"), 5.0, players));
     for (load, rate, times) in DURABLE {
         let what =
-            format!("{POSTGRES}, durable, {load}: share of the bare echo that is {times} × Nakama 3.40 storage write");
+            format!("{POSTGRES}, durable, {load}: share of the bare echo; goal: {times} × Nakama 3.40 storage write");
         let echo = rate_of(&report.closed, LIMIT, load);
         let measured = rate_of(&report.durable, POSTGRES, load).zip(echo).map(|(rate, echo)| rate / echo);
         goals.push(Goal::at_least(what, times * rate / echo_beside_them(load), measured));

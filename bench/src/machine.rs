@@ -87,7 +87,7 @@ impl CoreTime {
 pub fn process_time(process: u32) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The program's name, in parentheses, may contain anything; the state is the first word after it.
-    let words: Vec<&str> = stat.rsplit_once(')').context("a process has a name")?.1.split_whitespace().collect();
+    let words: Vec<&str> = stat.rsplit_once(')').context("/proc names no process")?.1.split_whitespace().collect();
     let ticks: u64 = words.iter().skip(11).take(2).map(|word| word.parse().unwrap_or(0)).sum();
     Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
 }
@@ -101,13 +101,13 @@ pub fn thread_time() -> Duration {
 /// Resident memory of a process, in bytes, including shared memory.
 pub fn resident_bytes(process: u32) -> Result<u64> {
     let statm = fs::read_to_string(format!("/proc/{process}/statm"))?;
-    let pages: u64 = statm.split_whitespace().nth(1).context("a process has resident pages")?.parse()?;
+    let pages: u64 = statm.split_whitespace().nth(1).context("/proc says nothing about resident pages")?.parse()?;
     Ok(pages * rustix::param::page_size() as u64)
 }
 
 /// Asks a process to end.
 pub fn terminate(process: u32) -> Result<()> {
-    let process = Pid::from_raw(i32::try_from(process)?).context("a process id is not 0")?;
+    let process = Pid::from_raw(i32::try_from(process)?).context("0 is not a process id")?;
     Ok(rustix::process::kill_process(process, rustix::process::Signal::TERM)?)
 }
 

@@ -50,7 +50,8 @@ fn make_one(http: &Http, number: usize) -> Result<Player> {
     });
     let (status, character) = http.post("/characters", &token, &wanted)?;
     ensure!(status == 201, "the server refused to create a character: {status} {character}");
-    let character: CharacterId = serde_json::from_value(character["id"].clone()).context("a character has an id")?;
+    let character: CharacterId =
+        serde_json::from_value(character["id"].clone()).context("a created character has no id")?;
     Ok(Player { token, user, character })
 }
 
@@ -63,7 +64,8 @@ pub fn log_in(http: &Http, name: &str, password: &str, create: bool) -> Result<(
     let body = json!({"username": name, "password": password, "create": create});
     let (status, mut session) = http.post("/session/login", "", &body)?;
     ensure!(status == 200, "the server refused a login: {status} {session}");
-    let user = serde_json::from_value(session["user_id"].take()).context("a login's answer must contain the user")?;
+    let user =
+        serde_json::from_value(session["user_id"].take()).context("a login's answer does not contain the user")?;
     match session["token"].take() {
         Value::String(token) => Ok((token, user)),
         _ => anyhow::bail!("a login's answer contains no token"),

@@ -116,7 +116,7 @@ impl Report {
             self.machine, cores.server, cores.load, self.rounds, self.seconds, self.intent_bytes, self.answer_bytes
         );
         if cores.are_shared {
-            text += "**The cores were shared with other work: these figures say little.**\n\n";
+            text += "**The cores were shared with other work: these figures are not reliable.**\n\n";
         }
         text += "## Goals\n\n| goal | wanted | measured | reached |\n| --- | --- | --- | --- |\n";
         for goal in &self.goals {

@@ -40,7 +40,7 @@ impl Program {
             command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))
         });
         let mut child = child.join().expect("the thread does not panic")?;
-        let output = child.stdout.take().context("the output is piped")?;
+        let output = child.stdout.take().context("the output of the program is not piped")?;
         let mut lines = BufReader::new(output).lines();
         let address = lines.by_ref().find_map(|line| listening_on(&line.ok()?));
         let Some(address) = address else {
@@ -182,7 +182,11 @@ impl Castellan {
         let mut command = self.command()?;
         command.args(["account", "create", name, "--role", "game", "--password-stdin"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
-        child.stdin.take().context("the input is piped")?.write_all(format!("{password}\n").as_bytes())?;
+        child
+            .stdin
+            .take()
+            .context("the input of the program is not piped")?
+            .write_all(format!("{password}\n").as_bytes())?;
         let status = child.wait()?;
         anyhow::ensure!(status.success(), "cannot create the game server's account: {status}");
         Ok(())

@@ -56,8 +56,8 @@ pub enum SendError {
     /// Too many intents or requests are waiting: slow down and try again later.
     #[error(transparent)]
     Full(#[from] Full),
-    /// The client has ended.
-    #[error("the client has ended; start a new one")]
+    /// The client has stopped.
+    #[error("the client has stopped; start a new one")]
     Stopped,
 }
 

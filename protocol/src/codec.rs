@@ -217,7 +217,7 @@ const TRAILING: &str = "extra bytes after the value";
 fn check<A>(frame: ClientFrame<A>) -> Result<ClientFrame<A>, FrameError> {
     let id = frame.id();
     if id == Some(RequestId::new(0)) {
-        let message = "id: an integer from 1 on".to_owned();
+        let message = "id: must be an integer of at least 1".to_owned();
         return Err(FrameError::Rejected { id: None, code: RejectionCode::MALFORMED, message });
     }
     if let ClientFrame::Intent(intent) = &frame

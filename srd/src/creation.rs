@@ -109,7 +109,8 @@ fn skills(chosen: &[String], class: &Class, gifts: &[&Gifts], catalogue: &Catalo
     let of_race: usize = gifts.iter().map(|gifts| gifts.choose_skills()).sum();
     let foreign = skills.iter().filter(|skill| !class.skills().from().contains(skill)).count();
     if !skills.is_empty() && !(of_class..=of_class + of_race).contains(&skills.len()) {
-        let message = format!("skills: choose {of_class} for the class {}, up to {of_race} for the race", class.id());
+        let message =
+            format!("skills: choose {of_class} for the class {}, and up to {of_race} more for the race", class.id());
         return Err(invalid_choice(message));
     }
     // Skills outside the class's list count as free choices of the race.

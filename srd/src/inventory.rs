@@ -74,7 +74,7 @@ impl Inventory {
             self.0.push(Stack { item, quantity });
         } else {
             return Err(Violation::limit(format!(
-                "item: the limit of {INVENTORY_ENTRIES_MAX} kinds of items is reached"
+                "item: the inventory already has {INVENTORY_ENTRIES_MAX} kinds of items, the most allowed"
             )));
         }
         Ok(())

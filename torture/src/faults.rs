@@ -62,7 +62,7 @@ impl World<'_> {
     }
 
     fn take_present(&mut self) -> Result<Server> {
-        self.present.take().context("there is no server")
+        self.present.take().context("no server is running")
     }
 
     async fn kill(&mut self, rng: &mut StdRng) -> Result<()> {
@@ -96,7 +96,7 @@ impl World<'_> {
     /// In half of the cases a kill follows soon, so that memory is lost too.
     async fn lose_commit(&mut self, delivered: bool, rng: &mut StdRng) -> Result<()> {
         if !self.database.postgres()?.proxy.lose_commit(delivered, PATIENCE).await {
-            bail!("no flush within {PATIENCE:?}");
+            bail!("the server did not flush within {PATIENCE:?}");
         }
         tokio::time::sleep(ms(rng, 20..80)).await;
         if rng.random() { self.kill(rng).await } else { Ok(()) }
@@ -119,7 +119,7 @@ impl World<'_> {
         let zombie = self.take_present()?;
         let mut gate = self.history.close(Gate::Writes).await?;
         if !gate.holds_somebody(PATIENCE).await? {
-            bail!("no flush within {PATIENCE:?}");
+            bail!("the server did not flush within {PATIENCE:?}");
         }
         // Enough for a takeover that does not wait, and less than PostgreSQL's limit for the first server.
         let pause = ms(rng, 900..1_400);
@@ -170,7 +170,7 @@ impl World<'_> {
         }
         let certain = self.database.set_away(true)?;
         tokio::time::sleep(Duration::from_millis(400)).await;
-        let server = self.present.take().context("there is no server")?;
+        let server = self.present.take().context("no server is running")?;
         let status = self.servers.stop(server, STOP_PATIENCE).await?;
         if let Some(disk) = disk {
             disk.clear()?;
@@ -184,7 +184,7 @@ impl World<'_> {
 
     /// Moves the clock an hour ahead, so that tokens expire, and back.
     async fn move_clock(&mut self, rng: &mut StdRng) -> Result<()> {
-        let clock = self.clock.as_ref().context("there is no clock to move")?;
+        let clock = self.clock.as_ref().context("this run has no clock to move")?;
         clock.set(Duration::from_secs(3_600))?;
         tokio::time::sleep(ms(rng, 2_500..4_000)).await;
         clock.set(Duration::ZERO)?;

@@ -226,7 +226,7 @@ impl Total {
             }
             report::lines(findings).iter().for_each(|line| println!("  {line}"));
             if let Some(folder) = folder {
-                println!("records and logs {name} are in {}", folder.display());
+                println!("records and logs of the run {name} are in {}", folder.display());
             }
         }
     }

@@ -74,7 +74,7 @@ impl Nodes {
     ///
     /// There is none.
     pub fn standby(&mut self) -> Result<&mut Cluster> {
-        self.standby.as_mut().context("there is no standby")
+        self.standby.as_mut().context("no standby is running")
     }
 
     /// Makes the standby the primary and returns the old one as it is.
@@ -83,7 +83,7 @@ impl Nodes {
     ///
     /// There is no standby, or PostgreSQL fails.
     pub fn promote(&mut self) -> Result<Cluster> {
-        let mut standby = self.standby.take().context("there is no standby")?;
+        let mut standby = self.standby.take().context("no standby is running")?;
         block_in_place(|| {
             // It may have been stopped; a stopped server cannot be promoted.
             if !standby.is_running() {
@@ -145,7 +145,7 @@ impl Nodes {
     ///
     /// It does not, within a time limit.
     pub async fn until_in_sync(&self) -> Result<()> {
-        self.until("the standby had not everything", PATIENCE, IN_SYNC).await
+        self.until("the standby did not have everything", PATIENCE, IN_SYNC).await
     }
 
     /// Waits until a commit waits for the standby.

@@ -12,8 +12,8 @@ pub fn lines(findings: &[Finding]) -> Vec<String> {
     let mut lines: Vec<String> = of(Standing::Crashed).map(|finding| inset(&finding.to_string())).collect();
     let broke_off: Vec<&Finding> = of(Standing::BrokeOff).collect();
     lines.extend(broke_off.iter().map(|finding| inset(&format!("ended the run early: {}", finding.what))));
-    let certain = "found although the run ended early:";
-    let parts = [(Standing::Certain, certain), (Standing::MayFollow, "may follow from the early end:")];
+    let certain = "certain, although the run ended early:";
+    let parts = [(Standing::Certain, certain), (Standing::MayFollow, "possibly only a result of the early end:")];
     for (standing, heading) in parts {
         let rest: Vec<&Finding> = of(standing).collect();
         if !rest.is_empty() && !broke_off.is_empty() {
@@ -63,9 +63,9 @@ mod tests {
         let expected = [
             "Process: panicked at a.rs",
             "ended the run early: kill: no server comes up:\n    | no route",
-            "found although the run ended early:",
+            "certain, although the run ended early:",
             "  Twice: done twice",
-            "may follow from the early end:",
+            "possibly only a result of the early end:",
             "  Stuck: it stopped early",
         ];
         assert_eq!(lines(&findings), expected);

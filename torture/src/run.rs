@@ -241,10 +241,10 @@ impl<'a> World<'a> {
         self.players_input = None;
         match self.players.wait(2 * PATIENCE).await? {
             Some(status) if status.success() => {}
-            Some(_) => bail!("the players failed to finish"),
+            Some(_) => bail!("a player failed; the players did not finish"),
             None => bail!("the players did not end within {:?}", 2 * PATIENCE),
         }
-        let server = self.present.take().context("there is no server at the end")?;
+        let server = self.present.take().context("no server is running at the end")?;
         // The players have finished, so the records are complete whatever happens here.
         match self.servers.stop(server, LAST_STOP).await? {
             Some(status) if status.success() => {}
@@ -273,7 +273,7 @@ impl<'a> World<'a> {
             None => None,
         };
         let Some(end) = ended else { return Ok(false) };
-        self.complain(format!("the server ended by itself with {end}"));
+        self.complain(format!("the server exited unexpectedly with {end}"));
         self.front.lead_to(None);
         if let Some(server) = self.present.take() {
             self.servers.wait(server, Duration::ZERO).await?;
@@ -285,7 +285,7 @@ impl<'a> World<'a> {
     async fn note_ends(&mut self) -> Result<()> {
         self.note_server_end().await?;
         if let Some(status) = self.players.ended()?.filter(|status| !status.success()) {
-            self.complain(format!("the players ended by themselves with {status}:\n{}", self.players_last_words()));
+            self.complain(format!("the players exited unexpectedly with {status}:\n{}", self.players_last_words()));
         }
         Ok(())
     }

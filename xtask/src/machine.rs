@@ -45,7 +45,7 @@ pub fn install(wanted: &str, debian: &[&str], elsewhere: &str) -> Result<()> {
 /// User id and group id of an unprivileged user, for programs that refuse to run as root.
 pub fn unprivileged_user() -> Result<(u32, u32)> {
     let number = |flag: &str, user: &str| -> Result<u32> {
-        quietly(Command::new("id").arg(flag).arg(user))?.trim().parse().context("id prints a number")
+        quietly(Command::new("id").arg(flag).arg(user))?.trim().parse().context("`id` did not print a number")
     };
     ["postgres", "nobody"]
         .into_iter()

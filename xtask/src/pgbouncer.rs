@@ -65,7 +65,7 @@ impl PgBouncer {
         while TcpStream::connect(self.address).is_err() {
             let log = || fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
             if let Some(status) = self.child.try_wait()? {
-                bail!("pgbouncer exited at once ({status}); its log:\n{}", log());
+                bail!("pgbouncer exited immediately after its start ({status}); its log:\n{}", log());
             }
             if Instant::now() > deadline {
                 bail!("pgbouncer does not listen within {PATIENCE:?}; its log:\n{}", log());

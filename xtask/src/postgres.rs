@@ -142,7 +142,10 @@ impl Cluster {
         loop {
             if let Some(status) = server.try_wait()? {
                 self.server = None;
-                bail!("postgres exited at once ({status}); its log:\n{}", fs::read_to_string(self.log())?);
+                bail!(
+                    "postgres exited immediately after its start ({status}); its log:\n{}",
+                    fs::read_to_string(self.log())?
+                );
             }
             // The first line is the server's process id; the eighth is `ready` once it accepts connections.
             let lines = fs::read_to_string(&state).unwrap_or_default();

@@ -31,7 +31,7 @@ pub fn foreground(command: &mut Command) -> Result<ExitStatus> {
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
     let mut child = command.spawn().with_context(|| format!("cannot start {}", name(command)))?;
-    RUNNING.store(i32::try_from(child.id()).context("a process id")?, Ordering::SeqCst);
+    RUNNING.store(i32::try_from(child.id()).context("the process id does not fit into 32 bits")?, Ordering::SeqCst);
     let status = child.wait();
     RUNNING.store(0, Ordering::SeqCst);
     Ok(status?)

@@ -340,7 +340,9 @@ impl Round {
 /// character (`is_alone`), the ids in its states must grow.
 fn examine(payload: &[u8], id: u64, is_alone: bool) -> Result<()> {
     let frame = Codec::MessagePack.decode_server_frame::<Character>(payload)?;
-    let Some(ServerFrame::Applied(applied)) = frame else { bail!("an answer with the prefix of `applied` is not one") };
+    let Some(ServerFrame::Applied(applied)) = frame else {
+        bail!("an answer that begins like `applied` cannot be decoded as one")
+    };
     let id = RequestId::new(id);
     ensure!(applied.id == id && !applied.duplicate, "expected the answer to {id:?}, got the one to {:?}", applied.id);
     ensure!(!is_alone || applied.character.last >= id, "an answer shows a state older than its intent");

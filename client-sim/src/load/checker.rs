@@ -15,13 +15,13 @@ const STATES_MAX: usize = 16;
 /// An answer of the server that cannot be true.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Contradiction {
-    #[error("version {found} after version {known}")]
+    #[error("version {found} was shown after version {known}")]
     VersionFell { known: Version, found: Version },
     #[error("version {version} names two different states")]
     TwoStates { version: Version },
-    #[error("version {found}, but only {sent} intents were sent since version {first}")]
+    #[error("the character is at version {found}, although only {sent} intents were sent since version {first}")]
     VersionRan { first: Version, found: Version, sent: u64 },
-    #[error("version {durable} is called durable, but the character is at version {version}")]
+    #[error("version {durable} is reported as durable, but the character is at version {version}")]
     DurableAhead { version: Version, durable: Version },
     #[error("durable fell from version {known} to version {found}")]
     DurableFell { known: Version, found: Version },
@@ -31,7 +31,7 @@ pub(crate) enum Contradiction {
     DoesNotFollow { id: RequestId, kind: &'static str, version: Version, why: String },
     #[error("intents {first} and {second} were both applied, although both were based on version {version}")]
     TwiceOn { version: Version, first: RequestId, second: RequestId },
-    #[error("intent {id} was applied and then refused, although no one else acts on the character")]
+    #[error("intent {id} was applied and then refused, although nobody else acts on the character")]
     AppliedThenRefused { id: RequestId },
     #[error("intent {id} was rejected, but an intent based on it was applied")]
     RejectedThenApplied { id: RequestId },
@@ -39,7 +39,7 @@ pub(crate) enum Contradiction {
     Total { what: &'static str, expected: i64, found: i64 },
     #[error("cannot read a frame from the server: {0}")]
     Unreadable(String),
-    #[error("the server closed the connection with {0}, which blames this client")]
+    #[error("the server closed the connection with {0}: a protocol error of this client")]
     Blamed(u16),
 }
 

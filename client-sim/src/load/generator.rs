@@ -89,7 +89,7 @@ impl Generator {
         if late > LATE_MS && late > latency.p99_ms * LATE_SHARE_MAX {
             let of = latency.p99_ms;
             let mut doubt =
-                format!("the generator itself was {late:.2} ms late at p99, of {of:.2} ms measured latency");
+                format!("at p99 the generator itself was {late:.2} ms late, a large part of the measured {of:.2} ms");
             if busiest_thread_cores.is_some_and(|busiest| busiest < BUSY_CORES_MAX / 2.0) {
                 doubt.push_str(", although it was mostly idle: something else keeps the processor busy");
             }

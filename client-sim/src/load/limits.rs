@@ -36,7 +36,7 @@ pub(crate) struct Limits {
 }
 
 /// Checked in every run: the count must be 0.
-const ALWAYS: [&str; 2] = ["contradictions", "without an end"];
+const ALWAYS: [&str; 2] = ["contradictions", "never settled"];
 
 /// The figures that limits are checked against.
 #[derive(Debug, Clone, Copy)]
@@ -73,18 +73,18 @@ impl LimitVerdict {
 
     /// The limit, for people.
     pub(super) fn asked_text(&self) -> String {
-        format!("at most {}", amount(self.asked, self.unit))
+        amount(self.asked, self.unit)
     }
 
     /// The measured value, for people.
     pub(super) fn found_text(&self) -> String {
-        self.found.map_or_else(|| "nothing was measured".to_owned(), |found| amount(found, self.unit))
+        self.found.map_or_else(|| "nothing".to_owned(), |found| amount(found, self.unit))
     }
 
     /// The verdict as one line.
     pub(super) fn line(&self) -> String {
-        let held = if self.held { "held  " } else { "MISSED" };
-        format!("{held}  {:<16}asked {}, found {}", self.limit, self.asked_text(), self.found_text())
+        let held = if self.held { "ok    " } else { "FAILED" };
+        format!("{held}  {:<16}limit {}, measured {}", self.limit, self.asked_text(), self.found_text())
     }
 }
 
@@ -159,16 +159,16 @@ mod tests {
     #[test]
     fn contradictions_and_unsettled_intents_always_fail_the_run() {
         assert_eq!(missed(Limits::default(), Found { contradictions: 1, ..found() }), ["contradictions"]);
-        assert_eq!(missed(Limits::default(), Found { unsettled: 3, ..found() }), ["without an end"]);
+        assert_eq!(missed(Limits::default(), Found { unsettled: 3, ..found() }), ["never settled"]);
     }
 
     #[test]
     fn a_verdict_names_the_limit_and_the_measured_value() {
         let limits = Limits { p99: Some(Duration::from_millis(5)), errors: Some(3), ..Limits::default() };
         let lines: Vec<_> = limits.verdicts(&found()).iter().map(LimitVerdict::line).collect();
-        assert_eq!(lines[0], "MISSED  p99             asked at most 5 ms, found 10 ms");
-        assert_eq!(lines[1], "held    errors          asked at most 3, found 2");
+        assert_eq!(lines[0], "FAILED  p99             limit 5 ms, measured 10 ms");
+        assert_eq!(lines[1], "ok      errors          limit 3, measured 2");
         let nothing = Found { latency: Percentiles::default(), ..found() };
-        assert!(limits.verdicts(&nothing)[0].line().ends_with("found nothing was measured"));
+        assert!(limits.verdicts(&nothing)[0].line().ends_with("measured nothing"));
     }
 }

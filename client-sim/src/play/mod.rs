@@ -141,7 +141,7 @@ impl Game {
                     None => println!("applied   and durable with version {version}"),
                 },
                 Outcome::Refused(state) => {
-                    println!("conflict  somebody else was faster; look at the new state and decide again");
+                    println!("conflict  the character has changed in the meantime; look at its state and decide again");
                     println!("          {}", sheet::line(&state));
                 }
                 Outcome::Rejected { code, message } => println!("rejected  {code}: {message}"),
@@ -167,7 +167,7 @@ impl Game {
         match notice {
             Notice::Event(Event::State { state, asked: None }) => println!("pushed    {}", sheet::line(&state)),
             Notice::Event(Event::Refused { id, latest }) => {
-                println!("conflict  intent {id} was dropped after all");
+                println!("conflict  intent {id} was refused after a reconnect");
                 println!("          {}", sheet::line(&latest));
             }
             Notice::Event(Event::Denied { code, message, .. }) => println!("denied    {code}: {message}"),
@@ -176,7 +176,7 @@ impl Game {
                 println!("offline   {reason}; reconnecting in {:.1} s", retry_in.as_secs_f64());
             }
             Notice::Stopped { reason } => bail!("the connection ended: {reason}"),
-            Notice::Missed(count) => println!("missed    {count} notices"),
+            Notice::Missed(count) => println!("missed    {count} notices: this terminal was too slow"),
             Notice::Event(_) => {}
         }
         Ok(())

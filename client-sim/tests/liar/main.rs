@@ -66,14 +66,14 @@ fn an_intent_without_effect_or_with_double_effect_is_found() {
 #[test]
 fn false_versions_are_found() {
     check(Lie::VersionFalls, false, "after version");
-    check(Lie::DurableAhead, false, "is called durable, but");
+    check(Lie::DurableAhead, false, "is reported as durable, but");
     check(Lie::Stranger, false, "which this player never sent");
 }
 
 #[test]
 fn an_intent_without_a_final_answer_is_found() {
-    check(Lie::NeverDurable, false, "without an end");
-    check(Lie::Silence, false, "without an end");
+    check(Lie::NeverDurable, false, "never settled");
+    check(Lie::Silence, false, "never settled");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_party_believes_an_honest_server_and_finds_lies() {
         (Lie::Nothing, false, "should be"),
         (Lie::AnyBase, false, "were both applied, although both were based on version"),
         (Lie::Stranger, false, "which this player never sent"),
-        (Lie::NeverDurable, false, "without an end"),
+        (Lie::NeverDurable, false, "never settled"),
     ] {
         check_scenario(Owner::Everybody, fields, "gain_experience = 1", lie, good, words);
     }
@@ -114,10 +114,10 @@ fn limits_decide_the_exit_code_and_are_reported_one_by_one() {
         run(Lie::None, Owner::Client, &arguments)
     };
     let held = limited(&["--p99", "1h", "--p999", "1h", "--errors", "0", "--conflicts", "1000"]);
-    expect(&held, 0, "held    p99             asked at most 3600000 ms, found");
-    expect(&held, 0, "held    errors          asked at most 0, found 0");
+    expect(&held, 0, "ok      p99             limit 3600000 ms, measured");
+    expect(&held, 0, "ok      errors          limit 0, measured 0");
     let missed = limited(&["--p50", "0.001ms", "--p99", "1h"]);
-    expect(&missed, 1, "MISSED  p50             asked at most 0.001 ms, found");
+    expect(&missed, 1, "FAILED  p50             limit 0.001 ms, measured");
     expect(&missed, 1, "held    p99");
 }
 
@@ -128,7 +128,7 @@ fn latency_counts_from_when_an_intent_was_due() {
     for fields in ["made_on = \"expect\"", "made_on = \"after\""] {
         let arguments = ["--players", "1", "--p50", "1h", "--p90", "150ms"];
         let output = run_scenario(Owner::Client, fields, "gain_experience = 1", Lie::Pause, &arguments);
-        expect(&output, 1, "MISSED  p90");
+        expect(&output, 1, "FAILED  p90");
         expect(&output, 1, "held    contradictions");
     }
 }

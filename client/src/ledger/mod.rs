@@ -53,7 +53,7 @@ impl<S> CharacterState for Character<S> {
 
 /// The ledger is full. The caller must wait for [`Event::Durable`] or give up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too many intents or requests wait for the server; try again later")]
+#[error("too many intents or requests are waiting for the server; try again later")]
 pub struct Full;
 
 /// An event for the caller.

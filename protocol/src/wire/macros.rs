@@ -136,7 +136,7 @@ macro_rules! wire_choice {
                     type Value = $name $(<$game>)?;
 
                     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                        f.write_str(concat!("a map with one entry, the ", $what))
+                        f.write_str(concat!("a map with one entry, whose key names the ", $what))
                     }
 
                     fn visit_map<M: serde::de::MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {

@@ -138,7 +138,7 @@ impl<'de, K: Deserialize<'de> + Wire<'de> + Ord, T: Wire<'de>> Wire<'de> for BTr
                     if let Some(Field(value)) = map.next_value::<Option<Field<T>>>()?
                         && entries.insert(key, value).is_some()
                     {
-                        return Err(de::Error::custom("the same key twice"));
+                        return Err(de::Error::custom("the same key is given twice"));
                     }
                 }
                 Ok(entries)

@@ -109,7 +109,7 @@ async fn look_after_leases<G: Game>(shards: &Arc<Shards<G>>, signals: &Signals, 
 
 async fn carry_out_decisions<G: Game>(shards: &Shards<G>) {
     if let Err(error) = shards.carry_out_decisions().await {
-        tracing::debug!(%error, "dead letters could not be looked for");
+        tracing::debug!(%error, "cannot look for dead letters");
     }
 }
 
@@ -132,7 +132,7 @@ impl Guarded {
         self.panics += 1;
         let pause = HOUSEKEEPING * 2_u32.pow(self.panics.min(6));
         self.next = Some(Instant::now() + pause);
-        tracing::error!("housekeeping panicked; next try in {pause:?}");
+        tracing::error!("housekeeping panicked; trying again in {pause:?}");
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) fn share_out(config: &Config, workers: usize) -> anyhow::Result<Room>
     })?;
     if (room.http, room.sockets) != (wanted.http, wanted.sockets) {
         tracing::warn!(
-            "this process may open {limit} files: {} sockets and {} HTTP connections fit, not {} and {}; \
+            "this process may open {limit} files, enough for {} sockets and {} HTTP connections instead of {} and {}; \
              raise the hard limit (ulimit -Hn, LimitNOFILE=), or lower socket.connections_max and http.connections_max",
             room.sockets,
             room.http,
@@ -80,7 +80,7 @@ fn raise() -> u64 {
     let current = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
         Err(error) => {
-            tracing::warn!(%error, "cannot raise the limit of open files");
+            tracing::warn!(%error, "cannot raise the limit on open files");
             limit.current
         }
     };

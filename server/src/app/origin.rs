@@ -17,20 +17,21 @@ pub(super) async fn recognise(storage: &Arc<dyn Storage>, clock: &Clock) -> anyh
         Change::Timeline { before, now } => tracing::warn!(
             before,
             now,
-            "PostgreSQL has another timeline than at the last start: a standby was promoted, or a backup was restored \
-             to a point in time; versions jump; after a restore run `castellan restored` as well, which ends all \
+            "PostgreSQL's timeline has changed since the last start: a standby was promoted, or a backup was restored \
+             to a point in time. Versions jump. If it was a restore, also run `castellan restored`, which ends all \
              sessions (docs/operate.md)"
         ),
         Change::Restored { sign, sessions } => tracing::warn!(
             sessions,
-            "this database was restored or copied: {sign}; versions jump and all sessions end, so players log in again"
+            "this database was restored or copied: {sign}; versions jump and all sessions end, so all players must log \
+             in again"
         ),
     }
     for answer in origin.hidden {
         tracing::info!(
             answer,
-            "the database does not tell which cluster it is; after some restores `castellan restored` is needed \
-             (docs/operate.md)"
+            "cannot tell which PostgreSQL cluster this is, so some restores are not noticed; run `castellan restored` \
+             after those (docs/operate.md)"
         );
     }
     Ok(())

@@ -71,7 +71,7 @@ impl<G: Game> Running<G> {
                 _ = signals.terminate.recv() => return Ok(()),
                 _ = signals.interrupt.recv() => return Ok(()),
                 _ = signals.hang_up.recv() => self.reload(),
-                _ = &mut self.flusher => anyhow::bail!("the flusher has panicked; nothing would be stored any more"),
+                _ = &mut self.flusher => anyhow::bail!("the flusher has panicked, so nothing can be stored; stopping"),
             }
         }
     }
@@ -83,15 +83,16 @@ impl<G: Game> Running<G> {
                 let rules = Arc::new(rules);
                 self.shards.use_rules(&rules);
                 *self.published.write() = publish::<G>(&rules);
-                tracing::info!(revision = G::revision(&rules), "the catalogue was read again");
+                tracing::info!(revision = G::revision(&rules), "the catalogue was reloaded");
             }
-            Err(errors) => tracing::error!(%errors, "cannot read the catalogue again; the old one stays in use"),
+            Err(errors) => tracing::error!(%errors, "cannot reload the catalogue; the old one stays in use"),
         }
     }
 
     /// Stops accepting, tells the sockets, finishes what was read, flushes, releases the leases.
     pub(super) async fn drain(mut self) -> anyhow::Result<()> {
-        const GOING_AWAY: CloseOrder = CloseOrder { code: CloseCode::GoingAway, reason: "the server stops" };
+        const GOING_AWAY: CloseOrder =
+            CloseOrder { code: CloseCode::GoingAway, reason: "the server is stopping; reconnect" };
         tracing::info!("stopping");
         let deadline = Instant::now() + self.config.listen.shutdown_timeout;
         let goodbye = (Instant::now() + GOODBYE).min(deadline);
@@ -110,7 +111,7 @@ impl<G: Game> Running<G> {
         self.stop.send_replace(true);
         // Before any lease is released: it takes released ones again.
         if let Err(error) = (&mut self.housekeeping).await {
-            tracing::error!(%error, "the housekeeping has ended unexpectedly");
+            tracing::error!(%error, "housekeeping has ended unexpectedly");
         }
         let mut flusher = (&mut self.flusher).await.context("the flusher ended unexpectedly")?;
         let mut leases = Vec::new();
@@ -138,8 +139,9 @@ impl<G: Game> Running<G> {
                     Ok(())
                 }
                 dropped => anyhow::bail!(
-                    "everything that this server still had is stored; but other servers took shards from it while \
-                     {dropped} characters had unsaved changes, which are lost unless their players' clients send them again"
+                    "everything that this server still held is stored. But other servers took over shards while \
+                     {dropped} characters had unsaved changes; these are lost unless the players' clients send them \
+                     again"
                 ),
             },
             Ok(Err(error)) => anyhow::bail!("everything is stored, but the leases could not be released: {error}"),
@@ -152,10 +154,14 @@ impl<G: Game> Running<G> {
         let (batch, _) = self.shards.collect(Queue::Dirty, usize::MAX);
         let characters = batch.rows.len();
         let path = spool::write(&self.config.flush.spool, &batch, (self.clock)()).with_context(|| {
-            format!("{characters} unsaved characters could be written neither to the database nor to a spool file")
+            format!(
+                "{characters} unsaved characters could be written neither to the database nor to a spool file; the \
+                 changes are lost unless the players' clients send them again"
+            )
         })?;
         anyhow::bail!(
-            "the database could not be reached; {characters} unsaved characters are in {}; the next start stores them",
+            "the database could not be reached; {characters} unsaved characters are in {}; the server stores them when \
+             it starts again",
             path.display()
         )
     }

@@ -166,13 +166,13 @@ pub(super) async fn take_shards<G: Game>(
     let leases = storage.take_over(node).await.context("cannot take over the shards")?;
     if let Err(error) = shards.recall_dead_letters().await {
         if let Err(error) = storage.release(&leases).await {
-            tracing::error!(%error, "cannot give the shards back; the next server takes them over");
+            tracing::error!(%error, "cannot release the shards; the next server will take them over");
         }
-        return Err(error).context("the dead letters cannot be read");
+        return Err(error).context("cannot read the dead letters");
     }
     shards.take(&leases);
     let recovered = leases.iter().filter(|lease| lease.recoveries > 0).count();
-    tracing::info!(shards = leases.len(), recovered, "this server serves all shards");
+    tracing::info!(shards = leases.len(), recovered, "took over all shards");
     Ok(())
 }
 

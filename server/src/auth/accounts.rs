@@ -20,7 +20,7 @@ impl AccountName {
     pub fn new(text: &str) -> Result<Self, AuthError> {
         // Refuses hopelessly long texts before normalising them: a scalar has at most four bytes.
         let refused = || {
-            let why = format!("username: 1 to {USERNAME_SCALARS_MAX} characters, no control characters");
+            let why = format!("username: must have 1 to {USERNAME_SCALARS_MAX} characters and no control characters");
             AuthError::Malformed(why)
         };
         if text.len() > 16 * USERNAME_SCALARS_MAX {

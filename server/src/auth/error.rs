@@ -12,19 +12,22 @@ pub enum AuthError {
     #[error("wrong name or password")]
     BadCredentials,
     /// Wrong name or password, and registration is closed.
-    #[error("wrong name or password, and registration is closed; ask an operator for an account")]
+    #[error("wrong name or password; this server does not create accounts at login, so ask an operator for one")]
     RegistrationClosed,
     /// The name is taken.
     #[error("this name is taken; choose another one")]
     NameTaken,
     /// Too many failed logins for this name or from this address.
-    #[error("too many failed logins for this name or from this address; wait {retry_after_ms} ms")]
+    #[error(
+        "too many failed logins for this name or from this address; try again in {} s",
+        .retry_after_ms.div_ceil(1_000)
+    )]
     TooManyAttempts {
         /// Time until the next login is allowed, in milliseconds.
         retry_after_ms: u64,
     },
     /// Too many logins are already waiting.
-    #[error("too many logins at once; try again in {retry_after_ms} ms")]
+    #[error("too many logins at once; try again in {} s", .retry_after_ms.div_ceil(1_000))]
     Overloaded {
         /// Time until a retry makes sense, in milliseconds.
         retry_after_ms: u64,

@@ -322,7 +322,10 @@ impl Auth {
                 // Logged once per outage: the flusher reports the database's trouble.
                 Err(error) if !failing => {
                     failing = true;
-                    tracing::warn!(%error, "cannot read sessions ended by other servers; their tokens still work here");
+                    tracing::warn!(
+                        %error,
+                        "cannot read which sessions other servers have ended; their tokens still work here"
+                    );
                 }
                 Err(_) => {}
             }

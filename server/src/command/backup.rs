@@ -15,8 +15,8 @@ pub(super) async fn copy(config: &Config, file: &Path, out: &mut dyn Write) -> a
         storage::backup(config.database.url.expose(), file, now_ms, &options(config)).await?;
     writeln!(
         out,
-        "copied {} to {}: {characters} characters, {bytes} bytes. To restore it, stop the server, put the copy in place \
-         of the database, and start the server again (docs/operate.md)",
+        "copied {} to {}: {characters} characters, {bytes} bytes. To restore it, stop the server, put the copy where \
+         the database was, and start the server again (docs/operate.md)",
         config.database.url,
         file.display()
     )?;
@@ -30,9 +30,9 @@ pub(super) async fn restored(storage: &dyn Storage, out: &mut dyn Write) -> anyh
     let sessions = storage.restored(system_clock()()).await?;
     writeln!(
         out,
-        "all shards jump: every character goes on above every version that it can have had; {sessions} sessions have \
-         ended, and tokens issued so far are no longer valid. A server that was running on this database has lost its \
-         shards: restart it"
+        "done: the versions of all characters jump above every version used so far. {sessions} sessions have ended, \
+         and all tokens issued so far are invalid. If a server is running on this database, it has lost its shards: \
+         restart it"
     )?;
     Ok(())
 }

@@ -56,15 +56,15 @@ async fn decide(storage: &dyn Storage, id: CharacterId, verdict: Verdict, out: &
     let letter = find(&letters, id)?;
     anyhow::ensure!(
         verdict == Verdict::Discard || !letter.is_overtaken(),
-        "{}, newer than version {} of this dead letter, which cannot be stored any more; the character plays on; \
-         `castellan dead-letters discard {id}` deletes the letter",
+        "{}, which is newer than version {} of this dead letter, so the letter can no longer be stored. The character \
+         is in play. Delete the letter with `castellan dead-letters discard {id}`",
         database_of(letter),
         letter.row.version
     );
     anyhow::ensure!(storage.decide_dead_letter(id, verdict).await?, "the dead letter of character {id} is gone");
     writeln!(
         out,
-        "decision recorded; the server that owns this character applies it within a second, or when it starts"
+        "decision recorded; the server that holds this character carries it out within a second, or when it next starts"
     )?;
     Ok(())
 }
@@ -77,7 +77,7 @@ fn find(letters: &[DeadLetter], id: CharacterId) -> anyhow::Result<&DeadLetter> 
 fn database_of(letter: &DeadLetter) -> String {
     match letter.stored {
         Some(version) => format!("the database has version {version}"),
-        None => "the database has no version".to_owned(),
+        None => "the database does not have this character".to_owned(),
     }
 }
 

@@ -90,7 +90,7 @@ async fn dead_letters_are_listed_shown_and_decided() {
     for part in ["Brannor", "version    3", "after 5 attempts", "second line", r#"{"name":"Brannor"}"#] {
         assert!(whole.contains(part), "{part}: {whole}");
     }
-    assert!(whole.contains("the database has no version"), "{whole}");
+    assert!(whole.contains("the database does not have this character"), "{whole}");
     for (decision, verdict) in [(DeadLetters::Retry(id), Verdict::Retry), (DeadLetters::Discard(id), Verdict::Discard)]
     {
         done(&config, task(decision), "").await.expect("a decision");

@@ -22,7 +22,7 @@ pub(super) trait FromText: Sized {
 
     /// Parses the declared default; an empty one means that a value is required.
     fn from_default(text: &str) -> Result<Self, String> {
-        if text.is_empty() { Err("required, and it has no default".to_owned()) } else { Self::from_text(text) }
+        if text.is_empty() { Err("must be set; it has no default".to_owned()) } else { Self::from_text(text) }
     }
 
     /// Returns true if the value is at or above `bound`.

@@ -217,7 +217,12 @@ impl<E: Entries> Flusher<E> {
         };
         match self.storage.add_dead_letter(lease, &letter).await {
             Ok(()) => {
-                tracing::error!(character = %row.id, error, "the database refuses a character; now a dead letter");
+                tracing::error!(
+                    character = %row.id,
+                    error,
+                    "the database refused a character; it is a dead letter now (castellan dead-letters show {})",
+                    row.id
+                );
                 self.entries.buried(super::written(lease, row));
                 Ok(())
             }
@@ -236,7 +241,7 @@ impl<E: Entries> Flusher<E> {
         }
         self.failures = self.failures.saturating_add(1);
         if self.failures == 1 {
-            tracing::warn!(%error, "cannot write to the database; changes stay in memory and are tried again");
+            tracing::warn!(%error, "cannot write to the database; changes stay in memory, trying again");
         }
         self.signals.set_database_away(true);
         Away

@@ -30,7 +30,7 @@ const SET_ASIDE: &str = "set-aside";
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
     /// The file cannot be read or removed.
-    #[error("cannot read or remove the spool file {path}: {error}")]
+    #[error("cannot read or remove the spool file or folder {path}: {error}")]
     File {
         /// The file.
         path: PathBuf,
@@ -156,7 +156,7 @@ pub async fn bring_in(folder: &Path, storage: &Arc<dyn Storage>, now_ms: i64) ->
     }
     for path in files(folder, SET_ASIDE).map_err(failed)? {
         let path = path.display();
-        tracing::warn!(%path, "changes that no server has stored are in this file; delete it once you have looked");
+        tracing::warn!(%path, "this file has changes that were never stored; look at it, then delete it");
     }
     Ok(())
 }
@@ -183,7 +183,7 @@ async fn import(path: &Path, storage: &Arc<dyn Storage>, now_ms: i64) -> Result<
         tracing::error!(
             path = %rest.display(),
             characters = aside.len(),
-            "another server went on without these changes, or they cannot be read; they are set aside"
+            "these changes were set aside: another server has taken over without them, or they cannot be read"
         );
     }
     fs::remove_file(path).and_then(|()| sync_folder_of(path)).map_err(failed)
@@ -203,7 +203,12 @@ async fn store(storage: &Arc<dyn Storage>, line: Line, now_ms: i64) -> Result<bo
     match storage.add_dead_letter(lease, &letter).await {
         Ok(()) => {
             let (character, error) = (letter.row.id, letter.error);
-            tracing::error!(%character, error, "the database refuses a spooled character; now a dead letter");
+            tracing::error!(
+                %character,
+                error,
+                "the database refused a spooled character; it is a dead letter now (castellan dead-letters show \
+                 {character})"
+            );
             Ok(true)
         }
         Err(StorageError::Fenced(_) | StorageError::Refused(_)) => Ok(false),

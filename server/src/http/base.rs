@@ -33,7 +33,7 @@ impl Envelope {
         let matched = match (tags.next(), tags.next()) {
             (None, _) => None,
             (Some(Ok(tag)), None) => Some(etag::expected(tag)?),
-            _ => return Err(Problem::malformed("If-Match: one quoted ETag, or *")),
+            _ => return Err(Problem::malformed("If-Match: must be one quoted ETag, or *")),
         };
         if let (Some(version), Some(matched)) = (version, matched)
             && version != matched
@@ -125,7 +125,7 @@ mod tests {
             headers.append(header::IF_MATCH, HeaderValue::from_static(tag));
         }
         let problem = Envelope::take(&headers, &mut Map::new()).expect_err("refused");
-        assert!(format!("{problem:?}").contains("If-Match: one quoted ETag"), "{problem:?}");
+        assert!(format!("{problem:?}").contains("If-Match: must be one quoted ETag"), "{problem:?}");
     }
 
     #[test]

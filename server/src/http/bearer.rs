@@ -85,4 +85,4 @@ impl<G: Game> FromRequestParts<Arc<Context<G>>> for Caller {
 }
 
 /// The refusal for a token that this server did not issue.
-pub(super) const FORGED: &str = "this server did not issue this token; log in here";
+pub(super) const FORGED: &str = "this server did not issue this token; log in";

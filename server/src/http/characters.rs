@@ -160,7 +160,7 @@ pub(super) fn is_known(headers: &HeaderMap, response: &Response) -> bool {
 
 /// Answers every unknown path.
 pub(super) async fn no_such_route() -> Response {
-    Problem::new(RejectionCode::NO_SUCH_ROUTE, "no such path on this server").into_response()
+    Problem::new(RejectionCode::NO_SUCH_ROUTE, "this server has no such path").into_response()
 }
 
 /// Answers a known path with the wrong method; axum adds the `Allow` header.

@@ -52,7 +52,7 @@ impl Problem {
     /// A fault of the server: logged once here, opaque to the client.
     pub(super) fn fault(error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "a request failed because of an error in the server");
-        Self::new(RejectionCode::INTERNAL, "an error in the server; its log has the cause")
+        Self::new(RejectionCode::INTERNAL, "an error occurred in the server; its log has the cause")
     }
 }
 

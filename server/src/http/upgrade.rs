@@ -44,7 +44,7 @@ pub(super) async fn upgrade<G: Game>(
     if headers.get(header::ORIGIN).is_some_and(|origin| !cors::is_listed(&context, origin)) {
         return Err(Problem::new(
             RejectionCode::NOT_PERMITTED,
-            "this server does not allow pages of that origin; its operator can add it to the setting origins",
+            "this server accepts no sockets from pages of this origin; an operator can add it to the setting `origins`",
         ));
     }
     let key = match handshake_key(headers) {
@@ -142,7 +142,9 @@ fn admit<G: Game>(
 ) -> Result<Result<(crate::auth::Session, Seat), CloseOrder>, Problem> {
     let order = |code, reason| Ok(Err(CloseOrder { code, reason }));
     match ticket.standing {
-        Standing::Expired => return order(CloseCode::TokenExpired, "the token has expired"),
+        Standing::Expired => {
+            return order(CloseCode::TokenExpired, "the token has expired; refresh the session, then reconnect");
+        }
         Standing::Revoked => return order(CloseCode::SessionRevoked, "the session was ended"),
         Standing::Live => {}
     }

@@ -55,7 +55,11 @@ impl<G: Game> Shards<G> {
             if letter.is_open() {
                 self.lock(letter.row.shard).core.recall(&letter.row);
             } else {
-                tracing::warn!(%character, version, "the database has overtaken a dead letter; its character plays on");
+                tracing::warn!(
+                    %character,
+                    version,
+                    "the database has the state of a dead letter or a newer one; the character is in play"
+                );
             }
         }
         Ok(())
@@ -110,7 +114,12 @@ impl<G: Game> Shards<G> {
         match step {
             Step::Forget => {
                 self.storage.forget_dead_letter(lease, character, version).await?;
-                tracing::info!(%character, version, "a dead letter was deleted: the database has overtaken it");
+                tracing::info!(
+                    %character,
+                    version,
+                    "a dead letter was deleted: the database has its state or a newer one, or an earlier decision \
+                     dropped it"
+                );
                 Ok(())
             }
             Step::Reject => {
@@ -154,7 +163,7 @@ impl<G: Game> Shards<G> {
         let mut stuck = self.stuck.lock();
         let pause = stuck.get(&character).map_or(PAUSE_MIN, |stuck| (stuck.pause * 2).min(PAUSE_MAX));
         stuck.insert(character, Stuck { pause, next_try: Instant::now() + pause });
-        tracing::error!(%character, error, "a character out of play could not be brought back; next try in {pause:?}");
+        tracing::error!(%character, error, "cannot bring a character back into play; trying again in {pause:?}");
         Ok(())
     }
 
@@ -177,7 +186,7 @@ impl<G: Game> Shards<G> {
         let version = self.freeze(lease, letter.row.user, letter.row.id, Some(&letter.row));
         match self.storage.retry_dead_letter(lease, &letter.row, version).await {
             Ok(()) => {
-                tracing::info!(character = %letter.row.id, "a dead letter was stored after all");
+                tracing::info!(character = %letter.row.id, "a retried dead letter was stored");
                 self.reload(lease, letter.row.user, letter.row.id).await
             }
             Err(StorageError::Refused(error)) => self.reject(lease, letter, &error).await,
@@ -194,7 +203,11 @@ impl<G: Game> Shards<G> {
 
     /// The decision cannot be carried out; the letter waits for another one.
     async fn reject(&self, lease: Lease, letter: &DeadLetter, error: &str) -> Result<(), StorageError> {
-        tracing::warn!(character = %letter.row.id, error, "the decision about a dead letter cannot be carried out");
+        tracing::warn!(
+            character = %letter.row.id,
+            error,
+            "the decision about a dead letter cannot be carried out; the letter waits for another decision"
+        );
         self.storage.reject_decision(lease, letter, error).await
     }
 
@@ -209,7 +222,7 @@ impl<G: Game> Shards<G> {
         let version = self.freeze(lease, user, character, letter);
         let forgotten = letter.map(|row| row.version);
         self.storage.discard_dead_letter(lease, user, character, forgotten, version).await?;
-        tracing::info!(%character, "a character falls back to its state in the database");
+        tracing::info!(%character, "a character was reset to its state in the database");
         self.reload(lease, user, character).await
     }
 

@@ -26,7 +26,7 @@ impl<G: Game> Shards<G> {
         if !lost.is_empty() {
             tracing::warn!(
                 shards = lost.len(),
-                "another server has taken shards from this one; their players are sent away"
+                "another server has taken over shards of this one; the sockets of their players were closed"
             );
         }
         let missing: Vec<ShardId> = ShardId::all().filter(|shard| self.lock(*shard).core.lease().is_none()).collect();
@@ -40,7 +40,7 @@ impl<G: Game> Shards<G> {
         // Before anything is loaded. If this fails, the next call takes them once more.
         self.recall_dead_letters_of(|shard| taken.iter().any(|lease| lease.shard == shard)).await?;
         self.take(&taken);
-        tracing::info!(shards = taken.len(), "nobody had these shards any more; this server serves them again");
+        tracing::info!(shards = taken.len(), "took back shards that no other server holds any more");
         Ok(())
     }
 
@@ -56,9 +56,13 @@ impl<G: Game> Shards<G> {
         self.dropped.fetch_add(dropped, Ordering::Relaxed);
         telemetry::shard_lost(dropped);
         if dropped > 0 {
-            tracing::error!(shard = %lease.shard, dropped, "another server has taken a shard; unsaved changes are dropped");
+            tracing::error!(
+                shard = %lease.shard,
+                dropped,
+                "another server has taken over a shard; dropped its unsaved changes"
+            );
         } else {
-            tracing::debug!(shard = %lease.shard, places, "another server has taken a shard; nothing was unsaved");
+            tracing::debug!(shard = %lease.shard, places, "another server has taken over a shard; nothing was unsaved");
         }
     }
 }

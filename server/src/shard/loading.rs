@@ -51,7 +51,7 @@ impl<G: Game> Shards<G> {
         let loading = async move {
             let result = AssertUnwindSafe(shards.load_rows(user, permit)).catch_unwind().await;
             let result = result.unwrap_or_else(|_| {
-                tracing::error!(%user, "characters could not be loaded: a panic");
+                tracing::error!(%user, "loading a user's characters panicked");
                 Err(Refusal::unreadable())
             });
             shards.loads.lock().remove(&user);
@@ -72,11 +72,11 @@ impl<G: Game> Shards<G> {
                 return Err(Refusal::shard_lost());
             }
             Ok(Err(error)) => {
-                tracing::warn!(%error, "characters could not be loaded");
+                tracing::warn!(%user, %error, "cannot load a user's characters");
                 return Err(Refusal::database_away());
             }
             Err(_) => {
-                tracing::warn!("characters could not be loaded in time");
+                tracing::warn!(%user, "cannot load a user's characters in time");
                 return Err(Refusal::database_away());
             }
         };

@@ -28,8 +28,11 @@ pub struct CloseOrder {
 
 impl CloseOrder {
     /// Memory has fallen back to the database, or another server has the shard.
-    pub const SHARD_MOVED: Self =
-        Self { code: CloseCode::ShardMoved, reason: "the shard has moved; reconnect and send again" };
+    pub const SHARD_MOVED: Self = Self {
+        code: CloseCode::ShardMoved,
+        reason: "characters moved to another server or were reloaded; reconnect and send again all intents that are \
+                 not durable",
+    };
 }
 
 /// The contents of a mailbox.

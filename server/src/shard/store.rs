@@ -427,7 +427,7 @@ impl<G: Game> Shards<G> {
                 Effect::Hurry => self.signals.waiting(),
                 Effect::OutOfPlay(character) => {
                     telemetry::taken_out_of_play();
-                    tracing::error!(%character, "the versions of a character contradict each other; it is reloaded");
+                    tracing::error!(%character, "a character's versions contradict each other; reloading it");
                 }
             }
         }

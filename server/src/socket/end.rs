@@ -25,10 +25,10 @@ impl From<Error> for End {
     fn from(error: Error) -> Self {
         match error {
             Error::Capacity(CapacityError::MessageTooLong { .. }) => {
-                Self::order(CloseCode::TooBig, "the message is too big")
+                Self::order(CloseCode::TooBig, "the message is larger than `frame_bytes_max`")
             }
             Error::Protocol(_) | Error::Utf8(_) | Error::Capacity(_) | Error::AttackAttempt => {
-                Self::order(CloseCode::ProtocolError, "this is not WebSocket")
+                Self::order(CloseCode::ProtocolError, "the bytes are not valid WebSocket frames")
             }
             _ => Self::Gone,
         }

@@ -120,7 +120,10 @@ impl<G: Game> Inbound<G> {
             Ok(frame) => frame,
             Err(FrameError::NotAFrame(reason)) => {
                 tracing::debug!(reason, "a message is not a frame");
-                return Err(End::order(CloseCode::ProtocolError, "the message is not a frame"));
+                return Err(End::order(
+                    CloseCode::ProtocolError,
+                    "the message is not a frame: a map with exactly one entry, in the encoding of the subprotocol",
+                ));
             }
             Err(FrameError::Rejected { id, code, message }) => {
                 telemetry::intent(IntentOutcome::Rejected(code));
@@ -165,7 +168,7 @@ impl<G: Game> Inbound<G> {
     /// Answers an intent. Returns it if its character is not in memory.
     fn intent<IO: Io>(&mut self, out: &mut Outbound<IO>, intent: Intent<G::Action>) -> Option<Intent<G::Action>> {
         if self.waits.len() >= IN_FLIGHT_MAX {
-            let message = "you have too many unanswered intents";
+            let message = format!("you have {IN_FLIGHT_MAX} unanswered intents, the most allowed; wait for answers");
             let refusal = Refusal::retry(RejectionCode::TOO_MANY_IN_FLIGHT, message, RETRY_IN_FLIGHT_MS);
             out.refused(Some(intent.id), &refusal);
             return None;
@@ -371,7 +374,10 @@ impl<G: Game> Inbound<G> {
     ) -> Result<(), End> {
         self.over_rate += 1;
         if self.over_rate > FRAMES_OVER_RATE_MAX {
-            return Err(End::order(CloseCode::RateLimit, "you keep sending too fast"));
+            return Err(End::order(
+                CloseCode::RateLimit,
+                "too many frames in a row were above the rate; reconnect and send more slowly",
+            ));
         }
         out.refused(frame.id(), &Refusal::rate_limited(wait));
         Ok(())

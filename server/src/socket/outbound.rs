@@ -129,7 +129,7 @@ impl<IO: Io> Outbound<IO> {
         };
         match sent {
             Ok(sent) => sent.map_err(|_| End::Gone),
-            Err(_) => Err(End::order(CloseCode::SlowConsumer, "you read too slowly")),
+            Err(_) => Err(End::order(CloseCode::SlowConsumer, "you left answers unread for too long; reconnect")),
         }
     }
 

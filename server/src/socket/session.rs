@@ -285,10 +285,13 @@ impl<G: Game, IO: Io> Connection<G, IO> {
         self.inbound.set_now(now, (self.context.clock)());
         let ping_interval = self.context.settings.ping_interval;
         if now >= self.heard_at + 2 * ping_interval {
-            return Err(End::order(CloseCode::Silent, "you were silent for too long"));
+            return Err(End::order(CloseCode::Silent, "nothing arrived from you for twice `ping_seconds`; reconnect"));
         }
         if now >= self.inbound.expires_at() {
-            return Err(End::order(CloseCode::TokenExpired, "the token has expired"));
+            return Err(End::order(
+                CloseCode::TokenExpired,
+                "the token has expired; refresh the session, then reconnect",
+            ));
         }
         self.inbound.overdue(&mut self.outbound).await?;
         if now >= self.pinged_at + ping_interval {

@@ -37,7 +37,7 @@ impl Workers {
             let context = Arc::clone(context);
             std::thread::Builder::new().name(format!("socket-{number}")).spawn(move || {
                 if in_real_time && let Err(error) = priority::come_first() {
-                    tracing::warn!(%error, "a socket thread has no real-time priority");
+                    tracing::warn!(%error, "cannot give a socket thread real-time priority");
                 }
                 runtime.block_on(work(receiver, context));
             })?;
@@ -66,7 +66,7 @@ async fn work<G: Game>(mut receiver: mpsc::Receiver<Accepted>, context: Arc<Cont
             },
             Some(ended) = connections.join_next(), if !connections.is_empty() => {
                 if let Err(error) = ended {
-                    tracing::error!(%error, "a connection panicked; only that connection is closed");
+                    tracing::error!(%error, "the task of a connection panicked; only that connection was closed");
                     telemetry::socket_closed(ABNORMAL_CLOSURE);
                 }
             }

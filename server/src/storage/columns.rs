@@ -7,7 +7,7 @@ pub(super) fn covered(leases: &[Lease], rows: &[CharacterRow]) -> Result<(), Sto
     let covered = |row: &&CharacterRow| leases.iter().any(|lease| lease.shard == row.shard);
     match rows.iter().find(|row| !covered(row)) {
         Some(row) => {
-            Err(StorageError::Refused(format!("character {} was saved without a lease of shard {}", row.id, row.shard)))
+            Err(StorageError::Refused(format!("character {} was saved without a lease on shard {}", row.id, row.shard)))
         }
         None => Ok(()),
     }

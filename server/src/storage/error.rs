@@ -11,16 +11,16 @@ use super::ShardId;
 pub enum StorageError {
     /// The database could not be reached or the connection broke. A write may or may not have been committed. Every
     /// call may be repeated; only a repetition that succeeds proves anything.
-    #[error("the database cannot do this now: {0}")]
+    #[error("the database cannot do this right now: {0}")]
     Transient(String),
     /// Another process has taken over this shard: drop what is in memory, never retry.
-    #[error("the lease of shard {0} is lost to another server")]
+    #[error("another server has taken over shard {0}")]
     Fenced(ShardId),
     /// The database refused the data and would refuse it again.
     #[error("the database refused the data: {0}")]
     Refused(String),
     /// The database holds data that the server cannot read.
-    #[error("the database holds unexpected data: {0}")]
+    #[error("the database contains unexpected data: {0}")]
     Corrupt(String),
     /// The name is taken.
     #[error("the name is already taken")]

@@ -64,7 +64,7 @@ impl DeadLetter {
             updated_at_ms: 0,
             deleted_at_ms: None,
         };
-        let error = format!("this dead letter cannot be read, only discarded: {error}");
+        let error = format!("this dead letter cannot be read; it can only be discarded: {error}");
         Self { row, epoch: 0, error, attempts: 0, failed_at_ms: 0, verdict, stored }
     }
 }

@@ -50,7 +50,7 @@ pub fn finish() {
     if let Some(provider) = PROVIDER.get()
         && let Err(error) = provider.shutdown_with_timeout(GOODBYE)
     {
-        tracing::warn!(%error, "the last traces could not be sent");
+        tracing::warn!(%error, "cannot send the last traces");
     }
 }
 

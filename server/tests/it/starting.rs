@@ -127,7 +127,7 @@ fn a_start_waits_for_a_standby_that_comes_later() {
         .spawn()
         .expect("it starts");
     let said = || std::fs::read_to_string(&log).expect("a log");
-    while !said().contains("if it has a synchronous standby, that may be away") {
+    while !said().contains("its synchronous standby, if it has one, may be down") {
         assert!(server.try_wait().expect("it is ours").is_none(), "the server has ended: {}", said());
         std::thread::yield_now();
     }

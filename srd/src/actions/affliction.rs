@@ -27,7 +27,9 @@ pub(super) fn add(character: &mut Character, fields: &AddCondition, catalogue: &
     }
     if !character.build.conditions.contains(&id) {
         if character.build.conditions.len() >= CONDITIONS_MAX {
-            return Err(Violation::limit(format!("condition: the limit of {CONDITIONS_MAX} conditions is reached")));
+            return Err(Violation::limit(format!(
+                "condition: the character already has {CONDITIONS_MAX} conditions, the most allowed"
+            )));
         }
         character.build_mut().conditions.push(id);
     }

@@ -38,7 +38,10 @@ pub(super) fn level_up(
 ) -> Ruling {
     let level = character.build.level + 1;
     let Some(needed) = experience_of_level(level) else {
-        return Err(Violation::limit(format!("level {} is the highest", character.build.level)));
+        return Err(Violation::limit(format!(
+            "the character already has the highest level, {}",
+            character.build.level
+        )));
     };
     if character.vitals.experience < needed {
         let message = format!(

@@ -36,7 +36,7 @@ fn spare(character: &Character, name: &str, quantity: i32, catalogue: &Catalogue
         return Err(Violation::new(code::NOT_IN_INVENTORY, message));
     }
     if left < character.units_worn(id) {
-        let message = format!("quantity: {} of `{id}` worn; unequip it first", character.units_worn(id));
+        let message = format!("quantity: the character wears {} of `{id}`; unequip first", character.units_worn(id));
         return Err(Violation::new(code::ITEM_EQUIPPED, message));
     }
     Ok(id)

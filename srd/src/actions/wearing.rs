@@ -90,13 +90,15 @@ pub(super) fn attune(character: &mut Character, fields: &Attune, catalogue: &Cat
     let id = carried(character, &fields.item, catalogue)?;
     let refused = |message: String| Err(Violation::new(code::ATTUNEMENT_REFUSED, message));
     if !catalogue.item(id).is_some_and(Item::needs_attunement) {
-        return refused(format!("item: `{id}` needs no attunement"));
+        return refused(format!("item: `{id}` takes no attunement"));
     }
     if character.build.attuned.contains(&id) {
-        return refused(format!("item: already attuned to `{id}`"));
+        return refused(format!("item: the character is already attuned to `{id}`"));
     }
     if character.build.attuned.len() >= ATTUNED_MAX {
-        return refused(format!("item: already attuned to {ATTUNED_MAX} items; end one attunement first"));
+        return refused(format!(
+            "item: the character is already attuned to {ATTUNED_MAX} items; end one attunement first"
+        ));
     }
     character.build_mut().attuned.push(id);
     refresh_maximum(character, catalogue);
@@ -107,7 +109,7 @@ pub(super) fn attune(character: &mut Character, fields: &Attune, catalogue: &Cat
 pub(super) fn end_attunement(character: &mut Character, fields: &EndAttunement, catalogue: &Catalogue) -> Ruling {
     let Some(position) = character.build.attuned.iter().position(|id| id.as_str() == fields.item) else {
         let known = character.find_item(&fields.item, catalogue).ok_or_else(|| unknown_item(&fields.item))?;
-        let message = format!("item: not attuned to `{known}`");
+        let message = format!("item: the character is not attuned to `{known}`");
         return Err(Violation::new(code::ATTUNEMENT_REFUSED, message));
     };
     character.build_mut().attuned.remove(position);

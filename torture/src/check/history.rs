@@ -28,7 +28,8 @@ pub(super) fn follow(id: CharacterId, character: &OneCharacter<'_>, verdict: &mu
     check_state(id, character, &made, first, &applied, verdict);
     if first.version != 1 + applied.len() as u64 {
         let (version, count) = (first.version, applied.len());
-        verdict.doubt(Rule::Versions, format!("{id}: the first version is {version}, with {count} intents"));
+        verdict
+            .doubt(Rule::Versions, format!("{id}: the first stored version is {version}, but it has {count} intents"));
     }
     let mut before = *first;
     for write in later {
@@ -41,7 +42,8 @@ pub(super) fn follow(id: CharacterId, character: &OneCharacter<'_>, verdict: &mu
     if let Some(row) = character.row {
         if (row.version, &row.ids, &row.counters) != (before.version, &before.ids, &before.counters) {
             let (is, was) = (row.version, before.version);
-            verdict.complain(Rule::State, format!("{id}: the row is at version {is}, last written was {was}"));
+            verdict
+                .complain(Rule::State, format!("{id}: the row is at version {is}, but version {was} was written last"));
         }
     } else {
         verdict.complain(Rule::Lost, format!("{id} has no row"));
@@ -113,7 +115,7 @@ fn check_version(
         verdict.complain(
             Rule::Versions,
             format!(
-                "{id}: version {} follows {} with {fresh} intents and recoveries {} after {}; expected {expected}",
+                "{id}: version {} follows {} with {fresh} new intents; recoveries are {} after {}; expected {expected}",
                 write.version, before.version, write.recoveries, before.recoveries
             ),
         );

@@ -235,7 +235,7 @@ impl World<'_> {
         let durable = standstill.answers().context("cannot read the records")?.durable;
         let listed = durable.iter().take(LISTED_MAX).map(String::as_str).collect::<Vec<_>>().join("; ");
         if !durable.is_empty() {
-            let what = format!("{} intents were called durable while {why}, such as {listed}", durable.len());
+            let what = format!("{} intents were reported as durable while {why}, for example {listed}", durable.len());
             self.complaints.push(Finding { rule: Rule::Premature, standing: Standing::Certain, what });
         }
         Ok(())

@@ -102,7 +102,7 @@ impl World<'_> {
             writes.look(&self.history).await?;
             if Instant::now() > deadline {
                 let known = self.what_is_known(Some(character), writes).await;
-                bail!("this did not happen within {PATIENCE:?}: {known}");
+                bail!("it did not happen within {PATIENCE:?}; {known}");
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
@@ -118,7 +118,7 @@ impl World<'_> {
         if let Some(character) = character {
             known += &match self.history.dead_letters().await {
                 Ok(letters) if letters.contains(&character) => "; it has a dead letter".to_owned(),
-                Ok(letters) => format!("; it has no dead letter, {} others have", letters.len()),
+                Ok(letters) => format!("; it has no dead letter, but {} others do", letters.len()),
                 Err(error) => format!("; cannot read the dead letters: {error:#}"),
             };
         }
@@ -165,7 +165,8 @@ impl RecentWrites {
         let newest = ago(self.seen.values().max());
         match character {
             Some(character) => {
-                format!("{character} was last written {}, any character {newest}", ago(self.seen.get(&character)))
+                let written = ago(self.seen.get(&character));
+                format!("{character} was last written {written}, the last write of any character was {newest}")
             }
             None => format!("any character was last written {newest}"),
         }

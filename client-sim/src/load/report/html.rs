@@ -56,11 +56,11 @@ impl Report {
         let missed = self.limits.iter().filter(|limit| !limit.held);
         let missed: Vec<_> = missed.map(|limit| format!("<p>{}</p>", escape(&sentence(limit)))).collect();
         verdict += &if missed.is_empty() {
-            "<div class=\"verdict good\">All limits were held, and no answer contradicts what the players \
+            "<div class=\"verdict good\">All limits were met, and no answer contradicts what the players \
              know.</div>\n"
                 .to_owned()
         } else {
-            format!("<div class=\"verdict bad\">Some limits were missed.{}</div>\n", missed.concat())
+            format!("<div class=\"verdict bad\">Some limits were not met.{}</div>\n", missed.concat())
         };
         verdict
     }
@@ -144,7 +144,7 @@ impl Report {
             ),
             ("Rejected by the rules", counts(&totals.rejected)),
             ("Errors", self.errors()),
-            ("Without an end", number(totals.without_an_end as f64)),
+            ("Never settled", number(totals.without_an_end as f64)),
             ("Latency, ms", totals.latency.line()),
             ("Latency after the commit, ms", percentiles(&totals.latency_ack_durable)),
             ("Connections", format!("{} opened, {} closed on purpose", totals.connections, totals.reconnects)),
@@ -203,7 +203,7 @@ fn conduct(conduct: &Conduct) -> String {
 }
 
 fn sentence(limit: &LimitVerdict) -> String {
-    format!("{}: asked {}, found {}.", limit.limit, limit.asked_text(), limit.found_text())
+    format!("{}: limit {}, measured {}.", limit.limit, limit.asked_text(), limit.found_text())
 }
 
 fn section(title: &str, charts: &str) -> String {

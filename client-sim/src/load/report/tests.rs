@@ -125,8 +125,8 @@ fn the_page_is_self_contained() {
 fn the_page_contains_the_figures() {
     let html = report(30, &["--p99", "5ms"], |_| ()).html();
     for words in [
-        "Some limits were missed",
-        "p99: asked at most 5 ms, found 9.9",
+        "Some limits were not met",
+        "p99: limit 5 ms, measured 9.9",
         "--p99 5 ms",
         "2,910",
         "(dead 30)",
@@ -148,7 +148,7 @@ fn the_page_contains_the_figures() {
 fn the_page_says_if_it_is_unreliable_or_all_is_well() {
     let good = report(3, &[], |_| ());
     assert!(good.is_good());
-    assert!(good.html().contains("All limits were held") && !good.html().contains("Unreliable"));
+    assert!(good.html().contains("All limits were met") && !good.html().contains("Unreliable"));
     let late = report(3, &[], |tally| (0..100).for_each(|_| tally.lateness.saturating_record(9_000)));
     assert!(late.html().contains("Unreliable"));
     assert!(late.text().contains("UNRELIABLE"));

@@ -25,7 +25,7 @@ impl Report {
         line("  rejected", counts(&totals.rejected));
         for (name, count) in [
             ("  sent again", totals.resent),
-            ("  without an end", totals.without_an_end),
+            ("  never settled", totals.without_an_end),
             ("states pushed", totals.pushed),
         ] {
             if count > 0 {
@@ -77,7 +77,7 @@ impl Report {
         let mut parts = Vec::new();
         for (count, what) in [
             (totals.failed.values().sum(), format!("intents failed: {}", counts(&totals.failed))),
-            (totals.turned_away, format!("{} rejected for a while", totals.turned_away)),
+            (totals.turned_away, format!("{} rejected temporarily", totals.turned_away)),
             (totals.not_begun, format!("{} not started because too many were waiting", totals.not_begun)),
             (totals.unknown, format!("{} answers lost", totals.unknown)),
             (totals.connections_lost.values().sum(), format!("connections lost: {}", counts(&totals.connections_lost))),

@@ -72,7 +72,7 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Scenario, String> {
         }
         let share = group.share.or(alone.then_some(1.0));
         if share.is_none() {
-            problems.add(&group.name, "share", "missing; each of several groups needs one".to_owned());
+            problems.add(&group.name, "share", "missing; with several groups, each needs a share".to_owned());
         }
         let share = share.unwrap_or(1.0);
         if share.is_nan() || share <= 0.0 || share > 1.0 {
@@ -125,7 +125,8 @@ fn default_conduct() -> Conduct {
 
 /// The conduct of a built-in scenario, which must have a single group.
 fn like(name: &str) -> Result<Conduct, String> {
-    let known = || format!("`{name}` is not a built-in scenario with one group: {}", Scenario::names());
+    let known =
+        || format!("`{name}` is not a built-in scenario with exactly one group; use one of {}", Scenario::names());
     let mut scenario = Scenario::delivered(name).ok_or_else(known)??;
     match scenario.groups.pop() {
         Some(group) if scenario.groups.is_empty() => Ok(group.conduct),
@@ -171,7 +172,7 @@ fn check(group: &str, conduct: &Conduct, problems: &mut Problems) {
         }
     }
     if conduct.clients_per_character > 1 && conduct.made_on == MadeOn::After {
-        let why = "more than 1 needs `made_on = \"expect\"`, because a chain of intents belongs to one client";
+        let why = "a value above 1 needs `made_on = \"expect\"`, because a chain of intents belongs to one client";
         problems.add(group, "clients_per_character", why.to_owned());
     }
     if conduct.weights.values().all(|weight| *weight == 0) {

@@ -50,7 +50,7 @@ fn a_field_out_of_bounds_is_named() {
         ("away_seconds = -1.0", "`away_seconds`"),
         ("share = 0.0", "`share`: must be above 0"),
         ("share = 0.5", "`share`: the shares of all groups must add up to 1, not 0.5"),
-        ("like = \"mixed\"", "`like`: `mixed` is not a built-in scenario with one group"),
+        ("like = \"mixed\"", "`like`: `mixed` is not a built-in scenario with exactly one group"),
         ("like = \"nobody\"", "`like`"),
     ];
     for (extra, words) in cases {

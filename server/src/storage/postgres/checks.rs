@@ -24,8 +24,8 @@ pub(super) async fn refuse_pooler(first: &mut PgConnection, second: &mut PgConne
     for _ in 0..POOLER_ROUNDS {
         if process(first).await? != own || process(second).await? == own {
             return Err(StorageError::Unusable(
-                "database.url leads to a pooler that may run each statement on another connection, such as PgBouncer \
-                 with pool_mode=transaction; time limits and prepared statements do not work there. Set \
+                "database.url leads to a pooler that may run each statement on a different connection, such as \
+                 PgBouncer with pool_mode=transaction; time limits and prepared statements do not work there. Set \
                  pool_mode=session for this database, or connect to PostgreSQL itself"
                     .to_owned(),
             ));
@@ -91,31 +91,33 @@ fn judge(facts: &Facts) -> Result<Vec<String>, String> {
     }
     if facts.encoding != "UTF8" {
         return Err(format!(
-            "the database {} has the encoding {}, which cannot hold every name. Create one with UTF8, and move what is \
-             in the old one with pg_dump: CREATE DATABASE castellan TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'",
+            "the database {} has the encoding {}, which cannot store every name. Create a database with UTF8 and \
+             move the data with pg_dump: CREATE DATABASE castellan TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'",
             facts.name, facts.encoding
         ));
     }
     let mut warnings = Vec::new();
     if facts.fsync == "off" {
-        warnings
-            .push("PostgreSQL runs with fsync=off: a crash of its machine loses what was called durable".to_owned());
+        warnings.push(
+            "PostgreSQL runs with fsync=off: a crash of its machine loses changes that were reported as durable"
+                .to_owned(),
+        );
     }
     if facts.full_page_writes == "off" {
         warnings.push(
-            "PostgreSQL runs with full_page_writes=off: unless its storage writes whole pages at once, a crash of its \
-             machine can destroy what was called durable"
+            "PostgreSQL runs with full_page_writes=off: unless its storage writes whole pages atomically, a crash of \
+             its machine can corrupt changes that were reported as durable"
                 .to_owned(),
         );
     }
     // `off` is raised to `on` on every connection.
     if !facts.standbys.is_empty() && matches!(facts.synchronous_commit.as_str(), "local" | "remote_write") {
-        let waits = match facts.synchronous_commit.as_str() {
-            "local" => "do not wait for the standby: a failover",
-            _ => "do not wait for the standby's disk: a crash of both machines",
+        let risk = match facts.synchronous_commit.as_str() {
+            "local" => "does not wait for them, so a failover",
+            _ => "does not wait for their disks, so a crash of both machines",
         };
         warnings.push(format!(
-            "PostgreSQL has synchronous standbys, but with synchronous_commit={} commits {waits} loses what was called \
+            "PostgreSQL has synchronous standbys, but synchronous_commit={} {risk} loses changes that were reported as \
              durable; set it to on",
             facts.synchronous_commit
         ));
@@ -134,8 +136,9 @@ async fn collation(connection: &mut PgConnection, name: &str) -> Result<Option<S
     let change = one(connection, changed).await?;
     Ok((!change.is_empty()).then(|| {
         format!(
-            "the collation of the database {name} changed with the operating system, from version {change}: an index on \
-             usernames may miss some. Run REINDEX DATABASE {name}; ALTER DATABASE {name} REFRESH COLLATION VERSION"
+            "the collation of the database {name} changed with the operating system, from version {change}: the index \
+             on usernames may no longer find every name. Run REINDEX DATABASE {name}; ALTER DATABASE {name} REFRESH \
+             COLLATION VERSION"
         )
     }))
 }

@@ -124,7 +124,7 @@ impl Connections {
         timeout(self.call_timeout, call).await.unwrap_or_else(|_| {
             self.cancel_abandoned();
             Err(StorageError::Transient(format!(
-                "no answer from PostgreSQL within {:?}; if it has a synchronous standby, that may be away",
+                "no answer from PostgreSQL within {:?}; its synchronous standby, if it has one, may be down",
                 self.call_timeout
             )))
         })
@@ -147,7 +147,7 @@ impl Connections {
                 connection.close().await.map_err(StorageError::from)
             };
             if let Ok(Err(error)) = timeout(limit, cancel).await {
-                tracing::debug!(%error, "abandoned commits could not be cancelled");
+                tracing::debug!(%error, "cannot cancel abandoned commits");
             }
             is_cancelling.store(false, Ordering::SeqCst);
         });

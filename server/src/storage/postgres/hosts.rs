@@ -156,23 +156,25 @@ fn explain(host: &Host, error: &sqlx::Error) -> Failure {
     };
     let text = if said.contains("not valid for name") {
         format!(
-            "the certificate of {name} is for another host ({said}); connect by a name that it is for, or check only \
-             its CA with sslmode=verify-ca"
+            "the certificate of {name} was issued for another host ({said}); use a host name that it names, or \
+             check only its CA with sslmode=verify-ca"
         )
     } else if said.contains("UnknownIssuer") || said.contains("BadSignature") {
         format!("the certificate of {name} is not signed by a CA in sslrootcert ({said})")
     } else if said.contains("CaUsedAsEndEntity") {
-        format!("the certificate of {name} is that of a CA ({said}); make one for the server that this CA signs")
+        format!(
+            "{name} presents the certificate of a CA ({said}); issue a certificate for the server, signed by that CA"
+        )
     } else if said.contains("does not support TLS") {
-        format!("{name} does not offer TLS, and sslmode asks for it; turn on ssl in PostgreSQL")
+        format!("{name} does not offer TLS, but sslmode requires it; turn on ssl in PostgreSQL")
     } else if is_tls(error) {
-        format!("TLS with {name} fails: {said}")
+        format!("TLS with {name} failed: {said}")
     } else if has_code(error, NOT_ALLOWED) && matches!(mode, PgSslMode::Disable) && said.contains("no encryption") {
-        format!("{name} refuses connections without TLS, and database.url says sslmode=disable ({said})")
+        format!("{name} refuses connections without TLS, but database.url says sslmode=disable ({said})")
     } else if has_code(error, WRONG_PASSWORD) {
         format!(
-            "{name}: {said}. If the password is right, percent-encode what is special in a URL: @ as %40, % as %25, \
-             # as %23, / as %2F, ? as %3F"
+            "{name}: {said}. If the password is right, percent-encode characters that are special in a URL: @ as \
+             %40, % as %25, # as %23, / as %2F, ? as %3F"
         )
     } else {
         format!("{name}: {said}")

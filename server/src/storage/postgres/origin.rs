@@ -176,10 +176,10 @@ fn compare(stored: Option<&Stored>, present: &Identity) -> Verdict {
     let Some(Stored { identity: before, genuine }) = stored else { return Verdict::Write };
     let both = |before: Option<i64>, now: Option<i64>| before.zip(now).filter(|(before, now)| before != now);
     if both(before.system_identifier, present.system_identifier).is_some() {
-        return Verdict::Restored("it is in another PostgreSQL cluster than at the last start");
+        return Verdict::Restored("it is in a different PostgreSQL cluster than at the last start");
     }
     if before.database_oid != present.database_oid {
-        return Verdict::Restored("it is another database than at the last start");
+        return Verdict::Restored("it is a different database than at the last start");
     }
     if !genuine {
         return Verdict::Restored("its rows were written by a restore");

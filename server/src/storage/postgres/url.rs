@@ -90,7 +90,7 @@ fn parse_at_home(url: &str, home: Option<&Path>) -> Result<Target, String> {
     let hosts: Vec<&str> = hosts.split(',').collect();
     let elsewhere = ["host", "hostaddr", "port"].map(|name| parameters.get(&[name])).into_iter().flatten();
     if elsewhere.into_iter().any(|value| hosts.len() > 1 || value.contains(',')) {
-        return Err("give several hosts before the slash only: postgres://a:5432,b:5432/name".to_owned());
+        return Err("several hosts can only be given before the slash: postgres://a:5432,b:5432/name".to_owned());
     }
     let (mode, files) = parameters.tls(home)?;
     let query = &parameters.passed_on;
@@ -150,9 +150,11 @@ fn split_port(text: &str) -> Result<(&str, Option<u16>), String> {
         return Ok((host, None));
     }
     // Not quoted: without an `@`, this may be the password.
-    port.parse()
-        .map(|port| (host, Some(port)))
-        .map_err(|_| "the port after a host must be a number up to 65535; a user and password end with an @".to_owned())
+    port.parse().map(|port| (host, Some(port))).map_err(|_| {
+        "the port after a host must be a number up to 65535; if this was meant to be a password, an @ is missing \
+             after it"
+            .to_owned()
+    })
 }
 
 /// What stands after the question mark.
@@ -240,8 +242,8 @@ impl Parameters {
 /// The text about a parameter that is not known. Quotes only what cannot be a part of a password.
 fn unknown(name: &str) -> String {
     match name {
-        "channel_binding" => "channel_binding is not supported; leave it away and use sslmode=verify-full with \
-             sslrootcert, which also keeps others from posing as the database"
+        "channel_binding" => "channel_binding is not supported; leave it out and use sslmode=verify-full with \
+             sslrootcert, which also protects against impostors"
             .to_owned(),
         _ if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') => {
             format!("the parameter {name} is not known; docs/database.md lists those that are")

@@ -22,7 +22,7 @@ pub(in crate::storage) async fn backup(
     options: &StorageOptions,
 ) -> Result<Copied, StorageError> {
     if fs::symlink_metadata(target).is_ok() {
-        return Err(refused(format!("{} exists already; name a file that does not", target.display())));
+        return Err(refused(format!("{} already exists; choose another name", target.display())));
     }
     let source = source
         .canonicalize()
@@ -31,7 +31,7 @@ pub(in crate::storage) async fn backup(
     let partial = beside(target, ".partial");
     file::create_private(&partial).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => refused(format!(
-            "{} exists: another backup is writing it, or was killed; if none runs, remove it",
+            "{} exists: another backup is writing it, or was killed. If no backup is running, remove the file",
             partial.display()
         )),
         _ => refused(format!("cannot create {}: {error}", partial.display())),
@@ -98,5 +98,5 @@ fn refused(text: String) -> StorageError {
 }
 
 fn failed(target: &Path, error: &dyn std::fmt::Display) -> StorageError {
-    refused(format!("the backup {} failed and nothing is left of it: {error}", target.display()))
+    refused(format!("the backup to {} failed; no file was left behind: {error}", target.display()))
 }

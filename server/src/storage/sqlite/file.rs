@@ -57,9 +57,10 @@ pub(super) fn remove_foreign_log(path: &Path, held: bool) -> Result<(), StorageE
     }
     if !held {
         return Err(StorageError::Unusable(format!(
-            "{} is not the log of {}, which was put in its place; remove it, or start the server, which does that",
-            log.display(),
-            path.display()
+            "{log} does not belong to {database}, because that file was replaced; remove {log}, or start the server, \
+             which removes it",
+            log = log.display(),
+            database = path.display()
         )));
     }
     for stale in [log, beside(path, "-shm")] {

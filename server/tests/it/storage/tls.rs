@@ -136,7 +136,7 @@ async fn a_certificate_that_does_not_fit_is_refused_with_a_sentence() {
         ("127.0.0.1", format!("sslmode=verify-ca&sslrootcert={other}"), "not signed by a CA in sslrootcert"),
         ("127.0.0.1", format!("sslmode=require&sslrootcert={namesake}"), "not signed by a CA in sslrootcert"),
         ("localhost", "sslrootcert=system".to_owned(), "not signed by a CA in sslrootcert"),
-        ("127.0.0.1", format!("sslmode=verify-full&sslrootcert={root}"), "is for another host"),
+        ("127.0.0.1", format!("sslmode=verify-full&sslrootcert={root}"), "was issued for another host"),
         ("127.0.0.1", "sslmode=disable".to_owned(), "refuses connections without TLS"),
         ("127.0.0.1", "sslmode=require&sslrootcert=/nowhere".to_owned(), "cannot read sslrootcert=/nowhere"),
     ] {
