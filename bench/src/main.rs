@@ -104,8 +104,8 @@ mod linux {
         /// Parts to measure, separated by commas. Default: everything except `cliff`.
         #[arg(long, value_delimiter = ',')]
         only: Vec<Part>,
-        /// Loads, separated by commas: connections x intents in flight on each (64x16), or, for open loops, intents per
-        /// second of each (1000x10). Default: all.
+        /// Loads, separated by commas: closed loops as CONNECTIONSxIN_FLIGHT (64x16), open loops as
+        /// CONNECTIONSxINTENTS_PER_SECOND (1000x10). Default: all.
         #[arg(long, value_delimiter = ',')]
         loads: Vec<String>,
     }

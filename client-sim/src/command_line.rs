@@ -5,7 +5,8 @@ use clap::{Parser, Subcommand};
 use crate::load::LoadSettings;
 use crate::play::PlaySettings;
 
-/// Simulates many players at a given rate and checks every answer, or plays one player from the terminal.
+/// Simulates many players at a given rate and checks every answer, or lets you play one player from the
+/// terminal.
 ///
 /// Exits with 1 if an answer contradicts what a player knows, an intent never got a final answer, or a limit was
 /// exceeded; with 2 if the arguments are invalid.

@@ -31,7 +31,7 @@ impl Game for Srd {
     const OPTIONS: &'static [RuleOption] = &[RuleOption {
         name: "encumbrance",
         choices: "off|variant",
-        doc: "Slow heavily loaded characters: off, or variant (the SRD's variant rule).",
+        doc: "Slow down characters that carry heavy loads: off, or variant (the SRD's variant rule).",
     }];
 
     /// Rights that create something from nothing.

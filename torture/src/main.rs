@@ -84,7 +84,7 @@ struct RunArguments {
     /// The server's program, built with the features `faults` and `planted`.
     #[arg(long)]
     server: PathBuf,
-    /// Duration of the faults, in minutes.
+    /// How long to inject faults, in minutes.
     #[arg(long, default_value_t = 1.0)]
     minutes: f64,
     /// Seed of the schedule, to repeat an earlier run. Default: random.

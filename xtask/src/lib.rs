@@ -1,4 +1,4 @@
-//! The chores behind `cargo xtask`, and their tools: a throwaway PostgreSQL, a Python with the foreign client's
+//! The tasks behind `cargo xtask`, and their tools: a throwaway PostgreSQL, a Python with the foreign client's
 //! packages, and running other programs with reliable cleanup.
 
 pub mod bench;

@@ -14,11 +14,11 @@ use xtask::torture::{TortureArguments, torture};
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {
     #[command(subcommand)]
-    chore: Chore,
+    task: Task,
 }
 
 #[derive(Subcommand)]
-enum Chore {
+enum Task {
     /// Runs all tests, on SQLite and on a throwaway PostgreSQL.
     Test(TestArguments),
     /// Checks the code without running it: format, lints, documentation, and everything that `deny` checks.
@@ -34,13 +34,13 @@ enum Chore {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Arguments::parse().chore {
-        Chore::Test(arguments) => test(&arguments),
-        Chore::Check => check(),
-        Chore::Deny => deny(),
-        Chore::Audit => audit(),
-        Chore::Torture(arguments) => torture(&arguments),
-        Chore::Bench(arguments) => bench(&arguments),
+    let outcome = match Arguments::parse().task {
+        Task::Test(arguments) => test(&arguments),
+        Task::Check => check(),
+        Task::Deny => deny(),
+        Task::Audit => audit(),
+        Task::Torture(arguments) => torture(&arguments),
+        Task::Bench(arguments) => bench(&arguments),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

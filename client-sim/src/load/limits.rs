@@ -12,25 +12,26 @@ use crate::duration::parse_duration;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct Limits {
-    /// Largest median latency, counted from an intent's due time.
+    /// Maximum median latency, counted from an intent's due time.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     p50: Option<Duration>,
-    /// Largest 90th percentile of the latency.
+    /// Maximum 90th percentile of the latency.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     p90: Option<Duration>,
-    /// Largest 99th percentile of the latency.
+    /// Maximum 99th percentile of the latency.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     p99: Option<Duration>,
-    /// Largest 99.9th percentile of the latency.
+    /// Maximum 99.9th percentile of the latency.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     p999: Option<Duration>,
-    /// Largest 99th percentile of the latency of answers after the commit.
+    /// Maximum 99th percentile of the latency of answers after the commit.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     durable_p99: Option<Duration>,
-    /// Most failed intents and lost connections together. Conflicts and refusals by the game's rules do not count.
+    /// Maximum number of failed intents and lost connections together. Conflicts and refusals by the game's rules do not
+    /// count.
     #[arg(long, value_name = "NUMBER")]
     errors: Option<u64>,
-    /// Most intents that end in a conflict.
+    /// Maximum number of intents that end in a conflict.
     #[arg(long, value_name = "NUMBER")]
     conflicts: Option<u64>,
 }

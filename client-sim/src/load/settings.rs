@@ -34,7 +34,7 @@ pub(crate) struct LoadSettings {
     /// Time over which the players start, one after another.
     #[arg(long, default_value = "0s", value_parser = parse_duration)]
     pub(crate) ramp: Duration,
-    /// Time limit at the end for every intent to become durable or refused.
+    /// How long to wait at the end until every intent is durable or refused.
     #[arg(long, default_value = "15s", value_parser = parse_duration)]
     pub(crate) settle: Duration,
     /// Encoding of frames.
@@ -43,7 +43,8 @@ pub(crate) struct LoadSettings {
     /// Share of intents that ask for their answer after the commit, 0 to 1. Overrides the scenario.
     #[arg(long, value_parser = parse_share)]
     pub(crate) durable_share: Option<f64>,
-    /// Seed of accounts, characters, due times and actions. The same seed plays the same characters again.
+    /// Seed of accounts, characters, due times and actions. The same seed uses the same accounts and
+    /// characters again.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
     /// Threads for the players; 1 to 64.

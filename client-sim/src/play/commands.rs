@@ -12,7 +12,7 @@ use castellan_srd::wire::{
 /// The list of commands.
 pub(super) const HELP: &str = "\
 \x20 hurt N [critical]   heal N          temp N              damage, healing, temporary hit points
-  save                stabilize       revive N            at death's door
+  save                stabilize       revive N            death saves and revival
   equip ITEM [SLOT]   unequip SLOT    attune ITEM         end-attunement ITEM
   add ITEM [N]        remove ITEM [N] use ITEM            the inventory
   buy ITEM [N]        sell ITEM [N]   earn N COIN         pay N COIN    (cp sp ep gp pp)

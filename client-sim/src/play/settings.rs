@@ -10,7 +10,7 @@ pub(crate) struct PlaySettings {
     /// URL of the server.
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     pub(crate) server: BaseUrl,
-    /// Name of the account. A missing account is created if the server allows it.
+    /// Name of the account. If it does not exist, it is created, provided that the server allows it.
     #[arg(long, default_value = "player")]
     pub(crate) name: String,
     /// Password of the account.

@@ -10,7 +10,8 @@ use super::text::choices;
 settings! {
     /// Accounts, passwords, tokens.
     Auth under "Accounts and tokens" {
-        /// Let a login create its own account; auto: only while the server listens on loopback.
+        /// Accounts created by a login: open (always), closed (never), or auto (only while the server listens on
+        /// loopback).
         "registration" registration: Registration = "auto";
         /// Lifetime of an access token.
         "auth.access_ttl" access_ttl: Duration = "15m", "1s" to "1d";

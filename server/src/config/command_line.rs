@@ -52,7 +52,7 @@ pub enum DeadLetters {
     List,
     /// Show one in full.
     Show(CharacterId),
-    /// Tell the server to write it again.
+    /// Tell the server to write a dead letter again.
     Retry(CharacterId),
     /// Tell the server to drop it.
     Discard(CharacterId),
@@ -143,9 +143,9 @@ fn grammar(options: &'static [RuleOption]) -> Clap {
         .version(env!("CARGO_PKG_VERSION"))
         .about("Character server for online RPGs. Without a command it runs the server.")
         .after_help(
-            "Set each setting with a flag, an environment variable or a key in the settings file; a flag wins over a \
-             variable, a variable over the file. The variable of --flush-interval is CASTELLAN_FLUSH_INTERVAL, its \
-             key is flush.interval.",
+            "Set each setting with a flag, an environment variable or a key in the settings file; a flag overrides \
+             a variable, and a variable overrides the file. The variable of --flush-interval is \
+             CASTELLAN_FLUSH_INTERVAL, its key is flush.interval.",
         )
         .args(settings.map(|argument| argument.global(true)))
         .disable_help_subcommand(true)
@@ -155,8 +155,8 @@ fn grammar(options: &'static [RuleOption]) -> Clap {
         .subcommand(dead_letters())
         .subcommand(backup())
         .subcommand(Clap::new("restored").about(
-            "After the database was restored from a backup: make all versions jump and end all sessions. Stop the \
-             server first, and start it afterwards",
+            "Run this after you restored the database from a backup: it makes all versions jump and ends all \
+             sessions. Stop the server first and start it again afterwards",
         ))
 }
 
@@ -191,9 +191,11 @@ fn dead_letters() -> Clap {
         .subcommand_required(true)
         .subcommand(Clap::new("list").about("List all dead letters, one per line"))
         .subcommand(Clap::new("show").about("Show one dead letter in full").arg(id()))
-        .subcommand(Clap::new("retry").about("Tell the server to write it again").arg(id()))
+        .subcommand(Clap::new("retry").about("Tell the server to write a dead letter again").arg(id()))
         .subcommand(
-            Clap::new("discard").about("Drop it: the character continues from the state in the database").arg(id()),
+            Clap::new("discard")
+                .about("Discard a dead letter: the character continues from the state in the database")
+                .arg(id()),
         )
 }
 
@@ -203,7 +205,7 @@ fn backup() -> Clap {
         .value_name("FILE")
         .value_parser(clap::value_parser!(PathBuf))
         .help("File to create; its folder must exist");
-    Clap::new("backup").about("Copy the SQLite database to a file, also while a server is using it").arg(file)
+    Clap::new("backup").about("Copy the SQLite database to a file, even while a server is using it").arg(file)
 }
 
 fn config_argument() -> Arg {

@@ -12,8 +12,9 @@ settings! {
     /// The database.
     Database under "Database" {
         /// Database for the characters: sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME. TLS, several hosts and
-        /// poolers: docs/database.md. Percent-encode what is special in the password: @ is %40. Logs never show it.
-        /// Put it in the variable or the file: other users of the machine can read a command line.
+        /// poolers: docs/database.md. Percent-encode special characters in the password: @ is %40. Logs never show the
+        /// password. Set this in the environment or the settings file, because other users of the machine can read
+        /// the command line.
         "database.url" url: DatabaseUrl = "sqlite://./data/castellan.db";
         /// Connections kept open to PostgreSQL.
         "database.pool_size" pool_size: u32 = "8", "2" to "1000";
@@ -29,11 +30,12 @@ settings! {
     Flush under "Flushing" {
         /// How often each changed character is written. Many characters are spread evenly over this time.
         "flush.interval" interval: Duration = "1s", "1ms" to "1m";
-        /// Rows in one transaction. Fewer rows keep latency even, more rows write faster.
+        /// Most rows in one transaction. Fewer rows keep latency even, more rows write faster.
         "flush.batch_rows" batch_rows: usize = "250", "1" to "10000";
         /// Changed characters that may wait for the database; at this limit new changes are refused as overloaded.
         "flush.dirty_max" dirty_max: usize = "50000", "1" to "10000000";
-        /// Folder for changes that a shutdown could not write to the database; the next start writes them.
+        /// Folder for changes that a shutdown could not write to the database; the server writes
+        /// them when it starts again.
         "flush.spool" spool: PathBuf = "./data/spool";
         /// How long an intent with ack durable waits for its commit before it is answered as applied, not yet durable.
         "durable_timeout" durable_timeout: Duration = "10s", "10ms" to "5m";

@@ -11,7 +11,8 @@ settings! {
     Listen under "Listening and HTTP" {
         /// Address for players: HTTP and WebSocket. Port 0 picks a free port.
         "listen" listen: SocketAddr = "127.0.0.1:8080";
-        /// Address for operators: metrics and health. Default: metrics are served on the players' address.
+        /// Separate address for operators, for metrics and health. If it is set, the players' address no longer serves
+        /// metrics. Default: none.
         "admin_listen" admin_listen: Option<SocketAddr>;
         /// URL under which clients reach this server, used in `socket_url`. Default: the request's Host header.
         "public_url" public_url: Option<PublicUrl>;
@@ -23,8 +24,8 @@ settings! {
         "http.body_timeout" body_timeout: Duration = "10s", "100ms" to "10m";
         /// How long a client may leave an answer unread; then its connection is closed.
         "http.write_timeout" write_timeout: Duration = "30s", "100ms" to "10m";
-        /// Open HTTP connections; further ones wait in the kernel's queue. WebSockets do not count. Fewer if the hard
-        /// limit of open files is too low; the log says how many.
+        /// Open HTTP connections; further ones wait in the kernel's queue. WebSockets do not count. The server
+        /// accepts fewer if the hard limit on open files is too low; the log says how many.
         "http.connections_max" connections_max: usize = "4096", "1" to "1000000";
         /// HTTP requests that one session may send per second.
         "http.rate_per_second" rate_per_second: u32 = "10000", "1" to "10000000";

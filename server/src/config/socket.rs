@@ -29,8 +29,8 @@ settings! {
         "socket.connections_max" connections_max: usize = "100000", "1" to "10000000";
         /// How often the server pings; a socket that stays silent for twice this time is closed.
         "socket.ping_interval" ping_interval: Duration = "20s", "100ms" to "10m";
-        /// Bytes read from one socket and answered before the next socket's turn. The sockets of a thread share one
-        /// buffer.
+        /// Most bytes that are read from one socket and answered before it is the next socket's turn. All sockets of a
+        /// thread share one buffer.
         "socket.read_buffer" read_buffer: ByteSize = "16KiB", "512B" to "1MiB";
         /// Characters that one socket may watch.
         "socket.watch_max" watch_max: usize = "256", "1" to "10000";

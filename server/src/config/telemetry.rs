@@ -7,14 +7,14 @@ use super::text::{FromText, choices};
 settings! {
     /// Logs and traces.
     Telemetry under "Logs and traces" {
-        /// Log lines to write: a level, or levels by target such as info,castellan::flush=debug.
+        /// Log lines to write: a level such as info, or a list by target such as info,castellan::flush=debug.
         "log.filter" log_filter: LogFilter = "info";
         /// Format of log lines: text for people, json for machines.
         "log.format" log_format: LogFormat = "text";
         /// OpenTelemetry collector that accepts OTLP over plain HTTP, such as http://127.0.0.1:4318. Default: no
         /// traces.
         "otlp_endpoint" otlp_endpoint: Option<OtlpEndpoint>;
-        /// Percentage of requests that start a trace, among those that do not bring one.
+        /// Percentage of requests that are traced, among those without a trace context of their own.
         "otlp_sample_percent" otlp_sample_percent: u32 = "10", "0" to "100";
     }
 }

@@ -16,9 +16,9 @@ pub struct SocketSettings {
     pub ping_interval: Duration,
     /// Most characters that one connection may watch.
     pub watch_max: usize,
-    /// Intents per second that one connection may send in the long run.
+    /// Frames per second that one connection may send in the long run.
     pub rate_per_second: u32,
-    /// Most intents that one connection may send at once.
+    /// Most frames that one connection may send in a burst on top of that.
     pub rate_burst: u32,
     /// How long a client may leave answers unread.
     pub slow_consumer: Duration,
