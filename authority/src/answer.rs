@@ -33,7 +33,7 @@ pub enum Answered {
         /// True if the request id was applied before.
         duplicate: bool,
     },
-    /// The change is based on a state other than the present one. The present state was written.
+    /// The change was based on a state other than the present one. The present state was written.
     Conflict(Shown),
     /// Refused; nothing was written.
     Refused(Refusal),

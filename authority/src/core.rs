@@ -83,7 +83,7 @@ pub enum Decision<'a, G: Game, S> {
         /// True if the request id was applied before.
         duplicate: bool,
     },
-    /// The command is based on a state other than the present one.
+    /// The command was based on another state.
     Conflict {
         /// The character.
         entry: &'a mut Entry<G, S>,

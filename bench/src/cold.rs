@@ -15,7 +15,7 @@ use crate::players::{PASSWORD, log_in};
 use crate::system::{Castellan, Program};
 
 /// Connections per session: the most that the server allows.
-const SOCKETS_A_SESSION: usize = 4;
+const SOCKETS_PER_SESSION: usize = 4;
 
 /// Sessions of the game server.
 const SESSIONS: usize = 16;
@@ -47,7 +47,7 @@ pub fn cold_loads(castellan: &Castellan, running: &Program, players: &[Player]) 
     castellan.make_game_account(GAME, PASSWORD)?;
     let owned: Vec<Owned> =
         players.iter().map(|player| Owned { user: player.user, character: player.character }).collect();
-    fetch_all(running, &game_seats(running, SESSIONS * SOCKETS_A_SESSION)?, &owned)
+    fetch_all(running, &game_seats(running, SESSIONS * SOCKETS_PER_SESSION)?, &owned)
 }
 
 /// Seats for connections of the game server. Its account must exist.
@@ -61,7 +61,7 @@ pub fn game_seats(running: &Program, connections: usize) -> Result<Vec<Player>> 
     while seats.len() < connections {
         let (token, user) = log_in(&http, GAME, PASSWORD, false)?;
         let seat = Player { token, user, character: CharacterId::from_uuid(user.uuid()) };
-        seats.extend(std::iter::repeat_n(seat, SOCKETS_A_SESSION.min(connections - seats.len())));
+        seats.extend(std::iter::repeat_n(seat, SOCKETS_PER_SESSION.min(connections - seats.len())));
     }
     Ok(seats)
 }

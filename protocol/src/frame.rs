@@ -52,7 +52,7 @@ wire_map! {
         id: RequestId,
         /// The character to act on.
         character: CharacterId,
-        /// The intent that produced the state that this intent is based on. Give this or `expect`.
+        /// The intent that led to the state that this intent is based on. Give this or `expect`.
         #[serde(skip_serializing_if = "Option::is_none")]
         after: Option<RequestId>,
         /// The version that this intent is based on; 0 means any. Give this or `after`.

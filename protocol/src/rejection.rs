@@ -130,7 +130,7 @@ service_codes! {
     "version_required" => VERSION_REQUIRED,
     /// Too many frames or requests in too short a time.
     "rate_limited" => RATE_LIMITED,
-    /// A bound of the server is reached. Accepted work stays.
+    /// The server has reached one of its limits. Work that it has accepted is not affected.
     "overloaded" => OVERLOADED,
     /// The character, its shard or the database cannot be used right now.
     "unavailable" => UNAVAILABLE,
@@ -148,7 +148,7 @@ service_codes! {
     "unauthenticated" => UNAUTHENTICATED,
     /// Over HTTP: wrong name or password.
     "bad_credentials" => BAD_CREDENTIALS,
-    /// Over HTTP: the server makes no account for this caller.
+    /// Over HTTP: the server does not let this caller create an account.
     "registration_closed" => REGISTRATION_CLOSED,
     /// Over HTTP: too many failed logins.
     "too_many_attempts" => TOO_MANY_ATTEMPTS,

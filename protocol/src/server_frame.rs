@@ -18,7 +18,7 @@ pub enum ServerFrame<C> {
     Welcome(Welcome),
     /// An intent was applied.
     Applied(Applied<C>),
-    /// An intent is based on a state other than the present one; nothing changed.
+    /// An intent was based on a state other than the present one; nothing changed.
     Conflict(Conflict<C>),
     /// A frame was refused; nothing changed.
     Rejected(Rejected),
@@ -146,7 +146,7 @@ pub struct State<C> {
 /// Fields of `durable`.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Durable {
-    /// The newest version of each character known to be in the database.
+    /// For each character, the newest version known to be in the database.
     pub versions: BTreeMap<CharacterId, Version>,
 }
 

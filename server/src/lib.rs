@@ -1,6 +1,6 @@
 //! The character server.
 //!
-//! # The journey of an intent
+//! # The path of an intent
 //!
 //! [`http`] upgrades a connection and hands it, as a bare TCP stream, to one of the socket threads
 //! ([`socket::Workers`]). There `socket::transport` reads what has arrived into the thread's buffer. `socket::session`

@@ -44,7 +44,7 @@ pub struct Front {
 }
 
 impl Front {
-    /// Listens on a free port of loopback; leads nowhere yet.
+    /// Listens on a free loopback port. Connections are not forwarded anywhere yet.
     ///
     /// # Errors
     ///

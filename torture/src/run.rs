@@ -290,14 +290,14 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Starts a server and leads the players to it.
+    /// Starts a server and forwards the players to it.
     pub(crate) async fn start_server(&mut self, crash_at: Option<(&str, u32)>) -> Result<()> {
         let server = self.servers.start(&self.children, self.clock.as_ref(), crash_at).await?;
         self.make_present(server);
         Ok(())
     }
 
-    /// Leads the players to a server.
+    /// Forwards the players to a server.
     pub(crate) fn make_present(&mut self, server: Server) -> Option<Server> {
         self.front.lead_to(Some(server.address));
         self.memory.look_at(server.process());

@@ -64,7 +64,7 @@ pub enum Fault {
     /// them. Then the primary and the server die, and the standby without these rows is promoted.
     VisibleThenLost,
     /// An operator cancels commits that wait for the standby (`pg_cancel_backend`): they look like a success. In half of
-    /// the cases the primary and the server die then.
+    /// the cases, the primary and the server then die.
     CommitCancelled,
     /// The old primary was not stopped when the standby was promoted, and servers reach it again for a moment.
     OldPrimaryReturns,

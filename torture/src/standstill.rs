@@ -1,4 +1,4 @@
-//! A time in which nothing that is sent can become durable: the players' records show if an answer said so all the same.
+//! A period in which no sent intent can become durable. The players' records show if an answer claimed it anyway.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use client_sim::recorded::record_file::Line;
 
-/// The beginning of such a time: the lengths of all records.
+/// The beginning of such a period: the lengths of all records.
 ///
 /// A player writes an intent to the disk before it sends it. So an intent behind the remembered length of its record was
 /// sent later than that.

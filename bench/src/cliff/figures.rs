@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::sizes::PLACES_A_USER;
+use super::sizes::PLACES_PER_USER;
 use crate::goal::Goal;
 use crate::measure::Measured;
 use crate::number::thousands;
@@ -66,7 +66,7 @@ impl Cliff {
     pub fn goals(&self) -> Vec<Goal> {
         let mut goals = Vec::new();
         // If they had left memory, the comparison would be void.
-        let are_many = self.places.is_some_and(|places| places >= (PLACES_A_USER * self.in_memory) as f64);
+        let are_many = self.places.is_some_and(|places| places >= (PLACES_PER_USER * self.in_memory) as f64);
         for load in COMPARED {
             let share = self.ratio(load, MANY, FEW, |median| median.rate).filter(|_| are_many);
             goals.push(Goal::at_least(

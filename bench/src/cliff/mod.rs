@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 
 pub use self::figures::{ALONE, Cliff, ELSEWHERE, FEW, HOT, MANY, NEIGHBOURS, PRESSED, ROAMING, ROAMING_ALL};
 use self::seed::shard_of;
-use self::sizes::{CROWD, PLACES_A_USER, PLAYERS};
+use self::sizes::{CROWD, PLACES_PER_USER, PLAYERS};
 use self::world::World;
 use crate::errands::Owned;
 use crate::failures::Failures;
@@ -38,13 +38,13 @@ const PRESSED_PER_SECOND: u32 = 2_000;
 /// Fewest rows in the database: each of 256 shards has about 150 of them.
 const ROWS_MIN: usize = 40_000;
 
-/// With little memory, one of this many rows fits.
+/// With little memory, one row in this many fits into memory.
 const ROOM_OF: usize = 100;
 
 /// Smallest room. Dirty characters, at most about a second of intents, stay in memory in any case.
 const ROOM_MIN: usize = 2 * PRESSED_PER_SECOND as usize;
 
-/// With little memory, one of this many characters in use fits.
+/// With little memory, one in this many of the characters in use fits into memory.
 const PRESSED_PER_ROOM: usize = 5;
 
 /// One case of a world and a load.
@@ -87,7 +87,7 @@ pub fn cliff(settings: &RunSettings, failures: &mut Failures) -> Result<Cliff> {
     drop(cases);
     // The server updates this once per second, so it is not read right after the loads.
     figures.places = many.metric("castellan_cache_places")?;
-    many.restart(PLACES_A_USER * room)?;
+    many.restart(PLACES_PER_USER * room)?;
     // Fills the memory before anything counts.
     many.fetch(room)?;
     figures.series.extend(rounds(settings, &[pressed(&many, figures.pressed_users)], failures));

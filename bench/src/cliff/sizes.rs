@@ -7,7 +7,7 @@ pub(super) const PLAYERS: usize = 64;
 pub(super) const CROWD: usize = 100;
 
 /// Places in memory for a user with one character.
-pub(super) const PLACES_A_USER: usize = 2;
+pub(super) const PLACES_PER_USER: usize = 2;
 
 /// Spare places with enough memory, for players and temporary entries.
 pub(super) const SPARE_PLACES: usize = 10_000;

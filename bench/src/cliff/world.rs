@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::seed::seed;
-use super::sizes::{CROWD, PLACES_A_USER, PLAYERS, SPARE_PLACES};
+use super::sizes::{CROWD, PLACES_PER_USER, PLAYERS, SPARE_PLACES};
 use crate::cold::{GAME, fetch_all, game_seats};
 use crate::errands::Owned;
 use crate::http::Http;
@@ -40,7 +40,7 @@ impl World {
         let people = seed(&castellan.database_file(), rows)?;
         eprintln!("{} rows written in {:.1} s", thousands(rows as f64), begin.elapsed().as_secs_f64());
         let mut world = Self { castellan, running, players, seats: Vec::new(), people, in_memory: 0 };
-        world.start(PLACES_A_USER * in_memory + SPARE_PLACES)?;
+        world.start(PLACES_PER_USER * in_memory + SPARE_PLACES)?;
         world.fetch(in_memory)?;
         Ok(world)
     }

@@ -10,7 +10,8 @@ use castellan_srd::wire::{Character, CharacterId, RequestId, Version};
 
 use super::record_file::{Line, RecordFile};
 
-/// Something impossible for a character with one client: reported at once, not only by the later check.
+/// An event that is impossible for a character with one client. It is reported at once, not only by the check at the
+/// end.
 pub(super) struct Alarm(pub(super) String);
 
 /// One player's record.

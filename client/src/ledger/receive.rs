@@ -140,8 +140,8 @@ impl<A: Clone, C: CharacterState> Ledger<A, C> {
         if matches!(lane.chain[index].answer, Answer::Applied(_)) {
             return;
         }
-        let made_on = lane.chain.range(..index).rev().take_while(|node| !matches!(node.answer, Answer::Applied(_)));
-        if made_on.into_iter().any(|node| node.answer == Answer::Retry) {
+        let bases = lane.chain.range(..index).rev().take_while(|node| !matches!(node.answer, Answer::Applied(_)));
+        if bases.into_iter().any(|node| node.answer == Answer::Retry) {
             lane.set_answer(index, Answer::Retry);
             lane.held.insert(id);
         } else {
@@ -177,7 +177,7 @@ impl<A: Clone, C: CharacterState> Ledger<A, C> {
         self.holding.insert(character);
     }
 
-    /// Removes durable and refused intents, and gives waiting intents a base if one is certain now.
+    /// Removes durable and refused intents, and gives waiting intents a base if it is certain by now.
     fn settle_lane(&mut self, character: CharacterId) {
         let Some(lane) = self.lanes.get_mut(&character) else { return };
         let durable = lane.durable;

@@ -1,4 +1,4 @@
-//! How the server is.
+//! The server's health.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::http;
 use crate::shard::Shards;
 use crate::storage::SHARDS;
 
-/// How the server is, as a readiness probe asks.
+/// The health of the server, as a readiness probe asks for it.
 pub(super) fn health<G: Game>(
     shards: &Arc<Shards<G>>,
     signals: &Arc<Signals>,

@@ -16,7 +16,7 @@ const EACH_DATABASE_CONNECTION: u64 = 3;
 /// Most connections to the operators' address. They have these to themselves, however many players there are.
 const OPERATORS: u64 = 32;
 
-/// Fewest connections of players that are worth a start.
+/// Fewest player connections with which the server starts.
 const PLAYERS_MIN: u64 = 16;
 
 /// How many connections fit into the limit of open files.
@@ -28,8 +28,8 @@ pub(super) struct Room {
     pub(super) sockets: usize,
     /// Connections of operators.
     pub(super) operators: usize,
-    /// A player's connection has a number below this. The system gives the lowest free number, so one at or above it
-    /// means that only the reserve is left.
+    /// File descriptors of players' connections must be below this. The system assigns the lowest free number, so a
+    /// higher one means that only the reserve is left.
     pub(super) players_below: u64,
     /// The same for an operator's connection: above it lies the reserve of the database.
     pub(super) operators_below: u64,

@@ -5,9 +5,9 @@
 //!
 //! Each character is stored under the lease of the server that wrote the file, before the shards are taken over. As
 //! long as that lease holds, nobody has loaded the character since. Once it is gone, another server has gone on from
-//! the database: clients have sent their intents to that server again, and some were told that theirs are refused. To
-//! store the spooled state then would apply refused intents, or undo newer ones. So its line is set aside in a file
-//! that no server reads, and the character plays on.
+//! the database: clients have sent their intents to that server again, and some were told that their intents were
+//! refused. Storing the spooled state then would apply refused intents, or undo newer ones. So its line is set aside in
+//! a file that no server reads, and the character stays as the other server left it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};

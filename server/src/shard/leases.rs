@@ -1,4 +1,5 @@
-//! Which shards are ours: looked after while nothing else happens, given up when another server has taken them.
+//! The shards that this server holds: it checks its leases once a second, and gives a shard up when another server has
+//! taken it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

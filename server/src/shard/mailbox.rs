@@ -1,4 +1,4 @@
-//! News from the shards for a connection that did not just ask.
+//! News from the shards for a connection, other than the answers to its own requests.
 //!
 //! A mailbox holds the ids of changed characters and the durable versions, never states. The connection's own task
 //! writes the newest state when it gets to it. So a slow reader costs a few bytes per character, however much happens

@@ -339,7 +339,7 @@ impl<G: Game> Inbound<G> {
     async fn answer_all<IO: Io>(&mut self, out: &mut Outbound<IO>, waits: Vec<Wait<Sender>>) -> Result<(), End> {
         for wait in waits {
             self.answer(out, wait).await;
-            out.flush_where_full().await?;
+            out.flush_if_full().await?;
         }
         Ok(())
     }

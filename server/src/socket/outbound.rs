@@ -111,7 +111,7 @@ impl<IO: Io> Outbound<IO> {
     }
 
     /// Sends the written frames if too many bytes are unsent.
-    pub(super) async fn flush_where_full(&mut self) -> Result<(), End> {
+    pub(super) async fn flush_if_full(&mut self) -> Result<(), End> {
         if self.transport.unsent_bytes() < UNSENT_BYTES_MAX { Ok(()) } else { self.flush().await }
     }
 

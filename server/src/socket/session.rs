@@ -257,7 +257,7 @@ impl<G: Game, IO: Io> Connection<G, IO> {
                 // Boxed, so that the memory for a rare case does not stay part of every connection.
                 Box::pin(self.inbound.slow(&mut self.outbound, slow)).await;
             }
-            self.outbound.flush_where_full().await?;
+            self.outbound.flush_if_full().await?;
         }
         Ok(())
     }
@@ -267,7 +267,7 @@ impl<G: Game, IO: Io> Connection<G, IO> {
         let mail = self.seat.mailbox().take();
         for (character, owner) in mail.changed {
             self.inbound.changed(&mut self.outbound, owner, character).await;
-            self.outbound.flush_where_full().await?;
+            self.outbound.flush_if_full().await?;
         }
         for (&character, &version) in &mail.durable {
             if self.inbound.is_waiting() {

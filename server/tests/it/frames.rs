@@ -192,7 +192,7 @@ fn intents_that_wait_for_a_commit_are_bounded_and_answered_after_it() {
         }
     }
     assert!(applied.len() >= 64, "{} applied and {refused} refused", applied.len());
-    // The first is based on version 1.
+    // The first was based on version 1.
     for ((id, durable), version) in applied.into_iter().zip(2..) {
         assert!(durable >= version, "{id} made version {version}, durable up to {durable}");
     }

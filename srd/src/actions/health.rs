@@ -100,7 +100,8 @@ pub(super) fn grant_temporary(character: &mut Character, fields: &GrantTemporary
 
 /// A d20: 10 or more is a success, 1 counts as two failures, 20 as 1 hit point.
 ///
-/// It is a saving throw, so what magic adds to all of them counts. Source: SRD 5.1, "Death Saving Throws", "Lucky".
+/// It is a saving throw, so bonuses that magic adds to all saving throws count. Source: SRD 5.1, "Death Saving
+/// Throws", "Lucky".
 pub(super) fn roll_death_save(character: &mut Character, catalogue: &Catalogue, dice: &mut Dice<'_>) -> Ruling {
     must_be_dying(character)?;
     let lucky = |gifts: &crate::catalogue::Gifts| gifts.rerolls_ones();

@@ -134,7 +134,7 @@ fn with_delta(delta: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn an_intent_says_exactly_once_what_it_was_made_on() {
+fn an_intent_says_exactly_once_what_it_is_based_on() {
     let required = Fate::Rejected(Some(9), RejectionCode::VERSION_REQUIRED);
     check(&intent(json!({"expect": 0})), &required, "exactly one");
     check(&intent(json!({"after": null, "expect": null})), &required, "exactly one");

@@ -6,11 +6,11 @@ use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::OpCode;
 
-/// Messages of a connection that are doubled; those behind them pass once. What a client sends first on a connection
-/// is what it sends again.
+/// Most messages of a connection that are doubled; later ones pass once. The first messages of a connection are the
+/// intents that the client sends again after a reconnect.
 const DOUBLED_MAX: u32 = 64;
 
-/// Where in a client's bytes we are.
+/// The position in a client's byte stream.
 #[derive(Debug, Default)]
 pub(super) struct Doubling {
     /// Bytes of a head or a frame that is not whole yet.

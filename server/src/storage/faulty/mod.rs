@@ -22,15 +22,15 @@ pub use replication::Rules;
 /// How often each fault happens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Faults {
-    /// Calls of 1,000 that fail before they do anything.
+    /// Calls in 1,000 that fail before they do anything.
     pub refused_per_mille: u32,
-    /// Calls of 1,000 that succeed but return an error, as when the answer to a commit is lost.
+    /// Calls in 1,000 that succeed but return an error, as when the answer to a commit is lost.
     pub lost_per_mille: u32,
     /// Longest random delay before each call, on tokio's clock.
     pub delay_max: Duration,
-    /// Of 1,000 calls, how many wait twenty times as long, so that later calls overtake them.
+    /// Calls in 1,000 that wait twenty times as long, so that later calls overtake them.
     pub slow_per_mille: u32,
-    /// Calls of 1,000 that reach the zombie, if there is one.
+    /// Calls in 1,000 that reach the zombie, if there is one.
     pub stray_per_mille: u32,
 }
 

@@ -92,7 +92,7 @@ pub(super) struct Primary {
     /// The standby is not connected: commits wait.
     standby_is_away: bool,
     commits: u64,
-    /// Counts what cuts all connections: restarts and failovers.
+    /// Number of restarts and failovers; each cuts all connections.
     pub(super) cuts: u64,
     pub(super) rules: Rules,
 }
@@ -131,8 +131,8 @@ impl Primary {
         self.lag.iter().flat_map(|lag| &lag.missing).filter(|commit| !commit.is_visible)
     }
 
-    /// Performs a transaction whose locks are free, and commits it. One that locks nothing writes nothing and waits for
-    /// nothing, unless it is a look-up.
+    /// Performs a transaction whose locks are free, and commits it. A transaction without locks writes nothing; it
+    /// waits for nothing either, unless it is a look-up.
     pub(super) fn commit<T>(
         &mut self,
         purpose: Purpose,

@@ -1,4 +1,5 @@
-//! A plain WebSocket client that speaks frames of either subprotocol and checks what every answer has to keep.
+//! A plain WebSocket client that speaks frames of either subprotocol and checks the guarantees that every answer
+//! must keep.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -95,7 +96,7 @@ impl Socket {
         self.answer(id)
     }
 
-    /// Sends an intent that is based on any state and waits for its answer.
+    /// Sends an intent based on any state and waits for its answer.
     pub(crate) fn act(&mut self, character: &str, action: Value) -> (String, Value) {
         self.call("intent", json!({"character": character, "expect": 0, "action": action}))
     }

@@ -103,7 +103,7 @@ impl Client {
                     if kept.id.get().is_multiple_of(3) {
                         shards.hurry(USER, CHARACTER);
                     }
-                    // Applied means that all it is based on is applied, overruling an earlier conflict.
+                    // Applied means that all it was based on is applied, overruling an earlier conflict.
                     for earlier in self.kept.iter().take_while(|earlier| earlier.id <= kept.id) {
                         self.answered.entry(earlier.id).or_insert(shown.version);
                     }

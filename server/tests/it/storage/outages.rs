@@ -139,7 +139,7 @@ async fn an_abandoned_save_leaves_no_lock_behind() {
     assert_eq!(new.epoch, lease.epoch + 1);
 }
 
-/// A caller that goes away in the middle of a call takes its connection with it.
+/// If a caller gives up in the middle of a call, its connection is closed instead of reused.
 #[tokio::test]
 async fn a_dropped_call_spoils_no_connection() {
     for kind in [Kind::Postgres, Kind::Sqlite] {

@@ -1,4 +1,4 @@
-//! Samples of what a connection gets that asked for changes.
+//! Samples of the frames that a connection gets if it asked for changes.
 
 use castellan_srd::wire::*;
 
