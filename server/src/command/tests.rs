@@ -111,7 +111,7 @@ async fn a_dead_letter_that_the_database_has_overtaken_can_only_be_discarded() {
     let list = done(&config, task(DeadLetters::List), "").await.expect("a list");
     assert!(list.contains("overtaken"), "{list}");
     let error = done(&config, task(DeadLetters::Retry(id)), "").await.expect_err("it cannot be stored");
-    assert!(error.contains("the database has version 9, newer than version 3"), "{error}");
+    assert!(error.contains("the database has version 9, which is newer than version 3"), "{error}");
     assert_eq!(storage.dead_letters().await.expect("letters")[0].verdict, None);
     done(&config, task(DeadLetters::Discard(id)), "").await.expect("a decision");
     assert_eq!(storage.dead_letters().await.expect("letters")[0].verdict, Some(Verdict::Discard));

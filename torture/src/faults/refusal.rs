@@ -185,7 +185,7 @@ mod tests {
         let mut writes = RecentWrites { began, place: 0, seen: BTreeMap::new() };
         assert_eq!(writes.tell(None, after(3)), "any character was last written more than 3.0 s ago");
         writes.seen = [(first, after(3)), (second, after(7))].into();
-        let told = format!("{first} was last written 5.0 s ago, any character 1.0 s ago");
+        let told = format!("{first} was last written 5.0 s ago, the last write of any character was 1.0 s ago");
         assert_eq!(writes.tell(Some(first), after(8)), told);
     }
 }
