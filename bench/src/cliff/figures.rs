@@ -17,7 +17,7 @@ pub const MANY: &str = "many characters";
 /// Neighbours of a character without a crowd.
 pub const ALONE: &str = "alone";
 /// Neighbours of a character with a crowd.
-pub const HOT: &str = "crowd at one character of their shard";
+pub const HOT: &str = "crowd on one character of their shard";
 /// The same neighbours while the crowd acts on characters in other shards.
 pub const ELSEWHERE: &str = "crowd in other shards";
 
@@ -36,7 +36,7 @@ const COMPARED: [&str; 3] = ["64 × 1", "64 × 16", ROAMING];
 /// Wanted rate with many characters, as a share of the rate with few. Rounds of one system differ by the rest.
 const SHARE_OF_FEW: f64 = 0.90;
 
-/// Largest factor by which a crowd at one character may raise the cost of an answer and the neighbours' latency.
+/// Largest factor by which a crowd on one character may raise the cost of an answer and the neighbours' latency.
 const BY_ONE_CHARACTER: f64 = 1.10;
 
 /// Wanted 99th percentile of the latency with little memory, in milliseconds.
@@ -76,10 +76,10 @@ impl Cliff {
             ));
         }
         let cost = self.ratio(NEIGHBOURS, HOT, ELSEWHERE, Measured::cpu_us_an_answer);
-        let what = "crowd at one character compared with other shards: CPU per answer".to_owned();
+        let what = "crowd on one character compared with other shards: CPU per answer".to_owned();
         goals.push(Goal::at_most(what, BY_ONE_CHARACTER, cost));
         let wait = self.ratio(NEIGHBOURS, HOT, ELSEWHERE, |median| median.p99_ms);
-        let what = "crowd at one character compared with other shards: the neighbours' p99".to_owned();
+        let what = "crowd on one character compared with other shards: the neighbours' p99".to_owned();
         goals.push(Goal::at_most(what, BY_ONE_CHARACTER, wait));
         // Without evictions memory was not short.
         let is_pressed = self.evictions.is_some_and(|evictions| evictions > 0.0);
