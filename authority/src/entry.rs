@@ -80,7 +80,7 @@ impl<G: Game, S: Subscriber> Entry<G, S> {
 
     /// A character as the database has it, under the lease that the row was read with.
     ///
-    /// The version jumps once for each takeover since the row was written that may have lost memory.
+    /// The version jumps once for each takeover that came after the row was written and may have lost memory.
     pub(crate) fn loaded(row: CharacterRow, state: G::State, lease: Lease) -> Self {
         let crashes = planted::crashes(lease.crashes_since(row.recoveries));
         let version = Version::new(row.version + crashes * VERSION_JUMP);

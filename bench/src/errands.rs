@@ -53,7 +53,7 @@ impl Errands {
         let id_at = find(&FIRST_ID.to_be_bytes()).context("the id of an intent is not encoded in eight bytes")?;
         let [character_at, user_at] = [character, user].map(|id| find(id.hyphenated().to_string().as_bytes()));
         let (character_at, user_at) =
-            character_at.zip(user_at).context("the ids of a frame are not texts of the expected form")?;
+            character_at.zip(user_at).context("the ids of a frame are not strings of the expected form")?;
         let mut frame = Vec::new();
         push_masked(BINARY, &payload, &mut frame);
         let payload_at = frame.len() - payload.len();

@@ -113,7 +113,10 @@ mod linux {
     pub(super) fn run(arguments: RunArguments) -> Result<()> {
         let there = cores()?;
         let cores = Cores {
-            server: arguments.server_core.or(there.first().copied()).context("this process may use no core")?,
+            server: arguments
+                .server_core
+                .or(there.first().copied())
+                .context("this process is not allowed to use any core")?,
             load: arguments.load_core.or(there.get(1).copied()).unwrap_or(usize::MAX),
             are_shared: arguments.quick || arguments.shared,
         };

@@ -228,7 +228,7 @@ fn rest(cores: Cores) -> Result<()> {
             return Ok(());
         }
         if Instant::now() > deadline {
-            bail!("core {} does not become idle; stop other programs on this machine, or use --shared", cores.server);
+            bail!("core {} did not become idle; stop other programs on this machine, or use --shared", cores.server);
         }
     }
 }

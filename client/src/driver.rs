@@ -16,7 +16,7 @@ use crate::session::{Credentials, Session};
 use crate::shared::{Notice, Shared};
 use crate::socket::{Socket, SocketOptions, connect, decode_message, encode_message};
 
-/// Longest silence before `welcome` has told how often the server pings.
+/// Longest silence allowed until `welcome` says how often the server pings.
 const FIRST_FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Time between two attempts to refresh the tokens.

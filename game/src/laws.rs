@@ -28,7 +28,8 @@ const ACTIONS_MAX: usize = 40;
 /// Checks all laws.
 ///
 /// - Creations and actions are deterministic.
-/// - No action panics. A refused action leaves the state as it was, and so would one that panics.
+/// - No action panics. A refused action leaves the state as it was. So does one that panics, although it breaks the
+///   law.
 /// - An action that says it touched only fresh fields leaves the kept fields as they were.
 /// - The packed state equals what serde makes of the sheet, in MessagePack and in JSON, and fits a frame.
 /// - A stored state is read back as the same state.
@@ -74,7 +75,7 @@ fn names_are_known<G: Game>() {
     let rights = G::rights();
     for name in G::STRICT {
         let known = rights.iter().any(|right| right == name || right.starts_with(&format!("{name}:")));
-        assert!(known, "STRICT names `{name}`, which is no right");
+        assert!(known, "STRICT names `{name}`, which is not a right");
     }
     for route in G::ROUTES {
         assert!(G::Action::KINDS.contains(&route.kind), "the route {} has no action", route.path);

@@ -8,14 +8,15 @@
 //! `socket::inbound`. That checks the rate, finds the character's owner, checks that the session's role may send the
 //! action ([`auth::Policy`]), and calls [`shard::Shards::try_change`].
 //!
-//! `try_change` locks the user's shard and lets the pure core (`castellan_authority`) decide: is the character there,
-//! was this id applied before, is the intent based on the present state, do the rules of the game
-//! ([`castellan_game::Game`]) allow it. The rules change the state in place, or leave it as it was. The version grows
+//! `try_change` locks the user's shard and lets the pure core (`castellan_authority`) decide: Is the character there?
+//! Was this id applied before? Is the intent based on the present state? Do the rules of the game
+//! ([`castellan_game::Game`]) allow it? The rules change the state in place, or leave it as it was. The version grows
 //! by one, and the answer is encoded straight into the buffer that is sent. Then the lock is released. Nothing was
-//! awaited. Watchers find a line in their [`shard::Mailbox`] and write the newest state when they get to it.
+//! awaited. Watchers find the character's id in their [`shard::Mailbox`] and write the newest state when they get to
+//! it.
 //!
-//! The [`flush::Flusher`] sweeps over the shards once a second. It serves shards first where somebody waits for a
-//! commit. It collects the newest state of each dirty character and hands these, batch by batch, to [`storage`], which
+//! The [`flush::Flusher`] sweeps over the shards once a second. Shards in which somebody waits for a commit come first.
+//! The flusher collects the newest state of each dirty character and hands these, batch by batch, to [`storage`], which
 //! writes a batch in one transaction that proves the leases. Then it puts the durable versions into the mailboxes of
 //! those who wait.
 //!

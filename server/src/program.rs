@@ -1,4 +1,4 @@
-//! The program: what the command line asks for, doing it, the exit code.
+//! The program: reads the command line, does what it asks for, and sets the exit code.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -30,7 +30,7 @@ pub fn run<G: Game>() -> ExitCode {
     }
 }
 
-/// Tells what went wrong, if there is anywhere left to tell it.
+/// Prints what went wrong, if there is still anywhere to print it.
 fn complain(error: &dyn std::fmt::Display) {
     let _ = writeln!(io::stderr(), "castellan: {error}");
 }

@@ -7,13 +7,13 @@ castellan_protocol::rejection_codes! {
     "insufficient_funds" => INSUFFICIENT_FUNDS,
     /// No such item in the catalogue.
     "unknown_item" => UNKNOWN_ITEM,
-    /// The character does not carry that item, or too few of it.
+    /// The character does not carry that item, or not enough units of it.
     "not_in_inventory" => NOT_IN_INVENTORY,
     /// The units are worn.
     "item_equipped" => ITEM_EQUIPPED,
     /// The item does not go there.
     "cannot_equip" => CANNOT_EQUIP,
-    /// The item is no consumable, or cannot be used now.
+    /// The item is not a consumable.
     "cannot_use" => CANNOT_USE,
     /// The item has no price.
     "not_for_sale" => NOT_FOR_SALE,

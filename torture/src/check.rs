@@ -164,8 +164,10 @@ pub fn check(evidence: &Evidence) -> Verdict {
     }
     history::check_fence(evidence, &mut verdict);
     if coins != coins_expected {
-        verdict
-            .doubt(Rule::Coins, format!("there are {coins} coins, but by the records there must be {coins_expected}"));
+        verdict.doubt(
+            Rule::Coins,
+            format!("there are {coins} coins, but according to the records there must be {coins_expected}"),
+        );
     }
     if !evidence.broken_off {
         verdict.remove_doubts();

@@ -26,7 +26,7 @@ const PLANTED_TRIES: u64 = 3;
 /// The databases of a run, each with its share of the time.
 const DATABASES: [(On, f64); 3] = [(On::Postgres, 0.35), (On::Pair, 0.45), (On::Sqlite, 0.2)];
 
-/// What a run has for a database.
+/// The database of a run.
 #[derive(Debug, Clone, Copy)]
 enum On {
     /// One PostgreSQL.
@@ -72,7 +72,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Runs faults, or planted bugs.
+    /// Injects faults, or plants bugs.
     Run(RunArguments),
     /// Plays until its input ends. Started by `run`.
     #[command(hide = true)]
@@ -143,7 +143,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// A run on each database that a chosen fault fits. Returns true if nothing was wrong.
+/// Runs the torture on each database that at least one of the chosen faults fits. Returns true if nothing was wrong.
 async fn torture(arguments: &RunArguments) -> Result<bool> {
     let seed = arguments.seed.unwrap_or_else(|| rand::random_range(0..1_000_000));
     let chosen = if arguments.fault.is_empty() { Fault::value_variants() } else { &arguments.fault };

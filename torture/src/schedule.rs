@@ -27,7 +27,7 @@ pub enum Fault {
     DatabaseCrash,
     /// All processes of PostgreSQL are suspended (SIGSTOP) for longer than the server waits.
     DatabaseFreeze,
-    /// The connection is cut after the database got a write, which it commits, and before the answer returns.
+    /// The connection is cut after a write has reached the database, which commits it, but before the answer returns.
     CommitAnswerLost,
     /// The connection is cut before a write reaches the database.
     CommitLost,
@@ -46,7 +46,8 @@ pub enum Fault {
     /// The database refuses one character's row and is slow: an operator decides on the dead letter while a newer state
     /// of the character is being written.
     RefusedWhileWritten,
-    /// The database is unreachable while the server stops: it leaves a spool file, which the next start writes.
+    /// The database is unreachable while the server stops: the server leaves a spool file, and stores its contents in
+    /// the database at the next start.
     Spool,
     /// The same with a full disk for the spool.
     SpoolDiskFull,
@@ -63,8 +64,8 @@ pub enum Fault {
     /// The standby is away, and a restart of the primary makes rows visible that only the primary has. A server reads
     /// them. Then the primary and the server die, and the standby without these rows is promoted.
     VisibleThenLost,
-    /// An operator cancels commits that wait for the standby (`pg_cancel_backend`): they look like a success. In half of
-    /// the cases, the primary and the server then die.
+    /// An operator cancels commits that wait for the standby (`pg_cancel_backend`): the commits look successful. In half
+    /// of the cases, the primary and the server then die.
     CommitCancelled,
     /// The old primary was not stopped when the standby was promoted, and servers reach it again for a moment.
     OldPrimaryReturns,

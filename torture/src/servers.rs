@@ -138,7 +138,7 @@ impl Servers {
         loop {
             let said = std::fs::read_to_string(log.with_extension("out"))?;
             if let Some(address) = said.lines().find_map(|line| line.strip_prefix(ANNOUNCEMENT)) {
-                let address = address.parse().context("the server prints no valid address")?;
+                let address = address.parse().context("the server did not print a valid address")?;
                 return Ok(Ok(Server { process, number, address, log }));
             }
             let ended = process.ended()?;

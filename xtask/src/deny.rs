@@ -11,7 +11,8 @@ use crate::run::{cargo, catch_interrupts, foreground, quietly, workspace};
 /// The version of cargo-deny that `deny.toml` is written for.
 const VERSION: &str = "0.20.2";
 
-/// What a change must pass: none of it changes from one day to the next by itself, as advisories do.
+/// The checks that every change must pass. Unlike advisories, their results do not change from one day to the next by
+/// themselves.
 const CHECKS: [&str; 4] = ["check", "licenses", "bans", "sources"];
 
 /// Exit code if the advisories cannot be fetched, so nothing is known of them.
@@ -42,7 +43,7 @@ pub fn audit() -> Result<ExitCode> {
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// cargo-deny, to be run in the workspace; installed under `target/` where it is missing.
+/// A command that runs cargo-deny in the workspace. If cargo-deny is missing, it is installed under `target/`.
 fn program() -> Result<Command> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
     let root = target.join(format!("cargo-deny-{VERSION}"));
@@ -74,7 +75,7 @@ fn install(root: &Path) -> Result<()> {
     command.arg(format!("cargo-deny@{VERSION}"));
     command.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
     command.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
-    // Elsewhere than the workspace's own build, which has other settings.
+    // Built outside the workspace's target folder, because the workspace's own build has other settings.
     command.env_remove("CARGO_TARGET_DIR");
     if !foreground(&mut command).context("cargo install")?.success() {
         bail!("cargo-deny {VERSION} cannot be installed; run `cargo install --locked cargo-deny@{VERSION}` online");

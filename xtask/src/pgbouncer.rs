@@ -1,4 +1,4 @@
-//! A private PgBouncer before a [`Cluster`].
+//! A private PgBouncer in front of a [`Cluster`].
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -16,7 +16,7 @@ use crate::postgres::Cluster;
 /// Time limit for a start.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A running PgBouncer. It ends and its folder goes when this is dropped.
+/// A running PgBouncer. Dropping this stops it and removes its folder.
 pub struct PgBouncer {
     folder: TempDir,
     child: Child,
@@ -24,7 +24,8 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts one before a cluster, with the defaults except for `settings`, lines such as `pool_mode = session`.
+    /// Starts a PgBouncer in front of a cluster, with the defaults except for `settings`: lines such as
+    /// `pool_mode = session`.
     pub fn start(cluster: &Cluster, settings: &str) -> Result<Self> {
         let program = program()?;
         let folder = tempfile::Builder::new().prefix("castellan-pgbouncer-").tempdir()?;
@@ -68,7 +69,7 @@ impl PgBouncer {
                 bail!("pgbouncer exited immediately after its start ({status}); its log:\n{}", log());
             }
             if Instant::now() > deadline {
-                bail!("pgbouncer does not listen within {PATIENCE:?}; its log:\n{}", log());
+                bail!("pgbouncer did not start to listen within {PATIENCE:?}; its log:\n{}", log());
             }
             std::thread::yield_now();
         }

@@ -11,7 +11,8 @@ use crate::python::python;
 use crate::run::{cargo, catch_interrupts, foreground};
 use crate::torture::{FEATURES, pull_the_plug};
 
-/// Length of the torture at the end of a run of all tests: some faults on each of its databases.
+/// Length of the torture at the end of a run of all tests, in minutes: long enough for some faults on each of its
+/// databases.
 const TORTURE_MINUTES: &str = "1.75";
 
 /// Arguments of the tests.
@@ -50,6 +51,6 @@ pub fn test(arguments: &TestArguments) -> Result<ExitCode> {
     if !arguments.arguments.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("\nTorture for {TORTURE_MINUTES} minutes.");
+    eprintln!("\nRunning the torture for {TORTURE_MINUTES} minutes.");
     pull_the_plug(&["--minutes".to_owned(), TORTURE_MINUTES.to_owned()])
 }

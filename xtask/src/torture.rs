@@ -7,8 +7,8 @@ use clap::Args;
 
 use crate::run::{cargo, catch_interrupts, foreground, quietly, workspace};
 
-/// Features of the server for a torture. As `castellan/faults` cargo would enable them only for the tests' dependency,
-/// not for the program.
+/// Features of the server for a torture. If they were written as `castellan/faults`, cargo would enable them only for
+/// the tests' dependency, not for the program.
 pub(crate) const FEATURES: &str = "faults,planted";
 
 /// Arguments of the torture.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::series::Percentiles;
 use crate::duration::parse_duration;
 
-/// Limits. Each exceeded limit makes the exit code 1.
+/// Limits. If any limit is exceeded, the exit code is 1.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct Limits {

@@ -17,7 +17,7 @@ const CURVE_SECONDS: usize = 40;
 /// Heights of the small curve.
 const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// A progress bar for something before the load.
+/// A progress bar for a step before the load.
 pub(super) fn waiting_bar(length: u64, what: &'static str) -> ProgressBar {
     let style = style("{msg:<12} {bar:40} {pos}/{len} {per_sec} {elapsed}");
     ProgressBar::new(length).with_style(style).with_message(what)

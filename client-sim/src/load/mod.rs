@@ -86,7 +86,7 @@ pub(crate) fn run(settings: &LoadSettings) -> Result<ExitCode> {
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Checks everything possible before anything is sent. The error is a message about the arguments.
+/// Checks everything that can be checked before anything is sent. The error is a message about the arguments.
 fn prepare(settings: &LoadSettings, scenario: &Scenario) -> Result<Vec<Seat>, String> {
     for path in [&settings.json, &settings.html].into_iter().flatten() {
         File::create(path).map_err(|error| format!("cannot write {}: {error}", path.display()))?;

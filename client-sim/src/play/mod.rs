@@ -133,7 +133,9 @@ impl Game {
             }
         });
         match answered.await {
-            Err(_) => println!("no answer yet; the client keeps the intent and sends it again until it is answered"),
+            Err(_) => {
+                println!("no answer yet; the client keeps the intent and resends it as needed until it is answered");
+            }
             Ok(outcome) => match outcome? {
                 Outcome::Applied(state) => println!("applied   {}", sheet::line(&state)),
                 Outcome::Durable(version) => match self.client.state(self.character) {

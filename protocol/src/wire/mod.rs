@@ -73,7 +73,7 @@ impl<'de> Wire<'de> for bool {
     }
 }
 
-/// Serde's own reader would accept MessagePack's binary as a text too.
+/// Serde's own reader would accept MessagePack's binary as a string too.
 impl<'de> Wire<'de> for String {
     fn read<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Text;
@@ -81,7 +81,7 @@ impl<'de> Wire<'de> for String {
             type Value = String;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text")
+                f.write_str("a string")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {

@@ -134,7 +134,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     running.drain().await
 }
 
-/// Tells whoever started the server. A full disk or a closed pipe behind the output is no reason to stop.
+/// Prints a line for whoever started the server. A full disk or a closed pipe behind the output is no reason to stop.
 fn print(line: &str) {
     let mut out = std::io::stdout().lock();
     if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {

@@ -63,8 +63,8 @@ impl<G: Game> Running<G> {
     ///
     /// # Errors
     ///
-    /// The flusher has panicked. What it was writing is nowhere any more, so the process must end at once, as if it had
-    /// been killed: the next start makes versions jump, and clients send again what was not durable.
+    /// The flusher has panicked, and the batch that it was writing is lost. So the process must end at once, as if it
+    /// had been killed: the next start makes versions jump, and clients resend the intents that were not durable.
     pub(super) async fn until_told_to_stop(&mut self, mut signals: StopSignals) -> anyhow::Result<()> {
         loop {
             tokio::select! {
@@ -109,7 +109,7 @@ impl<G: Game> Running<G> {
             self.listeners.abort_all();
         }
         self.stop.send_replace(true);
-        // Before any lease is released: it takes released ones again.
+        // Before any lease is released, because housekeeping would take released leases back.
         if let Err(error) = (&mut self.housekeeping).await {
             tracing::error!(%error, "housekeeping has ended unexpectedly");
         }

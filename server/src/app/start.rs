@@ -62,11 +62,11 @@ impl<'a> Patience<'a> {
         Self { settings, began: Instant::now(), has_told: false }
     }
 
-    /// Takes a step, again and again while only time can help. Says once that it waits.
+    /// Runs a step, and repeats it as long as its error may pass by itself. Logs once that it is waiting.
     ///
     /// # Errors
     ///
-    /// The step's last error, when the time is over; any other error at once.
+    /// The step's last error, once the time is up. An error that does not pass by itself is returned at once.
     pub(super) async fn with<T, F>(&mut self, step: impl Fn() -> F) -> anyhow::Result<T>
     where
         F: Future<Output = anyhow::Result<T>>,

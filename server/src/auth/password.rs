@@ -72,7 +72,7 @@ impl Hasher {
             Ok(permit) => permit,
             Err(_) => {
                 let place = Place::take(self)?;
-                let permit = Arc::clone(&self.door).acquire_owned().await.expect("the door is never closed");
+                let permit = Arc::clone(&self.door).acquire_owned().await.expect("the semaphore is never closed");
                 drop(place);
                 permit
             }

@@ -20,7 +20,7 @@ settings! {
         "database.pool_size" pool_size: u32 = "8", "2" to "1000";
         /// Time limit for one statement, and for getting a connection.
         "database.timeout" timeout: Duration = "5s", "10ms" to "5m";
-        /// How long a start waits for a database that does not answer yet.
+        /// How long the server waits at startup for a database that does not answer yet.
         "database.wait" wait: Duration = "60s", "0s" to "1h";
     }
 }
@@ -30,7 +30,7 @@ settings! {
     Flush under "Flushing" {
         /// How often each changed character is written. Many characters are spread evenly over this time.
         "flush.interval" interval: Duration = "1s", "1ms" to "1m";
-        /// Most rows in one transaction. Fewer rows keep latency even, more rows write faster.
+        /// Most rows in one transaction. Small transactions keep latency even; large ones write faster.
         "flush.batch_rows" batch_rows: usize = "250", "1" to "10000";
         /// Changed characters that may wait for the database; at this limit new changes are refused as overloaded.
         "flush.dirty_max" dirty_max: usize = "50000", "1" to "10000000";
@@ -45,7 +45,8 @@ settings! {
 settings! {
     /// Characters in memory.
     Cache under "Memory" {
-        /// Characters kept in memory; above this limit idle ones that are already written are evicted.
+        /// Characters kept in memory, counting each user as one more; at this limit, idle users whose characters are all
+        /// written are evicted.
         "cache.characters_max" characters_max: usize = "200000", "1" to "100000000";
     }
 }

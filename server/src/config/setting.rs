@@ -138,7 +138,7 @@ macro_rules! settings {
             /// Reads every setting of the group, so that every problem is recorded.
             pub(super) fn read(values: &mut $crate::config::setting::Values) -> Option<Self> {
                 let mut settings = Self::SETTINGS.iter();
-                $( let $field = values.read::<$type>(settings.next().expect("one entry a field")); )+
+                $( let $field = values.read::<$type>(settings.next().expect("one entry per field")); )+
                 Some(Self { $( $field: $field?, )+ })
             }
         }

@@ -70,7 +70,7 @@ choices! {
     LogFormat {
         /// For people.
         "text" => Text,
-        /// One JSON object a line.
+        /// One JSON object per line.
         "json" => Json,
     }
 }

@@ -47,7 +47,7 @@ impl Envelope {
     /// Requires a base version.
     pub(super) fn required(self) -> Result<Self, Problem> {
         if self.base == Base::default() {
-            let message = "base version missing: send version or after in the body, or If-Match";
+            let message = "base version missing: send `version` or `after` in the body, or the header If-Match";
             return Err(Problem::new(RejectionCode::VERSION_REQUIRED, message));
         }
         Ok(self)

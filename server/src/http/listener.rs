@@ -57,11 +57,11 @@ impl From<&config::Listen> for Limits {
 /// and returns when the last one has ended.
 pub async fn serve(listener: TcpListener, routes: Routes, limits: Limits, mut stop: watch::Receiver<bool>) {
     let room = Arc::new(Semaphore::new(limits.connections_max));
-    // Said once until a connection is accepted again.
+    // Logged only once until a connection is accepted again.
     let mut is_refusing = false;
     loop {
         let permit = tokio::select! {
-            permit = Arc::clone(&room).acquire_owned() => permit.expect("the room is never closed"),
+            permit = Arc::clone(&room).acquire_owned() => permit.expect("the semaphore is never closed"),
             () = stopped(&mut stop) => break,
         };
         let accepted = tokio::select! {

@@ -67,7 +67,8 @@ pub(super) async fn create<G: Game>(
 ) -> Result<Response, Problem> {
     let any = Base { after: envelope.base.after.filter(|id| id.get() > 0), expect: envelope.base.expect };
     if any.after.is_some() || any.expect.is_some_and(|version| version.get() > 0) {
-        return Err(Problem::malformed("a new character has no version yet; leave out version, after and If-Match"));
+        let message = "a new character has no version yet; leave out `version`, `after` and the header If-Match";
+        return Err(Problem::malformed(message));
     }
     let mut body = Vec::with_capacity(BODY_BYTES);
     let creation = Creation { owner, character: new_character_id(context), id: envelope.id, wanted };

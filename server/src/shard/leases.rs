@@ -27,7 +27,8 @@ impl<G: Game> Shards<G> {
         if !lost.is_empty() {
             tracing::warn!(
                 shards = lost.len(),
-                "another server has taken over shards of this one; the sockets of their players were closed"
+                "another server has taken over some of this server's shards; the sockets of the players in them were \
+                 closed"
             );
         }
         let missing: Vec<ShardId> = ShardId::all().filter(|shard| self.lock(*shard).core.lease().is_none()).collect();

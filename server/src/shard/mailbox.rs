@@ -30,8 +30,8 @@ impl CloseOrder {
     /// Memory has fallen back to the database, or another server has the shard.
     pub const SHARD_MOVED: Self = Self {
         code: CloseCode::ShardMoved,
-        reason: "characters moved to another server or were reloaded; reconnect and send again all intents that are \
-                 not durable",
+        reason: "characters moved to another server or were reloaded; reconnect and resend all intents that are not \
+                 durable",
     };
 }
 
@@ -114,14 +114,14 @@ pub(super) fn wake_all(mailboxes: Vec<Mailbox>) {
 }
 
 impl Mailbox {
-    /// Tells that a watched character changed. Returns true if the connection must be woken.
+    /// Notes that a watched character changed. Returns true if the connection must be woken.
     pub(super) fn put_changed(&self, owner: UserId, character: CharacterId) -> bool {
         let mut mail = self.0.mail.lock();
         mail.get_or_insert_default().changed.insert(character, owner);
         !self.0.has_mail.swap(true, Ordering::AcqRel)
     }
 
-    /// Tells how far a character is durable. Returns true if the connection must be woken.
+    /// Notes how far a character is durable. Returns true if the connection must be woken.
     pub(super) fn put_durable(&self, character: CharacterId, version: Version) -> bool {
         let mut mail = self.0.mail.lock();
         let known = mail.get_or_insert_default().durable.entry(character).or_default();

@@ -32,7 +32,7 @@ pub enum StorageError {
     Unusable(String),
 }
 
-/// What an error means for repeating the call.
+/// Says if a failed call may succeed when it is repeated, and if not, why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     /// The same call may succeed later.

@@ -83,15 +83,15 @@ impl<'t> TableReader<'t> {
         Symbol::new(id)
     }
 
-    /// A required text.
+    /// A required string.
     pub(super) fn text(&self, field: &'static str) -> &'t str {
         let read = |value: &'t Value| value.as_str().filter(|text| !text.is_empty());
-        self.expect(field, "a text", read).unwrap_or_default()
+        self.expect(field, "a string", read).unwrap_or_default()
     }
 
-    /// An optional text.
+    /// An optional string.
     pub(super) fn text_if_present(&self, field: &'static str) -> Option<&'t str> {
-        self.expect_if_present(field, "a text", Value::as_str)
+        self.expect_if_present(field, "a string", Value::as_str)
     }
 
     /// A required choice of several names.
@@ -147,14 +147,14 @@ impl<'t> TableReader<'t> {
         self.expect_if_present(field, "true or false", Value::as_bool).unwrap_or(false)
     }
 
-    /// A required list of texts.
+    /// A required list of strings.
     pub(super) fn texts(&self, field: &'static str) -> Vec<&'t str> {
-        self.expect(field, "a list of texts", texts).unwrap_or_default()
+        self.expect(field, "a list of strings", texts).unwrap_or_default()
     }
 
-    /// An optional list of texts, empty by default.
+    /// An optional list of strings, empty by default.
     pub(super) fn texts_if_present(&self, field: &'static str) -> Vec<&'t str> {
-        self.expect_if_present(field, "a list of texts", texts).unwrap_or_default()
+        self.expect_if_present(field, "a list of strings", texts).unwrap_or_default()
     }
 
     /// An optional list of abilities, empty by default.

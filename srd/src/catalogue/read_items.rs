@@ -217,8 +217,8 @@ pub(super) fn magic(entry: &TableReader<'_>) -> Option<MagicEntry> {
                 return None;
             };
             if cost_cp.is_some() || weight_lb.is_some() {
-                entry
-                    .complain("cost_cp", "remove cost_cp and weight_lb: a variant has no price, and its item's weight");
+                let why = "remove cost_cp and weight_lb: a variant has no price, and it weighs as much as its item";
+                entry.complain("cost_cp", why);
             }
             Some(MagicEntry::Enchantment(Enchantment { place: entry.place(), id, name, applies_to, except, magic }))
         }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 /// The example test cases of RFC 7396, appendix A: original, patch, result.
 #[test]
-fn merging_is_that_of_the_rfc() {
+fn merging_follows_the_rfc() {
     let table = [
         (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
         (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),

@@ -46,7 +46,7 @@ pub(in crate::load) trait Mind: Send + 'static {
     fn take_up(&mut self, start: Option<Instant>, now: Instant);
     /// The next frame to send, if any.
     fn next_frame(&mut self, now: Instant) -> Option<ClientFrame>;
-    /// Time at which there may be a new frame, even if nothing arrives before.
+    /// Time at which there may be a new frame, even if nothing arrives before then.
     fn wakeup(&self) -> Option<Instant>;
     /// Handles a received frame.
     fn receive(&mut self, frame: ServerFrame<Sheet>, now: Instant);

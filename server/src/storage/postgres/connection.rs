@@ -158,7 +158,8 @@ impl Connections {
     /// everyone queued behind it.
     pub(super) async fn migrate(&self) -> Result<(), StorageError> {
         let mut connection = timeout(self.acquire_timeout, self.look()).await.unwrap_or_else(|_| {
-            Err(StorageError::Transient("PostgreSQL does not answer; check database.url and that it runs".to_owned()))
+            let message = "PostgreSQL does not answer; check that it is running and that database.url is right";
+            Err(StorageError::Transient(message.to_owned()))
         })?;
         let migrator = super::migrations::migrator();
         timeout(MIGRATION_TIMEOUT, migrator.run_direct(None, &mut connection, false))

@@ -73,7 +73,7 @@ impl Hosts {
         self.current.load(Ordering::Relaxed)
     }
 
-    /// Opens a connection to a host that takes writes and runs `setup` on it; returns it with its host.
+    /// Connects to a host that takes writes, and runs `setup` on the connection. Returns the connection and its host.
     ///
     /// Begins with the last host that worked. Each host gets an equal share of the time that is left, so that one that
     /// does not answer leaves time for the others. The name service is asked each time.

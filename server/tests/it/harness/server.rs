@@ -72,7 +72,7 @@ impl Server {
         std::fs::read_to_string(&self.log).expect("the log is there")
     }
 
-    /// Asks it to end (SIGTERM) and returns how it did; killed where it does not.
+    /// Asks it to end (SIGTERM), kills it if it does not, and returns how it ended.
     pub(crate) fn terminate(mut self) -> ExitStatus {
         let pid = self.pid();
         kill_process(pid, Signal::TERM).expect("the server still runs");

@@ -25,7 +25,7 @@ async fn through_proxy(database: &Database) -> (Proxy, Arc<dyn Storage>) {
     (proxy, connect(&url, &options).await.expect("lazily"))
 }
 
-/// Asks until the database is to be had again.
+/// Asks until the database can be reached again.
 async fn recovered(storage: &Arc<dyn Storage>) {
     until("the database", || async { storage.ping().await.is_ok() }).await;
 }

@@ -22,7 +22,7 @@ struct Bench {
     lease: Lease,
     /// What is stored.
     row: CharacterRow,
-    /// What is to be stored next.
+    /// The row to store next.
     next: CharacterRow,
 }
 
