@@ -15,7 +15,7 @@ use super::enter;
 use super::live::waiting_bar;
 use super::pace::{self, Pace, Schedule};
 use super::player::{Agenda, Break, Chain, Common, Identity, Member, Party, PartyBook, Player, Score};
-use super::scenario::{Conduct, MadeOn, Scenario, Seat};
+use super::scenario::{BasedOn, Conduct, Scenario, Seat};
 use super::settings::LoadSettings;
 use super::tally::Tally;
 
@@ -75,7 +75,7 @@ pub(super) fn cast(
     for (number, ((seat, login), (schedule, pace))) in seats.iter().zip(logins).zip(&paces).enumerate() {
         let conduct = seat.conduct(scenario);
         if seat.member == 0 {
-            party = (conduct.made_on == MadeOn::Expect).then(|| Party {
+            party = (conduct.based_on == BasedOn::Expect).then(|| Party {
                 character: login.2,
                 book: Arc::new(Mutex::new(PartyBook::default())),
                 leader: Arc::clone(pace),

@@ -86,7 +86,7 @@ fn an_applied_intent_based_on_a_rejected_one_is_found() {
 fn a_party_believes_an_honest_server_and_finds_lies() {
     // Two players who act on one character at the same times, each based on the version that it last saw.
     let fields =
-        "clients_per_character = 2\nmade_on = \"expect\"\ndue_together = true\nwatch = true\nburst_intents = 6";
+        "clients_per_character = 2\nbased_on = \"expect\"\ndue_together = true\nwatch = true\nburst_intents = 6";
     for (lie, good, words) in [
         (Lie::None, true, "contradictions        0"),
         (Lie::Twice, false, "should be"),
@@ -125,7 +125,7 @@ fn limits_decide_the_exit_code_and_are_reported_one_by_one() {
 /// although only one was sent: the others wait for its answer, and their latency counts from their due time.
 #[test]
 fn latency_counts_from_when_an_intent_was_due() {
-    for fields in ["made_on = \"expect\"", "made_on = \"after\""] {
+    for fields in ["based_on = \"expect\"", "based_on = \"after\""] {
         let arguments = ["--players", "1", "--p50", "1h", "--p90", "150ms"];
         let output = run_scenario(Owner::Client, fields, "gain_experience = 1", Lie::Pause, &arguments);
         expect(&output, 1, "FAILED  p90");

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::super::limits::LimitVerdict;
-use super::super::scenario::{Conduct, MadeOn};
+use super::super::scenario::{BasedOn, Conduct};
 use super::super::series::Percentiles;
 use super::scale::number;
 use super::text::counts;
@@ -179,11 +179,11 @@ impl Report {
 
 /// A group's conduct, for people.
 fn conduct(conduct: &Conduct) -> String {
-    let made_on = match conduct.made_on {
-        MadeOn::After => "the previous intent",
-        MadeOn::Expect => "the version last seen",
+    let based_on = match conduct.based_on {
+        BasedOn::After => "the previous intent",
+        BasedOn::Expect => "the version last seen",
     };
-    let mut parts = vec![format!("{}/s each", conduct.intents_per_second), format!("based on {made_on}")];
+    let mut parts = vec![format!("{}/s each", conduct.intents_per_second), format!("based on {based_on}")];
     for (holds, part) in [
         (conduct.burst_intents > 1, format!("bursts of {}", conduct.burst_intents)),
         (conduct.clients_per_character > 1, format!("{} clients per character", conduct.clients_per_character)),

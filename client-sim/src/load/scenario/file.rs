@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use serde::Deserialize;
 
-use super::{Conduct, Deed, Group, MadeOn, Scenario};
+use super::{BasedOn, Conduct, Deed, Group, Scenario};
 
 /// Most groups of a scenario. Each has its own histograms.
 const GROUPS_MAX: usize = 16;
@@ -45,7 +45,7 @@ struct GroupInFile {
     burst_intents: Option<u32>,
     clients_per_character: Option<u32>,
     due_together: Option<bool>,
-    made_on: Option<MadeOn>,
+    based_on: Option<BasedOn>,
     watch: Option<bool>,
     ack_durable_share: Option<f64>,
     reconnect_every_seconds: Option<f64>,
@@ -114,7 +114,7 @@ fn default_conduct() -> Conduct {
         burst_intents: 1,
         clients_per_character: 1,
         due_together: false,
-        made_on: MadeOn::After,
+        based_on: BasedOn::After,
         watch: false,
         ack_durable_share: 0.0,
         reconnect_every_seconds: None,
@@ -147,7 +147,7 @@ fn conduct(group: GroupInFile, problems: &mut Problems) -> Conduct {
         burst_intents: group.burst_intents.unwrap_or(base.burst_intents),
         clients_per_character: group.clients_per_character.unwrap_or(base.clients_per_character),
         due_together: group.due_together.unwrap_or(base.due_together),
-        made_on: group.made_on.unwrap_or(base.made_on),
+        based_on: group.based_on.unwrap_or(base.based_on),
         watch: group.watch.unwrap_or(base.watch),
         ack_durable_share: group.ack_durable_share.unwrap_or(base.ack_durable_share),
         reconnect_every_seconds: group.reconnect_every_seconds.or(base.reconnect_every_seconds),
@@ -166,13 +166,13 @@ fn check(group: &str, conduct: &Conduct, problems: &mut Problems) {
     problems.check(group, "away_seconds", conduct.away_seconds, &AWAY_SECONDS);
     if let Some(seconds) = conduct.reconnect_every_seconds {
         problems.check(group, "reconnect_every_seconds", seconds, &RECONNECT_EVERY_SECONDS);
-        if conduct.made_on == MadeOn::Expect {
-            let why = "needs `made_on = \"after\"`, because intents based on a version are never sent again";
+        if conduct.based_on == BasedOn::Expect {
+            let why = "needs `based_on = \"after\"`, because intents based on a version are never sent again";
             problems.add(group, "reconnect_every_seconds", why.to_owned());
         }
     }
-    if conduct.clients_per_character > 1 && conduct.made_on == MadeOn::After {
-        let why = "a value above 1 needs `made_on = \"expect\"`, because a chain of intents belongs to one client";
+    if conduct.clients_per_character > 1 && conduct.based_on == BasedOn::After {
+        let why = "a value above 1 needs `based_on = \"expect\"`, because a chain of intents belongs to one client";
         problems.add(group, "clients_per_character", why.to_owned());
     }
     if conduct.weights.values().all(|weight| *weight == 0) {

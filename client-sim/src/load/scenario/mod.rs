@@ -51,7 +51,7 @@ pub(crate) struct Conduct {
     pub(crate) clients_per_character: u32,
     /// True if their intents are due at the same times, which causes conflicts.
     pub(crate) due_together: bool,
-    pub(crate) made_on: MadeOn,
+    pub(crate) based_on: BasedOn,
     /// True if the player watches the character.
     pub(crate) watch: bool,
     /// Share of intents that ask for their answer after the commit.
@@ -67,7 +67,7 @@ pub(crate) struct Conduct {
 /// How an intent names its base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum MadeOn {
+pub(crate) enum BasedOn {
     /// By the previous intent: the player never waits, and sends unanswered intents again.
     After,
     /// By the last seen version: the player waits for each answer and never sends an intent again.

@@ -31,7 +31,7 @@ fn missing_fields_come_from_the_scenario_in_like() {
     let like = Scenario::parse("test", text).expect("good").groups.remove(0).conduct;
     assert_eq!(like, Conduct { intents_per_second: 7.5, ..raid });
     let plain = Scenario::parse("test", &one("")).expect("good").groups.remove(0).conduct;
-    assert_eq!((plain.intents_per_second, plain.burst_intents, plain.made_on), (1.0, 1, MadeOn::After));
+    assert_eq!((plain.intents_per_second, plain.burst_intents, plain.based_on), (1.0, 1, BasedOn::After));
 }
 
 #[test]
@@ -42,11 +42,11 @@ fn a_field_out_of_bounds_is_named() {
         ("intents_per_second = nan", "`intents_per_second`"),
         ("burst_intents = 0", "`burst_intents`: must be 1 to 64, not 0"),
         ("burst_intents = 65", "`burst_intents`"),
-        ("clients_per_character = 65\nmade_on = \"expect\"", "`clients_per_character`: must be 1 to 64"),
+        ("clients_per_character = 65\nbased_on = \"expect\"", "`clients_per_character`: must be 1 to 64"),
         ("clients_per_character = 2", "`clients_per_character`: more than 1 needs"),
         ("ack_durable_share = 1.1", "`ack_durable_share`"),
         ("reconnect_every_seconds = 0.01", "`reconnect_every_seconds`: must be 0.1 to"),
-        ("reconnect_every_seconds = 5.0\nmade_on = \"expect\"", "`reconnect_every_seconds`: needs"),
+        ("reconnect_every_seconds = 5.0\nbased_on = \"expect\"", "`reconnect_every_seconds`: needs"),
         ("away_seconds = -1.0", "`away_seconds`"),
         ("share = 0.0", "`share`: must be above 0"),
         ("share = 0.5", "`share`: the shares of all groups must add up to 1, not 0.5"),
@@ -65,7 +65,7 @@ fn an_unknown_field_or_a_wrong_type_is_named_with_its_line() {
     for (extra, words) in [
         ("intents_per_minute = 3", ["unknown field `intents_per_minute`", "line 3"]),
         ("intents_per_second = \"3\"", ["intents_per_second = \"3\"", "line 3"]),
-        ("made_on = \"before\"", ["unknown variant `before`, expected `after` or `expect`", "line 3"]),
+        ("based_on = \"before\"", ["unknown variant `before`, expected `after` or `expect`", "line 3"]),
         ("burst_intents = -1", ["burst_intents = -1", "line 3"]),
         ("watch = 1", ["watch = 1", "line 3"]),
     ] {
