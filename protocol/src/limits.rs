@@ -31,7 +31,7 @@ pub const CHARACTERS_PER_USER_MAX: usize = 32;
 /// Open sockets that one session may have.
 pub const SOCKETS_PER_SESSION_MAX: usize = 4;
 
-/// Frames above the rate, in a row, that are answered. One more ends the connection.
+/// Frames above the rate that are answered; ten of them are forgotten each second. One more ends the connection.
 pub const FRAMES_OVER_RATE_MAX: u32 = 1_000;
 
 /// How long a client may leave its answers unread, in seconds. Then the socket closes with 4403.

@@ -25,6 +25,9 @@ use crate::shard::{
 };
 use crate::telemetry::{self, IntentOutcome};
 
+/// Frames above the rate that are forgotten per second: a client that is a little too fast now and then is not closed.
+const FORGIVEN_PER_SECOND: u32 = 10;
+
 /// When a client with too many unanswered intents may try again, in milliseconds.
 const RETRY_IN_FLIGHT_MS: u64 = 100;
 
@@ -34,7 +37,8 @@ pub(super) struct Inbound<G: Game> {
     mailbox: Mailbox,
     context: Arc<Context<G>>,
     bucket: Bucket,
-    over_rate: u32,
+    /// What was sent above the rate; present once something was. Boxed, because most clients never do.
+    excess: Option<Box<Bucket>>,
     waits: Waits<Sender>,
     watched: HashMap<CharacterId, UserId>,
     expires_at: Instant,
@@ -85,7 +89,7 @@ impl<G: Game> Inbound<G> {
             session,
             mailbox,
             context,
-            over_rate: 0,
+            excess: None,
             waits: Waits::default(),
             watched: HashMap::new(),
             now,
@@ -110,11 +114,29 @@ impl<G: Game> Inbound<G> {
         (self.now, self.now_ms) = (now, now_ms);
     }
 
-    /// Answers a frame, or returns the request that may have to wait.
+    /// Counts a WebSocket frame of any kind. Returns how long the client must wait if it was above the rate.
+    ///
+    /// # Errors
+    ///
+    /// The end, if the client keeps sending above its rate.
+    pub(super) fn count(&mut self) -> Result<Option<Duration>, End> {
+        let Err(wait) = self.bucket.take(self.now) else { return Ok(None) };
+        let full = || Box::new(Bucket::new(FORGIVEN_PER_SECOND, FRAMES_OVER_RATE_MAX, self.now));
+        match self.excess.get_or_insert_with(full).take(self.now) {
+            Ok(()) => Ok(Some(wait)),
+            Err(_) => Err(End::order(
+                CloseCode::RateLimit,
+                "too many frames were above the rate; reconnect and send more slowly",
+            )),
+        }
+    }
+
+    /// Answers a frame, or returns the request that may have to wait. `over` is what [`Inbound::count`] returned for it.
     pub(super) fn frame<IO: Io>(
         &mut self,
         out: &mut Outbound<IO>,
         frame: Result<ClientFrame<G::Action>, FrameError>,
+        over: Option<Duration>,
     ) -> Result<Option<Slow<G::Action>>, End> {
         let frame = match frame {
             Ok(frame) => frame,
@@ -126,15 +148,20 @@ impl<G: Game> Inbound<G> {
                 ));
             }
             Err(FrameError::Rejected { id, code, message }) => {
-                telemetry::intent(IntentOutcome::Rejected(code));
-                out.rejected(id, code, message);
+                match over {
+                    Some(wait) => over_rate(out, id, wait),
+                    None => {
+                        telemetry::intent(IntentOutcome::Rejected(code));
+                        out.rejected(id, code, message);
+                    }
+                }
                 return Ok(None);
             }
         };
-        if let Err(wait) = self.bucket.take(self.now) {
-            return self.over_rate(out, &frame, wait).map(|()| None);
+        if let Some(wait) = over {
+            over_rate(out, frame.id(), wait);
+            return Ok(None);
         }
-        self.over_rate = 0;
         match frame {
             ClientFrame::Intent(intent) => return Ok(self.intent(out, intent).map(Slow::Intent)),
             ClientFrame::Watch(watch) => return Ok(self.watch(out, watch).map(Slow::Show)),
@@ -366,23 +393,6 @@ impl<G: Game> Inbound<G> {
         }
     }
 
-    fn over_rate<IO: Io>(
-        &mut self,
-        out: &mut Outbound<IO>,
-        frame: &ClientFrame<G::Action>,
-        wait: Duration,
-    ) -> Result<(), End> {
-        self.over_rate += 1;
-        if self.over_rate > FRAMES_OVER_RATE_MAX {
-            return Err(End::order(
-                CloseCode::RateLimit,
-                "too many frames in a row were above the rate; reconnect and send more slowly",
-            ));
-        }
-        out.refused(frame.id(), &Refusal::rate_limited(wait));
-        Ok(())
-    }
-
     /// The owner of the character in a frame. Only game servers may name another user; for others such a character does
     /// not exist.
     fn owner(&self, named: Option<UserId>) -> Result<UserId, Refusal> {
@@ -392,6 +402,12 @@ impl<G: Game> Inbound<G> {
             None => Ok(self.session.user),
         }
     }
+}
+
+/// Refuses a frame above the rate.
+fn over_rate<IO: Io>(out: &mut Outbound<IO>, id: Option<RequestId>, wait: Duration) {
+    telemetry::intent(IntentOutcome::Rejected(RejectionCode::RATE_LIMITED));
+    out.refused(id, &Refusal::rate_limited(wait));
 }
 
 /// The shape of an intent's answer: one that waits for its commit is written only then.

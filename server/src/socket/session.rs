@@ -27,6 +27,9 @@ use crate::telemetry;
 /// How long a closing connection may take to finish the close handshake.
 const GOODBYE: Duration = Duration::from_secs(2);
 
+/// How often a connection that always has more to read is served in a row, before the others of its thread.
+const TURNS_IN_A_ROW_MAX: u32 = 4;
+
 /// A connection after the upgrade.
 pub struct Accepted {
     /// The TCP connection.
@@ -134,18 +137,26 @@ impl<G: Game, IO: Io> Connection<G, IO> {
         }
         self.due_at = self.next_deadline();
         let mut timer = pin!(tokio::time::sleep_until(self.due_at));
+        let mut in_a_row = 0;
         loop {
-            if let Err(end) = self.turn(timer.as_mut()).await {
-                return end;
+            match self.turn(timer.as_mut()).await {
+                Ok(had_waited) => in_a_row = if had_waited { 0 } else { in_a_row + 1 },
+                Err(end) => return end,
+            }
+            if in_a_row == TURNS_IN_A_ROW_MAX {
+                in_a_row = 0;
+                tokio::task::yield_now().await;
             }
         }
     }
 
-    /// Waits for an event and handles it: reads and answers, delivers the shards' notices, sends once.
-    async fn turn(&mut self, mut timer: Pin<&mut Sleep>) -> Result<(), End> {
-        let mut is_woken = false;
+    /// Waits for an event and handles it: reads and answers, delivers the shards' notices, sends once. Returns true if
+    /// the event was not there at once.
+    async fn turn(&mut self, mut timer: Pin<&mut Sleep>) -> Result<bool, End> {
+        let (mut is_woken, mut had_waited) = (false, false);
         let event = poll_fn(|cx| {
             let event = self.poll_event(timer.as_mut(), is_woken, cx);
+            had_waited = is_woken;
             is_woken = true;
             event
         })
@@ -171,7 +182,7 @@ impl<G: Game, IO: Io> Connection<G, IO> {
         if let Event::Heard = event {
             telemetry::answered(now.elapsed());
         }
-        Ok(())
+        Ok(had_waited)
     }
 
     /// `is_woken`: the task was woken since it began to wait for this event.
@@ -232,10 +243,13 @@ impl<G: Game, IO: Io> Connection<G, IO> {
 
     /// Answers every message that was read.
     async fn hear(&mut self, now: Instant) -> Result<(), End> {
-        self.heard_at = now;
         self.inbound.set_now(now, (self.context.clock)());
         let codec = self.outbound.codec();
         while let Some(heard) = self.outbound.transport().next()? {
+            let over = self.inbound.count()?;
+            if !matches!(heard, Heard::Fragment) {
+                self.heard_at = now;
+            }
             let frame = match heard {
                 Heard::Message { payload, is_text } if is_text == (codec == Codec::Json) => {
                     codec.decode_client_frame(&payload)
@@ -244,14 +258,14 @@ impl<G: Game, IO: Io> Connection<G, IO> {
                     let reason = "the message type does not match the subprotocol";
                     return Err(End::order(CloseCode::ProtocolError, reason));
                 }
-                Heard::Control => continue,
+                Heard::Control | Heard::Fragment => continue,
                 Heard::Close => {
                     // A peer that disappeared needs no answer.
                     let _ = timeout(GOODBYE, self.outbound.flush()).await;
                     return Err(End::Gone);
                 }
             };
-            let slow = self.inbound.frame(&mut self.outbound, frame)?;
+            let slow = self.inbound.frame(&mut self.outbound, frame, over)?;
             if let Some(slow) = slow {
                 self.outbound.transport().hold_little();
                 // Boxed, so that the memory for a rare case does not stay part of every connection.

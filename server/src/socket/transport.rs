@@ -75,6 +75,8 @@ pub(super) enum Heard<'a> {
     },
     /// A ping or a pong; the answer, if any, is written.
     Control,
+    /// A fragment of a message that more fragments follow.
+    Fragment,
     /// The peer closes; the answer is written.
     Close,
 }
@@ -122,9 +124,9 @@ impl<IO: Io> Transport<IO> {
         read.map_ok(|bytes| bytes > 0)
     }
 
-    /// The next message that was read; `None` if the rest of it has not arrived.
+    /// The next frame that was read; `None` if the rest of it has not arrived.
     pub(super) fn next(&mut self) -> Result<Option<Heard<'_>>, Error> {
-        while let Some((header, payload)) = self.buffers.whole_frame()? {
+        if let Some((header, payload)) = self.buffers.whole_frame()? {
             match (whole_message(&header), header.mask) {
                 (Some(is_text), Some(mask)) if !self.is_fragmented => {
                     self.buffers.heard = payload.end;
@@ -140,9 +142,7 @@ impl<IO: Io> Transport<IO> {
                         self.is_fragmented = !header.is_final;
                     }
                     self.buffers.shown = payload.end;
-                    if let Some(heard) = self.hear_by_tungstenite()? {
-                        return Ok(Some(heard));
-                    }
+                    return self.hear_by_tungstenite().map(Some);
                 }
             }
         }
@@ -150,28 +150,26 @@ impl<IO: Io> Transport<IO> {
         Ok(None)
     }
 
-    /// Lets tungstenite read the bytes shown to it. Returns `None` for a fragment that is not the last.
-    fn hear_by_tungstenite(&mut self) -> Result<Option<Heard<'static>>, Error> {
+    /// Lets tungstenite read the bytes shown to it.
+    fn hear_by_tungstenite(&mut self) -> Result<Heard<'static>, Error> {
         let mut context = self.tungstenite.take().unwrap_or_else(new_tungstenite);
         let message = match context.read(&mut self.buffers) {
             Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => None,
             message => Some(message?),
         };
         let heard = match message {
-            None => None,
+            None => Heard::Fragment,
             Some(Message::Text(text)) => {
-                Some(Heard::Message { payload: Cow::Owned(text.as_bytes().to_vec()), is_text: true })
+                Heard::Message { payload: Cow::Owned(text.as_bytes().to_vec()), is_text: true }
             }
-            Some(Message::Binary(bytes)) => {
-                Some(Heard::Message { payload: Cow::Owned(bytes.to_vec()), is_text: false })
-            }
+            Some(Message::Binary(bytes)) => Heard::Message { payload: Cow::Owned(bytes.to_vec()), is_text: false },
             Some(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {
                 context.flush(&mut self.buffers)?;
-                Some(Heard::Control)
+                Heard::Control
             }
             Some(Message::Close(_)) => match context.flush(&mut self.buffers) {
                 // Nothing follows the answer.
-                Ok(()) | Err(Error::ConnectionClosed) => Some(Heard::Close),
+                Ok(()) | Err(Error::ConnectionClosed) => Heard::Close,
                 Err(error) => return Err(error),
             },
         };

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sqlx::{Connection, SqliteConnection};
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::harness::{Http, Kind, Server, Socket};
@@ -242,6 +244,49 @@ fn who_sends_above_the_rate_is_refused_and_at_last_closed() {
         socket.ask("ping", json!({}));
     }
     assert_eq!(socket.closed().1, 4404);
+}
+
+/// Sends these messages in turn and returns the close code.
+fn flood(arguments: &[&str], messages: &[Message]) -> u16 {
+    let house = House::new(Kind::Sqlite);
+    let server = house.server(arguments);
+    let (_, token, _) = enter(&server, "ada");
+    let mut socket = Socket::open(server.address(), &token);
+    for message in messages.iter().cycle().take(1_500) {
+        socket.send(message.clone());
+    }
+    socket.closed().1
+}
+
+const SLOW: [&str; 4] = ["--socket-rate-per-second", "50", "--socket-rate-burst", "50"];
+
+#[test]
+fn whatever_comes_above_the_rate_ends_the_connection() {
+    let text = |text: &str| Message::Text(text.into());
+    let fragment = |opcode, is_final| Message::Frame(Frame::message(Vec::new(), OpCode::Data(opcode), is_final));
+    let floods: [(&str, Vec<Message>); 6] = [
+        ("pings", vec![Message::Ping(Vec::new().into())]),
+        ("pongs", vec![Message::Pong(Vec::new().into())]),
+        ("fragments", vec![fragment(Data::Text, false), fragment(Data::Continue, false), text_end()]),
+        ("unknown frames", vec![text(r#"{"fly":{"id":7}}"#)]),
+        ("unknown actions", vec![text(r#"{"intent":{"id":7,"character":"x","action":{"dance":{}}}}"#)]),
+        ("malformed frames", vec![text(r#"{"ping":{"id":"seven"}}"#)]),
+    ];
+    for (name, messages) in floods {
+        assert_eq!(flood(&SLOW, &messages), 4404, "{name}");
+    }
+}
+
+/// The last fragment of an empty ping frame's text.
+fn text_end() -> Message {
+    Message::Frame(Frame::message(r#"{"ping":{"id":7}}"#.as_bytes().to_vec(), OpCode::Data(Data::Continue), true))
+}
+
+/// Some of them are within the rate, whatever the machine's speed; the others count all the same.
+#[test]
+fn frames_within_the_rate_do_not_excuse_those_above_it() {
+    let ping = Message::Text(r#"{"ping":{"id":7}}"#.into());
+    assert_eq!(flood(&["--socket-rate-per-second", "500", "--socket-rate-burst", "1"], &[ping]), 4404);
 }
 
 #[test]

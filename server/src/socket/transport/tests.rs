@@ -24,6 +24,7 @@ async fn pair(stream_bytes: usize) -> (Client, Transport<DuplexStream>) {
 fn owned(heard: Heard<'_>) -> Heard<'static> {
     match heard {
         Heard::Message { payload, is_text } => Heard::Message { payload: Cow::Owned(payload.into_owned()), is_text },
+        Heard::Fragment => Heard::Fragment,
         Heard::Control => Heard::Control,
         Heard::Close => Heard::Close,
     }
@@ -185,6 +186,8 @@ proptest! {
                     loop {
                         match transport.next() {
                             Ok(Some(Heard::Close)) => return (transport, false),
+                            // tungstenite says nothing of them.
+                            Ok(Some(Heard::Fragment)) => {}
                             Ok(Some(what)) => heard.push(owned(what)),
                             Ok(None) => break,
                             Err(_) => return (transport, true),
