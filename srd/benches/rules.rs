@@ -1,7 +1,7 @@
 //! What an intent costs in the rules, and a state in its encoding.
 //!
-//! Run with `cargo bench -p castellan-srd --bench rules`. The columns of allocations must show none: the path of an intent
-//! reuses what it has. Goal: `apply_and_derive` below 1 µs with 30 inventory lines.
+//! Run with `cargo bench -p castellan-srd --bench rules`. The columns of allocations must show none: the path of an
+//! intent reuses what it has. Goal: `apply_and_derive` below 1 µs with 30 inventory lines.
 
 use castellan_game::{Fields, Kept};
 use castellan_protocol::pack::{self, merge_patch, write_json};

@@ -64,8 +64,8 @@ pub enum Fault {
     /// The standby is away, and a restart of the primary makes rows visible that only the primary has. A server reads
     /// them. Then the primary and the server die, and the standby without these rows is promoted.
     VisibleThenLost,
-    /// An operator cancels commits that wait for the standby (`pg_cancel_backend`): the commits look successful. In half
-    /// of the cases, the primary and the server then die.
+    /// An operator cancels commits that wait for the standby (`pg_cancel_backend`): the commits look successful. In
+    /// half of the cases, the primary and the server then die.
     CommitCancelled,
     /// The old primary was not stopped when the standby was promoted, and servers reach it again for a moment.
     OldPrimaryReturns,

@@ -45,8 +45,8 @@ settings! {
 settings! {
     /// Characters in memory.
     Cache under "Memory" {
-        /// Characters kept in memory, counting each user as one more; at this limit, idle users whose characters are all
-        /// written are evicted.
+        /// Characters kept in memory, counting each user as one more; at this limit, idle users whose characters are
+        /// all written are evicted.
         "cache.characters_max" characters_max: usize = "200000", "1" to "100000000";
     }
 }
