@@ -16,7 +16,7 @@ pub(crate) struct LoadSettings {
     /// URL of the server.
     #[arg(long, default_value = "http://127.0.0.1:8080", value_parser = parse_url)]
     pub(crate) server: String,
-    /// URL of the server's metrics. Default: `/metrics` of the server. Needed for a server with `--admin-listen`.
+    /// URL of the server's metrics. Default: `/metrics` of the server. Needed if operators have an address of their own.
     #[arg(long, value_name = "URL", value_parser = parse_url)]
     pub(crate) metrics: Option<String>,
     /// Scenario: casual, raid, trader, lurker, reconnecting, mixed, or a TOML file.

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use self::running::{Running, StopSignals};
 use self::start::{Bound, Patience};
-use crate::auth::Policy;
+use crate::auth::{Exposure, Policy};
 use crate::clock::{system_clock, system_entropy};
 use crate::config::Config;
 use crate::flush::Signals;
@@ -41,11 +41,12 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let Bound { players, operators, address } = start::bind(&config.listen).await?;
     let (clock, entropy) = (system_clock(), system_entropy());
     let rules = Arc::new(start::read_rules::<G>(&config).map_err(anyhow::Error::msg)?);
-    let policy = Arc::new(Policy::from_choice::<G>(&config.rules.policy)?);
+    let exposure = Arc::new(Exposure::new(config.listen.is_exposed()));
+    let policy = Arc::new(Policy::from_choice::<G>(&config.rules.policy, &exposure)?);
     let mut patience = Patience::new(&config.database);
     let storage = patience.with(|| start::open_database(&config.database)).await?;
     patience.with(|| origin::recognise(&storage, &clock)).await?;
-    let auth = Arc::new(patience.with(|| start::open_accounts(&config, &storage, &clock, &entropy)).await?);
+    let auth = Arc::new(patience.with(|| start::open_accounts(&config, &storage, &exposure, &clock, &entropy)).await?);
     let dice_secret = patience.with(|| start::dice_secret(&storage, &clock, &entropy)).await?;
 
     let signals = Arc::new(Signals::default());
@@ -76,6 +77,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let routes = Arc::new(http::Context {
         auth: Arc::clone(&auth),
         policy,
+        exposure,
         shards: Arc::clone(&shards),
         registry: Arc::clone(&registry),
         hand_over: Box::new(move |accepted| workers.hand_over(accepted)),
@@ -107,14 +109,15 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
         numbers_below: room.players_below,
         ..http::Limits::from(&config.listen)
     };
+    let open = start::what_is_open(&config, &auth, operators.as_ref().map(|(_, address)| *address));
     let mut listeners = JoinSet::new();
-    if let Some((listener, address)) = operators {
-        print(&format!("metrics and health are on http://{address}"));
+    if let Some((listener, _)) = operators {
         let limits = http::Limits { connections_max: room.operators, numbers_below: room.operators_below, ..limits };
         listeners.spawn(http::serve(listener, http::for_operators(&routes), limits, accepting.clone()));
     }
     listeners.spawn(http::serve(players, http::for_players(&routes), limits, accepting));
     print(&format!("castellan is listening on http://{address}"));
+    print(&open);
     print(&format!("play from another terminal:  cargo run --release -p client-sim -- play --server http://{address}"));
 
     let mut running = Running {

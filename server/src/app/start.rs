@@ -10,9 +10,9 @@ use castellan_game::Game;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::auth::{self, Auth, AuthError};
+use crate::auth::{self, Auth, AuthError, Exposure};
 use crate::clock::{Clock, Entropy};
-use crate::config::{self, Config, Scheduling};
+use crate::config::{self, Config, PolicyChoice, Scheduling};
 use crate::flush::spool;
 use crate::http;
 use crate::shard::Shards;
@@ -36,8 +36,11 @@ pub(super) struct Bound {
 /// Binds the addresses, before anything is touched that another server may be using.
 pub(super) async fn bind(settings: &config::Listen) -> anyhow::Result<Bound> {
     let (players, address) = listen(settings.listen).await?;
-    let operators = match settings.admin_listen {
-        Some(address) => Some(listen(address).await?),
+    let operators = match settings.admin_address() {
+        Some(address) => {
+            let bound = listen(address).await;
+            Some(bound.context("the address for operators (--admin-listen) cannot be used")?)
+        }
         None => None,
     };
     Ok(Bound { players, address, operators })
@@ -47,6 +50,22 @@ async fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let address = listener.local_addr()?;
     Ok((listener, address))
+}
+
+/// The one line that tells what is open, and to whom.
+pub(super) fn what_is_open(config: &Config, auth: &Auth, operators: Option<SocketAddr>) -> String {
+    let is_exposed = config.listen.is_exposed();
+    let reach = if is_exposed { "others may reach this server" } else { "only this machine reaches this server" };
+    let registration = if auth.registration_is_open() { "open" } else { "closed" };
+    let policy = match &config.rules.policy {
+        PolicyChoice::Auto if is_exposed => "strict".to_owned(),
+        PolicyChoice::Auto | PolicyChoice::Permissive => "permissive".to_owned(),
+        PolicyChoice::Strict => "strict".to_owned(),
+        PolicyChoice::File(file) => format!("from {}", file.display()),
+    };
+    let metrics =
+        operators.map_or_else(|| "on the players' address".to_owned(), |address| format!("on http://{address}"));
+    format!("{reach}: registration {registration}, policy {policy}, metrics {metrics}, no TLS")
 }
 
 /// Repeats the steps of a start that need the database while it does not answer, or while its standby is away.
@@ -116,11 +135,12 @@ async fn try_database(settings: &config::Database) -> Result<Arc<dyn Storage>, S
 pub(super) async fn open_accounts(
     config: &Config,
     storage: &Arc<dyn Storage>,
+    exposure: &Arc<Exposure>,
     clock: &Clock,
     entropy: &Entropy,
 ) -> anyhow::Result<Auth> {
     let (storage, clock, entropy) = (Arc::clone(storage), Arc::clone(clock), Arc::clone(entropy));
-    Ok(Auth::open(storage, &config.auth, config.registration_is_open(), clock, entropy).await?)
+    Ok(Auth::open(storage, &config.auth, Arc::clone(exposure), clock, entropy).await?)
 }
 
 /// Reads the secret that seeds the dice, and makes it at the first start.

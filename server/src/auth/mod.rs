@@ -6,6 +6,7 @@
 mod accounts;
 mod attempts;
 mod error;
+mod exposure;
 mod keys;
 mod password;
 mod policy;
@@ -17,6 +18,7 @@ mod verified;
 
 pub use accounts::{AccountName, Password};
 pub use error::AuthError;
+pub use exposure::Exposure;
 pub use keys::secret;
 pub use policy::{Policy, PolicyError};
 pub use sessions::{Auth, Grant};

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use castellan_game::{Game, Right};
 use serde::Deserialize;
 
-use crate::config::PolicyChoice;
-use crate::config::Role;
+use super::exposure::Exposure;
+use crate::config::{PolicyChoice, Role};
 
 /// Number of roles.
 const ROLES: usize = 3;
@@ -19,10 +20,12 @@ fn rights_named(rights: &[&str], name: &str) -> Vec<Right> {
 }
 
 /// Which role may send which action.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Policy {
     /// For each role, the rights that it lacks.
     denied: [Vec<bool>; ROLES],
+    /// If present, they are lacking only while strangers can reach this server.
+    exposure: Option<Arc<Exposure>>,
 }
 
 /// An invalid policy: all mistakes, one per line.
@@ -58,7 +61,7 @@ impl Policy {
     /// Every role may send every action.
     pub fn permissive<G: Game>() -> Self {
         let none = vec![false; G::rights().len()];
-        Self { denied: [none.clone(), none.clone(), none] }
+        Self { denied: [none.clone(), none.clone(), none], exposure: None }
     }
 
     /// Only the role `game` may send actions that create something from nothing.
@@ -81,8 +84,9 @@ impl Policy {
     /// # Errors
     ///
     /// [`PolicyError`] if the file cannot be read or is invalid.
-    pub fn from_choice<G: Game>(choice: &PolicyChoice) -> Result<Self, PolicyError> {
+    pub fn from_choice<G: Game>(choice: &PolicyChoice, exposure: &Arc<Exposure>) -> Result<Self, PolicyError> {
         match choice {
+            PolicyChoice::Auto => Ok(Self { exposure: Some(Arc::clone(exposure)), ..Self::strict::<G>() }),
             PolicyChoice::Permissive => Ok(Self::permissive::<G>()),
             PolicyChoice::Strict => Ok(Self::strict::<G>()),
             PolicyChoice::File(file) => Self::load::<G>(file),
@@ -151,7 +155,7 @@ impl Policy {
 
     /// Returns true if a role has a right.
     pub fn permits(&self, role: Role, right: Right) -> bool {
-        !self.denied[role as usize][right.0]
+        !self.denied[role as usize][right.0] || self.exposure.as_ref().is_some_and(|exposure| !exposure.is_exposed())
     }
 }
 
@@ -226,6 +230,17 @@ mod tests {
     }
 
     #[test]
+    fn the_automatic_policy_is_strict_from_the_moment_that_strangers_can_reach_the_server() {
+        let exposure = Arc::new(Exposure::new(false));
+        let policy = Policy::from_choice::<Srd>(&PolicyChoice::Auto, &exposure).expect("a policy");
+        let gain = Srd::right(&action(GAIN[1]));
+        assert!(policy.permits(Role::Player, gain));
+        assert!(exposure.expose() && !exposure.expose(), "it is said once");
+        assert!(!policy.permits(Role::Player, gain) && policy.permits(Role::Game, gain));
+        assert!(policy.permits(Role::Player, Srd::right(&action(HARM[1]))));
+    }
+
+    #[test]
     fn a_file_changes_the_rights_of_a_role() {
         let text = r#"
             base = "strict"
@@ -257,8 +272,9 @@ mod tests {
         assert!(Policy::parse::<Srd>("[players]").is_err());
         let file = tempfile::NamedTempFile::new().expect("a file");
         fs::write(file.path(), text).expect("written");
-        let error =
-            Policy::from_choice::<Srd>(&PolicyChoice::File(file.path().to_owned())).expect_err("a mistake").to_string();
+        let choice = PolicyChoice::File(file.path().to_owned());
+        let error = Policy::from_choice::<Srd>(&choice, &Arc::new(Exposure::new(false))).expect_err("a mistake");
+        let error = error.to_string();
         assert!(error.lines().all(|line| line.starts_with(&file.path().display().to_string())), "{error}");
         assert!(Policy::load::<Srd>(Path::new("/nowhere/at/all")).is_err());
     }

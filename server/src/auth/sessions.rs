@@ -13,6 +13,7 @@ use uuid::Builder;
 use super::accounts::{AccountName, Password};
 use super::attempts::Attempts;
 use super::error::AuthError;
+use super::exposure::Exposure;
 use super::keys::Keys;
 use super::password::Hasher;
 use super::refresh;
@@ -21,7 +22,7 @@ use super::token::{Session, Standing, Subject, Ticket, Tokens};
 use super::verified::Verified;
 use crate::clock::{Clock, Entropy};
 use crate::config;
-use crate::config::Role;
+use crate::config::{Registration, Role};
 use crate::storage::{AccountRow, SessionRow, Storage, StorageError};
 
 /// For how long the refresh token before the present one is answered with the present pair, in milliseconds.
@@ -75,7 +76,8 @@ pub struct Auth {
     attempts: Attempts,
     revoked: Revoked,
     refresh_ttl_ms: i64,
-    registration_open: bool,
+    registration: Registration,
+    exposure: Arc<Exposure>,
 }
 
 impl Auth {
@@ -87,7 +89,7 @@ impl Auth {
     pub async fn open(
         storage: Arc<dyn Storage>,
         settings: &config::Auth,
-        registration_open: bool,
+        exposure: Arc<Exposure>,
         clock: Clock,
         entropy: Entropy,
     ) -> Result<Self, AuthError> {
@@ -115,13 +117,23 @@ impl Auth {
             ),
             revoked: Revoked::new(milliseconds(settings.access_ttl)),
             refresh_ttl_ms: milliseconds(settings.refresh_ttl),
-            registration_open,
+            registration: settings.registration,
+            exposure,
             storage,
             clock,
             entropy,
         };
         auth.update_revocations().await?;
         Ok(auth)
+    }
+
+    /// Returns true if a login may create its own account.
+    pub fn registration_is_open(&self) -> bool {
+        match self.registration {
+            Registration::Open => true,
+            Registration::Closed => false,
+            Registration::Auto => !self.exposure.is_exposed(),
+        }
     }
 
     /// Logs in. With `create` and open registration a free name gets an account first.
@@ -142,7 +154,7 @@ impl Auth {
         // Checked again: other logins with this name or address may have failed while this one waited.
         self.attempts.check(name, address, (self.clock)())?;
         let account = match account {
-            None if create && self.registration_open => {
+            None if create && self.registration_is_open() => {
                 let hash = turn.hash(password.clone()).await?;
                 match self.add_account(name, hash, Role::Player).await {
                     // Another login took the name meanwhile. The password tells if it was the same person.
@@ -185,7 +197,11 @@ impl Auth {
         recognised.ok_or_else(|| {
             self.attempts.failed(name, address, (self.clock)());
             // The same for a taken and a free name, so that a closed server does not reveal its names.
-            if create && !self.registration_open { AuthError::RegistrationClosed } else { AuthError::BadCredentials }
+            if create && !self.registration_is_open() {
+                AuthError::RegistrationClosed
+            } else {
+                AuthError::BadCredentials
+            }
         })
     }
 

@@ -32,7 +32,8 @@ fn settings() -> Settings {
 
 async fn another(storage: &Arc<dyn Storage>, registration_open: bool) -> Auth {
     let clock: Clock = Arc::new(|| NOW_MS.get());
-    Auth::open(Arc::clone(storage), &settings(), registration_open, clock, system_entropy()).await.expect("a room")
+    let exposure = Arc::new(Exposure::new(!registration_open));
+    Auth::open(Arc::clone(storage), &settings(), exposure, clock, system_entropy()).await.expect("a room")
 }
 
 async fn house(registration_open: bool) -> House {

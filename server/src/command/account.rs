@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::auth::{AccountName, Auth, Password};
+use crate::auth::{AccountName, Auth, Exposure, Password};
 use crate::clock::{system_clock, system_entropy};
 use crate::config::{Config, Role};
 use crate::storage::Storage;
@@ -39,7 +39,7 @@ pub(super) async fn create(
     };
     let password = Password::new(text.clone())?;
     storage.migrate().await?;
-    let auth = Auth::open(storage, &config.auth, false, system_clock(), entropy).await?;
+    let auth = Auth::open(storage, &config.auth, Arc::new(Exposure::new(true)), system_clock(), entropy).await?;
     let user = auth.create_account(&name, password, role).await?;
     writeln!(out, "created account {}: role {}, user {user}", name.as_str(), role.as_str())?;
     if generated {

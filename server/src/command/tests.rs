@@ -4,7 +4,7 @@ use castellan_protocol::{CharacterId, UserId};
 use uuid::Uuid;
 
 use super::*;
-use crate::auth::{AccountName, Auth, Password};
+use crate::auth::{AccountName, Auth, Exposure, Password};
 use crate::clock::{system_clock, system_entropy};
 use crate::config::{Command, DeadLetters, Role};
 use crate::storage::{CharacterRow, DeadLetter, Lease, SHARDS, ShardId, Verdict};
@@ -33,7 +33,9 @@ fn account(name: &str, role: Role, password_stdin: bool) -> Task {
 
 async fn role_of(config: &Config, name: &str, password: &str) -> Option<Role> {
     let storage = open(config).await.expect("a database");
-    let auth = Auth::open(storage, &config.auth, false, system_clock(), system_entropy()).await.expect("accounts");
+    let auth = Auth::open(storage, &config.auth, Arc::new(Exposure::new(true)), system_clock(), system_entropy())
+        .await
+        .expect("accounts");
     let (name, password) = (AccountName::new(name).expect("a name"), Password::new(password).expect("a password"));
     auth.login(&name, password, false, [127, 0, 0, 1].into()).await.ok().map(|grant| grant.session.role)
 }

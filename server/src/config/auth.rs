@@ -10,8 +10,8 @@ use super::text::choices;
 settings! {
     /// Accounts, passwords, tokens.
     Auth under "Accounts and tokens" {
-        /// Accounts created by a login: open (always), closed (never), or auto (only while the server listens on
-        /// loopback).
+        /// Accounts created by a login: open (always), closed (never), or auto (only while nobody but this machine can
+        /// reach the server).
         "registration" registration: Registration = "auto";
         /// Lifetime of an access token.
         "auth.access_ttl" access_ttl: Duration = "15m", "1s" to "1d";
@@ -45,7 +45,7 @@ choices! {
         "open" => Open,
         /// No: only an operator creates accounts.
         "closed" => Closed,
-        /// Yes, but only while the server listens on loopback.
+        /// Yes, but only while nobody but this machine reaches the server.
         "auto" => Auto,
     }
 }

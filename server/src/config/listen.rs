@@ -1,6 +1,6 @@
 //! Listening addresses, and the limits of HTTP connections.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::setting::settings;
@@ -11,9 +11,10 @@ settings! {
     Listen under "Listening and HTTP" {
         /// Address for players: HTTP and WebSocket. Port 0 picks a free port.
         "listen" listen: SocketAddr = "127.0.0.1:8080";
-        /// Separate address for operators, for metrics and health. If it is set, the players' address no longer serves
-        /// metrics. Default: none.
-        "admin_listen" admin_listen: Option<SocketAddr>;
+        /// Separate address for operators, for metrics and health; or players, to serve metrics on the players' address;
+        /// or auto: on the players' address while only this machine can reach the server, otherwise on 127.0.0.1, at the
+        /// players' port + 1000.
+        "admin_listen" admin_listen: AdminListen = "auto";
         /// URL under which clients reach this server, used in `socket_url`. Default: the request's Host header.
         "public_url" public_url: Option<PublicUrl>;
         /// Browser origins that may use HTTP (CORS) and open sockets.
@@ -33,6 +34,58 @@ settings! {
         "http.rate_burst" rate_burst: u32 = "10000", "1" to "10000000";
         /// Time limit for a clean shutdown. Changes not written by then go to a spool file.
         "shutdown_timeout" shutdown_timeout: Duration = "20s", "100ms" to "10m";
+    }
+}
+
+/// How far the automatic port for operators is from the players' port.
+const ADMIN_PORT_DISTANCE: u16 = 1_000;
+
+/// The address for operators, as configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdminListen {
+    /// None while only this machine reaches the server, else a port on loopback.
+    Auto,
+    /// None: metrics are on the players' address.
+    Players,
+    /// This one.
+    Address(SocketAddr),
+}
+
+impl FromText for AdminListen {
+    const KIND: &'static str = "auto|players|ADDRESS";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "players" => Ok(Self::Players),
+            address => SocketAddr::from_text(address)
+                .map(Self::Address)
+                .map_err(|why| format!("{why}; or one of auto, players")),
+        }
+    }
+}
+
+impl Listen {
+    /// Returns true if strangers can reach this server, as far as the settings tell. Then nothing is open unless a
+    /// setting opens it.
+    pub fn is_exposed(&self) -> bool {
+        !self.listen.ip().is_loopback() || self.public_url.is_some()
+    }
+
+    /// The address for operators, if they have one of their own.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        match self.admin_listen {
+            AdminListen::Address(address) => Some(address),
+            AdminListen::Players => None,
+            AdminListen::Auto => self.is_exposed().then(|| {
+                let port = match self.listen.port() {
+                    // Any free one.
+                    0 => 0,
+                    port => port.checked_add(ADMIN_PORT_DISTANCE).unwrap_or(port - ADMIN_PORT_DISTANCE),
+                };
+                SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+            }),
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use std::fmt;
 pub use auth::{Auth, Registration};
 pub use command_line::{Command, DeadLetters, Task};
 pub use database::{Cache, Database, DatabaseUrl, Flush};
-pub use listen::{Listen, Origin, PublicUrl};
+pub use listen::{AdminListen, Listen, Origin, PublicUrl};
 pub use role::Role;
 pub use rules::{PolicyChoice, Rules};
 pub use socket::{Scheduling, Socket};
@@ -133,15 +133,6 @@ impl Config {
             options: options?,
             telemetry: telemetry?,
         })
-    }
-
-    /// Returns true if a login may create its own account.
-    pub fn registration_is_open(&self) -> bool {
-        match self.auth.registration {
-            Registration::Open => true,
-            Registration::Closed => false,
-            Registration::Auto => self.listen.listen.ip().is_loopback(),
-        }
     }
 }
 

@@ -10,8 +10,9 @@ use super::text::FromText;
 settings! {
     /// The game: catalogue, policy, variants.
     Rules under "Rules" {
-        /// Which roles may send which actions: permissive, strict, or a TOML file with your own policy.
-        "policy" policy: PolicyChoice = "permissive";
+        /// Which roles may send which actions: permissive, strict, or a TOML file with your own policy. auto: permissive
+        /// while only this machine reaches the server, else strict.
+        "policy" policy: PolicyChoice = "auto";
         /// Folder with the catalogue's files. Default: the built-in catalogue.
         "catalogue" catalogue: Option<PathBuf>;
     }
@@ -20,6 +21,8 @@ settings! {
 /// The source of the policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PolicyChoice {
+    /// Permissive while only this machine reaches the server, else strict.
+    Auto,
     /// Every role may send every action.
     Permissive,
     /// Only the role `game` may send actions that create something from nothing.
@@ -29,10 +32,11 @@ pub enum PolicyChoice {
 }
 
 impl FromText for PolicyChoice {
-    const KIND: &'static str = "permissive|strict|FILE";
+    const KIND: &'static str = "auto|permissive|strict|FILE";
 
     fn from_text(text: &str) -> Result<Self, String> {
         match text {
+            "auto" => Ok(Self::Auto),
             "permissive" => Ok(Self::Permissive),
             "strict" => Ok(Self::Strict),
             file => PathBuf::from_text(file).map(Self::File),

@@ -45,7 +45,7 @@ fn without_arguments_the_server_runs_with_the_defaults() {
     assert_eq!(config.database.url.expose(), "sqlite://./data/castellan.db");
     assert_eq!(config.flush.interval.as_millis(), 1_000);
     assert_eq!(config.auth.argon2_memory, ByteSize(19 * 1024 * 1024));
-    assert_eq!(config.rules.policy, PolicyChoice::Permissive);
+    assert_eq!(config.rules.policy, PolicyChoice::Auto);
     assert_eq!(config.socket.workers, None);
     assert!(config.listen.origins.is_empty());
 }
@@ -70,7 +70,6 @@ fn every_setting_works_as_flag_variable_and_key_and_appears_in_the_help() {
         let value = match (setting.default, setting.bounds) {
             ("", Some((low, _))) => low,
             ("", None) => match setting.key {
-                "admin_listen" => "127.0.0.1:0",
                 "public_url" | "origins" => "https://play.example.com",
                 "otlp_endpoint" => "http://127.0.0.1:4318",
                 _ => "some/path",
@@ -166,13 +165,20 @@ fn every_command_parses() {
 }
 
 #[test]
-fn automatic_registration_is_open_only_on_loopback() {
-    let open = |arguments: &[&str]| config(arguments, &[]).registration_is_open();
-    assert!(open(&[]));
-    assert!(open(&["--listen", "[::1]:0"]));
-    assert!(!open(&["--listen", "0.0.0.0:8080"]));
-    assert!(open(&["--listen", "0.0.0.0:8080", "--registration", "open"]));
-    assert!(!open(&["--registration", "closed"]));
+fn operators_get_an_address_on_loopback_once_strangers_can_reach_the_server() {
+    let address = |arguments: &[&str]| {
+        let listen = config(arguments, &[]).listen;
+        (listen.is_exposed(), listen.admin_address().map(|address| address.to_string()))
+    };
+    let local = |port: &str| Some(format!("127.0.0.1:{port}"));
+    assert_eq!(address(&[]), (false, None));
+    assert_eq!(address(&["--listen", "[::1]:0"]), (false, None));
+    assert_eq!(address(&["--listen", "0.0.0.0:8080"]), (true, local("9080")));
+    assert_eq!(address(&["--listen", "[::]:0"]), (true, local("0")));
+    assert_eq!(address(&["--listen", "0.0.0.0:65000"]), (true, local("64000")));
+    assert_eq!(address(&["--public-url", "https://play.example.com"]), (true, local("9080")));
+    assert_eq!(address(&["--listen", "0.0.0.0:80", "--admin-listen", "players"]), (true, None));
+    assert_eq!(address(&["--admin-listen", "127.0.0.1:9"]), (false, local("9")));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use castellan_game::Game;
 use serde::Serialize;
 
 use super::rates::Rates;
-use crate::auth::{Auth, Policy};
+use crate::auth::{Auth, Exposure, Policy};
 use crate::clock::{Clock, Entropy};
 use crate::config;
 use crate::shard::Shards;
@@ -21,6 +21,8 @@ pub struct Context<G: Game> {
     pub auth: Arc<Auth>,
     /// Which role may send which action.
     pub policy: Arc<Policy>,
+    /// Whether strangers can reach this server.
+    pub exposure: Arc<Exposure>,
     /// The authority over characters.
     pub shards: Arc<Shards<G>>,
     /// The open sockets.

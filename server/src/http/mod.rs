@@ -11,6 +11,7 @@ mod connection;
 mod context;
 mod cors;
 mod etag;
+mod exposure;
 mod listener;
 mod observe;
 mod operations;

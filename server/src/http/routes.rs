@@ -13,7 +13,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::bearer::Caller;
 use super::characters::{self, Named};
 use super::context::Context;
-use super::{cors, observe, operations, session, upgrade};
+use super::{cors, exposure, observe, operations, session, upgrade};
+use crate::config::AdminListen;
 
 /// The routes of one address.
 #[derive(Clone)]
@@ -90,22 +91,32 @@ fn route<G: Game>(
 
 /// The routes for players. They include the metrics if operators have no address of their own.
 pub fn for_players<G: Game>(context: &Arc<Context<G>>) -> Routes {
-    let operators_too = context.settings.admin_listen.is_none();
-    routes(context, |reach| reach != Reach::Operators || operators_too)
+    let operators_too = context.settings.admin_address().is_none();
+    let hides = context.settings.admin_listen == AdminListen::Auto;
+    let router = router(
+        |reach| reach != Reach::Operators || operators_too,
+        |reach, route| {
+            let hides = hides && reach == Reach::Operators;
+            if hides { route.layer(from_fn_with_state(Arc::clone(context), exposure::hide)) } else { route }
+        },
+    );
+    finish(router.layer(from_fn_with_state(Arc::clone(context), exposure::notice)), context)
 }
 
 /// The routes for operators, on their own address.
 pub fn for_operators<G: Game>(context: &Arc<Context<G>>) -> Routes {
-    routes(context, |reach| reach != Reach::Players)
+    finish(router(|reach| reach != Reach::Players, |_, route| route), context)
 }
 
-fn routes<G: Game>(context: &Arc<Context<G>>, has: impl Fn(Reach) -> bool) -> Routes {
-    let routes = all_routes().into_iter().filter(|route| has(route.reach));
-    let router = routes.fold(Router::new(), |router, route| {
+/// The routes whose reach is wanted, each `dressed` for its address.
+fn router<G: Game>(
+    wanted: impl Fn(Reach) -> bool,
+    dressed: impl Fn(Reach, MethodRouter<Arc<Context<G>>>) -> MethodRouter<Arc<Context<G>>>,
+) -> Router<Arc<Context<G>>> {
+    all_routes().into_iter().filter(|route| wanted(route.reach)).fold(Router::new(), |router, route| {
         let method = MethodFilter::try_from(route.method.clone()).expect("a method that axum knows");
-        router.route(&route.path, (route.answer)(method))
-    });
-    finish(router, context)
+        router.route(&route.path, dressed(route.reach, (route.answer)(method)))
+    })
 }
 
 fn finish<G: Game>(router: Router<Arc<Context<G>>>, context: &Arc<Context<G>>) -> Routes {

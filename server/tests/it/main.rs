@@ -3,6 +3,7 @@
 mod backups;
 mod dead_letters;
 mod document;
+mod exposure;
 mod frames;
 mod harness;
 mod leases;

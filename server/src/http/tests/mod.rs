@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::auth::{AccountName, Auth, Grant, Password, Policy};
+use crate::auth::{AccountName, Auth, Exposure, Grant, Password, Policy};
 use crate::clock::{Clock, system_clock, system_entropy};
 use crate::config::{Command, Config, Role};
 use crate::flush::{FlushSettings, Flusher, Signals};
@@ -86,13 +86,9 @@ async fn house(flags: &[&str]) -> House {
         let machine = system_clock();
         Arc::new(move || machine() + AHEAD_MS.get())
     };
-    let auth = Auth::open(
-        Arc::clone(&storage),
-        &config.auth,
-        config.registration_is_open(),
-        Arc::clone(&clock),
-        system_entropy(),
-    );
+    let exposure = Arc::new(Exposure::new(config.listen.is_exposed()));
+    let auth =
+        Auth::open(Arc::clone(&storage), &config.auth, Arc::clone(&exposure), Arc::clone(&clock), system_entropy());
     let auth = Arc::new(auth.await.expect("accounts"));
     let signals = Arc::new(Signals::default());
     let catalogue = Arc::new(Catalogue::embedded());
@@ -105,7 +101,8 @@ async fn house(flags: &[&str]) -> House {
     let published = Arc::new(Published { body: r#"{"items":[]}"#.into(), revision: "rev-1".to_owned() });
     let context = Arc::new(Context {
         auth: Arc::clone(&auth),
-        policy: Arc::new(Policy::from_choice::<Srd>(&config.rules.policy).expect("a policy")),
+        policy: Arc::new(Policy::from_choice::<Srd>(&config.rules.policy, &exposure).expect("a policy")),
+        exposure,
         shards: Arc::clone(&shards),
         registry: Arc::new(Registry::default()),
         hand_over: Box::new(move |accepted| sender.try_send(accepted).is_ok()),

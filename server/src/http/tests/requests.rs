@@ -191,7 +191,8 @@ async fn metrics_move_to_the_operators_address_if_there_is_one() {
 
 #[tokio::test]
 async fn listed_origins_may_read_answers_and_others_may_not() {
-    let house = house(&["--origins=https://play.example.com", "--public-url=https://api.example.com"]).await;
+    let flags = ["--origins=https://play.example.com", "--public-url=https://api.example.com", "--registration=open"];
+    let house = house(&flags).await;
     let preflight = ["Origin: https://play.example.com", "Access-Control-Request-Method: PATCH"];
     let answer = house.send("OPTIONS /characters/x/stats/hitpoints", &preflight, "").await;
     assert_eq!(answer.status, 204);

@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -23,18 +23,24 @@ const LISTENING: &str = "listening on http://";
 pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
+    /// The lines that it has printed.
+    said: Arc<Mutex<Vec<String>>>,
     log: PathBuf,
 }
 
 impl Server {
     /// Starts a server in `folder`, where its `./data` will be, on a free port and waits until it listens.
     ///
-    /// `database` is what `--database-url` gets; without it the server has its own SQLite file.
+    /// `database` is what `--database-url` gets; without it the server has its own SQLite file. `arguments` may name
+    /// another address to listen on.
     pub(crate) fn start(folder: &Path, database: Option<&str>, arguments: &[&str]) -> Self {
         let log = folder.join("server.log");
         let errors = File::options().create(true).append(true).open(&log).expect("the log opens");
         let mut command = Command::new(env!("CARGO_BIN_EXE_castellan"));
-        command.current_dir(folder).args(["--listen", "127.0.0.1:0"]).args(arguments);
+        command.current_dir(folder).args(arguments);
+        if !arguments.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
         if let Some(url) = database {
             command.args(["--database-url", url]);
         }
@@ -42,17 +48,21 @@ impl Server {
         let mut child = command.spawn().expect("the server starts");
         let lines = BufReader::new(child.stdout.take().expect("its output is a pipe")).lines();
         let (found, addresses) = mpsc::sync_channel(1);
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&said);
         // Reads on to the end, so that the server never stands before a full pipe.
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                if let Some(address) = address(&line) {
+                let address = address(&line);
+                heard.lock().expect("nobody panics with it").push(line);
+                if let Some(address) = address {
                     // Nobody listens after the first one.
                     let _ = found.try_send(address);
                 }
             }
         });
         match addresses.recv_timeout(START_TIMEOUT) {
-            Ok(address) => Self { child, address, log },
+            Ok(address) => Self { child, address, said, log },
             Err(_) => {
                 // Dead already or about to be: either way it does not listen.
                 let _ = child.kill();
@@ -65,6 +75,19 @@ impl Server {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The first line that it prints and that begins so.
+    pub(crate) fn said(&self, beginning: &str) -> String {
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            let said = self.said.lock().expect("nobody panics with it").clone();
+            if let Some(line) = said.iter().find(|line| line.starts_with(beginning)) {
+                return line.clone();
+            }
+            assert!(Instant::now() < deadline, "no line begins with {beginning}: {said:#?}");
+            std::thread::yield_now();
+        }
     }
 
     /// What it has logged so far.
