@@ -89,7 +89,6 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
         metrics: Box::new(move || metrics.render()),
         rates: http::Rates::new(&config.listen),
         settings: config.listen.clone(),
-        local: address,
         sockets_max: room.sockets,
         durable_timeout: config.flush.durable_timeout,
         clock: Arc::clone(&clock),

@@ -15,7 +15,8 @@ settings! {
         /// or auto: on the players' address while only this machine can reach the server, otherwise on 127.0.0.1, at the
         /// players' port + 1000.
         "admin_listen" admin_listen: AdminListen = "auto";
-        /// URL under which clients reach this server, used in `socket_url`. Default: the request's Host header.
+        /// URL under which clients reach this server, used in `socket_url`. Default: the address that a request arrived
+        /// at. Needed if clients use a name or a proxy.
         "public_url" public_url: Option<PublicUrl>;
         /// Browser origins that may use HTTP (CORS) and open sockets.
         "origins" origins: Vec<Origin>;

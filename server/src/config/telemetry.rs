@@ -14,7 +14,7 @@ settings! {
         /// OpenTelemetry collector that accepts OTLP over plain HTTP, such as http://127.0.0.1:4318. Default: no
         /// traces.
         "otlp_endpoint" otlp_endpoint: Option<OtlpEndpoint>;
-        /// Percentage of requests that are traced, among those without a trace context of their own.
+        /// Percentage of requests that are traced, including those with a trace context of their own.
         "otlp_sample_percent" otlp_sample_percent: u32 = "10", "0" to "100";
     }
 }

@@ -1,7 +1,7 @@
 //! Spool files: characters that a stopping server could not store. The next start imports them.
 //!
 //! A spool file has one character per line, as a JSON object. It is written under another name, synced, renamed, and
-//! its folder synced, so that a file with the right name is complete. Only its owner may read it.
+//! its folder synced, so that a file with the right name is complete. Only its owner may read the file and its folder.
 //!
 //! Each character is stored under the lease of the server that wrote the file, before the shards are taken over. As
 //! long as that lease holds, nobody has loaded the character since. Once it is gone, another server has gone on from
@@ -9,7 +9,7 @@
 //! refused. Storing the spooled state then would apply refused intents, or undo newer ones. So its line is set aside in
 //! a file that no server reads, and the character stays as the other server left it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -106,7 +106,11 @@ impl Line {
 ///
 /// The operating system's error. Then there is no file.
 pub fn write(folder: &Path, batch: &Batch, now_ms: i64) -> io::Result<PathBuf> {
-    fs::create_dir_all(folder)?;
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)?;
     let path = folder.join(format!("{now_ms}-{}.{SPOOL}", std::process::id()));
     put(&path, |file| {
         for row in &batch.rows {

@@ -1,6 +1,5 @@
 //! The context that all requests share.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,8 +36,6 @@ pub struct Context<G: Game> {
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// Origins, public address, limits.
     pub settings: config::Listen,
-    /// The address for players, with its actual port.
-    pub local: SocketAddr,
     /// The remaining rate of each session.
     pub rates: Rates,
     /// Most open sockets of all players together.

@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::connection::Connection;
 use super::routes::Routes;
-use super::session::Peer;
+use super::session::{Peer, Reached};
 use crate::config;
 
 /// Largest request head and largest buffered part of a body, in bytes.
@@ -106,13 +106,17 @@ async fn connection(
     mut stop: watch::Receiver<bool>,
     permit: OwnedSemaphorePermit,
 ) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection was closed before its first request");
-        return;
-    }
+    let local = match stream.set_nodelay(true).and_then(|()| stream.local_addr()) {
+        Ok(local) => local,
+        Err(error) => {
+            tracing::debug!(%error, "a connection was closed before its first request");
+            return;
+        }
+    };
     let service = TowerToHyperService::new(routes.0);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(Reached { local });
         service.call(request)
     });
     let io = TokioIo::new(Connection::new(stream, limits.write_timeout));

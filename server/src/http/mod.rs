@@ -12,6 +12,7 @@ mod context;
 mod cors;
 mod etag;
 mod exposure;
+mod guard;
 mod listener;
 mod observe;
 mod operations;

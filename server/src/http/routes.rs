@@ -13,7 +13,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::bearer::Caller;
 use super::characters::{self, Named};
 use super::context::Context;
-use super::{cors, exposure, observe, operations, session, upgrade};
+use super::{cors, exposure, guard, observe, operations, session, upgrade};
 use crate::config::AdminListen;
 
 /// The routes of one address.
@@ -124,6 +124,7 @@ fn finish<G: Game>(router: Router<Arc<Context<G>>>, context: &Arc<Context<G>>) -
         .method_not_allowed_fallback(characters::method_not_allowed)
         .fallback(characters::no_such_route)
         .layer(from_fn_with_state(Arc::clone(context), cors::allow_listed))
+        .layer(from_fn(guard::guard))
         .layer(from_fn(observe::observe))
         .with_state(Arc::clone(context));
     Routes(router)

@@ -1,11 +1,11 @@
 //! Login, refresh and logout.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use castellan_game::Game;
 use castellan_protocol::http::{Login, RefreshSession, SessionInfo, Tokens};
@@ -24,10 +24,25 @@ use crate::telemetry::{self, LoginOutcome};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) SocketAddr);
 
+/// How the client's connection reached this server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reached {
+    /// The address of this machine that the client connected to.
+    pub(super) local: SocketAddr,
+}
+
+impl Reached {
+    /// The address, in the form that the client used.
+    fn at(self) -> SocketAddr {
+        SocketAddr::new(self.local.ip().to_canonical(), self.local.port())
+    }
+}
+
 /// `POST /session/login`.
 pub(super) async fn login<G: Game>(
     State(context): State<Arc<Context<G>>>,
     Extension(Peer(peer)): Extension<Peer>,
+    Extension(reached): Extension<Reached>,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
@@ -43,19 +58,20 @@ pub(super) async fn login<G: Game>(
         Err(AuthError::Overloaded { .. }) => LoginOutcome::Overloaded,
         Err(_) => LoginOutcome::Failed,
     });
-    Ok(granted(&context, &parts.headers, result?))
+    Ok(granted(&context, reached, &parts.headers, result?))
 }
 
 /// `POST /session/refresh`.
 pub(super) async fn refresh<G: Game>(
     State(context): State<Arc<Context<G>>>,
+    Extension(reached): Extension<Reached>,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let fields = body::object(&parts.headers, body, context.settings.body_timeout).await?;
     let wanted: RefreshSession = body::decode(fields)?;
     let grant = context.auth.refresh(&wanted.refresh_token).await?;
-    Ok(granted(&context, &parts.headers, grant))
+    Ok(granted(&context, reached, &parts.headers, grant))
 }
 
 /// `POST /session/logout`.
@@ -85,38 +101,64 @@ pub(super) async fn show<G: Game>(State(context): State<Arc<Context<G>>>, caller
         expires_at,
         expires_in: u64::try_from(left_ms / 1_000).unwrap_or(0),
     };
-    Ok(secret(&info))
+    Ok(answer(&info))
 }
 
-fn granted<G: Game>(context: &Context<G>, headers: &HeaderMap, grant: Grant) -> Response {
-    secret(&Tokens {
+fn granted<G: Game>(context: &Context<G>, reached: Reached, headers: &HeaderMap, grant: Grant) -> Response {
+    answer(&Tokens {
         token: grant.token,
         token_type: "Bearer".to_owned(),
         expires_in: grant.expires_in,
         refresh_token: grant.refresh_token,
         user_id: grant.session.user,
         session_id: grant.session.id,
-        socket_url: socket_url(context, headers),
+        socket_url: socket_url(context, reached, headers),
     })
 }
 
 /// The WebSocket's URL, as this client can reach it.
-fn socket_url<G: Game>(context: &Context<G>, headers: &HeaderMap) -> String {
+///
+/// The client chooses `Host`, so it is believed only if it names this machine, such as `localhost:8080` at the end of
+/// a tunnel. Otherwise the URL has the address that the connection arrived at.
+fn socket_url<G: Game>(context: &Context<G>, reached: Reached, headers: &HeaderMap) -> String {
     if let Some(url) = &context.settings.public_url {
         return url.socket_url();
     }
-    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).filter(|host| {
-        !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
-    });
-    match host {
+    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    match host.filter(|host| is_this_machine(host)) {
         Some(host) => format!("ws://{host}/socket"),
-        None => format!("ws://{}/socket", context.local),
+        None => format!("ws://{}/socket", reached.at()),
     }
 }
 
-/// An answer that no cache may store.
-fn secret<T: Serialize>(body: &T) -> Response {
-    let mut response = json(StatusCode::OK, serde_json::to_vec(body).expect("plain data fits JSON"));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+/// Returns true for `localhost` and loopback addresses, with or without a port.
+fn is_this_machine(host: &str) -> bool {
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => (name, port),
+        _ => (host, "80"),
+    };
+    let address = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
+    let names_it =
+        name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    names_it && port.parse::<u16>().is_ok()
+}
+
+fn answer<T: Serialize>(body: &T) -> Response {
+    json(StatusCode::OK, serde_json::to_vec(body).expect("plain data fits JSON"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_is_this_machine() {
+        for host in ["localhost", "LOCALHOST:8080", "127.0.0.1:1", "127.9.9.9", "[::1]", "[::1]:8080"] {
+            assert!(is_this_machine(host), "{host}");
+        }
+        for host in ["", "evil", "localhost.evil", "evil:80", "10.0.0.1:80", "[::2]:1", "::1:x", "localhost:", "[::1]x"]
+        {
+            assert!(!is_this_machine(host), "{host}");
+        }
+    }
 }

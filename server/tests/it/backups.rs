@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -83,6 +84,8 @@ const BACKUP_COMMAND: Way = Way {
     back_up: |house, file| {
         let said = done(&castellan(house, Kind::Sqlite, &["backup", file.to_str().expect("a name")]));
         assert!(said.contains("1 characters"), "{said}");
+        let mode = fs::metadata(file).expect("the copy").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "it has the password hashes");
     },
     restore: put_back,
 };

@@ -49,7 +49,9 @@ fn changes_that_a_stop_could_not_store_are_stored_by_the_next_start() {
     proxy.silence();
     assert_eq!(server.terminate().code(), Some(1));
     let file = spooled(&house).expect("a spool file");
-    assert_eq!(fs::metadata(&file).expect("a file").mode() & 0o777, 0o600, "it has players' data");
+    let mode = |path: &Path| fs::metadata(path).expect("it is there").mode() & 0o777;
+    assert_eq!(mode(&file), 0o600, "it has players' data");
+    assert_eq!(mode(file.parent().expect("a folder")), 0o700);
 
     let server = house.server(&[]);
     let found = Http::new(server.address()).with_token(&token).get(&format!("/characters/{me}"));

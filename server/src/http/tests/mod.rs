@@ -114,7 +114,6 @@ async fn house(flags: &[&str]) -> House {
         metrics: Box::new(|| "castellan_sockets_open 0\n".to_owned()),
         rates: Rates::new(&config.listen),
         settings: config.listen.clone(),
-        local: address,
         sockets_max: config.socket.connections_max,
         durable_timeout: config.flush.durable_timeout,
         clock,
@@ -199,8 +198,13 @@ impl House {
     }
 
     async fn get(&self, path: &str, token: &str, headers: &[&str]) -> Answer {
+        self.call("GET", path, token, headers).await
+    }
+
+    /// A request without a body.
+    async fn call(&self, method: &str, path: &str, token: &str, headers: &[&str]) -> Answer {
         let token = format!("Authorization: Bearer {token}");
-        self.send(&format!("GET {path}"), &[&[token.as_str()], headers].concat(), "").await
+        self.send(&format!("{method} {path}"), &[&[token.as_str()], headers].concat(), "").await
     }
 
     /// A new session, after creating the account if necessary.

@@ -11,7 +11,8 @@ async fn a_session_works_from_login_to_logout() {
     let tokens = login.json();
     assert_eq!(tokens["token_type"], "Bearer");
     assert_eq!(tokens["expires_in"], 900);
-    assert_eq!(tokens["socket_url"], "ws://castellan.test:1/socket");
+    let socket_url = format!("ws://{}/socket", house.address);
+    assert_eq!(tokens["socket_url"], socket_url, "the host that the request names is not believed");
     let token = tokens["token"].as_str().expect("a token");
 
     let who = house.get("/session", token, &[]).await.json();
@@ -187,6 +188,84 @@ async fn metrics_move_to_the_operators_address_if_there_is_one() {
     let house = house(&["--admin-listen=127.0.0.1:0"]).await;
     assert_eq!(house.send("GET /metrics", &[], "").await.problem(), (404, "no_such_route".to_owned()));
     assert_eq!(house.send("GET /health/live", &[], "").await.status, 200);
+}
+
+/// Login through a request with this `Host`.
+async fn socket_url(house: &House, host: &str) -> Value {
+    let body = json!({"username": "ada", "password": "pw", "create": true}).to_string();
+    let head = format!("POST /session/login HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n");
+    let request = format!("{head}Connection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    house.raw(request.as_bytes()).await.json()["socket_url"].clone()
+}
+
+#[tokio::test]
+async fn the_sockets_url_leads_only_to_this_server() {
+    let house = house(&[]).await;
+    let own = format!("ws://{}/socket", house.address);
+    for host in ["evil", "evil:80", "127.0.0.1.evil", "localhost.evil:8080", "203.0.113.9:8080", "[2001:db8::1]", ""] {
+        assert_eq!(socket_url(&house, host).await, own, "{host}");
+    }
+    for host in ["localhost:9000", "127.0.0.1:9000", "[::1]:9000", "localhost"] {
+        assert_eq!(socket_url(&house, host).await, format!("ws://{host}/socket"), "a tunnel ends there");
+    }
+}
+
+#[tokio::test]
+async fn a_request_names_exactly_one_host() {
+    let house = house(&[]).await;
+    for (version, hosts, status) in [
+        ("1.1", "", 400),
+        ("1.1", "Host: a\r\nHost: a\r\n", 400),
+        ("1.1", "Host: a\r\nHost: b\r\n", 400),
+        ("1.1", "Host: a\r\n", 200),
+        ("1.0", "", 200),
+        ("1.0", "Host: a\r\n", 200),
+        ("1.0", "Host: a\r\nHost: b\r\n", 400),
+    ] {
+        let request = format!("GET /health/live HTTP/{version}\r\n{hosts}Connection: close\r\n\r\n");
+        let answer = house.raw(request.as_bytes()).await;
+        assert_eq!(answer.status, status, "{request} {answer:?}");
+        if status == 400 {
+            assert_eq!(answer.problem().1, "malformed");
+            assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_answer_tells_browsers_and_caches_what_they_may_do() {
+    let house = house(&["--origins=https://play.example.com"]).await;
+    let token = house.token("ada").await;
+    let id = house.character(&token).await;
+    let mut seen = std::collections::BTreeSet::new();
+    let origin = ["Origin: https://play.example.com"];
+    for route in all_routes::<Srd>() {
+        let path = route.path.replace("{id}", &id);
+        for (method, token, headers) in [
+            (route.method.as_str(), token.as_str(), &[][..]),
+            (route.method.as_str(), "forged", &[]),
+            ("BREW", &token, &[]),
+            ("OPTIONS", &token, &[origin[0], "Access-Control-Request-Method: GET"]),
+        ] {
+            if path == "/session/logout" && token != "forged" && method == "POST" {
+                continue;
+            }
+            let answer = house.call(method, &path, token, headers).await;
+            assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{method} {path}");
+            assert_eq!(answer.header("content-security-policy"), Some("frame-ancestors 'none'"), "{method} {path}");
+            let cache = answer.header("cache-control").unwrap_or_default().to_owned();
+            if cache != "no-store" {
+                seen.insert((format!("{} {}", route.method, route.path), cache));
+            }
+        }
+    }
+    let expected = [
+        ("GET /.well-known/jwks.json", "public, max-age=300"),
+        ("GET /catalogue", "public, no-cache"),
+        ("GET /characters/{id}", "private, no-cache"),
+    ];
+    assert_eq!(seen, expected.map(|(route, cache)| (route.to_owned(), cache.to_owned())).into());
+    assert_eq!(house.get("/nowhere", "", &[]).await.header("cache-control"), Some("no-store"));
 }
 
 #[tokio::test]
