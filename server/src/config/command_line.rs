@@ -167,7 +167,7 @@ fn account() -> Clap {
         .value_name("player|game|operator")
         .default_value("player")
         .value_parser(|text: &str| Role::from_name(text).ok_or("use player, game or operator"))
-        .help("Role of the account");
+        .help("Role of the account. operator has no rights of its own yet: it may do what a player may");
     let password = Arg::new("password-stdin")
         .long("password-stdin")
         .action(ArgAction::SetTrue)

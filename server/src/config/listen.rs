@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::setting::settings;
 use super::text::FromText;
 
@@ -20,6 +22,8 @@ settings! {
         "public_url" public_url: Option<PublicUrl>;
         /// Browser origins that may use HTTP (CORS) and open sockets.
         "origins" origins: Vec<Origin>;
+        /// Addresses that tokens of the role game are accepted from, such as 10.0.0.5 or 10.1.0.0/16. Default: all.
+        "game_addresses" game_addresses: Vec<IpNet>;
         /// Time limit for a request's head to arrive, and for an idle connection to send its next request.
         "http.header_timeout" header_timeout: Duration = "10s", "100ms" to "10m";
         /// Time limit for a request's body to arrive.

@@ -71,6 +71,7 @@ fn every_setting_works_as_flag_variable_and_key_and_appears_in_the_help() {
             ("", Some((low, _))) => low,
             ("", None) => match setting.key {
                 "public_url" | "origins" => "https://play.example.com",
+                "game_addresses" => "10.0.0.0/8",
                 "otlp_endpoint" => "http://127.0.0.1:4318",
                 _ => "some/path",
             },

@@ -1,10 +1,11 @@
 //! Parsing of values: durations, sizes, addresses, lists, choices.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use ipnet::IpNet;
 
 /// A value parsed from the text of a flag, a variable or a TOML key.
 pub(super) trait FromText: Sized {
@@ -80,6 +81,18 @@ impl FromText for SocketAddr {
         let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
         let address = numeric.as_deref().unwrap_or(text);
         address.parse().map_err(|_| "must be an IP address and a port, such as 127.0.0.1:8080 or [::1]:0".to_owned())
+    }
+}
+
+/// Addresses by their common prefix; a single address stands for itself.
+impl FromText for IpNet {
+    const KIND: &'static str = "CIDR";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let single = || text.parse::<IpAddr>().map(Self::from);
+        text.parse().or_else(|_| single()).map_err(|_| {
+            "must be an IP address, or a prefix and its length, such as 10.0.0.0/8 or 2001:db8::/32".to_owned()
+        })
     }
 }
 
@@ -209,6 +222,18 @@ mod tests {
     fn a_list_is_split_at_commas_and_may_be_empty() {
         assert_eq!(Vec::<String>::from_text("a, b,,c"), Ok(vec!["a".to_owned(), "b".to_owned(), "c".to_owned()]));
         assert_eq!(Vec::<String>::from_default(""), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_prefix_stands_for_many_addresses_and_an_address_for_itself() {
+        let has = |text: &str, address: &str| {
+            let prefix = IpNet::from_text(text).expect("a prefix");
+            prefix.contains(&address.parse::<IpAddr>().expect("an address"))
+        };
+        assert!(has("10.0.0.0/8", "10.9.8.7") && !has("10.0.0.0/8", "11.0.0.1"));
+        assert!(has("127.0.0.1", "127.0.0.1") && !has("127.0.0.1", "127.0.0.2"));
+        assert!(has("2001:db8::/32", "2001:db8::1") && !has("2001:db8::/32", "10.0.0.1"));
+        assert!(IpNet::from_text("10.0.0.0/33").is_err() && IpNet::from_text("localhost").is_err());
     }
 
     #[test]

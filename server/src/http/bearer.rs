@@ -1,17 +1,20 @@
 //! Authentication: the session behind a request.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{Extensions, HeaderMap, header};
 use castellan_game::Game;
 use castellan_protocol::{RejectionCode, UserId};
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::context::Context;
 use super::problem::Problem;
-use crate::auth::{Session, Standing};
+use super::reached::Peer;
+use crate::auth::{Session, Standing, Ticket};
 use crate::config::Role;
 
 /// The session of a request with a valid token.
@@ -66,7 +69,7 @@ impl<G: Game> FromRequestParts<Arc<Context<G>>> for Caller {
     async fn from_request_parts(parts: &mut Parts, context: &Arc<Context<G>>) -> Result<Self, Problem> {
         let token = token(&parts.headers)
             .ok_or_else(|| Problem::unauthenticated("token missing: send Authorization: Bearer <token>"))?;
-        let ticket = context.auth.verify(token).ok_or_else(|| Problem::unauthenticated(FORGED))?;
+        let ticket = verify(context, token, &parts.extensions)?;
         match ticket.standing {
             Standing::Live => {}
             Standing::Expired => return Err(Problem::unauthenticated("the token has expired; refresh the session")),
@@ -84,5 +87,43 @@ impl<G: Game> FromRequestParts<Arc<Context<G>>> for Caller {
     }
 }
 
+/// Verifies a token and the address that it comes from.
+pub(super) fn verify<G: Game>(context: &Context<G>, token: &str, extensions: &Extensions) -> Result<Ticket, Problem> {
+    let ticket = context.auth.verify(token).ok_or_else(|| Problem::unauthenticated(FORGED))?;
+    let peer = extensions.get::<Peer>().map(|peer| peer.0.ip());
+    if ticket.session.role == Role::Game && !may_hold_game(&context.settings.game_addresses, peer) {
+        return Err(Problem::new(
+            RejectionCode::NOT_PERMITTED,
+            "tokens of the role game are not accepted from this address; its operator can add it to game_addresses",
+        ));
+    }
+    Ok(ticket)
+}
+
+/// Returns true if a client at this address may use a token of the role `game`.
+fn may_hold_game(addresses: &[IpNet], client: Option<IpAddr>) -> bool {
+    let client = client.map(|client| client.to_canonical());
+    addresses.is_empty() || client.is_some_and(|client| addresses.iter().any(|net| net.contains(&client)))
+}
+
 /// The refusal for a token that this server did not issue.
-pub(super) const FORGED: &str = "this server did not issue this token; log in";
+const FORGED: &str = "this server did not issue this token; log in";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_addresses_keeps_others_out() {
+        let may = |list: &[&str], client: &str| {
+            let list: Vec<IpNet> = list.iter().map(|net| net.parse().expect("a prefix")).collect();
+            may_hold_game(&list, client.parse().ok())
+        };
+        assert!(may(&[], "203.0.113.9"), "without a list it is not bound");
+        assert!(may(&["10.0.0.0/8", "2001:db8::/32"], "10.1.2.3"));
+        assert!(may(&["10.0.0.0/8", "2001:db8::/32"], "::ffff:10.1.2.3"));
+        assert!(may(&["10.0.0.0/8", "2001:db8::/32"], "2001:db8::1"));
+        assert!(!may(&["10.0.0.0/8", "2001:db8::/32"], "203.0.113.9"));
+        assert!(!may(&["10.0.0.0/8"], "not known"));
+    }
+}

@@ -15,8 +15,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::connection::Connection;
+use super::reached::{Peer, Reached};
 use super::routes::Routes;
-use super::session::{Peer, Reached};
+
 use crate::config;
 
 /// Largest request head and largest buffered part of a body, in bytes.

@@ -18,6 +18,7 @@ mod observe;
 mod operations;
 mod problem;
 mod rates;
+mod reached;
 mod routes;
 mod session;
 mod upgrade;

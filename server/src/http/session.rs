@@ -1,6 +1,6 @@
 //! Login, refresh and logout.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -17,26 +17,9 @@ use super::bearer::Caller;
 use super::body;
 use super::context::Context;
 use super::problem::{Problem, json};
+use super::reached::{Peer, Reached};
 use crate::auth::{AccountName, AuthError, Grant, Password};
 use crate::telemetry::{self, LoginOutcome};
-
-/// The address of the client.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) SocketAddr);
-
-/// How the client's connection reached this server.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Reached {
-    /// The address of this machine that the client connected to.
-    pub(super) local: SocketAddr,
-}
-
-impl Reached {
-    /// The address, in the form that the client used.
-    fn at(self) -> SocketAddr {
-        SocketAddr::new(self.local.ip().to_canonical(), self.local.port())
-    }
-}
 
 /// `POST /session/login`.
 pub(super) async fn login<G: Game>(

@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::bearer::{self, FORGED};
+use super::bearer;
 use super::connection::Connection;
 use super::context::Context;
 use super::cors;
@@ -40,7 +40,7 @@ pub(super) async fn upgrade<G: Game>(
 ) -> Result<Response, Problem> {
     let headers = request.headers();
     let offered = offered(headers);
-    let ticket = ticket(&context, headers, &offered)?;
+    let ticket = ticket(&context, &request, &offered)?;
     if headers.get(header::ORIGIN).is_some_and(|origin| !cors::is_listed(&context, origin)) {
         return Err(Problem::new(
             RejectionCode::NOT_PERMITTED,
@@ -67,14 +67,14 @@ fn offered(headers: &HeaderMap) -> Vec<String> {
 }
 
 /// Authenticates the socket by the header or, for browsers, by an entry among the subprotocols.
-fn ticket<G: Game>(context: &Context<G>, headers: &HeaderMap, offered: &[String]) -> Result<Ticket, Problem> {
-    let token =
-        bearer::token(headers).or_else(|| offered.iter().find_map(|name| name.strip_prefix(SUBPROTOCOL_BEARER_PREFIX)));
+fn ticket<G: Game>(context: &Context<G>, request: &Request, offered: &[String]) -> Result<Ticket, Problem> {
+    let token = bearer::token(request.headers())
+        .or_else(|| offered.iter().find_map(|name| name.strip_prefix(SUBPROTOCOL_BEARER_PREFIX)));
     let Some(token) = token else {
         let message = "token missing: send Authorization: Bearer <token>, or the subprotocol bearer.<token>";
         return Err(Problem::unauthenticated(message));
     };
-    context.auth.verify(token).ok_or_else(|| Problem::unauthenticated(FORGED))
+    bearer::verify(context, token, request.extensions())
 }
 
 /// The codec of the first known subprotocol.

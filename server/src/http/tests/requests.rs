@@ -269,6 +269,25 @@ async fn every_answer_tells_browsers_and_caches_what_they_may_do() {
 }
 
 #[tokio::test]
+async fn tokens_of_game_servers_work_only_at_their_addresses() {
+    for (addresses, expected) in [("203.0.113.0/24,::1", 403), ("203.0.113.0/24,127.0.0.1", 200)] {
+        let house = house(&[&format!("--game-addresses={addresses}")]).await;
+        let game = house.session("game", Role::Game).await.token;
+        let ada = house.session("ada", Role::Player).await;
+        let path = format!("/characters?user={}", ada.session.user);
+        let answer = house.get(&path, &game, &[]).await;
+        assert_eq!(answer.status, expected, "{answer:?}");
+        let socket = house.upgrade("/socket", &game, &[]).await;
+        assert_eq!(socket.status, if expected == 200 { 101 } else { expected }, "{socket:?}");
+        if expected == 403 {
+            assert_eq!(answer.problem().1, "not_permitted");
+        }
+        assert_eq!(house.get("/characters", &ada.token, &[]).await.status, 200, "players are not bound");
+        assert_eq!(house.upgrade("/socket", &ada.token, &[]).await.status, 101);
+    }
+}
+
+#[tokio::test]
 async fn listed_origins_may_read_answers_and_others_may_not() {
     let flags = ["--origins=https://play.example.com", "--public-url=https://api.example.com", "--registration=open"];
     let house = house(&flags).await;
