@@ -5,6 +5,7 @@ mod command_line;
 mod duration;
 mod load;
 mod play;
+mod trust;
 
 use std::process::ExitCode;
 

@@ -18,12 +18,15 @@ use crate::ledger::{Full, Ledger};
 use crate::session::{Credentials, Session};
 use crate::shared::{Inner, Notice, Shared};
 use crate::socket::SocketOptions;
+use crate::stream::Trust;
 
 /// Options of [`Client::start`].
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The server's address.
     pub server: BaseUrl,
+    /// The certificates that the server's certificate must come from, if its address is encrypted.
+    pub trust: Trust,
     /// Name and password. Kept for a new login if the session is revoked.
     pub credentials: Credentials,
     /// The encoding of frames.
@@ -33,9 +36,9 @@ pub struct Options {
 }
 
 impl Options {
-    /// MessagePack, and room for 4,096 intents: about a minute of a busy player.
+    /// This machine's certificates, MessagePack, and room for 4,096 intents: about a minute of a busy player.
     pub fn new(server: BaseUrl, credentials: Credentials) -> Self {
-        Self { server, credentials, codec: Codec::MessagePack, kept_max: 4096 }
+        Self { server, trust: Trust::default(), credentials, codec: Codec::MessagePack, kept_max: 4096 }
     }
 }
 
@@ -80,7 +83,7 @@ impl<G: GameTypes> Client<G> {
     ///
     /// [`StartError::Login`]. If the server becomes unreachable later, the client reconnects.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let http = HttpClient::new(options.server.clone());
+        let http = HttpClient::new(options.server.clone(), options.trust.clone());
         let session = Session::log_in(&http, &options.credentials).await?;
         let mut rng = rand::rng();
         let first = RequestId::new(rng.random_range(1..1 << 52));

@@ -123,7 +123,7 @@ impl<G: GameTypes> Driver<G> {
 
     async fn connection(&mut self) -> End {
         let session = self.shared.inner.lock().session.clone();
-        match connect(session.socket_url(), session.token(), self.options).await {
+        match connect(session.socket_url(), session.token(), self.options, self.http.trust()).await {
             Ok(socket) => Connection::new(self, socket).run().await,
             Err(error) => End::Connection(error.ended(), error.to_string()),
         }

@@ -12,7 +12,8 @@ use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
-use tokio::net::TcpStream;
+
+use crate::stream::{Stream, Trust};
 
 /// Time limit for one call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -20,9 +21,10 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest answer that is read, in bytes. Leaves ample room for all characters of a user.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// The address of a server: `http://host:port`.
+/// The address of a server: `https://host:port`, or `http://host:port` without encryption.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseUrl {
+    is_secure: bool,
     /// `host:port`.
     authority: String,
     /// Prefix of every path, without a trailing slash.
@@ -30,29 +32,41 @@ pub struct BaseUrl {
 }
 
 impl BaseUrl {
-    /// `host:port`. The port defaults to 80.
+    /// True for the encrypted scheme.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.is_secure
+    }
+
+    /// `host:port`. The port defaults to that of the scheme.
     pub(crate) fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// The host without the port.
+    pub(crate) fn host(&self) -> &str {
+        self.authority.rsplit_once(':').map_or(&self.authority, |(host, _)| host)
     }
 
     pub(crate) fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// Parses a URL. Accepts only the plain scheme; the secure one gets its own error.
+    /// Parses a URL with one of two schemes.
     pub(crate) fn parse(text: &str, plain: &str, secure: &str) -> Result<Self, HttpError> {
         let bad = |why: &str| HttpError::BadUrl(format!("{text}: {why}"));
-        if text.starts_with(secure) {
-            return Err(bad("TLS is not supported; connect through a proxy that adds it"));
-        }
-        let rest = text.strip_prefix(plain).ok_or_else(|| bad(&format!("must begin with {plain}")))?;
+        let (is_secure, rest) = match (text.strip_prefix(secure), text.strip_prefix(plain)) {
+            (Some(rest), _) => (true, rest),
+            (None, Some(rest)) => (false, rest),
+            (None, None) => return Err(bad(&format!("must begin with {secure} or {plain}"))),
+        };
         let (authority, prefix) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
         let port = authority.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
-        let authority = if port.is_some() { authority.to_owned() } else { format!("{authority}:80") };
+        let default_port = if is_secure { 443 } else { 80 };
+        let authority = if port.is_some() { authority.to_owned() } else { format!("{authority}:{default_port}") };
         if authority.starts_with(':') || authority.contains(['@', '?', '#', ' ']) {
             return Err(bad("the host is missing or invalid"));
         }
-        Ok(Self { authority, prefix: prefix.trim_end_matches('/').to_owned() })
+        Ok(Self { is_secure, authority, prefix: prefix.trim_end_matches('/').to_owned() })
     }
 }
 
@@ -70,6 +84,9 @@ pub enum HttpError {
     /// The address is invalid.
     #[error("{0}")]
     BadUrl(String),
+    /// The certificates to trust cannot be read.
+    #[error("{0}")]
+    BadCertificates(String),
     /// The server could not be reached, or the connection broke.
     #[error("cannot reach the server: {0}")]
     Unreachable(String),
@@ -105,12 +122,18 @@ pub struct HttpResponse {
 #[derive(Debug, Clone)]
 pub struct HttpClient {
     base: BaseUrl,
+    trust: Trust,
 }
 
 impl HttpClient {
     /// A client for the server at `base`.
-    pub fn new(base: BaseUrl) -> Self {
-        Self { base }
+    pub fn new(base: BaseUrl, trust: Trust) -> Self {
+        Self { base, trust }
+    }
+
+    /// What it trusts.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// The server's address.
@@ -165,7 +188,7 @@ impl HttpClient {
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<HttpResponse, HttpError> {
         let unreachable = |error: &dyn std::fmt::Display| HttpError::Unreachable(error.to_string());
-        let stream = TcpStream::connect(&self.base.authority).await.map_err(|error| unreachable(&error))?;
+        let stream = Stream::connect(&self.base, &self.trust).await.map_err(|error| unreachable(&error))?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| unreachable(&error))?;
         let exchange = async {
@@ -202,13 +225,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_http_addresses_are_accepted() {
-        let read = |text: &str| text.parse::<BaseUrl>().map(|base| (base.authority, base.prefix)).ok();
-        let base = |authority: &str, prefix: &str| Some((authority.to_owned(), prefix.to_owned()));
+    fn a_servers_address_begins_with_its_scheme() {
+        let read = |text: &str| text.parse::<BaseUrl>().map(|base| (base.is_secure, base.authority, base.prefix)).ok();
+        let base = |authority: &str, prefix: &str| Some((false, authority.to_owned(), prefix.to_owned()));
         assert_eq!(read("http://127.0.0.1:8080"), base("127.0.0.1:8080", ""));
         assert_eq!(read("http://[::1]:8080/"), base("[::1]:8080", ""));
         assert_eq!(read("http://game.example/castellan/"), base("game.example:80", "/castellan"));
-        for bad in ["https://game.example", "ws://game.example", "game.example", "http://", "http://a@b", "http://:80"]
+        let secure = |authority: &str, prefix: &str| Some((true, authority.to_owned(), prefix.to_owned()));
+        assert_eq!(read("https://game.example"), secure("game.example:443", ""));
+        assert_eq!(read("https://[::1]:8443/castellan/"), secure("[::1]:8443", "/castellan"));
+        for bad in ["HTTPS://game.example", "ws://game.example", "game.example", "http://", "http://a@b", "http://:80"]
         {
             assert_eq!(read(bad), None, "{bad}");
         }

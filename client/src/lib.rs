@@ -8,7 +8,8 @@
 //! The rules of coming back live in [`ledger`] and [`reconnect`], which know neither socket nor clock. They follow
 //! `docs/protocol.md`, the contract that clients in other languages are written from as well.
 //!
-//! Supports only plain `http` and `ws`. Across the open internet use a tunnel, or a TLS proxy on both sides.
+//! It speaks `https` and `wss`, and trusts the certificates of the machine; [`Options::trust`] names others. Use plain
+//! `http` only on one machine or inside a tunnel: it shows passwords and tokens to the network.
 
 mod burst;
 mod client;
@@ -20,6 +21,7 @@ pub mod reconnect;
 mod session;
 mod shared;
 mod socket;
+mod stream;
 
 pub use burst::Burst;
 pub use client::{Client, Options, SendError, StartError};
@@ -28,5 +30,6 @@ pub use http::{BaseUrl, HttpClient, HttpError, HttpResponse};
 pub use session::{Credentials, Session};
 pub use shared::Notice;
 pub use socket::{ConnectError, Socket, SocketOptions, connect, decode_message, encode_message};
+pub use stream::{Stream, Trust};
 
 pub use castellan_protocol as protocol;

@@ -48,8 +48,7 @@ impl Session {
     pub async fn log_in(http: &HttpClient, credentials: &Credentials) -> Result<Self, HttpError> {
         let Credentials { username, password, create } = credentials.clone();
         let body = Login { username, password, create };
-        let tokens = http.call(Method::POST, "/session/login", None, Some(&body)).await?;
-        Ok(Self { tokens, received: Instant::now() })
+        Self::receive(http, http.call(Method::POST, "/session/login", None, Some(&body)).await?)
     }
 
     /// Returns the same session with newer tokens. Uses up the current refresh token.
@@ -59,7 +58,17 @@ impl Session {
     /// [`HttpError`], if the call failed.
     pub async fn refreshed(&self, http: &HttpClient) -> Result<Self, HttpError> {
         let body = RefreshSession { refresh_token: self.tokens.refresh_token.clone() };
-        let tokens = http.call(Method::POST, "/session/refresh", None, Some(&body)).await?;
+        Self::receive(http, http.call(Method::POST, "/session/refresh", None, Some(&body)).await?)
+    }
+
+    /// Takes new tokens. Refuses a server that would let them travel unencrypted although it was called by `https`.
+    fn receive(http: &HttpClient, tokens: Tokens) -> Result<Self, HttpError> {
+        if http.base().is_secure() && !tokens.socket_url.starts_with("wss://") {
+            return Err(HttpError::Unreadable(format!(
+                "the server was called by https, but its WebSocket is at {}; its operator must set --public-url",
+                tokens.socket_url
+            )));
+        }
         Ok(Self { tokens, received: Instant::now() })
     }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use castellan_protocol::limits::SERVER_FRAME_BYTES_MAX;
 use castellan_protocol::{Action, ClientFrame, Codec, DecodeError, ServerFrame};
 use serde::de::DeserializeOwned;
-use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::ClientRequestBuilder;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -14,12 +13,13 @@ use uuid::Uuid;
 
 use crate::http::{BaseUrl, HttpError};
 use crate::reconnect::Ended;
+use crate::stream::{Stream, Trust};
 
 /// Time limit for the TCP and the WebSocket handshake together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A WebSocket over plain TCP.
-pub type Socket = WebSocketStream<TcpStream>;
+/// A WebSocket to a server.
+pub type Socket = WebSocketStream<Stream>;
 
 /// Options of a connection.
 #[derive(Debug, Clone, Copy)]
@@ -62,12 +62,12 @@ impl ConnectError {
     }
 }
 
-/// Opens the WebSocket at `url` for the session of `token`.
+/// Opens the WebSocket at `url` for the session of `token`. A `wss` URL needs a certificate that is trusted.
 ///
 /// # Errors
 ///
 /// [`ConnectError`]; no connection stays open.
-pub async fn connect(url: &str, token: &str, options: SocketOptions) -> Result<Socket, ConnectError> {
+pub async fn connect(url: &str, token: &str, options: SocketOptions, trust: &Trust) -> Result<Socket, ConnectError> {
     let target = BaseUrl::parse(url, "ws://", "wss://")?;
     let unreachable = |error: &dyn std::fmt::Display| ConnectError::Unreachable(error.to_string());
     let uri = format!("ws://{}{}?client={}", target.authority(), target.prefix(), options.client);
@@ -81,8 +81,7 @@ pub async fn connect(url: &str, token: &str, options: SocketOptions) -> Result<S
         .max_message_size(Some(SERVER_FRAME_BYTES_MAX))
         .max_frame_size(Some(SERVER_FRAME_BYTES_MAX));
     let attempt = async {
-        let stream = TcpStream::connect(target.authority()).await.map_err(|error| unreachable(&error))?;
-        stream.set_nodelay(true).map_err(|error| unreachable(&error))?;
+        let stream = Stream::connect(&target, trust).await.map_err(|error| unreachable(&error))?;
         match tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await {
             Ok((socket, _)) => Ok(socket),
             Err(Error::Http(response)) => {

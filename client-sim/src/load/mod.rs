@@ -56,7 +56,7 @@ pub(crate) fn run(settings: &LoadSettings) -> Result<ExitCode> {
         }
     };
     let started_at = started_at();
-    let http = HttpClient::new(settings.server.parse()?);
+    let http = HttpClient::new(settings.server.parse()?, settings.trust.read()?);
     let logins = cast::log_in_all(&http, &seats, settings)?;
     let (start, start_receiver) = watch::channel(None);
     let common = Arc::new(Common {

@@ -10,13 +10,17 @@ use super::limits::Limits;
 use super::scenario::Scenario;
 use crate::codec::CodecName;
 use crate::duration::parse_duration;
+use crate::trust::TrustSettings;
 
 #[derive(Debug, Args)]
 pub(crate) struct LoadSettings {
     /// URL of the server.
     #[arg(long, default_value = "http://127.0.0.1:8080", value_parser = parse_url)]
     pub(crate) server: String,
-    /// URL of the server's metrics. Default: `/metrics` of the server. Needed if operators have an address of their own.
+    #[command(flatten)]
+    pub(crate) trust: TrustSettings,
+    /// URL of the server's metrics, by plain http. Default: `/metrics` of the server. Needed for an https server, and if
+    /// operators have an address of their own.
     #[arg(long, value_name = "URL", value_parser = parse_url)]
     pub(crate) metrics: Option<String>,
     /// Scenario: casual, raid, trader, lurker, reconnecting, mixed, or a TOML file.
@@ -75,7 +79,7 @@ fn parse_scenario(text: &str) -> Result<Scenario, String> {
     Scenario::parse(text, &file)
 }
 
-/// A plain HTTP URL.
+/// An HTTP URL.
 fn parse_url(text: &str) -> Result<String, String> {
     text.parse::<BaseUrl>().map(|_| text.to_owned()).map_err(|error| error.to_string())
 }

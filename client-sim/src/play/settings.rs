@@ -4,12 +4,15 @@ use castellan_client::BaseUrl;
 use clap::Args;
 
 use crate::codec::CodecName;
+use crate::trust::TrustSettings;
 
 #[derive(Debug, Args)]
 pub(crate) struct PlaySettings {
     /// URL of the server.
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     pub(crate) server: BaseUrl,
+    #[command(flatten)]
+    pub(crate) trust: TrustSettings,
     /// Name of the account. If it does not exist, it is created, provided that the server allows it.
     #[arg(long, default_value = "player")]
     pub(crate) name: String,

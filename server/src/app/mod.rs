@@ -38,6 +38,7 @@ use crate::telemetry;
 pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let metrics = telemetry::install(&config.telemetry)?;
     let room = open_files::share_out(&config, start::worker_count(&config.socket))?;
+    let tls = start::read_certificate(&config.listen)?;
     let Bound { players, operators, address } = start::bind(&config.listen).await?;
     let (clock, entropy) = (system_clock(), system_entropy());
     let rules = Arc::new(start::read_rules::<G>(&config).map_err(anyhow::Error::msg)?);
@@ -112,12 +113,15 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let mut listeners = JoinSet::new();
     if let Some((listener, _)) = operators {
         let limits = http::Limits { connections_max: room.operators, numbers_below: room.operators_below, ..limits };
-        listeners.spawn(http::serve(listener, http::for_operators(&routes), limits, accepting.clone()));
+        listeners.spawn(http::serve(listener, None, http::for_operators(&routes), limits, accepting.clone()));
     }
-    listeners.spawn(http::serve(players, http::for_players(&routes), limits, accepting));
-    print(&format!("castellan is listening on http://{address}"));
+    listeners.spawn(http::serve(players, tls.clone(), http::for_players(&routes), limits, accepting));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    print(&format!("castellan is listening on {scheme}://{address}"));
     print(&open);
-    print(&format!("play from another terminal:  cargo run --release -p client-sim -- play --server http://{address}"));
+    print(&format!(
+        "play from another terminal:  cargo run --release -p client-sim -- play --server {scheme}://{address}"
+    ));
 
     let mut running = Running {
         config,
@@ -125,6 +129,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
         shards,
         registry,
         published,
+        tls,
         stop_accepting,
         listeners,
         stop,

@@ -50,6 +50,7 @@ pub(super) struct Running<G: Game> {
     pub(super) shards: Arc<Shards<G>>,
     pub(super) registry: Arc<Registry>,
     pub(super) published: Arc<RwLock<Arc<http::Published>>>,
+    pub(super) tls: Option<Arc<http::Tls>>,
     pub(super) stop_accepting: watch::Sender<bool>,
     pub(super) listeners: JoinSet<()>,
     pub(super) stop: watch::Sender<bool>,
@@ -59,7 +60,7 @@ pub(super) struct Running<G: Game> {
 }
 
 impl<G: Game> Running<G> {
-    /// Waits for SIGTERM or SIGINT; SIGHUP reads the catalogue again.
+    /// Waits for SIGTERM or SIGINT; SIGHUP reads the catalogue and the certificate again.
     ///
     /// # Errors
     ///
@@ -76,8 +77,13 @@ impl<G: Game> Running<G> {
         }
     }
 
-    /// Switches to the catalogue as its files are now; a bad one changes nothing.
+    /// Switches to the catalogue and the certificate as their files are now; a bad one changes nothing.
     fn reload(&self) {
+        match self.tls.as_ref().map(|tls| tls.reload()) {
+            None => {}
+            Some(Ok(())) => tracing::info!("the certificate was read again"),
+            Some(Err(error)) => tracing::error!(%error, "cannot read the certificate again; the old one stays in use"),
+        }
         match read_rules::<G>(&self.config) {
             Ok(rules) => {
                 let rules = Arc::new(rules);

@@ -52,6 +52,13 @@ async fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)
     Ok((listener, address))
 }
 
+/// Reads the certificate, if the settings name one.
+pub(super) fn read_certificate(settings: &config::Listen) -> anyhow::Result<Option<Arc<http::Tls>>> {
+    let (Some(certificate), Some(key)) = (&settings.tls_cert, &settings.tls_key) else { return Ok(None) };
+    let tls = http::Tls::open(certificate, key).context("cannot use the certificate (--tls-cert, --tls-key)")?;
+    Ok(Some(Arc::new(tls)))
+}
+
 /// The one line that tells what is open, and to whom.
 pub(super) fn what_is_open(config: &Config, auth: &Auth, operators: Option<SocketAddr>) -> String {
     let is_exposed = config.listen.is_exposed();
@@ -65,7 +72,8 @@ pub(super) fn what_is_open(config: &Config, auth: &Auth, operators: Option<Socke
     };
     let metrics =
         operators.map_or_else(|| "on the players' address".to_owned(), |address| format!("on http://{address}"));
-    format!("{reach}: registration {registration}, policy {policy}, metrics {metrics}, no TLS")
+    let tls = if config.listen.tls_cert.is_some() { "TLS" } else { "no TLS" };
+    format!("{reach}: registration {registration}, policy {policy}, metrics {metrics}, {tls}")
 }
 
 /// Repeats the steps of a start that need the database while it does not answer, or while its standby is away.

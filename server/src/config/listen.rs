@@ -1,6 +1,7 @@
 //! Listening addresses, and the limits of HTTP connections.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -17,6 +18,11 @@ settings! {
         /// or auto: on the players' address while only this machine can reach the server, otherwise on 127.0.0.1, at the
         /// players' port + 1000.
         "admin_listen" admin_listen: AdminListen = "auto";
+        /// Certificate for TLS on the players' address: a PEM file, the server's own certificate first, then those between
+        /// it and a root. Needs tls.key. Default: no TLS. SIGHUP reads both files again.
+        "tls.cert" tls_cert: Option<PathBuf>;
+        /// Key of that certificate: a PEM file, not encrypted.
+        "tls.key" tls_key: Option<PathBuf>;
         /// URL under which clients reach this server, used in `socket_url`. Default: the address that a request arrived
         /// at. Needed if clients use a name or a proxy.
         "public_url" public_url: Option<PublicUrl>;

@@ -122,6 +122,9 @@ impl Config {
         let rules = Rules::read(values);
         let options = rules::read_options(values.options, values);
         let telemetry = Telemetry::read(values);
+        if listen.as_ref().is_some_and(|listen| listen.tls_cert.is_some() != listen.tls_key.is_some()) {
+            values.note("tls.cert, tls.key", "set both, or neither");
+        }
         Some(Self {
             listen: listen?,
             database: database?,

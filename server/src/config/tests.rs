@@ -183,6 +183,13 @@ fn operators_get_an_address_on_loopback_once_strangers_can_reach_the_server() {
 }
 
 #[test]
+fn a_certificate_needs_its_key() {
+    assert_eq!(problems(&["--tls-cert", "a.pem"], &[]), ["tls.cert, tls.key: set both, or neither"]);
+    assert_eq!(problems(&["--tls-key", "a.pem"], &[]), ["tls.cert, tls.key: set both, or neither"]);
+    assert!(config(&["--tls-cert", "a.pem", "--tls-key", "b.pem"], &[]).listen.tls_key.is_some());
+}
+
+#[test]
 fn the_options_of_a_game_are_settings_like_others() {
     let weather = |config: Config| config.options["weather"].clone();
     assert_eq!(weather(config(&[], &[])), "dry");

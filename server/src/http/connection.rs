@@ -1,4 +1,4 @@
-//! A TCP connection that gives up on a peer that stops reading.
+//! A client's connection, plain or under TLS, that gives up on a peer that stops reading.
 
 use std::io;
 use std::pin::Pin;
@@ -9,22 +9,43 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-/// A TCP connection whose writes fail after the peer has read nothing for `write_timeout`.
+use crate::socket::{Line, TlsStream};
+
+/// A byte stream from a client.
+pub(super) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream>),
+}
+
+/// Calls a method of whichever stream there is.
+macro_rules! either {
+    ($stream:expr, $inner:ident => $call:expr) => {
+        match $stream {
+            Stream::Plain($inner) => $call,
+            Stream::Tls($inner) => $call,
+        }
+    };
+}
+
+/// A connection whose writes fail after the peer has read nothing for `write_timeout`.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     write_timeout: Duration,
     /// The timer of a waiting write.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, write_timeout: Duration) -> Self {
+    pub(super) fn new(stream: Stream, write_timeout: Duration) -> Self {
         Self { stream, write_timeout, stalled: None }
     }
 
-    /// The bare connection, no longer tied to this runtime.
-    pub(super) fn into_std(self) -> io::Result<std::net::TcpStream> {
-        self.stream.into_std()
+    /// The connection, no longer tied to this runtime.
+    pub(super) fn into_line(self) -> io::Result<Line> {
+        match self.stream {
+            Stream::Plain(stream) => stream.into_std().map(Line::Plain),
+            Stream::Tls(stream) => Line::of_tls(stream),
+        }
     }
 
     /// Stops the timer when a write has finished and starts it when a write must wait.
@@ -76,5 +97,37 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        either!(self.get_mut(), inner => Pin::new(inner).poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        either!(self.get_mut(), inner => Pin::new(inner).poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        either!(self.get_mut(), inner => Pin::new(inner).poll_write_vectored(cx, buffers))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        either!(self, inner => inner.is_write_vectored())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self.get_mut(), inner => Pin::new(inner).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self.get_mut(), inner => Pin::new(inner).poll_shutdown(cx))
     }
 }

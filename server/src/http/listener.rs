@@ -14,9 +14,10 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::connection::Connection;
+use super::connection::{Connection, Stream};
 use super::reached::{Peer, Reached};
 use super::routes::Routes;
+use super::tls::Tls;
 
 use crate::config;
 
@@ -56,7 +57,13 @@ impl From<&config::Listen> for Limits {
 
 /// Serves connections until `stop` is true or its sender is dropped. Then lets open connections finish their request,
 /// and returns when the last one has ended.
-pub async fn serve(listener: TcpListener, routes: Routes, limits: Limits, mut stop: watch::Receiver<bool>) {
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    routes: Routes,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+) {
     let room = Arc::new(Semaphore::new(limits.connections_max));
     // Logged only once until a connection is accepted again.
     let mut is_refusing = false;
@@ -72,7 +79,7 @@ pub async fn serve(listener: TcpListener, routes: Routes, limits: Limits, mut st
         match accepted.and_then(|(stream, peer)| leave_the_reserve(stream, limits).map(|stream| (stream, peer))) {
             Ok((stream, peer)) => {
                 is_refusing = false;
-                tokio::spawn(connection(stream, peer, routes.clone(), limits, stop.clone(), permit));
+                tokio::spawn(connection(stream, peer, tls.clone(), routes.clone(), limits, stop.clone(), permit));
             }
             Err(error) => {
                 if !std::mem::replace(&mut is_refusing, true) {
@@ -102,6 +109,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
+    tls: Option<Arc<Tls>>,
     routes: Routes,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
@@ -114,10 +122,22 @@ async fn connection(
             return;
         }
     };
+    let accepted = tokio::select! {
+        accepted = accept(stream, tls, limits.header_timeout) => accepted,
+        () = stopped(&mut stop) => return,
+    };
+    let (stream, server_name) = match accepted {
+        Ok(accepted) => accepted,
+        Err(error) => {
+            tracing::debug!(%error, "a TLS handshake failed");
+            return;
+        }
+    };
+    let reached = Reached { local, is_tls: matches!(stream, Stream::Tls(_)), server_name };
     let service = TowerToHyperService::new(routes.0);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
-        request.extensions_mut().insert(Reached { local });
+        request.extensions_mut().insert(reached.clone());
         service.call(request)
     });
     let io = TokioIo::new(Connection::new(stream, limits.write_timeout));
@@ -142,6 +162,15 @@ async fn connection(
     drop(permit);
 }
 
+/// Performs the TLS handshake, if there is one. Returns the stream, and the name by which the client calls this server.
+async fn accept(stream: TcpStream, tls: Option<Arc<Tls>>, time: Duration) -> io::Result<(Stream, Option<Arc<str>>)> {
+    let Some(tls) = tls else { return Ok((Stream::Plain(stream), None)) };
+    // Boxed, so that plain connections do not pay for its memory.
+    let stream = tokio::time::timeout(time, Box::pin(tls.accept(stream))).await??;
+    let server_name = stream.get_ref().1.server_name().map(Arc::from);
+    Ok((Stream::Tls(Box::new(stream)), server_name))
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncReadExt;
@@ -157,7 +186,7 @@ mod tests {
         let second = Duration::from_secs(1);
         let limits =
             Limits { header_timeout: second * 60, write_timeout: second, connections_max: 9, numbers_below: 1 };
-        tokio::spawn(serve(listener, Routes(axum::Router::new()), limits, stopped));
+        tokio::spawn(serve(listener, None, Routes(axum::Router::new()), limits, stopped));
         let end = tokio::time::timeout(second * 10, peer.read(&mut [0])).await.expect("long before the header's time");
         assert_eq!(end.expect("an end"), 0);
     }

@@ -21,6 +21,7 @@ mod rates;
 mod reached;
 mod routes;
 mod session;
+mod tls;
 mod upgrade;
 mod write;
 
@@ -29,6 +30,7 @@ pub use listener::{Limits, serve};
 pub use problem::status_of;
 pub use rates::Rates;
 pub use routes::{Reach, Route, Routes, all_routes, for_operators, for_players};
+pub use tls::{Tls, TlsError};
 
 #[cfg(test)]
 mod tests;

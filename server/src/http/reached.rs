@@ -1,21 +1,26 @@
 //! The two ends of a client's connection. The listener adds both to each request.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// The address of the client.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) SocketAddr);
 
 /// How the client's connection reached this server.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Reached {
     /// The address of this machine that the client connected to.
     pub(super) local: SocketAddr,
+    /// The connection is under TLS.
+    pub(super) is_tls: bool,
+    /// The name that the client looked for in the certificate, if it is not an address.
+    pub(super) server_name: Option<Arc<str>>,
 }
 
 impl Reached {
     /// The address, in the form that the client used.
-    pub(super) fn at(self) -> SocketAddr {
+    pub(super) fn at(&self) -> SocketAddr {
         SocketAddr::new(self.local.ip().to_canonical(), self.local.port())
     }
 }

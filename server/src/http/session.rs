@@ -41,7 +41,7 @@ pub(super) async fn login<G: Game>(
         Err(AuthError::Overloaded { .. }) => LoginOutcome::Overloaded,
         Err(_) => LoginOutcome::Failed,
     });
-    Ok(granted(&context, reached, &parts.headers, result?))
+    Ok(granted(&context, &reached, &parts.headers, result?))
 }
 
 /// `POST /session/refresh`.
@@ -54,7 +54,7 @@ pub(super) async fn refresh<G: Game>(
     let fields = body::object(&parts.headers, body, context.settings.body_timeout).await?;
     let wanted: RefreshSession = body::decode(fields)?;
     let grant = context.auth.refresh(&wanted.refresh_token).await?;
-    Ok(granted(&context, reached, &parts.headers, grant))
+    Ok(granted(&context, &reached, &parts.headers, grant))
 }
 
 /// `POST /session/logout`.
@@ -87,7 +87,7 @@ pub(super) async fn show<G: Game>(State(context): State<Arc<Context<G>>>, caller
     Ok(answer(&info))
 }
 
-fn granted<G: Game>(context: &Context<G>, reached: Reached, headers: &HeaderMap, grant: Grant) -> Response {
+fn granted<G: Game>(context: &Context<G>, reached: &Reached, headers: &HeaderMap, grant: Grant) -> Response {
     answer(&Tokens {
         token: grant.token,
         token_type: "Bearer".to_owned(),
@@ -102,16 +102,25 @@ fn granted<G: Game>(context: &Context<G>, reached: Reached, headers: &HeaderMap,
 /// The WebSocket's URL, as this client can reach it.
 ///
 /// The client chooses `Host`, so it is believed only if it names this machine, such as `localhost:8080` at the end of
-/// a tunnel. Otherwise the URL has the address that the connection arrived at.
-fn socket_url<G: Game>(context: &Context<G>, reached: Reached, headers: &HeaderMap) -> String {
+/// a tunnel, or if the client has found that name in the certificate. Otherwise the URL has the address that the
+/// connection arrived at.
+fn socket_url<G: Game>(context: &Context<G>, reached: &Reached, headers: &HeaderMap) -> String {
     if let Some(url) = &context.settings.public_url {
         return url.socket_url();
     }
     let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
-    match host.filter(|host| is_this_machine(host)) {
-        Some(host) => format!("ws://{host}/socket"),
-        None => format!("ws://{}/socket", reached.at()),
+    let scheme = if reached.is_tls { "wss" } else { "ws" };
+    let is_certified = |host: &str| reached.server_name.as_ref().is_some_and(|name| is_name(host, name));
+    match host.filter(|host| is_this_machine(host) || is_certified(host)) {
+        Some(host) => format!("{scheme}://{host}/socket"),
+        None => format!("{scheme}://{}/socket", reached.at()),
     }
+}
+
+/// Returns true for this name, with or without a port.
+fn is_name(host: &str, name: &str) -> bool {
+    let (found, port) = host.split_once(':').unwrap_or((host, "443"));
+    found.eq_ignore_ascii_case(name) && port.parse::<u16>().is_ok()
 }
 
 /// Returns true for `localhost` and loopback addresses, with or without a port.

@@ -192,11 +192,11 @@ async fn hand_over<G: Game>(
         tracing::error!("an upgraded connection does not belong to this listener; dropped it");
         return;
     };
-    match parts.io.into_inner().into_std() {
-        Ok(stream) => {
+    match parts.io.into_inner().into_line() {
+        Ok(line) => {
             // Copied, so that the bytes do not keep the whole read buffer alive.
             let leftover = parts.read_buf.to_vec();
-            if !(context.hand_over)(Accepted { stream, leftover, codec, replies, ticket }) {
+            if !(context.hand_over)(Accepted { line, leftover, codec, replies, ticket }) {
                 tracing::warn!("dropped an upgraded connection: too many wait for the socket threads");
             }
         }

@@ -6,6 +6,7 @@
 mod context;
 mod end;
 mod inbound;
+mod line;
 mod outbound;
 mod registry;
 mod replies;
@@ -14,6 +15,7 @@ mod transport;
 mod workers;
 
 pub use self::context::{Context, SocketSettings};
+pub use self::line::{Line, Movable, TlsStream};
 pub use self::registry::{Registry, Seat, TooManySockets};
 pub use self::replies::Replies;
 pub use self::session::Accepted;

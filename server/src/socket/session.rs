@@ -1,6 +1,7 @@
 //! One connection, from its first frame to its last.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
@@ -16,6 +17,7 @@ use tokio::time::{Instant, Sleep, timeout};
 use super::context::Context;
 use super::end::End;
 use super::inbound::{Inbound, seconds_until};
+use super::line::{Line, TlsStream, settle};
 use super::outbound::Outbound;
 use super::registry::Seat;
 use super::replies::{Changes, Replies};
@@ -32,8 +34,8 @@ const TURNS_IN_A_ROW_MAX: u32 = 4;
 
 /// A connection after the upgrade.
 pub struct Accepted {
-    /// The TCP connection.
-    pub stream: std::net::TcpStream,
+    /// The connection.
+    pub line: Line,
     /// Bytes that were read after the request.
     pub leftover: Vec<u8>,
     /// The negotiated subprotocol.
@@ -47,31 +49,55 @@ pub struct Accepted {
 /// Serves a connection until it ends.
 pub(super) async fn serve<G: Game>(accepted: Accepted, context: Arc<Context<G>>) {
     // Boxed, so that the memory for opening does not stay part of every connection.
-    if let Some(connection) = Box::pin(open(accepted, context)).await {
-        connection.serve().await;
+    match Box::pin(open(accepted, context)).await {
+        Ok(Opened::Plain(connection)) => connection.serve().await,
+        Ok(Opened::Tls(connection)) => Box::pin(connection.serve()).await,
+        Ok(Opened::Ended) => {}
+        Err(error) => tracing::warn!(%error, "cannot take over an upgraded connection"),
     }
 }
 
-/// Takes a connection over from HTTP. Returns `None` if it was upgraded only to be told why it is closed.
-async fn open<G: Game>(accepted: Accepted, context: Arc<Context<G>>) -> Option<Box<Connection<G, TcpStream>>> {
-    let Accepted { stream, leftover, codec, replies, ticket } = accepted;
-    let stream = match TcpStream::from_std(stream) {
-        Ok(stream) => stream,
-        Err(error) => {
-            tracing::warn!(%error, "cannot take over an upgraded connection");
-            return None;
-        }
-    };
-    let transport = Transport::new(stream, leftover, context.settings.read_buffer_bytes);
-    let mut outbound = Outbound::new(transport, codec, context.settings.slow_consumer);
-    if replies == Replies::Changes {
-        outbound.tell_changes(Changes::new(context.settings.watch_max));
+/// A connection that was taken over from HTTP.
+enum Opened<G: Game> {
+    Plain(Box<Connection<G, TcpStream>>),
+    Tls(Box<Connection<G, Box<TlsStream>>>),
+    /// It was upgraded only to be told why it is closed.
+    Ended,
+}
+
+/// Takes a connection over from HTTP.
+async fn open<G: Game>(accepted: Accepted, context: Arc<Context<G>>) -> io::Result<Opened<G>> {
+    let Accepted { line, leftover, codec, replies, ticket } = accepted;
+    let hello = Hello { leftover, codec, replies, ticket };
+    Ok(match line {
+        Line::Plain(stream) => hello.begin(TcpStream::from_std(stream)?, context).await.map(Opened::Plain),
+        Line::Tls(stream, tcp) => hello.begin(settle(stream, tcp)?, context).await.map(Opened::Tls),
     }
-    match ticket {
-        Ok((session, seat)) => Some(Box::new(Connection::new(outbound, session, seat, context))),
-        Err(order) => {
-            say_goodbye(outbound, &order).await;
-            None
+    .unwrap_or(Opened::Ended))
+}
+
+/// An accepted connection without its byte stream.
+struct Hello {
+    leftover: Vec<u8>,
+    codec: Codec,
+    replies: Replies,
+    ticket: Result<(Session, Seat), CloseOrder>,
+}
+
+impl Hello {
+    /// Begins to serve a connection. Returns `None` if it was upgraded only to be told why it is closed.
+    async fn begin<G: Game, IO: Io>(self, io: IO, context: Arc<Context<G>>) -> Option<Box<Connection<G, IO>>> {
+        let transport = Transport::new(io, self.leftover, context.settings.read_buffer_bytes);
+        let mut outbound = Outbound::new(transport, self.codec, context.settings.slow_consumer);
+        if self.replies == Replies::Changes {
+            outbound.tell_changes(Changes::new(context.settings.watch_max));
+        }
+        match self.ticket {
+            Ok((session, seat)) => Some(Box::new(Connection::new(outbound, session, seat, context))),
+            Err(order) => {
+                say_goodbye(outbound, &order).await;
+                None
+            }
         }
     }
 }

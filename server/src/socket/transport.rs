@@ -247,7 +247,8 @@ impl<IO: Io> Transport<IO> {
         }
         *sent = 0;
         give_back(std::mem::take(output), &SPARE_OUTPUT);
-        Poll::Ready(Ok(()))
+        // TLS keeps bytes back that the kernel does not take; for TCP this does nothing.
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 }
 

@@ -17,4 +17,5 @@ mod spool;
 mod starting;
 mod storage;
 mod tidy;
+mod tls;
 mod upgrades;

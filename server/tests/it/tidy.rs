@@ -35,6 +35,7 @@ const KEEPERS: &[(&str, &[&str])] = &[
     ("sqlx", &["storage"]),
     ("jsonwebtoken", &["auth"]),
     ("argon2", &["auth"]),
+    ("tokio_rustls", &["http", "socket"]),
     ("tokio_tungstenite", &["socket"]),
 ];
 

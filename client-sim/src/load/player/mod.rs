@@ -167,7 +167,7 @@ impl<M: Mind> Player<M> {
             return End::Done;
         }
         let session = &self.identity.session;
-        let mut socket = match connect(session.socket_url(), session.token(), self.options).await {
+        let mut socket = match connect(session.socket_url(), session.token(), self.options, self.common.http.trust()).await {
             Ok(socket) => socket,
             Err(error) => return End::Lost(error.ended()),
         };

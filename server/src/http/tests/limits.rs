@@ -2,7 +2,7 @@
 
 use tokio::time::timeout;
 
-use super::super::connection::Connection;
+use super::super::connection::{Connection, Stream};
 use super::*;
 
 /// Longer than any test needs; reaching it is a failure.
@@ -116,7 +116,7 @@ async fn a_peer_that_stops_reading_is_disconnected() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let peer = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a connection");
     let (stream, _) = listener.accept().await.expect("a connection");
-    let mut connection = Connection::new(stream, Duration::from_millis(100));
+    let mut connection = Connection::new(Stream::Plain(stream), Duration::from_millis(100));
     let write = async {
         let bytes = vec![0; 1 << 20];
         loop {

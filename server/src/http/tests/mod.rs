@@ -121,7 +121,7 @@ async fn house(flags: &[&str]) -> House {
     });
     let (stop, stopped) = watch::channel(false);
     let routes = for_players(&context);
-    let served = tokio::spawn(serve(listener, routes, Limits::from(&config.listen), stopped));
+    let served = tokio::spawn(serve(listener, None, routes, Limits::from(&config.listen), stopped));
     House { address, auth, shards, health, accepted, stop, served, _flushing: flushing, _folder: folder }
 }
 

@@ -8,7 +8,7 @@ use castellan_srd::wire::{CloseCode, Codec};
 use tokio::time::timeout;
 
 use super::*;
-use crate::socket::{self, Workers};
+use crate::socket::{self, Line, Workers};
 
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
 const UPGRADE: [&str; 4] = ["Upgrade: websocket", "Connection: keep-alive, Upgrade", "Sec-WebSocket-Version: 13", KEY];
@@ -49,8 +49,8 @@ async fn the_bare_connection_is_handed_over_with_the_bytes_read_after_the_handsh
     let accepted = house.accepted.recv().await.expect("a connection");
     assert_eq!(accepted.codec, Codec::MessagePack);
     assert_eq!(accepted.ticket.as_ref().map(|(session, _)| *session).ok(), Some(grant.session));
-    assert!(accepted.stream.nodelay().expect("an option"));
-    let mut bare = accepted.stream;
+    let Line::Plain(mut bare) = accepted.line else { panic!("there is no TLS") };
+    assert!(bare.nodelay().expect("an option"));
     bare.set_nonblocking(false).expect("an option");
     stream.write_all(b" and more").await.expect("to send");
     stream.shutdown().await.expect("an end");

@@ -17,7 +17,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the server prints before its address.
-const LISTENING: &str = "listening on http://";
+const LISTENING: &str = "listening on http";
 
 /// A running server; killed when it is dropped.
 pub(crate) struct Server {
@@ -90,6 +90,20 @@ impl Server {
         }
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("the server still runs");
+    }
+
+    /// Waits until it has logged this.
+    pub(crate) fn logged(&self, text: &str) {
+        let deadline = Instant::now() + START_TIMEOUT;
+        while !self.log().contains(text) {
+            assert!(Instant::now() < deadline, "not logged: {text}:\n{}", self.log());
+            std::thread::yield_now();
+        }
+    }
+
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("the log is there")
@@ -134,13 +148,14 @@ impl Drop for Server {
 /// The address in a line such as `listening on http://127.0.0.1:8080`.
 fn address(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once(LISTENING)?;
+    let (_, rest) = rest.split_once("://")?;
     rest.split(|character: char| character.is_whitespace() || character == '/').next()?.parse().ok()
 }
 
 #[test]
 fn the_address_is_found_in_what_the_server_prints() {
     let expected = Some("127.0.0.1:8080".parse().expect("an address"));
-    for line in ["listening on http://127.0.0.1:8080", "Castellan 0.1.0, listening on http://127.0.0.1:8080/ now"] {
+    for line in ["listening on http://127.0.0.1:8080", "listening on https://127.0.0.1:8080", "Castellan 0.1.0, listening on http://127.0.0.1:8080/ now"] {
         assert_eq!(address(line), expected, "{line}");
     }
     assert_eq!(address("listening on nothing"), None);

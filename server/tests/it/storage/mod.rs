@@ -13,7 +13,7 @@ mod poolers;
 mod rows;
 mod setup;
 mod standby;
-mod tls;
+pub(crate) mod tls;
 
 /// Makes a test of each function for each database.
 macro_rules! contract {
