@@ -43,7 +43,7 @@ fn a_field_out_of_bounds_is_named() {
         ("burst_intents = 0", "`burst_intents`: must be 1 to 64, not 0"),
         ("burst_intents = 65", "`burst_intents`"),
         ("clients_per_character = 65\nbased_on = \"expect\"", "`clients_per_character`: must be 1 to 64"),
-        ("clients_per_character = 2", "`clients_per_character`: more than 1 needs"),
+        ("clients_per_character = 2", "`clients_per_character`: a value above 1 needs"),
         ("ack_durable_share = 1.1", "`ack_durable_share`"),
         ("reconnect_every_seconds = 0.01", "`reconnect_every_seconds`: must be 0.1 to"),
         ("reconnect_every_seconds = 5.0\nbased_on = \"expect\"", "`reconnect_every_seconds`: needs"),
