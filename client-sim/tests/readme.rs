@@ -1,18 +1,13 @@
 //! README's example of `play`, typed as it stands there against a real server.
 
-use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+mod served;
 
-use castellan::app;
-use castellan::config::{self, Config};
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use served::serve;
 
 const README: &str = include_str!("../../README.md");
-
-/// How long the server may take to listen.
-const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The command that README shows, without cargo's part, and the lines that it lets the reader type.
 fn example() -> (Vec<&'static str>, Vec<&'static str>) {
@@ -23,25 +18,6 @@ fn example() -> (Vec<&'static str>, Vec<&'static str>) {
     (arguments, lines)
 }
 
-/// Starts a server in this process, on a free port, and waits until it listens.
-fn serve(runtime: &tokio::runtime::Runtime, folder: &Path) -> SocketAddr {
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
-    let database = format!("sqlite://{}/castellan.db", folder.display());
-    let arguments = ["castellan", "--listen", &address.to_string(), "--database-url", &database].map(Into::into);
-    let config = match Config::from_args(arguments, &Default::default(), &[]) {
-        Ok(config::Command::Run(config, _)) => *config,
-        other => panic!("flags that cannot be used: {other:?}"),
-    };
-    let server = runtime.spawn(app::serve::<castellan_srd::Srd>(config));
-    let deadline = Instant::now() + START_TIMEOUT;
-    while TcpStream::connect(address).is_err() {
-        assert!(!server.is_finished(), "{:?}", runtime.block_on(server));
-        assert!(Instant::now() < deadline, "the server does not listen");
-        std::thread::yield_now();
-    }
-    address
-}
-
 #[test]
 fn every_line_of_readmes_game_is_accepted() {
     let (arguments, lines) = example();
@@ -50,7 +26,7 @@ fn every_line_of_readmes_game_is_accepted() {
 
     let folder = tempfile::tempdir().expect("a temporary folder");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let server = format!("http://{}", serve(&runtime, folder.path()));
+    let server = format!("http://{}", serve(&runtime, folder.path(), &[]));
     let mut player = Command::new(env!("CARGO_BIN_EXE_client-sim"))
         .args(["play", "--server", &server])
         .args(arguments)

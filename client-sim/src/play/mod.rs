@@ -35,7 +35,8 @@ async fn play(settings: &PlaySettings) -> Result<ExitCode> {
     let (username, password) = (settings.name.clone(), settings.password.clone());
     let credentials = Credentials { username, password, create: true };
     let trust = settings.trust.read()?;
-    let options = Options { trust, codec: settings.codec.codec(), ..Options::new(settings.server.clone(), credentials) };
+    let options =
+        Options { trust, codec: settings.codec.codec(), ..Options::new(settings.server.clone(), credentials) };
     let client = Client::start(options).await.with_context(|| format!("cannot log in as {}", settings.name))?;
     let character = choose(&client, settings).await?;
     println!("{}", sheet::sheet(&character));

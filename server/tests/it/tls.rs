@@ -58,8 +58,7 @@ impl Secured {
     /// Starts a client that calls the server by this name.
     async fn client(&self, server: &Server, name: &str, trust: Trust) -> Result<Client<Srd>, StartError> {
         let url = format!("https://{name}:{}", server.address().port()).parse().expect("a URL");
-        let credentials =
-            Credentials { username: "ada".to_owned(), password: "sesame seeds".to_owned(), create: true };
+        let credentials = Credentials { username: "ada".to_owned(), password: "sesame seeds".to_owned(), create: true };
         Client::start(Options { trust, ..Options::new(url, credentials) }).await
     }
 }

@@ -167,10 +167,11 @@ impl<M: Mind> Player<M> {
             return End::Done;
         }
         let session = &self.identity.session;
-        let mut socket = match connect(session.socket_url(), session.token(), self.options, self.common.http.trust()).await {
-            Ok(socket) => socket,
-            Err(error) => return End::Lost(error.ended()),
-        };
+        let mut socket =
+            match connect(session.socket_url(), session.token(), self.options, self.common.http.trust()).await {
+                Ok(socket) => socket,
+                Err(error) => return End::Lost(error.ended()),
+            };
         self.score.tally.lock().connections += 1;
         self.common.open.fetch_add(1, Ordering::Relaxed);
         backoff.served();

@@ -155,7 +155,11 @@ fn address(line: &str) -> Option<SocketAddr> {
 #[test]
 fn the_address_is_found_in_what_the_server_prints() {
     let expected = Some("127.0.0.1:8080".parse().expect("an address"));
-    for line in ["listening on http://127.0.0.1:8080", "listening on https://127.0.0.1:8080", "Castellan 0.1.0, listening on http://127.0.0.1:8080/ now"] {
+    for line in [
+        "listening on http://127.0.0.1:8080",
+        "listening on https://127.0.0.1:8080",
+        "Castellan 0.1.0, listening on http://127.0.0.1:8080/ now",
+    ] {
         assert_eq!(address(line), expected, "{line}");
     }
     assert_eq!(address("listening on nothing"), None);
