@@ -46,6 +46,9 @@ pub const USERNAME_SCALARS_MAX: usize = 64;
 /// Longest password, in bytes: long enough for a phrase, short enough that hashing it costs no more than another.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
 
+/// Shortest new password, in Unicode scalar values, after it is prepared. Source: NIST SP 800-63B, section 5.1.1.2.
+pub const PASSWORD_SCALARS_MIN: usize = 8;
+
 /// The subprotocol whose frames are MessagePack in binary messages.
 pub const SUBPROTOCOL_MSGPACK: &str = "castellan.v1.msgpack";
 

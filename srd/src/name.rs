@@ -3,6 +3,7 @@
 use crate::code;
 use crate::request::limits::NAME_SCALARS_MAX;
 use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 use castellan_game::Violation;
 
@@ -36,7 +37,18 @@ const FORMAT: &[(u32, u32)] = &[
 /// Line and paragraph separator: all of Zl and Zp.
 const SEPARATORS: [char; 2] = ['\u{2028}', '\u{2029}'];
 
-/// Normalises a name: trimmed, NFC, 1 to 40 scalars, none of Cc, Cf, Zl, Zp.
+/// Letters, signs and marks that are drawn as nothing: fillers, the grapheme joiner, inherent vowels, the empty Braille
+/// pattern, the musical null notehead.
+///
+/// Source: Unicode 16.0, `DerivedCoreProperties.txt`, `Default_Ignorable_Code_Point` without Cf and without variation
+/// selectors; the last two by their glyphs.
+const BLANK: [char; 9] =
+    ['\u{034F}', '\u{115F}', '\u{1160}', '\u{17B4}', '\u{17B5}', '\u{3164}', '\u{FFA0}', '\u{2800}', '\u{1D159}'];
+
+/// Normalises a name: trimmed, NFC, 1 to 40 scalars, none of Cc, Cf, Zl, Zp, none that is drawn as nothing, and at least
+/// one that can be seen by itself.
+///
+/// Names that were stored before are not checked again.
 ///
 /// # Errors
 ///
@@ -50,7 +62,10 @@ pub(super) fn clean(name: &str) -> Result<String, Violation> {
         _ => {}
     }
     if cleaned.chars().any(is_forbidden) {
-        return Err(invalid("name: must not contain control, format or separator characters"));
+        return Err(invalid("name: must not contain control, format, separator or invisible characters"));
+    }
+    if !cleaned.chars().any(is_visible) {
+        return Err(invalid("name: must have a character that can be seen"));
     }
     Ok(cleaned)
 }
@@ -59,7 +74,14 @@ fn is_forbidden(scalar: char) -> bool {
     let number = u32::from(scalar);
     scalar.is_control()
         || SEPARATORS.contains(&scalar)
+        || BLANK.contains(&scalar)
         || FORMAT.iter().any(|(first, last)| (*first..=*last).contains(&number))
+}
+
+/// Returns true for a scalar that can be seen by itself: no space, and no mark on another one. All variation selectors
+/// are marks.
+fn is_visible(scalar: char) -> bool {
+    !scalar.is_whitespace() && !is_combining_mark(scalar)
 }
 
 #[cfg(test)]
@@ -75,6 +97,8 @@ mod tests {
             ("Zoe\u{308}", "Zoë"),
             ("名前", "名前"),
             ("🐉", "🐉"),
+            ("\u{2764}\u{FE0F}", "\u{2764}\u{FE0F}"),
+            ("김", "김"),
             (forty.as_str(), forty.as_str()),
             // Forty scalars only after composition.
             ("a\u{308}".repeat(40).as_str(), forty.as_str()),
@@ -99,6 +123,13 @@ mod tests {
             "\u{FEFF}a",
             "a\u{AD}b",
             "\u{E0041}x",
+            "\u{3164}",
+            "\u{2800}",
+            "\u{115F}",
+            "a\u{FFA0}b",
+            "\u{FE0F}",
+            "\u{301}",
+            "\u{E0100}",
         ] {
             let refused = clean(given).expect_err(given);
             assert_eq!(refused.code, code::INVALID_NAME, "{given:?}");

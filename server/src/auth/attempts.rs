@@ -33,7 +33,7 @@ impl Attempts {
 
     /// Checks that a login may be tried now.
     pub(super) fn check(&self, name: &AccountName, address: IpAddr, now_ms: i64) -> Result<(), AuthError> {
-        let by_name = self.by_name.lock().wait_ms(&name.folded(), now_ms);
+        let by_name = self.by_name.lock().wait_ms(&name.key(), now_ms);
         let by_address = self.by_address.lock().wait_ms(&network(address), now_ms);
         match by_name.max(by_address) {
             0 => Ok(()),
@@ -43,7 +43,7 @@ impl Attempts {
 
     /// Records a failed login.
     pub(super) fn failed(&self, name: &AccountName, address: IpAddr, now_ms: i64) {
-        self.by_name.lock().note(name.folded(), now_ms);
+        self.by_name.lock().note(name.key(), now_ms);
         self.by_address.lock().note(network(address), now_ms);
     }
 }

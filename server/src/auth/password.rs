@@ -10,7 +10,7 @@ use argon2::{Algorithm, Argon2, Block, Params, PasswordHash, Version, password_h
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::accounts::Password;
+use super::accounts::{NewPassword, Password};
 use super::error::AuthError;
 use crate::clock::Entropy;
 use crate::priority;
@@ -155,19 +155,24 @@ pub(super) struct Turn<'a> {
 
 impl Turn<'_> {
     /// Hashes a new password; the result is a PHC string.
-    pub(super) async fn hash(self, password: Password) -> Result<String, AuthError> {
+    pub(super) async fn hash(self, password: NewPassword) -> Result<String, AuthError> {
         let params = self.hasher.params.clone();
         let entropy = Arc::clone(&self.hasher.entropy);
         self.run(move |memory| hash(&params, password.as_bytes(), &entropy, memory)).await?
     }
 
     /// Returns true if the password matches the PHC string. Without a string returns false after the same time.
+    ///
+    /// How many forms of the password are tried depends only on what was typed.
     pub(super) async fn verify(self, password: Password, phc: Option<String>) -> Result<bool, AuthError> {
         let known = phc.is_some();
         let phc = phc.unwrap_or_else(|| self.hasher.nobody.to_string());
         let same = self.run(move |memory| {
-            is_password_of(&phc, password.as_bytes(), memory)
-                .map_err(|error| AuthError::Fault(format!("a stored password hash is unusable: {error}")))
+            let matches = |bytes| {
+                is_password_of(&phc, bytes, memory)
+                    .map_err(|error| AuthError::Fault(format!("a stored password hash is unusable: {error}")))
+            };
+            password.candidates().map(matches).find(|same| !matches!(same, Ok(false))).unwrap_or(Ok(false))
         });
         Ok(same.await?? && known)
     }
@@ -255,17 +260,23 @@ mod tests {
         Password::new(text).expect("a password")
     }
 
+    async fn hashed(hasher: &Hasher, text: &str) -> String {
+        let password = password(text).for_storing("password").expect("a new password");
+        hasher.turn().await.expect("a turn").hash(password).await.expect("a hash")
+    }
+
     #[tokio::test]
     async fn a_hash_matches_only_its_password() {
         let hasher = hasher(1, 0);
-        let phc = hasher.turn().await.expect("a turn").hash(password("pw")).await.expect("a hash");
+        let phc = hashed(&hasher, "open sesame").await;
         assert!(phc.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{phc}");
-        for (tried, stored, expected) in [("pw", Some(&phc), true), ("pW", Some(&phc), false), ("pw", None, false)] {
+        for (tried, stored, expected) in
+            [("open sesame", Some(&phc), true), ("open Sesame", Some(&phc), false), ("open sesame", None, false)]
+        {
             let turn = hasher.turn().await.expect("a turn");
             assert_eq!(turn.verify(password(tried), stored.cloned()).await.expect("an answer"), expected);
         }
-        let again = hasher.turn().await.expect("a turn").hash(password("pw")).await.expect("a hash");
-        assert_ne!(phc, again, "each hash has its own salt");
+        assert_ne!(phc, hashed(&hasher, "open sesame").await, "each hash has its own salt");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use castellan_protocol::{SessionId, UserId};
 use tokio::sync::broadcast;
 use uuid::Builder;
 
-use super::accounts::{AccountName, Password};
+use super::accounts::{AccountName, NewName, Password};
 use super::attempts::Attempts;
 use super::error::AuthError;
 use super::exposure::Exposure;
@@ -149,29 +149,42 @@ impl Auth {
         address: IpAddr,
     ) -> Result<Grant, AuthError> {
         self.attempts.check(name, address, (self.clock)())?;
-        let account = self.storage.account(name.as_str()).await?;
+        let account = self.find(name).await?;
+        let new = (account.is_none() && create && self.registration_is_open())
+            .then(|| Ok::<_, AuthError>((name.for_new_account()?, password.clone().for_storing("password")?)))
+            .transpose()?;
         let turn = self.hasher.turn().await?;
         // Checked again: other logins with this name or address may have failed while this one waited.
         self.attempts.check(name, address, (self.clock)())?;
-        let account = match account {
-            None if create && self.registration_is_open() => {
-                let hash = turn.hash(password.clone()).await?;
-                match self.add_account(name, hash, Role::Player).await {
+        let account = match new {
+            Some((new_name, new_password)) => {
+                let hash = turn.hash(new_password).await?;
+                match self.add_account(new_name, hash, Role::Player).await {
                     // Another login took the name meanwhile. The password tells if it was the same person.
                     Err(AuthError::NameTaken) => {
-                        let account = self.storage.account(name.as_str()).await?;
+                        let account = self.find(name).await?;
                         self.recognise(name, address, account, password, create).await?
                     }
                     made => made?,
                 }
             }
-            account => {
+            None => {
                 let phc = account.as_ref().map(|account| account.password_hash.clone());
                 let same = turn.verify(password, phc).await?;
                 self.judge(name, address, account.filter(|_| same), create)?
             }
         };
         self.begin(&account).await
+    }
+
+    /// The account with a name, also one that an older version folded in its own way.
+    async fn find(&self, name: &AccountName) -> Result<Option<AccountRow>, AuthError> {
+        for folded in name.folded() {
+            if let Some(account) = self.storage.account(&folded).await? {
+                return Ok(Some(account));
+            }
+        }
+        Ok(None)
     }
 
     async fn recognise(
@@ -209,21 +222,27 @@ impl Auth {
     ///
     /// # Errors
     ///
-    /// `NameTaken`, regardless of case.
+    /// `NameTaken`, regardless of case; `Malformed` for a name or password that a new account may not have.
     pub async fn create_account(
         &self,
         name: &AccountName,
         password: Password,
         role: Role,
     ) -> Result<UserId, AuthError> {
-        let hash = self.hasher.turn().await?.hash(password).await?;
-        Ok(self.add_account(name, hash, role).await?.user)
+        let (new_name, new_password) = (name.for_new_account()?, password.for_storing("password")?);
+        // A name of an older version may be folded in another way.
+        if self.find(name).await?.is_some() {
+            return Err(AuthError::NameTaken);
+        }
+        let hash = self.hasher.turn().await?.hash(new_password).await?;
+        Ok(self.add_account(new_name, hash, role).await?.user)
     }
 
-    async fn add_account(&self, name: &AccountName, hash: String, role: Role) -> Result<AccountRow, AuthError> {
+    async fn add_account(&self, name: NewName, hash: String, role: Role) -> Result<AccountRow, AuthError> {
         let account = AccountRow {
             user: UserId::from_uuid(self.random_uuid()),
-            username: name.as_str().to_owned(),
+            username: name.shown,
+            folded: name.folded,
             password_hash: hash,
             role: role.as_str().to_owned(),
             created_at_ms: (self.clock)(),

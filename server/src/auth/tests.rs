@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::*;
 use crate::clock::{Clock, system_entropy};
 use crate::config::{Auth as Settings, Config, Role};
-use crate::storage::{Storage, StorageOptions, connect};
+use crate::storage::{AccountRow, Storage, StorageOptions, connect};
 
 thread_local! {
     static NOW_MS: Cell<i64> = const { Cell::new(0) };
@@ -70,12 +70,12 @@ async fn login(auth: &Auth, name: &str, password: &str, create: bool) -> Result<
 #[tokio::test]
 async fn a_registered_player_can_log_in_again_with_any_case_of_the_name() {
     let House { auth, .. } = &house(true).await;
-    assert!(matches!(login(auth, "Ada", "pw", false).await, Err(AuthError::BadCredentials)));
-    let made = login(auth, "Ada", "pw", true).await.expect("an account");
-    let back = login(auth, "aDA", "pw", true).await.expect("the same account");
+    assert!(matches!(login(auth, "Ada", "open sesame", false).await, Err(AuthError::BadCredentials)));
+    let made = login(auth, "Ada", "open sesame", true).await.expect("an account");
+    let back = login(auth, "aDA", "open sesame", true).await.expect("the same account");
     assert_eq!(made.session.user, back.session.user);
     assert_ne!(made.session.id, back.session.id);
-    assert!(matches!(login(auth, "Ada", "PW", true).await, Err(AuthError::BadCredentials)));
+    assert!(matches!(login(auth, "Ada", "open Sesame", true).await, Err(AuthError::BadCredentials)));
     assert_eq!(auth.name_of(made.session.user).await.expect("an answer").as_deref(), Some("Ada"));
     assert_eq!(made.expires_in, 900);
     let wire = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
@@ -86,18 +86,18 @@ async fn a_registered_player_can_log_in_again_with_any_case_of_the_name() {
 async fn a_closed_server_does_not_reveal_which_names_are_taken() {
     let House { auth, .. } = &house(false).await;
     let name = AccountName::new("ada").expect("a name");
-    let password = Password::new("pw").expect("a password");
+    let password = Password::new("open sesame").expect("a password");
     auth.create_account(&name, password.clone(), Role::Game).await.expect("an account");
     assert!(matches!(auth.create_account(&name, password, Role::Player).await, Err(AuthError::NameTaken)));
     assert!(matches!(login(auth, "ada", "no", true).await, Err(AuthError::RegistrationClosed)));
     assert!(matches!(login(auth, "bob", "no", true).await, Err(AuthError::RegistrationClosed)));
-    assert_eq!(login(auth, "ada", "pw", true).await.expect("a login").session.role, Role::Game);
+    assert_eq!(login(auth, "ada", "open sesame", true).await.expect("a login").session.role, Role::Game);
 }
 
 #[tokio::test]
 async fn a_token_is_valid_on_every_server_of_the_database_until_it_expires() {
     let House { storage, auth, .. } = &house(true).await;
-    let grant = login(auth, "ada", "pw", true).await.expect("a login");
+    let grant = login(auth, "ada", "open sesame", true).await.expect("a login");
     let other = another(storage, false).await;
     assert_eq!(other.verify(&grant.token), live(grant.session));
     assert_eq!(other.jwks(), auth.jwks());
@@ -112,8 +112,8 @@ async fn a_token_is_valid_on_every_server_of_the_database_until_it_expires() {
 async fn a_token_with_a_foreign_signature_is_refused() {
     let House { auth, .. } = &house(true).await;
     let stranger = house(true).await;
-    let grant = login(auth, "ada", "pw", true).await.expect("a login");
-    let strange = login(&stranger.auth, "ada", "pw", true).await.expect("a login");
+    let grant = login(auth, "ada", "open sesame", true).await.expect("a login");
+    let strange = login(&stranger.auth, "ada", "open sesame", true).await.expect("a login");
     let mut parts = grant.token.split('.').map(str::to_owned).collect::<Vec<_>>();
     parts[1] = strange.token.split('.').nth(1).expect("claims").to_owned();
     let none = "eyJhbGciOiJub25lIn0.e30.";
@@ -126,7 +126,7 @@ async fn a_token_with_a_foreign_signature_is_refused() {
 #[tokio::test]
 async fn a_refresh_returns_new_tokens_and_its_repeat_the_same_ones() {
     let House { auth, .. } = &house(true).await;
-    let first = login(auth, "ada", "pw", true).await.expect("a login");
+    let first = login(auth, "ada", "open sesame", true).await.expect("a login");
     later(10);
     let second = auth.refresh(&first.refresh_token).await.expect("new tokens");
     assert_ne!(second.token, first.token);
@@ -143,7 +143,7 @@ async fn a_refresh_returns_new_tokens_and_its_repeat_the_same_ones() {
 #[tokio::test]
 async fn an_old_refresh_token_ends_the_session() {
     let House { storage, auth, .. } = &house(true).await;
-    let first = login(auth, "ada", "pw", true).await.expect("a login");
+    let first = login(auth, "ada", "open sesame", true).await.expect("a login");
     let second = auth.refresh(&first.refresh_token).await.expect("new tokens");
     later(30_001);
     assert!(matches!(auth.refresh(&first.refresh_token).await, Err(AuthError::SessionRevoked)));
@@ -156,7 +156,7 @@ async fn an_old_refresh_token_ends_the_session() {
 #[tokio::test]
 async fn a_refresh_token_two_generations_old_ends_the_session_at_once() {
     let House { auth, .. } = &house(true).await;
-    let first = login(auth, "ada", "pw", true).await.expect("a login");
+    let first = login(auth, "ada", "open sesame", true).await.expect("a login");
     let second = auth.refresh(&first.refresh_token).await.expect("new tokens");
     auth.refresh(&second.refresh_token).await.expect("new tokens");
     assert!(matches!(auth.refresh(&first.refresh_token).await, Err(AuthError::SessionRevoked)));
@@ -165,7 +165,7 @@ async fn a_refresh_token_two_generations_old_ends_the_session_at_once() {
 #[tokio::test]
 async fn a_session_without_a_refresh_expires() {
     let House { auth, .. } = &house(true).await;
-    let grant = login(auth, "ada", "pw", true).await.expect("a login");
+    let grant = login(auth, "ada", "open sesame", true).await.expect("a login");
     later(30 * 86_400_000);
     assert!(matches!(auth.refresh(&grant.refresh_token).await, Err(AuthError::Unauthenticated(_))));
     assert!(matches!(auth.refresh("nonsense").await, Err(AuthError::Unauthenticated(_))));
@@ -175,9 +175,9 @@ async fn a_session_without_a_refresh_expires() {
 async fn a_session_that_expired_long_ago_is_deleted() {
     const DAY_MS: i64 = 86_400_000;
     let House { storage, auth, .. } = &house(true).await;
-    let old = login(auth, "ada", "pw", true).await.expect("a login");
+    let old = login(auth, "ada", "open sesame", true).await.expect("a login");
     later(DAY_MS);
-    let new = login(auth, "ada", "pw", true).await.expect("a login");
+    let new = login(auth, "ada", "open sesame", true).await.expect("a login");
     for (after_ms, [is_old, is_new]) in [(31 * DAY_MS, [true, true]), (1, [false, true]), (DAY_MS, [false, false])] {
         later(after_ms);
         auth.forget_expired().await.expect("an answer");
@@ -198,7 +198,7 @@ async fn an_ended_session_is_announced_here_at_once_and_on_other_servers_through
         let other = Arc::clone(&other);
         async move { other.follow_revocations().await }
     });
-    let grant = login(auth, "ada", "pw", true).await.expect("a login");
+    let grant = login(auth, "ada", "open sesame", true).await.expect("a login");
     auth.revoke(grant.session.id).await.expect("an end");
     assert_eq!(here.try_recv().ok(), Some(grant.session.id));
     assert_eq!(there.recv().await.ok(), Some(grant.session.id));
@@ -211,16 +211,16 @@ async fn an_ended_session_is_announced_here_at_once_and_on_other_servers_through
 async fn failed_logins_make_the_next_one_wait_and_successful_ones_do_not_count() {
     let House { auth, .. } = &house(true).await;
     for number in 0..150 {
-        login(auth, &format!("player-{number}"), "pw", true).await.expect("successful logins are not limited");
+        login(auth, &format!("player-{number}"), "open sesame", true).await.expect("successful logins are not limited");
     }
     for _ in 0..10 {
         assert!(matches!(login(auth, "player-1", "no", false).await, Err(AuthError::BadCredentials)));
     }
-    let refused = login(auth, "player-1", "pw", false).await;
+    let refused = login(auth, "player-1", "open sesame", false).await;
     assert!(matches!(refused, Err(AuthError::TooManyAttempts { retry_after_ms: 30_000 })), "{refused:?}");
-    login(auth, "player-2", "pw", false).await.expect("another name is not affected");
+    login(auth, "player-2", "open sesame", false).await.expect("another name is not affected");
     later(30_000);
-    login(auth, "player-1", "pw", false).await.expect("the right password works after the wait");
+    login(auth, "player-1", "open sesame", false).await.expect("the right password works after the wait");
 }
 
 #[tokio::test]
@@ -233,4 +233,75 @@ async fn two_servers_that_start_at_once_agree_on_their_keys() {
     assert_eq!(one, two.expect("a secret"));
     assert_eq!(one.len(), 32);
     assert_eq!(one, fetch().await.expect("the same later"));
+}
+
+/// An account as an older version made it: of any name and password, the name only made lower case, the password
+/// hashed as it was typed.
+async fn older_account(storage: &Arc<dyn Storage>, username: &str, password: &str) -> castellan_protocol::UserId {
+    let user = castellan_protocol::UserId::from_uuid(uuid::Uuid::new_v4());
+    let argon2 = argon2::Argon2::new(
+        argon2::Algorithm::Argon2id,
+        argon2::Version::V0x13,
+        argon2::Params::new(64, 1, 1, None).expect("parameters"),
+    );
+    let password_hash =
+        argon2::PasswordHasher::hash_password_with_salt(&argon2, password.as_bytes(), &[7; 16]).expect("a hash");
+    let account = AccountRow {
+        user,
+        username: username.to_owned(),
+        folded: username.to_lowercase(),
+        password_hash: password_hash.to_string(),
+        role: "player".to_owned(),
+        created_at_ms: START_MS,
+    };
+    storage.create_account(&account).await.expect("an account");
+    user
+}
+
+#[tokio::test]
+async fn accounts_of_older_versions_keep_their_names_and_passwords() {
+    let House { storage, auth, .. } = &house(true).await;
+    for (username, password) in [
+        ("Ada Lovelace", "pw"),
+        ("\u{ff21}da", "cafe\u{301}"),
+        ("ΟΔΥΣΣΕΥΣ", "a\tb"),
+        ("b\u{200b}ob", "\u{1f984}"),
+        ("\u{430}da", "x"),
+    ] {
+        let user = older_account(storage, username, password).await;
+        let session = login(auth, username, password, true).await.expect(username).session;
+        assert_eq!(session.user, user, "{username}");
+        assert!(matches!(login(auth, username, "another", false).await, Err(AuthError::BadCredentials)), "{username}");
+    }
+    let new = login(auth, "ada", "open sesame", true).await.expect("an account");
+    let wide = login(auth, "a\u{ff44}a", "open sesame", true).await.expect("the same account");
+    assert_eq!(wide.session.user, new.session.user, "wide letters are the usual ones unless an older account has them");
+}
+
+#[tokio::test]
+async fn a_password_is_the_same_however_its_letters_are_composed() {
+    let House { auth, .. } = &house(true).await;
+    login(auth, "ada", "cafe\u{301} au lait", true).await.expect("an account");
+    login(auth, "ada", "caf\u{e9} au lait", false).await.expect("the same password");
+    login(auth, "ada", "cafe\u{301} au lait", false).await.expect("the same password");
+}
+
+#[tokio::test]
+async fn a_new_account_needs_a_good_name_and_a_password_of_eight_characters() {
+    let House { auth, .. } = &house(true).await;
+    for (username, password, field) in [
+        ("ada", "1234567", "password: "),
+        ("ada", "tab\tinside", "password: "),
+        ("a\u{200b}da", "open sesame", "username: "),
+        ("\u{430}da", "open sesame", "username: "),
+        ("ad\u{202e}a", "open sesame", "username: "),
+    ] {
+        match login(auth, username, password, true).await {
+            Err(AuthError::Malformed(why)) => assert!(why.starts_with(field), "{username}: {why}"),
+            other => panic!("{username}: {other:?}"),
+        }
+        let (name, password) = (AccountName::new(username).expect("a name"), Password::new(password).expect("bytes"));
+        let made = auth.create_account(&name, password, Role::Player).await;
+        assert!(matches!(made, Err(AuthError::Malformed(_))), "{username}: {made:?}");
+    }
 }

@@ -55,9 +55,9 @@ async fn an_account_is_created_on_an_empty_database_with_a_generated_password() 
 async fn the_first_line_of_standard_input_is_the_password_and_is_never_printed() {
     let folder = tempfile::tempdir().expect("a folder");
     let config = config(&folder);
-    let said = done(&config, account("bot", Role::Game, true), " hush \r\nmore\n").await.expect("an account");
+    let said = done(&config, account("bot", Role::Game, true), " hush hush \r\nmore\n").await.expect("an account");
     assert!(!said.contains("hush"), "{said}");
-    assert_eq!(role_of(&config, "bot", " hush ").await, Some(Role::Game));
+    assert_eq!(role_of(&config, "bot", " hush hush ").await, Some(Role::Game));
     let empty = done(&config, account("eve", Role::Player, true), "").await.expect_err("no password");
     assert!(empty.contains("password"), "{empty}");
 }

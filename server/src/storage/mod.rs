@@ -136,11 +136,11 @@ pub trait Storage: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` if the name is taken, regardless of case.
+    /// `AlreadyExists` if the folded name is taken.
     async fn create_account(&self, account: &AccountRow) -> Result<(), StorageError>;
 
-    /// The account with a name, regardless of case.
-    async fn account(&self, username: &str) -> Result<Option<AccountRow>, StorageError>;
+    /// The account with a folded name.
+    async fn account(&self, folded: &str) -> Result<Option<AccountRow>, StorageError>;
 
     /// The account of a user.
     async fn account_of(&self, user: UserId) -> Result<Option<AccountRow>, StorageError>;

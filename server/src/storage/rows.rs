@@ -107,8 +107,10 @@ impl Verdict {
 pub struct AccountRow {
     /// The user.
     pub user: UserId,
-    /// The login name, unique regardless of case.
+    /// The login name, as people see it.
     pub username: String,
+    /// The login name as it is compared. Unique.
+    pub folded: String,
     /// Argon2id, in PHC string format.
     pub password_hash: String,
     /// `player`, `game` or `operator`.

@@ -211,8 +211,8 @@ fn nothing_of_the_lost_time_is_used_again(way: &Way) {
     (way.back_up)(&house, &backup);
     let lost: Vec<Sent> = (4..=8).map(|id| Sent { id, after: id - 1 }).collect();
     lost.iter().for_each(|sent| sent.send(&mut socket, &me, &mut seen));
-    let (_, late) = http.login("bea", "sesame");
-    let (_, mut session) = http.login("ada", "sesame");
+    let (_, late) = http.login("bea", "open sesame");
+    let (_, mut session) = http.login("ada", "open sesame");
     told_nothing(&server, &session);
     assert!(server.terminate().success());
 
@@ -225,7 +225,7 @@ fn nothing_of_the_lost_time_is_used_again(way: &Way) {
         assert_eq!(noticed, if way.noticed { round } else { 0 }, "{}", server.log());
         told(&server, &session);
         told(&server, &late);
-        let (http, fresh) = Http::new(server.address()).login("ada", "sesame");
+        let (http, fresh) = Http::new(server.address()).login("ada", "open sesame");
         let found = http.get(&format!("/characters/{me}")).json;
         assert_eq!(found["currency"]["gp"], json!(3), "as it was backed up");
         assert!(found["version"].as_u64() > Some(seen.newest()), "{found}");
@@ -289,7 +289,7 @@ fn the_log_of_the_file_before_is_not_read_into_a_copy() {
     let refused = castellan(&house, Kind::Sqlite, &["restored"]);
     assert!(said(&refused).contains("does not belong to"), "{}", said(&refused));
     let server = house.server(&[]);
-    let (http, _) = Http::new(server.address()).login("ada", "sesame");
+    let (http, _) = Http::new(server.address()).login("ada", "open sesame");
     let found = http.get("/characters").json;
     assert_eq!(found["characters"].as_array().map(Vec::len), Some(1), "{found}");
     assert_eq!(found["characters"][0]["id"], made["id"]);
@@ -298,7 +298,7 @@ fn the_log_of_the_file_before_is_not_read_into_a_copy() {
 
     // The log is the copy's own now, and is read.
     let server = house.server(&[]);
-    let (http, _) = Http::new(server.address()).login("ada", "sesame");
+    let (http, _) = Http::new(server.address()).login("ada", "open sesame");
     assert_eq!(http.get("/characters").json["characters"].as_array().map(Vec::len), Some(2));
     assert!(server.terminate().success());
 }
@@ -320,7 +320,7 @@ fn the_restored_command_ends_a_running_servers_leases(kind: Kind) {
     old.kill();
 
     let new = house.server(&[]);
-    let (http, _) = Http::new(new.address()).login("ada", "sesame");
+    let (http, _) = Http::new(new.address()).login("ada", "open sesame");
     let found = http.get(&format!("/characters/{me}")).json;
     assert_eq!(found["currency"]["gp"], json!(1));
     assert!(found["version"].as_u64() > Some(seen.newest()), "{found}");

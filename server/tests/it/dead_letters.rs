@@ -71,7 +71,7 @@ fn a_creation_that_waits_for_an_operator_is_not_made_twice(kind: Kind) {
     let mut bea = paladin("Bea");
     bea["id"] = json!(77);
     let server = house.server(&["--durable-timeout", "100ms"]);
-    let (http, session) = Http::new(server.address()).login("ada", "sesame");
+    let (http, session) = Http::new(server.address()).login("ada", "open sesame");
     let token = session["token"].as_str().expect("a token");
     let first = http.post("/characters", &bea);
     assert!(first.status == 201 || first.status == 503, "{first:?}");

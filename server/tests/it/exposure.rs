@@ -9,7 +9,7 @@ use crate::play::{House, enter, id, paladin};
 
 /// A login that may create its account.
 fn register(http: &Http, name: &str) -> (u16, String) {
-    let answer = http.post("/session/login", &json!({"username": name, "password": "sesame", "create": true}));
+    let answer = http.post("/session/login", &json!({"username": name, "password": "open sesame", "create": true}));
     (answer.status, answer.code().to_owned())
 }
 
@@ -42,7 +42,7 @@ fn nothing_is_open(arguments: &[&str]) {
     let server = house.server(arguments);
     let http = Http::new(players(&server));
     assert_eq!(register(&http, "eve"), (REFUSED.0, REFUSED.1.to_owned()));
-    let (ada, session) = http.login("ada", "sesame");
+    let (ada, session) = http.login("ada", "open sesame");
     let character = ada.get("/characters").json["characters"][0].clone();
     assert_eq!(enrich(&ada, &character), (403, "not_permitted".to_owned()));
     let mut socket = Socket::open(players(&server), session["token"].as_str().expect("a token"));
@@ -82,7 +82,7 @@ fn a_setting_opens_each_of_them() {
 
     let server = house.server(&[&public[..], &["--policy", "permissive"]].concat());
     assert_eq!(register(&Http::new(server.address()), "eve"), (REFUSED.0, REFUSED.1.to_owned()));
-    let (ada, _) = Http::new(server.address()).login("ada", "sesame");
+    let (ada, _) = Http::new(server.address()).login("ada", "open sesame");
     assert_eq!(enrich(&ada, &character).0, 200);
     assert_eq!(ada.get("/metrics").status, 404);
     server.said("others may reach this server: registration closed, policy permissive, metrics on http://127.0.0.1:");
@@ -90,7 +90,7 @@ fn a_setting_opens_each_of_them() {
 
     let server = house.server(&[&public[..], &["--admin-listen", "players"]].concat());
     assert_eq!(register(&Http::new(server.address()), "eve"), (REFUSED.0, REFUSED.1.to_owned()));
-    let (ada, _) = Http::new(server.address()).login("ada", "sesame");
+    let (ada, _) = Http::new(server.address()).login("ada", "open sesame");
     assert_eq!(enrich(&ada, &character).0, 403);
     assert_eq!(ada.get("/metrics").status, 200);
     server.said("others may reach this server: registration closed, policy strict, metrics on the players' address");
@@ -132,7 +132,7 @@ fn harmless() -> Value {
 fn a_login_through_a_proxy_creates_no_account() {
     let house = House::new(Kind::Sqlite);
     let server = house.server(&[]);
-    let body = json!({"username": "eve", "password": "sesame", "create": true}).to_string();
+    let body = json!({"username": "eve", "password": "open sesame", "create": true}).to_string();
     let headers = [("Content-Type", "application/json"), ("X-Forwarded-For", "203.0.113.9")];
     let answer = Http::new(server.address()).call("POST", "/session/login", &headers, Some(&body));
     assert_eq!((answer.status, answer.code()), REFUSED, "the very first request is refused");

@@ -154,11 +154,11 @@ fn a_session_ends_everywhere_at_once_and_stays_ended() {
 fn a_token_that_runs_out_closes_the_socket_unless_a_newer_one_came() {
     let house = House::new(Kind::Sqlite);
     let server = house.server(&["--auth-access-ttl", "2s"]);
-    let (http, session) = Http::new(server.address()).login("ada", "sesame");
+    let (http, session) = Http::new(server.address()).login("ada", "open sesame");
     let token = session["token"].as_str().expect("a token");
     let lapsing = Socket::open(server.address(), token);
     let mut renewed = Socket::open(server.address(), token);
-    let (_, other) = Http::new(server.address()).login("bea", "sesame");
+    let (_, other) = Http::new(server.address()).login("bea", "open sesame");
     let (kind, refused) = renewed.call("refresh", json!({"token": other["token"]}));
     assert_eq!((kind.as_str(), &refused["code"]), ("rejected", &json!("wrong_session")));
     assert_eq!(renewed.call("refresh", json!({"token": "x"})).1["code"], "unauthenticated");

@@ -62,7 +62,7 @@ impl Drop for Limited {
 fn idle_connections_leave_the_database_and_the_operators_their_files() {
     let house = House::new(Kind::Postgres);
     let server = Limited::start("-n 256", &house);
-    let (http, session) = Http::new(server.players).login("ada", "sesame");
+    let (http, session) = Http::new(server.players).login("ada", "open sesame");
     let made = http.post("/characters", &paladin("ada"));
     let mut socket = Socket::open(server.players, session["token"].as_str().expect("a token"));
     let log = fs::read_to_string(house.folder().join("log")).expect("a log");
@@ -100,7 +100,7 @@ fn sockets_that_do_not_fit_are_refused_and_the_others_serve_on() {
     };
     let mut sockets = Vec::new();
     let refused = 'full: loop {
-        let (_, session) = Http::new(server.players).login(&format!("player{}", sockets.len()), "sesame");
+        let (_, session) = Http::new(server.players).login(&format!("player{}", sockets.len()), "open sesame");
         for _ in 0..4 {
             match open(session["token"].as_str().expect("a token")) {
                 Ok(socket) => sockets.push(socket),

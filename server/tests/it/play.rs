@@ -58,7 +58,7 @@ pub(crate) fn paladin(name: &str) -> Value {
 
 /// Logs in, creates a character, and returns the client, its token and the character.
 pub(crate) fn enter(server: &Server, name: &str) -> (Http, String, Value) {
-    let (http, session) = Http::new(server.address()).login(name, "sesame");
+    let (http, session) = Http::new(server.address()).login(name, "open sesame");
     let made = http.post("/characters", &paladin(name));
     assert_eq!(made.status, 201, "{made:?}");
     (http, session["token"].as_str().expect("a token").to_owned(), made.json)
@@ -86,7 +86,7 @@ fn everything_is_there_after_a_restart(kind: Kind) {
     assert!(server.terminate().success(), "a clean stop");
 
     let server = house.server(&[]);
-    let (http, _) = Http::new(server.address()).login("ada", "sesame");
+    let (http, _) = Http::new(server.address()).login("ada", "open sesame");
     let found = http.get(&format!("/characters/{me}"));
     assert_eq!(found.json, last, "the same state, bit for bit");
     assert_eq!(found.header("castellan-durable"), "4");
@@ -123,7 +123,7 @@ fn a_character_is_hurt_by_rest_as_the_source_design_draws_it() {
     let blind = http.patch(&path, &json!({"delta": -1}));
     assert_eq!((blind.status, blind.code()), (428, "version_required"));
     let log = server.log();
-    assert!(!log.contains("sesame") && !log.contains("Bearer"), "no secret in the log:\n{log}");
+    assert!(!log.contains("open sesame") && !log.contains("Bearer"), "no secret in the log:\n{log}");
 }
 
 /// The tag of a state that is no longer the present one.

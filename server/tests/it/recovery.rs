@@ -33,7 +33,7 @@ fn a_killed_server_loses_nothing_that_its_client_sends_again(kind: Kind) {
     server.kill();
 
     let server = house.server(&[]);
-    let (http, session) = Http::new(server.address()).login("ada", "sesame");
+    let (http, session) = Http::new(server.address()).login("ada", "open sesame");
     let mut socket = Socket::open(server.address(), session["token"].as_str().expect("a token"));
     assert_eq!(socket.welcome["characters"][0]["version"], json!(2 + JUMP), "a version that nobody was shown");
     for (sent, fields) in &kept {
@@ -53,7 +53,7 @@ fn a_killed_server_loses_nothing_that_its_client_sends_again(kind: Kind) {
     assert_eq!(found.header("castellan-durable"), (2 + JUMP + 11).to_string());
     assert!(server.terminate().success());
     let server = house.server(&[]);
-    let (http, _) = Http::new(server.address()).login("ada", "sesame");
+    let (http, _) = Http::new(server.address()).login("ada", "open sesame");
     let found = http.get(&format!("/characters/{me}")).json;
     assert_eq!(found["version"], json!(2 + JUMP + 11), "a clean stop is no reason to jump");
 }

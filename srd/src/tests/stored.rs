@@ -112,3 +112,9 @@ fn several_entries_may_hold_the_same_item() {
     let left = fewer.inventory().stacks();
     assert_eq!((left.len(), left[0].item().as_str(), left[0].quantity()), (4, "arrow", 3));
 }
+
+#[test]
+fn a_stored_name_is_kept_even_if_it_is_invisible() {
+    let text = sample(&format!("{SCHEMA_VERSION}-brannor.json")).replacen("Brannor", "\u{3164}", 1);
+    assert_eq!(decode(SCHEMA_VERSION, &text).expect("a character").name(), "\u{3164}");
+}

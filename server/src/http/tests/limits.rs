@@ -90,7 +90,7 @@ async fn a_stop_finishes_running_requests_and_closes_idle_connections() {
     let mut idle = TcpStream::connect(house.address).await.expect("a connection");
     idle.write_all(b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("to send");
     assert_eq!(idle.read_u8().await.expect("an answer"), b'H');
-    let body = json!({"username": "ada", "password": "pw", "create": true}).to_string();
+    let body = json!({"username": "ada", "password": "open sesame", "create": true}).to_string();
     let (begun, rest) = body.split_at(5);
     let mut busy = TcpStream::connect(house.address).await.expect("a connection");
     let head =

@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn a_session_works_from_login_to_logout() {
     let house = house(&[]).await;
-    let body = json!({"username": "Ada", "password": "pw", "create": true}).to_string();
+    let body = json!({"username": "Ada", "password": "open sesame", "create": true}).to_string();
     let login = house.send("POST /session/login", &["Content-Type: application/json; charset=utf-8"], &body).await;
     assert_eq!((login.status, login.header("cache-control")), (200, Some("no-store")), "{login:?}");
     let tokens = login.json();
@@ -54,13 +54,13 @@ async fn a_refused_login_says_why_and_when_to_retry() {
     assert_eq!(limited.problem(), (429, "too_many_attempts".to_owned()));
     assert_eq!(limited.header("retry-after"), Some("300"), "{limited:?}");
     assert!(limited.json()["retry_after_ms"].as_u64().is_some_and(|ms| ms > 299_000), "{limited:?}");
-    let closed = login(json!({"username": "bob", "password": "pw", "create": true})).await;
+    let closed = login(json!({"username": "bob", "password": "open sesame", "create": true})).await;
     assert_eq!(closed.problem(), (403, "registration_closed".to_owned()));
     for body in [
         json!({"username": "bob"}),
         json!({"username": "bob", "password": 7}),
-        json!({"username": "bob", "password": "pw", "admin": true}),
-        json!({"username": " ", "password": "pw"}),
+        json!({"username": "bob", "password": "open sesame", "admin": true}),
+        json!({"username": " ", "password": "open sesame"}),
         json!({"username": "bob", "password": ""}),
     ] {
         let refused = login(body.clone()).await;
@@ -134,7 +134,7 @@ async fn a_key_given_twice_is_refused_in_every_body() {
     let level_up = r#"{"level_up": {"hitpoints": "roll", "abilities": {"str": 1, "str": 1}}}"#;
     let intent = format!(r#"{{"version": 1, "action": {level_up}}}"#);
     for (line, body, key) in [
-        ("POST /session/login", r#"{"username": "eve", "username": "ada", "password": "pw"}"#, "username"),
+        ("POST /session/login", r#"{"username": "eve", "username": "ada", "password": "open sesame"}"#, "username"),
         ("POST /session/refresh", r#"{"refresh_token": "a", "refresh_token": "b"}"#, "refresh_token"),
         ("POST /characters", &made, "str"),
         ("PATCH /characters/ID/stats/hitpoints", r#"{"version": 1, "delta": -1, "delta": -2}"#, "delta"),
@@ -192,7 +192,7 @@ async fn metrics_move_to_the_operators_address_if_there_is_one() {
 
 /// Login through a request with this `Host`.
 async fn socket_url(house: &House, host: &str) -> Value {
-    let body = json!({"username": "ada", "password": "pw", "create": true}).to_string();
+    let body = json!({"username": "ada", "password": "open sesame", "create": true}).to_string();
     let head = format!("POST /session/login HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n");
     let request = format!("{head}Connection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     house.raw(request.as_bytes()).await.json()["socket_url"].clone()
@@ -309,7 +309,7 @@ async fn listed_origins_may_read_answers_and_others_may_not() {
         assert_eq!((answer.status, answer.header("access-control-allow-origin")), (405, None));
         assert_eq!(answer.header("vary"), Some("origin"));
     }
-    let body = json!({"username": "ada", "password": "pw", "create": true});
+    let body = json!({"username": "ada", "password": "open sesame", "create": true});
     let login = house.post("/session/login", "", body).await.json();
     assert_eq!(login["socket_url"], "wss://api.example.com/socket");
 }

@@ -324,12 +324,9 @@ impl Storage for MemoryStorage {
         self.book(move |tables| tables.create_account(&account)).await
     }
 
-    async fn account(&self, username: &str) -> Result<Option<AccountRow>, StorageError> {
-        let name = username.to_lowercase();
-        self.look_up(move |tables| {
-            tables.accounts.values().find(|account| account.username.to_lowercase() == name).cloned()
-        })
-        .await
+    async fn account(&self, folded: &str) -> Result<Option<AccountRow>, StorageError> {
+        let folded = folded.to_owned();
+        self.look_up(move |tables| tables.accounts.values().find(|account| account.folded == folded).cloned()).await
     }
 
     async fn account_of(&self, user: UserId) -> Result<Option<AccountRow>, StorageError> {

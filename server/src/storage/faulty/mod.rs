@@ -235,9 +235,9 @@ impl Storage for FaultyStorage {
         self.run(move |storage| async move { storage.create_account(&account).await }).await
     }
 
-    async fn account(&self, username: &str) -> Result<Option<AccountRow>, StorageError> {
-        let username = username.to_owned();
-        self.run(move |storage| async move { storage.account(&username).await }).await
+    async fn account(&self, folded: &str) -> Result<Option<AccountRow>, StorageError> {
+        let folded = folded.to_owned();
+        self.run(move |storage| async move { storage.account(&folded).await }).await
     }
 
     async fn account_of(&self, user: UserId) -> Result<Option<AccountRow>, StorageError> {

@@ -200,8 +200,7 @@ impl Tables {
     }
 
     pub(super) fn create_account(&mut self, account: &AccountRow) -> Result<(), StorageError> {
-        let name = account.username.to_lowercase();
-        let taken = |other: &AccountRow| other.user != account.user && other.username.to_lowercase() == name;
+        let taken = |other: &AccountRow| other.user != account.user && other.folded == account.folded;
         if self.accounts.values().any(taken) {
             return Err(StorageError::AlreadyExists);
         }

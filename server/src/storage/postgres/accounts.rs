@@ -13,7 +13,7 @@ pub(super) async fn create_account(connection: &mut PgConnection, account: &Acco
     )
     .bind(account.user.uuid())
     .bind(&account.username)
-    .bind(account.username.to_lowercase())
+    .bind(&account.folded)
     .bind(&account.password_hash)
     .bind(&account.role)
     .bind(account.created_at_ms)
@@ -26,18 +26,18 @@ pub(super) async fn create_account(connection: &mut PgConnection, account: &Acco
     Ok(())
 }
 
-const ACCOUNT: &str = "SELECT user_id, username, password_hash, role, \
+const ACCOUNT: &str = "SELECT user_id, username, username_folded, password_hash, role, \
      (extract(epoch FROM created_at) * 1000)::bigint AS created_at_ms FROM accounts WHERE username_folded = $1";
 
-const ACCOUNT_OF: &str = "SELECT user_id, username, password_hash, role, \
+const ACCOUNT_OF: &str = "SELECT user_id, username, username_folded, password_hash, role, \
      (extract(epoch FROM created_at) * 1000)::bigint AS created_at_ms FROM accounts WHERE user_id = $1";
 
-pub(super) async fn account(connection: &mut PgConnection, username: &str) -> Result<Option<AccountRow>, StorageError> {
+pub(super) async fn account(connection: &mut PgConnection, folded: &str) -> Result<Option<AccountRow>, StorageError> {
     // PostgreSQL refuses NUL in any text, even in a parameter of a query.
-    if username.contains('\0') {
+    if folded.contains('\0') {
         return Ok(None);
     }
-    let row = sqlx::query(ACCOUNT).bind(username.to_lowercase()).fetch_optional(connection).await?;
+    let row = sqlx::query(ACCOUNT).bind(folded).fetch_optional(connection).await?;
     row.as_ref().map(account_row).transpose()
 }
 
@@ -53,6 +53,7 @@ fn account_row(row: &PgRow) -> Result<AccountRow, StorageError> {
     Ok(AccountRow {
         user: UserId::from_uuid(row.try_get("user_id")?),
         username: row.try_get("username")?,
+        folded: row.try_get("username_folded")?,
         password_hash: row.try_get("password_hash")?,
         role: row.try_get("role")?,
         created_at_ms: row.try_get("created_at_ms")?,

@@ -153,8 +153,8 @@ impl Storage for PostgresStorage {
         look_up!(self, accounts::create_account(account))
     }
 
-    async fn account(&self, username: &str) -> Result<Option<AccountRow>, StorageError> {
-        look_up!(self, accounts::account(username))
+    async fn account(&self, folded: &str) -> Result<Option<AccountRow>, StorageError> {
+        look_up!(self, accounts::account(folded))
     }
 
     async fn account_of(&self, user: UserId) -> Result<Option<AccountRow>, StorageError> {

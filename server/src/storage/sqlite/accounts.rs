@@ -17,7 +17,7 @@ pub(super) async fn create_account(
     )
     .bind(account.user.to_string())
     .bind(&account.username)
-    .bind(account.username.to_lowercase())
+    .bind(&account.folded)
     .bind(&account.password_hash)
     .bind(&account.role)
     .bind(account.created_at_ms)
@@ -32,12 +32,12 @@ pub(super) async fn create_account(
 
 pub(super) async fn account(
     connection: &mut SqliteConnection,
-    username: &str,
+    folded: &str,
 ) -> Result<Option<AccountRow>, StorageError> {
     let row = sqlx::query(
-        "SELECT user_id, username, password_hash, role, created_at_ms FROM accounts WHERE username_folded = ?1",
+        "SELECT user_id, username, username_folded, password_hash, role, created_at_ms FROM accounts WHERE username_folded = ?1",
     )
-    .bind(username.to_lowercase())
+    .bind(folded)
     .fetch_optional(connection)
     .await?;
     row.as_ref().map(account_row).transpose()
@@ -48,7 +48,7 @@ pub(super) async fn account_of(
     user: UserId,
 ) -> Result<Option<AccountRow>, StorageError> {
     let row =
-        sqlx::query("SELECT user_id, username, password_hash, role, created_at_ms FROM accounts WHERE user_id = ?1")
+        sqlx::query("SELECT user_id, username, username_folded, password_hash, role, created_at_ms FROM accounts WHERE user_id = ?1")
             .bind(user.to_string())
             .fetch_optional(connection)
             .await?;
@@ -59,6 +59,7 @@ fn account_row(row: &SqliteRow) -> Result<AccountRow, StorageError> {
     Ok(AccountRow {
         user: id(row, "user_id")?,
         username: row.try_get("username")?,
+        folded: row.try_get("username_folded")?,
         password_hash: row.try_get("password_hash")?,
         role: row.try_get("role")?,
         created_at_ms: row.try_get("created_at_ms")?,

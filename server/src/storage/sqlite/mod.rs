@@ -141,8 +141,8 @@ impl Storage for SqliteStorage {
         on_connection!(self.writer(), accounts::create_account(account))
     }
 
-    async fn account(&self, username: &str) -> Result<Option<AccountRow>, StorageError> {
-        on_connection!(self.reader(), accounts::account(username))
+    async fn account(&self, folded: &str) -> Result<Option<AccountRow>, StorageError> {
+        on_connection!(self.reader(), accounts::account(folded))
     }
 
     async fn account_of(&self, user: UserId) -> Result<Option<AccountRow>, StorageError> {

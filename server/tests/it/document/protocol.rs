@@ -189,6 +189,7 @@ fn limits_have_the_values_of_the_document() {
         REFRESH_REPEAT_SECONDS,
         USERNAME_SCALARS_MAX,
         PASSWORD_BYTES_MAX,
+        PASSWORD_SCALARS_MIN,
         COINS_MAX,
         QUANTITY_MAX,
         NAME_SCALARS_MAX,

@@ -11,13 +11,14 @@ pub(super) fn account(username: &str) -> AccountRow {
     AccountRow {
         user: user(),
         username: username.to_owned(),
+        folded: username.to_lowercase(),
         password_hash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".to_owned(),
         role: "player".to_owned(),
         created_at_ms: time_ms(),
     }
 }
 
-pub(super) async fn a_name_is_taken_without_regard_to_case(database: &Database) {
+pub(super) async fn a_folded_name_is_taken_once(database: &Database) {
     let storage = &database.storage;
     storage.create_account(&account("Ärwen")).await.expect("the first one");
     for name in ["Ärwen", "ärwen", "ÄRWEN"] {
@@ -31,7 +32,7 @@ pub(super) async fn an_account_is_found_by_name_and_by_user(database: &Database)
     let storage = &database.storage;
     let arwen = account("Ärwen");
     storage.create_account(&arwen).await.expect("an account");
-    assert_eq!(storage.account("ÄRWEN").await.expect("an answer"), Some(arwen.clone()));
+    assert_eq!(storage.account("ärwen").await.expect("an answer"), Some(arwen.clone()));
     assert_eq!(storage.account_of(arwen.user).await.expect("an answer"), Some(arwen));
     assert_eq!(storage.account("elrond").await.expect("an answer"), None);
     assert_eq!(storage.account_of(user()).await.expect("an answer"), None);

@@ -51,7 +51,7 @@ macro_rules! contract {
 }
 
 contract! {
-    accounts::a_name_is_taken_without_regard_to_case,
+    accounts::a_folded_name_is_taken_once,
     accounts::an_account_is_found_by_name_and_by_user,
     accounts::making_an_account_may_be_repeated,
     accounts::a_strange_name_is_nobodys,
