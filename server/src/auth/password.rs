@@ -31,7 +31,7 @@ pub(super) struct Hasher {
     waiting: AtomicUsize,
     waiting_max: usize,
     last_hash_ms: Arc<AtomicU64>,
-    /// The hash to verify against if the name is unknown, so that both cases take the same time.
+    /// The hash to verify against as long as there is no account.
     nobody: Arc<str>,
 }
 
@@ -147,6 +147,17 @@ impl Drop for Place<'_> {
     }
 }
 
+/// What the comparison of a password with a stored hash found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Another password.
+    Different,
+    /// The right password.
+    Same,
+    /// The right password, hashed with other settings or as it was typed. A hash by the present settings comes with it.
+    Outdated(String),
+}
+
 /// The right to hash once. It is held until the hash is done, even if the login was cancelled.
 pub(super) struct Turn<'a> {
     hasher: &'a Hasher,
@@ -161,20 +172,27 @@ impl Turn<'_> {
         self.run(move |memory| hash(&params, password.as_bytes(), &entropy, memory)).await?
     }
 
-    /// Returns true if the password matches the PHC string. Without a string returns false after the same time.
+    /// Compares a password with a PHC string; without one it matches nothing, after the time of a present hash.
     ///
     /// How many forms of the password are tried depends only on what was typed.
-    pub(super) async fn verify(self, password: Password, phc: Option<String>) -> Result<bool, AuthError> {
-        let known = phc.is_some();
+    pub(super) async fn verify(self, password: Password, phc: Option<String>) -> Result<Outcome, AuthError> {
+        let is_known = phc.is_some();
         let phc = phc.unwrap_or_else(|| self.hasher.nobody.to_string());
-        let same = self.run(move |memory| {
-            let matches = |bytes| {
-                is_password_of(&phc, bytes, memory)
-                    .map_err(|error| AuthError::Fault(format!("a stored password hash is unusable: {error}")))
-            };
-            password.candidates().map(matches).find(|same| !matches!(same, Ok(false))).unwrap_or(Ok(false))
-        });
-        Ok(same.await?? && known)
+        let (params, entropy) = (self.hasher.params.clone(), Arc::clone(&self.hasher.entropy));
+        let compare = move |memory: &mut Memory| {
+            let unusable = |error| AuthError::Fault(format!("a stored password hash is unusable: {error}"));
+            for (index, bytes) in password.candidates().enumerate() {
+                if is_password_of(&phc, bytes, memory).map_err(unusable)? && is_known {
+                    if index == 0 && is_made_with(&phc, &params) {
+                        return Ok(Outcome::Same);
+                    }
+                    let best = password.candidates().next().unwrap_or(bytes);
+                    return Ok(Outcome::Outdated(hash(&params, best, &entropy, memory)?));
+                }
+            }
+            Ok(Outcome::Different)
+        };
+        self.run(compare).await?
     }
 
     #[allow(clippy::disallowed_methods, reason = "measures how long a hash takes; nothing is decided by it")]
@@ -232,6 +250,17 @@ fn is_password_of(phc: &str, password: &[u8], memory: &mut Memory) -> password_h
     Ok(output(&argon2, password, salt, expected.len(), memory)? == *expected)
 }
 
+/// Returns true if a PHC string has the form that [`to_phc`] would give it.
+fn is_made_with(phc: &str, params: &Params) -> bool {
+    let Ok(stored) = PasswordHash::new(phc) else { return false };
+    let output_bytes = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+    stored.algorithm == Algorithm::Argon2id.ident()
+        && stored.version == Some(Version::V0x13.into())
+        && ParamsString::try_from(params).is_ok_and(|params| params == stored.params)
+        && stored.salt.is_some_and(|salt| salt.len() == SALT_BYTES)
+        && stored.hash.is_some_and(|hash| hash.len() == output_bytes)
+}
+
 fn output(
     argon2: &Argon2<'_>,
     password: &[u8],
@@ -270,13 +299,29 @@ mod tests {
         let hasher = hasher(1, 0);
         let phc = hashed(&hasher, "open sesame").await;
         assert!(phc.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{phc}");
-        for (tried, stored, expected) in
-            [("open sesame", Some(&phc), true), ("open Sesame", Some(&phc), false), ("open sesame", None, false)]
-        {
+        for (tried, stored, expected) in [
+            ("open sesame", Some(&phc), Outcome::Same),
+            ("open Sesame", Some(&phc), Outcome::Different),
+            ("open sesame", None, Outcome::Different),
+        ] {
             let turn = hasher.turn().await.expect("a turn");
             assert_eq!(turn.verify(password(tried), stored.cloned()).await.expect("an answer"), expected);
         }
         assert_ne!(phc, hashed(&hasher, "open sesame").await, "each hash has its own salt");
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_other_settings_or_of_the_typed_form_is_outdated() {
+        let hasher = hasher(1, 0);
+        let other = Hasher::new(128, 1, 1, 0, crate::clock::system_entropy()).expect("a hasher");
+        let typed = "cafe\u{301} au lait";
+        let as_typed = hash(&hasher.params, typed.as_bytes(), &hasher.entropy, &mut Memory::new()).expect("a hash");
+        for (tried, stored) in [("open sesame", hashed(&other, "open sesame").await), (typed, as_typed)] {
+            let outcome = hasher.turn().await.expect("a turn").verify(password(tried), Some(stored)).await;
+            let Ok(Outcome::Outdated(better)) = outcome else { panic!("{tried}: {outcome:?}") };
+            let outcome = hasher.turn().await.expect("a turn").verify(password(tried), Some(better)).await;
+            assert_eq!(outcome.expect("an answer"), Outcome::Same, "{tried}");
+        }
     }
 
     #[test]

@@ -22,6 +22,15 @@ pub(super) fn read(key: &[u8], token: &str) -> Option<(SessionId, i64)> {
     Some((session, generation))
 }
 
+/// An id for a name that only those can compute who have the key.
+pub(super) fn pseudonym(key: &[u8], name: &str) -> uuid::Uuid {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    mac.update(b"the pseudonym of a name: ");
+    mac.update(name.as_bytes());
+    let digest = mac.finalize().into_bytes();
+    uuid::Builder::from_random_bytes(std::array::from_fn(|index| digest[index])).into_uuid()
+}
+
 fn mac(key: &[u8], session: SessionId, generation: i64) -> Hmac<Sha256> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(session.uuid().as_bytes());

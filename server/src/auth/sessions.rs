@@ -15,7 +15,7 @@ use super::attempts::Attempts;
 use super::error::AuthError;
 use super::exposure::Exposure;
 use super::keys::Keys;
-use super::password::Hasher;
+use super::password::{Hasher, Outcome, Turn};
 use super::refresh;
 use super::revoked::Revoked;
 use super::token::{Session, Standing, Subject, Ticket, Tokens};
@@ -163,16 +163,13 @@ impl Auth {
                     // Another login took the name meanwhile. The password tells if it was the same person.
                     Err(AuthError::NameTaken) => {
                         let account = self.find(name).await?;
-                        self.recognise(name, address, account, password, create).await?
+                        let turn = self.hasher.turn().await?;
+                        self.recognise(name, address, account, password, create, turn).await?
                     }
                     made => made?,
                 }
             }
-            None => {
-                let phc = account.as_ref().map(|account| account.password_hash.clone());
-                let same = turn.verify(password, phc).await?;
-                self.judge(name, address, account.filter(|_| same), create)?
-            }
+            None => self.recognise(name, address, account, password, create, turn).await?,
         };
         self.begin(&account).await
     }
@@ -194,28 +191,48 @@ impl Auth {
         account: Option<AccountRow>,
         password: Password,
         create: bool,
+        turn: Turn<'_>,
     ) -> Result<AccountRow, AuthError> {
-        let phc = account.as_ref().map(|account| account.password_hash.clone());
-        let same = self.hasher.turn().await?.verify(password, phc).await?;
-        self.judge(name, address, account.filter(|_| same), create)
+        // Asked for a known name too, so that both take as long.
+        let stand_in = self.stand_in(name).await?;
+        if let Some(account) = account {
+            if self.is_password_of(&account, password, turn).await? {
+                return Ok(account);
+            }
+        } else {
+            turn.verify(password, stand_in).await?;
+        }
+        self.attempts.failed(name, address, (self.clock)());
+        // The same for a taken and a free name, so that a closed server does not reveal its names.
+        Err(if create && !self.registration_is_open() { AuthError::RegistrationClosed } else { AuthError::BadCredentials })
     }
 
-    fn judge(
+    /// Somebody's stored hash, to compare with if the name is unknown: comparing then costs what it costs for an account.
+    ///
+    /// One name always gets the same account's, so an attacker cannot tell it by asking twice. Which one is a secret.
+    pub(super) async fn stand_in(&self, name: &AccountName) -> Result<Option<String>, AuthError> {
+        let from = refresh::pseudonym(&self.keys.refresh, &name.key());
+        Ok(self.storage.some_password_hash(UserId::from_uuid(from)).await?)
+    }
+
+    /// Compares a password with an account's. Replaces a hash that is outdated.
+    async fn is_password_of(
         &self,
-        name: &AccountName,
-        address: IpAddr,
-        recognised: Option<AccountRow>,
-        create: bool,
-    ) -> Result<AccountRow, AuthError> {
-        recognised.ok_or_else(|| {
-            self.attempts.failed(name, address, (self.clock)());
-            // The same for a taken and a free name, so that a closed server does not reveal its names.
-            if create && !self.registration_is_open() {
-                AuthError::RegistrationClosed
-            } else {
-                AuthError::BadCredentials
+        account: &AccountRow,
+        password: Password,
+        turn: Turn<'_>,
+    ) -> Result<bool, AuthError> {
+        match turn.verify(password, Some(account.password_hash.clone())).await? {
+            Outcome::Different => return Ok(false),
+            Outcome::Same => {}
+            Outcome::Outdated(better) => {
+                let old = &account.password_hash;
+                if let Err(error) = self.storage.replace_password_hash(account.user, old, &better).await {
+                    tracing::warn!(%error, "cannot replace an outdated password hash; the next login tries again");
+                }
             }
-        })
+        }
+        Ok(true)
     }
 
     /// Creates an account.

@@ -305,3 +305,45 @@ async fn a_new_account_needs_a_good_name_and_a_password_of_eight_characters() {
         assert!(matches!(made, Err(AuthError::Malformed(_))), "{username}: {made:?}");
     }
 }
+
+#[tokio::test]
+async fn a_name_that_is_unknown_costs_what_some_stored_hash_costs() {
+    let House { storage, auth, .. } = &house(true).await;
+    let name = |number: u32| AccountName::new(&format!("nobody-{number}")).expect("a name");
+    assert_eq!(auth.stand_in(&name(0)).await.expect("an answer"), None);
+    let mut stored = std::collections::HashSet::new();
+    for username in ["ada", "bob", "eve"] {
+        let user = older_account(storage, username, "sesame").await;
+        stored.insert(storage.account_of(user).await.expect("an answer").expect("an account").password_hash);
+    }
+    let mut used = std::collections::HashSet::new();
+    for number in 0..200 {
+        let stand_in = auth.stand_in(&name(number)).await.expect("an answer").expect("somebody's hash");
+        assert_eq!(auth.stand_in(&name(number)).await.expect("an answer").as_ref(), Some(&stand_in));
+        used.insert(stand_in);
+    }
+    assert_eq!(used, stored);
+}
+
+#[tokio::test]
+async fn a_login_replaces_a_hash_that_was_made_with_other_settings() {
+    let House { storage, auth, .. } = &house(true).await;
+    let user = older_account(storage, "ada", "cafe\u{301}").await;
+    let hash = async || storage.account_of(user).await.expect("an answer").expect("an account").password_hash;
+    let before = hash().await;
+    login(auth, "ada", "wrong", false).await.expect_err("another password");
+    assert_eq!(hash().await, before, "only the right password");
+    login(auth, "ada", "cafe\u{301}", false).await.expect("a login");
+    let composed = hash().await;
+    assert_ne!(composed, before);
+    login(auth, "ada", "caf\u{e9}", false).await.expect("the composed form is stored now");
+    assert_eq!(hash().await, composed, "nothing to replace");
+
+    let mut settings = settings();
+    settings.argon2_memory = bytesize::ByteSize::kib(128);
+    let clock: Clock = Arc::new(|| NOW_MS.get());
+    let raised = Auth::open(Arc::clone(storage), &settings, true, clock, system_entropy()settings, Arc::new(Exposure::new(false)), clock, system_entropy()).await.expect("a room");
+    login(&raised, "ada", "caf\u{e9}", false).await.expect("a login");
+    assert!(hash().await.contains("m=128,"), "{}", hash().await);
+    login(auth, "ada", "caf\u{e9}", false).await.expect("a server with the older settings still knows it");
+}

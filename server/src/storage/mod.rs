@@ -145,6 +145,13 @@ pub trait Storage: Send + Sync + 'static {
     /// The account of a user.
     async fn account_of(&self, user: UserId) -> Result<Option<AccountRow>, StorageError>;
 
+    /// Replaces an account's password hash. Returns false if it is not `old` any more.
+    async fn replace_password_hash(&self, user: UserId, old: &str, new: &str) -> Result<bool, StorageError>;
+
+    /// The password hash of the first account from this user on, in the order of users and in a circle; `None` if there
+    /// is no account.
+    async fn some_password_hash(&self, from: UserId) -> Result<Option<String>, StorageError>;
+
     /// Stores a session.
     async fn create_session(&self, session: &SessionRow) -> Result<(), StorageError>;
 

@@ -333,6 +333,23 @@ impl Storage for MemoryStorage {
         self.look_up(move |tables| tables.accounts.get(&user).cloned()).await
     }
 
+    async fn replace_password_hash(&self, user: UserId, old: &str, new: &str) -> Result<bool, StorageError> {
+        let (old, new) = (old.to_owned(), new.to_owned());
+        self.book(move |tables| {
+            let account = tables.accounts.get_mut(&user).filter(|account| account.password_hash == old);
+            Ok(account.map(|account| account.password_hash.clone_from(&new)).is_some())
+        })
+        .await
+    }
+
+    async fn some_password_hash(&self, from: UserId) -> Result<Option<String>, StorageError> {
+        self.look_up(move |tables| {
+            let found = tables.accounts.range(from..).chain(&tables.accounts).next();
+            found.map(|(_, account)| account.password_hash.clone())
+        })
+        .await
+    }
+
     async fn create_session(&self, session: &SessionRow) -> Result<(), StorageError> {
         let session = session.clone();
         self.book(move |tables| {

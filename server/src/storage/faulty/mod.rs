@@ -244,6 +244,15 @@ impl Storage for FaultyStorage {
         self.run(move |storage| async move { storage.account_of(user).await }).await
     }
 
+    async fn replace_password_hash(&self, user: UserId, old: &str, new: &str) -> Result<bool, StorageError> {
+        let (old, new) = (old.to_owned(), new.to_owned());
+        self.run(move |storage| async move { storage.replace_password_hash(user, &old, &new).await }).await
+    }
+
+    async fn some_password_hash(&self, from: UserId) -> Result<Option<String>, StorageError> {
+        self.run(move |storage| async move { storage.some_password_hash(from).await }).await
+    }
+
     async fn create_session(&self, session: &SessionRow) -> Result<(), StorageError> {
         let session = session.clone();
         self.run(move |storage| async move { storage.create_session(&session).await }).await

@@ -49,6 +49,35 @@ pub(super) async fn account_of(
     row.as_ref().map(account_row).transpose()
 }
 
+pub(super) async fn replace_password_hash(
+    connection: &mut PgConnection,
+    user: UserId,
+    old: &str,
+    new: &str,
+) -> Result<bool, StorageError> {
+    let done = sqlx::query("UPDATE accounts SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2")
+        .bind(user.uuid())
+        .bind(old)
+        .bind(new)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+pub(super) async fn some_password_hash(
+    connection: &mut PgConnection,
+    from: UserId,
+) -> Result<Option<String>, StorageError> {
+    let hash = sqlx::query_scalar(
+        "(SELECT password_hash FROM accounts WHERE user_id >= $1 ORDER BY user_id LIMIT 1) \
+         UNION ALL (SELECT password_hash FROM accounts ORDER BY user_id LIMIT 1) LIMIT 1",
+    )
+    .bind(from.uuid())
+    .fetch_optional(connection)
+    .await?;
+    Ok(hash)
+}
+
 fn account_row(row: &PgRow) -> Result<AccountRow, StorageError> {
     Ok(AccountRow {
         user: UserId::from_uuid(row.try_get("user_id")?),

@@ -161,6 +161,14 @@ impl Storage for PostgresStorage {
         look_up!(self, accounts::account_of(user))
     }
 
+    async fn replace_password_hash(&self, user: UserId, old: &str, new: &str) -> Result<bool, StorageError> {
+        look_up!(self, accounts::replace_password_hash(user, old, new))
+    }
+
+    async fn some_password_hash(&self, from: UserId) -> Result<Option<String>, StorageError> {
+        on_connection!(self, accounts::some_password_hash(from))
+    }
+
     async fn create_session(&self, session: &SessionRow) -> Result<(), StorageError> {
         look_up!(self, accounts::create_session(session))
     }

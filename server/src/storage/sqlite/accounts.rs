@@ -55,6 +55,35 @@ pub(super) async fn account_of(
     row.as_ref().map(account_row).transpose()
 }
 
+pub(super) async fn replace_password_hash(
+    connection: &mut SqliteConnection,
+    user: UserId,
+    old: &str,
+    new: &str,
+) -> Result<bool, StorageError> {
+    let done = sqlx::query("UPDATE accounts SET password_hash = ?3 WHERE user_id = ?1 AND password_hash = ?2")
+        .bind(user.to_string())
+        .bind(old)
+        .bind(new)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+pub(super) async fn some_password_hash(
+    connection: &mut SqliteConnection,
+    from: UserId,
+) -> Result<Option<String>, StorageError> {
+    let hash = sqlx::query_scalar(
+        "SELECT * FROM (SELECT password_hash FROM accounts WHERE user_id >= ?1 ORDER BY user_id LIMIT 1) \
+         UNION ALL SELECT * FROM (SELECT password_hash FROM accounts ORDER BY user_id LIMIT 1) LIMIT 1",
+    )
+    .bind(from.to_string())
+    .fetch_optional(connection)
+    .await?;
+    Ok(hash)
+}
+
 fn account_row(row: &SqliteRow) -> Result<AccountRow, StorageError> {
     Ok(AccountRow {
         user: id(row, "user_id")?,

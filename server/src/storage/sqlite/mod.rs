@@ -149,6 +149,14 @@ impl Storage for SqliteStorage {
         on_connection!(self.reader(), accounts::account_of(user))
     }
 
+    async fn replace_password_hash(&self, user: UserId, old: &str, new: &str) -> Result<bool, StorageError> {
+        on_connection!(self.writer(), accounts::replace_password_hash(user, old, new))
+    }
+
+    async fn some_password_hash(&self, from: UserId) -> Result<Option<String>, StorageError> {
+        on_connection!(self.reader(), accounts::some_password_hash(from))
+    }
+
     async fn create_session(&self, session: &SessionRow) -> Result<(), StorageError> {
         on_connection!(self.writer(), accounts::create_session(session))
     }

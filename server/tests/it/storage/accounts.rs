@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use castellan::storage::{AccountRow, KeyRow, SessionRow, StorageError};
+use castellan_srd::wire::UserId;
 
 use super::rows::{session, time_ms, user};
 use crate::harness::Database;
@@ -47,6 +48,39 @@ pub(super) async fn making_an_account_may_be_repeated(database: &Database) {
 pub(super) async fn a_strange_name_is_nobodys(database: &Database) {
     for name in ["", "\0", "a\0b", "' OR 1=1 --", "\u{202e}", &"x".repeat(100_000)] {
         assert_eq!(database.storage.account(name).await.expect("an answer"), None);
+    }
+}
+
+pub(super) async fn a_password_hash_is_replaced_only_by_who_knows_it(database: &Database) {
+    let storage = &database.storage;
+    let arwen = account("arwen");
+    storage.create_account(&arwen).await.expect("an account");
+    for (user, old, new, done) in [
+        (arwen.user, "another", "new", false),
+        (user(), arwen.password_hash.as_str(), "new", false),
+        (arwen.user, &arwen.password_hash, "new", true),
+        (arwen.user, &arwen.password_hash, "newer", false),
+    ] {
+        assert_eq!(storage.replace_password_hash(user, old, new).await.expect("an answer"), done, "{old} to {new}");
+    }
+    let found = storage.account_of(arwen.user).await.expect("an answer").expect("an account");
+    assert_eq!(found, AccountRow { password_hash: "new".to_owned(), ..arwen });
+}
+
+pub(super) async fn some_account_s_hash_is_found_from_every_user_on(database: &Database) {
+    let storage = &database.storage;
+    let mut accounts: Vec<_> = ["arwen", "bilbo", "celeborn"].map(account).into();
+    accounts.sort_by_key(|account| account.user);
+    assert_eq!(storage.some_password_hash(user()).await.expect("an answer"), None, "nobody's");
+    for (number, account) in accounts.iter_mut().enumerate() {
+        account.password_hash = number.to_string();
+        storage.create_account(account).await.expect("an account");
+    }
+    let after = |user: UserId| UserId::from_uuid(uuid::Uuid::from_u128(user.uuid().as_u128() + 1));
+    for (number, AccountRow { user, .. }) in accounts.iter().enumerate() {
+        let (same, next) = (number.to_string(), ((number + 1) % 3).to_string());
+        assert_eq!(storage.some_password_hash(*user).await.expect("an answer"), Some(same));
+        assert_eq!(storage.some_password_hash(after(*user)).await.expect("an answer"), Some(next));
     }
 }
 
