@@ -1,4 +1,9 @@
-//! The limit on failed logins.
+//! The limit on failed logins: by name and address together, by name, and by address.
+//!
+//! The first one always holds. The other two would let strangers keep an account's owner out: attackers who try one
+//! name from many addresses, or somebody who shares the owner's address. So they spare a login from a network from which
+//! the account has logged in before. Its sessions in the database say which networks these are, on every server and
+//! after a restart.
 //!
 //! Not governor's: its check always counts, and here only a failed login counts, after its check.
 
@@ -11,31 +16,48 @@ use parking_lot::Mutex;
 
 use super::accounts::AccountName;
 use super::error::AuthError;
+use crate::config;
 
-/// Most names, and most addresses, tracked at a time.
+/// Most keys tracked at a time, for each of the three limits.
 ///
-/// An attacker who fills one table still hits the limit of the other, and the hashing pool bounds both.
+/// An attacker who fills one table still hits the limits of the others, and the hashing pool bounds all.
 const KEYS_MAX: usize = 100_000;
 
-/// Failed logins by name and by address.
+/// Failed logins.
 pub(super) struct Attempts {
+    by_both: Mutex<Failures<(String, IpAddr)>>,
     by_name: Mutex<Failures<String>>,
     by_address: Mutex<Failures<IpAddr>>,
 }
 
 impl Attempts {
-    pub(super) fn new(per_name: u32, per_address: u32, window: Duration) -> Self {
+    pub(super) fn new(settings: &config::Auth) -> Self {
+        let window = settings.failures_window;
         Self {
-            by_name: Mutex::new(Failures::new(per_name, window)),
-            by_address: Mutex::new(Failures::new(per_address, window)),
+            by_both: Mutex::new(Failures::new(settings.failures_per_name_and_address, window)),
+            by_name: Mutex::new(Failures::new(settings.failures_per_name, window)),
+            by_address: Mutex::new(Failures::new(settings.failures_per_address, window)),
         }
     }
 
     /// Checks that a login may be tried now.
-    pub(super) fn check(&self, name: &AccountName, address: IpAddr, now_ms: i64) -> Result<(), AuthError> {
-        let by_name = self.by_name.lock().wait_ms(&name.key(), now_ms);
-        let by_address = self.by_address.lock().wait_ms(&network(address), now_ms);
-        match by_name.max(by_address) {
+    ///
+    /// `is_known` tells if the account has logged in from this network before. It is called only if that matters.
+    pub(super) async fn check(
+        &self,
+        name: &AccountName,
+        address: IpAddr,
+        now_ms: i64,
+        is_known: impl AsyncFnOnce() -> Result<bool, AuthError>,
+    ) -> Result<(), AuthError> {
+        let (name, network) = (name.key(), network(address));
+        let by_name_ms = self.by_name.lock().wait_ms(&name, now_ms);
+        let by_address_ms = self.by_address.lock().wait_ms(&network, now_ms);
+        let by_both_ms = self.by_both.lock().wait_ms(&(name, network), now_ms);
+        let shared_ms = by_name_ms.max(by_address_ms);
+        // One who must wait anyway costs no look into the database.
+        let spared = by_both_ms == 0 && shared_ms > 0 && is_known().await?;
+        match if spared { 0 } else { by_both_ms.max(shared_ms) } {
             0 => Ok(()),
             retry_after_ms => Err(AuthError::TooManyAttempts { retry_after_ms }),
         }
@@ -43,13 +65,15 @@ impl Attempts {
 
     /// Records a failed login.
     pub(super) fn failed(&self, name: &AccountName, address: IpAddr, now_ms: i64) {
-        self.by_name.lock().note(name.key(), now_ms);
-        self.by_address.lock().note(network(address), now_ms);
+        let (name, network) = (name.key(), network(address));
+        self.by_name.lock().note(name.clone(), now_ms);
+        self.by_address.lock().note(network, now_ms);
+        self.by_both.lock().note((name, network), now_ms);
     }
 }
 
 /// The part of an address that an attacker cannot vary: a whole IPv4 address, or the /64 of an IPv6 address.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
@@ -76,7 +100,8 @@ impl<K: Eq + Hash> Failures<K> {
     fn wait_ms(&self, key: &K, now_ms: i64) -> u64 {
         let Some(paid_off_ms) = self.paid_off_ms.get(key) else { return 0 };
         let room_from_ms = paid_off_ms + self.step_ms - self.window_ms;
-        u64::try_from(room_from_ms - now_ms).unwrap_or(0)
+        // The clock may have been set back since. Nobody waits for longer than the window.
+        u64::try_from((room_from_ms - now_ms).min(self.window_ms)).unwrap_or(0)
     }
 
     fn note(&mut self, key: K, now_ms: i64) {
@@ -87,7 +112,7 @@ impl<K: Eq + Hash> Failures<K> {
             }
         }
         let paid_off_ms = self.paid_off_ms.entry(key).or_insert(now_ms);
-        *paid_off_ms = (*paid_off_ms).max(now_ms) + self.step_ms;
+        *paid_off_ms = (*paid_off_ms).clamp(now_ms, now_ms + self.window_ms) + self.step_ms;
     }
 }
 
@@ -126,13 +151,37 @@ mod tests {
     }
 
     #[test]
-    fn the_case_of_a_name_and_the_host_half_of_an_address_make_no_difference() {
-        let attempts = Attempts::new(1, 1, WINDOW);
-        let name = |text| AccountName::new(text).expect("a name");
+    fn a_clock_that_is_set_back_makes_nobody_wait_for_longer_than_the_window() {
+        let mut failures = Failures::new(1, WINDOW);
+        failures.note("ada", 1_000_000);
+        assert_eq!(failures.wait_ms(&"ada", 0), 100_000);
+        failures.note("ada", 0);
+        assert_eq!(failures.wait_ms(&"ada", 200_000), 0);
+    }
+
+    #[tokio::test]
+    async fn only_strangers_wait_because_of_others() {
+        let attempts = Attempts {
+            by_both: Mutex::new(Failures::new(2, WINDOW)),
+            by_name: Mutex::new(Failures::new(3, WINDOW)),
+            by_address: Mutex::new(Failures::new(3, WINDOW)),
+        };
+        let name = |text: &str| AccountName::new(text).expect("a name");
         let address = |text: &str| text.parse::<IpAddr>().expect("an address");
-        attempts.failed(&name("Ada"), address("2001:db8::1"), 0);
-        assert!(attempts.check(&name("ADA"), address("192.0.2.1"), 0).is_err());
-        assert!(attempts.check(&name("bob"), address("2001:db8::ffff"), 0).is_err());
-        assert!(attempts.check(&name("bob"), address("2001:db8:0:1::1"), 0).is_ok());
+        let may = async |who: &str, from: &str, is_known: Option<bool>| {
+            let is_known = async || Ok(is_known.expect("asked only if it matters"));
+            attempts.check(&name(who), address(from), 0, is_known).await.is_ok()
+        };
+        for from in ["2001:db8::1", "2001:db8::2", "192.0.2.1"] {
+            attempts.failed(&name("Ada"), address(from), 0);
+        }
+        assert!(!may("ADA", "2001:db8::ffff", None).await, "two failures from one network, in any spelling");
+        assert!(!may("ada", "192.0.2.1", Some(false)).await, "three failures of one name");
+        assert!(may("ada", "192.0.2.1", Some(true)).await);
+        assert!(may("bob", "2001:db8::1", None).await, "two failures from a network");
+        attempts.failed(&name("eve"), address("2001:db8::3"), 0);
+        assert!(!may("bob", "2001:db8::1", Some(false)).await, "three failures from a network");
+        assert!(may("bob", "2001:db8::1", Some(true)).await);
+        assert!(may("bob", "2001:db8:0:1::1", None).await, "another network");
     }
 }

@@ -17,7 +17,7 @@ pub enum AuthError {
     /// The name is taken.
     #[error("this name is taken; choose another one")]
     NameTaken,
-    /// Too many failed logins for this name or from this address.
+    /// Too many failed logins of this name, from this address, or both.
     #[error(
         "too many failed logins for this name or from this address; try again in {} s",
         .retry_after_ms.div_ceil(1_000)

@@ -11,7 +11,7 @@ use tokio::sync::broadcast;
 use uuid::Builder;
 
 use super::accounts::{AccountName, NewName, Password};
-use super::attempts::Attempts;
+use super::attempts::{Attempts, network};
 use super::error::AuthError;
 use super::exposure::Exposure;
 use super::keys::Keys;
@@ -110,11 +110,7 @@ impl Auth {
             tokens,
             verified: Verified::default(),
             hasher,
-            attempts: Attempts::new(
-                settings.failures_per_name,
-                settings.failures_per_address,
-                settings.failures_window,
-            ),
+            attempts: Attempts::new(settings),
             revoked: Revoked::new(milliseconds(settings.access_ttl)),
             refresh_ttl_ms: milliseconds(settings.refresh_ttl),
             registration: settings.registration,
@@ -148,14 +144,14 @@ impl Auth {
         create: bool,
         address: IpAddr,
     ) -> Result<Grant, AuthError> {
-        self.attempts.check(name, address, (self.clock)())?;
+        self.check_attempts(name, address).await?;
         let account = self.find(name).await?;
         let new = (account.is_none() && create && self.registration_is_open())
             .then(|| Ok::<_, AuthError>((name.for_new_account()?, password.clone().for_storing("password")?)))
             .transpose()?;
         let turn = self.hasher.turn().await?;
         // Checked again: other logins with this name or address may have failed while this one waited.
-        self.attempts.check(name, address, (self.clock)())?;
+        self.check_attempts(name, address).await?;
         let account = match new {
             Some((new_name, new_password)) => {
                 let hash = turn.hash(new_password).await?;
@@ -171,7 +167,15 @@ impl Auth {
             }
             None => self.recognise(name, address, account, password, create, turn).await?,
         };
-        self.begin(&account).await
+        self.begin(&account, address).await
+    }
+
+    async fn check_attempts(&self, name: &AccountName, address: IpAddr) -> Result<(), AuthError> {
+        let is_known = async || match self.find(name).await? {
+            Some(account) => Ok(self.storage.has_logged_in_from(account.user, &network(address).to_string()).await?),
+            None => Ok(false),
+        };
+        self.attempts.check(name, address, (self.clock)(), is_known).await
     }
 
     /// The account with a name, also one that an older version folded in its own way.
@@ -271,7 +275,7 @@ impl Auth {
         }
     }
 
-    async fn begin(&self, account: &AccountRow) -> Result<Grant, AuthError> {
+    async fn begin(&self, account: &AccountRow, address: IpAddr) -> Result<Grant, AuthError> {
         let now_ms = (self.clock)();
         let row = SessionRow {
             id: SessionId::from_uuid(self.random_uuid()),
@@ -280,6 +284,7 @@ impl Auth {
             rotated_at_ms: now_ms,
             expires_at_ms: now_ms + self.refresh_ttl_ms,
             revoked_at_ms: None,
+            network: Some(network(address).to_string()),
         };
         self.storage.create_session(&row).await?;
         self.grant(&row, role_of(account)?)

@@ -63,8 +63,23 @@ fn revoked(session: Session) -> Option<Ticket> {
 }
 
 async fn login(auth: &Auth, name: &str, password: &str, create: bool) -> Result<Grant, AuthError> {
+    login_from(auth, HERE, name, password, create).await
+}
+
+async fn login_from(
+    auth: &Auth,
+    address: IpAddr,
+    name: &str,
+    password: &str,
+    create: bool,
+) -> Result<Grant, AuthError> {
     let name = AccountName::new(name).expect("a name");
-    auth.login(&name, Password::new(password).expect("a password"), create, HERE).await
+    auth.login(&name, Password::new(password).expect("a password"), create, address).await
+}
+
+/// An address from which nobody has logged in.
+fn elsewhere(number: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(198, 51, 100, number))
 }
 
 #[tokio::test]
@@ -346,4 +361,48 @@ async fn a_login_replaces_a_hash_that_was_made_with_other_settings() {
     login(&raised, "ada", "caf\u{e9}", false).await.expect("a login");
     assert!(hash().await.contains("m=128,"), "{}", hash().await);
     login(auth, "ada", "caf\u{e9}", false).await.expect("a server with the older settings still knows it");
+}
+
+#[tokio::test]
+async fn an_attacker_of_a_name_does_not_keep_its_owner_out() {
+    let House { storage, auth, .. } = &house(true).await;
+    login(auth, "ada", "open sesame", true).await.expect("an account");
+    for _ in 0..10 {
+        let tried = login_from(auth, elsewhere(1), "ada", "wrong", false).await;
+        assert!(matches!(tried, Err(AuthError::BadCredentials)), "{tried:?}");
+    }
+    let tried = login_from(auth, elsewhere(1), "ada", "open sesame", false).await;
+    assert!(matches!(tried, Err(AuthError::TooManyAttempts { retry_after_ms: 30_000 })), "{tried:?}");
+    login(auth, "ada", "open sesame", false).await.expect("where the account has logged in before");
+    login_from(auth, elsewhere(2), "ada", "open sesame", false).await.expect("somewhere else");
+
+    // From many addresses: the name must wait, but not where the account is known, even after a restart.
+    for number in 10..30 {
+        login_from(auth, elsewhere(number), "ada", "wrong", false).await.expect_err("another password");
+    }
+    let tried = login_from(auth, elsewhere(30), "ada", "open sesame", false).await;
+    assert!(matches!(tried, Err(AuthError::TooManyAttempts { retry_after_ms: 10_000 })), "{tried:?}");
+    login(auth, "ada", "open sesame", false).await.expect("where the account has logged in before");
+    login_from(auth, elsewhere(2), "ada", "open sesame", false).await.expect("and where it has since");
+    let restarted = another(storage, true).await;
+    for number in 10..45 {
+        login_from(&restarted, elsewhere(number), "ada", "wrong", false).await.expect_err("another password");
+    }
+    login(&restarted, "ada", "open sesame", false).await.expect("known after a restart");
+    later(10_000);
+    login_from(auth, elsewhere(30), "ada", "open sesame", false).await.expect("somewhere else, after the wait");
+}
+
+#[tokio::test]
+async fn failed_logins_from_an_address_do_not_lock_out_those_who_are_known_there() {
+    let House { auth, .. } = &house(true).await;
+    login(auth, "ada", "open sesame", true).await.expect("an account");
+    login_from(auth, elsewhere(1), "bob", "open sesame", true).await.expect("an account");
+    for number in 0..100 {
+        login(auth, &format!("nobody-{number}"), "wrong", false).await.expect_err("nobody");
+    }
+    login(auth, "ada", "open sesame", false).await.expect("known here");
+    let tried = login(auth, "bob", "open sesame", false).await;
+    assert!(matches!(tried, Err(AuthError::TooManyAttempts { .. })), "not known here: {tried:?}");
+    login_from(auth, elsewhere(1), "bob", "open sesame", false).await.expect("known there");
 }

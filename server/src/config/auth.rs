@@ -29,9 +29,14 @@ settings! {
         "auth.hashes_parallel" hashes_parallel: Option<usize>, "1" to "1024";
         /// Logins that may wait for a free hashing thread; further ones are refused as overloaded.
         "auth.hashes_waiting_max" hashes_waiting_max: usize = "1024", "0" to "100000";
-        /// Failed logins allowed for one name within the window; further ones must wait.
-        "auth.failures_per_name" failures_per_name: u32 = "10", "1" to "1000000";
-        /// Failed logins allowed from one address (IPv6: one /64) within the window. Successful logins do not count.
+        /// Failed logins of one name from one address (IPv6: one /64) allowed within the window; further ones must wait.
+        /// Successful logins do not count.
+        "auth.failures_per_name_and_address" failures_per_name_and_address: u32 = "10", "1" to "1000000";
+        /// Failed logins of one name from all addresses allowed within the window. Above it the name must wait, but not
+        /// at addresses from which the account has logged in before.
+        "auth.failures_per_name" failures_per_name: u32 = "30", "1" to "1000000";
+        /// Failed logins from one address allowed within the window. Above it the address must wait, but not for names
+        /// whose account has logged in from there before.
         "auth.failures_per_address" failures_per_address: u32 = "100", "1" to "1000000";
         /// Window for counting failed logins.
         "auth.failures_window" failures_window: Duration = "5m", "1s" to "1d";

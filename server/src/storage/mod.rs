@@ -155,6 +155,9 @@ pub trait Storage: Send + Sync + 'static {
     /// Stores a session.
     async fn create_session(&self, session: &SessionRow) -> Result<(), StorageError>;
 
+    /// Returns true if a user has logged in from this network: if a session says so, even one that has ended.
+    async fn has_logged_in_from(&self, user: UserId, network: &str) -> Result<bool, StorageError>;
+
     /// A session.
     async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StorageError>;
 

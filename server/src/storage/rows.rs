@@ -134,6 +134,8 @@ pub struct SessionRow {
     pub expires_at_ms: i64,
     /// Time of the revocation, in milliseconds since the Unix epoch.
     pub revoked_at_ms: Option<i64>,
+    /// The network that the login came from; `None` if an older server wrote the row.
+    pub network: Option<String>,
 }
 
 /// A key as a row: created by the first server of a database and read by all.

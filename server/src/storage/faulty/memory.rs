@@ -359,6 +359,14 @@ impl Storage for MemoryStorage {
         .await
     }
 
+    async fn has_logged_in_from(&self, user: UserId, network: &str) -> Result<bool, StorageError> {
+        let network = network.to_owned();
+        self.look_up(move |tables| {
+            tables.sessions.values().any(|row| row.user == user && row.network.as_deref() == Some(&network))
+        })
+        .await
+    }
+
     async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StorageError> {
         self.look_up(move |tables| tables.sessions.get(&id).cloned()).await
     }

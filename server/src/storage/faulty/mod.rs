@@ -258,6 +258,11 @@ impl Storage for FaultyStorage {
         self.run(move |storage| async move { storage.create_session(&session).await }).await
     }
 
+    async fn has_logged_in_from(&self, user: UserId, network: &str) -> Result<bool, StorageError> {
+        let network = network.to_owned();
+        self.run(move |storage| async move { storage.has_logged_in_from(user, &network).await }).await
+    }
+
     async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StorageError> {
         self.run(move |storage| async move { storage.session(id).await }).await
     }

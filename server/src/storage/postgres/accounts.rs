@@ -91,9 +91,9 @@ fn account_row(row: &PgRow) -> Result<AccountRow, StorageError> {
 
 pub(super) async fn create_session(connection: &mut PgConnection, session: &SessionRow) -> Result<(), StorageError> {
     sqlx::query(
-        "INSERT INTO sessions (id, user_id, generation, rotated_at, expires_at, revoked_at) \
+        "INSERT INTO sessions (id, user_id, generation, rotated_at, expires_at, revoked_at, network) \
          VALUES ($1, $2, $3, to_timestamp($4 * 0.001::float8), to_timestamp($5 * 0.001::float8), \
-         to_timestamp($6 * 0.001::float8)) ON CONFLICT (id) DO NOTHING",
+         to_timestamp($6 * 0.001::float8), $7) ON CONFLICT (id) DO NOTHING",
     )
     .bind(session.id.uuid())
     .bind(session.user.uuid())
@@ -101,16 +101,30 @@ pub(super) async fn create_session(connection: &mut PgConnection, session: &Sess
     .bind(session.rotated_at_ms)
     .bind(session.expires_at_ms)
     .bind(session.revoked_at_ms)
+    .bind(&session.network)
     .execute(connection)
     .await?;
     Ok(())
+}
+
+pub(super) async fn has_logged_in_from(
+    connection: &mut PgConnection,
+    user: UserId,
+    network: &str,
+) -> Result<bool, StorageError> {
+    let has = sqlx::query_scalar("SELECT EXISTS (SELECT FROM sessions WHERE user_id = $1 AND network = $2)")
+        .bind(user.uuid())
+        .bind(network)
+        .fetch_one(connection)
+        .await?;
+    Ok(has)
 }
 
 pub(super) async fn session(connection: &mut PgConnection, id: SessionId) -> Result<Option<SessionRow>, StorageError> {
     let row = sqlx::query(
         "SELECT id, user_id, generation, (extract(epoch FROM rotated_at) * 1000)::bigint AS rotated_at_ms, \
          (extract(epoch FROM expires_at) * 1000)::bigint AS expires_at_ms, \
-         (extract(epoch FROM revoked_at) * 1000)::bigint AS revoked_at_ms FROM sessions WHERE id = $1",
+         (extract(epoch FROM revoked_at) * 1000)::bigint AS revoked_at_ms, network FROM sessions WHERE id = $1",
     )
     .bind(id.uuid())
     .fetch_optional(connection)
@@ -123,6 +137,7 @@ pub(super) async fn session(connection: &mut PgConnection, id: SessionId) -> Res
             rotated_at_ms: row.try_get("rotated_at_ms")?,
             expires_at_ms: row.try_get("expires_at_ms")?,
             revoked_at_ms: row.try_get("revoked_at_ms")?,
+            network: row.try_get("network")?,
         })
     })
     .transpose()

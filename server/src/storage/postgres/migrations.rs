@@ -8,6 +8,7 @@ pub(super) fn migrator() -> Migrator {
     let files = [
         (1, "tables", include_str!("../../../../migrations/postgres/0001_tables.sql")),
         (2, "origin", include_str!("../../../../migrations/postgres/0002_origin.sql")),
+        (3, "accounts", include_str!("../../../../migrations/postgres/0003_accounts.sql")),
     ];
     let migrations = files.map(|(version, name, sql)| {
         let outside_transaction = sql.starts_with("-- no-transaction");

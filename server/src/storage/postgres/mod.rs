@@ -173,6 +173,10 @@ impl Storage for PostgresStorage {
         look_up!(self, accounts::create_session(session))
     }
 
+    async fn has_logged_in_from(&self, user: UserId, network: &str) -> Result<bool, StorageError> {
+        on_connection!(self, accounts::has_logged_in_from(user, network))
+    }
+
     async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StorageError> {
         look_up!(self, accounts::session(id))
     }

@@ -100,8 +100,8 @@ pub(super) async fn create_session(
     session: &SessionRow,
 ) -> Result<(), StorageError> {
     sqlx::query(
-        "INSERT INTO sessions (id, user_id, generation, rotated_at_ms, expires_at_ms, revoked_at_ms) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO sessions (id, user_id, generation, rotated_at_ms, expires_at_ms, revoked_at_ms, network) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO NOTHING",
     )
     .bind(session.id.to_string())
     .bind(session.user.to_string())
@@ -109,9 +109,23 @@ pub(super) async fn create_session(
     .bind(session.rotated_at_ms)
     .bind(session.expires_at_ms)
     .bind(session.revoked_at_ms)
+    .bind(&session.network)
     .execute(connection)
     .await?;
     Ok(())
+}
+
+pub(super) async fn has_logged_in_from(
+    connection: &mut SqliteConnection,
+    user: UserId,
+    network: &str,
+) -> Result<bool, StorageError> {
+    let has = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM sessions WHERE user_id = ?1 AND network = ?2)")
+        .bind(user.to_string())
+        .bind(network)
+        .fetch_one(connection)
+        .await?;
+    Ok(has)
 }
 
 pub(super) async fn session(
@@ -119,7 +133,8 @@ pub(super) async fn session(
     session: SessionId,
 ) -> Result<Option<SessionRow>, StorageError> {
     let row = sqlx::query(
-        "SELECT id, user_id, generation, rotated_at_ms, expires_at_ms, revoked_at_ms FROM sessions WHERE id = ?1",
+        "SELECT id, user_id, generation, rotated_at_ms, expires_at_ms, revoked_at_ms, network \
+         FROM sessions WHERE id = ?1",
     )
     .bind(session.to_string())
     .fetch_optional(connection)
@@ -132,6 +147,7 @@ pub(super) async fn session(
             rotated_at_ms: row.try_get("rotated_at_ms")?,
             expires_at_ms: row.try_get("expires_at_ms")?,
             revoked_at_ms: row.try_get("revoked_at_ms")?,
+            network: row.try_get("network")?,
         })
     })
     .transpose()

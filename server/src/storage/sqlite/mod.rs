@@ -161,6 +161,10 @@ impl Storage for SqliteStorage {
         on_connection!(self.writer(), accounts::create_session(session))
     }
 
+    async fn has_logged_in_from(&self, user: UserId, network: &str) -> Result<bool, StorageError> {
+        on_connection!(self.reader(), accounts::has_logged_in_from(user, network))
+    }
+
     async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StorageError> {
         on_connection!(self.reader(), accounts::session(id))
     }

@@ -244,6 +244,7 @@ fn settings_as_delivered() -> Vec<(&'static str, u64)> {
         ("flush.interval", seconds(flush.interval)),
         ("auth.access_ttl", seconds(auth.access_ttl)),
         ("auth.refresh_ttl", seconds(auth.refresh_ttl)),
+        ("auth.failures_per_name_and_address", auth.failures_per_name_and_address.into()),
         ("auth.failures_per_name", auth.failures_per_name.into()),
         ("auth.failures_per_address", auth.failures_per_address.into()),
         ("auth.failures_window", seconds(auth.failures_window)),

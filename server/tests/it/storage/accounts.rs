@@ -93,7 +93,25 @@ pub(super) fn login() -> SessionRow {
         rotated_at_ms: now,
         expires_at_ms: now + 86_400_000,
         revoked_at_ms: None,
+        network: Some("192.0.2.1".to_owned()),
     }
+}
+
+pub(super) async fn a_user_is_known_where_a_session_began(database: &Database) {
+    let storage = &database.storage;
+    let row = login();
+    let older = SessionRow { network: None, ..login() };
+    for row in [&row, &older] {
+        storage.create_session(row).await.expect("a session");
+    }
+    storage.revoke_session(row.id, row.rotated_at_ms).await.expect("revoked");
+    for (user, network, is_known) in
+        [(row.user, "192.0.2.1", true), (row.user, "192.0.2.2", false), (older.user, "192.0.2.1", false)]
+    {
+        assert_eq!(storage.has_logged_in_from(user, network).await.expect("an answer"), is_known, "{network}");
+    }
+    storage.forget_sessions(&[row.id]).await.expect("forgotten");
+    assert!(!storage.has_logged_in_from(row.user, "192.0.2.1").await.expect("an answer"));
 }
 
 pub(super) async fn a_session_is_kept(database: &Database) {

@@ -57,6 +57,7 @@ contract! {
     accounts::a_strange_name_is_nobodys,
     accounts::a_password_hash_is_replaced_only_by_who_knows_it,
     accounts::some_account_s_hash_is_found_from_every_user_on,
+    accounts::a_user_is_known_where_a_session_began,
     accounts::a_session_is_kept,
     accounts::of_two_rotations_one_wins,
     accounts::a_revoked_session_stays_dead,

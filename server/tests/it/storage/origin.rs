@@ -1,8 +1,9 @@
 //! What a restore must not bring back: leases, sessions, and the keys of their tokens.
 
-use castellan::storage::{KeyRow, Lease, Origin, SessionRow, ShardId};
+use castellan::storage::{KeyRow, Lease, Origin, ShardId};
 
-use super::rows::{session, take_over, time_ms, user};
+use super::accounts::login;
+use super::rows::{take_over, time_ms};
 use crate::harness::Database;
 
 /// A time, and the number that epochs and recoveries jump to at it: seconds since 2026.
@@ -30,14 +31,7 @@ pub(super) async fn a_restore_fences_even_servers_that_the_backup_does_not_know(
 
 pub(super) async fn a_restore_ends_sessions_and_replaces_the_keys_of_tokens(database: &Database) {
     let storage = &database.storage;
-    let login = SessionRow {
-        id: session(),
-        user: user(),
-        generation: 0,
-        rotated_at_ms: time_ms(),
-        expires_at_ms: time_ms() + 86_400_000,
-        revoked_at_ms: None,
-    };
+    let login = login();
     storage.create_session(&login).await.expect("a session");
     for purpose in ["dice", "es256", "refresh"] {
         let key = KeyRow { id: purpose.to_owned(), purpose: purpose.to_owned(), secret: vec![1], created_at_ms: 1 };
