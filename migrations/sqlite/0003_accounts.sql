@@ -2,4 +2,7 @@
 -- row. A name that has too many failed logins can still log in from the networks of its own sessions.
 ALTER TABLE sessions ADD COLUMN network TEXT;
 
+-- When the user logged in; `rotated_at_ms` moves with each refresh. Null if an older server wrote the row.
+ALTER TABLE sessions ADD COLUMN started_at_ms INTEGER;
+
 CREATE INDEX sessions_of_user ON sessions (user_id);

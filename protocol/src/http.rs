@@ -30,6 +30,16 @@ wire_map! {
     }
 }
 
+wire_map! {
+    /// Body of `POST /account/password`.
+    action ChangePassword {
+        /// The present password.
+        password: String,
+        /// The new one.
+        new_password: String,
+    }
+}
+
 /// Answer of `POST /session/login` and `POST /session/refresh`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tokens {
@@ -64,6 +74,29 @@ pub struct SessionInfo {
     pub expires_at: String,
     /// Seconds until the token expires.
     pub expires_in: u64,
+}
+
+/// A session in the answer of `GET /session/list`. Times are RFC 3339, UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionSummary {
+    /// The session.
+    pub session_id: SessionId,
+    /// The login; absent if an older server started the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    /// The last refresh, or the login.
+    pub refreshed_at: String,
+    /// When the session ends unless it is refreshed.
+    pub expires_at: String,
+    /// True for the session that asks.
+    pub current: bool,
+}
+
+/// Answer of `GET /session/list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionList {
+    /// The user's sessions, the last refreshed one first.
+    pub sessions: Vec<SessionSummary>,
 }
 
 /// Answer of `GET /characters`.

@@ -154,6 +154,8 @@ service_codes! {
     "too_many_attempts" => TOO_MANY_ATTEMPTS,
     /// Over HTTP: the session was ended.
     "session_revoked" => SESSION_REVOKED,
+    /// Over HTTP: no such session, or somebody else's.
+    "no_such_session" => NO_SUCH_SESSION,
     /// Over HTTP: the state has changed since. The answer carries the latest one.
     "version_conflict" => VERSION_CONFLICT,
     /// Over HTTP: the path does not exist.

@@ -40,6 +40,12 @@ const KEPT_MS: i64 = 2 * 86_400_000;
 /// Most sessions deleted in one statement.
 const FORGET_MAX: u32 = 1_000;
 
+/// Most tries of a login: something may change the account at the same time.
+const LOGIN_TRIES: usize = 3;
+
+/// Most sessions in a list.
+const LISTED_MAX: u32 = 256;
+
 /// Most tries of a refresh: another server may refresh the same session at the same time.
 const ROTATION_TRIES: usize = 3;
 
@@ -144,6 +150,23 @@ impl Auth {
         create: bool,
         address: IpAddr,
     ) -> Result<Grant, AuthError> {
+        for _ in 0..LOGIN_TRIES {
+            let account = self.authenticate(name, password.clone(), create, address).await?;
+            if let Some(grant) = self.begin(&account, address).await? {
+                return Ok(grant);
+            }
+        }
+        Err(AuthError::Overloaded { retry_after_ms: 1_000 })
+    }
+
+    /// The account of this name and password. With `create` and open registration a free name gets one.
+    async fn authenticate(
+        &self,
+        name: &AccountName,
+        password: Password,
+        create: bool,
+        address: IpAddr,
+    ) -> Result<AccountRow, AuthError> {
         self.check_attempts(name, address).await?;
         let account = self.find(name).await?;
         let new = (account.is_none() && create && self.registration_is_open())
@@ -152,7 +175,7 @@ impl Auth {
         let turn = self.hasher.turn().await?;
         // Checked again: other logins with this name or address may have failed while this one waited.
         self.check_attempts(name, address).await?;
-        let account = match new {
+        match new {
             Some((new_name, new_password)) => {
                 let hash = turn.hash(new_password).await?;
                 match self.add_account(new_name, hash, Role::Player).await {
@@ -160,14 +183,13 @@ impl Auth {
                     Err(AuthError::NameTaken) => {
                         let account = self.find(name).await?;
                         let turn = self.hasher.turn().await?;
-                        self.recognise(name, address, account, password, create, turn).await?
+                        self.recognise(name, address, account, password, create, turn).await
                     }
-                    made => made?,
+                    made => made,
                 }
             }
-            None => self.recognise(name, address, account, password, create, turn).await?,
-        };
-        self.begin(&account, address).await
+            None => self.recognise(name, address, account, password, create, turn).await,
+        }
     }
 
     async fn check_attempts(&self, name: &AccountName, address: IpAddr) -> Result<(), AuthError> {
@@ -200,7 +222,7 @@ impl Auth {
         // Asked for a known name too, so that both take as long.
         let stand_in = self.stand_in(name).await?;
         if let Some(account) = account {
-            if self.is_password_of(&account, password, turn).await? {
+            if let Some(account) = self.prove(account, password, turn).await? {
                 return Ok(account);
             }
         } else {
@@ -219,24 +241,28 @@ impl Auth {
         Ok(self.storage.some_password_hash(UserId::from_uuid(from)).await?)
     }
 
-    /// Compares a password with an account's. Replaces a hash that is outdated.
-    async fn is_password_of(
+    /// The account, if the password is its own. Replaces a hash that is outdated.
+    async fn prove(
         &self,
-        account: &AccountRow,
+        mut account: AccountRow,
         password: Password,
         turn: Turn<'_>,
-    ) -> Result<bool, AuthError> {
+    ) -> Result<Option<AccountRow>, AuthError> {
         match turn.verify(password, Some(account.password_hash.clone())).await? {
-            Outcome::Different => return Ok(false),
+            Outcome::Different => return Ok(None),
             Outcome::Same => {}
             Outcome::Outdated(better) => {
-                let old = &account.password_hash;
-                if let Err(error) = self.storage.replace_password_hash(account.user, old, &better).await {
-                    tracing::warn!(%error, "cannot replace an outdated password hash; the next login tries again");
+                match self.storage.replace_password_hash(account.user, &account.password_hash, &better).await {
+                    Ok(true) => account.password_hash = better,
+                    // Changed meanwhile: the session will not begin with the old one.
+                    Ok(false) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot replace an outdated password hash; the next login tries again");
+                    }
                 }
             }
         }
-        Ok(true)
+        Ok(Some(account))
     }
 
     /// Creates an account.
@@ -275,19 +301,78 @@ impl Auth {
         }
     }
 
-    async fn begin(&self, account: &AccountRow, address: IpAddr) -> Result<Grant, AuthError> {
+    /// Starts a session; `None` if the account has changed since it was read.
+    async fn begin(&self, account: &AccountRow, address: IpAddr) -> Result<Option<Grant>, AuthError> {
         let now_ms = (self.clock)();
         let row = SessionRow {
             id: SessionId::from_uuid(self.random_uuid()),
             user: account.user,
             generation: 0,
+            started_at_ms: Some(now_ms),
             rotated_at_ms: now_ms,
             expires_at_ms: now_ms + self.refresh_ttl_ms,
             revoked_at_ms: None,
             network: Some(network(address).to_string()),
         };
-        self.storage.create_session(&row).await?;
-        self.grant(&row, role_of(account)?)
+        let began = self.storage.create_session(&row, &account.password_hash).await?;
+        if began { self.grant(&row, role_of(account)?).map(Some) } else { Ok(None) }
+    }
+
+    /// The sessions of a user that are alive, the last refreshed ones first.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the database.
+    pub async fn sessions_of(&self, user: UserId) -> Result<Vec<SessionRow>, AuthError> {
+        Ok(self.storage.sessions_of(user, (self.clock)(), LISTED_MAX).await?)
+    }
+
+    /// Ends a session of this user. Returns false if the user has no such session.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the database; the session then continues.
+    pub async fn end_session(&self, user: UserId, session: SessionId) -> Result<bool, AuthError> {
+        let lives =
+            |row: &SessionRow| row.user == user && row.revoked_at_ms.is_none() && row.expires_at_ms > (self.clock)();
+        let is_theirs = self.storage.session(session).await?.is_some_and(|row| lives(&row));
+        if is_theirs {
+            self.revoke(session).await?;
+        }
+        Ok(is_theirs)
+    }
+
+    /// Replaces the password of a session's user, and ends the user's other sessions.
+    ///
+    /// # Errors
+    ///
+    /// `BadCredentials` for a wrong present password, which counts as a failed login. `Malformed` for a new one that is
+    /// not good enough.
+    pub async fn change_password(
+        &self,
+        session: Session,
+        present: Password,
+        new: Password,
+        address: IpAddr,
+    ) -> Result<(), AuthError> {
+        let new = new.for_storing("new_password")?;
+        let account = self.storage.account_of(session.user).await?;
+        let account = account.ok_or(AuthError::Unauthenticated("the account no longer exists"))?;
+        let name = AccountName::new(&account.username)?;
+        self.check_attempts(&name, address).await?;
+        let turn = self.hasher.turn().await?;
+        self.check_attempts(&name, address).await?;
+        if self.prove(account, present, turn).await?.is_none() {
+            self.attempts.failed(&name, address, (self.clock)());
+            return Err(AuthError::BadCredentials);
+        }
+        let hash = self.hasher.turn().await?.hash(new).await?;
+        let now_ms = (self.clock)();
+        let ended = self.storage.change_password(session.user, &hash, Some(session.id), now_ms).await?;
+        for session in ended.ok_or(AuthError::Unauthenticated("the account no longer exists"))? {
+            self.revoked.add(session, now_ms);
+        }
+        Ok(())
     }
 
     /// Continues a session with new tokens. The previous refresh token still returns the current pair for 30 s, in case

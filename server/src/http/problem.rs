@@ -63,7 +63,7 @@ pub const fn status_of(code: RejectionCode) -> StatusCode {
         C::MALFORMED | C::UNKNOWN_ACTION | C::UNKNOWN_FRAME => StatusCode::BAD_REQUEST,
         C::UNAUTHENTICATED | C::BAD_CREDENTIALS | C::SESSION_REVOKED => StatusCode::UNAUTHORIZED,
         C::NOT_PERMITTED | C::REGISTRATION_CLOSED => StatusCode::FORBIDDEN,
-        C::NO_SUCH_CHARACTER | C::NO_SUCH_ROUTE => StatusCode::NOT_FOUND,
+        C::NO_SUCH_CHARACTER | C::NO_SUCH_SESSION | C::NO_SUCH_ROUTE => StatusCode::NOT_FOUND,
         C::METHOD_NOT_ALLOWED => StatusCode::METHOD_NOT_ALLOWED,
         C::VERSION_CONFLICT => StatusCode::CONFLICT,
         C::BODY_TOO_LARGE => StatusCode::PAYLOAD_TOO_LARGE,

@@ -1,14 +1,18 @@
-//! Login, refresh and logout.
+//! Login, refresh and logout; a user's own sessions and password.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{Request, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use castellan_game::Game;
-use castellan_protocol::http::{Login, RefreshSession, SessionInfo, Tokens};
+use castellan_protocol::RejectionCode;
+use castellan_protocol::http::{
+    ChangePassword, Login, RefreshSession, SessionInfo, SessionList, SessionSummary, Tokens,
+};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -19,6 +23,7 @@ use super::context::Context;
 use super::problem::{Problem, json};
 use super::reached::{Peer, Reached};
 use crate::auth::{AccountName, AuthError, Grant, Password};
+use crate::storage::SessionRow;
 use crate::telemetry::{self, LoginOutcome};
 
 /// `POST /session/login`.
@@ -36,7 +41,9 @@ pub(super) async fn login<G: Game>(
     let result = context.auth.login(&name, password, wanted.create, peer.ip()).await;
     telemetry::login(match &result {
         Ok(_) => LoginOutcome::Granted,
-        Err(AuthError::BadCredentials | AuthError::RegistrationClosed) => LoginOutcome::Refused,
+        Err(AuthError::BadCredentials | AuthError::RegistrationClosed | AuthError::Malformed(_)) => {
+            LoginOutcome::Refused
+        }
         Err(AuthError::TooManyAttempts { .. }) => LoginOutcome::Limited,
         Err(AuthError::Overloaded { .. }) => LoginOutcome::Overloaded,
         Err(_) => LoginOutcome::Failed,
@@ -71,10 +78,7 @@ pub(super) async fn logout<G: Game>(
 pub(super) async fn show<G: Game>(State(context): State<Arc<Context<G>>>, caller: Caller) -> Result<Response, Problem> {
     let session = caller.session;
     let username = context.auth.name_of(session.user).await?;
-    let expires_at = OffsetDateTime::from_unix_timestamp(session.expires_at_ms.div_euclid(1_000))
-        .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .ok_or_else(|| Problem::fault(&"a token's expiry is not a valid time"))?;
+    let expires_at = time_of(session.expires_at_ms)?;
     let left_ms = session.expires_at_ms - (context.clock)();
     let info = SessionInfo {
         user_id: session.user,
@@ -85,6 +89,65 @@ pub(super) async fn show<G: Game>(State(context): State<Arc<Context<G>>>, caller
         expires_in: u64::try_from(left_ms / 1_000).unwrap_or(0),
     };
     Ok(answer(&info))
+}
+
+/// `GET /session/list`.
+pub(super) async fn list<G: Game>(State(context): State<Arc<Context<G>>>, caller: Caller) -> Result<Response, Problem> {
+    let rows = context.auth.sessions_of(caller.session.user).await?;
+    let summary = |row: SessionRow| {
+        Ok(SessionSummary {
+            session_id: row.id,
+            started_at: row.started_at_ms.map(time_of).transpose()?,
+            refreshed_at: time_of(row.rotated_at_ms)?,
+            expires_at: time_of(row.expires_at_ms)?,
+            current: row.id == caller.session.id,
+        })
+    };
+    let sessions = rows.into_iter().map(summary).collect::<Result<_, Problem>>()?;
+    Ok(answer(&SessionList { sessions }))
+}
+
+/// `DELETE /session/{id}`.
+pub(super) async fn end<G: Game>(
+    State(context): State<Arc<Context<G>>>,
+    caller: Caller,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let user = caller.session.user;
+    let named = path.ok().and_then(|Path(id)| id.parse().ok());
+    let is_ended = match named {
+        Some(session) => context.auth.end_session(user, session).await?,
+        None => false,
+    };
+    if !is_ended {
+        let message = "no such session; GET /session/list lists yours";
+        return Err(Problem::new(RejectionCode::NO_SUCH_SESSION, message));
+    }
+    context.shards.leave(user);
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// `POST /account/password`.
+pub(super) async fn change_password<G: Game>(
+    State(context): State<Arc<Context<G>>>,
+    Extension(Peer(peer)): Extension<Peer>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let fields = body::object(&parts.headers, body, context.settings.body_timeout).await?;
+    let wanted: ChangePassword = body::decode(fields)?;
+    let (present, new) = (Password::new(wanted.password)?, Password::new(wanted.new_password)?);
+    context.auth.change_password(caller.session, present, new, peer.ip()).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// A time as the wire writes it, in whole seconds.
+fn time_of(ms: i64) -> Result<String, Problem> {
+    OffsetDateTime::from_unix_timestamp(ms.div_euclid(1_000))
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .ok_or_else(|| Problem::fault(&"the time of a session is not a valid time"))
 }
 
 fn granted<G: Game>(context: &Context<G>, reached: &Reached, headers: &HeaderMap, grant: Grant) -> Response {

@@ -152,8 +152,24 @@ pub trait Storage: Send + Sync + 'static {
     /// is no account.
     async fn some_password_hash(&self, from: UserId) -> Result<Option<String>, StorageError>;
 
-    /// Stores a session.
-    async fn create_session(&self, session: &SessionRow) -> Result<(), StorageError>;
+    /// Replaces an account's password hash and revokes the user's sessions, all but `kept`, in one transaction. Returns
+    /// the revoked ones; `None` if there is no account.
+    async fn change_password(
+        &self,
+        user: UserId,
+        password_hash: &str,
+        kept: Option<SessionId>,
+        now_ms: i64,
+    ) -> Result<Option<Vec<SessionId>>, StorageError>;
+
+    /// Stores a session, if the account still has this password hash. Repeating it changes nothing.
+    ///
+    /// Locks the account meanwhile: a session either exists before a change of the password, and ends with it, or is
+    /// refused.
+    async fn create_session(&self, session: &SessionRow, password_hash: &str) -> Result<bool, StorageError>;
+
+    /// Up to `max` sessions of a user that have neither expired nor been revoked, the last refreshed ones first.
+    async fn sessions_of(&self, user: UserId, now_ms: i64, max: u32) -> Result<Vec<SessionRow>, StorageError>;
 
     /// Returns true if a user has logged in from this network: if a session says so, even one that has ended.
     async fn has_logged_in_from(&self, user: UserId, network: &str) -> Result<bool, StorageError>;

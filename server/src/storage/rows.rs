@@ -128,6 +128,8 @@ pub struct SessionRow {
     pub user: UserId,
     /// Counts refreshes, from 0. Refresh tokens of older generations are invalid.
     pub generation: i64,
+    /// The login, in milliseconds since the Unix epoch; `None` if an older server wrote the row.
+    pub started_at_ms: Option<i64>,
     /// Start of this generation, in milliseconds since the Unix epoch.
     pub rotated_at_ms: i64,
     /// Expiry of the refresh token, in milliseconds since the Unix epoch.

@@ -313,3 +313,69 @@ async fn listed_origins_may_read_answers_and_others_may_not() {
     let login = house.post("/session/login", "", body).await.json();
     assert_eq!(login["socket_url"], "wss://api.example.com/socket");
 }
+
+#[tokio::test]
+async fn a_user_sees_and_ends_only_the_own_sessions() {
+    let house = house(&[]).await;
+    let (first, other, foreign) =
+        (house.session("ada", Role::Player).await, house.session("ada", Role::Player).await, house.token("bob").await);
+    let list = async |token: &str| {
+        let listed = house.get("/session/list", token, &[]).await;
+        assert_eq!((listed.status, listed.header("cache-control")), (200, Some("no-store")), "{listed:?}");
+        listed.json()["sessions"].as_array().expect("a list").clone()
+    };
+    let sessions = list(&first.token).await;
+    assert_eq!(sessions.len(), 2, "{sessions:?}");
+    for session in &sessions {
+        assert_eq!(session["current"], json!(session["session_id"] == json!(first.session.id)), "{session}");
+        assert!(["started_at", "refreshed_at", "expires_at"].iter().all(|time| session[time].is_string()), "{session}");
+    }
+    assert_eq!(list(&foreign).await.len(), 1);
+
+    let end = async |token: &str, session: &str| {
+        let token = format!("Authorization: Bearer {token}");
+        house.send(&format!("DELETE /session/{session}"), &[&token], "").await
+    };
+    for (token, session) in [
+        (&foreign, other.session.id.to_string()),
+        (&first.token, "f81d4fae-7dec-11d0-a765-00a0c91e6bf6".to_owned()),
+        (&first.token, "nonsense".to_owned()),
+    ] {
+        let refused = end(token, &session).await;
+        assert_eq!(refused.problem(), (404, "no_such_session".to_owned()), "{session}");
+    }
+    assert_eq!(house.get("/session", &other.token, &[]).await.status, 200, "nobody has ended it");
+    assert_eq!(end(&first.token, &other.session.id.to_string()).await.status, 204);
+    assert_eq!(house.get("/session", &other.token, &[]).await.problem(), (401, "unauthenticated".to_owned()));
+    assert_eq!(end(&first.token, &other.session.id.to_string()).await.status, 404, "it has ended already");
+    assert_eq!(list(&first.token).await.len(), 1);
+    assert_eq!(end(&first.token, &first.session.id.to_string()).await.status, 204, "the current one");
+    assert_eq!(house.get("/session", &first.token, &[]).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_new_password_needs_the_present_one_and_ends_the_other_sessions() {
+    let house = house(&["--auth-failures-per-name-and-address=2"]).await;
+    let (first, other) = (house.session("ada", Role::Player).await, house.session("ada", Role::Player).await);
+    let change = |present: &str, new: &str| {
+        let body = json!({"password": present, "new_password": new});
+        let (house, token) = (&house, first.token.clone());
+        async move { house.post("/account/password", &token, body).await }
+    };
+    let short = change("open sesame", "short").await;
+    assert_eq!(short.problem(), (400, "malformed".to_owned()));
+    assert!(short.text.contains("new_password"), "{short:?}");
+    let wrong = change("shut sesame", "cafe\u{301} au lait").await;
+    assert_eq!(wrong.problem(), (401, "bad_credentials".to_owned()));
+    assert_eq!(change("open sesame", "cafe\u{301} au lait").await.status, 204);
+    assert_eq!(house.get("/session", &first.token, &[]).await.status, 200);
+    assert_eq!(house.get("/session", &other.token, &[]).await.status, 401);
+    let refresh = house.post("/session/refresh", "", json!({"refresh_token": other.refresh_token})).await;
+    assert_eq!(refresh.problem(), (401, "session_revoked".to_owned()));
+
+    let login = |password: &str| house.post("/session/login", "", json!({"username": "ada", "password": password}));
+    assert_eq!(login("caf\u{e9} au lait").await.status, 200);
+    assert_eq!(login("open sesame").await.status, 401);
+    let limited = change("caf\u{e9} au lait", "open sesame").await;
+    assert_eq!(limited.problem(), (429, "too_many_attempts".to_owned()), "guesses count as failed logins");
+}

@@ -350,11 +350,35 @@ impl Storage for MemoryStorage {
         .await
     }
 
-    async fn create_session(&self, session: &SessionRow) -> Result<(), StorageError> {
-        let session = session.clone();
+    async fn change_password(
+        &self,
+        user: UserId,
+        password_hash: &str,
+        kept: Option<SessionId>,
+        now_ms: i64,
+    ) -> Result<Option<Vec<SessionId>>, StorageError> {
+        let password_hash = password_hash.to_owned();
         self.book(move |tables| {
-            tables.sessions.entry(session.id).or_insert_with(|| session.clone());
-            Ok(())
+            let Some(account) = tables.accounts.get_mut(&user) else { return Ok(None) };
+            account.password_hash.clone_from(&password_hash);
+            Ok(Some(tables.revoke_sessions_of(user, kept, now_ms)))
+        })
+        .await
+    }
+
+    async fn create_session(&self, session: &SessionRow, password_hash: &str) -> Result<bool, StorageError> {
+        let (session, password_hash) = (session.clone(), password_hash.to_owned());
+        self.book(move |tables| Ok(tables.create_session(&session, &password_hash))).await
+    }
+
+    async fn sessions_of(&self, user: UserId, now_ms: i64, max: u32) -> Result<Vec<SessionRow>, StorageError> {
+        self.look_up(move |tables| {
+            let lives =
+                |row: &&SessionRow| row.user == user && row.expires_at_ms > now_ms && row.revoked_at_ms.is_none();
+            let mut rows: Vec<_> = tables.sessions.values().filter(lives).cloned().collect();
+            rows.sort_by_key(|row| (std::cmp::Reverse(row.rotated_at_ms), row.id));
+            rows.truncate(max as usize);
+            rows
         })
         .await
     }

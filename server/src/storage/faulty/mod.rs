@@ -253,9 +253,24 @@ impl Storage for FaultyStorage {
         self.run(move |storage| async move { storage.some_password_hash(from).await }).await
     }
 
-    async fn create_session(&self, session: &SessionRow) -> Result<(), StorageError> {
-        let session = session.clone();
-        self.run(move |storage| async move { storage.create_session(&session).await }).await
+    async fn change_password(
+        &self,
+        user: UserId,
+        password_hash: &str,
+        kept: Option<SessionId>,
+        now_ms: i64,
+    ) -> Result<Option<Vec<SessionId>>, StorageError> {
+        let password_hash = password_hash.to_owned();
+        self.run(move |storage| async move { storage.change_password(user, &password_hash, kept, now_ms).await }).await
+    }
+
+    async fn create_session(&self, session: &SessionRow, password_hash: &str) -> Result<bool, StorageError> {
+        let (session, password_hash) = (session.clone(), password_hash.to_owned());
+        self.run(move |storage| async move { storage.create_session(&session, &password_hash).await }).await
+    }
+
+    async fn sessions_of(&self, user: UserId, now_ms: i64, max: u32) -> Result<Vec<SessionRow>, StorageError> {
+        self.run(move |storage| async move { storage.sessions_of(user, now_ms, max).await }).await
     }
 
     async fn has_logged_in_from(&self, user: UserId, network: &str) -> Result<bool, StorageError> {

@@ -208,6 +208,23 @@ impl Tables {
         Ok(())
     }
 
+    pub(super) fn create_session(&mut self, session: &SessionRow, password_hash: &str) -> bool {
+        let lets_in = self.accounts.get(&session.user).is_some_and(|account| account.password_hash == password_hash);
+        if lets_in {
+            self.sessions.entry(session.id).or_insert_with(|| session.clone());
+        }
+        lets_in
+    }
+
+    pub(super) fn revoke_sessions_of(&mut self, user: UserId, kept: Option<SessionId>, at_ms: i64) -> Vec<SessionId> {
+        let lives = |row: &&mut SessionRow| row.user == user && Some(row.id) != kept && row.revoked_at_ms.is_none();
+        let revoked = self.sessions.values_mut().filter(lives).map(|row| {
+            row.revoked_at_ms = Some(at_ms);
+            row.id
+        });
+        revoked.collect()
+    }
+
     pub(super) fn rotate_session(
         &mut self,
         id: SessionId,

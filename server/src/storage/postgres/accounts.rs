@@ -89,11 +89,47 @@ fn account_row(row: &PgRow) -> Result<AccountRow, StorageError> {
     })
 }
 
-pub(super) async fn create_session(connection: &mut PgConnection, session: &SessionRow) -> Result<(), StorageError> {
-    sqlx::query(
-        "INSERT INTO sessions (id, user_id, generation, rotated_at, expires_at, revoked_at, network) \
-         VALUES ($1, $2, $3, to_timestamp($4 * 0.001::float8), to_timestamp($5 * 0.001::float8), \
-         to_timestamp($6 * 0.001::float8), $7) ON CONFLICT (id) DO NOTHING",
+pub(super) async fn change_password(
+    connection: &mut PgConnection,
+    user: UserId,
+    password_hash: &str,
+    kept: Option<SessionId>,
+    now_ms: i64,
+) -> Result<Option<Vec<SessionId>>, StorageError> {
+    let mut transaction = connection.begin().await?;
+    let done = sqlx::query("UPDATE accounts SET password_hash = $2 WHERE user_id = $1")
+        .bind(user.uuid())
+        .bind(password_hash)
+        .execute(&mut *transaction)
+        .await?;
+    if done.rows_affected() == 0 {
+        return Ok(None);
+    }
+    // A statement of its own, so that it sees a session whose login held the account's lock before.
+    let rows = sqlx::query(
+        "UPDATE sessions SET revoked_at = to_timestamp($3 * 0.001::float8) \
+         WHERE user_id = $1 AND id IS DISTINCT FROM $2 AND revoked_at IS NULL RETURNING id",
+    )
+    .bind(user.uuid())
+    .bind(kept.map(|session| session.uuid()))
+    .bind(now_ms)
+    .fetch_all(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    rows.iter().map(|row| Ok(SessionId::from_uuid(row.try_get("id")?))).collect::<Result<_, _>>().map(Some)
+}
+
+pub(super) async fn create_session(
+    connection: &mut PgConnection,
+    session: &SessionRow,
+    password_hash: &str,
+) -> Result<bool, StorageError> {
+    let done = sqlx::query(
+        "INSERT INTO sessions (id, user_id, generation, rotated_at, expires_at, revoked_at, network, started_at) \
+         SELECT $1, $2, $3, to_timestamp($4 * 0.001::float8), to_timestamp($5 * 0.001::float8), \
+         to_timestamp($6 * 0.001::float8), $7, to_timestamp($8 * 0.001::float8) \
+         FROM accounts WHERE user_id = $2 AND password_hash = $9 FOR SHARE \
+         ON CONFLICT (id) DO UPDATE SET id = excluded.id",
     )
     .bind(session.id.uuid())
     .bind(session.user.uuid())
@@ -102,9 +138,11 @@ pub(super) async fn create_session(connection: &mut PgConnection, session: &Sess
     .bind(session.expires_at_ms)
     .bind(session.revoked_at_ms)
     .bind(&session.network)
+    .bind(session.started_at_ms)
+    .bind(password_hash)
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() > 0)
 }
 
 pub(super) async fn has_logged_in_from(
@@ -121,26 +159,45 @@ pub(super) async fn has_logged_in_from(
 }
 
 pub(super) async fn session(connection: &mut PgConnection, id: SessionId) -> Result<Option<SessionRow>, StorageError> {
-    let row = sqlx::query(
-        "SELECT id, user_id, generation, (extract(epoch FROM rotated_at) * 1000)::bigint AS rotated_at_ms, \
-         (extract(epoch FROM expires_at) * 1000)::bigint AS expires_at_ms, \
-         (extract(epoch FROM revoked_at) * 1000)::bigint AS revoked_at_ms, network FROM sessions WHERE id = $1",
-    )
-    .bind(id.uuid())
-    .fetch_optional(connection)
-    .await?;
-    row.map(|row| {
-        Ok(SessionRow {
-            id: SessionId::from_uuid(row.try_get("id")?),
-            user: UserId::from_uuid(row.try_get("user_id")?),
-            generation: row.try_get("generation")?,
-            rotated_at_ms: row.try_get("rotated_at_ms")?,
-            expires_at_ms: row.try_get("expires_at_ms")?,
-            revoked_at_ms: row.try_get("revoked_at_ms")?,
-            network: row.try_get("network")?,
-        })
+    let row = sqlx::query(SESSION).bind(id.uuid()).fetch_optional(connection).await?;
+    row.as_ref().map(session_row).transpose()
+}
+
+pub(super) async fn sessions_of(
+    connection: &mut PgConnection,
+    user: UserId,
+    now_ms: i64,
+    max: u32,
+) -> Result<Vec<SessionRow>, StorageError> {
+    let rows =
+        sqlx::query(SESSIONS_OF).bind(user.uuid()).bind(now_ms).bind(i64::from(max)).fetch_all(connection).await?;
+    rows.iter().map(session_row).collect()
+}
+
+const SESSION: &str = "SELECT id, user_id, generation, (extract(epoch FROM rotated_at) * 1000)::bigint AS rotated_at_ms, \
+     (extract(epoch FROM expires_at) * 1000)::bigint AS expires_at_ms, \
+     (extract(epoch FROM revoked_at) * 1000)::bigint AS revoked_at_ms, network, \
+     (extract(epoch FROM started_at) * 1000)::bigint AS started_at_ms FROM sessions WHERE id = $1";
+
+const SESSIONS_OF: &str = "SELECT id, user_id, generation, \
+     (extract(epoch FROM rotated_at) * 1000)::bigint AS rotated_at_ms, \
+     (extract(epoch FROM expires_at) * 1000)::bigint AS expires_at_ms, \
+     (extract(epoch FROM revoked_at) * 1000)::bigint AS revoked_at_ms, network, \
+     (extract(epoch FROM started_at) * 1000)::bigint AS started_at_ms FROM sessions \
+     WHERE user_id = $1 AND expires_at > to_timestamp($2 * 0.001::float8) AND revoked_at IS NULL \
+     ORDER BY rotated_at DESC, id LIMIT $3";
+
+fn session_row(row: &PgRow) -> Result<SessionRow, StorageError> {
+    Ok(SessionRow {
+        id: SessionId::from_uuid(row.try_get("id")?),
+        user: UserId::from_uuid(row.try_get("user_id")?),
+        generation: row.try_get("generation")?,
+        started_at_ms: row.try_get("started_at_ms")?,
+        rotated_at_ms: row.try_get("rotated_at_ms")?,
+        expires_at_ms: row.try_get("expires_at_ms")?,
+        revoked_at_ms: row.try_get("revoked_at_ms")?,
+        network: row.try_get("network")?,
     })
-    .transpose()
 }
 
 pub(super) async fn rotate_session(

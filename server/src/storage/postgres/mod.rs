@@ -169,8 +169,22 @@ impl Storage for PostgresStorage {
         on_connection!(self, accounts::some_password_hash(from))
     }
 
-    async fn create_session(&self, session: &SessionRow) -> Result<(), StorageError> {
-        look_up!(self, accounts::create_session(session))
+    async fn change_password(
+        &self,
+        user: UserId,
+        password_hash: &str,
+        kept: Option<SessionId>,
+        now_ms: i64,
+    ) -> Result<Option<Vec<SessionId>>, StorageError> {
+        look_up!(self, accounts::change_password(user, password_hash, kept, now_ms))
+    }
+
+    async fn create_session(&self, session: &SessionRow, password_hash: &str) -> Result<bool, StorageError> {
+        look_up!(self, accounts::create_session(session, password_hash))
+    }
+
+    async fn sessions_of(&self, user: UserId, now_ms: i64, max: u32) -> Result<Vec<SessionRow>, StorageError> {
+        look_up!(self, accounts::sessions_of(user, now_ms, max))
     }
 
     async fn has_logged_in_from(&self, user: UserId, network: &str) -> Result<bool, StorageError> {

@@ -5,6 +5,7 @@ use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::columns::id;
+use super::{BEGIN_IMMEDIATE, transaction};
 use crate::storage::{AccountRow, KeyRow, SessionRow, StorageError};
 
 pub(super) async fn create_account(
@@ -95,13 +96,44 @@ fn account_row(row: &SqliteRow) -> Result<AccountRow, StorageError> {
     })
 }
 
+pub(super) async fn change_password(
+    connection: &mut SqliteConnection,
+    user: UserId,
+    password_hash: &str,
+    kept: Option<SessionId>,
+    now_ms: i64,
+) -> Result<Option<Vec<SessionId>>, StorageError> {
+    let mut transaction = transaction(connection, BEGIN_IMMEDIATE).await?;
+    let done = sqlx::query("UPDATE accounts SET password_hash = ?2 WHERE user_id = ?1")
+        .bind(user.to_string())
+        .bind(password_hash)
+        .execute(&mut *transaction)
+        .await?;
+    if done.rows_affected() == 0 {
+        return Ok(None);
+    }
+    let rows = sqlx::query(
+        "UPDATE sessions SET revoked_at_ms = ?3 WHERE user_id = ?1 AND id IS NOT ?2 AND revoked_at_ms IS NULL \
+         RETURNING id",
+    )
+    .bind(user.to_string())
+    .bind(kept.map(|session| session.to_string()))
+    .bind(now_ms)
+    .fetch_all(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    rows.iter().map(|row| id(row, "id")).collect::<Result<_, _>>().map(Some)
+}
+
 pub(super) async fn create_session(
     connection: &mut SqliteConnection,
     session: &SessionRow,
-) -> Result<(), StorageError> {
-    sqlx::query(
-        "INSERT INTO sessions (id, user_id, generation, rotated_at_ms, expires_at_ms, revoked_at_ms, network) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO NOTHING",
+    password_hash: &str,
+) -> Result<bool, StorageError> {
+    let done = sqlx::query(
+        "INSERT INTO sessions (id, user_id, generation, rotated_at_ms, expires_at_ms, revoked_at_ms, network, \
+         started_at_ms) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 FROM accounts WHERE user_id = ?2 AND password_hash = ?9 \
+         ON CONFLICT (id) DO UPDATE SET id = excluded.id",
     )
     .bind(session.id.to_string())
     .bind(session.user.to_string())
@@ -110,9 +142,11 @@ pub(super) async fn create_session(
     .bind(session.expires_at_ms)
     .bind(session.revoked_at_ms)
     .bind(&session.network)
+    .bind(session.started_at_ms)
+    .bind(password_hash)
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() > 0)
 }
 
 pub(super) async fn has_logged_in_from(
@@ -133,24 +167,45 @@ pub(super) async fn session(
     session: SessionId,
 ) -> Result<Option<SessionRow>, StorageError> {
     let row = sqlx::query(
-        "SELECT id, user_id, generation, rotated_at_ms, expires_at_ms, revoked_at_ms, network \
+        "SELECT id, user_id, generation, rotated_at_ms, expires_at_ms, revoked_at_ms, network, started_at_ms \
          FROM sessions WHERE id = ?1",
     )
     .bind(session.to_string())
     .fetch_optional(connection)
     .await?;
-    row.map(|row| {
-        Ok(SessionRow {
-            id: id(&row, "id")?,
-            user: id(&row, "user_id")?,
-            generation: row.try_get("generation")?,
-            rotated_at_ms: row.try_get("rotated_at_ms")?,
-            expires_at_ms: row.try_get("expires_at_ms")?,
-            revoked_at_ms: row.try_get("revoked_at_ms")?,
-            network: row.try_get("network")?,
-        })
+    row.as_ref().map(session_row).transpose()
+}
+
+pub(super) async fn sessions_of(
+    connection: &mut SqliteConnection,
+    user: UserId,
+    now_ms: i64,
+    max: u32,
+) -> Result<Vec<SessionRow>, StorageError> {
+    let rows = sqlx::query(
+        "SELECT id, user_id, generation, rotated_at_ms, expires_at_ms, revoked_at_ms, network, started_at_ms \
+         FROM sessions WHERE user_id = ?1 AND expires_at_ms > ?2 AND revoked_at_ms IS NULL \
+         ORDER BY rotated_at_ms DESC, id LIMIT ?3",
+    )
+    .bind(user.to_string())
+    .bind(now_ms)
+    .bind(max)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(session_row).collect()
+}
+
+fn session_row(row: &SqliteRow) -> Result<SessionRow, StorageError> {
+    Ok(SessionRow {
+        id: id(row, "id")?,
+        user: id(row, "user_id")?,
+        generation: row.try_get("generation")?,
+        started_at_ms: row.try_get("started_at_ms")?,
+        rotated_at_ms: row.try_get("rotated_at_ms")?,
+        expires_at_ms: row.try_get("expires_at_ms")?,
+        revoked_at_ms: row.try_get("revoked_at_ms")?,
+        network: row.try_get("network")?,
     })
-    .transpose()
 }
 
 pub(super) async fn rotate_session(

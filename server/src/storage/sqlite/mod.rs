@@ -157,8 +157,22 @@ impl Storage for SqliteStorage {
         on_connection!(self.reader(), accounts::some_password_hash(from))
     }
 
-    async fn create_session(&self, session: &SessionRow) -> Result<(), StorageError> {
-        on_connection!(self.writer(), accounts::create_session(session))
+    async fn change_password(
+        &self,
+        user: UserId,
+        password_hash: &str,
+        kept: Option<SessionId>,
+        now_ms: i64,
+    ) -> Result<Option<Vec<SessionId>>, StorageError> {
+        on_connection!(self.writer(), accounts::change_password(user, password_hash, kept, now_ms))
+    }
+
+    async fn create_session(&self, session: &SessionRow, password_hash: &str) -> Result<bool, StorageError> {
+        on_connection!(self.writer(), accounts::create_session(session, password_hash))
+    }
+
+    async fn sessions_of(&self, user: UserId, now_ms: i64, max: u32) -> Result<Vec<SessionRow>, StorageError> {
+        on_connection!(self.reader(), accounts::sessions_of(user, now_ms, max))
     }
 
     async fn has_logged_in_from(&self, user: UserId, network: &str) -> Result<bool, StorageError> {

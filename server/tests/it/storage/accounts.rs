@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use castellan::storage::{AccountRow, KeyRow, SessionRow, StorageError};
+use castellan::storage::{AccountRow, KeyRow, SessionRow, Storage, StorageError};
 use castellan_srd::wire::UserId;
 
 use super::rows::{session, time_ms, user};
@@ -84,12 +84,14 @@ pub(super) async fn some_account_s_hash_is_found_from_every_user_on(database: &D
     }
 }
 
+/// A session without an account, for [`store`].
 pub(super) fn login() -> SessionRow {
     let now = time_ms();
     SessionRow {
         id: session(),
         user: user(),
         generation: 0,
+        started_at_ms: Some(now),
         rotated_at_ms: now,
         expires_at_ms: now + 86_400_000,
         revoked_at_ms: None,
@@ -97,12 +99,88 @@ pub(super) fn login() -> SessionRow {
     }
 }
 
+/// Stores a session, and its user's account if there is none.
+pub(super) async fn store(storage: &dyn Storage, session: &SessionRow) {
+    let account = AccountRow { user: session.user, ..account(&session.user.to_string()) };
+    storage.create_account(&account).await.expect("an account");
+    assert!(storage.create_session(session, &account.password_hash).await.expect("an answer"));
+}
+
+pub(super) async fn a_session_needs_an_account_with_the_same_password(database: &Database) {
+    let storage = &database.storage;
+    let row = login();
+    let hash = account("").password_hash;
+    assert!(!storage.create_session(&row, &hash).await.expect("an answer"), "no account");
+    let arwen = AccountRow { user: row.user, ..account("arwen") };
+    storage.create_account(&arwen).await.expect("an account");
+    assert!(!storage.create_session(&row, "another").await.expect("an answer"), "another password");
+    assert_eq!(storage.session(row.id).await.expect("an answer"), None);
+    assert!(storage.create_session(&row, &hash).await.expect("an answer"));
+}
+
+pub(super) async fn a_new_password_ends_all_sessions_but_one(database: &Database) {
+    let storage = &database.storage;
+    let kept = login();
+    let others = [SessionRow { user: kept.user, ..login() }, SessionRow { user: kept.user, ..login() }];
+    let foreign = login();
+    for row in [&kept, &others[0], &others[1], &foreign] {
+        store(&**storage, row).await;
+    }
+    let at = kept.rotated_at_ms + 5;
+    let ended = storage.change_password(kept.user, "new", Some(kept.id), at).await.expect("an answer");
+    assert_eq!(ended.map(HashSet::from_iter), Some(others.each_ref().map(|row| row.id).into()));
+    let found = storage.account_of(kept.user).await.expect("an answer").expect("an account");
+    assert_eq!(found.password_hash, "new");
+    for (row, revoked_at_ms) in [(&kept, None), (&others[0], Some(at)), (&others[1], Some(at)), (&foreign, None)] {
+        let found = storage.session(row.id).await.expect("an answer").expect("the session");
+        assert_eq!(found.revoked_at_ms, revoked_at_ms);
+    }
+    let ended = storage.change_password(kept.user, "newer", None, at).await.expect("an answer");
+    assert_eq!(ended, Some(vec![kept.id]));
+    assert_eq!(storage.change_password(user(), "new", None, at).await.expect("an answer"), None, "nobody's");
+}
+
+/// A login that has compared the old password must not begin a session after the change.
+pub(super) async fn no_session_slips_past_a_new_password(database: &Database) {
+    let other = database.open().await;
+    for number in 0..20 {
+        let row = login();
+        let hash = account("").password_hash;
+        store(&*database.storage, &row).await;
+        let late = SessionRow { user: row.user, ..login() };
+        let (began, ended) = tokio::join!(
+            database.storage.create_session(&late, &hash),
+            other.change_password(row.user, "new", Some(row.id), row.rotated_at_ms),
+        );
+        let (began, ended) = (began.expect("an answer"), ended.expect("an answer").expect("an account"));
+        assert_eq!(ended.contains(&late.id), began, "{number}: a session that began has ended");
+    }
+}
+
+pub(super) async fn a_user_s_living_sessions_are_listed(database: &Database) {
+    let storage = &database.storage;
+    let first = login();
+    let at = first.rotated_at_ms;
+    let later = |ms| SessionRow { user: first.user, rotated_at_ms: at + ms, ..login() };
+    let (second, third) = (later(1), later(2));
+    let expired = SessionRow { expires_at_ms: at, ..later(3) };
+    let ended = later(4);
+    for row in [&first, &third, &second, &expired, &ended, &login()] {
+        store(&**storage, row).await;
+    }
+    storage.revoke_session(ended.id, at).await.expect("revoked");
+    let listed = async |max| storage.sessions_of(first.user, at, max).await.expect("an answer");
+    assert_eq!(listed(10).await, [third.clone(), second.clone(), first.clone()]);
+    assert_eq!(listed(2).await, [third, second]);
+    assert_eq!(storage.sessions_of(user(), at, 10).await.expect("an answer"), []);
+}
+
 pub(super) async fn a_user_is_known_where_a_session_began(database: &Database) {
     let storage = &database.storage;
     let row = login();
     let older = SessionRow { network: None, ..login() };
     for row in [&row, &older] {
-        storage.create_session(row).await.expect("a session");
+        store(&**storage, row).await;
     }
     storage.revoke_session(row.id, row.rotated_at_ms).await.expect("revoked");
     for (user, network, is_known) in
@@ -116,15 +194,15 @@ pub(super) async fn a_user_is_known_where_a_session_began(database: &Database) {
 
 pub(super) async fn a_session_is_kept(database: &Database) {
     let row = login();
-    database.storage.create_session(&row).await.expect("a session");
-    database.storage.create_session(&row).await.expect("the same again, as after a lost answer");
+    store(&*database.storage, &row).await;
+    store(&*database.storage, &row).await;
     assert_eq!(database.open().await.session(row.id).await.expect("an answer"), Some(row));
     assert_eq!(database.storage.session(session()).await.expect("an answer"), None);
 }
 
 pub(super) async fn of_two_rotations_one_wins(database: &Database) {
     let row = login();
-    database.storage.create_session(&row).await.expect("a session");
+    store(&*database.storage, &row).await;
     let other = database.open().await;
     for generation in 0..20 {
         let at = row.rotated_at_ms + generation;
@@ -141,8 +219,8 @@ pub(super) async fn of_two_rotations_one_wins(database: &Database) {
 pub(super) async fn a_revoked_session_stays_dead(database: &Database) {
     let storage = &database.storage;
     let (row, living) = (login(), login());
-    storage.create_session(&row).await.expect("a session");
-    storage.create_session(&living).await.expect("a session");
+    store(&**storage, &row).await;
+    store(&**storage, &living).await;
     storage.revoke_session(row.id, row.rotated_at_ms + 5).await.expect("revoked");
     storage.revoke_session(row.id, row.rotated_at_ms + 9).await.expect("revoked again");
     storage.revoke_session(session(), row.rotated_at_ms).await.expect("nobody's session");
@@ -158,7 +236,7 @@ pub(super) async fn sessions_that_are_over_are_found_and_forgotten(database: &Da
     let storage = &database.storage;
     let rows: Vec<_> = (1..=5).map(|day| SessionRow { expires_at_ms: day, ..login() }).collect();
     for row in &rows {
-        storage.create_session(row).await.expect("a session");
+        store(&**storage, row).await;
     }
     let expired = |before_ms, max| async move {
         storage.expired_sessions(before_ms, max).await.expect("an answer").into_iter().collect::<HashSet<_>>()

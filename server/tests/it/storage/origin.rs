@@ -2,8 +2,8 @@
 
 use castellan::storage::{KeyRow, Lease, Origin, ShardId};
 
-use super::accounts::login;
-use super::rows::{take_over, time_ms};
+use super::accounts::{login, store};
+use super::rows::take_over;
 use crate::harness::Database;
 
 /// A time, and the number that epochs and recoveries jump to at it: seconds since 2026.
@@ -32,7 +32,7 @@ pub(super) async fn a_restore_fences_even_servers_that_the_backup_does_not_know(
 pub(super) async fn a_restore_ends_sessions_and_replaces_the_keys_of_tokens(database: &Database) {
     let storage = &database.storage;
     let login = login();
-    storage.create_session(&login).await.expect("a session");
+    store(&**storage, &login).await;
     for purpose in ["dice", "es256", "refresh"] {
         let key = KeyRow { id: purpose.to_owned(), purpose: purpose.to_owned(), secret: vec![1], created_at_ms: 1 };
         storage.add_first_key(&key).await.expect("a key");

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use castellan::storage::{CharacterRow, Lease, ShardId, Storage, StorageError, StorageOptions, connect};
+use castellan::storage::{CharacterRow, Lease, SessionRow, ShardId, Storage, StorageError, StorageOptions, connect};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use xtask::postgres::{Cluster, ClusterOptions, Stop};
 
@@ -138,7 +138,7 @@ async fn what_only_the_primary_has_is_not_believed() {
     until("the rows", || async { bench.version_in_database().await == 2 }).await;
 
     let storage = &bench.storage;
-    let session = login();
+    let session = SessionRow { user: hero.user, ..login() };
     let held = [bench.lease];
     let (load, proof, account, account_of) = tokio::join!(
         storage.load_user(bench.lease, bench.row.user),
@@ -154,7 +154,7 @@ async fn what_only_the_primary_has_is_not_believed() {
         storage.keys(),
         storage.dead_letters(),
         storage.revoked_sessions(0),
-        storage.create_session(&session),
+        storage.create_session(&session, &hero.password_hash),
     );
     is_unknown(keys);
     is_unknown(letters);
