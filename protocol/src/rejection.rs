@@ -150,6 +150,8 @@ service_codes! {
     "bad_credentials" => BAD_CREDENTIALS,
     /// Over HTTP: the server does not let this caller create an account.
     "registration_closed" => REGISTRATION_CLOSED,
+    /// Over HTTP: the right password of an account that an operator has disabled.
+    "account_disabled" => ACCOUNT_DISABLED,
     /// Over HTTP: too many failed logins.
     "too_many_attempts" => TOO_MANY_ATTEMPTS,
     /// Over HTTP: the session was ended.

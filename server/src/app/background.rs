@@ -81,13 +81,14 @@ pub(super) fn start_housekeeping<G: Game>(
     let (shards, signals) = (Arc::clone(shards), Arc::clone(signals));
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(HOUSEKEEPING);
-        let (mut leases, mut decisions) = (Guarded::default(), Guarded::default());
+        let (mut leases, mut decisions, mut departed) = (Guarded::default(), Guarded::default(), Guarded::default());
         let keep_house = async {
             loop {
                 ticks.tick().await;
                 telemetry::observe(shards.occupied(), shards.dirty());
                 leases.run(look_after_leases(&shards, &signals, &node)).await;
                 decisions.run(carry_out_decisions(&shards)).await;
+                departed.run(delete_departed(&shards)).await;
             }
         };
         tokio::select! {
@@ -110,6 +111,12 @@ async fn look_after_leases<G: Game>(shards: &Arc<Shards<G>>, signals: &Signals, 
 async fn carry_out_decisions<G: Game>(shards: &Shards<G>) {
     if let Err(error) = shards.carry_out_decisions().await {
         tracing::debug!(%error, "cannot look for dead letters");
+    }
+}
+
+async fn delete_departed<G: Game>(shards: &Arc<Shards<G>>) {
+    if let Err(error) = shards.delete_departed().await {
+        tracing::debug!(%error, "characters of deleted accounts could not be looked for");
     }
 }
 

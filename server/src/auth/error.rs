@@ -14,6 +14,9 @@ pub enum AuthError {
     /// Wrong name or password, and registration is closed.
     #[error("wrong name or password; this server does not create accounts at login, so ask an operator for one")]
     RegistrationClosed,
+    /// The right password of an account that an operator has disabled.
+    #[error("this account is disabled; ask an operator")]
+    AccountDisabled,
     /// The name is taken.
     #[error("this name is taken; choose another one")]
     NameTaken,

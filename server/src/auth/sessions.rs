@@ -1,7 +1,6 @@
-//! Login, refresh and logout.
+//! Sessions from their start to their end: refresh, logout, and sessions that other servers have ended.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +9,11 @@ use castellan_protocol::{SessionId, UserId};
 use tokio::sync::broadcast;
 use uuid::Builder;
 
-use super::accounts::{AccountName, NewName, Password};
-use super::attempts::{Attempts, network};
+use super::attempts::Attempts;
 use super::error::AuthError;
 use super::exposure::Exposure;
 use super::keys::Keys;
-use super::password::{Hasher, Outcome, Turn};
+use super::password::Hasher;
 use super::refresh;
 use super::revoked::Revoked;
 use super::token::{Session, Standing, Subject, Ticket, Tokens};
@@ -23,7 +21,7 @@ use super::verified::Verified;
 use crate::clock::{Clock, Entropy};
 use crate::config;
 use crate::config::{Registration, Role};
-use crate::storage::{AccountRow, SessionRow, Storage, StorageError};
+use crate::storage::{AccountRow, SessionRow, Storage};
 
 /// For how long the refresh token before the present one is answered with the present pair, in milliseconds.
 const REPEAT_MS: i64 = REFRESH_REPEAT_SECONDS as i64 * 1_000;
@@ -39,9 +37,6 @@ const KEPT_MS: i64 = 2 * 86_400_000;
 
 /// Most sessions deleted in one statement.
 const FORGET_MAX: u32 = 1_000;
-
-/// Most tries of a login: something may change the account at the same time.
-const LOGIN_TRIES: usize = 3;
 
 /// Most sessions in a list.
 const LISTED_MAX: u32 = 256;
@@ -71,17 +66,17 @@ impl fmt::Debug for Grant {
 
 /// Accounts, passwords, tokens and sessions of one server.
 pub struct Auth {
-    storage: Arc<dyn Storage>,
-    clock: Clock,
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) clock: Clock,
     entropy: Entropy,
-    keys: Keys,
+    pub(super) keys: Keys,
     jwks: String,
     tokens: Tokens,
     verified: Verified,
-    hasher: Hasher,
-    attempts: Attempts,
-    revoked: Revoked,
-    refresh_ttl_ms: i64,
+    pub(super) hasher: Hasher,
+    pub(super) attempts: Attempts,
+    pub(super) revoked: Revoked,
+    pub(super) refresh_ttl_ms: i64,
     registration: Registration,
     exposure: Arc<Exposure>,
 }
@@ -138,186 +133,6 @@ impl Auth {
         }
     }
 
-    /// Logs in. With `create` and open registration a free name gets an account first.
-    ///
-    /// # Errors
-    ///
-    /// `BadCredentials` for an unknown name and for a wrong password, after the same time.
-    pub async fn login(
-        &self,
-        name: &AccountName,
-        password: Password,
-        create: bool,
-        address: IpAddr,
-    ) -> Result<Grant, AuthError> {
-        for _ in 0..LOGIN_TRIES {
-            let account = self.authenticate(name, password.clone(), create, address).await?;
-            if let Some(grant) = self.begin(&account, address).await? {
-                return Ok(grant);
-            }
-        }
-        Err(AuthError::Overloaded { retry_after_ms: 1_000 })
-    }
-
-    /// The account of this name and password. With `create` and open registration a free name gets one.
-    async fn authenticate(
-        &self,
-        name: &AccountName,
-        password: Password,
-        create: bool,
-        address: IpAddr,
-    ) -> Result<AccountRow, AuthError> {
-        self.check_attempts(name, address).await?;
-        let account = self.find(name).await?;
-        let new = (account.is_none() && create && self.registration_is_open())
-            .then(|| Ok::<_, AuthError>((name.for_new_account()?, password.clone().for_storing("password")?)))
-            .transpose()?;
-        let turn = self.hasher.turn().await?;
-        // Checked again: other logins with this name or address may have failed while this one waited.
-        self.check_attempts(name, address).await?;
-        match new {
-            Some((new_name, new_password)) => {
-                let hash = turn.hash(new_password).await?;
-                match self.add_account(new_name, hash, Role::Player).await {
-                    // Another login took the name meanwhile. The password tells if it was the same person.
-                    Err(AuthError::NameTaken) => {
-                        let account = self.find(name).await?;
-                        let turn = self.hasher.turn().await?;
-                        self.recognise(name, address, account, password, create, turn).await
-                    }
-                    made => made,
-                }
-            }
-            None => self.recognise(name, address, account, password, create, turn).await,
-        }
-    }
-
-    async fn check_attempts(&self, name: &AccountName, address: IpAddr) -> Result<(), AuthError> {
-        let is_known = async || match self.find(name).await? {
-            Some(account) => Ok(self.storage.has_logged_in_from(account.user, &network(address).to_string()).await?),
-            None => Ok(false),
-        };
-        self.attempts.check(name, address, (self.clock)(), is_known).await
-    }
-
-    /// The account with a name, also one that an older version folded in its own way.
-    async fn find(&self, name: &AccountName) -> Result<Option<AccountRow>, AuthError> {
-        for folded in name.folded() {
-            if let Some(account) = self.storage.account(&folded).await? {
-                return Ok(Some(account));
-            }
-        }
-        Ok(None)
-    }
-
-    async fn recognise(
-        &self,
-        name: &AccountName,
-        address: IpAddr,
-        account: Option<AccountRow>,
-        password: Password,
-        create: bool,
-        turn: Turn<'_>,
-    ) -> Result<AccountRow, AuthError> {
-        // Asked for a known name too, so that both take as long.
-        let stand_in = self.stand_in(name).await?;
-        if let Some(account) = account {
-            if let Some(account) = self.prove(account, password, turn).await? {
-                return Ok(account);
-            }
-        } else {
-            turn.verify(password, stand_in).await?;
-        }
-        self.attempts.failed(name, address, (self.clock)());
-        // The same for a taken and a free name, so that a closed server does not reveal its names.
-        Err(if create && !self.registration_is_open() { AuthError::RegistrationClosed } else { AuthError::BadCredentials })
-    }
-
-    /// Somebody's stored hash, to compare with if the name is unknown: comparing then costs what it costs for an account.
-    ///
-    /// One name always gets the same account's, so an attacker cannot tell it by asking twice. Which one is a secret.
-    pub(super) async fn stand_in(&self, name: &AccountName) -> Result<Option<String>, AuthError> {
-        let from = refresh::pseudonym(&self.keys.refresh, &name.key());
-        Ok(self.storage.some_password_hash(UserId::from_uuid(from)).await?)
-    }
-
-    /// The account, if the password is its own. Replaces a hash that is outdated.
-    async fn prove(
-        &self,
-        mut account: AccountRow,
-        password: Password,
-        turn: Turn<'_>,
-    ) -> Result<Option<AccountRow>, AuthError> {
-        match turn.verify(password, Some(account.password_hash.clone())).await? {
-            Outcome::Different => return Ok(None),
-            Outcome::Same => {}
-            Outcome::Outdated(better) => {
-                match self.storage.replace_password_hash(account.user, &account.password_hash, &better).await {
-                    Ok(true) => account.password_hash = better,
-                    // Changed meanwhile: the session will not begin with the old one.
-                    Ok(false) => {}
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot replace an outdated password hash; the next login tries again");
-                    }
-                }
-            }
-        }
-        Ok(Some(account))
-    }
-
-    /// Creates an account.
-    ///
-    /// # Errors
-    ///
-    /// `NameTaken`, regardless of case; `Malformed` for a name or password that a new account may not have.
-    pub async fn create_account(
-        &self,
-        name: &AccountName,
-        password: Password,
-        role: Role,
-    ) -> Result<UserId, AuthError> {
-        let (new_name, new_password) = (name.for_new_account()?, password.for_storing("password")?);
-        // A name of an older version may be folded in another way.
-        if self.find(name).await?.is_some() {
-            return Err(AuthError::NameTaken);
-        }
-        let hash = self.hasher.turn().await?.hash(new_password).await?;
-        Ok(self.add_account(new_name, hash, role).await?.user)
-    }
-
-    async fn add_account(&self, name: NewName, hash: String, role: Role) -> Result<AccountRow, AuthError> {
-        let account = AccountRow {
-            user: UserId::from_uuid(self.random_uuid()),
-            username: name.shown,
-            folded: name.folded,
-            password_hash: hash,
-            role: role.as_str().to_owned(),
-            created_at_ms: (self.clock)(),
-        };
-        match self.storage.create_account(&account).await {
-            Ok(()) => Ok(account),
-            Err(StorageError::AlreadyExists) => Err(AuthError::NameTaken),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Starts a session; `None` if the account has changed since it was read.
-    async fn begin(&self, account: &AccountRow, address: IpAddr) -> Result<Option<Grant>, AuthError> {
-        let now_ms = (self.clock)();
-        let row = SessionRow {
-            id: SessionId::from_uuid(self.random_uuid()),
-            user: account.user,
-            generation: 0,
-            started_at_ms: Some(now_ms),
-            rotated_at_ms: now_ms,
-            expires_at_ms: now_ms + self.refresh_ttl_ms,
-            revoked_at_ms: None,
-            network: Some(network(address).to_string()),
-        };
-        let began = self.storage.create_session(&row, &account.password_hash).await?;
-        if began { self.grant(&row, role_of(account)?).map(Some) } else { Ok(None) }
-    }
-
     /// The sessions of a user that are alive, the last refreshed ones first.
     ///
     /// # Errors
@@ -340,39 +155,6 @@ impl Auth {
             self.revoke(session).await?;
         }
         Ok(is_theirs)
-    }
-
-    /// Replaces the password of a session's user, and ends the user's other sessions.
-    ///
-    /// # Errors
-    ///
-    /// `BadCredentials` for a wrong present password, which counts as a failed login. `Malformed` for a new one that is
-    /// not good enough.
-    pub async fn change_password(
-        &self,
-        session: Session,
-        present: Password,
-        new: Password,
-        address: IpAddr,
-    ) -> Result<(), AuthError> {
-        let new = new.for_storing("new_password")?;
-        let account = self.storage.account_of(session.user).await?;
-        let account = account.ok_or(AuthError::Unauthenticated("the account no longer exists"))?;
-        let name = AccountName::new(&account.username)?;
-        self.check_attempts(&name, address).await?;
-        let turn = self.hasher.turn().await?;
-        self.check_attempts(&name, address).await?;
-        if self.prove(account, present, turn).await?.is_none() {
-            self.attempts.failed(&name, address, (self.clock)());
-            return Err(AuthError::BadCredentials);
-        }
-        let hash = self.hasher.turn().await?.hash(new).await?;
-        let now_ms = (self.clock)();
-        let ended = self.storage.change_password(session.user, &hash, Some(session.id), now_ms).await?;
-        for session in ended.ok_or(AuthError::Unauthenticated("the account no longer exists"))? {
-            self.revoked.add(session, now_ms);
-        }
-        Ok(())
     }
 
     /// Continues a session with new tokens. The previous refresh token still returns the current pair for 30 s, in case
@@ -523,7 +305,7 @@ impl Auth {
         (self.clock)()
     }
 
-    fn grant(&self, row: &SessionRow, role: Role) -> Result<Grant, AuthError> {
+    pub(super) fn grant(&self, row: &SessionRow, role: Role) -> Result<Grant, AuthError> {
         let subject = Subject {
             session: row.id,
             user: row.user,
@@ -541,14 +323,14 @@ impl Auth {
         })
     }
 
-    fn random_uuid(&self) -> uuid::Uuid {
+    pub(super) fn random_uuid(&self) -> uuid::Uuid {
         let mut bytes = [0; 16];
         (self.entropy)(&mut bytes);
         Builder::from_random_bytes(bytes).into_uuid()
     }
 }
 
-fn role_of(account: &AccountRow) -> Result<Role, AuthError> {
+pub(super) fn role_of(account: &AccountRow) -> Result<Role, AuthError> {
     Role::from_name(&account.role).ok_or_else(|| {
         AuthError::Fault(format!("the account {} has the unknown role `{}`", account.user, account.role))
     })

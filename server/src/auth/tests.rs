@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::*;
 use crate::clock::{Clock, system_entropy};
 use crate::config::{Auth as Settings, Config, Role};
-use crate::storage::{AccountRow, Storage, StorageOptions, connect};
+use crate::storage::{AccountChange, AccountRow, Storage, StorageOptions, connect};
 
 thread_local! {
     static NOW_MS: Cell<i64> = const { Cell::new(0) };
@@ -268,6 +268,7 @@ async fn older_account(storage: &Arc<dyn Storage>, username: &str, password: &st
         password_hash: password_hash.to_string(),
         role: "player".to_owned(),
         created_at_ms: START_MS,
+        disabled_at_ms: None,
     };
     storage.create_account(&account).await.expect("an account");
     user
@@ -357,7 +358,9 @@ async fn a_login_replaces_a_hash_that_was_made_with_other_settings() {
     let mut settings = settings();
     settings.argon2_memory = bytesize::ByteSize::kib(128);
     let clock: Clock = Arc::new(|| NOW_MS.get());
-    let raised = Auth::open(Arc::clone(storage), &settings, true, clock, system_entropy()settings, Arc::new(Exposure::new(false)), clock, system_entropy()).await.expect("a room");
+    let raised = Auth::open(Arc::clone(storage), &settings, Arc::new(Exposure::new(false)), clock, system_entropy())
+        .await
+        .expect("a room");
     login(&raised, "ada", "caf\u{e9}", false).await.expect("a login");
     assert!(hash().await.contains("m=128,"), "{}", hash().await);
     login(auth, "ada", "caf\u{e9}", false).await.expect("a server with the older settings still knows it");
@@ -405,4 +408,17 @@ async fn failed_logins_from_an_address_do_not_lock_out_those_who_are_known_there
     let tried = login(auth, "bob", "open sesame", false).await;
     assert!(matches!(tried, Err(AuthError::TooManyAttempts { .. })), "not known here: {tried:?}");
     login_from(auth, elsewhere(1), "bob", "open sesame", false).await.expect("known there");
+}
+
+#[tokio::test]
+async fn a_disabled_account_says_so_only_to_who_knows_its_password() {
+    let House { storage, auth, .. } = &house(true).await;
+    let made = login(auth, "ada", "open sesame", true).await.expect("an account");
+    let change = async |change| storage.change_account(made.session.user, &change, NOW_MS.get()).await;
+    assert!(change(AccountChange::Disable).await.expect("an answer"));
+    assert!(matches!(login(auth, "ada", "wrong", false).await, Err(AuthError::BadCredentials)));
+    assert!(matches!(login(auth, "ada", "open sesame", true).await, Err(AuthError::AccountDisabled)));
+    assert!(matches!(auth.refresh(&made.refresh_token).await, Err(AuthError::SessionRevoked)));
+    assert!(change(AccountChange::Enable).await.expect("an answer"));
+    login(auth, "ada", "open sesame", false).await.expect("enabled again");
 }

@@ -3,9 +3,8 @@
 use std::io::Write;
 
 use castellan_protocol::CharacterId;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
+use super::time_of;
 use crate::config::DeadLetters;
 use crate::storage::{DeadLetter, Storage, Verdict};
 
@@ -88,9 +87,4 @@ fn verdict_of(letter: &DeadLetter) -> &'static str {
         Some(Verdict::Retry) => "to be retried",
         Some(Verdict::Discard) => "to be discarded",
     }
-}
-
-fn time_of(ms: i64) -> String {
-    let time = OffsetDateTime::from_unix_timestamp(ms.div_euclid(1_000)).ok();
-    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{ms} ms since 1970"))
 }

@@ -11,6 +11,8 @@ use std::io::{BufRead, Write};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::config::{Config, Task};
 use crate::storage::{self, Storage, StorageOptions};
@@ -27,11 +29,7 @@ pub async fn run(config: &Config, task: Task, input: &mut dyn BufRead, out: &mut
             open(config).await?.migrate().await?;
             writeln!(out, "{} has the current schema", config.database.url)?;
         }
-        Task::CreateAccount { name, role, password_stdin } => {
-            let storage = open(config).await?;
-            let input = password_stdin.then_some(input);
-            account::create(config, storage, &name, role, input, out).await?;
-        }
+        Task::Account(task) => account::run(config, open(config).await?, task, input, out).await?,
         Task::Backup(file) => backup::copy(config, &file, out).await?,
         Task::Restored => backup::restored(open(config).await?.as_ref(), out).await?,
         Task::DeadLetters(task) => dead_letters::run(open(config).await?.as_ref(), task, out).await?,
@@ -47,6 +45,12 @@ async fn open(config: &Config) -> anyhow::Result<Arc<dyn Storage>> {
 
 fn options(config: &Config) -> StorageOptions {
     StorageOptions { exclusive: false, connections_max: 2, ..config.database.options() }
+}
+
+/// A time, for people.
+fn time_of(ms: i64) -> String {
+    let time = OffsetDateTime::from_unix_timestamp(ms.div_euclid(1_000)).ok();
+    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{ms} ms since 1970"))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::*;
 use crate::auth::{AccountName, Auth, Exposure, Password};
 use crate::clock::{system_clock, system_entropy};
-use crate::config::{Command, DeadLetters, Role};
+use crate::config::{Account, AccountVerb, Command, DeadLetters, Role};
 use crate::storage::{CharacterRow, DeadLetter, Lease, SHARDS, ShardId, Verdict};
 
 fn config(folder: &tempfile::TempDir) -> Config {
@@ -28,7 +28,11 @@ async fn done(config: &Config, task: Task, input: &str) -> Result<String, String
 }
 
 fn account(name: &str, role: Role, password_stdin: bool) -> Task {
-    Task::CreateAccount { name: name.to_owned(), role, password_stdin }
+    Task::Account(Account::Create { name: name.to_owned(), role, password_stdin })
+}
+
+fn one(account: &str, verb: AccountVerb) -> Task {
+    Task::Account(Account::One { account: account.to_owned(), verb })
 }
 
 async fn role_of(config: &Config, name: &str, password: &str) -> Option<Role> {
@@ -148,4 +152,67 @@ async fn bury(storage: &dyn Storage, id: CharacterId) -> (Lease, CharacterRow) {
     };
     storage.add_dead_letter(leases[0], &letter).await.expect("a dead letter");
     (leases[0], letter.row)
+}
+
+#[tokio::test]
+async fn an_account_is_listed_changed_and_deleted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = config(&folder);
+    done(&config, account("Ada", Role::Player, true), "open sesame").await.expect("an account");
+    done(&config, account("bob", Role::Player, true), "open sesame").await.expect("an account");
+    let said = async |task, input| done(&config, task, input).await.expect("it is done");
+    let list = said(Task::Account(Account::List), "").await;
+    assert!(list.contains("Ada") && list.contains("bob") && list.contains("2 in total"), "{list}");
+    let shown = said(one("ADA", AccountVerb::Show), "").await;
+    let user = shown.lines().find_map(|line| line.strip_prefix("user      ")).expect("a user").to_owned();
+    assert!(shown.contains("role      player") && shown.contains("disabled  no"), "{shown}");
+    assert_eq!(said(one(&user, AccountVerb::Show), "").await, shown, "by the user's id, too");
+
+    said(one("ada", AccountVerb::Role(Role::Game)), "").await;
+    assert_eq!(role_of(&config, "ada", "open sesame").await, Some(Role::Game));
+    let changed = said(one("ada", AccountVerb::Password { from_stdin: true }), "shut sesame\n").await;
+    assert!(changed.contains("1 sessions") && !changed.contains("sesame"), "{changed}");
+    assert_eq!(role_of(&config, "ada", "open sesame").await, None);
+    assert_eq!(role_of(&config, "ada", "shut sesame").await, Some(Role::Game));
+    let generated = said(one("ada", AccountVerb::Password { from_stdin: false }), "").await;
+    let password = generated.lines().find_map(|line| line.strip_prefix("password: ")).expect("a password");
+    assert_eq!(role_of(&config, "ada", password).await, Some(Role::Game));
+    let short = done(&config, one("ada", AccountVerb::Password { from_stdin: true }), "short").await;
+    assert!(short.expect_err("too short").contains("8 characters"));
+
+    said(one("ada", AccountVerb::Disable), "").await;
+    assert_eq!(role_of(&config, "ada", password).await, None);
+    assert!(said(one("ada", AccountVerb::Show), "").await.contains("disabled  2"));
+    said(one("ada", AccountVerb::Enable), "").await;
+    assert_eq!(role_of(&config, "ada", password).await, Some(Role::Game));
+
+    said(one("ada", AccountVerb::Delete), "").await;
+    assert_eq!(role_of(&config, "ada", password).await, None);
+    let gone = done(&config, one("ada", AccountVerb::Show), "").await.expect_err("no account");
+    assert!(gone.contains("no account ada"), "{gone}");
+    said(account("ada", Role::Player, false), "").await;
+}
+
+#[tokio::test]
+async fn the_sessions_of_an_account_are_listed_and_ended() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = config(&folder);
+    for name in ["ada", "bob"] {
+        done(&config, account(name, Role::Player, true), "open sesame").await.expect("an account");
+        for _ in 0..3 {
+            role_of(&config, name, "open sesame").await.expect("a session");
+        }
+    }
+    let said = async |verb| done(&config, one("ada", verb), "").await.expect("it is done");
+    let list = said(AccountVerb::Sessions).await;
+    assert!(list.contains("from 127.0.0.1") && list.contains("3 in total"), "{list}");
+    let first = list.split_whitespace().next().expect("an id").parse().expect("an id");
+    assert!(said(AccountVerb::Revoke(Some(first))).await.contains("1 sessions"));
+    let foreign = done(&config, one("bob", AccountVerb::Revoke(Some(first))), "").await;
+    assert!(foreign.expect_err("ada's").contains("has no session"));
+    assert!(said(AccountVerb::Sessions).await.contains("2 in total"));
+    assert!(said(AccountVerb::Revoke(None)).await.contains("2 sessions"));
+    assert!(said(AccountVerb::Sessions).await.contains("0 in total"));
+    let other = done(&config, one("bob", AccountVerb::Sessions), "").await.expect("it is done");
+    assert!(other.contains("3 in total"), "{other}");
 }

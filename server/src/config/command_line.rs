@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use castellan_game::RuleOption;
-use castellan_protocol::CharacterId;
+use castellan_protocol::{CharacterId, SessionId};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command as Clap};
 
@@ -28,8 +28,21 @@ pub enum Task {
     Serve,
     /// Migrate the database to the current schema.
     Migrate,
-    /// Create an account.
-    CreateAccount {
+    /// Manage accounts.
+    Account(Account),
+    /// Inspect or resolve dead letters.
+    DeadLetters(DeadLetters),
+    /// Copy the SQLite database to this file.
+    Backup(PathBuf),
+    /// Treat the database as restored from a backup.
+    Restored,
+}
+
+/// A command about accounts. `account` is a login name or a user id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Account {
+    /// Create one.
+    Create {
         /// The login name.
         name: String,
         /// The account's role.
@@ -37,12 +50,39 @@ pub enum Task {
         /// Read the password from standard input; otherwise generate one and print it.
         password_stdin: bool,
     },
-    /// Inspect or resolve dead letters.
-    DeadLetters(DeadLetters),
-    /// Copy the SQLite database to this file.
-    Backup(PathBuf),
-    /// Treat the database as restored from a backup.
-    Restored,
+    /// List all, one per line.
+    List,
+    /// Do something with one.
+    One {
+        /// The login name, or the user id.
+        account: String,
+        /// What.
+        verb: AccountVerb,
+    },
+}
+
+/// A command about one account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountVerb {
+    /// Show it.
+    Show,
+    /// Replace its password, and end its sessions.
+    Password {
+        /// Read the password from standard input; otherwise generate one and print it.
+        from_stdin: bool,
+    },
+    /// Give it another role, and end its sessions.
+    Role(Role),
+    /// Let nobody log in, and end its sessions.
+    Disable,
+    /// Let its user log in again.
+    Enable,
+    /// Delete it, with its characters.
+    Delete,
+    /// List its sessions.
+    Sessions,
+    /// End one of its sessions, or all.
+    Revoke(Option<SessionId>),
 }
 
 /// A command about dead letters.
@@ -116,12 +156,8 @@ fn task(matches: &ArgMatches) -> Option<Task> {
         Some(("backup", below)) => Some(Task::Backup(below.try_get_one::<PathBuf>("file").ok()??.clone())),
         Some(("restored", _)) => Some(Task::Restored),
         Some(("account", below)) => {
-            let (_, create) = below.subcommand()?;
-            Some(Task::CreateAccount {
-                name: create.try_get_one::<String>("name").ok()??.clone(),
-                role: *create.try_get_one::<Role>("role").ok()??,
-                password_stdin: create.get_flag("password-stdin"),
-            })
+            let (verb, one) = below.subcommand()?;
+            account_task(verb, one).map(Task::Account)
         }
         Some(("dead-letters", below)) => {
             let (verb, one) = below.subcommand()?;
@@ -135,6 +171,28 @@ fn task(matches: &ArgMatches) -> Option<Task> {
         }
         Some(_) => None,
     }
+}
+
+fn account_task(verb: &str, given: &ArgMatches) -> Option<Account> {
+    let name = || Some(given.try_get_one::<String>("name").ok()??.clone());
+    let role = || given.try_get_one::<Role>("role").ok().flatten().copied();
+    // A line with mistakes has no defaults.
+    let from_stdin = || given.try_get_one::<bool>("password-stdin").ok().flatten().is_some_and(|given| *given);
+    let verb = match verb {
+        "create" => {
+            return Some(Account::Create { name: name()?, role: role()?, password_stdin: from_stdin() });
+        }
+        "list" => return Some(Account::List),
+        "password" => AccountVerb::Password { from_stdin: from_stdin() },
+        "role" => AccountVerb::Role(role()?),
+        "disable" => AccountVerb::Disable,
+        "enable" => AccountVerb::Enable,
+        "delete" => AccountVerb::Delete,
+        "sessions" => AccountVerb::Sessions,
+        "revoke" => AccountVerb::Revoke(given.try_get_one::<SessionId>("session").ok()?.copied()),
+        _ => AccountVerb::Show,
+    };
+    Some(Account::One { account: name()?, verb })
 }
 
 fn grammar(options: &'static [RuleOption]) -> Clap {
@@ -162,12 +220,15 @@ fn grammar(options: &'static [RuleOption]) -> Clap {
 
 fn account() -> Clap {
     let name = Arg::new("name").required(true).value_name("NAME").help("Login name of the account");
+    let one = Arg::new("name").required(true).value_name("NAME|USER").help("Login name of the account, or the user id");
     let role = Arg::new("role")
-        .long("role")
         .value_name("player|game|operator")
-        .default_value("player")
         .value_parser(|text: &str| Role::from_name(text).ok_or("use player, game or operator"))
         .help("Role of the account. operator has no rights of its own yet: it may do what a player may");
+    let session = Arg::new("session")
+        .value_name("SESSION")
+        .value_parser(|text: &str| text.parse::<SessionId>())
+        .help("Id of the session; without it all sessions end");
     let password = Arg::new("password-stdin")
         .long("password-stdin")
         .action(ArgAction::SetTrue)
@@ -175,7 +236,32 @@ fn account() -> Clap {
     Clap::new("account")
         .about("Manage accounts")
         .subcommand_required(true)
-        .subcommand(Clap::new("create").about("Create an account").args([name, role, password]))
+        .subcommand(Clap::new("create").about("Create an account").args([
+            name,
+            role.clone().long("role").default_value("player"),
+            password.clone(),
+        ]))
+        .subcommand(Clap::new("list").about("List all accounts, one per line"))
+        .subcommand(Clap::new("show").about("Show an account").arg(one.clone()))
+        .subcommand(
+            Clap::new("password")
+                .about("Replace an account's password and end its sessions")
+                .args([one.clone(), password]),
+        )
+        .subcommand(
+            Clap::new("role")
+                .about("Give an account another role and end its sessions")
+                .args([one.clone(), role.required(true)]),
+        )
+        .subcommand(
+            Clap::new("disable").about("Let nobody log in to an account, and end its sessions").arg(one.clone()),
+        )
+        .subcommand(Clap::new("enable").about("Let the user of a disabled account log in again").arg(one.clone()))
+        .subcommand(
+            Clap::new("delete").about("Delete an account and its characters, and end its sessions").arg(one.clone()),
+        )
+        .subcommand(Clap::new("sessions").about("List the sessions of an account").arg(one.clone()))
+        .subcommand(Clap::new("revoke").about("End the sessions of an account").args([one, session]))
 }
 
 fn dead_letters() -> Clap {

@@ -23,7 +23,7 @@ use std::ffi::OsString;
 use std::fmt;
 
 pub use auth::{Auth, Registration};
-pub use command_line::{Command, DeadLetters, Task};
+pub use command_line::{Account, AccountVerb, Command, DeadLetters, Task};
 pub use database::{Cache, Database, DatabaseUrl, Flush};
 pub use listen::{AdminListen, Listen, Origin, PublicUrl};
 pub use role::Role;

@@ -147,7 +147,9 @@ fn every_command_parses() {
         _ => None,
     };
     let id = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6";
-    let account = |role, password_stdin| Task::CreateAccount { name: "ada".to_owned(), role, password_stdin };
+    let account =
+        |role, password_stdin| Task::Account(Account::Create { name: "ada".to_owned(), role, password_stdin });
+    let one = |verb| Some(Task::Account(Account::One { account: "ada".to_owned(), verb }));
     assert_eq!(task(&["serve"]), Some(Task::Serve));
     assert_eq!(task(&["migrate"]), Some(Task::Migrate));
     assert_eq!(task(&["account", "create", "ada"]), Some(account(super::Role::Player, false)));
@@ -156,6 +158,26 @@ fn every_command_parses() {
         Some(account(super::Role::Operator, true))
     );
     assert_eq!(task(&["account", "create", "ada", "--role", "king"]), None);
+    assert_eq!(task(&["account", "list"]), Some(Task::Account(Account::List)));
+    let session = id.parse().expect("an id");
+    let of_ada = |words: &[&str]| task(&[&["account"][..], words].concat());
+    for (words, verb) in [
+        ("show ada", AccountVerb::Show),
+        ("password ada", AccountVerb::Password { from_stdin: false }),
+        ("password ada --password-stdin", AccountVerb::Password { from_stdin: true }),
+        ("role ada game", AccountVerb::Role(super::Role::Game)),
+        ("disable ada", AccountVerb::Disable),
+        ("enable ada", AccountVerb::Enable),
+        ("delete ada", AccountVerb::Delete),
+        ("sessions ada", AccountVerb::Sessions),
+        ("revoke ada", AccountVerb::Revoke(None)),
+        ("revoke ada f81d4fae-7dec-11d0-a765-00a0c91e6bf6", AccountVerb::Revoke(Some(session))),
+    ] {
+        assert_eq!(of_ada(&words.split(' ').collect::<Vec<_>>()), one(verb), "{words}");
+    }
+    for words in ["password ada sesame", "role ada", "role ada king", "revoke ada all", "delete"] {
+        assert_eq!(of_ada(&words.split(' ').collect::<Vec<_>>()), None, "{words}");
+    }
     assert_eq!(task(&["dead-letters", "list"]), Some(Task::DeadLetters(DeadLetters::List)));
     let parsed = id.parse().expect("an id");
     assert_eq!(task(&["dead-letters", "show", id]), Some(Task::DeadLetters(DeadLetters::Show(parsed))));

@@ -62,7 +62,7 @@ pub const fn status_of(code: RejectionCode) -> StatusCode {
     match code {
         C::MALFORMED | C::UNKNOWN_ACTION | C::UNKNOWN_FRAME => StatusCode::BAD_REQUEST,
         C::UNAUTHENTICATED | C::BAD_CREDENTIALS | C::SESSION_REVOKED => StatusCode::UNAUTHORIZED,
-        C::NOT_PERMITTED | C::REGISTRATION_CLOSED => StatusCode::FORBIDDEN,
+        C::NOT_PERMITTED | C::REGISTRATION_CLOSED | C::ACCOUNT_DISABLED => StatusCode::FORBIDDEN,
         C::NO_SUCH_CHARACTER | C::NO_SUCH_SESSION | C::NO_SUCH_ROUTE => StatusCode::NOT_FOUND,
         C::METHOD_NOT_ALLOWED => StatusCode::METHOD_NOT_ALLOWED,
         C::VERSION_CONFLICT => StatusCode::CONFLICT,
@@ -114,6 +114,7 @@ impl From<AuthError> for Problem {
         let (code, retry_after_ms) = match &error {
             AuthError::Malformed(_) | AuthError::NameTaken => (C::MALFORMED, None),
             AuthError::BadCredentials => (C::BAD_CREDENTIALS, None),
+            AuthError::AccountDisabled => (C::ACCOUNT_DISABLED, None),
             AuthError::RegistrationClosed => (C::REGISTRATION_CLOSED, None),
             AuthError::TooManyAttempts { retry_after_ms } => (C::TOO_MANY_ATTEMPTS, Some(*retry_after_ms)),
             AuthError::Overloaded { retry_after_ms } => (C::OVERLOADED, Some(*retry_after_ms)),

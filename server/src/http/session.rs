@@ -41,9 +41,12 @@ pub(super) async fn login<G: Game>(
     let result = context.auth.login(&name, password, wanted.create, peer.ip()).await;
     telemetry::login(match &result {
         Ok(_) => LoginOutcome::Granted,
-        Err(AuthError::BadCredentials | AuthError::RegistrationClosed | AuthError::Malformed(_)) => {
-            LoginOutcome::Refused
-        }
+        Err(
+            AuthError::BadCredentials
+            | AuthError::RegistrationClosed
+            | AuthError::AccountDisabled
+            | AuthError::Malformed(_),
+        ) => LoginOutcome::Refused,
         Err(AuthError::TooManyAttempts { .. }) => LoginOutcome::Limited,
         Err(AuthError::Overloaded { .. }) => LoginOutcome::Overloaded,
         Err(_) => LoginOutcome::Failed,

@@ -5,6 +5,7 @@
 
 mod burial;
 mod counting;
+mod departed;
 mod dirty;
 mod leases;
 mod loading;

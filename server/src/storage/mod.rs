@@ -23,7 +23,7 @@ pub use castellan_authority::{CharacterRow, Lease, SHARDS, ShardId, VERSION_JUMP
 pub use connect::{StorageOptions, check_url, connect};
 pub use error::StorageError;
 pub use origin::{Change, Origin};
-pub use rows::{AccountRow, DeadLetter, KeyRow, SessionRow, Verdict};
+pub use rows::{AccountChange, AccountRow, DeadLetter, KeyRow, SessionRow, Verdict};
 
 /// A database, as the server uses it.
 #[async_trait]
@@ -145,6 +145,20 @@ pub trait Storage: Send + Sync + 'static {
     /// The account of a user.
     async fn account_of(&self, user: UserId) -> Result<Option<AccountRow>, StorageError>;
 
+    /// Up to `max` accounts in the order of their folded names, those after `after`.
+    async fn accounts(&self, after: &str, max: u32) -> Result<Vec<AccountRow>, StorageError>;
+
+    /// Changes an account. Returns false if there is none.
+    ///
+    /// Triggers end the sessions, so the same happens if somebody changes the row with other means.
+    async fn change_account(&self, user: UserId, change: &AccountChange, now_ms: i64) -> Result<bool, StorageError>;
+
+    /// Up to `max` users whose account was deleted before a time, and whose characters may not be deleted yet.
+    async fn departed_users(&self, before_ms: i64, max: u32) -> Result<Vec<UserId>, StorageError>;
+
+    /// Forgets a user whose account was deleted, if all characters are deleted too. Returns false otherwise.
+    async fn forget_departed(&self, user: UserId) -> Result<bool, StorageError>;
+
     /// Replaces an account's password hash. Returns false if it is not `old` any more.
     async fn replace_password_hash(&self, user: UserId, old: &str, new: &str) -> Result<bool, StorageError>;
 
@@ -162,9 +176,9 @@ pub trait Storage: Send + Sync + 'static {
         now_ms: i64,
     ) -> Result<Option<Vec<SessionId>>, StorageError>;
 
-    /// Stores a session, if the account still has this password hash. Repeating it changes nothing.
+    /// Stores a session, if the account still has this password hash and is not disabled. Repeating it changes nothing.
     ///
-    /// Locks the account meanwhile: a session either exists before a change of the password, and ends with it, or is
+    /// Locks the account meanwhile: a session either exists before a change of the account, and ends with it, or is
     /// refused.
     async fn create_session(&self, session: &SessionRow, password_hash: &str) -> Result<bool, StorageError>;
 
@@ -188,6 +202,9 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Revokes a session; repeating it changes nothing.
     async fn revoke_session(&self, id: SessionId, revoked_at_ms: i64) -> Result<(), StorageError>;
+
+    /// Revokes all sessions of a user. Returns their number.
+    async fn revoke_sessions_of(&self, user: UserId, revoked_at_ms: i64) -> Result<u64, StorageError>;
 
     /// Sessions that were revoked at `since_ms` or later.
     ///

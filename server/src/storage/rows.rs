@@ -117,6 +117,21 @@ pub struct AccountRow {
     pub role: String,
     /// Milliseconds since the Unix epoch.
     pub created_at_ms: i64,
+    /// Since when nobody can log in, in milliseconds since the Unix epoch.
+    pub disabled_at_ms: Option<i64>,
+}
+
+/// A change of an account by an operator. All but `Enable` end its sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccountChange {
+    /// Gives it another role. Nothing happens to an account that has this role.
+    Role(String),
+    /// Lets nobody log in from now on.
+    Disable,
+    /// Lets its user log in again.
+    Enable,
+    /// Deletes it. A server deletes its characters later.
+    Delete,
 }
 
 /// A session as a row.

@@ -1,5 +1,6 @@
 //! What the server does as a whole, on real databases and over real sockets.
 
+mod accounts;
 mod backups;
 mod dead_letters;
 mod document;

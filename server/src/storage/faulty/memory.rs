@@ -12,7 +12,8 @@ use tokio::time::{Instant, timeout_at};
 use super::replication::{Fate, Lock, Primary, Purpose, Rules, Step};
 use super::tables::Tables;
 use crate::storage::{
-    AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId, Storage, StorageError, Verdict,
+    AccountChange, AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId, Storage,
+    StorageError, Verdict,
 };
 
 /// How long a call waits for a lock or for the standby.
@@ -333,6 +334,32 @@ impl Storage for MemoryStorage {
         self.look_up(move |tables| tables.accounts.get(&user).cloned()).await
     }
 
+    async fn accounts(&self, after: &str, max: u32) -> Result<Vec<AccountRow>, StorageError> {
+        let after = after.to_owned();
+        self.look_up(move |tables| tables.accounts_after(&after, max)).await
+    }
+
+    async fn change_account(&self, user: UserId, change: &AccountChange, now_ms: i64) -> Result<bool, StorageError> {
+        let change = change.clone();
+        self.book(move |tables| Ok(tables.change_account(user, &change, now_ms))).await
+    }
+
+    async fn departed_users(&self, before_ms: i64, max: u32) -> Result<Vec<UserId>, StorageError> {
+        self.look_up(move |tables| {
+            let departed = tables.departed.iter().filter(|(_, at_ms)| **at_ms < before_ms);
+            departed.map(|(user, _)| *user).take(max as usize).collect()
+        })
+        .await
+    }
+
+    async fn forget_departed(&self, user: UserId) -> Result<bool, StorageError> {
+        self.book(move |tables| {
+            let lives = |row: &CharacterRow| row.user == user && row.deleted_at_ms.is_none();
+            Ok(!tables.characters.values().any(lives) && tables.departed.remove(&user).is_some())
+        })
+        .await
+    }
+
     async fn replace_password_hash(&self, user: UserId, old: &str, new: &str) -> Result<bool, StorageError> {
         let (old, new) = (old.to_owned(), new.to_owned());
         self.book(move |tables| {
@@ -413,6 +440,10 @@ impl Storage for MemoryStorage {
             Ok(())
         })
         .await
+    }
+
+    async fn revoke_sessions_of(&self, user: UserId, revoked_at_ms: i64) -> Result<u64, StorageError> {
+        self.book(move |tables| Ok(tables.revoke_sessions_of(user, None, revoked_at_ms).len() as u64)).await
     }
 
     async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<SessionId>, StorageError> {

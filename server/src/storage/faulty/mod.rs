@@ -13,7 +13,8 @@ use castellan_protocol::{CharacterId, SessionId, UserId};
 use parking_lot::Mutex;
 
 use super::{
-    AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId, Storage, StorageError, Verdict,
+    AccountChange, AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId, Storage,
+    StorageError, Verdict,
 };
 
 pub use memory::MemoryStorage;
@@ -244,6 +245,24 @@ impl Storage for FaultyStorage {
         self.run(move |storage| async move { storage.account_of(user).await }).await
     }
 
+    async fn accounts(&self, after: &str, max: u32) -> Result<Vec<AccountRow>, StorageError> {
+        let after = after.to_owned();
+        self.run(move |storage| async move { storage.accounts(&after, max).await }).await
+    }
+
+    async fn change_account(&self, user: UserId, change: &AccountChange, now_ms: i64) -> Result<bool, StorageError> {
+        let change = change.clone();
+        self.run(move |storage| async move { storage.change_account(user, &change, now_ms).await }).await
+    }
+
+    async fn departed_users(&self, before_ms: i64, max: u32) -> Result<Vec<UserId>, StorageError> {
+        self.run(move |storage| async move { storage.departed_users(before_ms, max).await }).await
+    }
+
+    async fn forget_departed(&self, user: UserId) -> Result<bool, StorageError> {
+        self.run(move |storage| async move { storage.forget_departed(user).await }).await
+    }
+
     async fn replace_password_hash(&self, user: UserId, old: &str, new: &str) -> Result<bool, StorageError> {
         let (old, new) = (old.to_owned(), new.to_owned());
         self.run(move |storage| async move { storage.replace_password_hash(user, &old, &new).await }).await
@@ -297,6 +316,10 @@ impl Storage for FaultyStorage {
 
     async fn revoke_session(&self, id: SessionId, revoked_at_ms: i64) -> Result<(), StorageError> {
         self.run(move |storage| async move { storage.revoke_session(id, revoked_at_ms).await }).await
+    }
+
+    async fn revoke_sessions_of(&self, user: UserId, revoked_at_ms: i64) -> Result<u64, StorageError> {
+        self.run(move |storage| async move { storage.revoke_sessions_of(user, revoked_at_ms).await }).await
     }
 
     async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<SessionId>, StorageError> {

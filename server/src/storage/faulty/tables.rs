@@ -8,7 +8,8 @@ use serde::de::IgnoredAny;
 use crate::storage::columns::{covered, not_overtaken, signed};
 use crate::storage::origin::jumped;
 use crate::storage::{
-    AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, SessionRow, ShardId, StorageError, VERSION_JUMP, Verdict,
+    AccountChange, AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, SessionRow, ShardId, StorageError,
+    VERSION_JUMP, Verdict,
 };
 
 /// All rows. A call that returns an error has changed none of them.
@@ -18,6 +19,8 @@ pub(super) struct Tables {
     pub(super) characters: BTreeMap<CharacterId, CharacterRow>,
     pub(super) dead_letters: BTreeMap<CharacterId, DeadLetter>,
     pub(super) accounts: BTreeMap<UserId, AccountRow>,
+    /// Users whose account was deleted, and when.
+    pub(super) departed: BTreeMap<UserId, i64>,
     pub(super) sessions: BTreeMap<SessionId, SessionRow>,
     pub(super) keys: Vec<KeyRow>,
     /// Characters that a constraint keeps out.
@@ -50,6 +53,7 @@ impl Default for Tables {
             characters: BTreeMap::new(),
             dead_letters: BTreeMap::new(),
             accounts: BTreeMap::new(),
+            departed: BTreeMap::new(),
             sessions: BTreeMap::new(),
             keys: Vec::new(),
             refused: BTreeSet::new(),
@@ -208,8 +212,43 @@ impl Tables {
         Ok(())
     }
 
+    pub(super) fn accounts_after(&self, after: &str, max: u32) -> Vec<AccountRow> {
+        let mut accounts: Vec<_> = self.accounts.values().filter(|row| row.folded.as_str() > after).cloned().collect();
+        accounts.sort_by(|one, other| one.folded.cmp(&other.folded));
+        accounts.truncate(max as usize);
+        accounts
+    }
+
+    /// The real databases end the sessions by triggers, at their own time.
+    pub(super) fn change_account(&mut self, user: UserId, change: &AccountChange, now_ms: i64) -> bool {
+        let Some(account) = self.accounts.get_mut(&user) else { return false };
+        let ends = match change {
+            AccountChange::Role(role) => std::mem::replace(&mut account.role, role.clone()) != *role,
+            AccountChange::Disable => {
+                account.disabled_at_ms.get_or_insert(now_ms);
+                true
+            }
+            AccountChange::Enable => {
+                account.disabled_at_ms = None;
+                false
+            }
+            AccountChange::Delete => {
+                self.accounts.remove(&user);
+                self.departed.insert(user, now_ms);
+                true
+            }
+        };
+        if ends {
+            self.revoke_sessions_of(user, None, now_ms);
+        }
+        true
+    }
+
     pub(super) fn create_session(&mut self, session: &SessionRow, password_hash: &str) -> bool {
-        let lets_in = self.accounts.get(&session.user).is_some_and(|account| account.password_hash == password_hash);
+        let lets_in = self
+            .accounts
+            .get(&session.user)
+            .is_some_and(|account| account.password_hash == password_hash && account.disabled_at_ms.is_none());
         if lets_in {
             self.sessions.entry(session.id).or_insert_with(|| session.clone());
         }

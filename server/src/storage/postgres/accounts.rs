@@ -4,7 +4,7 @@ use castellan_protocol::{SessionId, UserId};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection, Row};
 
-use crate::storage::{AccountRow, KeyRow, SessionRow, StorageError};
+use crate::storage::{AccountChange, AccountRow, KeyRow, SessionRow, StorageError};
 
 pub(super) async fn create_account(connection: &mut PgConnection, account: &AccountRow) -> Result<(), StorageError> {
     sqlx::query(
@@ -27,10 +27,18 @@ pub(super) async fn create_account(connection: &mut PgConnection, account: &Acco
 }
 
 const ACCOUNT: &str = "SELECT user_id, username, username_folded, password_hash, role, \
-     (extract(epoch FROM created_at) * 1000)::bigint AS created_at_ms FROM accounts WHERE username_folded = $1";
+     (extract(epoch FROM created_at) * 1000)::bigint AS created_at_ms, \
+     (extract(epoch FROM disabled_at) * 1000)::bigint AS disabled_at_ms FROM accounts WHERE username_folded = $1";
 
 const ACCOUNT_OF: &str = "SELECT user_id, username, username_folded, password_hash, role, \
-     (extract(epoch FROM created_at) * 1000)::bigint AS created_at_ms FROM accounts WHERE user_id = $1";
+     (extract(epoch FROM created_at) * 1000)::bigint AS created_at_ms, \
+     (extract(epoch FROM disabled_at) * 1000)::bigint AS disabled_at_ms FROM accounts WHERE user_id = $1";
+
+/// By bytes, as the name is compared everywhere else.
+const ACCOUNTS: &str = "SELECT user_id, username, username_folded, password_hash, role, \
+     (extract(epoch FROM created_at) * 1000)::bigint AS created_at_ms, \
+     (extract(epoch FROM disabled_at) * 1000)::bigint AS disabled_at_ms FROM accounts \
+     WHERE username_folded COLLATE \"C\" > $1 ORDER BY username_folded COLLATE \"C\" LIMIT $2";
 
 pub(super) async fn account(connection: &mut PgConnection, folded: &str) -> Result<Option<AccountRow>, StorageError> {
     // PostgreSQL refuses NUL in any text, even in a parameter of a query.
@@ -86,7 +94,63 @@ fn account_row(row: &PgRow) -> Result<AccountRow, StorageError> {
         password_hash: row.try_get("password_hash")?,
         role: row.try_get("role")?,
         created_at_ms: row.try_get("created_at_ms")?,
+        disabled_at_ms: row.try_get("disabled_at_ms")?,
     })
+}
+
+pub(super) async fn accounts(
+    connection: &mut PgConnection,
+    after: &str,
+    max: u32,
+) -> Result<Vec<AccountRow>, StorageError> {
+    let rows = sqlx::query(ACCOUNTS).bind(after).bind(i64::from(max)).fetch_all(connection).await?;
+    rows.iter().map(account_row).collect()
+}
+
+pub(super) async fn change_account(
+    connection: &mut PgConnection,
+    user: UserId,
+    change: &AccountChange,
+    now_ms: i64,
+) -> Result<bool, StorageError> {
+    let query = match change {
+        AccountChange::Role(role) => sqlx::query("UPDATE accounts SET role = $2 WHERE user_id = $1").bind(user.uuid()).bind(role),
+        AccountChange::Disable => sqlx::query(
+            "UPDATE accounts SET disabled_at = coalesce(disabled_at, to_timestamp($2 * 0.001::float8)) WHERE user_id = $1",
+        )
+        .bind(user.uuid())
+        .bind(now_ms),
+        AccountChange::Enable => sqlx::query("UPDATE accounts SET disabled_at = NULL WHERE user_id = $1").bind(user.uuid()),
+        AccountChange::Delete => sqlx::query("DELETE FROM accounts WHERE user_id = $1").bind(user.uuid()),
+    };
+    Ok(query.execute(connection).await?.rows_affected() > 0)
+}
+
+pub(super) async fn departed_users(
+    connection: &mut PgConnection,
+    before_ms: i64,
+    max: u32,
+) -> Result<Vec<UserId>, StorageError> {
+    let rows = sqlx::query(
+        "SELECT user_id FROM departed_users WHERE departed_at < to_timestamp($1 * 0.001::float8) \
+         ORDER BY departed_at, user_id LIMIT $2",
+    )
+    .bind(before_ms)
+    .bind(i64::from(max))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok(UserId::from_uuid(row.try_get("user_id")?))).collect()
+}
+
+pub(super) async fn forget_departed(connection: &mut PgConnection, user: UserId) -> Result<bool, StorageError> {
+    let done = sqlx::query(
+        "DELETE FROM departed_users WHERE user_id = $1 \
+         AND NOT EXISTS (SELECT FROM characters WHERE user_id = $1 AND deleted_at IS NULL)",
+    )
+    .bind(user.uuid())
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() > 0)
 }
 
 pub(super) async fn change_password(
@@ -128,7 +192,7 @@ pub(super) async fn create_session(
         "INSERT INTO sessions (id, user_id, generation, rotated_at, expires_at, revoked_at, network, started_at) \
          SELECT $1, $2, $3, to_timestamp($4 * 0.001::float8), to_timestamp($5 * 0.001::float8), \
          to_timestamp($6 * 0.001::float8), $7, to_timestamp($8 * 0.001::float8) \
-         FROM accounts WHERE user_id = $2 AND password_hash = $9 FOR SHARE \
+         FROM accounts WHERE user_id = $2 AND password_hash = $9 AND disabled_at IS NULL FOR SHARE \
          ON CONFLICT (id) DO UPDATE SET id = excluded.id",
     )
     .bind(session.id.uuid())
@@ -233,6 +297,21 @@ pub(super) async fn revoke_session(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+pub(super) async fn revoke_sessions_of(
+    connection: &mut PgConnection,
+    user: UserId,
+    revoked_at_ms: i64,
+) -> Result<u64, StorageError> {
+    let done = sqlx::query(
+        "UPDATE sessions SET revoked_at = to_timestamp($2 * 0.001::float8) WHERE user_id = $1 AND revoked_at IS NULL",
+    )
+    .bind(user.uuid())
+    .bind(revoked_at_ms)
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
 }
 
 pub(super) async fn revoked_sessions(

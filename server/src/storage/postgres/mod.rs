@@ -17,8 +17,8 @@ use castellan_protocol::{CharacterId, SessionId, UserId};
 
 use self::connection::Connections;
 use super::{
-    AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId, Storage, StorageError,
-    StorageOptions, Verdict,
+    AccountChange, AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId, Storage,
+    StorageError, StorageOptions, Verdict,
 };
 
 pub(super) use self::url::check as check_url;
@@ -161,6 +161,22 @@ impl Storage for PostgresStorage {
         look_up!(self, accounts::account_of(user))
     }
 
+    async fn accounts(&self, after: &str, max: u32) -> Result<Vec<AccountRow>, StorageError> {
+        look_up!(self, accounts::accounts(after, max))
+    }
+
+    async fn change_account(&self, user: UserId, change: &AccountChange, now_ms: i64) -> Result<bool, StorageError> {
+        look_up!(self, accounts::change_account(user, change, now_ms))
+    }
+
+    async fn departed_users(&self, before_ms: i64, max: u32) -> Result<Vec<UserId>, StorageError> {
+        look_up!(self, accounts::departed_users(before_ms, max))
+    }
+
+    async fn forget_departed(&self, user: UserId) -> Result<bool, StorageError> {
+        look_up!(self, accounts::forget_departed(user))
+    }
+
     async fn replace_password_hash(&self, user: UserId, old: &str, new: &str) -> Result<bool, StorageError> {
         look_up!(self, accounts::replace_password_hash(user, old, new))
     }
@@ -207,6 +223,10 @@ impl Storage for PostgresStorage {
 
     async fn revoke_session(&self, id: SessionId, revoked_at_ms: i64) -> Result<(), StorageError> {
         look_up!(self, accounts::revoke_session(id, revoked_at_ms))
+    }
+
+    async fn revoke_sessions_of(&self, user: UserId, revoked_at_ms: i64) -> Result<u64, StorageError> {
+        look_up!(self, accounts::revoke_sessions_of(user, revoked_at_ms))
     }
 
     async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<SessionId>, StorageError> {

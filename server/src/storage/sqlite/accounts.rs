@@ -6,7 +6,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::columns::id;
 use super::{BEGIN_IMMEDIATE, transaction};
-use crate::storage::{AccountRow, KeyRow, SessionRow, StorageError};
+use crate::storage::{AccountChange, AccountRow, KeyRow, SessionRow, StorageError};
 
 pub(super) async fn create_account(
     connection: &mut SqliteConnection,
@@ -36,7 +36,7 @@ pub(super) async fn account(
     folded: &str,
 ) -> Result<Option<AccountRow>, StorageError> {
     let row = sqlx::query(
-        "SELECT user_id, username, username_folded, password_hash, role, created_at_ms FROM accounts WHERE username_folded = ?1",
+        "SELECT user_id, username, username_folded, password_hash, role, created_at_ms, disabled_at_ms FROM accounts WHERE username_folded = ?1",
     )
     .bind(folded)
     .fetch_optional(connection)
@@ -49,7 +49,7 @@ pub(super) async fn account_of(
     user: UserId,
 ) -> Result<Option<AccountRow>, StorageError> {
     let row =
-        sqlx::query("SELECT user_id, username, username_folded, password_hash, role, created_at_ms FROM accounts WHERE user_id = ?1")
+        sqlx::query("SELECT user_id, username, username_folded, password_hash, role, created_at_ms, disabled_at_ms FROM accounts WHERE user_id = ?1")
             .bind(user.to_string())
             .fetch_optional(connection)
             .await?;
@@ -93,7 +93,73 @@ fn account_row(row: &SqliteRow) -> Result<AccountRow, StorageError> {
         password_hash: row.try_get("password_hash")?,
         role: row.try_get("role")?,
         created_at_ms: row.try_get("created_at_ms")?,
+        disabled_at_ms: row.try_get("disabled_at_ms")?,
     })
+}
+
+pub(super) async fn accounts(
+    connection: &mut SqliteConnection,
+    after: &str,
+    max: u32,
+) -> Result<Vec<AccountRow>, StorageError> {
+    let rows = sqlx::query(
+        "SELECT user_id, username, username_folded, password_hash, role, created_at_ms, disabled_at_ms FROM accounts \
+         WHERE username_folded > ?1 ORDER BY username_folded LIMIT ?2",
+    )
+    .bind(after)
+    .bind(max)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(account_row).collect()
+}
+
+pub(super) async fn change_account(
+    connection: &mut SqliteConnection,
+    user: UserId,
+    change: &AccountChange,
+    now_ms: i64,
+) -> Result<bool, StorageError> {
+    let query = match change {
+        AccountChange::Role(role) => {
+            sqlx::query("UPDATE accounts SET role = ?2 WHERE user_id = ?1").bind(user.to_string()).bind(role)
+        }
+        AccountChange::Disable => {
+            sqlx::query("UPDATE accounts SET disabled_at_ms = ifnull(disabled_at_ms, ?2) WHERE user_id = ?1")
+                .bind(user.to_string())
+                .bind(now_ms)
+        }
+        AccountChange::Enable => {
+            sqlx::query("UPDATE accounts SET disabled_at_ms = NULL WHERE user_id = ?1").bind(user.to_string())
+        }
+        AccountChange::Delete => sqlx::query("DELETE FROM accounts WHERE user_id = ?1").bind(user.to_string()),
+    };
+    Ok(query.execute(connection).await?.rows_affected() > 0)
+}
+
+pub(super) async fn departed_users(
+    connection: &mut SqliteConnection,
+    before_ms: i64,
+    max: u32,
+) -> Result<Vec<UserId>, StorageError> {
+    let rows = sqlx::query(
+        "SELECT user_id FROM departed_users WHERE departed_at_ms < ?1 ORDER BY departed_at_ms, user_id LIMIT ?2",
+    )
+    .bind(before_ms)
+    .bind(max)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| id(row, "user_id")).collect()
+}
+
+pub(super) async fn forget_departed(connection: &mut SqliteConnection, user: UserId) -> Result<bool, StorageError> {
+    let done = sqlx::query(
+        "DELETE FROM departed_users WHERE user_id = ?1 \
+         AND NOT EXISTS (SELECT 1 FROM characters WHERE user_id = ?1 AND deleted_at_ms IS NULL)",
+    )
+    .bind(user.to_string())
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() > 0)
 }
 
 pub(super) async fn change_password(
@@ -133,6 +199,7 @@ pub(super) async fn create_session(
     let done = sqlx::query(
         "INSERT INTO sessions (id, user_id, generation, rotated_at_ms, expires_at_ms, revoked_at_ms, network, \
          started_at_ms) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 FROM accounts WHERE user_id = ?2 AND password_hash = ?9 \
+         AND disabled_at_ms IS NULL \
          ON CONFLICT (id) DO UPDATE SET id = excluded.id",
     )
     .bind(session.id.to_string())
@@ -239,6 +306,19 @@ pub(super) async fn revoke_session(
         .execute(connection)
         .await?;
     Ok(())
+}
+
+pub(super) async fn revoke_sessions_of(
+    connection: &mut SqliteConnection,
+    user: UserId,
+    revoked_at_ms: i64,
+) -> Result<u64, StorageError> {
+    let done = sqlx::query("UPDATE sessions SET revoked_at_ms = ?2 WHERE user_id = ?1 AND revoked_at_ms IS NULL")
+        .bind(user.to_string())
+        .bind(revoked_at_ms)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected())
 }
 
 pub(super) async fn revoked_sessions(

@@ -21,8 +21,8 @@ use sqlx::{Connection, Sqlite, Transaction};
 pub(super) use self::backup::backup;
 use self::connection::Connections;
 use super::{
-    AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId, Storage, StorageError,
-    StorageOptions, Verdict,
+    AccountChange, AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId, Storage,
+    StorageError, StorageOptions, Verdict,
 };
 
 /// Begins a writing transaction. It has the file's write lock from the start, so everything it reads stays true.
@@ -149,6 +149,22 @@ impl Storage for SqliteStorage {
         on_connection!(self.reader(), accounts::account_of(user))
     }
 
+    async fn accounts(&self, after: &str, max: u32) -> Result<Vec<AccountRow>, StorageError> {
+        on_connection!(self.reader(), accounts::accounts(after, max))
+    }
+
+    async fn change_account(&self, user: UserId, change: &AccountChange, now_ms: i64) -> Result<bool, StorageError> {
+        on_connection!(self.writer(), accounts::change_account(user, change, now_ms))
+    }
+
+    async fn departed_users(&self, before_ms: i64, max: u32) -> Result<Vec<UserId>, StorageError> {
+        on_connection!(self.reader(), accounts::departed_users(before_ms, max))
+    }
+
+    async fn forget_departed(&self, user: UserId) -> Result<bool, StorageError> {
+        on_connection!(self.writer(), accounts::forget_departed(user))
+    }
+
     async fn replace_password_hash(&self, user: UserId, old: &str, new: &str) -> Result<bool, StorageError> {
         on_connection!(self.writer(), accounts::replace_password_hash(user, old, new))
     }
@@ -195,6 +211,10 @@ impl Storage for SqliteStorage {
 
     async fn revoke_session(&self, id: SessionId, revoked_at_ms: i64) -> Result<(), StorageError> {
         on_connection!(self.writer(), accounts::revoke_session(id, revoked_at_ms))
+    }
+
+    async fn revoke_sessions_of(&self, user: UserId, revoked_at_ms: i64) -> Result<u64, StorageError> {
+        on_connection!(self.writer(), accounts::revoke_sessions_of(user, revoked_at_ms))
     }
 
     async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<SessionId>, StorageError> {

@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use castellan::storage::{AccountRow, KeyRow, SessionRow, Storage, StorageError};
+use castellan::storage::{AccountChange, AccountRow, CharacterRow, KeyRow, SessionRow, Storage, StorageError};
 use castellan_srd::wire::UserId;
 
-use super::rows::{session, time_ms, user};
+use super::rows::{character, later, session, take_over, time_ms, user};
 use crate::harness::Database;
 
 pub(super) fn account(username: &str) -> AccountRow {
@@ -16,6 +16,7 @@ pub(super) fn account(username: &str) -> AccountRow {
         password_hash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".to_owned(),
         role: "player".to_owned(),
         created_at_ms: time_ms(),
+        disabled_at_ms: None,
     }
 }
 
@@ -81,6 +82,111 @@ pub(super) async fn some_account_s_hash_is_found_from_every_user_on(database: &D
         let (same, next) = (number.to_string(), ((number + 1) % 3).to_string());
         assert_eq!(storage.some_password_hash(*user).await.expect("an answer"), Some(same));
         assert_eq!(storage.some_password_hash(after(*user)).await.expect("an answer"), Some(next));
+    }
+}
+
+pub(super) async fn a_change_of_an_account_ends_its_sessions(database: &Database) {
+    let storage = &database.storage;
+    let now = time_ms();
+    let foreign = login();
+    store(&**storage, &foreign).await;
+    for (change, ends, lets_in) in [
+        (AccountChange::Role("game".to_owned()), true, true),
+        (AccountChange::Role("player".to_owned()), false, true),
+        (AccountChange::Disable, true, false),
+        (AccountChange::Enable, false, true),
+        (AccountChange::Delete, true, false),
+    ] {
+        let row = login();
+        store(&**storage, &row).await;
+        assert!(storage.change_account(row.user, &change, now).await.expect("an answer"), "{change:?}");
+        let found = storage.session(row.id).await.expect("an answer").expect("the session");
+        assert_eq!(found.revoked_at_ms.is_some(), ends, "{change:?}");
+        // Triggers use the machine's clock.
+        let revoked = storage.revoked_sessions(now - 60_000).await.expect("an answer");
+        assert_eq!(revoked.contains(&row.id), ends, "{change:?}");
+        let next = SessionRow { user: row.user, ..login() };
+        let hash = account("").password_hash;
+        assert_eq!(storage.create_session(&next, &hash).await.expect("an answer"), lets_in, "{change:?}");
+        let found = storage.account_of(row.user).await.expect("an answer");
+        match &change {
+            AccountChange::Role(role) => assert_eq!(found.map(|account| account.role).as_ref(), Some(role)),
+            AccountChange::Disable => assert_eq!(found.map(|account| account.disabled_at_ms), Some(Some(now))),
+            AccountChange::Enable => assert_eq!(found.map(|account| account.disabled_at_ms), Some(None)),
+            AccountChange::Delete => assert_eq!(found, None),
+        }
+    }
+    assert!(!storage.change_account(user(), &AccountChange::Delete, now).await.expect("an answer"), "nobody's");
+    let found = storage.session(foreign.id).await.expect("an answer").expect("the session");
+    assert_eq!(found.revoked_at_ms, None);
+}
+
+/// A login that has found the account must not begin a session after the account is disabled.
+pub(super) async fn no_session_slips_past_the_end_of_an_account(database: &Database) {
+    let other = database.open().await;
+    for number in 0..20 {
+        let row = login();
+        let hash = account("").password_hash;
+        store(&*database.storage, &row).await;
+        let late = SessionRow { user: row.user, ..login() };
+        let change = if number % 2 == 0 { AccountChange::Disable } else { AccountChange::Delete };
+        let (began, changed) = tokio::join!(
+            database.storage.create_session(&late, &hash),
+            other.change_account(row.user, &change, row.rotated_at_ms),
+        );
+        assert!(changed.expect("an answer"));
+        let found = database.storage.session(late.id).await.expect("an answer");
+        assert_eq!(found.is_some(), began.expect("an answer"), "{number}");
+        assert!(found.is_none_or(|row| row.revoked_at_ms.is_some()), "{number}: a session that began has ended");
+    }
+}
+
+pub(super) async fn a_departed_user_is_forgotten_when_the_characters_are_deleted(database: &Database) {
+    let storage = &database.storage;
+    let lease = take_over(&**storage).await[0];
+    let hero = character(user(), lease.shard);
+    // The years 2001 and 2096: triggers use the database's clock.
+    let (long_ago, far) = (1_000_000_000_000, 4_000_000_000_000);
+    let owner = AccountRow { user: hero.user, ..account("arwen") };
+    storage.create_account(&owner).await.expect("an account");
+    storage.save(&[lease], std::slice::from_ref(&hero)).await.expect("saved");
+    assert_eq!(storage.departed_users(far, 10).await.expect("an answer"), []);
+    storage.change_account(hero.user, &AccountChange::Delete, time_ms()).await.expect("deleted");
+    assert_eq!(storage.departed_users(far, 10).await.expect("an answer"), [hero.user]);
+    assert_eq!(storage.departed_users(long_ago, 10).await.expect("an answer"), [], "not before that");
+    assert!(!storage.forget_departed(hero.user).await.expect("an answer"), "a character lives");
+    let deleted = CharacterRow { deleted_at_ms: Some(time_ms()), ..later(&hero, 1) };
+    storage.save(&[lease], &[deleted]).await.expect("saved");
+    assert!(storage.forget_departed(hero.user).await.expect("an answer"));
+    assert!(!storage.forget_departed(hero.user).await.expect("an answer"), "forgotten");
+    assert_eq!(storage.departed_users(far, 10).await.expect("an answer"), []);
+}
+
+pub(super) async fn accounts_are_listed_by_their_folded_names(database: &Database) {
+    let storage = &database.storage;
+    for name in ["Zoe", "Ärwen", "arwen", "a-b", "a_b"] {
+        storage.create_account(&account(name)).await.expect("an account");
+    }
+    let list = async |after: &str, max| {
+        let found = storage.accounts(after, max).await.expect("an answer");
+        found.into_iter().map(|account| account.username).collect::<Vec<_>>()
+    };
+    assert_eq!(list("", 10).await, ["a-b", "a_b", "arwen", "Zoe", "Ärwen"], "by bytes, on every database");
+    assert_eq!(list("a_b", 2).await, ["arwen", "Zoe"]);
+    assert_eq!(list("ärwen", 10).await, Vec::<String>::new());
+}
+
+pub(super) async fn all_sessions_of_a_user_are_revoked(database: &Database) {
+    let storage = &database.storage;
+    let (row, foreign) = (login(), login());
+    let ended = SessionRow { user: row.user, revoked_at_ms: Some(7), ..login() };
+    for row in [&row, &foreign, &ended] {
+        store(&**storage, row).await;
+    }
+    assert_eq!(storage.revoke_sessions_of(row.user, 9).await.expect("an answer"), 1);
+    for (row, expected) in [(&row, Some(9)), (&ended, Some(7)), (&foreign, None)] {
+        let found = storage.session(row.id).await.expect("an answer").expect("the session");
+        assert_eq!(found.revoked_at_ms, expected);
     }
 }
 

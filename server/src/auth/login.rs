@@ -1,0 +1,260 @@
+//! Logins: a name and a password become a session. Accounts are created here, and get new passwords.
+
+use std::net::IpAddr;
+
+use castellan_protocol::{SessionId, UserId};
+
+use super::accounts::{AccountName, NewName, Password};
+use super::attempts::network;
+use super::error::AuthError;
+use super::password::{Outcome, Turn};
+use super::refresh;
+use super::sessions::{Auth, Grant, role_of};
+use super::token::Session;
+use crate::config::Role;
+use crate::storage::{AccountRow, SessionRow, Storage, StorageError};
+
+/// Most tries of a login: something may change the account at the same time.
+const LOGIN_TRIES: usize = 3;
+
+impl Auth {
+    /// Logs in. With `create` and open registration a free name gets an account first.
+    ///
+    /// # Errors
+    ///
+    /// `BadCredentials` for an unknown name and for a wrong password, after the same time.
+    pub async fn login(
+        &self,
+        name: &AccountName,
+        password: Password,
+        create: bool,
+        address: IpAddr,
+    ) -> Result<Grant, AuthError> {
+        for _ in 0..LOGIN_TRIES {
+            let account = self.authenticate(name, password.clone(), create, address).await?;
+            if let Some(grant) = self.begin(&account, address).await? {
+                return Ok(grant);
+            }
+        }
+        Err(AuthError::Overloaded { retry_after_ms: 1_000 })
+    }
+
+    /// The account of this name and password. With `create` and open registration a free name gets one.
+    async fn authenticate(
+        &self,
+        name: &AccountName,
+        password: Password,
+        create: bool,
+        address: IpAddr,
+    ) -> Result<AccountRow, AuthError> {
+        self.check_attempts(name, address).await?;
+        let account = self.find(name).await?;
+        let new = (account.is_none() && create && self.registration_is_open())
+            .then(|| Ok::<_, AuthError>((name.for_new_account()?, password.clone().for_storing("password")?)))
+            .transpose()?;
+        let turn = self.hasher.turn().await?;
+        // Checked again: other logins with this name or address may have failed while this one waited.
+        self.check_attempts(name, address).await?;
+        match new {
+            Some((new_name, new_password)) => {
+                let hash = turn.hash(new_password).await?;
+                match self.add_account(new_name, hash, Role::Player).await {
+                    // Another login took the name meanwhile. The password tells if it was the same person.
+                    Err(AuthError::NameTaken) => {
+                        let account = self.find(name).await?;
+                        let turn = self.hasher.turn().await?;
+                        self.recognise(name, address, account, password, create, turn).await
+                    }
+                    made => made,
+                }
+            }
+            None => self.recognise(name, address, account, password, create, turn).await,
+        }
+    }
+
+    async fn check_attempts(&self, name: &AccountName, address: IpAddr) -> Result<(), AuthError> {
+        let is_known = async || match self.find(name).await? {
+            Some(account) => Ok(self.storage.has_logged_in_from(account.user, &network(address).to_string()).await?),
+            None => Ok(false),
+        };
+        self.attempts.check(name, address, (self.clock)(), is_known).await
+    }
+
+    async fn find(&self, name: &AccountName) -> Result<Option<AccountRow>, AuthError> {
+        find_account(self.storage.as_ref(), name).await
+    }
+
+    async fn recognise(
+        &self,
+        name: &AccountName,
+        address: IpAddr,
+        account: Option<AccountRow>,
+        password: Password,
+        create: bool,
+        turn: Turn<'_>,
+    ) -> Result<AccountRow, AuthError> {
+        // Asked for a known name too, so that both take as long.
+        let stand_in = self.stand_in(name).await?;
+        if let Some(account) = account {
+            if let Some(account) = self.prove(account, password, turn).await? {
+                return Ok(account);
+            }
+        } else {
+            turn.verify(password, stand_in).await?;
+        }
+        self.attempts.failed(name, address, (self.clock)());
+        // The same for a taken and a free name, so that a closed server does not reveal its names.
+        Err(if create && !self.registration_is_open() {
+            AuthError::RegistrationClosed
+        } else {
+            AuthError::BadCredentials
+        })
+    }
+
+    /// Somebody's stored hash, to compare with if the name is unknown: comparing then costs what it costs for an account.
+    ///
+    /// One name always gets the same account's, so an attacker cannot tell it by asking twice. Which one is a secret.
+    pub(super) async fn stand_in(&self, name: &AccountName) -> Result<Option<String>, AuthError> {
+        let from = refresh::pseudonym(&self.keys.refresh, &name.key());
+        Ok(self.storage.some_password_hash(UserId::from_uuid(from)).await?)
+    }
+
+    /// The account, if the password is its own. Replaces a hash that is outdated.
+    async fn prove(
+        &self,
+        mut account: AccountRow,
+        password: Password,
+        turn: Turn<'_>,
+    ) -> Result<Option<AccountRow>, AuthError> {
+        match turn.verify(password, Some(account.password_hash.clone())).await? {
+            Outcome::Different => return Ok(None),
+            // Said only to those who know the password.
+            _ if account.disabled_at_ms.is_some() => return Err(AuthError::AccountDisabled),
+            Outcome::Same => {}
+            Outcome::Outdated(better) => {
+                match self.storage.replace_password_hash(account.user, &account.password_hash, &better).await {
+                    Ok(true) => account.password_hash = better,
+                    // Changed meanwhile: the session will not begin with the old one.
+                    Ok(false) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot replace an outdated password hash; the next login tries again");
+                    }
+                }
+            }
+        }
+        Ok(Some(account))
+    }
+
+    /// Starts a session; `None` if the account has changed since it was read.
+    async fn begin(&self, account: &AccountRow, address: IpAddr) -> Result<Option<Grant>, AuthError> {
+        let now_ms = (self.clock)();
+        let row = SessionRow {
+            id: SessionId::from_uuid(self.random_uuid()),
+            user: account.user,
+            generation: 0,
+            started_at_ms: Some(now_ms),
+            rotated_at_ms: now_ms,
+            expires_at_ms: now_ms + self.refresh_ttl_ms,
+            revoked_at_ms: None,
+            network: Some(network(address).to_string()),
+        };
+        let began = self.storage.create_session(&row, &account.password_hash).await?;
+        if began { self.grant(&row, role_of(account)?).map(Some) } else { Ok(None) }
+    }
+
+    /// Creates an account.
+    ///
+    /// # Errors
+    ///
+    /// `NameTaken`, regardless of case; `Malformed` for a name or password that a new account may not have.
+    pub async fn create_account(
+        &self,
+        name: &AccountName,
+        password: Password,
+        role: Role,
+    ) -> Result<UserId, AuthError> {
+        let (new_name, new_password) = (name.for_new_account()?, password.for_storing("password")?);
+        // A name of an older version may be folded in another way.
+        if self.find(name).await?.is_some() {
+            return Err(AuthError::NameTaken);
+        }
+        let hash = self.hasher.turn().await?.hash(new_password).await?;
+        Ok(self.add_account(new_name, hash, role).await?.user)
+    }
+
+    async fn add_account(&self, name: NewName, hash: String, role: Role) -> Result<AccountRow, AuthError> {
+        let account = AccountRow {
+            user: UserId::from_uuid(self.random_uuid()),
+            username: name.shown,
+            folded: name.folded,
+            password_hash: hash,
+            role: role.as_str().to_owned(),
+            created_at_ms: (self.clock)(),
+            disabled_at_ms: None,
+        };
+        match self.storage.create_account(&account).await {
+            Ok(()) => Ok(account),
+            Err(StorageError::AlreadyExists) => Err(AuthError::NameTaken),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Replaces the password of a session's user, and ends the user's other sessions.
+    ///
+    /// # Errors
+    ///
+    /// `BadCredentials` for a wrong present password, which counts as a failed login. `Malformed` for a new one that is
+    /// not good enough.
+    pub async fn change_password(
+        &self,
+        session: Session,
+        present: Password,
+        new: Password,
+        address: IpAddr,
+    ) -> Result<(), AuthError> {
+        let new = new.for_storing("new_password")?;
+        let account = self.storage.account_of(session.user).await?;
+        let account = account.ok_or(AuthError::Unauthenticated("the account no longer exists"))?;
+        let name = AccountName::new(&account.username)?;
+        self.check_attempts(&name, address).await?;
+        let turn = self.hasher.turn().await?;
+        self.check_attempts(&name, address).await?;
+        if self.prove(account, present, turn).await?.is_none() {
+            self.attempts.failed(&name, address, (self.clock)());
+            return Err(AuthError::BadCredentials);
+        }
+        let hash = self.hasher.turn().await?.hash(new).await?;
+        let now_ms = (self.clock)();
+        let ended = self.storage.change_password(session.user, &hash, Some(session.id), now_ms).await?;
+        for session in ended.ok_or(AuthError::Unauthenticated("the account no longer exists"))? {
+            self.revoked.add(session, now_ms);
+        }
+        Ok(())
+    }
+
+    /// Replaces a user's password without asking for the present one, and ends all sessions. Returns their number; `None`
+    /// if there is no account.
+    ///
+    /// # Errors
+    ///
+    /// `Malformed` for a password that is not good enough.
+    pub async fn set_password(&self, user: UserId, new: Password) -> Result<Option<usize>, AuthError> {
+        let hash = self.hasher.turn().await?.hash(new.for_storing("password")?).await?;
+        let ended = self.storage.change_password(user, &hash, None, (self.clock)()).await?;
+        Ok(ended.map(|ended| ended.len()))
+    }
+}
+
+/// The account with a name, also one that an older version folded in its own way.
+///
+/// # Errors
+///
+/// Any error of the database.
+pub async fn find_account(storage: &dyn Storage, name: &AccountName) -> Result<Option<AccountRow>, AuthError> {
+    for folded in name.folded() {
+        if let Some(account) = storage.account(&folded).await? {
+            return Ok(Some(account));
+        }
+    }
+    Ok(None)
+}
