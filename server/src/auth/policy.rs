@@ -1,13 +1,15 @@
-//! Which role may send which action.
+//! The rights of a session: whose characters it acts on, and which actions its role may send.
 
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use castellan_game::{Game, Right};
+use castellan_protocol::UserId;
 use serde::Deserialize;
 
 use super::exposure::Exposure;
+use super::token::Session;
 use crate::config::{PolicyChoice, Role};
 
 /// Number of roles.
@@ -55,6 +57,16 @@ struct Changes {
     allow: Vec<String>,
     #[serde(default)]
     deny: Vec<String>,
+}
+
+impl Session {
+    /// The user whose characters a request is about: the one that it names, else the session's own.
+    ///
+    /// `None` if the session may not act for that user. To it, the user's characters do not exist.
+    pub fn acts_for(&self, named: Option<UserId>) -> Option<UserId> {
+        let user = named.unwrap_or(self.user);
+        (user == self.user || self.role == Role::Game).then_some(user)
+    }
 }
 
 impl Policy {

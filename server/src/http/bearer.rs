@@ -21,8 +21,8 @@ use crate::config::Role;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Caller {
     pub(super) session: Session,
-    /// The owner that the request names, if any.
-    named: Option<UserId>,
+    /// The owner of the requested characters; `None` if the session may not act for the user that the request names.
+    pub(super) owner: Option<UserId>,
 }
 
 #[derive(Deserialize)]
@@ -31,28 +31,14 @@ struct Named {
 }
 
 impl Caller {
-    /// The owner of the requested characters; `None` if the caller may not act for the user it names.
-    pub(super) fn owner(&self) -> Option<UserId> {
-        match self.named {
-            None => Some(self.session.user),
-            Some(user) if user == self.session.user || self.session.role == Role::Game => Some(user),
-            Some(_) => None,
-        }
-    }
-
-    /// Like [`Caller::owner`], for requests about a user instead of one character.
+    /// The owner, for requests about a user instead of one character.
     pub(super) fn permitted_owner(&self) -> Result<UserId, Problem> {
-        self.owner().ok_or_else(|| {
+        self.owner.ok_or_else(|| {
             Problem::new(
                 RejectionCode::NOT_PERMITTED,
                 "only an account with the role game may name another user; leave out `user`",
             )
         })
-    }
-
-    /// Returns true if the request is about another user's characters.
-    pub(super) fn acts_for_another(&self) -> bool {
-        self.named.is_some_and(|user| user != self.session.user)
     }
 }
 
@@ -83,7 +69,7 @@ impl<G: Game> FromRequestParts<Arc<Context<G>>> for Caller {
             Some(Ok(user)) => Some(user),
             Some(Err(error)) => return Err(Problem::malformed(format!("user: {error}"))),
         };
-        Ok(Self { session: ticket.session, named })
+        Ok(Self { session: ticket.session, owner: ticket.session.acts_for(named) })
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) async fn create<G: Game>(
     let (headers, mut fields) = object(&context, request).await?;
     let envelope = Envelope::take(&headers, &mut fields)?;
     let wanted: G::Creation = body::decode(fields)?;
-    if caller.acts_for_another() && context.auth.name_of(owner).await?.is_none() {
+    if owner != caller.session.user && context.auth.name_of(owner).await?.is_none() {
         return Err(Problem::malformed("user: no such user; give the id of an existing account"));
     }
     write::create(&context, owner, &envelope, &wanted).await
@@ -63,7 +63,7 @@ pub(super) async fn show<G: Game>(
     Named(character): Named,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let owner = caller.owner().ok_or_else(Refusal::no_such_character)?;
+    let owner = caller.owner.ok_or_else(Refusal::no_such_character)?;
     let mut body = Vec::new();
     let shown = context.shards.show(owner, character, Reader::Passing, None, Shape::Body, &mut body).await?;
     let mut response = write::answer(&context, StatusCode::OK, shown, false, body);
@@ -86,7 +86,7 @@ pub(super) async fn delete<G: Game>(
     let mut fields = body::optional_object(&parts.headers, body, context.settings.body_timeout).await?;
     let envelope = Envelope::take(&parts.headers, &mut fields)?.required()?;
     no_more(&fields)?;
-    let owner = caller.owner().ok_or_else(Refusal::no_such_character)?;
+    let owner = caller.owner.ok_or_else(Refusal::no_such_character)?;
     write::change(&context, owner, character, &envelope, Change::Delete, true).await
 }
 
@@ -128,7 +128,7 @@ async fn act<G: Game>(
 ) -> Result<Response, Problem> {
     let action: G::Action =
         castellan_protocol::decode_action(action).map_err(|(code, message)| Problem::new(code, message))?;
-    let owner = caller.owner().ok_or_else(Refusal::no_such_character)?;
+    let owner = caller.owner.ok_or_else(Refusal::no_such_character)?;
     let permitted = context.policy.permits(caller.session.role, G::right(&action));
     write::change(context, owner, character, &envelope, Change::Action(&action), permitted).await
 }

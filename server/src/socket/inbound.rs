@@ -18,7 +18,6 @@ use super::outbound::{Draft, Outbound};
 use super::replies::About;
 use super::transport::Io;
 use crate::auth::{Session, Standing, Ticket};
-use crate::config::Role;
 use crate::rate::Bucket;
 use crate::shard::{
     Answer, Answered, Base, Change, Command, Mailbox, Reader, Refusal, Shape, Wait, Waits, count_intent,
@@ -393,14 +392,9 @@ impl<G: Game> Inbound<G> {
         }
     }
 
-    /// The owner of the character in a frame. Only game servers may name another user; for others such a character does
-    /// not exist.
+    /// The owner of the character in a frame.
     fn owner(&self, named: Option<UserId>) -> Result<UserId, Refusal> {
-        match named {
-            Some(user) if self.session.role == Role::Game || user == self.session.user => Ok(user),
-            Some(_) => Err(Refusal::no_such_character()),
-            None => Ok(self.session.user),
-        }
+        self.session.acts_for(named).ok_or_else(Refusal::no_such_character)
     }
 }
 
