@@ -42,10 +42,12 @@ impl Caller {
     }
 }
 
-/// The token in `Authorization: Bearer <token>`.
+/// The token in `Authorization: Bearer <token>`. Of two such headers neither counts: a proxy on the way may have checked
+/// the other one.
 pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 

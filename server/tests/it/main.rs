@@ -13,6 +13,7 @@ mod play;
 mod readers;
 mod recovery;
 mod replies;
+mod rights;
 mod simulation;
 mod spool;
 mod starting;
