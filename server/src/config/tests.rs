@@ -77,11 +77,18 @@ fn every_setting_works_as_flag_variable_and_key_and_appears_in_the_help() {
             },
             (default, _) => default,
         };
-        config(&[&format!("--{}={value}", setting.flag())], &[]);
-        config(&[], &[(&setting.variable(), value)]);
+        // A certificate and its key are set together.
+        let pair: &[_] = match setting.key {
+            "tls.cert" => &[("CASTELLAN_TLS_KEY", "some/key")],
+            "tls.key" => &[("CASTELLAN_TLS_CERT", "some/cert")],
+            _ => &[],
+        };
+        config(&[&format!("--{}={value}", setting.flag())], pair);
+        config(&[], &[pair, &[(&setting.variable(), value)]].concat());
         for key in [setting.key.to_owned(), setting.name()] {
             let file = file(&format!("{key} = \"{value}\"\n"));
-            config(&[], &[("CASTELLAN_CONFIG", file.path().to_str().expect("a plain path"))]);
+            let path = file.path().to_str().expect("a plain path");
+            config(&[], &[pair, &[("CASTELLAN_CONFIG", path)]].concat());
         }
         let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words(&long).contains(&format!("[env: {}] [key: {}]", setting.variable(), setting.key)));

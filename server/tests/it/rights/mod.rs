@@ -56,7 +56,7 @@ struct Login {
 
 impl Login {
     fn new(server: &Server, name: &'static str) -> Self {
-        Self::from_answer(name, &Http::new(server.address()).login(name, "sesame").1)
+        Self::from_answer(name, &Http::new(server.address()).login(name, "open sesame").1)
     }
 
     fn from_answer(name: &'static str, answer: &Value) -> Self {
@@ -75,7 +75,7 @@ impl World {
         let (http, _, made) = enter(&server, "ada");
         let character = id(&made);
         let state = http.get("/characters").text;
-        let (_, login) = Http::new(server.address()).login("ada", "sesame");
+        let (_, login) = Http::new(server.address()).login("ada", "open sesame");
         let ada = Login::from_answer("ada", &login);
         let over = Login::new(&server, "ada");
         let http = Http::new(server.address()).with_token(&over.token);

@@ -70,6 +70,10 @@ pub(super) const ROUTES: &[Row] = &[
     Row::open("POST", "/session/refresh", r#"{"refresh_token": "none"}"#, "401 unauthenticated"),
     Row::own("POST", "/session/logout", "", "204"),
     Row::own("GET", "/session", "", "200"),
+    Row::own("GET", "/session/list", "", "200"),
+    // The id is a character's, so it is nobody's session.
+    Row::own("DELETE", "/session/{id}", "", "404 no_such_session"),
+    Row::own("POST", "/account/password", r#"{"password": "open sesame"}"#, "400 malformed"),
     Row::user("POST", "/characters", PALADIN, "201"),
     Row::user("GET", "/characters", "", "200"),
     Row::character("GET", "/characters/{id}", "", "200"),
