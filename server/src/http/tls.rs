@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring::default_provider;
@@ -21,6 +21,9 @@ const HANDSHAKE: u8 = 22;
 /// The answer to a request in plain text.
 const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n\
 Content-Length: 69\r\n\r\n{\"error\":\"this port speaks only TLS; use https\",\"code\":\"malformed\"}\r\n";
+
+/// Most bytes of a plain request that are read before its connection closes.
+const REQUEST_BYTES_MAX: u64 = 64 * 1_024;
 
 /// The certificate in use, and its files.
 pub struct Tls {
@@ -78,6 +81,9 @@ impl Tls {
         let mut first = [0];
         if stream.peek(&mut first).await? == 1 && first[0] != HANDSHAKE {
             stream.write_all(PLAIN).await?;
+            stream.shutdown().await?;
+            // Unread bytes at the end would reset the connection, and the client might lose the answer.
+            tokio::io::copy(&mut stream.take(REQUEST_BYTES_MAX), &mut tokio::io::sink()).await?;
             return Err(io::Error::other("the client does not speak TLS"));
         }
         let acceptor = TlsAcceptor::from(Arc::clone(&self.current.read()));
