@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod check;
 pub mod deny;
+pub mod fuzz;
 pub mod machine;
 pub mod pgbouncer;
 pub mod postgres;

@@ -1,4 +1,4 @@
-//! What a person types: `cargo xtask test`, `check`, `deny`, `audit`, `torture`, `bench`.
+//! What a person types: `cargo xtask test`, `check`, `deny`, `audit`, `fuzz`, `torture`, `bench`.
 
 use std::process::ExitCode;
 
@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use xtask::bench::{BenchArguments, bench};
 use xtask::check::check;
 use xtask::deny::{audit, deny};
+use xtask::fuzz::{FuzzArguments, fuzz};
 use xtask::test::{TestArguments, test};
 use xtask::torture::{TortureArguments, torture};
 
@@ -27,6 +28,8 @@ enum Task {
     Deny,
     /// Looks all dependencies up in RustSec's advisory database; exits with 2 if it cannot be fetched.
     Audit,
+    /// Sends spoiled frames to everything that reads them, for as long as you like.
+    Fuzz(FuzzArguments),
     /// Pulls the plug on a server under load in many ways, and checks that nothing is lost or done twice.
     Torture(TortureArguments),
     /// Measures the server against a bare WebSocket echo, on SQLite and on a throwaway PostgreSQL.
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Task::Check => check(),
         Task::Deny => deny(),
         Task::Audit => audit(),
+        Task::Fuzz(arguments) => fuzz(&arguments),
         Task::Torture(arguments) => torture(&arguments),
         Task::Bench(arguments) => bench(&arguments),
     };

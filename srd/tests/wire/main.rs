@@ -2,6 +2,7 @@
 
 mod changes;
 mod decoding;
+mod fuzz;
 mod golden;
 mod quick;
 mod samples;
