@@ -27,4 +27,6 @@ pub use sessions::{Auth, Grant};
 pub use token::{Session, Standing, Ticket};
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -19,7 +19,8 @@ pub(super) fn read(key: &[u8], token: &str) -> Option<(SessionId, i64)> {
     let generation = parts.next()?.parse().ok()?;
     let seal = URL_SAFE_NO_PAD.decode(parts.next()?).ok()?;
     mac(key, session, generation).verify_slice(&seal).ok()?;
-    Some((session, generation))
+    // The seal covers the number, which has other spellings: `+7` and `07`.
+    (write(key, session, generation) == token).then_some((session, generation))
 }
 
 /// An id for a name that only those can compute who have the key.
@@ -48,7 +49,9 @@ mod tests {
         let token = write(b"key", session, 7);
         assert_eq!(read(b"key", &token), Some((session, 7)));
         assert_eq!(read(b"other", &token), None);
-        assert_eq!(read(b"key", &token.replace(".7.", ".8.")), None);
+        for generation in [".8.", ".+7.", ".07."] {
+            assert_eq!(read(b"key", &token.replace(".7.", generation)), None, "{generation}");
+        }
         assert_eq!(read(b"key", &token[..token.len() - 2]), None);
         assert_eq!(read(b"key", ""), None);
         assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)), "{token}");
