@@ -28,7 +28,7 @@ enum Task {
     Deny,
     /// Looks all dependencies up in RustSec's advisory database; exits with 2 if it cannot be fetched.
     Audit,
-    /// Sends spoiled frames to everything that reads them, for as long as you like.
+    /// Sends spoiled frames, requests and tokens to everything that reads them, for as long as you like.
     Fuzz(FuzzArguments),
     /// Pulls the plug on a server under load in many ways, and checks that nothing is lost or done twice.
     Torture(TortureArguments),

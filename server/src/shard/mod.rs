@@ -24,4 +24,4 @@ pub use self::store::{Capacity, Shards};
 pub use self::waits::{Wait, Waiter, Waits};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

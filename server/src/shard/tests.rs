@@ -1,17 +1,70 @@
-//! Users and characters for the tests of the shards.
+//! Users and characters for the tests of the shards, and shards in memory for those of other rooms.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use castellan_srd::wire::{Ability, CharacterId, NewCharacter, UserId};
+use castellan_srd::{Catalogue, Srd};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
 use uuid::Uuid;
 
-pub(super) fn user(number: u128) -> UserId {
+use super::*;
+use crate::clock::Clock;
+use crate::flush::{FlushSettings, Flusher, Signals};
+use crate::storage::Storage;
+use crate::storage::faulty::MemoryStorage;
+
+/// Shards over a database in memory, which they flush to until this is dropped.
+pub(crate) struct InMemory {
+    pub(crate) shards: Arc<Shards<Srd>>,
+    pub(crate) storage: Arc<dyn Storage>,
+    _flushing: watch::Sender<bool>,
+}
+
+/// Shards with one fighter, made durable. They do the same whenever the same is asked of them.
+pub(crate) async fn in_memory(
+    catalogue: &Arc<Catalogue>,
+    owner: UserId,
+    character: CharacterId,
+    clock: &Clock,
+) -> InMemory {
+    const MOMENT: Duration = Duration::from_millis(5);
+    let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+    let signals = Arc::new(Signals::default());
+    let capacity = Capacity { characters_max: 1_000, dirty_max: 1_000, load_timeout: 1_000 * MOMENT };
+    let shards = Arc::new(Shards::new(
+        Arc::clone(&storage),
+        catalogue,
+        &Arc::from([7; 32].as_slice()),
+        capacity,
+        Arc::clone(&signals),
+        Handle::current(),
+        Arc::clone(clock),
+    ));
+    shards.take(&storage.take_over("test").await.expect("no other process has them"));
+    let creation = Creation { owner, character, id: None, wanted: &fighter() };
+    assert!(matches!(shards.create(&creation, &mut Vec::new()).await, Answered::Applied { .. }));
+    let settings =
+        FlushSettings { interval: MOMENT, batch_rows: 100, gather: MOMENT, backoff_min: MOMENT, backoff_max: MOMENT };
+    let (stop, stopped) = watch::channel(false);
+    let rng = StdRng::seed_from_u64(7);
+    let flusher = Flusher::new(Arc::clone(&shards), Arc::clone(&storage), signals, settings, Arc::clone(clock), rng);
+    tokio::spawn(flusher.run(stopped));
+    InMemory { shards, storage, _flushing: stop }
+}
+
+pub(crate) fn user(number: u128) -> UserId {
     UserId::from_uuid(Uuid::from_u128(number))
 }
 
-pub(super) fn character(number: u128) -> CharacterId {
+pub(crate) fn character(number: u128) -> CharacterId {
     CharacterId::from_uuid(Uuid::from_u128(number))
 }
 
-pub(super) fn fighter() -> NewCharacter {
+pub(crate) fn fighter() -> NewCharacter {
     NewCharacter {
         name: "Brannor".to_owned(),
         race: "human".to_owned(),

@@ -367,3 +367,6 @@ async fn say_goodbye<IO: Io>(mut outbound: Outbound<IO>, order: &CloseOrder) {
         tracing::debug!(code = order.code.number(), "a connection ended without a close handshake");
     }
 }
+
+#[cfg(test)]
+mod fuzz;

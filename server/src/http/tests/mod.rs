@@ -1,6 +1,7 @@
 //! This room over real loopback connections, with real shards and a real SQLite file.
 
 mod characters;
+mod fuzz;
 mod limits;
 mod requests;
 mod sockets;
@@ -39,6 +40,7 @@ struct House {
     shards: Arc<Shards<Srd>>,
     health: Arc<Mutex<Health>>,
     accepted: mpsc::Receiver<Accepted>,
+    routes: Routes,
     stop: watch::Sender<bool>,
     served: JoinHandle<()>,
     _flushing: watch::Sender<bool>,
@@ -121,8 +123,8 @@ async fn house(flags: &[&str]) -> House {
     });
     let (stop, stopped) = watch::channel(false);
     let routes = for_players(&context);
-    let served = tokio::spawn(serve(listener, None, routes, Limits::from(&config.listen), stopped));
-    House { address, auth, shards, health, accepted, stop, served, _flushing: flushing, _folder: folder }
+    let served = tokio::spawn(serve(listener, None, routes.clone(), Limits::from(&config.listen), stopped));
+    House { address, auth, shards, health, accepted, routes, stop, served, _flushing: flushing, _folder: folder }
 }
 
 async fn shards(

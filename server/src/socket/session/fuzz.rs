@@ -1,0 +1,286 @@
+//! Spoiled frames, from bytes to the core: whatever a client sends, every message gets at most one answer, the answers
+//! tell no lies about what is durable, and the connection ends in one of the known ways.
+
+use std::io::{self, Cursor, Read, Write};
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use castellan_fuzz::bolero::{Driver, ValueGenerator, check};
+use castellan_fuzz::{BRIEFLY, Encoding, Input, Spoiled, golden_frames, spoiled};
+use castellan_protocol::limits::SERVER_FRAME_BYTES_MAX;
+use castellan_srd::wire::{Character, ReplyFrame, Told};
+use castellan_srd::{Catalogue, Srd};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::{Role as Side, WebSocketConfig, WebSocketContext};
+use uuid::Uuid;
+
+use super::*;
+use crate::auth::{Auth, Exposure, Policy};
+use crate::clock::Clock;
+use crate::config::{Command, Config, Role};
+use crate::shard::tests::in_memory;
+use crate::socket::{Registry, SocketSettings};
+
+/// Most messages of one client.
+const MESSAGES_MAX: usize = 24;
+
+/// Longer than any intent waits for its commit, shorter than a silent client is kept.
+const DURABLE_TIMEOUT: Duration = Duration::from_secs(1);
+const LONG_ENOUGH: Duration = Duration::from_secs(5);
+
+const NOW_MS: i64 = 1_800_000_000_000;
+
+/// What one client sends.
+#[derive(Debug, Clone)]
+struct Conversation {
+    /// WebSocket frames.
+    bytes: Input,
+    /// Bytes that arrive at a time.
+    pieces: usize,
+    is_game_server: bool,
+    replies: Replies,
+}
+
+/// Makes conversations of spoiled frames: mostly good WebSocket with bad payloads, sometimes bad WebSocket.
+struct Conversations {
+    codec: Codec,
+    payloads: Spoiled,
+}
+
+impl ValueGenerator for Conversations {
+    type Output = Conversation;
+
+    fn generate<D: Driver>(&self, driver: &mut D) -> Option<Conversation> {
+        let mut bytes = Vec::new();
+        for _ in 0..(1..=MESSAGES_MAX).generate(driver)? {
+            let Input(payload) = self.payloads.generate(driver)?;
+            let kind = match self.codec {
+                Codec::Json => 1,
+                Codec::MessagePack => 2,
+            };
+            let (kind, cut) = match (0..40_u8).generate(driver)? {
+                0 => ((0..16_u8).generate(driver)?, None),
+                1 => (9, None),
+                2 => (10, None),
+                3 | 4 => (kind, Some((0..=payload.len()).generate(driver)?)),
+                5 => (3 - kind, None),
+                _ => (kind, None),
+            };
+            match cut {
+                None => frame(&mut bytes, 0x80 | kind, &payload),
+                Some(cut) => {
+                    frame(&mut bytes, kind, &payload[..cut]);
+                    frame(&mut bytes, 0x80, &payload[cut..]);
+                }
+            }
+        }
+        let bytes = match (0..4_u8).generate(driver)? {
+            0 => spoiled(vec![bytes]).generate(driver)?,
+            _ => Input(bytes),
+        };
+        let pieces = (1..2_000).generate(driver)?;
+        let replies = if driver.gen_bool(None)? { Replies::Whole } else { Replies::Changes };
+        Some(Conversation { bytes, pieces, is_game_server: driver.gen_bool(None)?, replies })
+    }
+}
+
+/// A frame as a client sends it; control frames are cut to what they may hold. Source: RFC 6455, 5.2.
+fn frame(out: &mut Vec<u8>, first: u8, payload: &[u8]) {
+    const MASK: [u8; 4] = [0x5a, 0, 0xff, 0x3c];
+    let payload = if first & 0x08 == 0 { payload } else { &payload[..payload.len().min(125)] };
+    out.push(first);
+    match u16::try_from(payload.len()) {
+        Ok(length @ 0..126) => out.push(0x80 | length as u8),
+        Ok(length) => {
+            out.push(0x80 | 126);
+            out.extend(length.to_be_bytes());
+        }
+        Err(_) => {
+            out.push(0x80 | 127);
+            out.extend((payload.len() as u64).to_be_bytes());
+        }
+    }
+    out.extend(MASK);
+    out.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+}
+
+/// Bytes that were sent, for a reader that wants a stream.
+struct Sent(Cursor<Vec<u8>>);
+
+impl Read for Sent {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match Read::read(&mut self.0, buffer)? {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            bytes => Ok(bytes),
+        }
+    }
+}
+
+impl Write for Sent {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The messages in what one side sent, as tungstenite reads them, and true if it finds nothing wrong.
+fn messages(bytes: &[u8], reader: Side) -> (Vec<Vec<u8>>, bool) {
+    let config = match reader {
+        Side::Server => WebSocketConfig::default()
+            .max_message_size(Some(CLIENT_FRAME_BYTES_MAX))
+            .max_frame_size(Some(CLIENT_FRAME_BYTES_MAX)),
+        Side::Client => WebSocketConfig::default(),
+    };
+    let mut context = WebSocketContext::new(reader, Some(config));
+    let mut stream = Sent(Cursor::new(bytes.to_vec()));
+    let mut messages = Vec::new();
+    loop {
+        match context.read(&mut stream) {
+            Ok(Message::Text(text)) => messages.push(text.as_bytes().to_vec()),
+            Ok(Message::Binary(bytes)) => messages.push(bytes.to_vec()),
+            Ok(Message::Close(_)) => return (messages, true),
+            Ok(_) => {}
+            Err(tokio_tungstenite::tungstenite::Error::Io(_)) => return (messages, true),
+            Err(_) => return (messages, false),
+        }
+    }
+}
+
+/// What all conversations share; none of them changes it.
+struct House {
+    auth: Arc<Auth>,
+    catalogue: Arc<Catalogue>,
+    clock: Clock,
+    session: Session,
+    character: castellan_protocol::CharacterId,
+}
+
+impl House {
+    async fn new() -> Self {
+        let catalogue = Arc::new(Catalogue::embedded());
+        let clock: Clock = Arc::new(|| NOW_MS);
+        // The owner and the character of the golden frames.
+        let character = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6".parse().expect("an id");
+        let user = "019ab000-0000-7000-8000-000000000001".parse().expect("an id");
+        let id = castellan_protocol::SessionId::from_uuid(Uuid::from_u128(1));
+        let session = Session { id, user, role: Role::Player, expires_at_ms: NOW_MS + 900_000 };
+        let storage = in_memory(&catalogue, user, character, &clock).await.storage;
+        let Ok(Command::Run(config, _)) = Config::from_args(["castellan".into()], &Default::default(), &[]) else {
+            panic!("a server without flags runs")
+        };
+        let entropy = Arc::new(|bytes: &mut [u8]| bytes.fill(7));
+        let auth = Auth::open(storage, &config.auth, Arc::new(Exposure::new(false)), Arc::clone(&clock), entropy).await;
+        Self { auth: Arc::new(auth.expect("accounts")), catalogue, clock, session, character }
+    }
+
+    /// Holds a conversation with a new server; returns everything that it sent.
+    async fn converse(&self, codec: Codec, conversation: &Conversation) -> Vec<u8> {
+        let server = in_memory(&self.catalogue, self.session.user, self.character, &self.clock).await;
+        let context = Arc::new(Context {
+            shards: Arc::clone(&server.shards),
+            auth: Arc::clone(&self.auth),
+            policy: Arc::new(Policy::permissive::<Srd>()),
+            settings: SocketSettings {
+                ping_interval: Duration::from_secs(20),
+                watch_max: 64,
+                rate_per_second: 1_000_000,
+                rate_burst: 1_000_000,
+                slow_consumer: Duration::from_secs(10),
+                durable_timeout: DURABLE_TIMEOUT,
+                read_buffer_bytes: 1_024,
+            },
+            clock: Arc::clone(&self.clock),
+        });
+        let role = if conversation.is_game_server { Role::Game } else { Role::Player };
+        let session = Session { role, ..self.session };
+        let seat = Arc::new(Registry::default()).take_seat(session.id, None).expect("the first one");
+        let (near, far) = duplex(conversation.pieces);
+        let transport = Transport::new(near, Vec::new(), 1_024);
+        let mut outbound = Outbound::new(transport, codec, Duration::from_secs(10));
+        if conversation.replies == Replies::Changes {
+            outbound.tell_changes(Changes::new(64));
+        }
+        let connection = Box::new(Connection::new(outbound, session, seat, context));
+        let serving = tokio::spawn(connection.serve());
+        let (mut incoming, mut outgoing) = tokio::io::split(far);
+        let send = async {
+            // Fails if the server has heard enough.
+            let _ = outgoing.write_all(&conversation.bytes.0).await;
+            tokio::time::sleep(LONG_ENOUGH).await;
+            let _ = outgoing.shutdown().await;
+        };
+        let mut answers = Vec::new();
+        let (_, heard) = tokio::join!(send, incoming.read_to_end(&mut answers));
+        heard.expect("the stream holds");
+        serving.await.expect("the connection does not panic");
+        answers
+    }
+}
+
+/// Checks all that a server sent against all that the client sent it.
+fn judge(codec: Codec, conversation: &Conversation, answers: &[u8]) {
+    let (asked, is_websocket) = messages(&conversation.bytes.0, Side::Server);
+    let (told, is_well) = messages(answers, Side::Client);
+    assert!(is_well, "the server speaks WebSocket");
+    let (mut count, mut is_closing) = (0, false);
+    let mut last: Option<Character> = None;
+    for message in &told {
+        assert!(message.len() < SERVER_FRAME_BYTES_MAX, "{} bytes", message.len());
+        let frame = codec.decode_reply_frame::<Character>(message).expect("a frame").expect("a known kind");
+        let (is_answer, state) = match frame {
+            ReplyFrame::Applied(applied) => (true, Some((applied.told, applied.durable))),
+            ReplyFrame::Conflict(conflict) => {
+                (true, Some((Told::Character(Box::new(conflict.character)), conflict.durable)))
+            }
+            ReplyFrame::State(state) => (state.id.is_some(), Some((state.told, state.durable))),
+            ReplyFrame::Rejected(_) | ReplyFrame::Accepted(_) | ReplyFrame::Pong(_) => (true, None),
+            ReplyFrame::Welcome(_) | ReplyFrame::Durable(_) => (false, None),
+            ReplyFrame::Closing(_) => {
+                is_closing = true;
+                (false, None)
+            }
+        };
+        count += usize::from(is_answer);
+        if let Some((told, durable)) = state {
+            // There is one character that it may see.
+            let state = told.state(last.as_ref()).expect("changes of the state that was sent last");
+            assert!(durable <= state.version, "{durable} of {}", state.version);
+            assert!(last.is_none_or(|last| last.version <= state.version), "states never go back");
+            last = Some(state);
+        }
+    }
+    assert!(count <= asked.len(), "{count} answers to {} messages", asked.len());
+    assert!(is_websocket || is_closing, "bytes that are no WebSocket end the connection, which is told why");
+    assert!(is_closing || count == asked.len(), "{count} answers to {} messages", asked.len());
+}
+
+fn a_client_may_send_anything(codec: Codec) {
+    let encoding = match codec {
+        Codec::Json => Encoding::Json,
+        Codec::MessagePack => Encoding::MessagePack,
+    };
+    let conversations = Conversations { codec, payloads: spoiled(golden_frames("client", encoding)) };
+    let runtime =
+        || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    let house = AssertUnwindSafe(runtime().block_on(House::new()));
+    let target = check!().with_generator(conversations).with_test_time(BRIEFLY);
+    target.for_each(|conversation: &Conversation| {
+        let house = &house;
+        let answers = runtime().block_on(house.converse(codec, conversation));
+        judge(codec, conversation, &answers);
+    });
+}
+
+#[test]
+fn a_client_may_send_anything_in_json() {
+    a_client_may_send_anything(Codec::Json);
+}
+
+#[test]
+fn a_client_may_send_anything_in_messagepack() {
+    a_client_may_send_anything(Codec::MessagePack);
+}
