@@ -42,6 +42,11 @@ pub(super) fn start(auth: &Arc<Auth>, registry: &Arc<Registry>) {
         let auth = Arc::clone(auth);
         async move { auth.forget_sessions().await }
     });
+    tokio::spawn({
+        let auth = Arc::clone(auth);
+        async move { auth.follow_keys().await }
+    });
+    tokio::spawn(close_cut_off(auth.cut_off(), Arc::clone(registry)));
 }
 
 /// Starts the flusher; it ends when `stopped` says so.
@@ -155,6 +160,15 @@ async fn close_revoked(auth: Arc<Auth>, registry: Arc<Registry>) {
             }
             Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
         }
+    }
+}
+
+/// Ends all sockets when a key was removed before its tokens had expired: nothing tells which of them it opened. Clients
+/// refresh their sessions and come back.
+async fn close_cut_off(mut cut_off: watch::Receiver<()>, registry: Arc<Registry>) {
+    const EXPIRED: CloseOrder = CloseOrder { code: CloseCode::TokenExpired, reason: "the token's key was removed" };
+    while cut_off.changed().await.is_ok() {
+        registry.close_all(&EXPIRED);
     }
 }
 

@@ -46,9 +46,10 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let policy = Arc::new(Policy::from_choice::<G>(&config.rules.policy, &exposure)?);
     let mut patience = Patience::new(&config.database);
     let storage = patience.with(|| start::open_database(&config.database)).await?;
+    patience.with(|| start::check_keys(&config, &storage, &entropy)).await?;
     patience.with(|| origin::recognise(&storage, &clock)).await?;
     let auth = Arc::new(patience.with(|| start::open_accounts(&config, &storage, &exposure, &clock, &entropy)).await?);
-    let dice_secret = patience.with(|| start::dice_secret(&storage, &clock, &entropy)).await?;
+    let dice_secret = patience.with(|| start::dice_secret(&config, &storage, &clock, &entropy)).await?;
 
     let signals = Arc::new(Signals::default());
     let shards = Arc::new(Shards::<G>::new(

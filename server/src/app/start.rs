@@ -10,7 +10,7 @@ use castellan_game::Game;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::auth::{self, Auth, AuthError, Exposure};
+use crate::auth::{Auth, AuthError, Exposure, Vault};
 use crate::clock::{Clock, Entropy};
 use crate::config::{self, Config, PolicyChoice, Scheduling};
 use crate::flush::spool;
@@ -139,6 +139,11 @@ async fn try_database(settings: &config::Database) -> Result<Arc<dyn Storage>, S
     Ok(storage)
 }
 
+/// Checks that the keys in the database can be read with the master key, or without one.
+pub(super) async fn check_keys(config: &Config, storage: &Arc<dyn Storage>, entropy: &Entropy) -> anyhow::Result<()> {
+    Ok(Vault::new(Arc::clone(storage), &config.auth, Arc::clone(entropy))?.check().await?)
+}
+
 /// Reads the keys of accounts and sessions, and makes them at the first start.
 pub(super) async fn open_accounts(
     config: &Config,
@@ -153,11 +158,13 @@ pub(super) async fn open_accounts(
 
 /// Reads the secret that seeds the dice, and makes it at the first start.
 pub(super) async fn dice_secret(
+    config: &Config,
     storage: &Arc<dyn Storage>,
     clock: &Clock,
     entropy: &Entropy,
 ) -> anyhow::Result<Arc<[u8]>> {
-    Ok(auth::secret(storage, "dice", entropy, clock()).await?.into())
+    let vault = Vault::new(Arc::clone(storage), &config.auth, Arc::clone(entropy))?;
+    Ok(vault.secret("dice", clock()).await?.into())
 }
 
 /// How many threads serve sockets.

@@ -115,7 +115,7 @@ impl Auth {
     ///
     /// One name always gets the same account's, so an attacker cannot tell it by asking twice. Which one is a secret.
     pub(super) async fn stand_in(&self, name: &AccountName) -> Result<Option<String>, AuthError> {
-        let from = refresh::pseudonym(&self.keys.refresh, &name.key());
+        let from = refresh::pseudonym(&self.keys.present().refresh, &name.key());
         Ok(self.storage.some_password_hash(UserId::from_uuid(from)).await?)
     }
 
@@ -159,7 +159,7 @@ impl Auth {
             network: Some(network(address).to_string()),
         };
         let began = self.storage.create_session(&row, &account.password_hash).await?;
-        if began { self.grant(&row, role_of(account)?).map(Some) } else { Ok(None) }
+        if began { self.grant(&self.keys.present(), &row, role_of(account)?).map(Some) } else { Ok(None) }
     }
 
     /// Creates an account.

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use castellan_protocol::limits::REFRESH_REPEAT_SECONDS;
 use castellan_protocol::{SessionId, UserId};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use uuid::Builder;
 
 use super::attempts::Attempts;
 use super::error::AuthError;
 use super::exposure::Exposure;
-use super::keys::Keys;
+use super::keys::Vault;
+use super::keyset::{KeySet, LiveKeys};
 use super::password::Hasher;
 use super::refresh;
 use super::revoked::Revoked;
-use super::token::{Session, Standing, Subject, Ticket, Tokens};
-use super::verified::Verified;
+use super::token::{Session, Standing, Subject, Ticket};
 use crate::clock::{Clock, Entropy};
 use crate::config;
 use crate::config::{Registration, Role};
@@ -69,10 +69,7 @@ pub struct Auth {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) clock: Clock,
     entropy: Entropy,
-    pub(super) keys: Keys,
-    jwks: String,
-    tokens: Tokens,
-    verified: Verified,
+    pub(super) keys: LiveKeys,
     pub(super) hasher: Hasher,
     pub(super) attempts: Attempts,
     pub(super) revoked: Revoked,
@@ -94,9 +91,8 @@ impl Auth {
         clock: Clock,
         entropy: Entropy,
     ) -> Result<Self, AuthError> {
-        let now_ms = clock();
-        let keys = Keys::open(&storage, &entropy, now_ms).await?;
-        let tokens = Tokens::new(&keys, &settings.issuer, &settings.audience, settings.access_ttl)?;
+        let vault = Vault::new(Arc::clone(&storage), settings, Arc::clone(&entropy))?;
+        let keys = LiveKeys::open(vault, settings, Arc::clone(&clock)).await?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let hasher = Hasher::new(
             u32::try_from(settings.argon2_memory.0 / 1024).unwrap_or(u32::MAX),
@@ -106,10 +102,7 @@ impl Auth {
             Arc::clone(&entropy),
         )?;
         let auth = Self {
-            jwks: keys.jwks(),
             keys,
-            tokens,
-            verified: Verified::default(),
             hasher,
             attempts: Attempts::new(settings),
             revoked: Revoked::new(milliseconds(settings.access_ttl)),
@@ -164,7 +157,8 @@ impl Auth {
     ///
     /// `Unauthenticated` for a foreign token and an expired session; `SessionRevoked` for an ended one.
     pub async fn refresh(&self, token: &str) -> Result<Grant, AuthError> {
-        let (id, generation) = refresh::read(&self.keys.refresh, token)
+        let keys = self.keys.present();
+        let (id, generation) = refresh::read(&keys.refresh, token)
             .ok_or(AuthError::Unauthenticated("this server did not issue this refresh token; log in again"))?;
         for _ in 0..ROTATION_TRIES {
             let now_ms = (self.clock)();
@@ -179,7 +173,7 @@ impl Auth {
             let account = self.storage.account_of(row.user).await?;
             let role = role_of(&account.ok_or(AuthError::Unauthenticated("the account no longer exists"))?)?;
             if row.generation == generation + 1 && now_ms - row.rotated_at_ms <= REPEAT_MS {
-                return self.grant(&row, role);
+                return self.grant(&keys, &row, role);
             }
             if row.generation != generation {
                 self.revoke(id).await?;
@@ -192,7 +186,7 @@ impl Auth {
                 ..row
             };
             if self.storage.rotate_session(id, generation, now_ms, next.expires_at_ms).await? {
-                return self.grant(&next, role);
+                return self.grant(&keys, &next, role);
             }
         }
         Err(AuthError::Overloaded { retry_after_ms: 1_000 })
@@ -212,7 +206,7 @@ impl Auth {
 
     /// The session of a token and its current standing; `None` if this server did not issue the token.
     pub fn verify(&self, token: &str) -> Option<Ticket> {
-        let session = self.verified.get(token, |token| self.tokens.read(token))?;
+        let session = self.keys.present().session(token)?;
         let standing = if self.revoked.contains(session.id) {
             Standing::Revoked
         } else if session.expires_at_ms <= (self.clock)() {
@@ -221,6 +215,25 @@ impl Auth {
             Standing::Live
         };
         Some(Ticket { session, standing })
+    }
+
+    /// Like [`Auth::verify`], but first looks for the token's key in the database if this server does not know it.
+    pub async fn identify(&self, token: &str) -> Option<Ticket> {
+        if let Some(ticket) = self.verify(token) {
+            return Some(ticket);
+        }
+        self.keys.look_for(token).await;
+        self.verify(token)
+    }
+
+    /// Looks for new keys every few seconds, until dropped.
+    pub async fn follow_keys(&self) {
+        self.keys.follow().await;
+    }
+
+    /// Announces that a key was removed before its tokens had expired. Connections that such a token opened must end.
+    pub fn cut_off(&self) -> watch::Receiver<()> {
+        self.keys.cut_off()
     }
 
     /// Returns true if a session was ended. For connections that outlive the check of their token.
@@ -296,8 +309,8 @@ impl Auth {
     }
 
     /// The public keys that verify access tokens: a JSON Web Key Set.
-    pub fn jwks(&self) -> &str {
-        &self.jwks
+    pub fn jwks(&self) -> String {
+        self.keys.present().jwks.clone()
     }
 
     /// The current time, in milliseconds since the Unix epoch.
@@ -305,7 +318,7 @@ impl Auth {
         (self.clock)()
     }
 
-    pub(super) fn grant(&self, row: &SessionRow, role: Role) -> Result<Grant, AuthError> {
+    pub(super) fn grant(&self, keys: &KeySet, row: &SessionRow, role: Role) -> Result<Grant, AuthError> {
         let subject = Subject {
             session: row.id,
             user: row.user,
@@ -313,12 +326,12 @@ impl Auth {
             generation: row.generation,
             issued_at_ms: row.rotated_at_ms,
         };
-        let (token, session) = self.tokens.sign(&subject)?;
+        let (token, session) = keys.tokens.sign(&subject)?;
         let left_ms = session.expires_at_ms - (self.clock)();
         Ok(Grant {
             token,
             expires_in: u64::try_from(left_ms / 1_000).unwrap_or(0),
-            refresh_token: refresh::write(&self.keys.refresh, row.id, row.generation),
+            refresh_token: refresh::write(&keys.refresh, row.id, row.generation),
             session,
         })
     }

@@ -1,5 +1,7 @@
 //! The whole room over a real SQLite file, with a clock that only the test moves.
 
+mod keys;
+
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -241,8 +243,8 @@ async fn failed_logins_make_the_next_one_wait_and_successful_ones_do_not_count()
 #[tokio::test]
 async fn two_servers_that_start_at_once_agree_on_their_keys() {
     let House { storage, .. } = &house(true).await;
-    let entropy = system_entropy();
-    let fetch = || secret(storage, "dice", &entropy, START_MS);
+    let vault = Vault::new(Arc::clone(storage), &settings(), system_entropy()).expect("no file to read");
+    let fetch = || vault.secret("dice", START_MS);
     let (one, two) = tokio::join!(fetch(), fetch());
     let one = one.expect("a secret");
     assert_eq!(one, two.expect("a secret"));

@@ -11,6 +11,9 @@ use crate::config::Role;
 /// Longest token that is parsed, in bytes. Ours have about 500.
 const TOKEN_BYTES_MAX: usize = 2_048;
 
+/// Length of a key's id: the Base64 of 32 bytes.
+const KID_BYTES: usize = 43;
+
 /// A session, read from a genuine token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Session {
@@ -121,6 +124,17 @@ impl Tokens {
             .map_err(|error| AuthError::Fault(format!("signing a token failed: {error}")))?;
         let expires_at_ms = claims.exp * 1_000;
         Ok((token, Session { id: subject.session, user: subject.user, role: subject.role, expires_at_ms }))
+    }
+
+    /// Returns true if a text looks like a token of ours, but names a key that is not among these.
+    pub(super) fn names_unknown_key(&self, token: &str) -> bool {
+        if token.len() > TOKEN_BYTES_MAX {
+            return false;
+        }
+        let Ok(Header { alg: Algorithm::ES256, kid: Some(kid), .. }) = jsonwebtoken::decode_header(token) else {
+            return false;
+        };
+        kid.len() == KID_BYTES && self.verifying.iter().all(|(id, _)| *id != kid)
     }
 
     /// The session of a genuine token, even an expired one; `None` for any other text.

@@ -6,6 +6,7 @@
 mod account;
 mod backup;
 mod dead_letters;
+mod keys;
 
 use std::io::{BufRead, Write};
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub async fn run(config: &Config, task: Task, input: &mut dyn BufRead, out: &mut
         Task::Account(task) => account::run(config, open(config).await?, task, input, out).await?,
         Task::Backup(file) => backup::copy(config, &file, out).await?,
         Task::Restored => backup::restored(open(config).await?.as_ref(), out).await?,
+        Task::Keys(task) => keys::run(config, open(config).await?, task, out).await?,
         Task::DeadLetters(task) => dead_letters::run(open(config).await?.as_ref(), task, out).await?,
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! Accounts, passwords, tokens.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -21,6 +22,9 @@ settings! {
         "auth.issuer" issuer: String = "castellan";
         /// Audience of the tokens: their `aud` claim.
         "auth.audience" audience: String = "castellan";
+        /// File with the master key, which encrypts the keys in the database: 32 random bytes or their Base64. Default:
+        /// the systemd credential castellan-master-key, if there is one; otherwise the keys are stored in plain.
+        "master_key_file" master_key_file: Option<PathBuf>;
         /// Memory used to hash one password.
         "auth.argon2_memory" argon2_memory: ByteSize = "19MiB", "64KiB" to "1GiB";
         /// Argon2 passes over that memory.

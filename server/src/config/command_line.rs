@@ -32,6 +32,8 @@ pub enum Task {
     Account(Account),
     /// Inspect or resolve dead letters.
     DeadLetters(DeadLetters),
+    /// Manage the keys that servers share.
+    Keys(Keys),
     /// Copy the SQLite database to this file.
     Backup(PathBuf),
     /// Treat the database as restored from a backup.
@@ -98,6 +100,27 @@ pub enum DeadLetters {
     Discard(CharacterId),
 }
 
+/// A command about the keys that servers share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keys {
+    /// List them, one per line, without their secrets.
+    List,
+    /// Add a key that signs access tokens.
+    Rotate,
+    /// Remove the key before it.
+    Retire {
+        /// Even if its tokens have not expired.
+        now: bool,
+    },
+    /// Encrypt all with the master key.
+    Encrypt {
+        /// The file of the master key before it, if there was one.
+        old: Option<PathBuf>,
+    },
+    /// Store all in plain.
+    Decrypt,
+}
+
 /// A command line whose settings are not parsed yet.
 pub(super) struct Line {
     pub(super) config: Option<String>,
@@ -159,6 +182,18 @@ fn task(matches: &ArgMatches) -> Option<Task> {
             let (verb, one) = below.subcommand()?;
             account_task(verb, one).map(Task::Account)
         }
+        Some(("keys", below)) => {
+            let (verb, of_verb) = below.subcommand()?;
+            Some(Task::Keys(match verb {
+                "rotate" => Keys::Rotate,
+                "retire" => Keys::Retire { now: of_verb.get_flag("now") },
+                "encrypt" => {
+                    Keys::Encrypt { old: of_verb.try_get_one::<PathBuf>("old-master-key-file").ok()?.cloned() }
+                }
+                "decrypt" => Keys::Decrypt,
+                _ => Keys::List,
+            }))
+        }
         Some(("dead-letters", below)) => {
             let (verb, one) = below.subcommand()?;
             let id = || one.try_get_one::<CharacterId>("id").ok().flatten().copied();
@@ -210,6 +245,7 @@ fn grammar(options: &'static [RuleOption]) -> Clap {
         .subcommand(Clap::new("serve").about("Run the server (the default)"))
         .subcommand(Clap::new("migrate").about("Migrate the database to the current schema, then exit"))
         .subcommand(account())
+        .subcommand(keys())
         .subcommand(dead_letters())
         .subcommand(backup())
         .subcommand(Clap::new("restored").about(
@@ -262,6 +298,32 @@ fn account() -> Clap {
         )
         .subcommand(Clap::new("sessions").about("List the sessions of an account").arg(one.clone()))
         .subcommand(Clap::new("revoke").about("End the sessions of an account").args([one, session]))
+}
+
+fn keys() -> Clap {
+    let now = Arg::new("now")
+        .long("now")
+        .action(ArgAction::SetTrue)
+        .help("Also if its tokens have not expired: they are refused, and all sockets close and come back");
+    let old = Arg::new("old-master-key-file")
+        .long("old-master-key-file")
+        .value_name("PATH")
+        .value_parser(clap::value_parser!(PathBuf))
+        .help("File of the master key that encrypts the keys until now");
+    Clap::new("keys")
+        .about("Manage the keys that servers share; they may run meanwhile")
+        .subcommand_required(true)
+        .subcommand(Clap::new("list").about("List all keys, one per line, without their secrets"))
+        .subcommand(Clap::new("rotate").about("Add a key that signs access tokens; the one before it still verifies"))
+        .subcommand(
+            Clap::new("retire").about("Remove the key that `rotate` replaced, once its tokens have expired").arg(now),
+        )
+        .subcommand(
+            Clap::new("encrypt")
+                .about("Encrypt the keys in the database with the key in --master-key-file, or change that key")
+                .arg(old),
+        )
+        .subcommand(Clap::new("decrypt").about("Store the keys in plain, without a master key"))
 }
 
 fn dead_letters() -> Clap {

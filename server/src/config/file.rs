@@ -1,6 +1,7 @@
 //! The TOML file: `flush.interval`, `interval` in a table `[flush]`, and `flush_interval` mean the same.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use toml::Value;
 
@@ -25,6 +26,15 @@ pub(super) fn read(path: &str, values: &mut Values) {
     collect(path, "", &table, &mut found, values);
     for (name, given) in found {
         values.given.entry(name).or_insert(given);
+    }
+}
+
+/// Takes the master key from systemd's folder of credentials, if it is there and no setting names another file.
+pub(super) fn credential(folder: &str, values: &mut Values) {
+    let file = Path::new(folder).join("castellan-master-key");
+    if let Some(text) = file.to_str().filter(|_| file.is_file()) {
+        let given = Given { text: text.to_owned(), origin: "CREDENTIALS_DIRECTORY".to_owned() };
+        values.given.entry("master_key_file".to_owned()).or_insert(given);
     }
 }
 

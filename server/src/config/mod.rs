@@ -23,7 +23,7 @@ use std::ffi::OsString;
 use std::fmt;
 
 pub use auth::{Auth, Registration};
-pub use command_line::{Account, AccountVerb, Command, DeadLetters, Task};
+pub use command_line::{Account, AccountVerb, Command, DeadLetters, Keys, Task};
 pub use database::{Cache, Database, DatabaseUrl, Flush};
 pub use listen::{AdminListen, Listen, Origin, PublicUrl};
 pub use role::Role;
@@ -79,8 +79,9 @@ impl Config {
     /// Parses a command line and the environment variables.
     ///
     /// `options` are the options of the game that is served. `arguments` begin with the program's name. In
-    /// `environment` only `CASTELLAN_…` counts; an empty variable is unset. Unknown variables are ignored, because
-    /// container platforms set some for every service. Reads only the file that `--config` or `CASTELLAN_CONFIG` names.
+    /// `environment` only `CASTELLAN_…` and systemd's `CREDENTIALS_DIRECTORY` count; an empty variable is unset. Unknown
+    /// variables are ignored, because container platforms set some for every service. Reads only the file that
+    /// `--config` or `CASTELLAN_CONFIG` names.
     ///
     /// # Errors
     ///
@@ -104,6 +105,9 @@ impl Config {
         }
         if let Some(path) = line.config.as_deref().or_else(|| variable("CASTELLAN_CONFIG").map(String::as_str)) {
             file::read(path, &mut values);
+        }
+        if let Some(folder) = variable("CREDENTIALS_DIRECTORY") {
+            file::credential(folder, &mut values);
         }
         let config = Self::read(&mut values);
         match (config, line.task) {

@@ -137,6 +137,18 @@ fn secrets_are_never_repeated() {
 }
 
 #[test]
+fn the_master_key_is_found_among_the_credentials_of_systemd() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().to_str().expect("a plain path");
+    let key_file = |arguments: &[&str]| config(arguments, &[("CREDENTIALS_DIRECTORY", path)]).auth.master_key_file;
+    assert_eq!(key_file(&[]), None);
+    let file = folder.path().join("castellan-master-key");
+    std::fs::write(&file, [7; 32]).expect("a file");
+    assert_eq!(key_file(&[]), Some(file));
+    assert_eq!(key_file(&["--master-key-file", "other"]), Some("other".into()));
+}
+
+#[test]
 fn a_missing_file_is_named() {
     assert!(problems(&["--config", "/nowhere/castellan.toml"], &[])[0].starts_with("/nowhere/castellan.toml: "));
 }
@@ -185,6 +197,15 @@ fn every_command_parses() {
     for words in ["password ada sesame", "role ada", "role ada king", "revoke ada all", "delete"] {
         assert_eq!(of_ada(&words.split(' ').collect::<Vec<_>>()), None, "{words}");
     }
+    let keys = |verb| Some(Task::Keys(verb));
+    assert_eq!(task(&["keys", "list"]), keys(Keys::List));
+    assert_eq!(task(&["keys", "rotate"]), keys(Keys::Rotate));
+    assert_eq!(task(&["keys", "retire"]), keys(Keys::Retire { now: false }));
+    assert_eq!(task(&["keys", "retire", "--now"]), keys(Keys::Retire { now: true }));
+    assert_eq!(task(&["keys", "encrypt"]), keys(Keys::Encrypt { old: None }));
+    let old = Some("old.key".into());
+    assert_eq!(task(&["keys", "encrypt", "--old-master-key-file", "old.key"]), keys(Keys::Encrypt { old }));
+    assert_eq!(task(&["keys", "decrypt"]), keys(Keys::Decrypt));
     assert_eq!(task(&["dead-letters", "list"]), Some(Task::DeadLetters(DeadLetters::List)));
     let parsed = id.parse().expect("an id");
     assert_eq!(task(&["dead-letters", "show", id]), Some(Task::DeadLetters(DeadLetters::Show(parsed))));

@@ -57,7 +57,7 @@ impl<G: Game> FromRequestParts<Arc<Context<G>>> for Caller {
     async fn from_request_parts(parts: &mut Parts, context: &Arc<Context<G>>) -> Result<Self, Problem> {
         let token = token(&parts.headers)
             .ok_or_else(|| Problem::unauthenticated("token missing: send Authorization: Bearer <token>"))?;
-        let ticket = verify(context, token, &parts.extensions)?;
+        let ticket = identify(context, token, &parts.extensions).await?;
         match ticket.standing {
             Standing::Live => {}
             Standing::Expired => return Err(Problem::unauthenticated("the token has expired; refresh the session")),
@@ -76,8 +76,12 @@ impl<G: Game> FromRequestParts<Arc<Context<G>>> for Caller {
 }
 
 /// Verifies a token and the address that it comes from.
-pub(super) fn verify<G: Game>(context: &Context<G>, token: &str, extensions: &Extensions) -> Result<Ticket, Problem> {
-    let ticket = context.auth.verify(token).ok_or_else(|| Problem::unauthenticated(FORGED))?;
+pub(super) async fn identify<G: Game>(
+    context: &Context<G>,
+    token: &str,
+    extensions: &Extensions,
+) -> Result<Ticket, Problem> {
+    let ticket = context.auth.identify(token).await.ok_or_else(|| Problem::unauthenticated(FORGED))?;
     let peer = extensions.get::<Peer>().map(|peer| peer.0.ip());
     if ticket.session.role == Role::Game && !may_hold_game(&context.settings.game_addresses, peer) {
         return Err(Problem::new(

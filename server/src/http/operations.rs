@@ -35,7 +35,7 @@ pub(super) async fn metrics<G: Game>(State(context): State<Arc<Context<G>>>) -> 
 
 /// `GET /.well-known/jwks.json`.
 pub(super) async fn keys<G: Game>(State(context): State<Arc<Context<G>>>) -> Response {
-    let mut response = json(StatusCode::OK, context.auth.jwks().as_bytes().to_vec());
+    let mut response = json(StatusCode::OK, context.auth.jwks().into_bytes());
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
     response
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Query, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -40,7 +40,7 @@ pub(super) async fn upgrade<G: Game>(
 ) -> Result<Response, Problem> {
     let headers = request.headers();
     let offered = offered(headers);
-    let ticket = ticket(&context, &request, &offered)?;
+    let ticket = ticket(&context, headers, request.extensions(), &offered).await?;
     if headers.get(header::ORIGIN).is_some_and(|origin| !cors::is_listed(&context, origin)) {
         return Err(Problem::new(
             RejectionCode::NOT_PERMITTED,
@@ -67,14 +67,19 @@ fn offered(headers: &HeaderMap) -> Vec<String> {
 }
 
 /// Authenticates the socket by the header or, for browsers, by an entry among the subprotocols.
-fn ticket<G: Game>(context: &Context<G>, request: &Request, offered: &[String]) -> Result<Ticket, Problem> {
-    let token = bearer::token(request.headers())
-        .or_else(|| offered.iter().find_map(|name| name.strip_prefix(SUBPROTOCOL_BEARER_PREFIX)));
+async fn ticket<G: Game>(
+    context: &Context<G>,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+    offered: &[String],
+) -> Result<Ticket, Problem> {
+    let token =
+        bearer::token(headers).or_else(|| offered.iter().find_map(|name| name.strip_prefix(SUBPROTOCOL_BEARER_PREFIX)));
     let Some(token) = token else {
         let message = "token missing: send Authorization: Bearer <token>, or the subprotocol bearer.<token>";
         return Err(Problem::unauthenticated(message));
     };
-    bearer::verify(context, token, request.extensions())
+    bearer::identify(context, token, extensions).await
 }
 
 /// The codec of the first known subprotocol.

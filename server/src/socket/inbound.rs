@@ -54,12 +54,14 @@ struct Sender {
     prolonged: bool,
 }
 
-/// A request that may have to wait until its character is loaded from the database.
+/// A request that may have to wait for the database.
 pub(super) enum Slow<A> {
     /// An intent whose character is not in memory.
     Intent(Intent<A>),
     /// The state of a character.
     Show(Show),
+    /// A newer token, whose key may be new as well.
+    Refresh(Refresh),
 }
 
 /// A request for the state of a character.
@@ -177,7 +179,7 @@ impl<G: Game> Inbound<G> {
                 }
                 Err(refusal) => out.refused(Some(fetch.id), &refusal),
             },
-            ClientFrame::Refresh(refresh) => self.refresh(out, &refresh),
+            ClientFrame::Refresh(refresh) => return Ok(Some(Slow::Refresh(refresh))),
             ClientFrame::Ping(ping) => out.pong(ping.id),
         }
         Ok(None)
@@ -188,6 +190,7 @@ impl<G: Game> Inbound<G> {
         match slow {
             Slow::Intent(intent) => self.intent_on_absent(out, &intent).await,
             Slow::Show(show) => self.show(out, &show).await,
+            Slow::Refresh(refresh) => self.refresh(out, &refresh).await,
         }
     }
 
@@ -302,8 +305,8 @@ impl<G: Game> Inbound<G> {
         }
     }
 
-    fn refresh<IO: Io>(&mut self, out: &mut Outbound<IO>, refresh: &Refresh) {
-        let message = match self.context.auth.verify(&refresh.token) {
+    async fn refresh<IO: Io>(&mut self, out: &mut Outbound<IO>, refresh: &Refresh) {
+        let message = match self.context.auth.identify(&refresh.token).await {
             Some(Ticket { session, .. }) if session.id != self.session.id => {
                 let message = "the token belongs to another session".to_owned();
                 return out.rejected(Some(refresh.id), RejectionCode::WRONG_SESSION, message);

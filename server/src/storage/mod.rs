@@ -220,7 +220,9 @@ pub trait Storage: Send + Sync + 'static {
     /// All keys, oldest first.
     async fn keys(&self) -> Result<Vec<KeyRow>, StorageError>;
 
-    /// Adds a key if its purpose has none yet. If two servers start at once, one wins, and both read the winner's key
-    /// with [`Storage::keys`].
-    async fn add_first_key(&self, key: &KeyRow) -> Result<(), StorageError>;
+    /// Replaces all keys with `after` if they are exactly `before`. Returns false, and changes nothing, if they are not.
+    ///
+    /// So of two that change the keys at once one wins, and the other must read them again. A repetition of a call whose
+    /// answer was lost returns false.
+    async fn replace_keys(&self, before: &[KeyRow], after: &[KeyRow]) -> Result<bool, StorageError>;
 }

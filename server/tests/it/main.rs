@@ -7,6 +7,7 @@ mod document;
 mod exposure;
 mod frames;
 mod harness;
+mod keys;
 mod leases;
 mod open_files;
 mod play;

@@ -473,21 +473,12 @@ impl Storage for MemoryStorage {
     }
 
     async fn keys(&self) -> Result<Vec<KeyRow>, StorageError> {
-        self.look_up(move |tables| {
-            let mut keys = tables.keys.clone();
-            keys.sort_by(|one, other| (one.created_at_ms, &one.id).cmp(&(other.created_at_ms, &other.id)));
-            keys
-        })
-        .await
+        self.look_up(Tables::keys).await
     }
 
-    async fn add_first_key(&self, key: &KeyRow) -> Result<(), StorageError> {
-        let key = key.clone();
-        self.book(move |tables| {
-            tables.add_first_key(&key);
-            Ok(())
-        })
-        .await
+    async fn replace_keys(&self, before: &[KeyRow], after: &[KeyRow]) -> Result<bool, StorageError> {
+        let (before, after) = (before.to_vec(), after.to_vec());
+        self.book(move |tables| Ok(tables.replace_keys(&before, &after))).await
     }
 }
 

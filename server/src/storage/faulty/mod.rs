@@ -339,9 +339,9 @@ impl Storage for FaultyStorage {
         self.run(move |storage| async move { storage.keys().await }).await
     }
 
-    async fn add_first_key(&self, key: &KeyRow) -> Result<(), StorageError> {
-        let key = key.clone();
-        self.run(move |storage| async move { storage.add_first_key(&key).await }).await
+    async fn replace_keys(&self, before: &[KeyRow], after: &[KeyRow]) -> Result<bool, StorageError> {
+        let (before, after) = (before.to_vec(), after.to_vec());
+        self.run(move |storage| async move { storage.replace_keys(&before, &after).await }).await
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) struct Tables {
     /// Users whose account was deleted, and when.
     pub(super) departed: BTreeMap<UserId, i64>,
     pub(super) sessions: BTreeMap<SessionId, SessionRow>,
-    pub(super) keys: Vec<KeyRow>,
+    keys: Vec<KeyRow>,
     /// Characters that a constraint keeps out.
     pub(super) refused: BTreeSet<CharacterId>,
 }
@@ -280,10 +280,18 @@ impl Tables {
             .is_some()
     }
 
-    pub(super) fn add_first_key(&mut self, key: &KeyRow) {
-        if self.keys.iter().all(|other| other.purpose != key.purpose) {
-            self.keys.push(key.clone());
+    pub(super) fn keys(&self) -> Vec<KeyRow> {
+        let mut keys = self.keys.clone();
+        keys.sort_by(|one, other| (one.created_at_ms, &one.id).cmp(&(other.created_at_ms, &other.id)));
+        keys
+    }
+
+    pub(super) fn replace_keys(&mut self, before: &[KeyRow], after: &[KeyRow]) -> bool {
+        let is_as_expected = self.keys() == before;
+        if is_as_expected {
+            self.keys = after.to_vec();
         }
+        is_as_expected
     }
 
     /// The version of a character's row.

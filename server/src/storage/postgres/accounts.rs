@@ -363,21 +363,30 @@ pub(super) async fn keys(connection: &mut PgConnection) -> Result<Vec<KeyRow>, S
         .collect()
 }
 
-pub(super) async fn add_first_key(connection: &mut PgConnection, key: &KeyRow) -> Result<(), StorageError> {
+pub(super) async fn replace_keys(
+    connection: &mut PgConnection,
+    before: &[KeyRow],
+    after: &[KeyRow],
+) -> Result<bool, StorageError> {
     let mut transaction = connection.begin().await?;
-    // Only one server at a time checks and adds; readers are not blocked.
+    // Only one at a time compares and writes; readers are not blocked.
     sqlx::query("LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE").execute(&mut *transaction).await?;
-    sqlx::query(
-        "INSERT INTO signing_keys (id, purpose, secret, created_at) \
-         SELECT $1, $2, $3, to_timestamp($4 * 0.001::float8) \
-         WHERE NOT EXISTS (SELECT FROM signing_keys WHERE purpose = $2)",
-    )
-    .bind(&key.id)
-    .bind(&key.purpose)
-    .bind(&key.secret)
-    .bind(key.created_at_ms)
-    .execute(&mut *transaction)
-    .await?;
+    if keys(&mut transaction).await? != before {
+        return Ok(false);
+    }
+    sqlx::query("DELETE FROM signing_keys").execute(&mut *transaction).await?;
+    for key in after {
+        sqlx::query(
+            "INSERT INTO signing_keys (id, purpose, secret, created_at) \
+             VALUES ($1, $2, $3, to_timestamp($4 * 0.001::float8))",
+        )
+        .bind(&key.id)
+        .bind(&key.purpose)
+        .bind(&key.secret)
+        .bind(key.created_at_ms)
+        .execute(&mut *transaction)
+        .await?;
+    }
     transaction.commit().await?;
-    Ok(())
+    Ok(true)
 }

@@ -245,7 +245,7 @@ impl Storage for PostgresStorage {
         look_up!(self, accounts::keys())
     }
 
-    async fn add_first_key(&self, key: &KeyRow) -> Result<(), StorageError> {
-        look_up!(self, accounts::add_first_key(key))
+    async fn replace_keys(&self, before: &[KeyRow], after: &[KeyRow]) -> Result<bool, StorageError> {
+        look_up!(self, accounts::replace_keys(before, after))
     }
 }

@@ -373,16 +373,41 @@ pub(super) async fn keys(connection: &mut SqliteConnection) -> Result<Vec<KeyRow
         .collect()
 }
 
-pub(super) async fn add_first_key(connection: &mut SqliteConnection, key: &KeyRow) -> Result<(), StorageError> {
-    sqlx::query(
-        "INSERT INTO signing_keys (id, purpose, secret, created_at_ms) SELECT ?1, ?2, ?3, ?4 \
-         WHERE NOT EXISTS (SELECT 1 FROM signing_keys WHERE purpose = ?2)",
-    )
-    .bind(&key.id)
-    .bind(&key.purpose)
-    .bind(&key.secret)
-    .bind(key.created_at_ms)
-    .execute(connection)
-    .await?;
-    Ok(())
+pub(super) async fn replace_keys(
+    connection: &mut SqliteConnection,
+    before: &[KeyRow],
+    after: &[KeyRow],
+) -> Result<bool, StorageError> {
+    // Overwrites what is deleted, and empties the log if nobody reads it, so that no secret stays behind on disk.
+    sqlx::query("PRAGMA secure_delete = ON").execute(&mut *connection).await?;
+    let outcome = exchange_keys(connection, before, after).await;
+    sqlx::query("PRAGMA secure_delete = OFF").execute(&mut *connection).await?;
+    if outcome? {
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(connection).await?;
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+async fn exchange_keys(
+    connection: &mut SqliteConnection,
+    before: &[KeyRow],
+    after: &[KeyRow],
+) -> Result<bool, StorageError> {
+    let mut transaction = transaction(connection, BEGIN_IMMEDIATE).await?;
+    if keys(&mut transaction).await? != before {
+        return Ok(false);
+    }
+    sqlx::query("DELETE FROM signing_keys").execute(&mut *transaction).await?;
+    for key in after {
+        sqlx::query("INSERT INTO signing_keys (id, purpose, secret, created_at_ms) VALUES (?1, ?2, ?3, ?4)")
+            .bind(&key.id)
+            .bind(&key.purpose)
+            .bind(&key.secret)
+            .bind(key.created_at_ms)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    transaction.commit().await?;
+    Ok(true)
 }

@@ -233,8 +233,8 @@ impl Storage for SqliteStorage {
         on_connection!(self.reader(), accounts::keys())
     }
 
-    async fn add_first_key(&self, key: &KeyRow) -> Result<(), StorageError> {
-        on_connection!(self.writer(), accounts::add_first_key(key))
+    async fn replace_keys(&self, before: &[KeyRow], after: &[KeyRow]) -> Result<bool, StorageError> {
+        on_connection!(self.writer(), accounts::replace_keys(before, after))
     }
 }
 

@@ -357,25 +357,56 @@ pub(super) async fn sessions_that_are_over_are_found_and_forgotten(database: &Da
     assert_eq!(expired(6, 10).await, rows[2..].iter().map(|row| row.id).collect(), "no others");
 }
 
-pub(super) async fn of_two_first_keys_one_wins(database: &Database) {
+fn key(purpose: &str, secret: &[u8]) -> KeyRow {
+    let created_at_ms = time_ms();
+    let id = format!("{purpose}-{created_at_ms}");
+    KeyRow { id, purpose: purpose.to_owned(), secret: secret.to_owned(), created_at_ms }
+}
+
+pub(super) async fn of_two_changes_of_the_keys_one_wins(database: &Database) {
     let other = database.open().await;
-    for purpose in ["dice", "refresh", "es256", "a", "b", "c", "d"] {
-        let key = |id: &str| KeyRow {
-            id: format!("{purpose}-{id}"),
-            purpose: purpose.to_owned(),
-            secret: vec![0, 255, 7],
-            created_at_ms: time_ms(),
-        };
-        let (one, two) = (key("one"), key("two"));
-        let (first, second) = tokio::join!(database.storage.add_first_key(&one), other.add_first_key(&two));
-        first.expect("an answer");
-        second.expect("an answer");
+    let mut before = Vec::new();
+    for purpose in ["dice", "refresh", "es256", "es256", "a", "b", "c"] {
+        let with = |key: KeyRow| [&before[..], &[key]].concat();
+        let (one, two) = (with(key(purpose, &[0, 255, 7])), with(key(purpose, &[1])));
+        let (first, second) =
+            tokio::join!(database.storage.replace_keys(&before, &one), other.replace_keys(&before, &two));
+        let (first, second) = (first.expect("an answer"), second.expect("an answer"));
+        assert_ne!(first, second, "one wins");
         let keys = database.storage.keys().await.expect("an answer");
-        let found: Vec<_> = keys.iter().filter(|key| key.purpose == purpose).collect();
-        assert!(found == [&one] || found == [&two], "{found:?}");
+        assert_eq!(keys, if first { one } else { two });
         assert_eq!(other.keys().await.expect("an answer"), keys);
+        before = keys;
     }
-    let keys = database.storage.keys().await.expect("an answer");
-    assert_eq!(keys.iter().map(|key| key.purpose.clone()).collect::<HashSet<_>>().len(), 7);
-    assert!(keys.is_sorted_by_key(|key| key.created_at_ms));
+    assert!(before.is_sorted_by_key(|key| key.created_at_ms));
+}
+
+pub(super) async fn keys_are_replaced_only_by_somebody_who_knows_them(database: &Database) {
+    let storage = &database.storage;
+    let rows = vec![key("dice", &[1]), key("es256", &[2]), key("es256", &[3])];
+    assert!(storage.replace_keys(&[], &rows).await.expect("an answer"));
+    let changed = |at: usize, change: fn(&mut KeyRow)| {
+        let mut rows = rows.clone();
+        change(&mut rows[at]);
+        rows
+    };
+    let strange = [
+        vec![],
+        rows[..2].to_vec(),
+        rows[1..].to_vec(),
+        [&rows[..], &[key("es256", &[4])]].concat(),
+        changed(0, |key| key.secret = vec![9]),
+        changed(1, |key| key.id.push('x')),
+        changed(1, |key| key.purpose.push('x')),
+        changed(2, |key| key.created_at_ms += 1),
+    ];
+    for before in strange {
+        assert!(!storage.replace_keys(&before, &[]).await.expect("an answer"), "{before:?}");
+        assert_eq!(storage.keys().await.expect("an answer"), rows);
+    }
+    let other = changed(2, |key| key.secret = vec![0; 1_000]);
+    assert!(storage.replace_keys(&rows, &other).await.expect("an answer"));
+    assert_eq!(storage.keys().await.expect("an answer"), other);
+    assert!(storage.replace_keys(&other, &rows[..1]).await.expect("an answer"));
+    assert_eq!(storage.keys().await.expect("an answer"), rows[..1]);
 }

@@ -181,10 +181,10 @@ async fn a_first_key_waits_for_one_that_is_being_added() {
         .expect("added");
     let storage = Arc::clone(&database.storage);
     let mine = KeyRow { id: "mine".into(), purpose: "dice".into(), secret: vec![2], created_at_ms: time_ms() };
-    let second = tokio::spawn(async move { storage.add_first_key(&mine).await });
+    let second = tokio::spawn(async move { storage.replace_keys(&[], &[mine]).await });
     until_waiting(&database, 1).await;
     first.commit().await.expect("committed");
-    second.await.expect("it ran").expect("an answer");
+    assert!(!second.await.expect("it ran").expect("an answer"));
     let keys = database.storage.keys().await.expect("an answer");
     assert_eq!(keys.iter().map(|key| key.id.as_str()).collect::<Vec<_>>(), ["theirs"]);
 }

@@ -33,10 +33,13 @@ pub(super) async fn a_restore_ends_sessions_and_replaces_the_keys_of_tokens(data
     let storage = &database.storage;
     let login = login();
     store(&**storage, &login).await;
-    for purpose in ["dice", "es256", "refresh"] {
-        let key = KeyRow { id: purpose.to_owned(), purpose: purpose.to_owned(), secret: vec![1], created_at_ms: 1 };
-        storage.add_first_key(&key).await.expect("a key");
-    }
+    let keys = ["dice", "es256", "refresh"].map(|purpose| KeyRow {
+        id: purpose.to_owned(),
+        purpose: purpose.to_owned(),
+        secret: vec![1],
+        created_at_ms: 1,
+    });
+    assert!(storage.replace_keys(&[], &keys).await.expect("keys"));
     assert_eq!(storage.restored(RESTORED_AT_MS).await.expect("restored"), 1);
     assert_eq!(storage.session(login.id).await.expect("an answer"), None);
     let keys = storage.keys().await.expect("keys");
