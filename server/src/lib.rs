@@ -23,6 +23,7 @@
 //! `ARCHITECTURE.md` has the picture, the invariants, and what happens when the power goes.
 
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod clock;
 pub mod command;

@@ -12,6 +12,7 @@ mod start;
 
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use castellan_game::Game;
 use parking_lot::RwLock;
@@ -21,6 +22,7 @@ use tokio::task::JoinSet;
 
 use self::running::{Running, StopSignals};
 use self::start::{Bound, Patience};
+use crate::audit::Audit;
 use crate::auth::{Exposure, Policy};
 use crate::clock::{system_clock, system_entropy};
 use crate::config::Config;
@@ -29,6 +31,9 @@ use crate::http;
 use crate::shard::{Capacity, Shards};
 use crate::socket::{self, Registry};
 use crate::telemetry;
+
+/// How long the last rows of the audit may take at a stop.
+const LAST_RECORDS: Duration = Duration::from_secs(2);
 
 /// Runs the server until it is told to stop.
 ///
@@ -65,21 +70,25 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
         Handle::current(),
         Arc::clone(&clock),
     ));
+    let (stop, stopped) = watch::channel(false);
+    let (audit, recording) =
+        Audit::start(Arc::clone(&storage), Arc::clone(&clock), Arc::clone(&entropy), stopped.clone());
     let context = Arc::new(socket::Context {
         shards: Arc::clone(&shards),
         auth: Arc::clone(&auth),
         policy: Arc::clone(&policy),
+        audit: audit.clone(),
         settings: start::socket_settings(&config),
         clock: Arc::clone(&clock),
     });
     let workers = start::socket_threads(&config.socket, &context)?;
     let registry = Arc::new(Registry::default());
     let published = Arc::new(RwLock::new(start::publish::<G>(&rules)));
-    let (stop, stopped) = watch::channel(false);
     let routes = Arc::new(http::Context {
         auth: Arc::clone(&auth),
         policy,
         exposure,
+        audit,
         shards: Arc::clone(&shards),
         registry: Arc::clone(&registry),
         hand_over: Box::new(move |accepted| workers.hand_over(accepted)),
@@ -139,7 +148,11 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
         clock,
     };
     running.until_told_to_stop(stop_signals).await?;
-    running.drain().await
+    let outcome = running.drain().await;
+    if tokio::time::timeout(LAST_RECORDS, recording).await.is_err() {
+        tracing::error!("the last rows of the audit are not stored; the log has them");
+    }
+    outcome
 }
 
 /// Prints a line for whoever started the server. A full disk or a closed pipe behind the output is no reason to stop.

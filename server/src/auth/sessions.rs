@@ -299,6 +299,15 @@ impl Auth {
         }
     }
 
+    /// The user whose account has this name.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the database.
+    pub async fn user_named(&self, name: &AccountName) -> Result<Option<UserId>, AuthError> {
+        Ok(self.storage.account(name.as_str()).await?.map(|account| account.user))
+    }
+
     /// The name of a user's account.
     ///
     /// # Errors

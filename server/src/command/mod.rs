@@ -12,18 +12,61 @@ use std::io::{BufRead, Write};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use castellan_protocol::CharacterId;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::config::{Config, Task};
+use crate::audit::{self, Actor, Event, Outcome, Target};
+use crate::clock::{system_clock, system_entropy};
+use crate::config::{Config, DeadLetters, Keys, Task};
 use crate::storage::{self, Storage, StorageOptions};
 
-/// Runs a task other than the server. Output goes to `out`; a password may be read from `input`.
+/// Runs a task other than the server, and records it. Output goes to `out`; a password may be read from `input`.
 ///
 /// # Errors
 ///
 /// Says why the task failed.
 pub async fn run(config: &Config, task: Task, input: &mut dyn BufRead, out: &mut dyn Write) -> anyhow::Result<()> {
+    let recorded = recorded(&task);
+    // A backup fails if there is no database. Opening one here would create it.
+    let creates_nothing = !matches!(task, Task::Backup(_));
+    let result = perform(config, task, input, out).await;
+    if let Some((action, target)) = recorded
+        && (result.is_ok() || creates_nothing)
+    {
+        let outcome = if result.is_ok() { Outcome::Done } else { Outcome::Failed };
+        let event = Event { actor: Actor::Operator, address: None, target, action, outcome };
+        match open(config).await {
+            Ok(storage) => audit::record_command(&*storage, &system_clock(), &system_entropy(), &event).await,
+            // The command could not open it either, and says so.
+            Err(error) => tracing::debug!(error = format!("{error:#}"), "the command is not recorded"),
+        }
+    }
+    result
+}
+
+/// What the audit says of a task; nothing of those that only look.
+fn recorded(task: &Task) -> Option<(&'static str, Target)> {
+    let character = |id: &CharacterId| Target::Named(format!("character {id}"));
+    Some(match task {
+        Task::Serve | Task::Migrate | Task::Keys(Keys::List) => return None,
+        Task::DeadLetters(DeadLetters::List | DeadLetters::Show(_)) => return None,
+        Task::CreateAccount { name, role, .. } => {
+            ("account create", Target::Named(format!("account {name}, role {}", role.as_str())))
+        }
+        Task::Keys(Keys::Rotate) => ("keys rotate", Target::Nothing),
+        Task::Keys(Keys::Retire { now: false }) => ("keys retire", Target::Nothing),
+        Task::Keys(Keys::Retire { now: true }) => ("keys retire --now", Target::Nothing),
+        Task::Keys(Keys::Encrypt { .. }) => ("keys encrypt", Target::Nothing),
+        Task::Keys(Keys::Decrypt) => ("keys decrypt", Target::Nothing),
+        Task::DeadLetters(DeadLetters::Retry(id)) => ("dead-letters retry", character(id)),
+        Task::DeadLetters(DeadLetters::Discard(id)) => ("dead-letters discard", character(id)),
+        Task::Backup(file) => ("backup", Target::Named(format!("file {}", file.display()))),
+        Task::Restored => ("restored", Target::Nothing),
+    })
+}
+
+async fn perform(config: &Config, task: Task, input: &mut dyn BufRead, out: &mut dyn Write) -> anyhow::Result<()> {
     match task {
         Task::Serve => anyhow::bail!("`serve` is not handled here"),
         Task::Migrate => {

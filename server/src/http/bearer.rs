@@ -7,20 +7,24 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, header};
 use castellan_game::Game;
-use castellan_protocol::{RejectionCode, UserId};
+use castellan_protocol::{CharacterId, RejectionCode, UserId};
 use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::context::Context;
 use super::problem::Problem;
-use super::reached::Peer;
+use super::reached::{self, Peer};
+use crate::audit::{Actor, Audit, Event, Outcome, Target};
 use crate::auth::{Session, Standing, Ticket};
 use crate::config::Role;
+use crate::shard::{Answered, outcome_of};
 
 /// The session of a request with a valid token.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Caller {
     pub(super) session: Session,
+    /// The address of the client.
+    pub(super) address: IpAddr,
     /// The owner of the requested characters; `None` if the session may not act for the user that the request names.
     pub(super) owner: Option<UserId>,
 }
@@ -31,6 +35,28 @@ struct Named {
 }
 
 impl Caller {
+    /// Records what the caller did.
+    pub(super) fn record(&self, audit: &Audit, target: Target, action: &'static str, outcome: Outcome) {
+        let actor = Actor::Account(self.session.user);
+        audit.record(Event { actor, address: Some(self.address), target, action, outcome });
+    }
+
+    /// Records a write to a character, if the caller has the role `game`.
+    pub(super) fn record_write(
+        &self,
+        audit: &Audit,
+        owner: UserId,
+        character: Option<CharacterId>,
+        action: &'static str,
+        answered: &Answered,
+    ) {
+        if self.session.role == Role::Game
+            && let Some(outcome) = outcome_of(answered)
+        {
+            self.record(audit, Target::Character(owner, character), action, Outcome::Intent(outcome));
+        }
+    }
+
     /// The owner, for requests about a user instead of one character.
     pub(super) fn permitted_owner(&self) -> Result<UserId, Problem> {
         self.owner.ok_or_else(|| {
@@ -71,7 +97,8 @@ impl<G: Game> FromRequestParts<Arc<Context<G>>> for Caller {
             Some(Ok(user)) => Some(user),
             Some(Err(error)) => return Err(Problem::malformed(format!("user: {error}"))),
         };
-        Ok(Self { session: ticket.session, owner: ticket.session.acts_for(named) })
+        let address = reached::address_of(&parts.extensions);
+        Ok(Self { session: ticket.session, address, owner: ticket.session.acts_for(named) })
     }
 }
 

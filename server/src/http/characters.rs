@@ -44,7 +44,7 @@ pub(super) async fn create<G: Game>(
     if owner != caller.session.user && context.auth.name_of(owner).await?.is_none() {
         return Err(Problem::malformed("user: no such user; give the id of an existing account"));
     }
-    write::create(&context, owner, &envelope, &wanted).await
+    write::create(&context, &caller, owner, &envelope, &wanted).await
 }
 
 /// `GET /characters`.
@@ -87,7 +87,7 @@ pub(super) async fn delete<G: Game>(
     let envelope = Envelope::take(&parts.headers, &mut fields)?.required()?;
     no_more(&fields)?;
     let owner = caller.owner.ok_or_else(Refusal::no_such_character)?;
-    write::change(&context, owner, character, &envelope, Change::Delete, true).await
+    write::change(&context, &caller, owner, character, &envelope, Change::Delete, true).await
 }
 
 /// `POST /characters/{id}/intents`: any action.
@@ -130,7 +130,7 @@ async fn act<G: Game>(
         castellan_protocol::decode_action(action).map_err(|(code, message)| Problem::new(code, message))?;
     let owner = caller.owner.ok_or_else(Refusal::no_such_character)?;
     let permitted = context.policy.permits(caller.session.role, G::right(&action));
-    write::change(context, owner, character, &envelope, Change::Action(&action), permitted).await
+    write::change(context, &caller, owner, character, &envelope, Change::Action(&action), permitted).await
 }
 
 async fn object<G: Game>(context: &Context<G>, request: Request) -> Result<(HeaderMap, Map<String, Value>), Problem> {

@@ -8,6 +8,7 @@ use castellan_game::Game;
 use serde::Serialize;
 
 use super::rates::Rates;
+use crate::audit::Audit;
 use crate::auth::{Auth, Exposure, Policy};
 use crate::clock::{Clock, Entropy};
 use crate::config;
@@ -22,6 +23,8 @@ pub struct Context<G: Game> {
     pub policy: Arc<Policy>,
     /// Whether strangers can reach this server.
     pub exposure: Arc<Exposure>,
+    /// Records who did what.
+    pub audit: Audit,
     /// The authority over characters.
     pub shards: Arc<Shards<G>>,
     /// The open sockets.

@@ -21,7 +21,8 @@ use super::bearer::Caller;
 use super::body;
 use super::context::Context;
 use super::problem::{Problem, json};
-use super::reached::{Peer, Reached};
+use super::reached::{self, Peer, Reached};
+use crate::audit::{Actor, Event, Outcome, Target};
 use crate::auth::{AccountName, AuthError, Grant, Password};
 use crate::storage::SessionRow;
 use crate::telemetry::{self, LoginOutcome};
@@ -51,7 +52,30 @@ pub(super) async fn login<G: Game>(
         Err(AuthError::Overloaded { .. }) => LoginOutcome::Overloaded,
         Err(_) => LoginOutcome::Failed,
     });
+    record_login(&context, &name, peer.ip(), &result).await;
     Ok(granted(&context, &reached, &parts.headers, result?))
+}
+
+/// Records a login. A name that nobody has is left out: people type passwords there by mistake.
+async fn record_login<G: Game>(
+    context: &Context<G>,
+    name: &AccountName,
+    address: IpAddr,
+    result: &Result<Grant, AuthError>,
+) {
+    let (actor, target, outcome) = match result {
+        Ok(grant) => (Actor::Account(grant.session.user), Target::Session(grant.session.id), Outcome::Done),
+        Err(error) => {
+            let account = context.auth.user_named(name).await.ok().flatten();
+            let outcome = match error {
+                AuthError::TooManyAttempts { .. } => Outcome::LockedOut,
+                AuthError::Overloaded { .. } | AuthError::Storage(_) | AuthError::Fault(_) => Outcome::Failed,
+                _ => Outcome::Refused,
+            };
+            (Actor::Stranger, account.map_or(Target::Nothing, Target::Account), outcome)
+        }
+    };
+    context.audit.record(Event { actor, address: Some(address), target, action: "login", outcome });
 }
 
 /// `POST /session/refresh`.
@@ -63,8 +87,19 @@ pub(super) async fn refresh<G: Game>(
     let (parts, body) = request.into_parts();
     let fields = body::object(&parts.headers, body, context.settings.body_timeout).await?;
     let wanted: RefreshSession = body::decode(fields)?;
-    let grant = context.auth.refresh(&wanted.refresh_token).await?;
-    Ok(granted(&context, &reached, &parts.headers, grant))
+    let result = context.auth.refresh(&wanted.refresh_token).await;
+    if matches!(result, Err(AuthError::SessionRevoked)) {
+        // The token is genuine, so it names the session. Somebody uses it a second time, or after the end.
+        let session = wanted.refresh_token.split('.').next().and_then(|id| id.parse().ok());
+        context.audit.record(Event {
+            actor: Actor::Stranger,
+            address: Some(reached::address_of(&parts.extensions)),
+            target: session.map_or(Target::Nothing, Target::Session),
+            action: "refresh",
+            outcome: Outcome::Refused,
+        });
+    }
+    Ok(granted(&context, &reached, &parts.headers, result?))
 }
 
 /// `POST /session/logout`.
@@ -73,6 +108,7 @@ pub(super) async fn logout<G: Game>(
     caller: Caller,
 ) -> Result<Response, Problem> {
     context.auth.revoke(caller.session.id).await?;
+    caller.record(&context.audit, Target::Session(caller.session.id), "logout", Outcome::Done);
     context.shards.leave(caller.session.user);
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -1,5 +1,6 @@
 //! The upgrade to WebSocket: checks the handshake, then hands over the bare connection.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Query, Request, State};
@@ -20,6 +21,7 @@ use super::connection::Connection;
 use super::context::Context;
 use super::cors;
 use super::problem::Problem;
+use super::reached;
 use crate::auth::{Standing, Ticket};
 use crate::shard::CloseOrder;
 use crate::socket::{Accepted, Replies, Seat, accept_key};
@@ -55,8 +57,9 @@ pub(super) async fn upgrade<G: Game>(
     let (client, replies) = asked(&request)?;
     let echo = (!offered.is_empty()).then(|| codec.subprotocol());
     let ticket = admit(&context, ticket, client)?;
+    let address = reached::address_of(request.extensions());
     let on_upgrade = hyper::upgrade::on(&mut request);
-    tokio::spawn(hand_over(context, on_upgrade, codec, replies, ticket));
+    tokio::spawn(hand_over(context, on_upgrade, address, codec, replies, ticket));
     Ok(switching(&key, echo))
 }
 
@@ -187,6 +190,7 @@ fn switching(key: &HeaderValue, subprotocol: Option<&'static str>) -> Response {
 async fn hand_over<G: Game>(
     context: Arc<Context<G>>,
     on_upgrade: OnUpgrade,
+    address: IpAddr,
     codec: Codec,
     replies: Replies,
     ticket: Result<(crate::auth::Session, Seat), CloseOrder>,
@@ -201,7 +205,7 @@ async fn hand_over<G: Game>(
         Ok(line) => {
             // Copied, so that the bytes do not keep the whole read buffer alive.
             let leftover = parts.read_buf.to_vec();
-            if !(context.hand_over)(Accepted { line, leftover, codec, replies, ticket }) {
+            if !(context.hand_over)(Accepted { line, address, leftover, codec, replies, ticket }) {
                 tracing::warn!("dropped an upgraded connection: too many wait for the socket threads");
             }
         }

@@ -3,10 +3,11 @@
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use castellan_game::Game;
-use castellan_protocol::{Ack, CharacterId, RejectionCode, RequestId, UserId, Version};
+use castellan_protocol::{Ack, Action, CharacterId, RejectionCode, RequestId, UserId, Version};
 use tokio::time::Instant;
 
 use super::base::Envelope;
+use super::bearer::Caller;
 use super::context::Context;
 use super::etag;
 use super::problem::{Problem, json};
@@ -22,6 +23,7 @@ const DUPLICATE: HeaderName = HeaderName::from_static("castellan-duplicate");
 /// Changes a character and answers with its new state.
 pub(super) async fn change<G: Game>(
     context: &Context<G>,
+    caller: &Caller,
     owner: UserId,
     character: CharacterId,
     envelope: &Envelope,
@@ -30,6 +32,10 @@ pub(super) async fn change<G: Game>(
 ) -> Result<Response, Problem> {
     let id = envelope.id.unwrap_or_else(|| own_request_id(context));
     let deletes = matches!(change, Change::Delete);
+    let action = match &change {
+        Change::Action(action) => G::Action::KINDS[action.index()],
+        Change::Delete => "delete",
+    };
     let command = Command { owner, character, id, base: envelope.base, change, permitted };
     let waiter = (envelope.ack == Some(Ack::Durable)).then(Waiter::default);
     let mut body = Vec::with_capacity(BODY_BYTES);
@@ -37,6 +43,7 @@ pub(super) async fn change<G: Game>(
     let now_ms = (context.clock)();
     let outcome = context.shards.change(&command, sender, Shape::Body, now_ms, &mut body).await;
     count_intent(&outcome);
+    caller.record_write(&context.audit, owner, Some(character), action, &outcome);
     match outcome {
         Answered::Applied { mut shown, duplicate, .. } => {
             if let Some(waiter) = &waiter {
@@ -61,6 +68,7 @@ pub(super) async fn change<G: Game>(
 /// Creates a character and answers after the commit, unless `ack` is `applied`.
 pub(super) async fn create<G: Game>(
     context: &Context<G>,
+    caller: &Caller,
     owner: UserId,
     envelope: &Envelope,
     wanted: &G::Creation,
@@ -73,6 +81,11 @@ pub(super) async fn create<G: Game>(
     let mut body = Vec::with_capacity(BODY_BYTES);
     let creation = Creation { owner, character: new_character_id(context), id: envelope.id, wanted };
     let outcome = context.shards.create(&creation, &mut body).await;
+    let made = match &outcome {
+        Answered::Applied { character, .. } => Some(*character),
+        _ => None,
+    };
+    caller.record_write(&context.audit, owner, made, "create", &outcome);
     match outcome {
         Answered::Applied { character, mut shown, duplicate } => {
             if envelope.ack != Some(Ack::Applied) && shown.durable < shown.version {

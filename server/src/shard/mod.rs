@@ -18,7 +18,7 @@ pub use castellan_authority::{
 };
 pub use castellan_protocol::pack::merge_patch;
 
-pub use self::counting::count_intent;
+pub use self::counting::{count_intent, outcome_of};
 pub use self::mailbox::{CloseOrder, Mail, Mailbox};
 pub use self::store::{Capacity, Shards};
 pub use self::waits::{Wait, Waiter, Waits};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use castellan_game::Game;
 
+use crate::audit::Audit;
 use crate::auth::{Auth, Policy};
 use crate::clock::Clock;
 use crate::shard::Shards;
@@ -36,6 +37,8 @@ pub struct Context<G: Game> {
     pub auth: Arc<Auth>,
     /// The actions that each role may send.
     pub policy: Arc<Policy>,
+    /// Records who did what.
+    pub audit: Audit,
     /// The settings of all connections.
     pub settings: SocketSettings,
     /// The time of day.

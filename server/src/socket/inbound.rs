@@ -1,14 +1,15 @@
 //! From bytes to intents, and from intents to answers.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use castellan_game::Game;
 use castellan_protocol::limits::{FRAMES_OVER_RATE_MAX, IN_FLIGHT_MAX};
 use castellan_protocol::{
-    Ack, CharacterId, ClientFrame, CloseCode, FrameError, Intent, Refresh, RejectionCode, RequestId, UserId, Version,
-    Watch,
+    Ack, Action, CharacterId, ClientFrame, CloseCode, FrameError, Intent, Refresh, RejectionCode, RequestId, UserId,
+    Version, Watch,
 };
 use tokio::time::Instant;
 
@@ -17,10 +18,11 @@ use super::end::End;
 use super::outbound::{Draft, Outbound};
 use super::replies::About;
 use super::transport::Io;
+use crate::audit::{Actor, Event, Outcome, Target};
 use crate::auth::{Session, Standing, Ticket};
 use crate::rate::Bucket;
 use crate::shard::{
-    Answer, Answered, Base, Change, Command, Mailbox, Reader, Refusal, Shape, Wait, Waits, count_intent,
+    Answer, Answered, Base, Change, Command, Mailbox, Reader, Refusal, Shape, Wait, Waits, count_intent, outcome_of,
 };
 use crate::telemetry::{self, IntentOutcome};
 
@@ -33,6 +35,7 @@ const RETRY_IN_FLIGHT_MS: u64 = 100;
 /// The reading side of a connection: its requests, and the answers it still waits for.
 pub(super) struct Inbound<G: Game> {
     session: Session,
+    address: IpAddr,
     mailbox: Mailbox,
     context: Arc<Context<G>>,
     bucket: Bucket,
@@ -81,13 +84,20 @@ impl<G: Game> Drop for Inbound<G> {
 }
 
 impl<G: Game> Inbound<G> {
-    pub(super) fn new(session: Session, mailbox: Mailbox, context: Arc<Context<G>>, now: Instant) -> Self {
+    pub(super) fn new(
+        session: Session,
+        address: IpAddr,
+        mailbox: Mailbox,
+        context: Arc<Context<G>>,
+        now: Instant,
+    ) -> Self {
         let settings = &context.settings;
         let now_ms = (context.clock)();
         Self {
             bucket: Bucket::new(settings.rate_per_second, settings.rate_burst, now),
             expires_at: now + until(session.expires_at_ms, now_ms),
             session,
+            address,
             mailbox,
             context,
             excess: None,
@@ -249,6 +259,9 @@ impl<G: Game> Inbound<G> {
     /// Finishes the answer that was begun, after the shards have decided.
     fn finish<IO: Io>(&mut self, draft: Draft<'_, IO>, intent: &Intent<G::Action>, owner: UserId, answered: Answered) {
         count_intent(&answered);
+        if self.session.role == Role::Game {
+            self.record(intent, owner, &answered);
+        }
         let (shown, answer) = match answered {
             Answered::Applied { shown, duplicate, .. } => {
                 if intent.ack == Some(Ack::Durable) && shown.durable < shown.version {
@@ -270,6 +283,18 @@ impl<G: Game> Inbound<G> {
             Answered::Closing => return,
         };
         draft.send(&About { character: intent.character, durable: shown.durable, answer });
+    }
+
+    #[cold]
+    fn record(&self, intent: &Intent<G::Action>, owner: UserId, answered: &Answered) {
+        let Some(outcome) = outcome_of(answered) else { return };
+        self.context.audit.record(Event {
+            actor: Actor::Account(self.session.user),
+            address: Some(self.address),
+            target: Target::Character(owner, Some(intent.character)),
+            action: G::Action::KINDS[intent.action.index()],
+            outcome: Outcome::Intent(outcome),
+        });
     }
 
     /// Checks that a watch may begin, and returns what to show.

@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
@@ -36,6 +37,8 @@ const TURNS_IN_A_ROW_MAX: u32 = 4;
 pub struct Accepted {
     /// The connection.
     pub line: Line,
+    /// The address of the client.
+    pub address: IpAddr,
     /// Bytes that were read after the request.
     pub leftover: Vec<u8>,
     /// The negotiated subprotocol.
@@ -67,8 +70,8 @@ enum Opened<G: Game> {
 
 /// Takes a connection over from HTTP.
 async fn open<G: Game>(accepted: Accepted, context: Arc<Context<G>>) -> io::Result<Opened<G>> {
-    let Accepted { line, leftover, codec, replies, ticket } = accepted;
-    let hello = Hello { leftover, codec, replies, ticket };
+    let Accepted { line, address, leftover, codec, replies, ticket } = accepted;
+    let hello = Hello { address, leftover, codec, replies, ticket };
     Ok(match line {
         Line::Plain(stream) => hello.begin(TcpStream::from_std(stream)?, context).await.map(Opened::Plain),
         Line::Tls(stream, tcp) => hello.begin(settle(stream, tcp)?, context).await.map(Opened::Tls),
@@ -78,6 +81,7 @@ async fn open<G: Game>(accepted: Accepted, context: Arc<Context<G>>) -> io::Resu
 
 /// An accepted connection without its byte stream.
 struct Hello {
+    address: IpAddr,
     leftover: Vec<u8>,
     codec: Codec,
     replies: Replies,
@@ -93,7 +97,7 @@ impl Hello {
             outbound.tell_changes(Changes::new(context.settings.watch_max));
         }
         match self.ticket {
-            Ok((session, seat)) => Some(Box::new(Connection::new(outbound, session, seat, context))),
+            Ok((session, seat)) => Some(Box::new(Connection::new(outbound, session, self.address, seat, context))),
             Err(order) => {
                 say_goodbye(outbound, &order).await;
                 None
@@ -127,9 +131,9 @@ enum Event {
 }
 
 impl<G: Game, IO: Io> Connection<G, IO> {
-    fn new(outbound: Outbound<IO>, session: Session, seat: Seat, context: Arc<Context<G>>) -> Self {
+    fn new(outbound: Outbound<IO>, session: Session, address: IpAddr, seat: Seat, context: Arc<Context<G>>) -> Self {
         let now = Instant::now();
-        let inbound = Inbound::new(session, seat.mailbox().clone(), Arc::clone(&context), now);
+        let inbound = Inbound::new(session, address, seat.mailbox().clone(), Arc::clone(&context), now);
         Self { outbound, inbound, seat, context, heard_at: now, pinged_at: now, due_at: now, timer_is_set: false }
     }
 

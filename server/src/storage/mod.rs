@@ -23,7 +23,7 @@ pub use castellan_authority::{CharacterRow, Lease, SHARDS, ShardId, VERSION_JUMP
 pub use connect::{StorageOptions, check_url, connect};
 pub use error::StorageError;
 pub use origin::{Change, Origin};
-pub use rows::{AccountChange, AccountRow, DeadLetter, KeyRow, SessionRow, Verdict};
+pub use rows::{AccountChange, AccountRow, AuditRow, DeadLetter, KeyRow, SessionRow, Verdict};
 
 /// A database, as the server uses it.
 #[async_trait]
@@ -225,4 +225,13 @@ pub trait Storage: Send + Sync + 'static {
     /// So of two that change the keys at once one wins, and the other must read them again. A repetition of a call whose
     /// answer was lost returns false.
     async fn replace_keys(&self, before: &[KeyRow], after: &[KeyRow]) -> Result<bool, StorageError>;
+
+    /// Adds rows to the audit; ignores those that are there already, so that it may be repeated.
+    async fn add_audit(&self, rows: &[AuditRow]) -> Result<(), StorageError>;
+
+    /// The newest rows of the audit, newest first.
+    async fn audit(&self, max: u32) -> Result<Vec<AuditRow>, StorageError>;
+
+    /// Deletes up to `max` rows of the audit that are older than a time, oldest first. Returns their number.
+    async fn forget_audit(&self, before_ms: i64, max: u32) -> Result<u64, StorageError>;
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use castellan_protocol::{CharacterId, SessionId, UserId};
+use uuid::Uuid;
 
 use super::StorageError;
 use castellan_authority::{CharacterRow, ShardId};
@@ -172,4 +173,23 @@ impl fmt::Debug for KeyRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyRow").field("id", &self.id).field("purpose", &self.purpose).finish_non_exhaustive()
     }
+}
+
+/// Something that somebody did, as a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRow {
+    /// Names the row, so that it is added once.
+    pub id: Uuid,
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// The user's id, or `operator`, or `stranger`.
+    pub actor: String,
+    /// The client's address.
+    pub address: Option<String>,
+    /// The thing that was acted on; empty if there is none.
+    pub target: String,
+    /// The act.
+    pub action: String,
+    /// How it ended.
+    pub outcome: String,
 }

@@ -31,6 +31,11 @@ pub fn login(outcome: LoginOutcome) {
     counter!("castellan_logins_total", "outcome" => outcome).increment(1);
 }
 
+/// Events that are missing in the audit: in its table only, or in the log as well.
+pub fn audit_dropped(count: usize) {
+    counter!("castellan_audit_dropped_total").increment(count as u64);
+}
+
 /// A request was answered. `route` is a template such as `/characters/{id}`, `method` one of a closed set.
 pub fn request(route: &str, method: &'static str, status: u16, elapsed: Duration) {
     let route = route.to_owned();

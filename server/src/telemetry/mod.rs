@@ -9,6 +9,6 @@ mod table;
 mod traces;
 
 pub use characters::*;
-pub use http::{LoginOutcome, login, request};
+pub use http::{LoginOutcome, audit_dropped, login, request};
 pub use install::{Metrics, TelemetryError, install, start_logs};
 pub use traces::{adopt, finish, flush_span, load_span, request_span};

@@ -47,6 +47,10 @@ pub(super) const METRICS: &[Metric] = &[
         "Time from receiving the head of an HTTP request to sending the head of its answer, by route and method.",
     ),
     counter("castellan_logins_total", "Logins, by outcome: granted, refused, limited, overloaded, failed."),
+    counter(
+        "castellan_audit_dropped_total",
+        "Events that are missing in the table `audit`, because too many came or the database was away for too long.",
+    ),
     counter("castellan_intents_total", "Intents answered, by outcome: applied, duplicate, conflict, rejected."),
     counter("castellan_rejections_total", "Intents rejected, by code."),
     counter(

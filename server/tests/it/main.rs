@@ -1,6 +1,7 @@
 //! What the server does as a whole, on real databases and over real sockets.
 
 mod accounts;
+mod audit;
 mod backups;
 mod dead_letters;
 mod document;

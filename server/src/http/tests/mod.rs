@@ -1,5 +1,6 @@
 //! This room over real loopback connections, with real shards and a real SQLite file.
 
+mod audit;
 mod characters;
 mod fuzz;
 mod limits;
@@ -19,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::audit::Audit;
 use crate::auth::{AccountName, Auth, Exposure, Grant, Password, Policy};
 use crate::clock::{Clock, system_clock, system_entropy};
 use crate::config::{Command, Config, Role};
@@ -35,6 +37,8 @@ thread_local! {
 
 /// A server without socket threads: upgraded connections arrive in `accepted`.
 struct House {
+    storage: Arc<dyn Storage>,
+    audit: Audit,
     address: SocketAddr,
     auth: Arc<Auth>,
     shards: Arc<Shards<Srd>>,
@@ -101,7 +105,10 @@ async fn house(flags: &[&str]) -> House {
     let health = Arc::new(Mutex::new(Health { status: Standing::Ready, problems: Vec::new() }));
     let (sender, accepted) = mpsc::channel(16);
     let published = Arc::new(Published { body: r#"{"items":[]}"#.into(), revision: "rev-1".to_owned() });
+    let (stop, stopped) = watch::channel(false);
+    let (audit, _) = Audit::start(Arc::clone(&storage), Arc::clone(&clock), system_entropy(), stopped.clone());
     let context = Arc::new(Context {
+        audit: audit.clone(),
         auth: Arc::clone(&auth),
         policy: Arc::new(Policy::from_choice::<Srd>(&config.rules.policy, &exposure).expect("a policy")),
         exposure,
@@ -121,10 +128,22 @@ async fn house(flags: &[&str]) -> House {
         clock,
         entropy: system_entropy(),
     });
-    let (stop, stopped) = watch::channel(false);
     let routes = for_players(&context);
     let served = tokio::spawn(serve(listener, None, routes.clone(), Limits::from(&config.listen), stopped));
-    House { address, auth, shards, health, accepted, routes, stop, served, _flushing: flushing, _folder: folder }
+    House {
+        address,
+        storage,
+        audit,
+        auth,
+        shards,
+        health,
+        accepted,
+        routes,
+        stop,
+        served,
+        _flushing: flushing,
+        _folder: folder,
+    }
 }
 
 async fn shards(

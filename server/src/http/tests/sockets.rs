@@ -173,6 +173,7 @@ async fn a_panic_costs_the_connection_that_it_happens_on_and_nothing_else() {
         shards: Arc::clone(&house.shards),
         auth: Arc::clone(&house.auth),
         policy: Arc::new(Policy::permissive::<Srd>()),
+        audit: house.audit.clone(),
         settings: socket::SocketSettings {
             ping_interval: Duration::from_secs(20),
             watch_max: 64,

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use super::replication::{Fate, Lock, Primary, Purpose, Rules, Step};
 use super::tables::Tables;
 use crate::storage::{
-    AccountChange, AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId, Storage,
+    AccountChange, AccountRow, AuditRow, CharacterRow, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId, Storage,
     StorageError, Verdict,
 };
 
@@ -479,6 +479,29 @@ impl Storage for MemoryStorage {
     async fn replace_keys(&self, before: &[KeyRow], after: &[KeyRow]) -> Result<bool, StorageError> {
         let (before, after) = (before.to_vec(), after.to_vec());
         self.book(move |tables| Ok(tables.replace_keys(&before, &after))).await
+    }
+
+    async fn add_audit(&self, rows: &[AuditRow]) -> Result<(), StorageError> {
+        let rows = rows.to_vec();
+        self.book(move |tables| {
+            tables.audit.extend(rows.iter().map(|row| ((row.at_ms, row.id), row.clone())));
+            Ok(())
+        })
+        .await
+    }
+
+    async fn audit(&self, max: u32) -> Result<Vec<AuditRow>, StorageError> {
+        self.look_up(move |tables| tables.audit.values().rev().take(max as usize).cloned().collect()).await
+    }
+
+    async fn forget_audit(&self, before_ms: i64, max: u32) -> Result<u64, StorageError> {
+        self.book(move |tables| {
+            let old = tables.audit.keys().copied().take_while(|(at_ms, _)| *at_ms < before_ms).take(max as usize);
+            let old: Vec<_> = old.collect();
+            old.iter().for_each(|key| drop(tables.audit.remove(key)));
+            Ok(old.len() as u64)
+        })
+        .await
     }
 }
 

@@ -13,7 +13,7 @@ use castellan_protocol::{CharacterId, SessionId, UserId};
 use parking_lot::Mutex;
 
 use super::{
-    AccountChange, AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId, Storage,
+    AccountChange, AccountRow, AuditRow, CharacterRow, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId, Storage,
     StorageError, Verdict,
 };
 
@@ -342,6 +342,19 @@ impl Storage for FaultyStorage {
     async fn replace_keys(&self, before: &[KeyRow], after: &[KeyRow]) -> Result<bool, StorageError> {
         let (before, after) = (before.to_vec(), after.to_vec());
         self.run(move |storage| async move { storage.replace_keys(&before, &after).await }).await
+    }
+
+    async fn add_audit(&self, rows: &[AuditRow]) -> Result<(), StorageError> {
+        let rows = rows.to_vec();
+        self.run(move |storage| async move { storage.add_audit(&rows).await }).await
+    }
+
+    async fn audit(&self, max: u32) -> Result<Vec<AuditRow>, StorageError> {
+        self.run(move |storage| async move { storage.audit(max).await }).await
+    }
+
+    async fn forget_audit(&self, before_ms: i64, max: u32) -> Result<u64, StorageError> {
+        self.run(move |storage| async move { storage.forget_audit(before_ms, max).await }).await
     }
 }
 

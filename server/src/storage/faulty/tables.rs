@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use castellan_protocol::{CharacterId, SessionId, UserId};
 use serde::de::IgnoredAny;
+use uuid::Uuid;
 
 use crate::storage::columns::{covered, not_overtaken, signed};
 use crate::storage::origin::jumped;
 use crate::storage::{
-    AccountChange, AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, SessionRow, ShardId, StorageError,
+    AccountChange, AccountRow, AuditRow, CharacterRow, DeadLetter, KeyRow, Lease, SessionRow, ShardId, StorageError,
     VERSION_JUMP, Verdict,
 };
 
@@ -23,6 +24,8 @@ pub(super) struct Tables {
     pub(super) departed: BTreeMap<UserId, i64>,
     pub(super) sessions: BTreeMap<SessionId, SessionRow>,
     keys: Vec<KeyRow>,
+    /// By time and id.
+    pub(super) audit: BTreeMap<(i64, Uuid), AuditRow>,
     /// Characters that a constraint keeps out.
     pub(super) refused: BTreeSet<CharacterId>,
 }
@@ -56,6 +59,7 @@ impl Default for Tables {
             departed: BTreeMap::new(),
             sessions: BTreeMap::new(),
             keys: Vec::new(),
+            audit: BTreeMap::new(),
             refused: BTreeSet::new(),
         }
     }

@@ -9,6 +9,7 @@ pub(super) fn migrator() -> Migrator {
         (1, "tables", include_str!("../../../../migrations/postgres/0001_tables.sql")),
         (2, "origin", include_str!("../../../../migrations/postgres/0002_origin.sql")),
         (3, "accounts", include_str!("../../../../migrations/postgres/0003_accounts.sql")),
+        (4, "audit", include_str!("../../../../migrations/postgres/0004_audit.sql")),
     ];
     let migrations = files.map(|(version, name, sql)| {
         let outside_transaction = sql.starts_with("-- no-transaction");

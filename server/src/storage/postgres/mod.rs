@@ -1,6 +1,7 @@
 //! PostgreSQL: the database for more than one server.
 
 mod accounts;
+mod audit;
 mod characters;
 mod checks;
 mod commits;
@@ -17,7 +18,7 @@ use castellan_protocol::{CharacterId, SessionId, UserId};
 
 use self::connection::Connections;
 use super::{
-    AccountChange, AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId, Storage,
+    AccountChange, AccountRow, AuditRow, CharacterRow, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId, Storage,
     StorageError, StorageOptions, Verdict,
 };
 
@@ -247,5 +248,17 @@ impl Storage for PostgresStorage {
 
     async fn replace_keys(&self, before: &[KeyRow], after: &[KeyRow]) -> Result<bool, StorageError> {
         look_up!(self, accounts::replace_keys(before, after))
+    }
+
+    async fn add_audit(&self, rows: &[AuditRow]) -> Result<(), StorageError> {
+        look_up!(self, audit::add(rows))
+    }
+
+    async fn audit(&self, max: u32) -> Result<Vec<AuditRow>, StorageError> {
+        look_up!(self, audit::newest(max))
+    }
+
+    async fn forget_audit(&self, before_ms: i64, max: u32) -> Result<u64, StorageError> {
+        look_up!(self, audit::forget(before_ms, max))
     }
 }

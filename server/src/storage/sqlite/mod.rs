@@ -1,6 +1,7 @@
 //! SQLite: a database in the server's own process, so that the first run needs nothing else.
 
 mod accounts;
+mod audit;
 mod backup;
 mod characters;
 mod columns;
@@ -21,7 +22,7 @@ use sqlx::{Connection, Sqlite, Transaction};
 pub(super) use self::backup::backup;
 use self::connection::Connections;
 use super::{
-    AccountChange, AccountRow, CharacterRow, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId, Storage,
+    AccountChange, AccountRow, AuditRow, CharacterRow, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId, Storage,
     StorageError, StorageOptions, Verdict,
 };
 
@@ -235,6 +236,18 @@ impl Storage for SqliteStorage {
 
     async fn replace_keys(&self, before: &[KeyRow], after: &[KeyRow]) -> Result<bool, StorageError> {
         on_connection!(self.writer(), accounts::replace_keys(before, after))
+    }
+
+    async fn add_audit(&self, rows: &[AuditRow]) -> Result<(), StorageError> {
+        on_connection!(self.writer(), audit::add(rows))
+    }
+
+    async fn audit(&self, max: u32) -> Result<Vec<AuditRow>, StorageError> {
+        on_connection!(self.reader(), audit::newest(max))
+    }
+
+    async fn forget_audit(&self, before_ms: i64, max: u32) -> Result<u64, StorageError> {
+        on_connection!(self.writer(), audit::forget(before_ms, max))
     }
 }
 

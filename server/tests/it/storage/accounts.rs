@@ -1,8 +1,8 @@
-//! Accounts, sessions and keys.
+//! Accounts, sessions, keys and the audit.
 
 use std::collections::HashSet;
 
-use castellan::storage::{AccountChange, AccountRow, CharacterRow, KeyRow, SessionRow, Storage, StorageError};
+use castellan::storage::{AccountChange, AccountRow, AuditRow, CharacterRow, KeyRow, SessionRow, Storage, StorageError};
 use castellan_srd::wire::UserId;
 
 use super::rows::{character, later, session, take_over, time_ms, user};
@@ -409,4 +409,31 @@ pub(super) async fn keys_are_replaced_only_by_somebody_who_knows_them(database: 
     assert_eq!(storage.keys().await.expect("an answer"), other);
     assert!(storage.replace_keys(&other, &rows[..1]).await.expect("an answer"));
     assert_eq!(storage.keys().await.expect("an answer"), rows[..1]);
+}
+
+pub(super) async fn audit_rows_are_added_once_and_forgotten_oldest_first(database: &Database) {
+    let storage = &database.storage;
+    let rows: Vec<_> = (0..5)
+        .map(|number: u8| AuditRow {
+            id: uuid::Uuid::new_v4(),
+            at_ms: time_ms(),
+            actor: user().to_string(),
+            address: (number > 0).then(|| "2001:db8::1".to_owned()),
+            target: "file \u{fffd}'\"".to_owned(),
+            action: "login".to_owned(),
+            outcome: "done".to_owned(),
+        })
+        .collect();
+    storage.add_audit(&rows[..3]).await.expect("added");
+    storage.add_audit(&rows).await.expect("those that are there stay");
+    storage.add_audit(&[]).await.expect("nothing to do");
+    let newest: Vec<_> = rows.iter().rev().cloned().collect();
+    assert_eq!(storage.audit(10).await.expect("rows"), newest);
+    assert_eq!(storage.audit(2).await.expect("rows"), newest[..2]);
+    assert_eq!(storage.forget_audit(rows[0].at_ms, 10).await.expect("an answer"), 0);
+    assert_eq!(storage.forget_audit(rows[3].at_ms, 2).await.expect("an answer"), 2);
+    assert_eq!(storage.audit(10).await.expect("rows"), newest[..3]);
+    assert_eq!(storage.forget_audit(rows[3].at_ms, 2).await.expect("an answer"), 1);
+    assert_eq!(storage.forget_audit(rows[3].at_ms, 2).await.expect("an answer"), 0);
+    assert_eq!(storage.audit(10).await.expect("rows"), newest[..2]);
 }

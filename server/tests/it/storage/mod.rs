@@ -73,6 +73,7 @@ contract! {
     accounts::sessions_that_are_over_are_found_and_forgotten,
     accounts::of_two_changes_of_the_keys_one_wins,
     accounts::keys_are_replaced_only_by_somebody_who_knows_them,
+    accounts::audit_rows_are_added_once_and_forgotten_oldest_first,
     leases::shards_are_born_released,
     leases::a_takeover_counts_recoveries_only_where_nothing_was_released,
     leases::a_takeover_ends_the_leases_before_it,
