@@ -40,10 +40,6 @@ pub(super) fn start(auth: &Arc<Auth>, registry: &Arc<Registry>) {
     });
     tokio::spawn({
         let auth = Arc::clone(auth);
-        async move { auth.forget_sessions().await }
-    });
-    tokio::spawn({
-        let auth = Arc::clone(auth);
         async move { auth.follow_keys().await }
     });
     tokio::spawn(close_cut_off(auth.cut_off(), Arc::clone(registry)));

@@ -7,6 +7,7 @@ mod background;
 mod health;
 mod open_files;
 mod origin;
+mod purge;
 mod running;
 mod start;
 
@@ -113,6 +114,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let flusher = background::start_flusher(&config, &shards, &storage, &signals, &clock, stopped.clone());
     let housekeeping = background::start_housekeeping(&shards, &signals, node, stopped);
     background::start(&auth, &registry);
+    purge::start(&config.keep, &shards, &storage, &auth, &clock);
     let (stop_accepting, accepting) = watch::channel(false);
     let limits = http::Limits {
         connections_max: room.http,

@@ -29,14 +29,8 @@ const REPEAT_MS: i64 = REFRESH_REPEAT_SECONDS as i64 * 1_000;
 /// How often a server looks for sessions that other servers have ended.
 const POLL: Duration = Duration::from_secs(1);
 
-/// How often a server deletes old sessions.
-const FORGET: Duration = Duration::from_secs(3_600);
-
-/// How long an expired session is kept, in milliseconds: longer than any access token lives and any two clocks differ.
+/// How long an ended session is kept, in milliseconds: longer than any access token lives and any two clocks differ.
 const KEPT_MS: i64 = 2 * 86_400_000;
-
-/// Most sessions deleted in one statement.
-const FORGET_MAX: u32 = 1_000;
 
 /// Most sessions in a list.
 const LISTED_MAX: u32 = 256;
@@ -276,27 +270,17 @@ impl Auth {
         Ok(())
     }
 
-    /// Deletes sessions that expired long ago, every hour, until dropped.
-    pub async fn forget_sessions(&self) {
-        let mut ticks = tokio::time::interval(FORGET);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            if let Err(error) = self.forget_expired().await {
-                tracing::warn!(%error, "cannot delete old sessions; trying again in an hour");
-            }
-        }
-    }
-
-    pub(super) async fn forget_expired(&self) -> Result<(), AuthError> {
-        let before_ms = (self.clock)() - KEPT_MS;
-        loop {
-            let sessions = self.storage.expired_sessions(before_ms, FORGET_MAX).await?;
-            if sessions.is_empty() {
-                return Ok(());
-            }
+    /// Deletes up to `max` sessions that ended long ago. Returns their number.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the database.
+    pub async fn forget_ended(&self, max: u32) -> Result<u64, AuthError> {
+        let sessions = self.storage.expired_sessions((self.clock)() - KEPT_MS, max).await?;
+        if !sessions.is_empty() {
             self.storage.forget_sessions(&sessions).await?;
         }
+        Ok(sessions.len() as u64)
     }
 
     /// The user whose account has this name.

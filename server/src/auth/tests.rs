@@ -197,7 +197,7 @@ async fn a_session_that_expired_long_ago_is_deleted() {
     let new = login(auth, "ada", "open sesame", true).await.expect("a login");
     for (after_ms, [is_old, is_new]) in [(31 * DAY_MS, [true, true]), (1, [false, true]), (DAY_MS, [false, false])] {
         later(after_ms);
-        auth.forget_expired().await.expect("an answer");
+        auth.forget_ended(1_000).await.expect("an answer");
         for (session, is) in [(&old, is_old), (&new, is_new)] {
             let found = storage.session(session.session.id).await.expect("an answer");
             assert_eq!(found.is_some(), is, "{after_ms} ms later");

@@ -51,6 +51,16 @@ settings! {
     }
 }
 
+settings! {
+    /// How long data is kept that nobody uses any more.
+    Keep under "Retention" {
+        /// How long a deleted character stays in the database, where an operator can restore it.
+        "deleted_keep" deleted: Duration = "30d", "1h" to "3650d";
+        /// How long the audit keeps what somebody did.
+        "audit_keep" audit: Duration = "90d", "1h" to "3650d";
+    }
+}
+
 impl Database {
     /// The options with which a server opens its database.
     pub fn options(&self) -> StorageOptions {

@@ -24,7 +24,7 @@ use std::fmt;
 
 pub use auth::{Auth, Registration};
 pub use command_line::{Account, AccountVerb, Command, DeadLetters, Keys, Task};
-pub use database::{Cache, Database, DatabaseUrl, Flush};
+pub use database::{Cache, Database, DatabaseUrl, Flush, Keep};
 pub use listen::{AdminListen, Listen, Origin, PublicUrl};
 pub use role::Role;
 pub use rules::{PolicyChoice, Rules};
@@ -45,6 +45,8 @@ pub struct Config {
     pub flush: Flush,
     /// Characters in memory.
     pub cache: Cache,
+    /// How long unused data is kept.
+    pub keep: Keep,
     /// Accounts, passwords, tokens.
     pub auth: Auth,
     /// Limits of WebSockets.
@@ -64,6 +66,7 @@ fn all_settings(options: &'static [RuleOption]) -> impl Iterator<Item = Setting>
         Database::SETTINGS,
         Flush::SETTINGS,
         Cache::SETTINGS,
+        Keep::SETTINGS,
         Auth::SETTINGS,
         Socket::SETTINGS,
         Rules::SETTINGS,
@@ -121,6 +124,7 @@ impl Config {
         let database = Database::read(values);
         let flush = Flush::read(values);
         let cache = Cache::read(values);
+        let keep = Keep::read(values);
         let auth = Auth::read(values);
         let socket = Socket::read(values);
         let rules = Rules::read(values);
@@ -134,6 +138,7 @@ impl Config {
             database: database?,
             flush: flush?,
             cache: cache?,
+            keep: keep?,
             auth: auth?,
             socket: socket?,
             rules: rules?,

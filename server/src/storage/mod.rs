@@ -85,6 +85,13 @@ pub trait Storage: Send + Sync + 'static {
     /// `Refused`: nothing was written. At least one row is at fault or has no lease.
     async fn save(&self, leases: &[Lease], rows: &[CharacterRow]) -> Result<Vec<ShardId>, StorageError>;
 
+    /// Deletes the rows of up to `max` characters that were deleted before a time, in the shards of these leases. Proves
+    /// the leases, and leaves shards alone whose lease is lost. Returns the number of rows.
+    ///
+    /// A character with a dead letter is left alone: without its row the letter could bring it back to life. So could a
+    /// write that is still on its way, so `before_ms` must lie further back than any write lasts.
+    async fn purge_characters(&self, leases: &[Lease], before_ms: i64, max: u32) -> Result<u64, StorageError>;
+
     /// Stores a dead letter: a row that the database refused. Proves the lease.
     ///
     /// A character has one letter at most, that of its newest version. A newer letter keeps an operator's decision about
@@ -211,7 +218,7 @@ pub trait Storage: Send + Sync + 'static {
     /// Asked every second. Older revocations do not matter, because their access tokens have expired.
     async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<SessionId>, StorageError>;
 
-    /// Up to `max` sessions that expired before a time. Reads the whole table, so do not call it every second.
+    /// Up to `max` sessions that expired or were revoked before a time. Reads the whole table, so do not call it every second.
     async fn expired_sessions(&self, before_ms: i64, max: u32) -> Result<Vec<SessionId>, StorageError>;
 
     /// Deletes sessions; ignores unknown ones.

@@ -258,6 +258,15 @@ impl Storage for MemoryStorage {
         self.write(locks, move |tables| tables.save(&leases, &rows)).await
     }
 
+    async fn purge_characters(&self, leases: &[Lease], before_ms: i64, max: u32) -> Result<u64, StorageError> {
+        let locks = |tables: &Tables| {
+            let purged = tables.purgeable(leases, before_ms, max).into_iter().map(Lock::Character);
+            Lock::held(tables, leases).into_iter().chain(purged).collect()
+        };
+        let leases = leases.to_vec();
+        self.write(locks, move |tables| Ok(tables.purge_characters(&leases, before_ms, max))).await
+    }
+
     async fn add_dead_letter(&self, lease: Lease, letter: &DeadLetter) -> Result<(), StorageError> {
         let (character, letter) = (letter.row.id, letter.clone());
         self.write(
@@ -457,7 +466,9 @@ impl Storage for MemoryStorage {
 
     async fn expired_sessions(&self, before_ms: i64, max: u32) -> Result<Vec<SessionId>, StorageError> {
         self.look_up(move |tables| {
-            let expired = tables.sessions.values().filter(|row| row.expires_at_ms < before_ms);
+            let is_over =
+                |row: &&SessionRow| row.expires_at_ms < before_ms || row.revoked_at_ms.is_some_and(|ms| ms < before_ms);
+            let expired = tables.sessions.values().filter(is_over);
             expired.map(|session| session.id).take(max as usize).collect()
         })
         .await

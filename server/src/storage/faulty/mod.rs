@@ -190,6 +190,11 @@ impl Storage for FaultyStorage {
         self.run(move |storage| async move { storage.save(&leases, &rows).await }).await
     }
 
+    async fn purge_characters(&self, leases: &[Lease], before_ms: i64, max: u32) -> Result<u64, StorageError> {
+        let leases = leases.to_vec();
+        self.run(move |storage| async move { storage.purge_characters(&leases, before_ms, max).await }).await
+    }
+
     async fn add_dead_letter(&self, lease: Lease, letter: &DeadLetter) -> Result<(), StorageError> {
         let letter = letter.clone();
         self.run(move |storage| async move { storage.add_dead_letter(lease, &letter).await }).await

@@ -123,6 +123,25 @@ impl Tables {
         Ok(gone)
     }
 
+    /// The characters that a purge would delete.
+    pub(super) fn purgeable(&self, leases: &[Lease], before_ms: i64, max: u32) -> Vec<CharacterId> {
+        let is_held = |row: &CharacterRow| leases.iter().any(|lease| lease.shard == row.shard && self.holds(lease));
+        let mut old: Vec<_> = self
+            .characters
+            .values()
+            .filter(|row| is_held(row) && !self.dead_letters.contains_key(&row.id))
+            .filter_map(|row| Some((row.deleted_at_ms.filter(|at_ms| *at_ms < before_ms)?, row.id)))
+            .collect();
+        old.sort_unstable();
+        old.into_iter().map(|(_, id)| id).take(max as usize).collect()
+    }
+
+    pub(super) fn purge_characters(&mut self, leases: &[Lease], before_ms: i64, max: u32) -> u64 {
+        let old = self.purgeable(leases, before_ms, max);
+        self.characters.retain(|id, _| !old.contains(id));
+        old.len() as u64
+    }
+
     pub(super) fn add_dead_letter(&mut self, lease: Lease, letter: &DeadLetter) -> Result<(), StorageError> {
         self.check(&lease)?;
         let id = letter.row.id;

@@ -330,11 +330,14 @@ pub(super) async fn expired_sessions(
     before_ms: i64,
     max: u32,
 ) -> Result<Vec<SessionId>, StorageError> {
-    let rows = sqlx::query("SELECT id FROM sessions WHERE expires_at < to_timestamp($1 * 0.001::float8) LIMIT $2")
-        .bind(before_ms)
-        .bind(i64::from(max))
-        .fetch_all(connection)
-        .await?;
+    let rows = sqlx::query(
+        "SELECT id FROM sessions WHERE expires_at < to_timestamp($1 * 0.001::float8) \
+         OR revoked_at < to_timestamp($1 * 0.001::float8) LIMIT $2",
+    )
+    .bind(before_ms)
+    .bind(i64::from(max))
+    .fetch_all(connection)
+    .await?;
     rows.iter().map(|row| Ok(SessionId::from_uuid(row.try_get("id")?))).collect()
 }
 

@@ -118,6 +118,37 @@ static WRITE: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// Locks the leases, and deletes rows of characters that were deleted before `$3` under leases that still hold.
+static PURGE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "WITH held AS ({}), purged AS (\
+         DELETE FROM characters WHERE deleted_at < to_timestamp($3 * 0.001::float8) AND id = ANY (ARRAY (\
+         SELECT id FROM characters AS old WHERE deleted_at < to_timestamp($3 * 0.001::float8) \
+         AND shard = ANY (ARRAY (SELECT shard FROM held)) \
+         AND NOT EXISTS (SELECT FROM dead_letters WHERE character_id = old.id) \
+         ORDER BY deleted_at LIMIT $4)) RETURNING id) \
+         SELECT count(*) AS purged FROM purged",
+        locking()
+    )
+});
+
+pub(super) async fn purge(
+    connection: &mut PgConnection,
+    leases: &[Lease],
+    before_ms: i64,
+    max: u32,
+) -> Result<u64, StorageError> {
+    let (shards, epochs) = columns(leases);
+    let row = sqlx::query(PURGE.as_str())
+        .bind(shards)
+        .bind(epochs)
+        .bind(before_ms)
+        .bind(i64::from(max))
+        .fetch_one(connection)
+        .await?;
+    Ok(row.try_get::<i64, _>("purged")?.unsigned_abs())
+}
+
 /// Rows as columns: each column is one array parameter.
 #[derive(Default)]
 struct Columns<'a> {

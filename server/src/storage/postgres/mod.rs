@@ -115,6 +115,10 @@ impl Storage for PostgresStorage {
         on_connection!(self, characters::save(leases, rows))
     }
 
+    async fn purge_characters(&self, leases: &[Lease], before_ms: i64, max: u32) -> Result<u64, StorageError> {
+        on_connection!(self, characters::purge(leases, before_ms, max))
+    }
+
     async fn add_dead_letter(&self, lease: Lease, letter: &DeadLetter) -> Result<(), StorageError> {
         on_connection!(self, dead_letters::add(lease, letter))
     }

@@ -337,7 +337,7 @@ pub(super) async fn expired_sessions(
     before_ms: i64,
     max: u32,
 ) -> Result<Vec<SessionId>, StorageError> {
-    let rows = sqlx::query("SELECT id FROM sessions WHERE expires_at_ms < ?1 LIMIT ?2")
+    let rows = sqlx::query("SELECT id FROM sessions WHERE expires_at_ms < ?1 OR revoked_at_ms < ?1 LIMIT ?2")
         .bind(before_ms)
         .bind(max)
         .fetch_all(connection)

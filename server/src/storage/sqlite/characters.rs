@@ -72,6 +72,30 @@ pub(super) async fn save(
     Ok(gone(leases, &held))
 }
 
+pub(super) async fn purge(
+    connection: &mut SqliteConnection,
+    leases: &[Lease],
+    before_ms: i64,
+    max: u32,
+) -> Result<u64, StorageError> {
+    let mut transaction = transaction(connection, BEGIN_IMMEDIATE).await?;
+    let held = held(&mut transaction, leases).await?;
+    let shards: Vec<u16> = held.iter().map(|shard| shard.number()).collect();
+    let done = sqlx::query(
+        "DELETE FROM characters WHERE id IN (SELECT id FROM characters WHERE deleted_at_ms < ?1 \
+         AND shard IN (SELECT value FROM json_each(?2)) \
+         AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE character_id = characters.id) \
+         ORDER BY deleted_at_ms LIMIT ?3)",
+    )
+    .bind(before_ms)
+    .bind(serde_json::to_string(&shards).expect("numbers are plain data"))
+    .bind(max)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(done.rows_affected())
+}
+
 /// Rows written by one statement. Each statement costs two thread switches.
 const CHUNK_ROWS: usize = 32;
 

@@ -351,10 +351,15 @@ pub(super) async fn sessions_that_are_over_are_found_and_forgotten(database: &Da
     assert_eq!(expired(4, 10).await, rows[..3].iter().map(|row| row.id).collect());
     assert_eq!(expired(4, 2).await.len(), 2);
 
+    storage.revoke_session(rows[4].id, 3).await.expect("revoked");
+    assert!(expired(4, 10).await.contains(&rows[4].id), "it ended although it has not expired");
+    assert!(!expired(3, 10).await.contains(&rows[4].id));
+    storage.forget_sessions(&[rows[4].id]).await.expect("forgotten");
+
     storage.forget_sessions(&[rows[0].id, rows[1].id, session()]).await.expect("forgotten");
     storage.forget_sessions(&[]).await.expect("nothing to do");
     assert_eq!(storage.session(rows[0].id).await.expect("an answer"), None);
-    assert_eq!(expired(6, 10).await, rows[2..].iter().map(|row| row.id).collect(), "no others");
+    assert_eq!(expired(6, 10).await, rows[2..4].iter().map(|row| row.id).collect(), "no others");
 }
 
 fn key(purpose: &str, secret: &[u8]) -> KeyRow {

@@ -1,6 +1,6 @@
 //! Saving and loading.
 
-use castellan::storage::{CharacterRow, ShardId, StorageError};
+use castellan::storage::{CharacterRow, DeadLetter, ShardId, StorageError};
 use serde_json::json;
 
 use super::rows::{assert_same, character, later, only, take_over, time_ms, user};
@@ -154,4 +154,57 @@ pub(super) async fn names_and_states_in_any_script_are_kept(database: &Database)
         storage.save(&[lease], std::slice::from_ref(&row)).await.expect("saved");
         assert_same(&only(&**storage, lease, row.user).await, &row);
     }
+}
+
+pub(super) async fn long_deleted_characters_are_purged_in_steps_and_no_others(database: &Database) {
+    let storage = &database.storage;
+    let leases = take_over(&**storage).await;
+    let (mine, foreign) = (ShardId::new(3), ShardId::new(4));
+    let owner = user();
+    let deleted_at = |shard, deleted_at_ms| CharacterRow { deleted_at_ms, ..character(owner, shard) };
+    let old: Vec<_> = (1..=5).map(|day| deleted_at(mine, Some(day))).collect();
+    let buried = deleted_at(mine, Some(1));
+    let kept = [deleted_at(mine, Some(6)), deleted_at(mine, None), deleted_at(foreign, Some(1)), buried.clone()];
+    let all = [&old[..], &kept].concat();
+    storage.save(&leases, &all).await.expect("saved");
+    let letter = DeadLetter {
+        row: CharacterRow { version: 1, ..buried },
+        epoch: 1,
+        error: "refused".to_owned(),
+        attempts: 1,
+        failed_at_ms: 1,
+        verdict: None,
+        stored: None,
+    };
+    storage.add_dead_letter(leases[usize::from(mine.number())], &letter).await.expect("a letter");
+
+    let held = [leases[usize::from(mine.number())]];
+    let purge =
+        |before_ms, max| async move { storage.purge_characters(&held, before_ms, max).await.expect("an answer") };
+    // A purged row is one that an older version can be written to again.
+    let is_there = async |row: &CharacterRow| {
+        let other = CharacterRow { deleted_at_ms: None, ..row.clone() };
+        storage.save(&leases, std::slice::from_ref(&other)).await.expect("saved");
+        let lease = leases[usize::from(row.shard.number())];
+        let loaded = storage.load_user(lease, row.user).await.expect("loaded");
+        let came_back = loaded.iter().any(|found| found.id == row.id);
+        came_back == row.deleted_at_ms.is_none()
+    };
+    assert_eq!(purge(1, 10).await, 0);
+    assert_eq!(purge(6, 2).await, 2, "the oldest first");
+    assert_eq!(purge(6, 10).await, 3);
+    assert_eq!(purge(6, 10).await, 0);
+    for row in &old {
+        assert!(!is_there(row).await, "{:?}", row.deleted_at_ms);
+    }
+    for row in &kept {
+        assert!(is_there(row).await, "{:?} in shard {}", row.deleted_at_ms, row.shard);
+    }
+
+    // Another server takes over: the first one must not purge any more.
+    let rows = [deleted_at(mine, Some(1))];
+    storage.save(&leases, &rows).await.expect("saved");
+    let taken = take_over(&**storage).await;
+    assert_eq!(purge(6, 10).await, 0, "the lease is lost");
+    assert_eq!(storage.purge_characters(&taken, 6, 10).await.expect("an answer"), 2, "and the foreign one");
 }

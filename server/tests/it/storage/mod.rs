@@ -95,6 +95,7 @@ contract! {
     characters::a_row_without_a_lease_refuses_its_batch,
     characters::a_refused_row_refuses_its_batch,
     characters::names_and_states_in_any_script_are_kept,
+    characters::long_deleted_characters_are_purged_in_steps_and_no_others,
     fences::a_load_without_a_lease_is_fenced,
     fences::a_save_without_a_lease_writes_nothing,
     fences::of_a_batch_only_what_is_held_is_written,
