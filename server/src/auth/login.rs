@@ -80,6 +80,15 @@ impl Auth {
         self.attempts.check(name, address, (self.clock)(), is_known).await
     }
 
+    /// The user whose account has this name.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the database.
+    pub async fn user_named(&self, name: &AccountName) -> Result<Option<UserId>, AuthError> {
+        Ok(self.find(name).await?.map(|account| account.user))
+    }
+
     async fn find(&self, name: &AccountName) -> Result<Option<AccountRow>, AuthError> {
         find_account(self.storage.as_ref(), name).await
     }

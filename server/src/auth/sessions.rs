@@ -283,15 +283,6 @@ impl Auth {
         Ok(sessions.len() as u64)
     }
 
-    /// The user whose account has this name.
-    ///
-    /// # Errors
-    ///
-    /// Any error of the database.
-    pub async fn user_named(&self, name: &AccountName) -> Result<Option<UserId>, AuthError> {
-        Ok(self.storage.account(name.as_str()).await?.map(|account| account.user))
-    }
-
     /// The name of a user's account.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::audit::{self, Actor, Event, Outcome, Target};
 use crate::clock::{system_clock, system_entropy};
-use crate::config::{Config, DeadLetters, Keys, Task};
+use crate::config::{Account, AccountVerb, Config, DeadLetters, Keys, Task};
 use crate::storage::{self, Storage, StorageOptions};
 
 /// Runs a task other than the server, and records it. Output goes to `out`; a password may be read from `input`.
@@ -51,8 +51,22 @@ fn recorded(task: &Task) -> Option<(&'static str, Target)> {
     Some(match task {
         Task::Serve | Task::Migrate | Task::Keys(Keys::List) => return None,
         Task::DeadLetters(DeadLetters::List | DeadLetters::Show(_)) => return None,
-        Task::CreateAccount { name, role, .. } => {
+        Task::Account(Account::Create { name, role, .. }) => {
             ("account create", Target::Named(format!("account {name}, role {}", role.as_str())))
+        }
+        Task::Account(Account::List) => return None,
+        Task::Account(Account::One { account, verb }) => {
+            let (action, detail) = match verb {
+                AccountVerb::Show | AccountVerb::Sessions => return None,
+                AccountVerb::Password { .. } => ("account password", String::new()),
+                AccountVerb::Role(role) => ("account role", format!(", role {}", role.as_str())),
+                AccountVerb::Disable => ("account disable", String::new()),
+                AccountVerb::Enable => ("account enable", String::new()),
+                AccountVerb::Delete => ("account delete", String::new()),
+                AccountVerb::Revoke(None) => ("account revoke", String::new()),
+                AccountVerb::Revoke(Some(session)) => ("account revoke", format!(", session {session}")),
+            };
+            (action, Target::Named(format!("account {account}{detail}")))
         }
         Task::Keys(Keys::Rotate) => ("keys rotate", Target::Nothing),
         Task::Keys(Keys::Retire { now: false }) => ("keys retire", Target::Nothing),

@@ -67,15 +67,19 @@ async fn record_login<G: Game>(
         Ok(grant) => (Actor::Account(grant.session.user), Target::Session(grant.session.id), Outcome::Done),
         Err(error) => {
             let account = context.auth.user_named(name).await.ok().flatten();
-            let outcome = match error {
-                AuthError::TooManyAttempts { .. } => Outcome::LockedOut,
-                AuthError::Overloaded { .. } | AuthError::Storage(_) | AuthError::Fault(_) => Outcome::Failed,
-                _ => Outcome::Refused,
-            };
-            (Actor::Stranger, account.map_or(Target::Nothing, Target::Account), outcome)
+            (Actor::Stranger, account.map_or(Target::Nothing, Target::Account), outcome_of(error))
         }
     };
     context.audit.record(Event { actor, address: Some(address), target, action: "login", outcome });
+}
+
+/// How an attempt to prove a password ended that was not granted.
+fn outcome_of(error: &AuthError) -> Outcome {
+    match error {
+        AuthError::TooManyAttempts { .. } => Outcome::LockedOut,
+        AuthError::Overloaded { .. } | AuthError::Storage(_) | AuthError::Fault(_) => Outcome::Failed,
+        _ => Outcome::Refused,
+    }
 }
 
 /// `POST /session/refresh`.
@@ -154,14 +158,15 @@ pub(super) async fn end<G: Game>(
 ) -> Result<Response, Problem> {
     let user = caller.session.user;
     let named = path.ok().and_then(|Path(id)| id.parse().ok());
-    let is_ended = match named {
-        Some(session) => context.auth.end_session(user, session).await?,
-        None => false,
+    let ended = match named {
+        Some(session) => context.auth.end_session(user, session).await?.then_some(session),
+        None => None,
     };
-    if !is_ended {
+    let Some(session) = ended else {
         let message = "no such session; GET /session/list lists yours";
         return Err(Problem::new(RejectionCode::NO_SUCH_SESSION, message));
-    }
+    };
+    caller.record(&context.audit, Target::Session(session), "session end", Outcome::Done);
     context.shards.leave(user);
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -177,7 +182,10 @@ pub(super) async fn change_password<G: Game>(
     let fields = body::object(&parts.headers, body, context.settings.body_timeout).await?;
     let wanted: ChangePassword = body::decode(fields)?;
     let (present, new) = (Password::new(wanted.password)?, Password::new(wanted.new_password)?);
-    context.auth.change_password(caller.session, present, new, peer.ip()).await?;
+    let result = context.auth.change_password(caller.session, present, new, peer.ip()).await;
+    let outcome = result.as_ref().map_or_else(outcome_of, |()| Outcome::Done);
+    caller.record(&context.audit, Target::Account(caller.session.user), "password", outcome);
+    result?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -20,6 +20,7 @@ use super::replies::About;
 use super::transport::Io;
 use crate::audit::{Actor, Event, Outcome, Target};
 use crate::auth::{Session, Standing, Ticket};
+use crate::config::Role;
 use crate::rate::Bucket;
 use crate::shard::{
     Answer, Answered, Base, Change, Command, Mailbox, Reader, Refusal, Shape, Wait, Waits, count_intent, outcome_of,
