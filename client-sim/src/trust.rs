@@ -1,8 +1,9 @@
 //! The certificates that a server must show, from the command line.
 
+use std::io;
 use std::path::PathBuf;
 
-use castellan_client::{HttpError, Trust};
+use castellan_client::Trust;
 use clap::Args;
 
 #[derive(Debug, Args)]
@@ -14,7 +15,7 @@ pub(crate) struct TrustSettings {
 
 impl TrustSettings {
     /// Reads the file, if there is one.
-    pub(crate) fn read(&self) -> Result<Trust, HttpError> {
+    pub(crate) fn read(&self) -> io::Result<Trust> {
         self.tls_ca.as_deref().map_or_else(|| Ok(Trust::default()), Trust::in_file)
     }
 }

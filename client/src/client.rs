@@ -11,9 +11,10 @@ use rand::RngExt;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
+use crate::base_url::BaseUrl;
 use crate::driver;
 use crate::handle::{IntentHandle, Outcome};
-use crate::http::{BaseUrl, HttpClient, HttpError};
+use crate::http::{HttpClient, HttpError};
 use crate::ledger::{Full, Ledger};
 use crate::session::{Credentials, Session};
 use crate::shared::{Inner, Notice, Shared};

@@ -11,6 +11,7 @@
 //! It speaks `https` and `wss`, and trusts the certificates of the machine; [`Options::trust`] names others. Use plain
 //! `http` only on one machine or inside a tunnel: it shows passwords and tokens to the network.
 
+mod base_url;
 mod burst;
 mod client;
 mod driver;
@@ -23,10 +24,11 @@ mod shared;
 mod socket;
 mod stream;
 
+pub use base_url::{BadUrl, BaseUrl};
 pub use burst::Burst;
 pub use client::{Client, Options, SendError, StartError};
 pub use handle::{IntentHandle, Outcome};
-pub use http::{BaseUrl, HttpClient, HttpError, HttpResponse};
+pub use http::{HttpClient, HttpError, HttpResponse};
 pub use session::{Credentials, Session};
 pub use shared::Notice;
 pub use socket::{ConnectError, Socket, SocketOptions, connect, decode_message, encode_message};

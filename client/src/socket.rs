@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use uuid::Uuid;
 
-use crate::http::{BaseUrl, HttpError};
+use crate::base_url::{BadUrl, BaseUrl};
 use crate::reconnect::Ended;
 use crate::stream::{Stream, Trust};
 
@@ -37,7 +37,7 @@ pub struct SocketOptions {
 pub enum ConnectError {
     /// The address is invalid.
     #[error("{0}")]
-    BadUrl(#[from] HttpError),
+    BadUrl(#[from] BadUrl),
     /// The server refused the upgrade.
     #[error("the server answered the upgrade with status {status}")]
     Refused {
@@ -71,7 +71,7 @@ pub async fn connect(url: &str, token: &str, options: SocketOptions, trust: &Tru
     let target = BaseUrl::parse(url, "ws://", "wss://")?;
     let unreachable = |error: &dyn std::fmt::Display| ConnectError::Unreachable(error.to_string());
     let uri = format!("ws://{}{}?client={}", target.authority(), target.prefix(), options.client);
-    let uri = uri.parse().map_err(|_| HttpError::BadUrl(format!("{url}: not a URL")))?;
+    let uri = uri.parse().map_err(|_| BadUrl(format!("{url}: not a URL")))?;
     let request = ClientRequestBuilder::new(uri)
         .with_header("Authorization", format!("Bearer {token}"))
         .with_sub_protocol(options.codec.subprotocol());

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::http::{BaseUrl, HttpError};
+use crate::base_url::BaseUrl;
 
 /// The certificates that a server's certificate must come from. The default: those of this machine.
 #[derive(Debug, Clone, Default)]
@@ -27,9 +27,9 @@ impl Trust {
     ///
     /// # Errors
     ///
-    /// [`HttpError::BadCertificates`] if the file cannot be read or has none.
-    pub fn in_file(path: &Path) -> Result<Self, HttpError> {
-        let bad = |error: &dyn std::fmt::Display| HttpError::BadCertificates(format!("{}: {error}", path.display()));
+    /// Fails if the file cannot be read or has none. The text names the file.
+    pub fn in_file(path: &Path) -> io::Result<Self> {
+        let bad = |error: &dyn std::fmt::Display| io::Error::other(format!("{}: {error}", path.display()));
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_file_iter(path).map_err(|error| bad(&error))? {
             roots.add(certificate.map_err(|error| bad(&error))?).map_err(|error| bad(&error))?;

@@ -12,11 +12,11 @@ use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::keys::Keys;
+use super::keys::{Keys, Vault};
 use super::refresh;
 use super::token::{Session, Subject, Tokens};
 use crate::clock::Entropy;
-use crate::config::Role;
+use crate::config::{Command, Config, Role};
 use crate::storage::Storage;
 use crate::storage::faulty::MemoryStorage;
 
@@ -27,8 +27,12 @@ const AUDIENCE: &str = "castellan-players";
 fn keys(byte: u8) -> Keys {
     let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
     let entropy: Entropy = Arc::new(move |bytes: &mut [u8]| bytes.fill(byte));
+    let Ok(Command::Run(config, _)) = Config::from_args(["castellan".into()], &Default::default(), &[]) else {
+        panic!("a server without flags runs")
+    };
+    let vault = Vault::new(storage, &config.auth, entropy).expect("no master key");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(Keys::open(&storage, &entropy, 0)).expect("keys")
+    runtime.block_on(Keys::open(&vault, 0)).expect("keys")
 }
 
 fn tokens(keys: &Keys) -> Tokens {

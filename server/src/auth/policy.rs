@@ -65,7 +65,12 @@ impl Session {
     /// `None` if the session may not act for that user. To it, the user's characters do not exist.
     pub fn acts_for(&self, named: Option<UserId>) -> Option<UserId> {
         let user = named.unwrap_or(self.user);
-        (user == self.user || self.role == Role::Game).then_some(user)
+        (user == self.user || self.is_game_server()).then_some(user)
+    }
+
+    /// Returns true if the session belongs to a game server.
+    pub fn is_game_server(&self) -> bool {
+        self.role == Role::Game
     }
 }
 

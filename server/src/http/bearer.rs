@@ -16,7 +16,6 @@ use super::problem::Problem;
 use super::reached::{self, Peer};
 use crate::audit::{Actor, Audit, Event, Outcome, Target};
 use crate::auth::{Session, Standing, Ticket};
-use crate::config::Role;
 use crate::shard::{Answered, outcome_of};
 
 /// The session of a request with a valid token.
@@ -50,7 +49,7 @@ impl Caller {
         action: &'static str,
         answered: &Answered,
     ) {
-        if self.session.role == Role::Game
+        if self.session.is_game_server()
             && let Some(outcome) = outcome_of(answered)
         {
             self.record(audit, Target::Character(owner, character), action, Outcome::Intent(outcome));
@@ -110,7 +109,7 @@ pub(super) async fn identify<G: Game>(
 ) -> Result<Ticket, Problem> {
     let ticket = context.auth.identify(token).await.ok_or_else(|| Problem::unauthenticated(FORGED))?;
     let peer = extensions.get::<Peer>().map(|peer| peer.0.ip());
-    if ticket.session.role == Role::Game && !may_hold_game(&context.settings.game_addresses, peer) {
+    if ticket.session.is_game_server() && !may_hold_game(&context.settings.game_addresses, peer) {
         return Err(Problem::new(
             RejectionCode::NOT_PERMITTED,
             "tokens of the role game are not accepted from this address; its operator can add it to game_addresses",

@@ -20,7 +20,6 @@ use super::replies::About;
 use super::transport::Io;
 use crate::audit::{Actor, Event, Outcome, Target};
 use crate::auth::{Session, Standing, Ticket};
-use crate::config::Role;
 use crate::rate::Bucket;
 use crate::shard::{
     Answer, Answered, Base, Change, Command, Mailbox, Reader, Refusal, Shape, Wait, Waits, count_intent, outcome_of,
@@ -260,7 +259,7 @@ impl<G: Game> Inbound<G> {
     /// Finishes the answer that was begun, after the shards have decided.
     fn finish<IO: Io>(&mut self, draft: Draft<'_, IO>, intent: &Intent<G::Action>, owner: UserId, answered: Answered) {
         count_intent(&answered);
-        if self.session.role == Role::Game {
+        if self.session.is_game_server() {
             self.record(intent, owner, &answered);
         }
         let (shown, answer) = match answered {

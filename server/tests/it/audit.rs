@@ -39,7 +39,7 @@ fn what_is_done_is_recorded(kind: Kind) {
     let mut socket = Socket::open(server.address(), bot["token"].as_str().expect("a token"));
     let fields = json!({"character": id(&made), "user": owner, "expect": 0, "action": {"modify_currency": {"gp": 5}}});
     assert_eq!(socket.call("intent", fields).0, "applied");
-    let (_, again) = Http::new(server.address()).login("ada", "sesame");
+    let (_, again) = Http::new(server.address()).login("ada", "open sesame");
     let mut own = Socket::open(server.address(), again["token"].as_str().expect("a token"));
     assert_eq!(own.act(&id(&made), json!({"modify_currency": {"gp": 1}})).0, "applied");
     assert!(server.terminate().success(), "a stop stores what is not stored yet");
@@ -68,7 +68,7 @@ fn what_is_done_is_recorded(kind: Kind) {
     let line = log.lines().find(|line| line.contains("modify_currency")).expect("a line");
     assert!(line.contains("audit") && line.contains(actor) && line.contains(&target), "{line}");
     let text = format!("{rows:?}{log}");
-    for secret in ["sesame", "correct horse", bot["token"].as_str().expect("a token")] {
+    for secret in ["open sesame", "correct horse", bot["token"].as_str().expect("a token")] {
         assert!(!text.contains(secret), "{secret}");
     }
 }

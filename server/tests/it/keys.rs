@@ -46,7 +46,7 @@ fn a_key_is_rotated_and_retired_while_servers_run(kind: Kind) {
     // Over PostgreSQL another server, which verifies what the first one signs.
     let other = (kind == Kind::Postgres).then(|| house.server(&[]));
     let verifier = other.as_ref().unwrap_or(&server);
-    let (http, old_session) = Http::new(server.address()).login("ada", "sesame");
+    let (http, old_session) = Http::new(server.address()).login("ada", "open sesame");
     let old = token_of(&old_session);
     let mut socket = Socket::open(verifier.address(), &old);
     let listed = done(&castellan(&house, kind, &["keys", "list"]));
@@ -54,7 +54,7 @@ fn a_key_is_rotated_and_retired_while_servers_run(kind: Kind) {
 
     let said = done(&castellan(&house, kind, &["keys", "rotate"]));
     let (new_session, new) = loop {
-        let (_, session) = Http::new(server.address()).login("ada", "sesame");
+        let (_, session) = Http::new(server.address()).login("ada", "open sesame");
         let token = token_of(&session);
         if key_of(&token) != key_of(&old) {
             break (session, token);

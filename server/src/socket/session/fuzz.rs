@@ -11,11 +11,13 @@ use castellan_protocol::limits::SERVER_FRAME_BYTES_MAX;
 use castellan_srd::wire::{Character, ReplyFrame, Told};
 use castellan_srd::{Catalogue, Srd};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::{Role as Side, WebSocketConfig, WebSocketContext};
 use uuid::Uuid;
 
 use super::*;
+use crate::audit::Audit;
 use crate::auth::{Auth, Exposure, Policy};
 use crate::clock::Clock;
 use crate::config::{Command, Config, Role};
@@ -180,6 +182,9 @@ impl House {
     /// Holds a conversation with a new server; returns everything that it sent.
     async fn converse(&self, codec: Codec, conversation: &Conversation) -> Vec<u8> {
         let server = in_memory(&self.catalogue, self.session.user, self.character, &self.clock).await;
+        let (_running, stopped) = watch::channel(false);
+        let entropy = Arc::new(|bytes: &mut [u8]| bytes.fill(7));
+        let (audit, _) = Audit::start(Arc::clone(&server.storage), Arc::clone(&self.clock), entropy, stopped);
         let context = Arc::new(Context {
             shards: Arc::clone(&server.shards),
             auth: Arc::clone(&self.auth),
@@ -193,6 +198,7 @@ impl House {
                 durable_timeout: DURABLE_TIMEOUT,
                 read_buffer_bytes: 1_024,
             },
+            audit,
             clock: Arc::clone(&self.clock),
         });
         let role = if conversation.is_game_server { Role::Game } else { Role::Player };
@@ -204,7 +210,7 @@ impl House {
         if conversation.replies == Replies::Changes {
             outbound.tell_changes(Changes::new(64));
         }
-        let connection = Box::new(Connection::new(outbound, session, seat, context));
+        let connection = Box::new(Connection::new(outbound, session, [127, 0, 0, 1].into(), seat, context));
         let serving = tokio::spawn(connection.serve());
         let (mut incoming, mut outgoing) = tokio::io::split(far);
         let send = async {

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use castellan::storage::{AccountChange, AccountRow, AuditRow, CharacterRow, KeyRow, SessionRow, Storage, StorageError};
+use castellan::storage::{
+    AccountChange, AccountRow, AuditRow, CharacterRow, KeyRow, SessionRow, Storage, StorageError,
+};
 use castellan_srd::wire::UserId;
 
 use super::rows::{character, later, session, take_over, time_ms, user};
