@@ -22,7 +22,7 @@ use table::{ACTIONS, Caller, FRAMES, ROUTES, Row};
 use tokens::Forge;
 
 /// Tables whose rows clients can change.
-const TABLES: [&str; 5] = ["accounts", "sessions", "characters", "dead_letters", "signing_keys"];
+const TABLES: [&str; 6] = ["accounts", "sessions", "characters", "dead_letters", "signing_keys", "departed_users"];
 
 const JSON: &str = "castellan.v1.json";
 
@@ -36,7 +36,9 @@ struct World {
     forge: Forge,
     ada: Login,
     character: String,
-    /// Genuine tokens of the owner that are no longer good: why, and the close code of a socket.
+    /// Another session of the owner.
+    session: String,
+    /// Genuine tokens that are no longer good: why, and the close code of a socket.
     dead: Vec<(&'static str, String, u16)>,
     /// A player, an operator and a game server.
     others: [Login; 3],
@@ -69,7 +71,7 @@ impl World {
     fn new(arguments: &[&str]) -> Self {
         let house = House::new(Kind::Sqlite);
         for (name, role) in [("oscar", "operator"), ("gamora", "game")] {
-            create_account(&house, name, role);
+            account(&house, &["create", name, "--role", role, "--password-stdin"]);
         }
         let server = house.server(arguments);
         let (http, _, made) = enter(&server, "ada");
@@ -77,20 +79,25 @@ impl World {
         let state = http.get("/characters").text;
         let (_, login) = Http::new(server.address()).login("ada", "open sesame");
         let ada = Login::from_answer("ada", &login);
-        let over = Login::new(&server, "ada");
+        let (_, spare) = Http::new(server.address()).login("ada", "open sesame");
+        let session = spare["session_id"].as_str().expect("an id").to_owned();
+        let [over, disabled, deleted] = ["ada", "dora", "della"].map(|name| Login::new(&server, name));
         let http = Http::new(server.address()).with_token(&over.token);
         assert_eq!(http.call("POST", "/session/logout", &[], None).status, 204);
         let others = ["bea", "oscar", "gamora"].map(|name| Login::new(&server, name));
         assert!(server.terminate().success());
+        account(&house, &["disable", "dora"]);
+        account(&house, &["delete", "della"]);
         let forge = Forge::new(&login, &signing_key(&house));
         let rows = rows(&house);
         let dead = vec![
             ("expired", forge.expired(), 4502),
             ("revoked", over.token, 4501),
-            // A disabled and a deleted account belong here, with 4501, as soon as there is a command for them.
+            ("of a disabled account", disabled.token, 4501),
+            ("of a deleted account", deleted.token, 4501),
         ];
         let server = house.server(arguments);
-        Self { house, server, forge, ada, character, dead, others, rows, state }
+        Self { house, server, forge, ada, character, session, dead, others, rows, state }
     }
 
     /// Everybody whose token is good, and what they are to the owner's character: with her name or without.
@@ -112,6 +119,11 @@ impl World {
         self.forge.forgeries(&self.others[0].user)
     }
 
+    /// The id of what a route is about.
+    fn subject(&self, row: &Row) -> &str {
+        if row.path.starts_with("/session/") { &self.session } else { &self.character }
+    }
+
     /// Fails if the owner's characters are not what they were.
     #[track_caller]
     fn assert_unchanged(&self, by: &str) {
@@ -126,10 +138,10 @@ impl World {
     }
 
     /// Sends the request of a row; the answer begins with what the table should say.
-    fn ask(&self, row: &Row, caller: Caller, token: Option<&str>, character: &str) -> (String, String) {
+    fn ask(&self, row: &Row, caller: Caller, token: Option<&str>, subject: &str) -> (String, String) {
         let http = Http::new(self.server.address());
         let http = token.map_or(http.clone(), |token| http.with_token(token));
-        let mut path = row.path.replace("{id}", character);
+        let mut path = row.path.replace("{id}", subject);
         if matches!(caller, Caller::Pretender | Caller::GameServer) {
             path = format!("{path}?user={}", self.ada.user);
         }
@@ -142,14 +154,15 @@ impl World {
     }
 }
 
-/// Creates an account as an operator does, while no server runs.
-fn create_account(house: &House, name: &str, role: &str) {
+/// Runs a command about an account, as an operator does while no server runs. Its password is always the same.
+fn account(house: &House, arguments: &[&str]) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_castellan"));
-    command.current_dir(house.folder()).args(["account", "create", name, "--role", role, "--password-stdin"]);
+    command.current_dir(house.folder()).arg("account").args(arguments);
     let cheap = ["--auth-argon2-memory", "64KiB", "--auth-argon2-iterations", "1"];
     let mut child = command.args(cheap).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it starts");
-    child.stdin.take().expect("a pipe").write_all(b"sesame\n").expect("it reads");
-    assert!(child.wait().expect("it ends").success());
+    // Fails if the command reads nothing.
+    let _ = child.stdin.take().expect("a pipe").write_all(b"open sesame\n");
+    assert!(child.wait().expect("it ends").success(), "{arguments:?}");
 }
 
 /// Runs a query on the file of a server that does not run.
@@ -202,7 +215,7 @@ fn without_a_good_token_every_route_refuses_and_nothing_changes() {
     let resigned = world.forge.resigned();
     for row in ROUTES {
         let check = |caller, why: &str, token: Option<&str>| {
-            let (answer, text) = world.ask(row, caller, token, &world.character);
+            let (answer, text) = world.ask(row, caller, token, world.subject(row));
             assert_eq!(answer, row.answer(caller), "{} {} with {why}: {text}", row.method, row.path);
             assert!(!text.contains(&world.character), "{text}");
         };
@@ -215,7 +228,7 @@ fn without_a_good_token_every_route_refuses_and_nothing_changes() {
         }
         world.assert_unchanged(row.path);
         if row.changes_nothing(Caller::Owner) {
-            let (answer, _) = world.ask(row, Caller::Owner, Some(&resigned), &world.character);
+            let (answer, _) = world.ask(row, Caller::Owner, Some(&resigned), world.subject(row));
             assert_eq!(answer, row.answer(Caller::Owner), "what is forged would otherwise be good");
         }
     }
@@ -264,7 +277,7 @@ fn a_character_of_somebody_else_does_not_exist() {
             if caller == Caller::Owner || !row.changes_nothing(caller) {
                 continue;
             }
-            let (answer, text) = world.ask(row, caller, Some(&who.token), &world.character);
+            let (answer, text) = world.ask(row, caller, Some(&who.token), world.subject(row));
             let shown = format!("{} {} by {} as {caller:?}: {text}", row.method, row.path, who.name);
             assert_eq!(answer, row.answer(caller), "{shown}");
             if caller == Caller::GameServer {
@@ -289,7 +302,7 @@ fn whoever_may_use_a_route_can() {
         for (caller, who) in world.live() {
             if row.changes_nothing(caller) {
                 if matches!(caller, Caller::Owner | Caller::GameServer) {
-                    let (answer, text) = world.ask(row, caller, Some(&who.token), &world.character);
+                    let (answer, text) = world.ask(row, caller, Some(&who.token), world.subject(row));
                     assert_eq!(answer, row.answer(caller), "{} {} by {}: {text}", row.method, row.path, who.name);
                 }
                 continue;
@@ -306,7 +319,9 @@ fn whoever_may_use_a_route_can() {
             }
             // A token of its own, because the route may end its session.
             let own = Login::new(&world.server, who.name);
-            let (answer, text) = world.ask(row, caller, Some(&own.token), &id(&made.json));
+            let made = id(&made.json);
+            let subject = if row.path.starts_with("/characters") { &made } else { world.subject(row) };
+            let (answer, text) = world.ask(row, caller, Some(&own.token), subject);
             assert_eq!(answer, row.answer(caller), "{} {} by {}: {text}", row.method, row.path, who.name);
             ada.call("DELETE", &path, &[("If-Match", "*")], None);
             for made in ada.get("/characters").json["characters"].as_array().expect("a list") {

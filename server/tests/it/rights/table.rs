@@ -71,9 +71,20 @@ pub(super) const ROUTES: &[Row] = &[
     Row::own("POST", "/session/logout", "", "204"),
     Row::own("GET", "/session", "", "200"),
     Row::own("GET", "/session/list", "", "200"),
-    // The id is a character's, so it is nobody's session.
-    Row::own("DELETE", "/session/{id}", "", "404 no_such_session"),
-    Row::own("POST", "/account/password", r#"{"password": "open sesame"}"#, "400 malformed"),
+    // A session is ended by its own user and nobody else, game servers included.
+    Row {
+        method: "DELETE",
+        path: "/session/{id}",
+        body: "",
+        answers: [NOBODY, NOBODY, "204", "404 no_such_session", "404 no_such_session", "404 no_such_session"],
+    },
+    // With a wrong present password.
+    Row::own(
+        "POST",
+        "/account/password",
+        r#"{"password": "close sesame", "new_password": "open barley"}"#,
+        "401 bad_credentials",
+    ),
     Row::user("POST", "/characters", PALADIN, "201"),
     Row::user("GET", "/characters", "", "200"),
     Row::character("GET", "/characters/{id}", "", "200"),
