@@ -9,7 +9,7 @@ use clap::Args;
 use crate::run::{cargo, catch_interrupts, foreground, quietly};
 
 /// Crates with fuzz targets: tests in modules of the name `fuzz`.
-const PACKAGES: [&str; 4] = ["-p", "castellan", "-p", "castellan-srd"];
+const PACKAGES: [&str; 6] = ["-p", "castellan", "-p", "castellan-client", "-p", "castellan-srd"];
 
 /// The part of their names that fuzz targets have in common.
 const TARGETS: &str = "fuzz::";

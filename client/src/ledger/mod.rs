@@ -11,6 +11,8 @@
 //! `conflict`, they would not belong to the chain, and could push an unproven intent out of the server's memory of
 //! recent ids.
 
+#[cfg(test)]
+mod fuzz;
 mod lane;
 mod receive;
 #[cfg(test)]
