@@ -47,8 +47,13 @@ pub(crate) async fn in_memory(
     shards.take(&storage.take_over("test").await.expect("no other process has them"));
     let creation = Creation { owner, character, id: None, wanted: &fighter() };
     assert!(matches!(shards.create(&creation, &mut Vec::new()).await, Answered::Applied { .. }));
-    let settings =
-        FlushSettings { interval: MOMENT, batch_rows: 100, gather: MOMENT, backoff_min: MOMENT, backoff_max: MOMENT };
+    let settings = FlushSettings {
+        interval: 50 * MOMENT,
+        batch_rows: 100,
+        gather: MOMENT,
+        backoff_min: MOMENT,
+        backoff_max: MOMENT,
+    };
     let (stop, stopped) = watch::channel(false);
     let rng = StdRng::seed_from_u64(7);
     let flusher = Flusher::new(Arc::clone(&shards), Arc::clone(&storage), signals, settings, Arc::clone(clock), rng);

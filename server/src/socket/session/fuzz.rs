@@ -29,7 +29,7 @@ const MESSAGES_MAX: usize = 24;
 
 /// Longer than any intent waits for its commit, shorter than a silent client is kept.
 const DURABLE_TIMEOUT: Duration = Duration::from_secs(1);
-const LONG_ENOUGH: Duration = Duration::from_secs(5);
+const LONG_ENOUGH: Duration = Duration::from_secs(2);
 
 const NOW_MS: i64 = 1_800_000_000_000;
 
