@@ -168,7 +168,7 @@ impl Auth {
             network: Some(network(address).to_string()),
         };
         let began = self.storage.create_session(&row, &account.password_hash).await?;
-        if began { self.grant(&self.keys.present(), &row, role_of(account)?).map(Some) } else { Ok(None) }
+        if began { self.grant(&row, role_of(account)?).map(Some) } else { Ok(None) }
     }
 
     /// Creates an account.

@@ -13,7 +13,7 @@ use super::attempts::Attempts;
 use super::error::AuthError;
 use super::exposure::Exposure;
 use super::keys::Vault;
-use super::keyset::{KeySet, LiveKeys};
+use super::keyset::LiveKeys;
 use super::password::Hasher;
 use super::refresh;
 use super::revoked::Revoked;
@@ -167,7 +167,7 @@ impl Auth {
             let account = self.storage.account_of(row.user).await?;
             let role = role_of(&account.ok_or(AuthError::Unauthenticated("the account no longer exists"))?)?;
             if row.generation == generation + 1 && now_ms - row.rotated_at_ms <= REPEAT_MS {
-                return self.grant(&keys, &row, role);
+                return self.grant(&row, role);
             }
             if row.generation != generation {
                 self.revoke(id).await?;
@@ -180,7 +180,7 @@ impl Auth {
                 ..row
             };
             if self.storage.rotate_session(id, generation, now_ms, next.expires_at_ms).await? {
-                return self.grant(&keys, &next, role);
+                return self.grant(&next, role);
             }
         }
         Err(AuthError::Overloaded { retry_after_ms: 1_000 })
@@ -302,7 +302,8 @@ impl Auth {
         (self.clock)()
     }
 
-    pub(super) fn grant(&self, keys: &KeySet, row: &SessionRow, role: Role) -> Result<Grant, AuthError> {
+    pub(super) fn grant(&self, row: &SessionRow, role: Role) -> Result<Grant, AuthError> {
+        let keys = self.keys.present();
         let subject = Subject {
             session: row.id,
             user: row.user,

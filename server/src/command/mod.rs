@@ -51,22 +51,24 @@ fn recorded(task: &Task) -> Option<(&'static str, Target)> {
     Some(match task {
         Task::Serve | Task::Migrate | Task::Keys(Keys::List) => return None,
         Task::DeadLetters(DeadLetters::List | DeadLetters::Show(_)) => return None,
+        Task::Account(Account::List) => return None,
         Task::Account(Account::Create { name, role, .. }) => {
             ("account create", Target::Named(format!("account {name}, role {}", role.as_str())))
         }
-        Task::Account(Account::List) => return None,
         Task::Account(Account::One { account, verb }) => {
-            let (action, detail) = match verb {
+            let named = || Target::Named(format!("account {account}"));
+            match verb {
                 AccountVerb::Show | AccountVerb::Sessions => return None,
-                AccountVerb::Password { .. } => ("account password", String::new()),
-                AccountVerb::Role(role) => ("account role", format!(", role {}", role.as_str())),
-                AccountVerb::Disable => ("account disable", String::new()),
-                AccountVerb::Enable => ("account enable", String::new()),
-                AccountVerb::Delete => ("account delete", String::new()),
-                AccountVerb::Revoke(None) => ("account revoke", String::new()),
-                AccountVerb::Revoke(Some(session)) => ("account revoke", format!(", session {session}")),
-            };
-            (action, Target::Named(format!("account {account}{detail}")))
+                AccountVerb::Password { .. } => ("account password", named()),
+                AccountVerb::Role(role) => {
+                    ("account role", Target::Named(format!("account {account}, role {}", role.as_str())))
+                }
+                AccountVerb::Disable => ("account disable", named()),
+                AccountVerb::Enable => ("account enable", named()),
+                AccountVerb::Delete => ("account delete", named()),
+                AccountVerb::Revoke(None) => ("account revoke", named()),
+                AccountVerb::Revoke(Some(session)) => ("account revoke", Target::Session(*session)),
+            }
         }
         Task::Keys(Keys::Rotate) => ("keys rotate", Target::Nothing),
         Task::Keys(Keys::Retire { now: false }) => ("keys retire", Target::Nothing),

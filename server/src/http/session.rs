@@ -64,21 +64,21 @@ async fn record_login<G: Game>(
     result: &Result<Grant, AuthError>,
 ) {
     let (actor, target, outcome) = match result {
-        Ok(grant) => (Actor::Account(grant.session.user), Target::Session(grant.session.id), Outcome::Done),
-        Err(error) => {
+        Ok(grant) => (Actor::Account(grant.session.user), Target::Session(grant.session.id), outcome_of(result)),
+        Err(_) => {
             let account = context.auth.user_named(name).await.ok().flatten();
-            (Actor::Stranger, account.map_or(Target::Nothing, Target::Account), outcome_of(error))
+            (Actor::Stranger, account.map_or(Target::Nothing, Target::Account), outcome_of(result))
         }
     };
     context.audit.record(Event { actor, address: Some(address), target, action: "login", outcome });
 }
 
-/// How an attempt to prove a password ended that was not granted.
-fn outcome_of(error: &AuthError) -> Outcome {
-    match error {
-        AuthError::TooManyAttempts { .. } => Outcome::LockedOut,
-        AuthError::Overloaded { .. } | AuthError::Storage(_) | AuthError::Fault(_) => Outcome::Failed,
-        _ => Outcome::Refused,
+fn outcome_of<T>(result: &Result<T, AuthError>) -> Outcome {
+    match result {
+        Ok(_) => Outcome::Done,
+        Err(AuthError::TooManyAttempts { .. }) => Outcome::LockedOut,
+        Err(AuthError::Overloaded { .. } | AuthError::Storage(_) | AuthError::Fault(_)) => Outcome::Failed,
+        Err(_) => Outcome::Refused,
     }
 }
 
@@ -158,15 +158,17 @@ pub(super) async fn end<G: Game>(
 ) -> Result<Response, Problem> {
     let user = caller.session.user;
     let named = path.ok().and_then(|Path(id)| id.parse().ok());
-    let ended = match named {
-        Some(session) => context.auth.end_session(user, session).await?.then_some(session),
-        None => None,
+    let is_ended = match named {
+        Some(session) => context.auth.end_session(user, session).await?,
+        None => false,
     };
-    let Some(session) = ended else {
+    if !is_ended {
         let message = "no such session; GET /session/list lists yours";
         return Err(Problem::new(RejectionCode::NO_SUCH_SESSION, message));
-    };
-    caller.record(&context.audit, Target::Session(session), "session end", Outcome::Done);
+    }
+    if let Some(session) = named {
+        caller.record(&context.audit, Target::Session(session), "end session", Outcome::Done);
+    }
     context.shards.leave(user);
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -183,8 +185,8 @@ pub(super) async fn change_password<G: Game>(
     let wanted: ChangePassword = body::decode(fields)?;
     let (present, new) = (Password::new(wanted.password)?, Password::new(wanted.new_password)?);
     let result = context.auth.change_password(caller.session, present, new, peer.ip()).await;
-    let outcome = result.as_ref().map_or_else(outcome_of, |()| Outcome::Done);
-    caller.record(&context.audit, Target::Account(caller.session.user), "password", outcome);
+    let outcome = outcome_of(&result);
+    caller.record(&context.audit, Target::Account(caller.session.user), "change password", outcome);
     result?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

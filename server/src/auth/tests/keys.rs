@@ -57,12 +57,12 @@ fn master_key(folder: &tempfile::TempDir, name: &str, byte: u8) -> PathBuf {
 async fn tokens_of_a_new_key_are_valid_at_once_on_servers_that_have_not_heard_of_it() {
     let House { storage, auth, .. } = &house(true).await;
     let (other, third) = (another(storage, true).await, another(storage, true).await);
-    let before = login(auth, "ada", "pw", true).await.expect("a login");
+    let before = login(auth, "ada", "open sesame", true).await.expect("a login");
     let id = vault(storage, None).rotate(NOW_MS.get()).await.expect("a new key");
     assert_ne!(key_of(&before.token), id);
 
     auth.keys.look().await.expect("an answer");
-    let after = login(auth, "ada", "pw", false).await.expect("a login");
+    let after = login(auth, "ada", "open sesame", false).await.expect("a login");
     assert_eq!(key_of(&after.token), id, "the new key signs");
     assert_eq!(other.verify(&after.token), None, "the other server does not know it yet");
     assert_eq!(other.identify(&after.token).await, live(after.session));
@@ -84,7 +84,7 @@ async fn a_replaced_key_is_removed_when_its_tokens_have_expired_or_at_once_if_so
     let House { storage, auth, .. } = &house(true).await;
     let vault = vault(storage, None);
     assert!(text(vault.retire(START_MS, true).await).contains("there is only one"));
-    let old = login(auth, "ada", "pw", true).await.expect("a login");
+    let old = login(auth, "ada", "open sesame", true).await.expect("a login");
     let id = vault.rotate(START_MS).await.expect("a new key");
     assert!(text(vault.rotate(START_MS).await).contains("`castellan keys retire`"), "two are the most");
 
@@ -104,7 +104,7 @@ async fn a_replaced_key_is_removed_when_its_tokens_have_expired_or_at_once_if_so
     assert!(!cut_off.has_changed().expect("an answer"), "nobody has a token of that key");
     assert_eq!(auth.jwks().matches("\"kid\"").count(), 1);
 
-    let new = login(auth, "ada", "pw", false).await.expect("a login");
+    let new = login(auth, "ada", "open sesame", false).await.expect("a login");
     vault.rotate(NOW_MS.get()).await.expect("a third key");
     assert_eq!(vault.retire(NOW_MS.get(), true).await.expect("removed"), id);
     assert_eq!(auth.verify(&new.token), live(new.session), "not noticed yet");
@@ -121,7 +121,7 @@ async fn the_newest_key_signs_even_if_a_clock_is_behind() {
     let House { storage, auth, .. } = &house(true).await;
     let id = vault(storage, None).rotate(START_MS - 5_000).await.expect("a new key");
     auth.keys.look().await.expect("an answer");
-    assert_eq!(key_of(&login(auth, "ada", "pw", true).await.expect("a login").token), id);
+    assert_eq!(key_of(&login(auth, "ada", "open sesame", true).await.expect("a login").token), id);
 }
 
 #[tokio::test(start_paused = true)]
@@ -168,7 +168,7 @@ async fn a_master_key_encrypts_everything_and_both_must_fit() {
     let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
     let auth = server(&storage, Some(&key)).await.expect("a server");
     let dice = vault(&storage, Some(&key)).secret("dice", START_MS).await.expect("a secret");
-    let grant = login(&auth, "ada", "pw", true).await.expect("a login");
+    let grant = login(&auth, "ada", "open sesame", true).await.expect("a login");
     let id = vault(&storage, Some(&key)).rotate(START_MS).await.expect("a new key");
 
     let rows = storage.keys().await.expect("rows");
@@ -207,7 +207,7 @@ async fn a_restore_replaces_encrypted_keys_and_leaves_the_dice() {
     let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
     let auth = server(&storage, Some(&key)).await.expect("a server");
     let dice = vault(&storage, Some(&key)).secret("dice", START_MS).await.expect("a secret");
-    let grant = login(&auth, "ada", "pw", true).await.expect("a login");
+    let grant = login(&auth, "ada", "open sesame", true).await.expect("a login");
     storage.restored(START_MS).await.expect("restored");
     let restarted = server(&storage, Some(&key)).await.expect("a server");
     assert_eq!(restarted.verify(&grant.token), None);
@@ -227,7 +227,7 @@ async fn a_database_moves_to_a_master_key_to_another_one_and_back_while_servers_
     let folder = tempfile::tempdir().expect("a folder");
     let (one, two) = (master_key(&folder, "one", 1), master_key(&folder, "two", 2));
     let plain = storage.keys().await.expect("rows");
-    let grant = login(auth, "ada", "pw", true).await.expect("a login");
+    let grant = login(auth, "ada", "open sesame", true).await.expect("a login");
 
     let refused = text(server(storage, Some(&one)).await);
     assert!(refused.contains("`castellan keys encrypt`"), "{refused}");
@@ -245,7 +245,7 @@ async fn a_database_moves_to_a_master_key_to_another_one_and_back_while_servers_
     // The server that ran on cannot read the keys any more, and keeps those that it has.
     assert!(auth.keys.look().await.is_err());
     assert_eq!(auth.verify(&grant.token), live(grant.session));
-    let new = login(auth, "ada", "pw", false).await.expect("a login");
+    let new = login(auth, "ada", "open sesame", false).await.expect("a login");
     assert_eq!(restarted.verify(&new.token), live(new.session));
 
     assert!(text(vault(storage, Some(&one)).decrypt().await).contains("--master-key-file holds"));

@@ -27,12 +27,12 @@ async fn login(house: &House, name: &str, password: &str) -> Answer {
 
 #[tokio::test]
 async fn logins_and_the_ends_of_sessions_are_recorded_without_their_secrets() {
-    let house = house(&["--auth-failures-per-name=2"]).await;
+    let house = house(&["--auth-failures-per-name-and-address=2"]).await;
     let user = house.session("ada", Role::Player).await.session.user.to_string();
-    let granted = login(&house, "ADA", "pw").await;
+    let granted = login(&house, "ADA", "open sesame").await;
     let (session, refresh) = (granted.json()["session_id"].clone(), granted.json()["refresh_token"].clone());
     let session = session.as_str().expect("an id").to_owned();
-    assert_eq!(login(&house, "hunter2-typed-into-the-wrong-field", "pw").await.status, 401);
+    assert_eq!(login(&house, "hunter2-typed-into-the-wrong-field", "open sesame").await.status, 401);
     for status in [401, 401, 429] {
         assert_eq!(login(&house, "ada", "wrong-password").await.status, status);
     }
@@ -54,7 +54,7 @@ async fn logins_and_the_ends_of_sessions_are_recorded_without_their_secrets() {
     ];
     assert_eq!(rows.iter().map(told).collect::<Vec<_>>(), expected);
     let text = format!("{rows:?}");
-    for secret in ["pw", "hunter2", "wrong-password", &token, refresh.as_str().expect("a token")] {
+    for secret in ["open sesame", "hunter2", "wrong-password", &token, refresh.as_str().expect("a token")] {
         assert!(!text.contains(secret), "{secret}: {text}");
     }
     assert!(rows.iter().all(|row| row.address.as_deref() == Some("127.0.0.1")), "{text}");
