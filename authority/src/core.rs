@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Place;
 use std::sync::Arc;
+use std::time::Duration;
 
 use castellan_game::{Dice, Game, Touched};
 use castellan_protocol::limits::CHARACTERS_PER_USER_MAX;
@@ -71,6 +72,8 @@ pub struct Creation<'a, C> {
     pub id: Option<RequestId>,
     /// The character that is asked for.
     pub wanted: &'a C,
+    /// How long the owner must wait before another creation. Only a repetition is answered before that.
+    pub wait: Option<Duration>,
 }
 
 /// The result of a command.
@@ -270,7 +273,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         now_ms: i64,
         effects: &mut Effects<S>,
     ) -> Decision<'_, G, S> {
-        let Creation { owner, character, id: request, wanted } = *creation;
+        let Creation { owner, character, id: request, wanted, wait } = *creation;
         if self.lease.is_none() {
             return Decision::Refused(Refusal::shard_lost());
         }
@@ -282,6 +285,9 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         }
         if let Some(index) = known {
             return Decision::Applied { entry: &mut roster.entries[index], duplicate: true };
+        }
+        if let Some(wait) = wait {
+            return Decision::Refused(Refusal::too_many_creations(wait));
         }
         if roster.living().count() >= CHARACTERS_PER_USER_MAX {
             return Decision::Refused(Refusal::too_many_characters());

@@ -67,6 +67,12 @@ impl Refusal {
         Self::retry(RejectionCode::RATE_LIMITED, "you are sending too fast", retry_after_ms)
     }
 
+    /// The owner must wait this long before the next creation.
+    pub fn too_many_creations(wait: Duration) -> Self {
+        let retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+        Self::retry(RejectionCode::RATE_LIMITED, "you have created too many characters today", retry_after_ms)
+    }
+
     /// The policy forbids the action to the session's role.
     pub fn not_permitted() -> Self {
         Self::new(RejectionCode::NOT_PERMITTED, "your role may not send this action")

@@ -64,7 +64,8 @@ impl Bench {
     fn create(&mut self, owner: u128, number: u128, request: Option<u64>) -> String {
         let request = request.map(RequestId::new);
         let wanted = NewPurse { name: "purse".to_owned() };
-        let creation = Creation { owner: user(owner), character: character(number), id: request, wanted: &wanted };
+        let creation =
+            Creation { owner: user(owner), character: character(number), id: request, wanted: &wanted, wait: None };
         say(self.core.create(&creation, self.has_room, self.now_ms, &mut self.effects))
     }
 

@@ -166,6 +166,11 @@ impl Castellan {
         let log = File::options().create(true).append(true).open(self.folder.path().join("log"))?;
         let mut command = Command::new(&self.program);
         command.current_dir(self.folder.path()).stderr(log).args(["--listen", "127.0.0.1:0"]);
+        // All players come from one address. Variables, because a build before these settings ignores them.
+        let by_address = ["HTTP_CONNECTIONS_PER_ADDRESS", "SOCKET_CONNECTIONS_PER_ADDRESS"];
+        for limit in by_address.into_iter().chain(["SOCKET_HANDSHAKES_BURST", "HTTP_ANONYMOUS_BURST"]) {
+            command.env(format!("CASTELLAN_{limit}"), "1000000");
+        }
         if let Database::Postgres(url) = &self.database {
             // A variable, because the list of processes would show the password.
             command.env("CASTELLAN_DATABASE_URL", url);

@@ -57,7 +57,8 @@ impl World {
         let world = Self { runtime, shards: Arc::new(shards), round: users as u64, next_id: AtomicU64::new(1) };
         for number in 0..users {
             let wanted = wanted();
-            let creation = Creation { owner: user(number), character: character(number), id: None, wanted: &wanted };
+            let creation =
+                Creation { owner: user(number), character: character(number), id: None, wanted: &wanted, wait: None };
             let mut body = Vec::new();
             let made = world.shards.create(&creation, &mut body);
             assert!(matches!(world.runtime.block_on(made), Answered::Applied { .. }), "a character is made");

@@ -31,6 +31,7 @@ pub mod config;
 pub mod crash;
 pub mod flush;
 pub mod http;
+pub mod network;
 pub use castellan_authority::planted;
 pub mod priority;
 pub mod program;

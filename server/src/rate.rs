@@ -22,6 +22,16 @@ impl Bucket {
         Self { per_second: f64::from(per_second), burst: f64::from(burst), tokens: f64::from(burst), filled_at: now }
     }
 
+    /// A full bucket that fills up once a day.
+    pub fn daily(burst: u32, now: Instant) -> Self {
+        Self { per_second: f64::from(burst) / 86_400.0, ..Self::new(1, burst, now) }
+    }
+
+    /// Gives back a token that was taken for nothing.
+    pub fn give_back(&mut self) {
+        self.tokens = (self.tokens + 1.0).min(self.burst);
+    }
+
     /// Takes one token.
     ///
     /// # Errors
@@ -67,5 +77,18 @@ mod tests {
         let much_later = start + Duration::from_secs(60);
         let taken = (0..10).filter(|_| bucket.take(much_later).is_ok()).count();
         assert_eq!(taken, 3, "never more than the burst");
+    }
+
+    #[test]
+    fn a_daily_bucket_gives_its_burst_once_a_day_and_takes_tokens_back() {
+        let start = Instant::now();
+        let mut bucket = Bucket::daily(2, start);
+        assert_eq!([bucket.take(start), bucket.take(start)], [Ok(()), Ok(())]);
+        bucket.give_back();
+        assert_eq!(bucket.take(start), Ok(()));
+        let half_a_day = Duration::from_secs(43_200);
+        assert_eq!(bucket.take(start), Err(half_a_day));
+        assert_eq!(bucket.take(start + half_a_day + Duration::from_secs(1)), Ok(()));
+        assert!(!bucket.is_full(start + 2 * half_a_day) && bucket.is_full(start + 4 * half_a_day));
     }
 }

@@ -166,6 +166,9 @@ impl Servers {
             .args(["--flush-interval", "250ms", "--durable-timeout", "3s", "--shutdown-timeout", "4s"])
             .args(["--auth-argon2-memory", "64KiB", "--auth-argon2-iterations", "1"])
             .args(["--socket-ping-interval", "2s", "--socket-workers", "2"])
+            // All players come from one address, and come back often.
+            .args(["--socket-handshakes-burst", "1000000", "--http-anonymous-burst", "1000000"])
+            .args(["--http-creations-per-day", "1000000"])
             .args(["--database-timeout", &format!("{timeout_ms}ms")])
             .args(["--cache-characters-max", &setup.characters_max.to_string()])
             .arg("--flush-spool")

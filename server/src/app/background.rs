@@ -87,6 +87,7 @@ pub(super) fn start_housekeeping<G: Game>(
             loop {
                 ticks.tick().await;
                 telemetry::observe(shards.occupied(), shards.dirty());
+                telemetry::log_refusals();
                 leases.run(look_after_leases(&shards, &signals, &node)).await;
                 decisions.run(carry_out_decisions(&shards)).await;
                 departed.run(delete_departed(&shards)).await;

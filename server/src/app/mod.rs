@@ -83,7 +83,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
         clock: Arc::clone(&clock),
     });
     let workers = start::socket_threads(&config.socket, &context)?;
-    let registry = Arc::new(Registry::default());
+    let registry = Arc::new(Registry::new(start::socket_limits(&config.socket, room.sockets)));
     let published = Arc::new(RwLock::new(start::publish::<G>(&rules)));
     let routes = Arc::new(http::Context {
         auth: Arc::clone(&auth),
@@ -99,9 +99,8 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
         }),
         health: Box::new(health::health(&shards, &signals, stopped.clone())),
         metrics: Box::new(move || metrics.render()),
-        rates: http::Rates::new(&config.listen),
+        rates: http::Rates::new(&config.listen, &config.socket),
         settings: config.listen.clone(),
-        sockets_max: room.sockets,
         durable_timeout: config.flush.durable_timeout,
         clock: Arc::clone(&clock),
         entropy,
@@ -124,7 +123,12 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let open = start::what_is_open(&config, &auth, operators.as_ref().map(|(_, address)| *address));
     let mut listeners = JoinSet::new();
     if let Some((listener, _)) = operators {
-        let limits = http::Limits { connections_max: room.operators, numbers_below: room.operators_below, ..limits };
+        let limits = http::Limits {
+            connections_max: room.operators,
+            connections_per_address: room.operators,
+            numbers_below: room.operators_below,
+            ..limits.clone()
+        };
         listeners.spawn(http::serve(listener, None, http::for_operators(&routes), limits, accepting.clone()));
     }
     listeners.spawn(http::serve(players, tls.clone(), http::for_players(&routes), limits, accepting));

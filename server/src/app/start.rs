@@ -224,6 +224,15 @@ pub(super) fn socket_settings(config: &Config) -> socket::SocketSettings {
     }
 }
 
+/// The limits of sockets; `all_max` fit into the limit of open files.
+pub(super) fn socket_limits(settings: &config::Socket, all_max: usize) -> socket::SocketLimits {
+    socket::SocketLimits {
+        all_max,
+        per_user_max: settings.connections_per_user,
+        per_address_max: settings.connections_per_address,
+    }
+}
+
 /// Reads the rules from the folder that the settings name, or takes the built-in ones.
 pub(super) fn read_rules<G: Game>(config: &Config) -> Result<G::Rules, String> {
     G::read_rules(config.rules.catalogue.as_deref(), &config.options)

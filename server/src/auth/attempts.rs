@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use super::accounts::AccountName;
 use super::error::AuthError;
 use crate::config;
+use crate::network::Network;
 
 /// Most keys tracked at a time, for each of the three limits.
 ///
@@ -25,9 +26,9 @@ const KEYS_MAX: usize = 100_000;
 
 /// Failed logins.
 pub(super) struct Attempts {
-    by_both: Mutex<Failures<(String, IpAddr)>>,
+    by_both: Mutex<Failures<(String, Network)>>,
     by_name: Mutex<Failures<String>>,
-    by_address: Mutex<Failures<IpAddr>>,
+    by_address: Mutex<Failures<Network>>,
 }
 
 impl Attempts {
@@ -50,7 +51,7 @@ impl Attempts {
         now_ms: i64,
         is_known: impl AsyncFnOnce() -> Result<bool, AuthError>,
     ) -> Result<(), AuthError> {
-        let (name, network) = (name.key(), network(address));
+        let (name, network) = (name.key(), Network::of(address));
         let by_name_ms = self.by_name.lock().wait_ms(&name, now_ms);
         let by_address_ms = self.by_address.lock().wait_ms(&network, now_ms);
         let by_both_ms = self.by_both.lock().wait_ms(&(name, network), now_ms);
@@ -65,18 +66,10 @@ impl Attempts {
 
     /// Records a failed login.
     pub(super) fn failed(&self, name: &AccountName, address: IpAddr, now_ms: i64) {
-        let (name, network) = (name.key(), network(address));
+        let (name, network) = (name.key(), Network::of(address));
         self.by_name.lock().note(name.clone(), now_ms);
         self.by_address.lock().note(network, now_ms);
         self.by_both.lock().note((name, network), now_ms);
-    }
-}
-
-/// The part of an address that an attacker cannot vary: a whole IPv4 address, or the /64 of an IPv6 address.
-pub(super) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
     }
 }
 

@@ -29,6 +29,12 @@ pub enum AuthError {
         /// Time until the next login is allowed, in milliseconds.
         retry_after_ms: u64,
     },
+    /// Too many logins of this name, or from this address, are under way.
+    #[error("too many logins at once with this name or from this address; wait for their answers")]
+    TooManyAtOnce {
+        /// Of one name from one address; otherwise from one address.
+        of_one_name: bool,
+    },
     /// Too many logins are already waiting.
     #[error("too many logins at once; try again in {} s", .retry_after_ms.div_ceil(1_000))]
     Overloaded {

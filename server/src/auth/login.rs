@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use castellan_protocol::{SessionId, UserId};
 
 use super::accounts::{AccountName, NewName, Password};
-use super::attempts::network;
 use super::error::AuthError;
 use super::password::{Outcome, Turn};
 use super::refresh;
 use super::sessions::{Auth, Grant, role_of};
 use super::token::Session;
 use crate::config::Role;
+use crate::network::Network;
 use crate::storage::{AccountRow, SessionRow, Storage, StorageError};
 
 /// Most tries of a login: something may change the account at the same time.
@@ -30,6 +30,7 @@ impl Auth {
         create: bool,
         address: IpAddr,
     ) -> Result<Grant, AuthError> {
+        let _under_way = self.in_flight.begin(name, address)?;
         for _ in 0..LOGIN_TRIES {
             let account = self.authenticate(name, password.clone(), create, address).await?;
             if let Some(grant) = self.begin(&account, address).await? {
@@ -74,7 +75,9 @@ impl Auth {
 
     async fn check_attempts(&self, name: &AccountName, address: IpAddr) -> Result<(), AuthError> {
         let is_known = async || match self.find(name).await? {
-            Some(account) => Ok(self.storage.has_logged_in_from(account.user, &network(address).to_string()).await?),
+            Some(account) => {
+                Ok(self.storage.has_logged_in_from(account.user, &Network::of(address).to_string()).await?)
+            }
             None => Ok(false),
         };
         self.attempts.check(name, address, (self.clock)(), is_known).await
@@ -165,10 +168,14 @@ impl Auth {
             rotated_at_ms: now_ms,
             expires_at_ms: now_ms + self.refresh_ttl_ms,
             revoked_at_ms: None,
-            network: Some(network(address).to_string()),
+            network: Some(Network::of(address).to_string()),
         };
-        let began = self.storage.create_session(&row, &account.password_hash).await?;
-        if began { self.grant(&row, role_of(account)?).map(Some) } else { Ok(None) }
+        let role = role_of(account)?;
+        if !self.storage.create_session(&row, &account.password_hash).await? {
+            return Ok(None);
+        }
+        let ended = if role == Role::Game { 0 } else { self.end_oldest(&row, now_ms).await? };
+        Ok(Some(Grant { ended, ..self.grant(&row, role)? }))
     }
 
     /// Creates an account.

@@ -7,6 +7,7 @@ mod accounts;
 mod attempts;
 mod error;
 mod exposure;
+mod in_flight;
 mod keys;
 mod keyset;
 mod login;

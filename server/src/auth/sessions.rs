@@ -12,6 +12,7 @@ use uuid::Builder;
 use super::attempts::Attempts;
 use super::error::AuthError;
 use super::exposure::Exposure;
+use super::in_flight::InFlight;
 use super::keys::Vault;
 use super::keyset::LiveKeys;
 use super::password::Hasher;
@@ -49,6 +50,8 @@ pub struct Grant {
     pub refresh_token: String,
     /// The session.
     pub session: Session,
+    /// How many older sessions of the user a login has ended, to keep their number within its limit.
+    pub ended: usize,
 }
 
 /// Hides the tokens.
@@ -66,6 +69,8 @@ pub struct Auth {
     pub(super) keys: LiveKeys,
     pub(super) hasher: Hasher,
     pub(super) attempts: Attempts,
+    pub(super) in_flight: InFlight,
+    pub(super) sessions_per_user: u32,
     pub(super) revoked: Revoked,
     pub(super) refresh_ttl_ms: i64,
     registration: Registration,
@@ -99,6 +104,8 @@ impl Auth {
             keys,
             hasher,
             attempts: Attempts::new(settings),
+            in_flight: InFlight::new(settings.logins_per_name, settings.logins_per_address),
+            sessions_per_user: settings.sessions_per_user,
             revoked: Revoked::new(milliseconds(settings.access_ttl)),
             refresh_ttl_ms: milliseconds(settings.refresh_ttl),
             registration: settings.registration,
@@ -142,6 +149,15 @@ impl Auth {
             self.revoke(session).await?;
         }
         Ok(is_theirs)
+    }
+
+    /// Ends the sessions of a user that were not used for the longest time, if there are too many with this new one.
+    pub(super) async fn end_oldest(&self, newest: &SessionRow, now_ms: i64) -> Result<usize, AuthError> {
+        let ended = self.storage.revoke_oldest_sessions(newest, self.sessions_per_user - 1, now_ms).await?;
+        for session in &ended {
+            self.revoked.add(*session, now_ms);
+        }
+        Ok(ended.len())
     }
 
     /// Continues a session with new tokens. The previous refresh token still returns the current pair for 30 s, in case
@@ -318,6 +334,7 @@ impl Auth {
             expires_in: u64::try_from(left_ms / 1_000).unwrap_or(0),
             refresh_token: refresh::write(&keys.refresh, row.id, row.generation),
             session,
+            ended: 0,
         })
     }
 

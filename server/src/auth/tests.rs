@@ -424,3 +424,19 @@ async fn a_disabled_account_says_so_only_to_who_knows_its_password() {
     assert!(change(AccountChange::Enable).await.expect("an answer"));
     login(auth, "ada", "open sesame", false).await.expect("enabled again");
 }
+
+#[tokio::test]
+async fn a_name_has_so_many_logins_under_way_and_others_are_not_kept_out() {
+    let House { auth, .. } = &house(true).await;
+    login(auth, "ada", "open sesame", true).await.expect("an account");
+    let allowed = settings().logins_per_name as usize;
+    let names = std::iter::repeat_n("ada", allowed).chain(["Ada", "bob"]);
+    // All begin before the first one ends.
+    let results = futures_util::future::join_all(names.map(|name| login(auth, name, "open sesame", true))).await;
+    let refused =
+        |result: &Result<Grant, AuthError>| matches!(result, Err(AuthError::TooManyAtOnce { of_one_name: true }));
+    let expected: Vec<_> = (0..allowed + 2).map(|number| number == allowed).collect();
+    assert_eq!(results.iter().map(refused).collect::<Vec<_>>(), expected);
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), allowed + 1);
+    assert!(login(auth, "ada", "open sesame", true).await.is_ok(), "the others have ended");
+}

@@ -42,6 +42,13 @@ settings! {
         /// Failed logins from one address allowed within the window. Above it the address must wait, but not for names
         /// whose account has logged in from there before.
         "auth.failures_per_address" failures_per_address: u32 = "100", "1" to "1000000";
+        /// Logins of one name from one address that may be under way at the same time.
+        "auth.logins_per_name" logins_per_name: u32 = "4", "1" to "1000000";
+        /// Logins from one address (IPv6: one /64) that may be under way at the same time.
+        "auth.logins_per_address" logins_per_address: u32 = "32", "1" to "1000000";
+        /// Live sessions of one user. At the limit a login ends the session that was not used for the longest time. The
+        /// role game has no such limit.
+        "auth.sessions_per_user" sessions_per_user: u32 = "32", "1" to "1000000";
         /// Window for counting failed logins.
         "auth.failures_window" failures_window: Duration = "5m", "1s" to "1d";
     }

@@ -30,19 +30,31 @@ settings! {
         "origins" origins: Vec<Origin>;
         /// Addresses that tokens of the role game are accepted from, such as 10.0.0.5 or 10.1.0.0/16. Default: all.
         "game_addresses" game_addresses: Vec<IpNet>;
+        /// Addresses of proxies in front of this server, such as 10.0.0.0/8. Only these are believed if they name the
+        /// client, by Forwarded, X-Forwarded-For or the PROXY protocol, version 2: docs/operate.md.
+        "trusted_proxies" trusted_proxies: Vec<IpNet>;
         /// Time limit for a request's head to arrive, and for an idle connection to send its next request.
         "http.header_timeout" header_timeout: Duration = "10s", "100ms" to "10m";
         /// Time limit for a request's body to arrive.
         "http.body_timeout" body_timeout: Duration = "10s", "100ms" to "10m";
         /// How long a client may leave an answer unread; then its connection is closed.
         "http.write_timeout" write_timeout: Duration = "30s", "100ms" to "10m";
-        /// Open HTTP connections; further ones wait in the kernel's queue. WebSockets do not count. The server
-        /// accepts fewer if the hard limit on open files is too low; the log says how many.
+        /// Open HTTP connections of all clients; WebSockets do not count. When all are in use, a newcomer takes the place
+        /// of an idle connection of the address that has most. The server accepts fewer if the hard limit on open files
+        /// is too low; the log says how many.
         "http.connections_max" connections_max: usize = "4096", "1" to "1000000";
+        /// Open HTTP connections from one address (IPv6: one /64). Trusted proxies may have more.
+        "http.connections_per_address" connections_per_address: usize = "1000", "1" to "1000000";
         /// HTTP requests that one session may send per second.
         "http.rate_per_second" rate_per_second: u32 = "10000", "1" to "10000000";
         /// HTTP requests that one session may send in a burst on top of that.
         "http.rate_burst" rate_burst: u32 = "10000", "1" to "10000000";
+        /// Requests without a session, such as logins and refreshes, that one address (IPv6: one /64) may send per second.
+        "http.anonymous_per_second" anonymous_per_second: u32 = "20", "1" to "10000000";
+        /// Requests without a session that one address may send in a burst on top of that.
+        "http.anonymous_burst" anonymous_burst: u32 = "1000", "1" to "10000000";
+        /// Characters that one user may create per day, also if they are deleted again. The role game has no such limit.
+        "http.creations_per_day" creations_per_day: u32 = "100", "1" to "1000000";
         /// Time limit for a clean shutdown. Changes not written by then go to a spool file.
         "shutdown_timeout" shutdown_timeout: Duration = "20s", "100ms" to "10m";
     }
@@ -80,7 +92,7 @@ impl Listen {
     /// Returns true if strangers can reach this server, as far as the settings tell. Then nothing is open unless a
     /// setting opens it.
     pub fn is_exposed(&self) -> bool {
-        !self.listen.ip().is_loopback() || self.public_url.is_some()
+        !self.listen.ip().is_loopback() || self.public_url.is_some() || !self.trusted_proxies.is_empty()
     }
 
     /// The address for operators, if they have one of their own.

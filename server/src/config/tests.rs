@@ -71,7 +71,7 @@ fn every_setting_works_as_flag_variable_and_key_and_appears_in_the_help() {
             ("", Some((low, _))) => low,
             ("", None) => match setting.key {
                 "public_url" | "origins" => "https://play.example.com",
-                "game_addresses" => "10.0.0.0/8",
+                "game_addresses" | "trusted_proxies" => "10.0.0.0/8",
                 "otlp_endpoint" => "http://127.0.0.1:4318",
                 _ => "some/path",
             },
@@ -228,6 +228,7 @@ fn operators_get_an_address_on_loopback_once_strangers_can_reach_the_server() {
     assert_eq!(address(&["--listen", "[::]:0"]), (true, local("0")));
     assert_eq!(address(&["--listen", "0.0.0.0:65000"]), (true, local("64000")));
     assert_eq!(address(&["--public-url", "https://play.example.com"]), (true, local("9080")));
+    assert_eq!(address(&["--trusted-proxies", "127.0.0.1"]), (true, local("9080")));
     assert_eq!(address(&["--listen", "0.0.0.0:80", "--admin-listen", "players"]), (true, None));
     assert_eq!(address(&["--admin-listen", "127.0.0.1:9"]), (false, local("9")));
 }

@@ -11,9 +11,9 @@ use castellan_protocol::{CharacterId, RejectionCode, UserId};
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use super::client_address::{self, ClientAddress};
 use super::context::Context;
 use super::problem::Problem;
-use super::reached::{self, Peer};
 use crate::audit::{Actor, Audit, Event, Outcome, Target};
 use crate::auth::{Session, Standing, Ticket};
 use crate::shard::{Answered, outcome_of};
@@ -80,15 +80,15 @@ impl<G: Game> FromRequestParts<Arc<Context<G>>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, context: &Arc<Context<G>>) -> Result<Self, Problem> {
-        let token = token(&parts.headers)
-            .ok_or_else(|| Problem::unauthenticated("token missing: send Authorization: Bearer <token>"))?;
-        let ticket = identify(context, token, &parts.extensions).await?;
-        match ticket.standing {
-            Standing::Live => {}
-            Standing::Expired => return Err(Problem::unauthenticated("the token has expired; refresh the session")),
-            Standing::Revoked => return Err(Problem::unauthenticated("the session was ended; log in again")),
-        }
-        context.rates.take(ticket.session.id)?;
+        let session = match live_session(parts, context).await {
+            Ok(session) => session,
+            Err(problem) => {
+                let client = ClientAddress::from_request_parts(parts, context).await?;
+                context.rates.anonymous(client)?;
+                return Err(problem);
+            }
+        };
+        context.rates.request(&session)?;
         let Query(named) = Query::<Named>::try_from_uri(&parts.uri)
             .map_err(|_| Problem::malformed("the query cannot be read; give `user` at most once"))?;
         let named = match named.user.map(|user| user.parse()) {
@@ -96,8 +96,20 @@ impl<G: Game> FromRequestParts<Arc<Context<G>>> for Caller {
             Some(Ok(user)) => Some(user),
             Some(Err(error)) => return Err(Problem::malformed(format!("user: {error}"))),
         };
-        let address = reached::address_of(&parts.extensions);
-        Ok(Self { session: ticket.session, address, owner: ticket.session.acts_for(named) })
+        let address = client_address::of_request(&parts.extensions);
+        Ok(Self { session, address, owner: session.acts_for(named) })
+    }
+}
+
+/// The session of a request, if its token is valid now.
+async fn live_session<G: Game>(parts: &Parts, context: &Context<G>) -> Result<Session, Problem> {
+    let token = token(&parts.headers)
+        .ok_or_else(|| Problem::unauthenticated("token missing: send Authorization: Bearer <token>"))?;
+    let ticket = identify(context, token, &parts.extensions).await?;
+    match ticket.standing {
+        Standing::Live => Ok(ticket.session),
+        Standing::Expired => Err(Problem::unauthenticated("the token has expired; refresh the session")),
+        Standing::Revoked => Err(Problem::unauthenticated("the session was ended; log in again")),
     }
 }
 
@@ -108,8 +120,8 @@ pub(super) async fn identify<G: Game>(
     extensions: &Extensions,
 ) -> Result<Ticket, Problem> {
     let ticket = context.auth.identify(token).await.ok_or_else(|| Problem::unauthenticated(FORGED))?;
-    let peer = extensions.get::<Peer>().map(|peer| peer.0.ip());
-    if ticket.session.is_game_server() && !may_hold_game(&context.settings.game_addresses, peer) {
+    let client = extensions.get::<ClientAddress>().map(|client| client.ip());
+    if ticket.session.is_game_server() && !may_hold_game(&context.settings.game_addresses, client) {
         return Err(Problem::new(
             RejectionCode::NOT_PERMITTED,
             "tokens of the role game are not accepted from this address; its operator can add it to game_addresses",

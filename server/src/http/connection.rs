@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
+use super::places::{Busy, Place};
 use crate::socket::{Line, TlsStream};
 
 /// A byte stream from a client.
@@ -31,13 +33,14 @@ macro_rules! either {
 pub(super) struct Connection {
     stream: Stream,
     write_timeout: Duration,
-    /// The timer of a waiting write.
-    stalled: Option<Pin<Box<Sleep>>>,
+    place: Arc<Place>,
+    /// The timer of a waiting write, during which the connection is not idle.
+    stalled: Option<(Pin<Box<Sleep>>, Busy)>,
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, write_timeout: Duration) -> Self {
-        Self { stream, write_timeout, stalled: None }
+    pub(super) fn new(stream: Stream, write_timeout: Duration, place: Arc<Place>) -> Self {
+        Self { stream, write_timeout, place, stalled: None }
     }
 
     /// The connection, no longer tied to this runtime.
@@ -55,7 +58,8 @@ impl Connection {
             return write;
         }
         let until = Instant::now() + self.write_timeout;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        let begin = || (Box::pin(tokio::time::sleep_until(until)), self.place.busy());
+        let (stalled, _) = self.stalled.get_or_insert_with(begin);
         ready!(stalled.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer has stopped reading")))
     }

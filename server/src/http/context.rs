@@ -39,10 +39,8 @@ pub struct Context<G: Game> {
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// Origins, public address, limits.
     pub settings: config::Listen,
-    /// The remaining rate of each session.
+    /// What each session, address and user may still ask for.
     pub rates: Rates,
-    /// Most open sockets of all players together.
-    pub sockets_max: usize,
     /// How long a write with `ack: "durable"` waits for the commit.
     pub durable_timeout: Duration,
     /// The wall clock.

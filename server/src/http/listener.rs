@@ -1,7 +1,7 @@
-//! Accepts connections up to a limit, until the server stops.
+//! Accepts connections, and decides at once which of them may stay.
 
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, Write};
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +11,21 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
+use super::client_address::{ClientAddress, is_trusted};
 use super::connection::{Connection, Stream};
-use super::reached::{Peer, Reached};
+use super::places::{Place, Places};
+use super::proxied;
+use super::reached::Reached;
 use super::routes::Routes;
 use super::tls::Tls;
-
 use crate::config;
+use crate::network::Network;
+use crate::telemetry::{self, Who};
 
 /// Largest request head and largest buffered part of a body, in bytes.
 const BUFFER_BYTES_MAX: usize = 32 * 1024;
@@ -30,8 +36,13 @@ const HEADER_FIELDS_MAX: usize = 64;
 /// Pause after a connection that cannot be had, for example because too many files are open.
 const REST: Duration = Duration::from_millis(50);
 
+/// The answer to a connection for which there is no place.
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n\
+Content-Length: 112\r\nConnection: close\r\n\r\n\
+{\"error\":\"too many connections to this server, or from this address\",\"code\":\"overloaded\",\"retry_after_ms\":1000}\n";
+
 /// Limits for the connections of one listener.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Limits {
     /// Time limit for a request's head to arrive, and for an idle connection to send its next request.
     pub header_timeout: Duration,
@@ -39,6 +50,10 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// Most open connections; upgraded ones do not count.
     pub connections_max: usize,
+    /// Most open connections from one address.
+    pub connections_per_address: usize,
+    /// Proxies that may name the client.
+    pub trusted_proxies: Arc<[IpNet]>,
     /// A connection whose file has this number or a higher one is closed at once: only the reserve of open files is
     /// left. The system always gives the lowest free number.
     pub numbers_below: u64,
@@ -50,9 +65,21 @@ impl From<&config::Listen> for Limits {
             header_timeout: settings.header_timeout,
             write_timeout: settings.write_timeout,
             connections_max: settings.connections_max,
+            connections_per_address: settings.connections_per_address,
+            trusted_proxies: settings.trusted_proxies.as_slice().into(),
             numbers_below: u64::MAX,
         }
     }
+}
+
+/// What all connections of a listener share.
+struct House {
+    tls: Option<Arc<Tls>>,
+    routes: Routes,
+    limits: Limits,
+    places: Arc<Places>,
+    /// Each open connection holds a receiver.
+    open: watch::Sender<()>,
 }
 
 /// Serves connections until `stop` is true or its sender is dropped. Then lets open connections finish their request,
@@ -64,22 +91,20 @@ pub async fn serve(
     limits: Limits,
     mut stop: watch::Receiver<bool>,
 ) {
-    let room = Arc::new(Semaphore::new(limits.connections_max));
+    let places = Arc::new(Places::new(limits.connections_max, limits.connections_per_address));
+    let house = Arc::new(House { tls, routes, limits, places, open: watch::Sender::new(()) });
     // Logged only once until a connection is accepted again.
     let mut is_refusing = false;
     loop {
-        let permit = tokio::select! {
-            permit = Arc::clone(&room).acquire_owned() => permit.expect("the semaphore is never closed"),
-            () = stopped(&mut stop) => break,
-        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stopped(&mut stop) => break,
         };
-        match accepted.and_then(|(stream, peer)| leave_the_reserve(stream, limits).map(|stream| (stream, peer))) {
+        let accepted = accepted.and_then(|(stream, peer)| Ok((leave_the_reserve(stream, &house.limits)?, peer)));
+        match accepted {
             Ok((stream, peer)) => {
                 is_refusing = false;
-                tokio::spawn(connection(stream, peer, tls.clone(), routes.clone(), limits, stop.clone(), permit));
+                house.receive(stream, peer.ip().to_canonical(), &stop);
             }
             Err(error) => {
                 if !std::mem::replace(&mut is_refusing, true) {
@@ -90,13 +115,11 @@ pub async fn serve(
         }
     }
     drop(listener);
-    let all = u32::try_from(limits.connections_max).unwrap_or(u32::MAX);
-    // Each open connection holds a permit: once we hold all of them, none is open.
-    let _ = room.acquire_many(all).await;
+    house.open.closed().await;
 }
 
 /// Closes a connection that would take a file from the reserve.
-fn leave_the_reserve(stream: TcpStream, limits: Limits) -> io::Result<TcpStream> {
+fn leave_the_reserve(stream: TcpStream, limits: &Limits) -> io::Result<TcpStream> {
     let number = u64::try_from(stream.as_raw_fd()).unwrap_or_default();
     if number < limits.numbers_below { Ok(stream) } else { Err(io::Error::other("too many open files")) }
 }
@@ -106,67 +129,119 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    tls: Option<Arc<Tls>>,
-    routes: Routes,
-    limits: Limits,
-    mut stop: watch::Receiver<bool>,
-    permit: OwnedSemaphorePermit,
-) {
-    let local = match stream.set_nodelay(true).and_then(|()| stream.local_addr()) {
-        Ok(local) => local,
-        Err(error) => {
-            tracing::debug!(%error, "a connection was closed before its first request");
-            return;
-        }
-    };
-    let accepted = tokio::select! {
-        accepted = accept(stream, tls, limits.header_timeout) => accepted,
-        () = stopped(&mut stop) => return,
-    };
-    let (stream, server_name) = match accepted {
-        Ok(accepted) => accepted,
-        Err(error) => {
-            tracing::debug!(%error, "a TLS handshake failed");
-            return;
-        }
-    };
-    let reached = Reached { local, is_tls: matches!(stream, Stream::Tls(_)), server_name };
-    let service = TowerToHyperService::new(routes.0);
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
-        request.extensions_mut().insert(reached.clone());
-        service.call(request)
-    });
-    let io = TokioIo::new(Connection::new(stream, limits.write_timeout));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
-        .max_buf_size(BUFFER_BYTES_MAX)
-        .max_headers(HEADER_FIELDS_MAX)
-        .serve_connection(io, service)
-        .with_upgrades();
-    tokio::pin!(connection);
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = stopped(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = result {
-        tracing::debug!(%error, "a connection ended with an error");
+impl House {
+    /// Serves a connection if there is a place for it.
+    fn receive(self: &Arc<Self>, stream: TcpStream, peer: IpAddr, stop: &watch::Receiver<bool>) {
+        let is_proxy = is_trusted(peer, &self.limits.trusted_proxies);
+        let Some(place) = self.place(peer, is_proxy) else { return self.refuse(stream) };
+        let (house, open, mut stop) = (Arc::clone(self), self.open.subscribe(), stop.clone());
+        tokio::spawn(async move {
+            let result = if is_proxy {
+                house.serve_proxied(stream, peer, place, &mut stop).await
+            } else {
+                house.serve(stream, peer, place, &mut stop).await
+            };
+            if let Err(error) = result {
+                tracing::debug!(%error, "a connection ended with an error");
+            }
+            drop(open);
+        });
     }
-    drop(permit);
+
+    fn place(&self, client: IpAddr, is_proxy: bool) -> Option<Arc<Place>> {
+        let network = Network::of(client);
+        self.places.enter(network, is_proxy).map_err(|limit| telemetry::refused(limit, Who::Network(network))).ok()
+    }
+
+    /// Serves a connection of a trusted proxy, which may name the client first.
+    async fn serve_proxied(
+        &self,
+        mut stream: TcpStream,
+        peer: IpAddr,
+        place: Arc<Place>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let client = tokio::select! {
+            client = timeout(self.limits.header_timeout, proxied::client(&mut stream)) => client??,
+            () = place.evicted() => return Ok(()),
+            () = stopped(stop) => return Ok(()),
+        };
+        let Some(client) = client.map(|client| client.to_canonical()) else {
+            return self.serve(stream, peer, place, stop).await;
+        };
+        drop(place);
+        match self.place(client, is_trusted(client, &self.limits.trusted_proxies)) {
+            Some(place) => self.serve(stream, client, place, stop).await,
+            None => {
+                self.refuse(stream);
+                Ok(())
+            }
+        }
+    }
+
+    /// Serves the requests of a connection.
+    async fn serve(
+        &self,
+        stream: TcpStream,
+        peer: IpAddr,
+        place: Arc<Place>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let limits = &self.limits;
+        stream.set_nodelay(true)?;
+        let local = stream.local_addr()?;
+        let (stream, server_name) = tokio::select! {
+            accepted = accept(stream, self.tls.as_deref(), limits.header_timeout) => accepted?,
+            () = place.evicted() => return Ok(()),
+            () = stopped(stop) => return Ok(()),
+        };
+        let reached = Reached { local, is_tls: matches!(stream, Stream::Tls(_)), server_name };
+        let service = TowerToHyperService::new(self.routes.0.clone());
+        let service = service_fn(|mut request: hyper::Request<Incoming>| {
+            let client = ClientAddress::of(peer, request.headers(), &limits.trusted_proxies);
+            request.extensions_mut().insert(client);
+            request.extensions_mut().insert(reached.clone());
+            let (answer, busy) = (service.call(request), place.busy());
+            async move {
+                let answer = answer.await;
+                drop(busy);
+                answer
+            }
+        });
+        let io = TokioIo::new(Connection::new(stream, limits.write_timeout, Arc::clone(&place)));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_timeout)
+            .max_buf_size(BUFFER_BYTES_MAX)
+            .max_headers(HEADER_FIELDS_MAX)
+            .serve_connection(io, service)
+            .with_upgrades();
+        tokio::pin!(connection);
+        tokio::select! {
+            result = connection.as_mut() => return Ok(result?),
+            () = stopped(stop) => {}
+            // It may have begun a request since.
+            () = place.evicted() => if !place.is_busy() { return Ok(()) },
+        }
+        connection.as_mut().graceful_shutdown();
+        Ok(connection.await?)
+    }
+
+    /// Tells a client that there is no place for it, if its socket takes that at once. Under TLS it would take a
+    /// handshake, which costs more than the place.
+    fn refuse(&self, stream: TcpStream) {
+        if self.tls.is_none() {
+            // An error means that the client has gone.
+            let _ = stream.into_std().and_then(|mut stream| stream.write_all(REFUSAL));
+        }
+    }
 }
 
 /// Performs the TLS handshake, if there is one. Returns the stream, and the name by which the client calls this server.
-async fn accept(stream: TcpStream, tls: Option<Arc<Tls>>, time: Duration) -> io::Result<(Stream, Option<Arc<str>>)> {
+async fn accept(stream: TcpStream, tls: Option<&Tls>, time: Duration) -> io::Result<(Stream, Option<Arc<str>>)> {
     let Some(tls) = tls else { return Ok((Stream::Plain(stream), None)) };
     // Boxed, so that plain connections do not pay for its memory.
-    let stream = tokio::time::timeout(time, Box::pin(tls.accept(stream))).await??;
+    let stream = timeout(time, Box::pin(tls.accept(stream))).await??;
     let server_name = stream.get_ref().1.server_name().map(Arc::from);
     Ok((Stream::Tls(Box::new(stream)), server_name))
 }
@@ -177,6 +252,14 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn the_refusal_has_the_length_that_it_says() {
+        let text = std::str::from_utf8(REFUSAL).expect("ASCII");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{head}");
+        serde_json::from_str::<castellan_protocol::http::ErrorBody<()>>(body).expect("an error as the protocol has it");
+    }
+
     #[tokio::test]
     async fn a_connection_whose_file_belongs_to_the_reserve_is_closed_at_once() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -184,8 +267,14 @@ mod tests {
         let mut peer = TcpStream::connect(address).await.expect("the kernel's queue");
         let (_stop, stopped) = watch::channel(false);
         let second = Duration::from_secs(1);
-        let limits =
-            Limits { header_timeout: second * 60, write_timeout: second, connections_max: 9, numbers_below: 1 };
+        let limits = Limits {
+            header_timeout: second * 60,
+            write_timeout: second,
+            connections_max: 9,
+            connections_per_address: 9,
+            trusted_proxies: Arc::default(),
+            numbers_below: 1,
+        };
         tokio::spawn(serve(listener, None, Routes(axum::Router::new()), limits, stopped));
         let end = tokio::time::timeout(second * 10, peer.read(&mut [0])).await.expect("long before the header's time");
         assert_eq!(end.expect("an end"), 0);

@@ -9,8 +9,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::characters::is_known;
+use super::client_address::ClientAddress;
 use super::context::{Context, Standing};
-use super::problem::json;
+use super::problem::{Problem, json};
 
 /// `GET /health/live`: the process answers.
 pub(super) async fn live() -> Response {
@@ -34,14 +35,23 @@ pub(super) async fn metrics<G: Game>(State(context): State<Arc<Context<G>>>) -> 
 }
 
 /// `GET /.well-known/jwks.json`.
-pub(super) async fn keys<G: Game>(State(context): State<Arc<Context<G>>>) -> Response {
+pub(super) async fn keys<G: Game>(
+    State(context): State<Arc<Context<G>>>,
+    client: ClientAddress,
+) -> Result<Response, Problem> {
+    context.rates.anonymous(client)?;
     let mut response = json(StatusCode::OK, context.auth.jwks().into_bytes());
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
-    response
+    Ok(response)
 }
 
 /// `GET /catalogue`.
-pub(super) async fn catalogue<G: Game>(State(context): State<Arc<Context<G>>>, headers: HeaderMap) -> Response {
+pub(super) async fn catalogue<G: Game>(
+    State(context): State<Arc<Context<G>>>,
+    client: ClientAddress,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    context.rates.anonymous(client)?;
     let published = (context.catalogue)();
     let tag = HeaderValue::try_from(format!("\"{}\"", published.revision)).expect("a revision of ASCII");
     let kind = HeaderValue::from_static("application/json");
@@ -52,5 +62,5 @@ pub(super) async fn catalogue<G: Game>(State(context): State<Arc<Context<G>>>, h
         *response.body_mut() = Body::empty();
         response.headers_mut().remove(header::CONTENT_TYPE);
     }
-    response
+    Ok(response)
 }

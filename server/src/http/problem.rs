@@ -117,6 +117,7 @@ impl From<AuthError> for Problem {
             AuthError::AccountDisabled => (C::ACCOUNT_DISABLED, None),
             AuthError::RegistrationClosed => (C::REGISTRATION_CLOSED, None),
             AuthError::TooManyAttempts { retry_after_ms } => (C::TOO_MANY_ATTEMPTS, Some(*retry_after_ms)),
+            AuthError::TooManyAtOnce { .. } => (C::RATE_LIMITED, Some(RETRY_MS)),
             AuthError::Overloaded { retry_after_ms } => (C::OVERLOADED, Some(*retry_after_ms)),
             AuthError::Unauthenticated(_) => (C::UNAUTHENTICATED, None),
             AuthError::SessionRevoked => (C::SESSION_REVOKED, None),

@@ -1,77 +1,158 @@
-//! The request rate of each session.
+//! What one session, one address and one user may ask for in a time.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::time::Duration;
 
-use castellan_protocol::SessionId;
+use castellan_protocol::{RejectionCode, SessionId, UserId};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::client_address::ClientAddress;
+use super::problem::Problem;
+use crate::auth::Session;
 use crate::config;
+use crate::network::Network;
 use crate::rate::Bucket;
-use crate::shard::Refusal;
+use crate::telemetry::{self, Limit, Who};
 
-/// Most sessions tracked at a time. A session with a full bucket need not be tracked.
-const SESSIONS_MAX: usize = 65_536;
+/// Most keys tracked at a time in one table. A key with a full bucket need not be tracked.
+const KEYS_MAX: usize = 65_536;
 
-/// The remaining rate of each session.
-///
-/// governor's keyed limiter (0.10.4) is as fast, 64 ns to our 68 ns, but cannot tell a tracked session from a new one,
-/// so a full table would have to refuse both.
+/// The remaining rate of each session, address and user.
 pub struct Rates {
-    per_second: u32,
-    burst: u32,
-    buckets: Mutex<HashMap<SessionId, Bucket>>,
+    requests: Buckets<SessionId>,
+    anonymous: Buckets<Network>,
+    handshakes: Buckets<Network>,
+    creations: Buckets<UserId>,
 }
 
 impl Rates {
-    /// Takes the rate from the settings.
-    pub fn new(settings: &config::Listen) -> Self {
-        Self { per_second: settings.rate_per_second, burst: settings.rate_burst, buckets: Mutex::default() }
+    /// Takes the rates from the settings.
+    pub fn new(listen: &config::Listen, socket: &config::Socket) -> Self {
+        let [requests, anonymous, handshakes] = [
+            (listen.rate_per_second, listen.rate_burst),
+            (listen.anonymous_per_second, listen.anonymous_burst),
+            (socket.handshakes_per_second, socket.handshakes_burst),
+        ]
+        .map(|(per_second, burst)| move |now| Bucket::new(per_second, burst, now));
+        let per_day = listen.creations_per_day;
+        Self {
+            requests: Buckets::new(requests),
+            anonymous: Buckets::new(anonymous),
+            handshakes: Buckets::new(handshakes),
+            creations: Buckets::new(move |now| Bucket::daily(per_day, now)),
+        }
     }
 
-    /// Counts a request.
+    /// Counts a request of a session.
     ///
     /// # Errors
     ///
     /// The refusal, if the session exceeds its rate.
-    pub(super) fn take(&self, session: SessionId) -> Result<(), Refusal> {
-        self.take_at(session, Instant::now()).map_err(Refusal::rate_limited)
+    pub(super) fn request(&self, session: &Session) -> Result<(), Problem> {
+        let taken = self.requests.take(session.id, Instant::now());
+        taken.map_err(|wait| refusal(Limit::Requests, Who::User(session.user), wait, "you are sending too fast"))
     }
 
-    fn take_at(&self, session: SessionId, now: Instant) -> Result<(), Duration> {
+    /// Counts a request without a session.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, if the client's network exceeds its rate.
+    pub(super) fn anonymous(&self, client: ClientAddress) -> Result<(), Problem> {
+        let message = "too many requests without a session from your address";
+        by_address(&self.anonymous, client, Limit::AnonymousRequests, message)
+    }
+
+    /// Counts an attempt to open a socket.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, if the client's network exceeds its rate.
+    pub(super) fn handshake(&self, client: ClientAddress) -> Result<(), Problem> {
+        by_address(&self.handshakes, client, Limit::Handshakes, "too many new sockets from your address")
+    }
+
+    /// Counts a creation of a user. If nothing is made, call [`Rates::not_created`].
+    ///
+    /// # Errors
+    ///
+    /// The time until the user may create another character.
+    pub(super) fn creation(&self, user: UserId) -> Result<(), Duration> {
+        self.creations.take(user, Instant::now())
+    }
+
+    /// Takes back a creation that made nothing.
+    pub(super) fn not_created(&self, user: UserId) {
+        self.creations.give_back(&user);
+    }
+}
+
+fn by_address(
+    buckets: &Buckets<Network>,
+    client: ClientAddress,
+    limit: Limit,
+    message: &'static str,
+) -> Result<(), Problem> {
+    let network = client.network();
+    buckets.take(network, Instant::now()).map_err(|wait| refusal(limit, Who::Network(network), wait, message))
+}
+
+fn refusal(limit: Limit, who: Who, wait: Duration, message: &'static str) -> Problem {
+    telemetry::refused(limit, who);
+    let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+    Problem::new(RejectionCode::RATE_LIMITED, message).retry_after_ms(wait_ms)
+}
+
+/// A bucket for each key that has used some of it.
+///
+/// governor's keyed limiter (0.10.4) is as fast, 64 ns to our 68 ns, but cannot tell a tracked key from a new one, so a
+/// full table would have to refuse both.
+struct Buckets<K> {
+    full: Box<dyn Fn(Instant) -> Bucket + Send + Sync>,
+    buckets: Mutex<HashMap<K, Bucket>>,
+}
+
+impl<K: Eq + Hash> Buckets<K> {
+    /// `full` makes a full bucket.
+    fn new(full: impl Fn(Instant) -> Bucket + Send + Sync + 'static) -> Self {
+        Self { full: Box::new(full), buckets: Mutex::default() }
+    }
+
+    fn take(&self, key: K, now: Instant) -> Result<(), Duration> {
         let mut buckets = self.buckets.lock();
-        if buckets.len() >= SESSIONS_MAX && !buckets.contains_key(&session) {
+        if buckets.len() >= KEYS_MAX && !buckets.contains_key(&key) {
             buckets.retain(|_, bucket| !bucket.is_full(now));
-            if buckets.len() >= SESSIONS_MAX {
+            if buckets.len() >= KEYS_MAX {
                 return Err(Duration::from_secs(1));
             }
         }
-        buckets.entry(session).or_insert_with(|| Bucket::new(self.per_second, self.burst, now)).take(now)
+        buckets.entry(key).or_insert_with(|| (self.full)(now)).take(now)
+    }
+
+    fn give_back(&self, key: &K) {
+        if let Some(bucket) = self.buckets.lock().get_mut(key) {
+            bucket.give_back();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
-    fn session(number: usize) -> SessionId {
-        SessionId::from_uuid(Uuid::from_u128(number as u128))
-    }
-
     #[test]
-    fn the_number_of_tracked_sessions_is_bounded_and_a_full_bucket_makes_room() {
-        let rates = Rates { per_second: 10, burst: 2, buckets: Mutex::default() };
+    fn the_number_of_tracked_keys_is_bounded_and_a_full_bucket_makes_room() {
+        let rates = Buckets::new(|now| Bucket::new(10, 2, now));
         let start = Instant::now();
-        for number in 0..SESSIONS_MAX {
-            assert_eq!(rates.take_at(session(number), start), Ok(()));
+        for number in 0..KEYS_MAX {
+            assert_eq!(rates.take(number, start), Ok(()));
         }
-        assert!(rates.take_at(session(SESSIONS_MAX), start).is_err(), "no room for one more");
-        assert_eq!(rates.take_at(session(0), start), Ok(()), "a tracked session is still served");
+        assert!(rates.take(KEYS_MAX, start).is_err(), "no room for one more");
+        assert_eq!(rates.take(0, start), Ok(()), "a tracked key is still served");
         let later = start + Duration::from_millis(100);
-        assert_eq!(rates.take_at(session(SESSIONS_MAX), later), Ok(()));
+        assert_eq!(rates.take(KEYS_MAX, later), Ok(()));
         assert_eq!(rates.buckets.lock().len(), 2, "the bucket that is not full yet, and the new one");
     }
 }

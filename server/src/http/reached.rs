@@ -1,18 +1,7 @@
-//! The two ends of a client's connection. The listener adds both to each request.
+//! Our end of a client's connection. The listener adds it to each request.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-
-use axum::http::Extensions;
-
-/// The address of the client.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) SocketAddr);
-
-/// The address of a request's client, without its port.
-pub(super) fn address_of(extensions: &Extensions) -> IpAddr {
-    extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(peer)| peer.ip())
-}
 
 /// How the client's connection reached this server.
 #[derive(Debug, Clone)]

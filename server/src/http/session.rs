@@ -19,27 +19,29 @@ use time::format_description::well_known::Rfc3339;
 
 use super::bearer::Caller;
 use super::body;
+use super::client_address::ClientAddress;
 use super::context::Context;
 use super::problem::{Problem, json};
-use super::reached::{self, Peer, Reached};
+use super::reached::Reached;
 use crate::audit::{Actor, Event, Outcome, Target};
 use crate::auth::{AccountName, AuthError, Grant, Password};
 use crate::storage::SessionRow;
-use crate::telemetry::{self, LoginOutcome};
+use crate::telemetry::{self, Limit, LoginOutcome, Who};
 
 /// `POST /session/login`.
 pub(super) async fn login<G: Game>(
     State(context): State<Arc<Context<G>>>,
-    Extension(Peer(peer)): Extension<Peer>,
+    client: ClientAddress,
     Extension(reached): Extension<Reached>,
     request: Request,
 ) -> Result<Response, Problem> {
+    context.rates.anonymous(client)?;
     let (parts, body) = request.into_parts();
     let fields = body::object(&parts.headers, body, context.settings.body_timeout).await?;
     let wanted: Login = body::decode(fields)?;
     let name = AccountName::new(&wanted.username)?;
     let password = Password::new(wanted.password)?;
-    let result = context.auth.login(&name, password, wanted.create, peer.ip()).await;
+    let result = context.auth.login(&name, password, wanted.create, client.ip()).await;
     telemetry::login(match &result {
         Ok(_) => LoginOutcome::Granted,
         Err(
@@ -48,11 +50,12 @@ pub(super) async fn login<G: Game>(
             | AuthError::AccountDisabled
             | AuthError::Malformed(_),
         ) => LoginOutcome::Refused,
-        Err(AuthError::TooManyAttempts { .. }) => LoginOutcome::Limited,
+        Err(AuthError::TooManyAttempts { .. } | AuthError::TooManyAtOnce { .. }) => LoginOutcome::Limited,
         Err(AuthError::Overloaded { .. }) => LoginOutcome::Overloaded,
         Err(_) => LoginOutcome::Failed,
     });
-    record_login(&context, &name, peer.ip(), &result).await;
+    count_refusals(client, &result);
+    record_login(&context, &name, client.ip(), &result).await;
     Ok(granted(&context, &reached, &parts.headers, result?))
 }
 
@@ -82,12 +85,28 @@ fn outcome_of<T>(result: &Result<T, AuthError>) -> Outcome {
     }
 }
 
+/// Counts what the limits on logins and sessions refused.
+fn count_refusals(client: ClientAddress, result: &Result<Grant, AuthError>) {
+    match result {
+        Ok(grant) => {
+            (0..grant.ended).for_each(|_| telemetry::refused(Limit::Sessions, Who::User(grant.session.user)));
+        }
+        Err(AuthError::TooManyAtOnce { of_one_name }) => {
+            let limit = if *of_one_name { Limit::LoginsPerName } else { Limit::LoginsPerAddress };
+            telemetry::refused(limit, Who::Network(client.network()));
+        }
+        Err(_) => {}
+    }
+}
+
 /// `POST /session/refresh`.
 pub(super) async fn refresh<G: Game>(
     State(context): State<Arc<Context<G>>>,
+    client: ClientAddress,
     Extension(reached): Extension<Reached>,
     request: Request,
 ) -> Result<Response, Problem> {
+    context.rates.anonymous(client)?;
     let (parts, body) = request.into_parts();
     let fields = body::object(&parts.headers, body, context.settings.body_timeout).await?;
     let wanted: RefreshSession = body::decode(fields)?;
@@ -97,7 +116,7 @@ pub(super) async fn refresh<G: Game>(
         let session = wanted.refresh_token.split('.').next().and_then(|id| id.parse().ok());
         context.audit.record(Event {
             actor: Actor::Stranger,
-            address: Some(reached::address_of(&parts.extensions)),
+            address: Some(client.ip()),
             target: session.map_or(Target::Nothing, Target::Session),
             action: "refresh",
             outcome: Outcome::Refused,
@@ -176,7 +195,7 @@ pub(super) async fn end<G: Game>(
 /// `POST /account/password`.
 pub(super) async fn change_password<G: Game>(
     State(context): State<Arc<Context<G>>>,
-    Extension(Peer(peer)): Extension<Peer>,
+    client: ClientAddress,
     caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -184,7 +203,7 @@ pub(super) async fn change_password<G: Game>(
     let fields = body::object(&parts.headers, body, context.settings.body_timeout).await?;
     let wanted: ChangePassword = body::decode(fields)?;
     let (present, new) = (Password::new(wanted.password)?, Password::new(wanted.new_password)?);
-    let result = context.auth.change_password(caller.session, present, new, peer.ip()).await;
+    let result = context.auth.change_password(caller.session, present, new, client.ip()).await;
     let outcome = outcome_of(&result);
     caller.record(&context.audit, Target::Account(caller.session.user), "change password", outcome);
     result?;

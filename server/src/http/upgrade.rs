@@ -17,16 +17,16 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::bearer;
+use super::client_address::ClientAddress;
 use super::connection::Connection;
 use super::context::Context;
 use super::cors;
 use super::problem::Problem;
-use super::reached;
 use crate::auth::{Standing, Ticket};
 use crate::shard::CloseOrder;
-use crate::socket::{Accepted, Replies, Seat, accept_key};
+use crate::socket::{Accepted, NoSeat, Opener, Replies, Seat, accept_key};
 
-/// Time before a session at its socket limit may retry, in milliseconds.
+/// Time before a client at its limit of sockets may retry, in milliseconds.
 const RETRY_SEAT_MS: u64 = 1_000;
 
 #[derive(Deserialize)]
@@ -38,8 +38,10 @@ struct Asked {
 /// `GET /socket`.
 pub(super) async fn upgrade<G: Game>(
     State(context): State<Arc<Context<G>>>,
+    client_address: ClientAddress,
     mut request: Request,
 ) -> Result<Response, Problem> {
+    context.rates.handshake(client_address)?;
     let headers = request.headers();
     let offered = offered(headers);
     let ticket = ticket(&context, headers, request.extensions(), &offered).await?;
@@ -56,8 +58,8 @@ pub(super) async fn upgrade<G: Game>(
     let codec = agree(&offered)?;
     let (client, replies) = asked(&request)?;
     let echo = (!offered.is_empty()).then(|| codec.subprotocol());
-    let ticket = admit(&context, ticket, client)?;
-    let address = reached::address_of(request.extensions());
+    let ticket = admit(&context, ticket, client_address, client)?;
+    let address = client_address.ip();
     let on_upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(hand_over(context, on_upgrade, address, codec, replies, ticket));
     Ok(switching(&key, echo))
@@ -146,6 +148,7 @@ fn upgrade_required(problem: Problem) -> Response {
 fn admit<G: Game>(
     context: &Context<G>,
     ticket: Ticket,
+    address: ClientAddress,
     client: Option<Uuid>,
 ) -> Result<Result<(crate::auth::Session, Seat), CloseOrder>, Problem> {
     let order = |code, reason| Ok(Err(CloseOrder { code, reason }));
@@ -156,19 +159,16 @@ fn admit<G: Game>(
         Standing::Revoked => return order(CloseCode::SessionRevoked, "the session was ended"),
         Standing::Live => {}
     }
-    context.rates.take(ticket.session.id)?;
-    if context.registry.len() >= context.sockets_max {
-        return Err(Problem::new(
-            RejectionCode::OVERLOADED,
-            "this server is full: all sockets are in use; try again later",
-        ));
-    }
-    match context.registry.take_seat(ticket.session.id, client) {
+    let session = ticket.session;
+    context.rates.request(&session)?;
+    // Many game servers may share an account and an address.
+    let limited_by = (!session.is_game_server()).then(|| address.network());
+    let opener = Opener { session: session.id, user: session.user, limited_by };
+    match context.registry.take_seat(&opener, client) {
         // Revoked since the token was verified: its sockets may have been closed before this one took its seat.
-        Ok(_) if context.auth.is_revoked(ticket.session.id) => {
-            order(CloseCode::SessionRevoked, "the session was ended")
-        }
-        Ok(seat) => Ok(Ok((ticket.session, seat))),
+        Ok(_) if context.auth.is_revoked(session.id) => order(CloseCode::SessionRevoked, "the session was ended"),
+        Ok(seat) => Ok(Ok((session, seat))),
+        Err(error @ NoSeat::Full) => Err(Problem::new(RejectionCode::OVERLOADED, error.to_string())),
         Err(error) => Err(Problem::new(RejectionCode::RATE_LIMITED, error.to_string()).retry_after_ms(RETRY_SEAT_MS)),
     }
 }

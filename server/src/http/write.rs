@@ -12,7 +12,7 @@ use super::context::Context;
 use super::etag;
 use super::problem::{Problem, json};
 use crate::shard::{Answered, Base, Change, Command, Creation, Reader, Shape, Shown, Wait, Waiter, count_intent};
-use crate::telemetry::{self, IntentOutcome};
+use crate::telemetry::{self, IntentOutcome, Limit, Who};
 
 /// Buffer for a typical character, in bytes.
 const BODY_BYTES: usize = 2_048;
@@ -65,7 +65,8 @@ pub(super) async fn change<G: Game>(
     }
 }
 
-/// Creates a character and answers after the commit, unless `ack` is `applied`.
+/// Creates a character and answers after the commit, unless `ack` is `applied`. Counts against the
+/// owner's creations, unless a game server asks.
 pub(super) async fn create<G: Game>(
     context: &Context<G>,
     caller: &Caller,
@@ -79,13 +80,21 @@ pub(super) async fn create<G: Game>(
         return Err(Problem::malformed(message));
     }
     let mut body = Vec::with_capacity(BODY_BYTES);
-    let creation = Creation { owner, character: new_character_id(context), id: envelope.id, wanted };
+    let is_limited = !caller.session.is_game_server();
+    let wait = if is_limited { context.rates.creation(owner).err() } else { None };
+    let creation = Creation { owner, character: new_character_id(context), id: envelope.id, wanted, wait };
     let outcome = context.shards.create(&creation, &mut body).await;
     let made = match &outcome {
         Answered::Applied { character, .. } => Some(*character),
         _ => None,
     };
     caller.record_write(&context.audit, owner, made, "create", &outcome);
+    let is_new = matches!(outcome, Answered::Applied { duplicate: false, .. });
+    match (&outcome, wait) {
+        (Answered::Refused(_), Some(_)) => telemetry::refused(Limit::Creations, Who::User(owner)),
+        (_, None) if is_limited && !is_new => context.rates.not_created(owner),
+        _ => {}
+    }
     match outcome {
         Answered::Applied { character, mut shown, duplicate } => {
             if envelope.ack != Some(Ack::Applied) && shown.durable < shown.version {

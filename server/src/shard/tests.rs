@@ -45,7 +45,7 @@ pub(crate) async fn in_memory(
         Arc::clone(clock),
     ));
     shards.take(&storage.take_over("test").await.expect("no other process has them"));
-    let creation = Creation { owner, character, id: None, wanted: &fighter() };
+    let creation = Creation { owner, character, id: None, wanted: &fighter(), wait: None };
     assert!(matches!(shards.create(&creation, &mut Vec::new()).await, Answered::Applied { .. }));
     let settings = FlushSettings {
         interval: 50 * MOMENT,

@@ -16,7 +16,7 @@ mod workers;
 
 pub use self::context::{Context, SocketSettings};
 pub use self::line::{Line, Movable, TlsStream};
-pub use self::registry::{Registry, Seat, TooManySockets};
+pub use self::registry::{NoSeat, Opener, Registry, Seat, SocketLimits};
 pub use self::replies::Replies;
 pub use self::session::Accepted;
 pub use self::workers::Workers;

@@ -1,32 +1,100 @@
-//! The open connections: limits the sockets of a session, replaces older ones, and finds those to close.
+//! The open connections: limits the sockets of a session, a user and an address, replaces older ones, and finds those to
+//! close.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use castellan_protocol::limits::SOCKETS_PER_SESSION_MAX;
-use castellan_protocol::{CloseCode, SessionId};
+use castellan_protocol::{CloseCode, SessionId, UserId};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::network::Network;
 use crate::shard::{CloseOrder, Mailbox};
+use crate::telemetry::{self, Limit, Who};
 
-/// The session already has the most sockets it may have.
+/// Most sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SocketLimits {
+    /// Of all users together.
+    pub all_max: usize,
+    /// Of one user.
+    pub per_user_max: u32,
+    /// From one address.
+    pub per_address_max: u32,
+}
+
+/// Who opens a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opener {
+    /// The session.
+    pub session: SessionId,
+    /// Its user.
+    pub user: UserId,
+    /// The client's network; `None` if neither its sockets nor the user's are limited.
+    pub limited_by: Option<Network>,
+}
+
+/// Why there is no seat for a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this session already has {SOCKETS_PER_SESSION_MAX} sockets")]
-pub struct TooManySockets;
+pub enum NoSeat {
+    /// The session already has the most sockets it may have.
+    #[error("this session already has {SOCKETS_PER_SESSION_MAX} sockets")]
+    Session,
+    /// So has the user.
+    #[error("your sessions together already have {0} sockets; close one first")]
+    User(u32),
+    /// So has the address.
+    #[error("there are already {0} sockets from your address")]
+    Address(u32),
+    /// The server is full, and no user has more than this one would have.
+    #[error("this server is full: all sockets are in use; try again later")]
+    Full,
+}
 
 #[derive(Debug)]
 struct Registered {
     mailbox: Mailbox,
-    /// The client id, and a channel that closes when the connection serves no more frames.
-    client: Option<(Uuid, watch::Receiver<()>)>,
+    /// The client id, and a channel that closes when the connection serves no more frames. Boxed, because most clients
+    /// have none.
+    client: Option<Box<(Uuid, watch::Receiver<()>)>>,
+    /// The network by which it is counted, if it is.
+    network: Option<Network>,
+    /// It takes a place. One that was told to make room does not.
+    is_counted: bool,
+}
+
+/// The sockets of a session.
+#[derive(Debug)]
+struct Sockets {
+    user: UserId,
+    open: Vec<Registered>,
 }
 
 /// All open connections, by session.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Registry {
-    sessions: Mutex<HashMap<SessionId, Vec<Registered>>>,
+    limits: SocketLimits,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    sessions: HashMap<SessionId, Sockets>,
+    counts: Counts,
+}
+
+/// The sockets that count.
+#[derive(Debug, Default)]
+struct Counts {
+    all: usize,
+    of_user: HashMap<UserId, u32>,
+    from: HashMap<Network, u32>,
+    /// How many users have this many sockets, by that number; ends at the greatest one.
+    users_with: Vec<usize>,
 }
 
 /// A connection's place in the registry; given back when dropped.
@@ -41,64 +109,177 @@ pub struct Seat {
 }
 
 impl Registry {
-    /// Registers a connection that is about to be upgraded, and closes an older one of the same session and client.
+    /// A registry without connections.
+    pub fn new(limits: SocketLimits) -> Self {
+        Self { limits, open: Mutex::default() }
+    }
+
+    /// Registers a connection that is about to be upgraded, and closes an older one of the same session and client. If
+    /// the server is full, closes one of the user who has most.
     ///
     /// # Errors
     ///
-    /// [`TooManySockets`] if the session may not have another one.
-    pub fn take_seat(self: &Arc<Self>, session: SessionId, client: Option<Uuid>) -> Result<Seat, TooManySockets> {
+    /// The limit that the connection would exceed.
+    pub fn take_seat(self: &Arc<Self>, opener: &Opener, client: Option<Uuid>) -> Result<Seat, NoSeat> {
         const REPLACED: CloseOrder =
             CloseOrder { code: CloseCode::Normal, reason: "a newer connection of this client took over" };
-        let mut sessions = self.sessions.lock();
-        let sockets = sessions.entry(session).or_default();
-        let (older, others): (Vec<_>, Vec<_>) =
-            sockets.iter().partition(|socket| client.is_some() && socket.client.as_ref().map(|(id, _)| *id) == client);
-        if others.iter().filter(|socket| !socket.mailbox.is_closing()).count() >= SOCKETS_PER_SESSION_MAX {
-            return Err(TooManySockets);
+        let is_older =
+            |socket: &Registered| client.is_some() && socket.client.as_ref().map(|client| client.0) == client;
+        let mut open = self.open.lock();
+        let sockets = open.sessions.get(&opener.session).map_or(&[][..], |sockets| &sockets.open);
+        let others = sockets.iter().filter(|socket| !is_older(socket) && !socket.mailbox.is_closing()).count();
+        if others >= SOCKETS_PER_SESSION_MAX {
+            return Err(NoSeat::Session);
         }
-        let predecessors = older.iter().filter_map(|socket| Some(socket.client.as_ref()?.1.clone())).collect();
-        for socket in older {
+        // One that replaces another one takes its place.
+        if !sockets.iter().any(|socket| is_older(socket) && socket.is_counted) {
+            self.check(&mut open, opener)?;
+        }
+        let user = opener.user;
+        let Open { sessions, counts } = &mut *open;
+        let sockets = sessions.entry(opener.session).or_insert_with(|| Sockets { user, open: Vec::new() });
+        let mut predecessors = Vec::new();
+        for socket in sockets.open.iter_mut().filter(|socket| is_older(socket)) {
+            predecessors.extend(socket.client.as_ref().map(|client| client.1.clone()));
             socket.mailbox.order_close(REPLACED);
+            counts.forget(user, socket);
         }
         let mailbox = Mailbox::default();
         let named = client.map(|client| (client, watch::channel(())));
-        let (serving, client) = named.map(|(client, (serving, ended))| (serving, (client, ended))).unzip();
-        sockets.reserve_exact(1);
-        sockets.push(Registered { mailbox: mailbox.clone(), client });
-        Ok(Seat { registry: Arc::clone(self), session, mailbox, serving, predecessors })
+        let (serving, client) = named.map(|(client, (serving, ended))| (serving, Box::new((client, ended)))).unzip();
+        let network = opener.limited_by;
+        counts.add(user, network);
+        sockets.open.reserve_exact(1);
+        sockets.open.push(Registered { mailbox: mailbox.clone(), client, network, is_counted: true });
+        Ok(Seat { registry: Arc::clone(self), session: opener.session, mailbox, serving, predecessors })
+    }
+
+    /// Checks that there is room for one more socket, and makes it if somebody has more than his share.
+    fn check(&self, open: &mut Open, opener: &Opener) -> Result<(), NoSeat> {
+        let SocketLimits { all_max, per_user_max, per_address_max } = self.limits;
+        let mut held = 0;
+        if let Some(network) = opener.limited_by {
+            held = open.counts.of_user.get(&opener.user).copied().unwrap_or_default();
+            if held >= per_user_max {
+                telemetry::refused(Limit::SocketsPerUser, Who::User(opener.user));
+                return Err(NoSeat::User(per_user_max));
+            }
+            if open.counts.from.get(&network).is_some_and(|sockets| *sockets >= per_address_max) {
+                telemetry::refused(Limit::SocketsPerAddress, Who::Network(network));
+                return Err(NoSeat::Address(per_address_max));
+            }
+        }
+        if open.counts.all >= all_max && !open.close_one_of_more_than(held + 1) {
+            telemetry::refused(Limit::Sockets, Who::User(opener.user));
+            return Err(NoSeat::Full);
+        }
+        Ok(())
     }
 
     /// Closes all sockets of a session.
     pub fn close_session(&self, session: SessionId, order: &CloseOrder) {
-        for socket in self.sessions.lock().get(&session).into_iter().flatten() {
+        for socket in self.open.lock().sessions.get(&session).into_iter().flat_map(|sockets| &sockets.open) {
             socket.mailbox.order_close(order.clone());
         }
     }
 
     /// Closes the sockets of all sessions for which `ended` returns true.
     pub fn close_sessions_where(&self, ended: impl Fn(SessionId) -> bool, order: &CloseOrder) {
-        for (session, sockets) in self.sessions.lock().iter() {
+        for (session, sockets) in &self.open.lock().sessions {
             if ended(*session) {
-                sockets.iter().for_each(|socket| socket.mailbox.order_close(order.clone()));
+                sockets.open.iter().for_each(|socket| socket.mailbox.order_close(order.clone()));
             }
         }
     }
 
     /// Closes all sockets.
     pub fn close_all(&self, order: &CloseOrder) {
-        for socket in self.sessions.lock().values().flatten() {
-            socket.mailbox.order_close(order.clone());
-        }
-    }
-
-    /// The number of open sockets.
-    pub fn len(&self) -> usize {
-        self.sessions.lock().values().map(Vec::len).sum()
+        self.close_sessions_where(|_| true, order);
     }
 
     /// Returns true if no socket is open.
     pub fn is_empty(&self) -> bool {
-        self.sessions.lock().is_empty()
+        self.open.lock().sessions.is_empty()
+    }
+}
+
+impl Open {
+    /// Closes a socket of the user who has most, if those are more than `held`. Returns false if nobody has.
+    fn close_one_of_more_than(&mut self, held: u32) -> bool {
+        const CROWDED: CloseOrder =
+            CloseOrder { code: CloseCode::GoingAway, reason: "the server is full, and you have most of the sockets" };
+        let most = u32::try_from(self.counts.users_with.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        if most <= held {
+            return false;
+        }
+        let counts = &mut self.counts;
+        let theirs = self.sessions.values_mut().filter(|sockets| counts.of_user.get(&sockets.user) == Some(&most));
+        let counted = |socket: &&mut Registered| socket.network.is_some() && socket.is_counted;
+        let found = theirs.filter_map(|sockets| Some((sockets.user, sockets.open.iter_mut().find(counted)?))).next();
+        let Some((user, socket)) = found else { return false };
+        socket.mailbox.order_close(CROWDED);
+        counts.forget(user, socket);
+        telemetry::refused(Limit::Sockets, Who::User(user));
+        true
+    }
+}
+
+impl Counts {
+    fn add(&mut self, user: UserId, network: Option<Network>) {
+        self.all += 1;
+        if let Some(network) = network {
+            *self.from.entry(network).or_default() += 1;
+            let sockets = self.of_user.entry(user).or_default();
+            *sockets += 1;
+            let sockets = *sockets;
+            self.moved(sockets - 1, sockets);
+        }
+    }
+
+    fn remove(&mut self, user: UserId, network: Option<Network>) {
+        self.all -= 1;
+        if let Some(network) = network {
+            take_one(&mut self.from, network);
+            let left = take_one(&mut self.of_user, user);
+            self.moved(left + 1, left);
+        }
+    }
+
+    /// Counts a socket no more.
+    fn forget(&mut self, user: UserId, socket: &mut Registered) {
+        if std::mem::take(&mut socket.is_counted) {
+            self.remove(user, socket.network);
+        }
+    }
+
+    /// A user had one number of sockets and has another one now.
+    fn moved(&mut self, from: u32, to: u32) {
+        let (from, to) = (from as usize, to as usize);
+        let users_with = &mut self.users_with;
+        users_with.resize(users_with.len().max(to + 1), 0);
+        // Those without a socket are not counted.
+        if from > 0 {
+            users_with[from] -= 1;
+        }
+        if to > 0 {
+            users_with[to] += 1;
+        }
+        while users_with.last() == Some(&0) {
+            users_with.pop();
+        }
+    }
+}
+
+/// Takes one away and returns how many are left.
+fn take_one<K: Eq + Hash>(counts: &mut HashMap<K, u32>, key: K) -> u32 {
+    let Entry::Occupied(mut count) = counts.entry(key) else { return 0 };
+    *count.get_mut() -= 1;
+    match *count.get() {
+        0 => {
+            count.remove();
+            0
+        }
+        left => left,
     }
 }
 
@@ -125,12 +306,15 @@ impl Drop for Seat {
     fn drop(&mut self) {
         const ENDED: CloseOrder = CloseOrder { code: CloseCode::Normal, reason: "the connection has ended" };
         self.mailbox.order_close(ENDED);
-        let mut sessions = self.registry.sessions.lock();
-        if let Some(sockets) = sessions.get_mut(&self.session) {
-            sockets.retain(|socket| socket.mailbox != self.mailbox);
-            if sockets.is_empty() {
-                sessions.remove(&self.session);
-            }
+        let mut open = self.registry.open.lock();
+        let Open { sessions, counts } = &mut *open;
+        let Some(sockets) = sessions.get_mut(&self.session) else { return };
+        if let Some(index) = sockets.open.iter().position(|socket| socket.mailbox == self.mailbox) {
+            counts.forget(sockets.user, &mut sockets.open[index]);
+            sockets.open.remove(index);
+        }
+        if sockets.open.is_empty() {
+            sessions.remove(&self.session);
         }
     }
 }
@@ -141,29 +325,77 @@ mod tests {
 
     use super::*;
 
-    fn session(number: u128) -> SessionId {
-        SessionId::from_uuid(Uuid::from_u128(number))
+    fn id(number: u128) -> Uuid {
+        Uuid::from_u128(number)
+    }
+
+    /// One user has one session.
+    fn opener(number: u128) -> Opener {
+        session_of(number, number)
+    }
+
+    fn session_of(user: u128, session: u128) -> Opener {
+        let limited_by = Some(Network::of([192, 0, 2, 1].into()));
+        Opener { session: SessionId::from_uuid(id(session)), user: UserId::from_uuid(id(user)), limited_by }
+    }
+
+    fn registry(all_max: usize, per_user_max: u32, per_address_max: u32) -> Arc<Registry> {
+        Arc::new(Registry::new(SocketLimits { all_max, per_user_max, per_address_max }))
     }
 
     #[test]
     fn a_session_may_have_four_sockets_and_another_session_its_own() {
-        let registry = Arc::new(Registry::default());
-        let mut seats: Vec<_> = (0..4).map(|_| registry.take_seat(session(1), None).expect("room for four")).collect();
-        assert_eq!(registry.take_seat(session(1), None).err(), Some(TooManySockets));
-        assert!(registry.take_seat(session(2), None).is_ok());
+        let registry = registry(100, 100, 100);
+        let mut seats: Vec<_> = (0..4).map(|_| registry.take_seat(&opener(1), None).expect("room for four")).collect();
+        assert_eq!(registry.take_seat(&opener(1), None).err(), Some(NoSeat::Session));
+        assert!(registry.take_seat(&opener(2), None).is_ok());
         seats.pop();
-        assert!(registry.take_seat(session(1), None).is_ok(), "an ended socket makes room");
+        assert!(registry.take_seat(&opener(1), None).is_ok(), "an ended socket makes room");
         seats.clear();
         assert!(registry.is_empty(), "nothing is kept of ended sockets");
+        let counts = &registry.open.lock().counts;
+        assert!(counts.all == 0 && counts.of_user.is_empty() && counts.from.is_empty() && counts.users_with.is_empty());
+    }
+
+    #[test]
+    fn a_user_and_an_address_have_limits_and_the_role_game_has_none() {
+        let registry = registry(100, 3, 5);
+        let mut seats: Vec<_> =
+            (0..3).map(|session| registry.take_seat(&session_of(1, session), None).expect("room for three")).collect();
+        assert_eq!(registry.take_seat(&session_of(1, 9), None).err(), Some(NoSeat::User(3)));
+        seats.extend((10..12).map(|user| registry.take_seat(&opener(user), None).expect("another user")));
+        assert_eq!(registry.take_seat(&opener(12), None).err(), Some(NoSeat::Address(5)));
+        let trusted = Opener { limited_by: None, ..session_of(1, 9) };
+        seats.extend((0..4).map(|_| registry.take_seat(&trusted, None).expect("no limit")));
+        seats.remove(0);
+        assert!(registry.take_seat(&session_of(1, 8), None).is_ok());
+    }
+
+    #[test]
+    fn a_full_server_closes_a_socket_of_the_user_who_has_most() {
+        let registry = registry(6, 100, 100);
+        let take = |opener| registry.take_seat(&opener, None);
+        let game = take(Opener { limited_by: None, ..opener(7) }).expect("room");
+        let one = take(opener(1)).expect("room");
+        let many: Vec<_> = (20..24).map(|session| take(session_of(2, session)).expect("room")).collect();
+        let closing = |seats: &[Seat]| seats.iter().filter(|seat| seat.mailbox().is_closing()).count();
+        let second = take(opener(1)).expect("the other user has four");
+        assert_eq!(closing(&many), 1);
+        let order = many.iter().find_map(|seat| seat.mailbox().order()).expect("an order");
+        assert_eq!(order.code, CloseCode::GoingAway);
+        assert_eq!(take(opener(1)).err(), Some(NoSeat::Full), "nobody has more than it would have");
+        assert_eq!(take(session_of(2, 24)).err(), Some(NoSeat::Full));
+        let third = take(opener(3)).expect("the other user still has three");
+        assert_eq!((closing(&many), closing(&[game, one, second, third])), (2, 0));
     }
 
     #[tokio::test]
     async fn a_newer_connection_of_a_client_ends_the_older_one_and_waits_for_its_end() {
-        let registry = Arc::new(Registry::default());
-        let client = Some(Uuid::from_u128(9));
-        let older = registry.take_seat(session(1), client).expect("the first");
-        let other = registry.take_seat(session(1), Some(Uuid::from_u128(8))).expect("another client");
-        let mut newer = registry.take_seat(session(1), client).expect("the second");
+        let registry = registry(2, 2, 2);
+        let client = Some(id(9));
+        let older = registry.take_seat(&opener(1), client).expect("the first");
+        let other = registry.take_seat(&opener(1), Some(id(8))).expect("another client");
+        let mut newer = registry.take_seat(&opener(1), client).expect("the second, though there is no room for three");
         older.mailbox().arrived().await;
         assert_eq!(older.mailbox().order().map(|order| order.code), Some(CloseCode::Normal));
         assert!(!other.mailbox().is_closing() && !newer.mailbox().is_closing());

@@ -213,6 +213,15 @@ pub trait Storage: Send + Sync + 'static {
     /// Revokes all sessions of a user. Returns their number.
     async fn revoke_sessions_of(&self, user: UserId, revoked_at_ms: i64) -> Result<u64, StorageError>;
 
+    /// Revokes a user's live sessions other than `newest`, all but the `others_max` that were refreshed last. Returns
+    /// those that it has revoked.
+    async fn revoke_oldest_sessions(
+        &self,
+        newest: &SessionRow,
+        others_max: u32,
+        revoked_at_ms: i64,
+    ) -> Result<Vec<SessionId>, StorageError>;
+
     /// Sessions that were revoked at `since_ms` or later.
     ///
     /// Asked every second. Older revocations do not matter, because their access tokens have expired.

@@ -5,10 +5,12 @@ mod collector;
 mod http;
 mod install;
 mod process;
+mod refusals;
 mod table;
 mod traces;
 
 pub use characters::*;
 pub use http::{LoginOutcome, audit_dropped, login, request};
 pub use install::{Metrics, TelemetryError, install, start_logs};
+pub use refusals::{Limit, Who, log_refusals, refused};
 pub use traces::{adopt, finish, flush_span, load_span, request_span};

@@ -51,6 +51,10 @@ pub(super) const METRICS: &[Metric] = &[
         "castellan_audit_dropped_total",
         "Events that are missing in the table `audit`, because too many came or the database was away for too long.",
     ),
+    counter(
+        "castellan_refused_total",
+        "Connections, sockets and requests refused, by the limit on what one client may use.",
+    ),
     counter("castellan_intents_total", "Intents answered, by outcome: applied, duplicate, conflict, rejected."),
     counter("castellan_rejections_total", "Intents rejected, by code."),
     counter(
@@ -105,7 +109,12 @@ mod tests {
 
     /// All metric names in string literals of the sources.
     fn recorded() -> BTreeSet<&'static str> {
-        let sources = [include_str!("characters.rs"), include_str!("http.rs"), include_str!("process.rs")];
+        let sources = [
+            include_str!("characters.rs"),
+            include_str!("http.rs"),
+            include_str!("process.rs"),
+            include_str!("refusals.rs"),
+        ];
         let texts = sources.into_iter().flat_map(|source| source.split('"').skip(1).step_by(2));
         texts.filter(|text| text.starts_with("castellan_") || text.starts_with("process_")).collect()
     }

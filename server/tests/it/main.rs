@@ -6,6 +6,7 @@ mod backups;
 mod dead_letters;
 mod document;
 mod exposure;
+mod fairness;
 mod frames;
 mod harness;
 mod keys;

@@ -11,7 +11,8 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
 use super::*;
-use crate::http::reached::{Peer, Reached};
+use crate::http::client_address::ClientAddress;
+use crate::http::reached::Reached;
 
 /// A request; parts that HTTP itself refuses are left out when it is sent.
 #[derive(Debug, Clone)]
@@ -84,7 +85,8 @@ impl House {
             request = request.header(header::IF_MATCH, tag.as_slice());
         }
         let mut request = request.body(Body::from(asked.body.0.clone())).ok()?;
-        request.extensions_mut().insert(Peer(([127, 0, 0, 1], 9).into()));
+        let client = ClientAddress::of([127, 0, 0, 1].into(), request.headers(), &[]);
+        request.extensions_mut().insert(client);
         request.extensions_mut().insert(Reached { local: self.address, is_tls: false, server_name: None });
         let service = TowerToHyperService::new(self.routes.0.clone());
         let answer = service.call(request).await.expect("routes answer everything");
@@ -107,7 +109,13 @@ const STATUSES: [u16; 19] =
 #[test]
 fn a_request_is_answered_as_the_document_says_or_changes_nothing() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let flags = ["--http-rate-per-second=1000000", "--http-rate-burst=1000000"];
+    let flags = [
+        "--http-rate-per-second=1000000",
+        "--http-rate-burst=1000000",
+        "--http-anonymous-burst=10000000",
+        "--http-creations-per-day=1000000",
+        "--socket-handshakes-burst=10000000",
+    ];
     let (house, grant, character) = runtime.block_on(async {
         let house = house(&flags).await;
         let grant = house.session("ada", Role::Player).await;

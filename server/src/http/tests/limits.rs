@@ -3,7 +3,9 @@
 use tokio::time::timeout;
 
 use super::super::connection::{Connection, Stream};
+use super::super::places::Places;
 use super::*;
+use crate::network::Network;
 
 /// Longer than any test needs; reaching it is a failure.
 const LONG: Duration = Duration::from_secs(10);
@@ -50,22 +52,85 @@ async fn a_session_above_its_rate_is_refused_and_told_when_to_retry() {
     assert_eq!(house.upgrade("/socket", &ada, &[]).await.status, 429, "sockets count as well");
 }
 
-#[tokio::test]
-async fn connections_above_the_limit_wait_for_a_free_place() {
-    let house = house(&["--http-connections-max=1"]).await;
-    let mut first = TcpStream::connect(house.address).await.expect("a connection");
-    let request = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n";
-    first.write_all(request).await.expect("to send");
-    assert_eq!(first.read_u8().await.expect("an answer"), b'H', "the first one is served");
-    let second = house.send("GET /health/live", &[], "");
-    tokio::pin!(second);
-    // An accepted connection is answered within this many turns of the loop, as the first one was.
-    for _ in 0..1_000 {
-        assert!(futures_util::poll!(&mut second).is_pending(), "no place for a second connection");
-        tokio::task::yield_now().await;
+const REQUEST: &[u8] = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n";
+
+impl House {
+    /// Connects from one of the addresses of loopback: 127.0.0.`last`.
+    pub(super) async fn connect_from(&self, last: u8) -> TcpStream {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind(([127, 0, 0, last], 0).into()).expect("an address of loopback");
+        socket.connect(self.address).await.expect("a connection")
     }
-    drop(first);
-    assert_eq!(timeout(LONG, second).await.expect("a place in time").status, 200);
+}
+
+/// Asks on a connection that stays open; returns the answer's status.
+async fn ask(stream: &mut TcpStream) -> u16 {
+    stream.write_all(REQUEST).await.expect("to send");
+    let mut head = Vec::new();
+    while !head.ends_with(b"}") {
+        head.push(stream.read_u8().await.expect("an answer"));
+    }
+    String::from_utf8_lossy(&head[9..12]).parse().expect("a status")
+}
+
+#[tokio::test]
+async fn idle_connections_of_one_address_lock_nobody_out_of_a_full_server() {
+    let house = house(&["--http-connections-max=4", "--http-connections-per-address=4"]).await;
+    let [mut half_open, mut idle, mut busy, mut other] = [
+        house.connect_from(1).await,
+        house.connect_from(1).await,
+        house.connect_from(1).await,
+        house.connect_from(2).await,
+    ];
+    half_open.write_all(b"GET /health/live HT").await.expect("to send");
+    busy.write_all(b"POST /session/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n")
+        .await
+        .expect("to send");
+    busy.write_all(b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n").await.expect("to send");
+    busy.read_exact(&mut [0; 25]).await.expect("the request has begun");
+    assert_eq!((ask(&mut other).await, ask(&mut idle).await), (200, 200));
+
+    let mut newcomer = house.connect_from(3).await;
+    assert_eq!(timeout(LONG, ask(&mut newcomer)).await.expect("an answer in time"), 200);
+    timeout(LONG, half_open.read_to_end(&mut Vec::new()))
+        .await
+        .expect("an end in time")
+        .expect("the longest idle ends");
+    let mut another = house.connect_from(4).await;
+    assert_eq!(timeout(LONG, ask(&mut another)).await.expect("an answer in time"), 200);
+    timeout(LONG, idle.read_to_end(&mut Vec::new())).await.expect("an end in time").expect("the next one ends");
+
+    // Nobody has more than one now.
+    let refused = timeout(LONG, read(&mut house.connect_from(1).await)).await.expect("an answer at once");
+    assert_eq!((refused.problem(), refused.header("retry-after")), ((503, "overloaded".to_owned()), Some("1")));
+    busy.write_all(b"{}").await.expect("to send");
+    assert_eq!(timeout(LONG, ask(&mut busy)).await.expect("an answer in time"), 400, "a request is left alone");
+    assert_eq!((ask(&mut other).await, ask(&mut newcomer).await, ask(&mut another).await), (200, 200, 200));
+}
+
+#[tokio::test]
+async fn an_address_has_a_limit_of_open_connections() {
+    let house = house(&["--http-connections-per-address=2"]).await;
+    let mut held = [house.connect_from(1).await, house.connect_from(1).await];
+    assert_eq!((ask(&mut held[0]).await, ask(&mut held[1]).await), (200, 200));
+    let refused = timeout(LONG, read(&mut house.connect_from(1).await)).await.expect("an answer at once");
+    assert_eq!(refused.problem(), (503, "overloaded".to_owned()));
+    assert_eq!(ask(&mut house.connect_from(2).await).await, 200, "another address has its own");
+    drop(held);
+    // Its places are free as soon as the server has seen the ends.
+    let until_served = async {
+        loop {
+            let mut stream = house.connect_from(1).await;
+            // A refusal may end the connection before the request is sent.
+            if stream.write_all(REQUEST).await.is_ok() && stream.read_u8().await.is_ok() {
+                let mut rest = [0; 11];
+                if stream.read_exact(&mut rest).await.is_ok() && rest.ends_with(b"200") {
+                    return;
+                }
+            }
+        }
+    };
+    timeout(LONG, until_served).await.expect("a place in time");
 }
 
 #[tokio::test]
@@ -116,7 +181,8 @@ async fn a_peer_that_stops_reading_is_disconnected() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let peer = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a connection");
     let (stream, _) = listener.accept().await.expect("a connection");
-    let mut connection = Connection::new(Stream::Plain(stream), Duration::from_millis(100));
+    let place = Arc::new(Places::new(1, 1)).enter(Network::of([127, 0, 0, 1].into()), false).expect("a place");
+    let mut connection = Connection::new(Stream::Plain(stream), Duration::from_millis(100), Arc::clone(&place));
     let write = async {
         let bytes = vec![0; 1 << 20];
         loop {
@@ -125,7 +191,104 @@ async fn a_peer_that_stops_reading_is_disconnected() {
             }
         }
     };
+    tokio::pin!(write);
+    assert!(futures_util::poll!(&mut write).is_pending());
+    assert!(place.is_busy(), "an answer that is not read yet is not cut off to make room");
     let error = timeout(LONG, write).await.expect("an end in time");
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
     drop(peer);
+}
+
+impl House {
+    /// A login from 127.0.0.`last`, with a wrong password unless the name is `ada`.
+    async fn login_from(&self, last: u8, name: &str) -> Answer {
+        let password = if name == "ada" { "open sesame" } else { "wrong" };
+        let body = json!({"username": name, "password": password}).to_string();
+        let head = "POST /session/login HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json";
+        let request = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let mut stream = self.connect_from(last).await;
+        stream.write_all(request.as_bytes()).await.expect("to send");
+        read(&mut stream).await
+    }
+}
+
+#[tokio::test]
+async fn an_address_may_send_so_many_requests_without_a_session() {
+    let house = house(&["--http-anonymous-per-second=1", "--http-anonymous-burst=3"]).await;
+    let token = house.token("ada").await;
+    // Each second allows one more: without a refusal by then there is no limit.
+    let mut answered = 0;
+    let refused = loop {
+        let answer = house.login_from(1, "nobody").await;
+        if answer.status != 401 {
+            break answer;
+        }
+        answered += 1;
+        assert!(answered < 100, "there is no limit");
+    };
+    assert!(answered >= 3, "{answered} at once");
+    assert_eq!(refused.problem(), (429, "rate_limited".to_owned()));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    for path in ["/catalogue", "/.well-known/jwks.json", "/session"] {
+        let mut tries = 0;
+        while house.get(path, "no.such.token", &[]).await.status != 429 {
+            tries += 1;
+            assert!(tries < 100, "{path} has no limit");
+        }
+    }
+    assert_eq!(house.get("/session", &token, &[]).await.status, 200, "a session has its own rate");
+    assert_eq!(house.login_from(2, "ada").await.status, 200, "another address has its own");
+}
+
+#[tokio::test]
+async fn a_user_creates_so_many_characters_a_day_and_deleting_them_does_not_help() {
+    let house = house(&["--http-creations-per-day=2"]).await;
+    let token = house.token("ada").await;
+    let create = |token, id: u64| {
+        let mut wanted = brannor();
+        wanted["id"] = json!(id);
+        house.post("/characters", token, wanted)
+    };
+    let mut wrong = brannor();
+    wrong["skills"] = json!(["athletics"]);
+    assert_eq!(house.post("/characters", &token, wrong).await.status, 422, "nothing is made, nothing counts");
+    for id in [1, 2] {
+        let made = create(&token, id).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        let path = format!("DELETE /characters/{}", made.json()["id"].as_str().expect("an id"));
+        if id == 1 {
+            assert_eq!(house.write(&path, &token, &["If-Match: *"], json!({})).await.status, 204);
+        }
+    }
+    let refused = create(&token, 3).await;
+    assert_eq!(refused.problem(), (429, "rate_limited".to_owned()));
+    assert!(refused.json()["retry_after_ms"].as_u64().is_some_and(|ms| (1_000..=43_200_000).contains(&ms)));
+    let again = create(&token, 2).await;
+    assert_eq!((again.status, again.header("castellan-duplicate")), (201, Some("true")), "a lost answer is repeated");
+    let bea = house.token("bea").await;
+    assert_eq!(create(&bea, 1).await.status, 201, "another user has her own limit");
+    let game = house.session("engine", Role::Game).await.token;
+    for id in 10..13 {
+        assert_eq!(create(&game, id).await.status, 201, "a game server has none");
+    }
+}
+
+#[tokio::test]
+async fn a_login_ends_the_oldest_session_of_a_user_who_has_too_many() {
+    let house = house(&["--auth-sessions-per-user=2"]).await;
+    let mut tokens = Vec::new();
+    for _ in 0..4 {
+        tokens.push(house.token("ada").await);
+        AHEAD_MS.set(AHEAD_MS.get() + 1);
+    }
+    let mut statuses = Vec::new();
+    for token in &tokens {
+        statuses.push(house.get("/session", token, &[]).await.status);
+    }
+    assert_eq!(statuses, [401, 401, 200, 200]);
+    let mut servers = Vec::new();
+    for _ in 0..4 {
+        servers.push(house.session("engine", Role::Game).await.token);
+    }
+    assert_eq!(house.get("/session", &servers[0], &[]).await.status, 200, "game servers may share an account");
 }

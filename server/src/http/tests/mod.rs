@@ -4,6 +4,7 @@ mod audit;
 mod characters;
 mod fuzz;
 mod limits;
+mod proxies;
 mod requests;
 mod sockets;
 
@@ -26,7 +27,7 @@ use crate::clock::{Clock, system_clock, system_entropy};
 use crate::config::{Command, Config, Role};
 use crate::flush::{FlushSettings, Flusher, Signals};
 use crate::shard::{Capacity, Shards};
-use crate::socket::{Accepted, Registry};
+use crate::socket::{Accepted, Registry, SocketLimits};
 use crate::storage::{Storage, StorageOptions, connect};
 use castellan_srd::{Catalogue, Srd};
 
@@ -113,7 +114,11 @@ async fn house(flags: &[&str]) -> House {
         policy: Arc::new(Policy::from_choice::<Srd>(&config.rules.policy, &exposure).expect("a policy")),
         exposure,
         shards: Arc::clone(&shards),
-        registry: Arc::new(Registry::default()),
+        registry: Arc::new(Registry::new(SocketLimits {
+            all_max: config.socket.connections_max,
+            per_user_max: config.socket.connections_per_user,
+            per_address_max: config.socket.connections_per_address,
+        })),
         hand_over: Box::new(move |accepted| sender.try_send(accepted).is_ok()),
         catalogue: Box::new(move || Arc::clone(&published)),
         health: Box::new({
@@ -121,9 +126,8 @@ async fn house(flags: &[&str]) -> House {
             move || health.lock().clone()
         }),
         metrics: Box::new(|| "castellan_sockets_open 0\n".to_owned()),
-        rates: Rates::new(&config.listen),
+        rates: Rates::new(&config.listen, &config.socket),
         settings: config.listen.clone(),
-        sockets_max: config.socket.connections_max,
         durable_timeout: config.flush.durable_timeout,
         clock,
         entropy: system_entropy(),

@@ -160,6 +160,57 @@ async fn a_full_server_takes_no_more_sockets() {
     assert_eq!(house.upgrade("/socket", &token, &[]).await.status, 101);
 }
 
+#[tokio::test]
+async fn a_user_has_so_many_sockets_and_so_has_an_address() {
+    let flags = ["--socket-connections-per-user=2", "--socket-connections-per-address=3"];
+    let mut house = house(&flags).await;
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let token = house.token("ada").await;
+        assert_eq!(house.upgrade("/socket", &token, &[]).await.status, 101);
+        open.push(house.accepted.recv().await.expect("a connection"));
+    }
+    let refused = house.upgrade("/socket", &house.token("ada").await, &[]).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")), "whatever the session");
+    assert_eq!(house.upgrade("/socket", &house.token("bea").await, &[]).await.status, 101);
+    open.push(house.accepted.recv().await.expect("a connection"));
+    assert_eq!(house.upgrade("/socket", &house.token("carl").await, &[]).await.status, 429, "from the same address");
+    let game = house.session("engine", Role::Game).await.token;
+    assert_eq!(house.upgrade("/socket", &game, &[]).await.status, 101, "a game server has no such limit");
+    open.clear();
+    assert_eq!(house.upgrade("/socket", &house.token("carl").await, &[]).await.status, 101);
+}
+
+#[tokio::test]
+async fn one_user_does_not_take_all_sockets_of_a_server() {
+    let mut house = house(&["--socket-connections-max=4"]).await;
+    let ada = house.token("ada").await;
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        assert_eq!(house.upgrade("/socket", &ada, &[]).await.status, 101);
+        open.push(house.accepted.recv().await.expect("a connection"));
+    }
+    let another = house.token("ada").await;
+    assert_eq!(house.upgrade("/socket", &another, &[]).await.status, 503);
+    assert_eq!(house.upgrade("/socket", &house.token("bea").await, &[]).await.status, 101);
+    let closing = open.iter().filter_map(|accepted| accepted.ticket.as_ref().ok()?.1.mailbox().order());
+    assert_eq!(closing.map(|order| order.code).collect::<Vec<_>>(), [CloseCode::GoingAway]);
+}
+
+#[tokio::test]
+async fn an_address_may_try_so_many_handshakes() {
+    let house = house(&["--socket-handshakes-per-second=1", "--socket-handshakes-burst=3"]).await;
+    let token = house.token("ada").await;
+    let mut tried = 0;
+    while house.upgrade("/socket", "no.such.token", &[]).await.status == 401 {
+        tried += 1;
+        assert!(tried < 100, "there is no limit");
+    }
+    assert!(tried >= 3, "{tried} at once");
+    let refused = house.upgrade("/socket", &token, &[]).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")));
+}
+
 /// A connection whose task panics, for want of a better way by its clock, and one beside it on the same thread.
 #[tokio::test]
 async fn a_panic_costs_the_connection_that_it_happens_on_and_nothing_else() {

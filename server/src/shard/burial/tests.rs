@@ -39,7 +39,7 @@ impl Bench {
     /// Asks for a character with this number. The request id is always the same.
     async fn create(&self, number: u128) -> Answered {
         let (id, wanted) = (Some(RequestId::new(1)), &fighter());
-        let creation = Creation { owner: user(1), character: character(number), id, wanted };
+        let creation = Creation { owner: user(1), character: character(number), id, wanted, wait: None };
         self.shards.create(&creation, &mut Vec::new()).await
     }
 

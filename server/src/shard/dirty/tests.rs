@@ -28,7 +28,8 @@ async fn shards(users: u128) -> Arc<Shards<Srd>> {
     shards.take(&leases);
     let wanted = fighter();
     for number in 1..=users {
-        let creation = Creation { owner: user(number), character: character(number), id: None, wanted: &wanted };
+        let creation =
+            Creation { owner: user(number), character: character(number), id: None, wanted: &wanted, wait: None };
         shards.create(&creation, &mut Vec::new()).await;
     }
     shards

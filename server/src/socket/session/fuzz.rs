@@ -22,7 +22,7 @@ use crate::auth::{Auth, Exposure, Policy};
 use crate::clock::Clock;
 use crate::config::{Command, Config, Role};
 use crate::shard::tests::in_memory;
-use crate::socket::{Registry, SocketSettings};
+use crate::socket::{Opener, Registry, SocketLimits, SocketSettings};
 
 /// Most messages of one client.
 const MESSAGES_MAX: usize = 24;
@@ -203,7 +203,9 @@ impl House {
         });
         let role = if conversation.is_game_server { Role::Game } else { Role::Player };
         let session = Session { role, ..self.session };
-        let seat = Arc::new(Registry::default()).take_seat(session.id, None).expect("the first one");
+        let registry = Arc::new(Registry::new(SocketLimits { all_max: 1, per_user_max: 1, per_address_max: 1 }));
+        let opener = Opener { session: session.id, user: session.user, limited_by: None };
+        let seat = registry.take_seat(&opener, None).expect("the first one");
         let (near, far) = duplex(conversation.pieces);
         let transport = Transport::new(near, Vec::new(), 1_024);
         let mut outbound = Outbound::new(transport, codec, Duration::from_secs(10));

@@ -365,6 +365,16 @@ impl Storage for MemoryStorage {
         self.book(move |tables| Ok(tables.revoke_sessions_of(user, None, revoked_at_ms).len() as u64)).await
     }
 
+    async fn revoke_oldest_sessions(
+        &self,
+        newest: &SessionRow,
+        others_max: u32,
+        revoked_at_ms: i64,
+    ) -> Result<Vec<SessionId>, StorageError> {
+        let newest = newest.clone();
+        self.book(move |tables| Ok(tables.revoke_oldest_sessions(&newest, others_max, revoked_at_ms))).await
+    }
+
     async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<SessionId>, StorageError> {
         self.look_up(move |tables| {
             let revoked =

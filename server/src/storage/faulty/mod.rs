@@ -327,6 +327,17 @@ impl Storage for FaultyStorage {
         self.run(move |storage| async move { storage.revoke_sessions_of(user, revoked_at_ms).await }).await
     }
 
+    async fn revoke_oldest_sessions(
+        &self,
+        newest: &SessionRow,
+        others_max: u32,
+        revoked_at_ms: i64,
+    ) -> Result<Vec<SessionId>, StorageError> {
+        let newest = newest.clone();
+        self.run(move |storage| async move { storage.revoke_oldest_sessions(&newest, others_max, revoked_at_ms).await })
+            .await
+    }
+
     async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<SessionId>, StorageError> {
         self.run(move |storage| async move { storage.revoked_sessions(since_ms).await }).await
     }

@@ -287,6 +287,25 @@ impl Tables {
         revoked.collect()
     }
 
+    pub(super) fn revoke_oldest_sessions(
+        &mut self,
+        newest: &SessionRow,
+        others_max: u32,
+        revoked_at_ms: i64,
+    ) -> Vec<SessionId> {
+        let is_live = |row: &&mut SessionRow| row.revoked_at_ms.is_none() && row.expires_at_ms > revoked_at_ms;
+        let theirs = self.sessions.values_mut().filter(|row| row.user == newest.user && row.id != newest.id);
+        let mut live: Vec<_> = theirs.filter(is_live).collect();
+        live.sort_by_key(|row| std::cmp::Reverse((row.rotated_at_ms, row.id)));
+        let oldest = live.into_iter().skip(others_max as usize);
+        oldest
+            .map(|row| {
+                row.revoked_at_ms = Some(revoked_at_ms);
+                row.id
+            })
+            .collect()
+    }
+
     pub(super) fn rotate_session(
         &mut self,
         id: SessionId,

@@ -314,6 +314,26 @@ pub(super) async fn revoke_sessions_of(
     Ok(done.rows_affected())
 }
 
+pub(super) async fn revoke_oldest_sessions(
+    connection: &mut PgConnection,
+    newest: &SessionRow,
+    others_max: u32,
+    revoked_at_ms: i64,
+) -> Result<Vec<SessionId>, StorageError> {
+    let rows = sqlx::query(
+        "UPDATE sessions SET revoked_at = to_timestamp($4 * 0.001::float8) WHERE id IN ( \
+         SELECT id FROM sessions WHERE user_id = $1 AND id <> $2 AND revoked_at IS NULL \
+         AND expires_at > to_timestamp($4 * 0.001::float8) ORDER BY rotated_at DESC, id DESC OFFSET $3) RETURNING id",
+    )
+    .bind(newest.user.uuid())
+    .bind(newest.id.uuid())
+    .bind(i64::from(others_max))
+    .bind(revoked_at_ms)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok(SessionId::from_uuid(row.try_get("id")?))).collect()
+}
+
 pub(super) async fn revoked_sessions(
     connection: &mut PgConnection,
     since_ms: i64,

@@ -234,6 +234,15 @@ impl Storage for PostgresStorage {
         look_up!(self, accounts::revoke_sessions_of(user, revoked_at_ms))
     }
 
+    async fn revoke_oldest_sessions(
+        &self,
+        newest: &SessionRow,
+        others_max: u32,
+        revoked_at_ms: i64,
+    ) -> Result<Vec<SessionId>, StorageError> {
+        look_up!(self, accounts::revoke_oldest_sessions(newest, others_max, revoked_at_ms))
+    }
+
     async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<SessionId>, StorageError> {
         look_up!(self, accounts::revoked_sessions(since_ms))
     }

@@ -321,6 +321,26 @@ pub(super) async fn revoke_sessions_of(
     Ok(done.rows_affected())
 }
 
+pub(super) async fn revoke_oldest_sessions(
+    connection: &mut SqliteConnection,
+    newest: &SessionRow,
+    others_max: u32,
+    revoked_at_ms: i64,
+) -> Result<Vec<SessionId>, StorageError> {
+    let rows = sqlx::query(
+        "UPDATE sessions SET revoked_at_ms = ?4 WHERE id IN ( \
+         SELECT id FROM sessions WHERE user_id = ?1 AND id <> ?2 AND revoked_at_ms IS NULL AND expires_at_ms > ?4 \
+         ORDER BY rotated_at_ms DESC, id DESC LIMIT -1 OFFSET ?3) RETURNING id",
+    )
+    .bind(newest.user.to_string())
+    .bind(newest.id.to_string())
+    .bind(others_max)
+    .bind(revoked_at_ms)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| id(row, "id")).collect()
+}
+
 pub(super) async fn revoked_sessions(
     connection: &mut SqliteConnection,
     since_ms: i64,

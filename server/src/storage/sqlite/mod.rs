@@ -222,6 +222,15 @@ impl Storage for SqliteStorage {
         on_connection!(self.writer(), accounts::revoke_sessions_of(user, revoked_at_ms))
     }
 
+    async fn revoke_oldest_sessions(
+        &self,
+        newest: &SessionRow,
+        others_max: u32,
+        revoked_at_ms: i64,
+    ) -> Result<Vec<SessionId>, StorageError> {
+        on_connection!(self.writer(), accounts::revoke_oldest_sessions(newest, others_max, revoked_at_ms))
+    }
+
     async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<SessionId>, StorageError> {
         on_connection!(self.reader(), accounts::revoked_sessions(since_ms))
     }

@@ -76,7 +76,7 @@ async fn create(process: &Process, memory: &MemoryStorage) {
         abilities: Ability::ALL.iter().map(|ability| (*ability, 12)).collect(),
         skills: None,
     };
-    let creation = Creation { owner: USER, character: CHARACTER, id: None, wanted: &wanted };
+    let creation = Creation { owner: USER, character: CHARACTER, id: None, wanted: &wanted, wait: None };
     let made = process.shards.create(&creation, &mut Vec::new()).await;
     assert!(matches!(made, Answered::Applied { .. }), "{made:?}");
     while memory.character(CHARACTER).is_none() {

@@ -340,6 +340,33 @@ pub(super) async fn a_revoked_session_stays_dead(database: &Database) {
     assert_eq!(storage.revoked_sessions(row.rotated_at_ms + 6).await.expect("an answer"), []);
 }
 
+pub(super) async fn the_sessions_of_a_user_that_were_refreshed_last_live_on(database: &Database) {
+    let storage = &database.storage;
+    let newest = login();
+    let of_the_user = |age_ms: i64| {
+        let rotated_at_ms = newest.rotated_at_ms - age_ms;
+        SessionRow { id: session(), rotated_at_ms, ..newest.clone() }
+    };
+    let [expired, revoked] = [of_the_user(9_000), of_the_user(0)];
+    let expired = SessionRow { expires_at_ms: newest.rotated_at_ms, ..expired };
+    let others = [3_000, 1_000, 2_000, 4_000].map(of_the_user);
+    let foreign = SessionRow { user: user(), ..of_the_user(9_000) };
+    for row in [&newest, &expired, &revoked, &foreign].into_iter().chain(&others) {
+        store(storage.as_ref(), row).await;
+    }
+    let now_ms = newest.rotated_at_ms;
+    storage.revoke_session(revoked.id, now_ms).await.expect("revoked");
+    let ended = storage.revoke_oldest_sessions(&newest, 2, now_ms + 1).await.expect("an answer");
+    assert_eq!(ended.iter().collect::<HashSet<_>>(), [&others[0].id, &others[3].id].into());
+    let found = storage.session(others[0].id).await.expect("an answer").expect("the session");
+    assert_eq!(found.revoked_at_ms, Some(now_ms + 1));
+    assert_eq!(storage.revoke_oldest_sessions(&newest, 2, now_ms + 1).await.expect("an answer"), []);
+    let ended = storage.revoke_oldest_sessions(&newest, 0, now_ms + 1).await.expect("an answer");
+    assert_eq!(ended.iter().collect::<HashSet<_>>(), [&others[1].id, &others[2].id].into());
+    assert_eq!(storage.session(newest.id).await.expect("an answer"), Some(newest));
+    assert_eq!(storage.session(foreign.id).await.expect("an answer"), Some(foreign));
+}
+
 pub(super) async fn sessions_that_are_over_are_found_and_forgotten(database: &Database) {
     let storage = &database.storage;
     let rows: Vec<_> = (1..=5).map(|day| SessionRow { expires_at_ms: day, ..login() }).collect();

@@ -70,6 +70,7 @@ contract! {
     accounts::a_session_is_kept,
     accounts::of_two_rotations_one_wins,
     accounts::a_revoked_session_stays_dead,
+    accounts::the_sessions_of_a_user_that_were_refreshed_last_live_on,
     accounts::sessions_that_are_over_are_found_and_forgotten,
     accounts::of_two_changes_of_the_keys_one_wins,
     accounts::keys_are_replaced_only_by_somebody_who_knows_them,
