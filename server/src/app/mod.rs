@@ -45,7 +45,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let metrics = telemetry::install(&config.telemetry)?;
     let room = open_files::share_out(&config, start::worker_count(&config.socket))?;
     let tls = start::read_certificate(&config.listen)?;
-    let Bound { players, operators, address } = start::bind(&config.listen).await?;
+    let Bound { players, operators, address } = start::bind(&config.listen)?;
     let (clock, entropy) = (system_clock(), system_entropy());
     let rules = Arc::new(start::read_rules::<G>(&config).map_err(anyhow::Error::msg)?);
     let exposure = Arc::new(Exposure::new(config.listen.is_exposed()));

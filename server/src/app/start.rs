@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use castellan_game::Game;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::Instant;
 
 use crate::auth::{Auth, AuthError, Exposure, Vault};
@@ -33,12 +33,15 @@ pub(super) struct Bound {
     pub(super) operators: Option<(TcpListener, SocketAddr)>,
 }
 
+/// Connections that may wait in the kernel until they are accepted.
+const BACKLOG: u32 = 1_024;
+
 /// Binds the addresses, before anything is touched that another server may be using.
-pub(super) async fn bind(settings: &config::Listen) -> anyhow::Result<Bound> {
-    let (players, address) = listen(settings.listen).await?;
+pub(super) fn bind(settings: &config::Listen) -> anyhow::Result<Bound> {
+    let (players, address) = listen(settings.listen, settings)?;
     let operators = match settings.admin_address() {
         Some(address) => {
-            let bound = listen(address).await;
+            let bound = listen(address, settings);
             Some(bound.context("the address for operators (--admin-listen) cannot be used")?)
         }
         None => None,
@@ -46,10 +49,20 @@ pub(super) async fn bind(settings: &config::Listen) -> anyhow::Result<Bound> {
     Ok(Bound { players, address, operators })
 }
 
-async fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+fn listen(address: SocketAddr, settings: &config::Listen) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = try_listen(address, settings).with_context(|| format!("cannot listen on {address}"))?;
     let address = listener.local_addr()?;
     Ok((listener, address))
+}
+
+fn try_listen(address: SocketAddr, settings: &config::Listen) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    // Every accepted connection inherits it. Otherwise the kernel keeps up to 4 MiB for a client that does not read.
+    // TCP_NOTSENT_LOWAT would not bound what a client leaves unacknowledged.
+    socket.set_send_buffer_size(u32::try_from(settings.send_buffer.0).unwrap_or(u32::MAX))?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Reads the certificate, if the settings name one.

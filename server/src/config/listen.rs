@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use ipnet::IpNet;
 
 use super::setting::settings;
@@ -39,6 +40,9 @@ settings! {
         "http.body_timeout" body_timeout: Duration = "10s", "100ms" to "10m";
         /// How long a client may leave an answer unread; then its connection is closed.
         "http.write_timeout" write_timeout: Duration = "30s", "100ms" to "10m";
+        /// Bytes that the kernel may hold for one connection, HTTP or WebSocket, whose client does not read. When they are
+        /// full, the time begins that a client may leave its answers unread.
+        "send_buffer" send_buffer: ByteSize = "128KiB", "16KiB" to "16MiB";
         /// Open HTTP connections of all clients; WebSockets do not count. When all are in use, a newcomer takes the place
         /// of an idle connection of the address that has most. The server accepts fewer if the hard limit on open files
         /// is too low; the log says how many.
