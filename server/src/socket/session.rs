@@ -30,8 +30,16 @@ use crate::telemetry;
 /// How long a closing connection may take to finish the close handshake.
 const GOODBYE: Duration = Duration::from_secs(2);
 
+/// Bytes that a closing connection reads while it waits for the peer's close frame. A peer that floods it is heard no
+/// further.
+const GOODBYE_BYTES_MAX: usize = 64 * 1_024;
+
 /// How often a connection that always has more to read is served in a row, before the others of its thread.
 const TURNS_IN_A_ROW_MAX: u32 = 4;
+
+/// Most frames that are answered in one turn. If more were read, it is the turn of the others of the thread: thousands
+/// of small frames fit into what is read at a time.
+const FRAMES_IN_A_TURN_MAX: u32 = 64;
 
 /// A connection after the upgrade.
 pub struct Accepted {
@@ -120,6 +128,16 @@ struct Connection<G: Game, IO> {
     timer_is_set: bool,
 }
 
+/// How a turn of a connection went.
+enum Turn {
+    /// There was nothing to do at first.
+    Waited,
+    /// There was something to do at once.
+    Next,
+    /// There is still something to do.
+    CutOff,
+}
+
 /// The events that a connection handles.
 enum Event {
     /// Bytes were read.
@@ -170,19 +188,20 @@ impl<G: Game, IO: Io> Connection<G, IO> {
         let mut in_a_row = 0;
         loop {
             match self.turn(timer.as_mut()).await {
-                Ok(had_waited) => in_a_row = if had_waited { 0 } else { in_a_row + 1 },
+                Ok(Turn::Waited) => in_a_row = 0,
+                Ok(Turn::Next) => in_a_row += 1,
+                Ok(Turn::CutOff) => in_a_row = TURNS_IN_A_ROW_MAX,
                 Err(end) => return end,
             }
-            if in_a_row == TURNS_IN_A_ROW_MAX {
+            if in_a_row >= TURNS_IN_A_ROW_MAX {
                 in_a_row = 0;
                 tokio::task::yield_now().await;
             }
         }
     }
 
-    /// Waits for an event and handles it: reads and answers, delivers the shards' notices, sends once. Returns true if
-    /// the event was not there at once.
-    async fn turn(&mut self, mut timer: Pin<&mut Sleep>) -> Result<bool, End> {
+    /// Waits for an event and handles it: reads and answers, delivers the shards' notices, sends once.
+    async fn turn(&mut self, mut timer: Pin<&mut Sleep>) -> Result<Turn, End> {
         let (mut is_woken, mut had_waited) = (false, false);
         let event = poll_fn(|cx| {
             let event = self.poll_event(timer.as_mut(), is_woken, cx);
@@ -192,8 +211,11 @@ impl<G: Game, IO: Io> Connection<G, IO> {
         })
         .await?;
         let now = Instant::now();
-        if let Event::Heard = event {
-            self.hear(now).await?;
+        let mut turn = if had_waited { Turn::Waited } else { Turn::Next };
+        if let Event::Heard = event
+            && !self.hear(now).await?
+        {
+            turn = Turn::CutOff;
         }
         // Looked at whatever the event, because steady traffic comes before the timer.
         if now >= self.due_at {
@@ -212,7 +234,7 @@ impl<G: Game, IO: Io> Connection<G, IO> {
         if let Event::Heard = event {
             telemetry::answered(now.elapsed());
         }
-        Ok(had_waited)
+        Ok(turn)
     }
 
     /// `is_woken`: the task was woken since it began to wait for this event.
@@ -271,11 +293,12 @@ impl<G: Game, IO: Io> Connection<G, IO> {
         self.outbound.flush().await
     }
 
-    /// Answers every message that was read.
-    async fn hear(&mut self, now: Instant) -> Result<(), End> {
+    /// Answers the messages that were read. Returns false if there are more of them than one turn may answer.
+    async fn hear(&mut self, now: Instant) -> Result<bool, End> {
         self.inbound.set_now(now, (self.context.clock)());
         let codec = self.outbound.codec();
-        while let Some(heard) = self.outbound.transport().next()? {
+        for _ in 0..FRAMES_IN_A_TURN_MAX {
+            let Some(heard) = self.outbound.transport().next()? else { return Ok(true) };
             let over = self.inbound.count()?;
             if !matches!(heard, Heard::Fragment) {
                 self.heard_at = now;
@@ -303,7 +326,7 @@ impl<G: Game, IO: Io> Connection<G, IO> {
             }
             self.outbound.flush_if_full().await?;
         }
-        Ok(())
+        Ok(!self.outbound.transport().put_off())
     }
 
     /// Writes the shards' notices: new states of characters, and which versions are durable.
@@ -358,7 +381,12 @@ async fn say_goodbye<IO: Io>(mut outbound: Outbound<IO>, order: &CloseOrder) {
     let goodbye = async {
         outbound.close(order).await?;
         // Waits for the peer's close frame or its end. Until then our bytes may still be on their way.
+        let mut bytes = 0;
         while poll_fn(|cx| outbound.transport().poll_read(cx)).await.map_err(|_| End::Gone)? {
+            bytes += outbound.transport().unheard_bytes();
+            if bytes > GOODBYE_BYTES_MAX {
+                std::future::pending::<()>().await;
+            }
             while let Some(heard) = outbound.transport().next()? {
                 if heard == Heard::Close {
                     return Ok(());
@@ -374,3 +402,5 @@ async fn say_goodbye<IO: Io>(mut outbound: Outbound<IO>, order: &CloseOrder) {
 
 #[cfg(test)]
 mod fuzz;
+#[cfg(test)]
+mod tests;

@@ -55,7 +55,7 @@ pub(super) struct Transport<IO> {
     buffers: Buffers,
     /// Bytes read at a time.
     read_bytes: usize,
-    /// Bytes are left over from the handshake and not processed yet.
+    /// Bytes are left over from the handshake or from a turn, and not processed yet.
     has_leftover: bool,
     /// The current message is in fragments.
     is_fragmented: bool,
@@ -177,6 +177,18 @@ impl<IO: Io> Transport<IO> {
             self.tungstenite = Some(context);
         }
         Ok(heard)
+    }
+
+    /// Keeps the unprocessed bytes for the next read. Returns false if there are none.
+    pub(super) fn put_off(&mut self) -> bool {
+        self.buffers.let_go();
+        self.has_leftover = self.unheard_bytes() > 0;
+        self.has_leftover
+    }
+
+    /// The number of bytes read and not processed.
+    pub(super) fn unheard_bytes(&self) -> usize {
+        self.buffers.input.len() - self.buffers.heard
     }
 
     /// Keeps only the unprocessed bytes, before a wait.

@@ -10,8 +10,9 @@ use castellan_fuzz::{BRIEFLY, Encoding, Input, Spoiled, golden_frames, spoiled};
 use castellan_protocol::limits::SERVER_FRAME_BYTES_MAX;
 use castellan_srd::wire::{Character, ReplyFrame, Told};
 use castellan_srd::{Catalogue, Srd};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::{Role as Side, WebSocketConfig, WebSocketContext};
 use uuid::Uuid;
@@ -21,7 +22,7 @@ use crate::audit::Audit;
 use crate::auth::{Auth, Exposure, Policy};
 use crate::clock::Clock;
 use crate::config::{Command, Config, Role};
-use crate::shard::tests::in_memory;
+use crate::shard::tests::{InMemory, in_memory};
 use crate::socket::{Opener, Registry, SocketLimits, SocketSettings};
 
 /// Most messages of one client.
@@ -88,7 +89,7 @@ impl ValueGenerator for Conversations {
 }
 
 /// A frame as a client sends it; control frames are cut to what they may hold. Source: RFC 6455, 5.2.
-fn frame(out: &mut Vec<u8>, first: u8, payload: &[u8]) {
+pub(super) fn frame(out: &mut Vec<u8>, first: u8, payload: &[u8]) {
     const MASK: [u8; 4] = [0x5a, 0, 0xff, 0x3c];
     let payload = if first & 0x08 == 0 { payload } else { &payload[..payload.len().min(125)] };
     out.push(first);
@@ -153,7 +154,7 @@ fn messages(bytes: &[u8], reader: Side) -> (Vec<Vec<u8>>, bool) {
 }
 
 /// What all conversations share; none of them changes it.
-struct House {
+pub(super) struct House {
     auth: Arc<Auth>,
     catalogue: Arc<Catalogue>,
     clock: Clock,
@@ -162,7 +163,7 @@ struct House {
 }
 
 impl House {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let catalogue = Arc::new(Catalogue::embedded());
         let clock: Clock = Arc::new(|| NOW_MS);
         // The owner and the character of the golden frames.
@@ -179,9 +180,21 @@ impl House {
         Self { auth: Arc::new(auth.expect("accounts")), catalogue, clock, session, character }
     }
 
-    /// Holds a conversation with a new server; returns everything that it sent.
-    async fn converse(&self, codec: Codec, conversation: &Conversation) -> Vec<u8> {
-        let server = in_memory(&self.catalogue, self.session.user, self.character, &self.clock).await;
+    /// A new server with the character in memory.
+    pub(super) async fn server(&self) -> InMemory {
+        in_memory(&self.catalogue, self.session.user, self.character, &self.clock).await
+    }
+
+    /// Serves a connection through a pipe that holds `pieces` bytes. Returns the client's end of it.
+    pub(super) fn open(
+        &self,
+        server: &InMemory,
+        codec: Codec,
+        role: Role,
+        replies: Replies,
+        pieces: usize,
+        read_buffer_bytes: usize,
+    ) -> (DuplexStream, JoinHandle<()>) {
         let (_running, stopped) = watch::channel(false);
         let entropy = Arc::new(|bytes: &mut [u8]| bytes.fill(7));
         let (audit, _) = Audit::start(Arc::clone(&server.storage), Arc::clone(&self.clock), entropy, stopped);
@@ -196,24 +209,30 @@ impl House {
                 rate_burst: 1_000_000,
                 slow_consumer: Duration::from_secs(10),
                 durable_timeout: DURABLE_TIMEOUT,
-                read_buffer_bytes: 1_024,
+                read_buffer_bytes,
             },
             audit,
             clock: Arc::clone(&self.clock),
         });
-        let role = if conversation.is_game_server { Role::Game } else { Role::Player };
         let session = Session { role, ..self.session };
         let registry = Arc::new(Registry::new(SocketLimits { all_max: 1, per_user_max: 1, per_address_max: 1 }));
         let opener = Opener { session: session.id, user: session.user, limited_by: None };
         let seat = registry.take_seat(&opener, None).expect("the first one");
-        let (near, far) = duplex(conversation.pieces);
-        let transport = Transport::new(near, Vec::new(), 1_024);
+        let (near, far) = duplex(pieces);
+        let transport = Transport::new(near, Vec::new(), read_buffer_bytes);
         let mut outbound = Outbound::new(transport, codec, Duration::from_secs(10));
-        if conversation.replies == Replies::Changes {
+        if replies == Replies::Changes {
             outbound.tell_changes(Changes::new(64));
         }
         let connection = Box::new(Connection::new(outbound, session, [127, 0, 0, 1].into(), seat, context));
-        let serving = tokio::spawn(connection.serve());
+        (far, tokio::spawn(connection.serve()))
+    }
+
+    /// Holds a conversation with a new server; returns everything that it sent.
+    async fn converse(&self, codec: Codec, conversation: &Conversation) -> Vec<u8> {
+        let role = if conversation.is_game_server { Role::Game } else { Role::Player };
+        let server = self.server().await;
+        let (far, serving) = self.open(&server, codec, role, conversation.replies, conversation.pieces, 1_024);
         let (mut incoming, mut outgoing) = tokio::io::split(far);
         let send = async {
             // Fails if the server has heard enough.
