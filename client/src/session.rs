@@ -108,3 +108,33 @@ impl Session {
         self.received + life.mul_f64(0.75)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use castellan_protocol::http::Tokens;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::Trust;
+
+    #[test]
+    fn after_https_a_plain_websocket_is_refused() {
+        let receive = |base: &str, socket_url: &str| {
+            let http = HttpClient::new(base.parse().expect("an address"), Trust::default());
+            let tokens = Tokens {
+                token: "a".to_owned(),
+                token_type: "Bearer".to_owned(),
+                expires_in: 900,
+                refresh_token: "b".to_owned(),
+                user_id: UserId::from_uuid(Uuid::nil()),
+                session_id: SessionId::from_uuid(Uuid::nil()),
+                socket_url: socket_url.to_owned(),
+            };
+            Session::receive(&http, tokens).map(|_| ()).map_err(|error| error.to_string())
+        };
+        let refused = receive("https://game.example", "ws://game.example/socket").expect_err("tokens in plain");
+        assert!(refused.contains("--public-url"), "{refused}");
+        receive("https://game.example", "wss://game.example/socket").expect("encrypted all the way");
+        receive("http://127.0.0.1:8080", "ws://127.0.0.1:8080/socket").expect("plain, as asked for");
+    }
+}

@@ -154,3 +154,40 @@ mod tests {
         assert_eq!(both("for=6.6.6.6", "198.51.100.1"), "10.0.0.1");
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    use axum::http::HeaderValue;
+    use castellan_fuzz::bolero::check;
+    use castellan_fuzz::{BRIEFLY, Input, spoiled};
+
+    use super::*;
+
+    #[test]
+    fn spoiled_headers_name_an_address_that_they_contain_or_nobody() {
+        let lines = [
+            "6.6.6.6, 198.51.100.1:80, 10.0.0.2",
+            "[2001:db9::1]:4711, unknown",
+            "for=6.6.6.6, proto=https; For=\"198.51.100.1:80\" ;by=10.0.0.2",
+            "for=\"[2001:db9::1]:4711\", for=_hidden",
+        ];
+        let trusted: [IpNet; 1] = ["10.0.0.0/8".parse().expect("a prefix")];
+        let lines = spoiled(lines.map(|line| line.as_bytes().to_vec()).into());
+        check!().with_generator((lines.clone(), lines)).with_test_time(BRIEFLY).for_each(|lines: &(Input, Input)| {
+            let mut headers = HeaderMap::new();
+            for (name, Input(line)) in [(FORWARDED, &lines.0), (X_FORWARDED_FOR, &lines.1)] {
+                headers.extend(HeaderValue::from_bytes(line).ok().map(|value| (name, value)));
+            }
+            let stranger: IpAddr = [192, 0, 2, 1].into();
+            assert_eq!(ClientAddress::of(stranger, &headers, &trusted).ip(), stranger);
+            let proxy: IpAddr = [10, 0, 0, 1].into();
+            let client = ClientAddress::of(proxy, &headers, &trusted).ip();
+            let is_written = |line: &HeaderValue| {
+                let text = line.to_str().unwrap_or_default();
+                let nodes = text.split([',', ';', '=']).map(|node| node.trim().trim_matches('"'));
+                nodes.filter_map(address).any(|address| address == client)
+            };
+            assert!(client == proxy || headers.values().any(is_written), "{client} is in none of {headers:?}");
+        });
+    }
+}

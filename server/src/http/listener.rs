@@ -241,7 +241,9 @@ impl House {
 async fn accept(stream: TcpStream, tls: Option<&Tls>, time: Duration) -> io::Result<(Stream, Option<Arc<str>>)> {
     let Some(tls) = tls else { return Ok((Stream::Plain(stream), None)) };
     // Boxed, so that plain connections do not pay for its memory.
-    let stream = timeout(time, Box::pin(tls.accept(stream))).await??;
+    let stream = timeout(time, Box::pin(tls.accept(stream))).await.unwrap_or_else(|elapsed| Err(elapsed.into()));
+    telemetry::tls_handshake(stream.is_ok());
+    let stream = stream?;
     let server_name = stream.get_ref().1.server_name().map(Arc::from);
     Ok((Stream::Tls(Box::new(stream)), server_name))
 }

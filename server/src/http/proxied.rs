@@ -47,17 +47,50 @@ async fn read(io: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<IpAddr>> {
 }
 
 #[cfg(test)]
+mod fuzz {
+    use castellan_fuzz::bolero::check;
+    use castellan_fuzz::{BRIEFLY, Input, spoiled};
+
+    use super::tests::{V4, header};
+    use super::*;
+
+    #[test]
+    fn any_bytes_are_a_header_or_an_error_and_the_request_behind_it_is_left_alone() {
+        const REQUEST: &[u8] = b"GET / HTTP/1.1";
+        let v6 = [&[0x20, 1, 0xd, 0xb9][..], &[0; 11], &[7], &[0; 16], &[0, 1, 0, 2]].concat();
+        let headers = spoiled(vec![
+            header(0x21, 0x11, V4),
+            header(0x21, 0x21, &v6),
+            header(0x21, 0x11, &[V4, &[4, 0, 3, 1, 2, 3]].concat()),
+            header(0x20, 0x00, &[]),
+            header(0x21, 0x31, &[0; 216]),
+        ]);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let runtime = std::panic::AssertUnwindSafe(runtime);
+        check!().with_generator(headers).with_test_time(BRIEFLY).for_each(|Input(bytes): &Input| {
+            let all = [bytes, REQUEST].concat();
+            let mut rest = all.as_slice();
+            if runtime.block_on(read(&mut rest)).is_ok() {
+                let length = usize::from(u16::from_be_bytes([all[FIXED_BYTES - 2], all[FIXED_BYTES - 1]]));
+                assert!(all.starts_with(SIGNATURE), "{bytes:?}");
+                assert_eq!(rest.len(), all.len() - FIXED_BYTES - length, "{bytes:?}");
+            }
+        });
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     /// A header with this command, family and rest.
-    fn header(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
+    pub(super) fn header(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
         let length = u16::try_from(rest.len()).expect("short");
         [SIGNATURE, &[command, family], &length.to_be_bytes(), rest].concat()
     }
 
     /// Two addresses and two ports.
-    const V4: &[u8] = &[198, 51, 100, 1, 192, 0, 2, 1, 0x10, 0, 0x1f, 0x90];
+    pub(super) const V4: &[u8] = &[198, 51, 100, 1, 192, 0, 2, 1, 0x10, 0, 0x1f, 0x90];
 
     #[tokio::test]
     async fn a_header_is_read_to_its_last_byte_and_no_further() {

@@ -31,6 +31,12 @@ pub fn login(outcome: LoginOutcome) {
     counter!("castellan_logins_total", "outcome" => outcome).increment(1);
 }
 
+/// A TLS handshake has ended.
+pub fn tls_handshake(is_done: bool) {
+    let outcome = if is_done { "done" } else { "failed" };
+    counter!("castellan_tls_handshakes_total", "outcome" => outcome).increment(1);
+}
+
 /// Events that are missing in the audit: in its table only, or in the log as well.
 pub fn audit_dropped(count: usize) {
     counter!("castellan_audit_dropped_total").increment(count as u64);

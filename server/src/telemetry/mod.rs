@@ -10,7 +10,7 @@ mod table;
 mod traces;
 
 pub use characters::*;
-pub use http::{LoginOutcome, audit_dropped, login, request};
+pub use http::{LoginOutcome, audit_dropped, login, request, tls_handshake};
 pub use install::{Metrics, TelemetryError, install, start_logs};
 pub use refusals::{Limit, Who, log_refusals, refused};
 pub use traces::{adopt, finish, flush_span, load_span, request_span};

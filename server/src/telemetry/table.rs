@@ -55,6 +55,7 @@ pub(super) const METRICS: &[Metric] = &[
         "castellan_refused_total",
         "Connections, sockets and requests refused, by the limit on what one client may use.",
     ),
+    counter("castellan_tls_handshakes_total", "TLS handshakes of clients, by outcome: done, failed."),
     counter("castellan_intents_total", "Intents answered, by outcome: applied, duplicate, conflict, rejected."),
     counter("castellan_rejections_total", "Intents rejected, by code."),
     counter(

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use castellan_client::{Client, Credentials, HttpError, Options, Outcome, StartError, Trust};
 use castellan_srd::Srd;
@@ -174,13 +174,22 @@ async fn a_new_certificate_is_used_after_sighup_and_a_bad_one_is_not() {
     secured.client(&server, "localhost", secured.trust("newer.pem")).await.expect("a login");
 }
 
-#[test]
-fn a_plain_request_is_told_to_use_tls() {
+#[tokio::test]
+async fn a_plain_request_is_told_to_use_tls() {
     let secured = Secured::new();
     let server = secured.server(&[]);
     let answer = Http::new(server.address()).get("/health/live");
     assert_eq!((answer.status, answer.code()), (400, "malformed"), "{answer:?}");
     assert!(answer.text.contains("https"), "{answer:?}");
+    let metrics = async || {
+        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        ask(&server, &secured.house.folder().join("ca.pem"), request).await
+    };
+    let (began, failed) = (Instant::now(), r#"castellan_tls_handshakes_total{outcome="failed"} 1"#);
+    while !metrics().await.contains(failed) {
+        assert!(began.elapsed() < Duration::from_secs(20), "{}", metrics().await);
+    }
+    assert!(metrics().await.contains(r#"castellan_tls_handshakes_total{outcome="done"}"#));
 }
 
 #[test]

@@ -147,6 +147,30 @@ async fn an_endless_head_is_refused() {
     let fields: String = (0..100).map(|number| format!("X-{number}: 1\r\n")).collect();
     let many = format!("GET /health/live HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
     assert_eq!(house.raw(many.as_bytes()).await.status, 431);
+    let head = |bytes| {
+        format!("GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: {}\r\n\r\n", "x".repeat(bytes))
+    };
+    assert_eq!(house.raw(head(32_000).as_bytes()).await.status, 200);
+    let refused = house.raw(head(40_000).as_bytes()).await;
+    assert_eq!(refused.problem(), (431, "malformed".to_owned()), "hyper's buffer has room for it");
+}
+
+#[tokio::test]
+async fn a_body_is_encoded_in_no_way_but_chunks() {
+    let house = house(&[]).await;
+    let send = async |encodings: &str| {
+        let body = "2\r\n{}\r\n0\r\n\r\n";
+        let head = "POST /session/login HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json";
+        house.raw(format!("{head}\r\n{encodings}\r\n\r\n{body}").as_bytes()).await
+    };
+    let understood = send("Transfer-Encoding: Chunked\r\nContent-Encoding: identity").await;
+    assert_eq!(understood.problem(), (400, "malformed".to_owned()));
+    assert!(understood.text.contains("username"), "{understood:?}");
+    let compressed = send("Transfer-Encoding: chunked\r\nContent-Encoding: gzip").await;
+    assert_eq!(compressed.problem(), (415, "unsupported_media_type".to_owned()));
+    for encodings in ["Transfer-Encoding: gzip, chunked", "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked"] {
+        assert_eq!(send(encodings).await.problem(), (501, "malformed".to_owned()), "{encodings}");
+    }
 }
 
 #[tokio::test]
