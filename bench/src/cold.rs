@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::errands::Owned;
 use crate::frame::{BINARY, push_masked};
 use crate::http::Http;
-use crate::load::{Connection, Player, Target, connect, histogram};
+use crate::load::{Connection, Player, Target, connect, few_addresses, histogram};
 use crate::players::{PASSWORD, log_in};
 use crate::system::{Castellan, Program};
 
@@ -72,8 +72,9 @@ pub fn game_seats(running: &Program, connections: usize) -> Result<Vec<Player>> 
 ///
 /// Any answer other than the requested character.
 pub fn fetch_all(running: &Program, seats: &[Player], owned: &[Owned]) -> Result<ColdLoads> {
-    let target = Target { address: running.address(), is_castellan: true, ack: None };
-    let connections = connect(target, seats)?;
+    let target =
+        Target { address: running.address(), trust: None, source: few_addresses, is_castellan: true, ack: None };
+    let connections = connect(&target, seats)?;
     let next = AtomicUsize::new(0);
     let begin = Instant::now();
     let latencies = std::thread::scope(|scope| {

@@ -16,6 +16,8 @@ pub const DURABLE: &[u8] = b"\x81\xa7durable";
 pub const BINARY: u8 = 2;
 /// The operation code of a ping.
 pub const PING: u8 = 9;
+/// The operation code of a pong.
+pub const PONG: u8 = 10;
 
 /// Bytes of a MessagePack integer that needs 64 bits, without its marker.
 const LONG_BYTES: usize = 8;

@@ -3,6 +3,7 @@
 //! All throughputs are shares of the bare echo's in the same run, because only ratios are comparable between machines.
 //! The other servers and their echo were measured once, in the design's table.
 
+use crate::attacks::Attacks;
 use crate::cliff::Cliff;
 use crate::goal::Goal;
 use crate::report::Report;
@@ -86,6 +87,7 @@ pub fn goals(report: &Report) -> Vec<Goal> {
         goals.push(Goal::at_most(format!("{system}: first start to first login in ms"), 1_000.0, start));
     }
     goals.extend(report.cliff.iter().flat_map(Cliff::goals));
+    goals.extend(report.attacks.iter().flat_map(Attacks::goals));
     goals
 }
 

@@ -11,6 +11,10 @@ pub mod errands;
 pub mod frame;
 
 #[cfg(target_os = "linux")]
+pub mod attacks;
+#[cfg(target_os = "linux")]
+pub mod caller;
+#[cfg(target_os = "linux")]
 pub mod cliff;
 #[cfg(target_os = "linux")]
 pub mod cold;
@@ -41,4 +45,8 @@ pub mod series;
 #[cfg(target_os = "linux")]
 pub mod settings;
 #[cfg(target_os = "linux")]
+pub mod stream;
+#[cfg(target_os = "linux")]
 pub mod system;
+#[cfg(target_os = "linux")]
+pub mod tls;

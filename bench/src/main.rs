@@ -27,12 +27,18 @@ enum Task {
         #[arg(long)]
         answer_bytes: usize,
     },
+    /// Carries out the attack that standard input describes. Only for the bench itself.
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    Attack,
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         #[cfg(target_os = "linux")]
         Task::Run(arguments) => linux::run(*arguments),
+        #[cfg(target_os = "linux")]
+        Task::Attack => castellan_bench::attacks::run_attackers(),
         Task::Echo { mode, answer_bytes } => echo::run(mode, answer_bytes),
     };
     match outcome {
@@ -51,6 +57,7 @@ mod linux {
     use std::time::Duration;
 
     use anyhow::{Context, Result, bail};
+    use castellan_bench::attacks::{AttackSettings, Kind, Lengths};
     use castellan_bench::machine::cores;
     use castellan_bench::measure::Cores;
     use castellan_bench::run;
@@ -59,6 +66,9 @@ mod linux {
 
     /// Rows for a quick run of the part `cliff`.
     const QUICK_ROWS: usize = 40_000;
+
+    /// Seconds of the phases of an attack in a quick run.
+    const QUICK_ATTACK_SECONDS: [f64; 3] = [2.0, 3.0, 2.0];
 
     #[derive(Args)]
     pub(super) struct RunArguments {
@@ -101,7 +111,16 @@ mod linux {
         /// Rows in the database of the part `cliff`, at least 40,000.
         #[arg(long, default_value_t = 1_000_000)]
         rows: usize,
-        /// Parts to measure, separated by commas. Default: everything except `cliff`.
+        /// Players of the part `attacks`.
+        #[arg(long, default_value_t = 500)]
+        attacked_players: usize,
+        /// Attacks to measure, separated by commas. Default: all.
+        #[arg(long, value_delimiter = ',')]
+        attacks: Vec<Kind>,
+        /// Seconds before, during and after an attack, separated by commas.
+        #[arg(long, value_delimiter = ',', num_args = 3, default_values_t = [10.0, 15.0, 10.0])]
+        attack_seconds: Vec<f64>,
+        /// Parts to measure, separated by commas. Default: everything except `cliff`, `attacks` and `tls`.
         #[arg(long, value_delimiter = ',')]
         only: Vec<Part>,
         /// Loads, separated by commas: closed loops as CONNECTIONSxIN_FLIGHT (64x16), open loops as
@@ -129,9 +148,20 @@ mod linux {
         let rows = if arguments.quick { QUICK_ROWS } else { arguments.rows };
         let parts = match arguments.only {
             only if only.is_empty() => {
-                Part::value_variants().iter().copied().filter(|part| *part != Part::Cliff).collect()
+                Part::value_variants().iter().copied().filter(|part| part.runs_by_default()).collect()
             }
             only => only,
+        };
+        let [before, during, after] = match arguments.attack_seconds[..] {
+            _ if arguments.quick => QUICK_ATTACK_SECONDS,
+            [before, during, after] => [before, during, after],
+            _ => bail!("--attack-seconds needs three numbers, such as 10,15,10"),
+        }
+        .map(Duration::from_secs_f64);
+        let attacks = AttackSettings {
+            lengths: Lengths { before, during, after },
+            players: arguments.attacked_players,
+            kinds: arguments.attacks,
         };
         let settings = RunSettings {
             server: arguments.server.canonicalize().context("cannot find the executable of --server")?,
@@ -150,6 +180,7 @@ mod linux {
             players,
             loads: arguments.loads,
             rows,
+            attacks,
             parts,
         };
         let report = run::run(&settings)?;

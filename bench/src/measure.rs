@@ -34,7 +34,7 @@ pub struct Cores {
 }
 
 /// The settings of a round.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct RoundSettings<'a> {
     /// The system.
     pub target: Target,
@@ -140,11 +140,12 @@ impl Measured {
 pub fn measure(cores: Cores, round: RoundSettings<'_>) -> Result<Measured> {
     rest(cores)?;
     let (ready, is_ready) = mpsc::channel();
+    let round = &round;
     thread::scope(|scope| {
         let load = scope.spawn(move || {
             pin_this_thread(cores.load)?;
             make_timers_exact()?;
-            let mut load = Load::connect(round.target, round.players)?;
+            let mut load = Load::connect(round.target.clone(), round.players)?;
             // A crowd sends as soon as it is answered. That fills a core, and Linux throttles such real-time threads.
             let has_crowd = round.game.as_ref().is_some_and(|game| game.crowd > 0);
             if matches!(round.pace, Pace::Open(_)) && !has_crowd {

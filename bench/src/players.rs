@@ -43,16 +43,20 @@ pub fn make(address: SocketAddr, count: usize) -> Result<Vec<Player>> {
 
 fn make_one(http: &Http, number: usize) -> Result<Player> {
     let (token, user) = log_in(http, &format!("player-{number:05}"), PASSWORD, true)?;
-    let wanted = json!({
-        "name": format!("Brannor {number}"), "race": "dwarf", "subrace": "hill-dwarf", "class": "fighter",
-        "abilities": {"str": 16, "dex": 12, "con": 14, "int": 8, "wis": 12, "cha": 10},
-        "skills": ["athletics", "perception"],
-    });
-    let (status, character) = http.post("/characters", &token, &wanted)?;
+    let (status, character) = http.post("/characters", &token, &sheet(&format!("Brannor {number}")))?;
     ensure!(status == 201, "the server refused to create a character: {status} {character}");
     let character: CharacterId =
         serde_json::from_value(character["id"].clone()).context("a created character has no id")?;
     Ok(Player { token, user, character })
+}
+
+/// A new character.
+pub(crate) fn sheet(name: &str) -> Value {
+    json!({
+        "name": name, "race": "dwarf", "subrace": "hill-dwarf", "class": "fighter",
+        "abilities": {"str": 16, "dex": 12, "con": 14, "int": 8, "wis": 12, "cha": 10},
+        "skills": ["athletics", "perception"],
+    })
 }
 
 /// Logs in and returns the access token and the user.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::attacks::Attacks;
 use crate::cliff::Cliff;
 use crate::cold::ColdLoads;
 use crate::failures::Failures;
@@ -11,6 +12,7 @@ use crate::goal::Goal;
 use crate::measure::Cores;
 use crate::number::thousands;
 use crate::series::Series;
+use crate::tls::Tls;
 
 /// The report of a run.
 #[derive(Debug, Serialize)]
@@ -41,6 +43,10 @@ pub struct Report {
     pub start: Vec<Start>,
     /// The part `cliff`; `None` if it was not requested.
     pub cliff: Option<Cliff>,
+    /// The part `attacks`; `None` if it was not requested.
+    pub attacks: Option<Attacks>,
+    /// The part `tls`; `None` if it was not requested.
+    pub tls: Option<Tls>,
     /// All goals.
     pub goals: Vec<Goal>,
     /// Failed measurements.
@@ -99,6 +105,8 @@ impl Report {
             cold: Vec::new(),
             start: Vec::new(),
             cliff: None,
+            attacks: None,
+            tls: None,
             goals: Vec::new(),
             failures: Failures::default(),
         }
@@ -139,6 +147,8 @@ impl Report {
             let _ = writeln!(text, "| {system} | {listening_ms:.0} | {login_ms:.0} |");
         }
         self.cliff.iter().for_each(|cliff| text += &cliff.markdown());
+        self.attacks.iter().for_each(|attacks| text += &attacks.markdown());
+        self.tls.iter().for_each(|tls| text += &tls.markdown());
         if !self.failures.lines().is_empty() {
             text += "\n## Failed\n\n";
             self.failures.lines().iter().for_each(|failure| text += &format!("- {failure}\n"));

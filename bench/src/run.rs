@@ -6,13 +6,14 @@ use anyhow::{Context, Result};
 use castellan_srd::wire::{Ack, CharacterId, UserId};
 use uuid::Uuid;
 
+use crate::attacks::attacks;
 use crate::cliff::cliff;
 use crate::cold::cold_loads;
 use crate::echo::Mode;
 use crate::failures::Failures;
 use crate::goals::{LIMIT, POSTGRES, SQLITE, goals};
 use crate::http::Http;
-use crate::load::{Pace, Player, Target};
+use crate::load::{Pace, Player, Target, few_addresses};
 use crate::machine::{describe, raise_open_files, resident_bytes};
 use crate::measure::{Measured, RoundSettings, measure, while_idle};
 use crate::number::thousands;
@@ -21,6 +22,7 @@ use crate::report::{Cold, Idle, Report, Start};
 use crate::series::Series;
 use crate::settings::{Part, RunSettings};
 use crate::system::{Castellan, Database, Program, start_echo};
+use crate::tls::tls;
 
 /// The echo that follows the library's example.
 const PLAIN: &str = "echo, plain";
@@ -61,7 +63,7 @@ struct System {
 pub fn run(settings: &RunSettings) -> Result<Report> {
     raise_open_files(settings.players as u64 + OTHER_FILES)?;
     let mut report = Report::new(describe(), settings.cores, settings.rounds, settings.time.as_secs_f64());
-    if settings.parts.iter().any(|part| *part != Part::Cliff) {
+    if settings.parts.iter().any(|part| part.runs_by_default()) {
         against_echo(settings, &mut report)?;
     }
     if settings.has(Part::Cliff) {
@@ -70,6 +72,12 @@ pub fn run(settings: &RunSettings) -> Result<Report> {
             (report.intent_bytes, report.answer_bytes) = (median.intent_bytes, median.answer_bytes.round() as usize);
         }
         report.cliff = Some(figures);
+    }
+    if settings.has(Part::Attacks) {
+        report.attacks = Some(attacks(settings, &mut report.failures)?);
+    }
+    if settings.has(Part::Tls) {
+        report.tls = Some(tls(settings, &mut report.failures)?);
     }
     report.goals = goals(&report);
     Ok(report)
@@ -179,7 +187,8 @@ fn rounds(
 
 impl System {
     fn target(&self, ack: Option<Ack>) -> Target {
-        Target { address: self.running.address(), is_castellan: self.castellan.is_some(), ack }
+        let (address, is_castellan) = (self.running.address(), self.castellan.is_some());
+        Target { address, trust: None, source: few_addresses, is_castellan, ack }
     }
 }
 

@@ -40,7 +40,7 @@ impl Series {
 }
 
 /// The median of some figures.
-fn middle(mut figures: Vec<f64>) -> f64 {
+pub(crate) fn middle(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     let middle = figures.len() / 2;
     if figures.len().is_multiple_of(2) { (figures[middle - 1] + figures[middle]) / 2.0 } else { figures[middle] }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
+use crate::attacks::AttackSettings;
 use crate::measure::Cores;
 
 /// A part of a run.
@@ -24,6 +25,17 @@ pub enum Part {
     Open,
     /// Many characters, a popular one, little memory. Takes minutes and runs only if requested.
     Cliff,
+    /// Players while others attack the server. Takes ten minutes and runs only if requested.
+    Attacks,
+    /// The cost of TLS. Runs only if requested.
+    Tls,
+}
+
+impl Part {
+    /// Returns true if it runs without being requested: it then compares the servers with the echoes.
+    pub fn runs_by_default(self) -> bool {
+        !matches!(self, Self::Cliff | Self::Attacks | Self::Tls)
+    }
 }
 
 /// The settings of a run.
@@ -51,6 +63,8 @@ pub struct RunSettings {
     pub players: usize,
     /// Rows in the database of the part `cliff`.
     pub rows: usize,
+    /// Settings of the part `attacks`.
+    pub attacks: AttackSettings,
     /// The parts to run.
     pub parts: Vec<Part>,
     /// Loads to run, such as `64x16`; empty for all.

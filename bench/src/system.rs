@@ -18,6 +18,15 @@ use crate::machine::{pin_this_thread, terminate};
 /// Time limit for a program to end.
 const END_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Limits of an address. In most parts of a run all players come from one.
+const BY_ADDRESS: [&str; 5] = [
+    "HTTP_CONNECTIONS_PER_ADDRESS",
+    "SOCKET_CONNECTIONS_PER_ADDRESS",
+    "SOCKET_HANDSHAKES_BURST",
+    "HTTP_ANONYMOUS_BURST",
+    "AUTH_LOGINS_PER_ADDRESS",
+];
+
 /// A running program that listens. Killed when dropped.
 pub struct Program {
     child: Child,
@@ -101,7 +110,7 @@ impl Drop for Program {
 /// The address at the end of a line such as `castellan is listening on http://127.0.0.1:8080`.
 fn listening_on(line: &str) -> Option<SocketAddr> {
     let (_, place) = line.split_once("listening on ")?;
-    place.trim_start_matches("http://").split_whitespace().next()?.parse().ok()
+    place.trim_start_matches("http://").trim_start_matches("https://").split_whitespace().next()?.parse().ok()
 }
 
 /// Starts an echo.
@@ -141,7 +150,25 @@ impl Castellan {
 
     /// Starts it with default settings, except the port.
     pub fn start_as_delivered(&self) -> Result<Program> {
-        Program::start(self.command()?, self.core)
+        self.start_guarded(&[])
+    }
+
+    /// Starts it with these settings and default limits.
+    pub fn start_guarded(&self, settings: &[&str]) -> Result<Program> {
+        let mut command = self.command()?;
+        command.args(settings);
+        Program::start(command, self.core)
+    }
+
+    /// Starts it with these settings, and with limits that a load from few addresses does not reach.
+    pub fn start_open(&self, settings: &[&str]) -> Result<Program> {
+        let mut command = self.command()?;
+        // Variables, because a build before these settings ignores them.
+        for limit in BY_ADDRESS {
+            command.env(format!("CASTELLAN_{limit}"), "1000000");
+        }
+        command.args(settings);
+        Program::start(command, self.core)
     }
 
     /// Starts it with fast password hashes and long-lived tokens, so that thousands of players can be created.
@@ -151,10 +178,13 @@ impl Castellan {
 
     /// The same with additional settings.
     pub fn start_with(&self, settings: &[&str]) -> Result<Program> {
-        let mut command = self.command()?;
-        command.args(settings);
-        command.args(["--auth-argon2-memory", "64KiB", "--auth-argon2-iterations", "1", "--auth-access-ttl", "1d"]);
-        Program::start(command, self.core)
+        let fast = ["--auth-argon2-memory", "64KiB", "--auth-argon2-iterations", "1", "--auth-access-ttl", "1d"];
+        self.start_open(&[settings, &fast].concat())
+    }
+
+    /// Its folder, where it also looks for files.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Its SQLite file, if it uses SQLite.
@@ -166,11 +196,6 @@ impl Castellan {
         let log = File::options().create(true).append(true).open(self.folder.path().join("log"))?;
         let mut command = Command::new(&self.program);
         command.current_dir(self.folder.path()).stderr(log).args(["--listen", "127.0.0.1:0"]);
-        // All players come from one address. Variables, because a build before these settings ignores them.
-        let by_address = ["HTTP_CONNECTIONS_PER_ADDRESS", "SOCKET_CONNECTIONS_PER_ADDRESS"];
-        for limit in by_address.into_iter().chain(["SOCKET_HANDSHAKES_BURST", "HTTP_ANONYMOUS_BURST"]) {
-            command.env(format!("CASTELLAN_{limit}"), "1000000");
-        }
         if let Database::Postgres(url) = &self.database {
             // A variable, because the list of processes would show the password.
             command.env("CASTELLAN_DATABASE_URL", url);
@@ -206,6 +231,7 @@ mod tests {
     fn the_address_is_found_in_a_programs_output() {
         let address = Some(SocketAddr::from(([127, 0, 0, 1], 8080)));
         assert_eq!(listening_on("castellan is listening on http://127.0.0.1:8080"), address);
+        assert_eq!(listening_on("castellan is listening on https://127.0.0.1:8080"), address);
         assert_eq!(listening_on("listening on 127.0.0.1:8080"), address);
         assert_eq!(listening_on("play from another terminal: http://127.0.0.1:8080"), None);
     }

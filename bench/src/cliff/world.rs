@@ -9,7 +9,7 @@ use super::sizes::{CROWD, PLACES_PER_USER, PLAYERS, SPARE_PLACES};
 use crate::cold::{GAME, fetch_all, game_seats};
 use crate::errands::Owned;
 use crate::http::Http;
-use crate::load::{Player, Target};
+use crate::load::{Player, Target, few_addresses};
 use crate::number::thousands;
 use crate::players::{PASSWORD, make};
 use crate::settings::RunSettings;
@@ -77,7 +77,7 @@ impl World {
     }
 
     pub(super) fn target(&self) -> Target {
-        Target { address: self.running.address(), is_castellan: true, ack: None }
+        Target { address: self.running.address(), trust: None, source: few_addresses, is_castellan: true, ack: None }
     }
 
     pub(super) fn process(&self) -> u32 {

@@ -2,17 +2,17 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use castellan_srd::wire::{Ack, CharacterId, UserId};
 use rand::RngExt;
-use socket2::{Domain, Socket, Type};
 
 use crate::errands::{Errands, Owned};
-use crate::frame::{BINARY, FIRST_ID, Intents, PING, push_masked, take};
+use crate::frame::{BINARY, FIRST_ID, Intents, PING, PONG, push_masked, take};
+use crate::stream::{Stream, Trust};
 
 /// Concurrent upgrades: far below a listener's backlog.
 const CONNECT_AT_ONCE: usize = 100;
@@ -26,9 +26,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Largest upgrade answer, in bytes.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// RFC 6455's operation code of a pong.
-const PONG: u8 = 10;
-
 /// The player of a connection.
 #[derive(Debug, Clone)]
 pub struct Player {
@@ -41,14 +38,27 @@ pub struct Player {
 }
 
 /// The target of connections.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Target {
     /// Its address.
     pub address: SocketAddr,
+    /// Set for a server under TLS.
+    pub trust: Option<Trust>,
+    /// The loopback address of the connection with this number.
+    pub source: fn(usize) -> Ipv4Addr,
     /// True for the server, which sends `welcome` first and readable answers; false for an echo.
     pub is_castellan: bool,
     /// The `ack` of all intents.
     pub ack: Option<Ack>,
+}
+
+/// As few loopback addresses as there are ports for.
+///
+/// # Panics
+///
+/// With more than a million connections.
+pub fn few_addresses(number: usize) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 0, u8::try_from(2 + number / CONNECTIONS_PER_ADDRESS).expect("at most a million connections"))
 }
 
 /// The intents of a connection.
@@ -86,17 +96,17 @@ impl Sends {
 /// An open connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(super) stream: TcpStream,
+    pub(crate) stream: Stream,
     pub(super) sends: Sends,
     /// True for a member of a crowd: it sends as fast as it is answered, and its answers are only counted.
     pub(super) is_crowd: bool,
     /// The id of the oldest unanswered intent.
-    pub(super) expected: u64,
+    pub(crate) expected: u64,
     /// Due times of the intents from `expected` on, in nanoseconds since the start of the load; `None` for an intent
     /// that was answered early.
-    pub(super) stamps: VecDeque<Option<u64>>,
+    pub(crate) stamps: VecDeque<Option<u64>>,
     /// The start of an incomplete frame.
-    pub(super) leftover: Vec<u8>,
+    pub(crate) leftover: Vec<u8>,
     /// Bytes that the socket had no room for.
     pub(super) unsent: Vec<u8>,
 }
@@ -108,8 +118,20 @@ impl Connection {
         Ok(())
     }
 
+    /// Appends the first intent, due at this time.
+    pub(crate) fn push_first(&mut self, player: &Player, due: u64, out: &mut Vec<u8>) {
+        self.sends.push_first(player.character, None, out);
+        self.stamps.push_back(Some(due));
+    }
+
+    /// Appends the next intent, due at this time.
+    pub(crate) fn push_next(&mut self, due: u64, out: &mut Vec<u8>) {
+        self.sends.push_next(out);
+        self.stamps.push_back(Some(due));
+    }
+
     /// Marks an intent as answered and returns its due time.
-    pub(super) fn strike(&mut self, id: u64) -> Result<u64> {
+    pub(crate) fn strike(&mut self, id: u64) -> Result<u64> {
         let place = id.checked_sub(self.expected).and_then(|place| usize::try_from(place).ok());
         let stamp = place.and_then(|place| self.stamps.get_mut(place)).and_then(Option::take);
         while let Some(None) = self.stamps.front() {
@@ -120,25 +142,25 @@ impl Connection {
     }
 
     /// Sends waiting bytes and `bytes`; returns true if some must still wait.
-    pub(super) fn send(&mut self, bytes: &[u8]) -> Result<bool> {
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<bool> {
         if !self.unsent.is_empty() {
             self.unsent.extend_from_slice(bytes);
             return self.send_unsent();
         }
         let written = write(&mut self.stream, bytes)?;
         self.unsent.extend_from_slice(&bytes[written..]);
-        Ok(!self.unsent.is_empty())
+        Ok(!self.unsent.is_empty() || self.stream.has_unsent()?)
     }
 
     /// Sends waiting bytes; returns true if some must still wait.
     pub(super) fn send_unsent(&mut self) -> Result<bool> {
         let written = write(&mut self.stream, &self.unsent)?;
         self.unsent.drain(..written);
-        Ok(!self.unsent.is_empty())
+        Ok(!self.unsent.is_empty() || self.stream.has_unsent()?)
     }
 
     /// Answers a ping.
-    pub(super) fn pong(&mut self, payload: &[u8]) -> Result<bool> {
+    pub(crate) fn pong(&mut self, payload: &[u8]) -> Result<bool> {
         let mut frame = Vec::new();
         push_masked(PONG, payload, &mut frame);
         self.send(&frame)
@@ -146,7 +168,7 @@ impl Connection {
 
     /// Sends a frame and waits for the next message. Only for connections that no load drives yet.
     pub(crate) fn ask(&mut self, frame: &[u8]) -> Result<Vec<u8>> {
-        self.stream.set_nonblocking(false)?;
+        self.stream.socket().set_nonblocking(false)?;
         self.stream.write_all(frame)?;
         let mut bytes = std::mem::take(&mut self.leftover);
         loop {
@@ -165,16 +187,9 @@ impl Connection {
         }
     }
 
-    fn open(address: SocketAddr, number: usize, player: &Player, ack: Option<Ack>) -> Result<Self> {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        let source = Ipv4Addr::new(127, 0, 0, u8::try_from(2 + number / CONNECTIONS_PER_ADDRESS)?);
-        socket.bind(&SocketAddr::from((source, 0)).into()).context("cannot bind to another loopback address")?;
-        socket.connect(&address.into())?;
-        socket.set_tcp_nodelay(true)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        // Closed connections must not keep their ports.
-        socket.set_linger(Some(Duration::ZERO))?;
-        let mut stream = TcpStream::from(socket);
+    fn open(target: &Target, number: usize, player: &Player) -> Result<Self> {
+        let (address, source) = (target.address, (target.source)(number));
+        let mut stream = Stream::open(source, address, target.trust.as_ref(), PATIENCE)?;
         let authorization = match player.token.as_str() {
             "" => String::new(),
             token => format!("Authorization: Bearer {token}\r\n"),
@@ -187,7 +202,7 @@ impl Connection {
         let first = rand::rng().random_range(FIRST_ID..2 * FIRST_ID);
         Ok(Self {
             stream,
-            sends: Sends::Own(Intents::new(player.character, first, ack)?),
+            sends: Sends::Own(Intents::new(player.character, first, target.ack)?),
             is_crowd: false,
             expected: first,
             stamps: VecDeque::new(),
@@ -215,20 +230,20 @@ impl Connection {
             let mut rest = &bytes[end + 4..];
             if !welcome || take(&mut rest)?.is_some_and(|frame| frame.operation != PING) {
                 self.leftover = rest.to_vec();
-                return Ok(self.stream.set_nonblocking(true)?);
+                return Ok(self.stream.socket().set_nonblocking(true)?);
             }
         }
     }
 }
 
 /// Opens a connection for each player.
-pub(crate) fn connect(target: Target, players: &[Player]) -> Result<Vec<Connection>> {
+pub(crate) fn connect(target: &Target, players: &[Player]) -> Result<Vec<Connection>> {
     let mut connections = Vec::with_capacity(players.len());
     for (chunk, players) in players.chunks(CONNECT_AT_ONCE).enumerate() {
         let begin = connections.len();
         for (index, player) in players.iter().enumerate() {
             let number = chunk * CONNECT_AT_ONCE + index;
-            connections.push(Connection::open(target.address, number, player, target.ack)?);
+            connections.push(Connection::open(target, number, player)?);
         }
         for connection in &mut connections[begin..] {
             connection.enter(target.is_castellan)?;
@@ -237,7 +252,7 @@ pub(crate) fn connect(target: Target, players: &[Player]) -> Result<Vec<Connecti
     Ok(connections)
 }
 
-fn write(stream: &mut TcpStream, bytes: &[u8]) -> Result<usize> {
+fn write(stream: &mut Stream, bytes: &[u8]) -> Result<usize> {
     let mut written = 0;
     while written < bytes.len() {
         match stream.write(&bytes[written..]) {
@@ -267,7 +282,8 @@ mod tests {
             character: CharacterId::from_uuid(Uuid::from_u128(1)),
         };
         let address = listener.local_addr().expect("an address");
-        let mut connection = Connection::open(address, 0, &player, None).expect("a connection");
+        let target = Target { address, trust: None, source: few_addresses, is_castellan: true, ack: None };
+        let mut connection = Connection::open(&target, 0, &player).expect("a connection");
         let first = connection.expected;
         connection.stamps.extend([Some(10), Some(20), Some(30)]);
         assert_eq!(connection.strike(first + 1).ok(), Some(20));

@@ -19,8 +19,8 @@ use rustix::event::{Timespec, epoll};
 
 use self::connection::Sends;
 pub(crate) use self::connection::{Connection, connect};
-pub use self::connection::{Player, Target};
-use self::schedule::{Schedule, nanoseconds};
+pub use self::connection::{Player, Target, few_addresses};
+pub(crate) use self::schedule::{Schedule, nanoseconds};
 pub use self::tally::{Tally, histogram};
 use crate::errands::{Owned, answered_id};
 use crate::frame::{APPLIED, BINARY, DURABLE, PING, take};
@@ -85,10 +85,10 @@ impl Load {
     ///
     /// A refused connection.
     pub fn connect(target: Target, players: &[Player]) -> Result<Self> {
-        let connections = connect(target, players)?;
+        let connections = connect(&target, players)?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         for (index, connection) in connections.iter().enumerate() {
-            epoll::add(&epoll, &connection.stream, epoll::EventData::new_u64(index as u64), READABLE)?;
+            epoll::add(&epoll, connection.stream.socket(), epoll::EventData::new_u64(index as u64), READABLE)?;
         }
         Ok(Self {
             target,
@@ -226,7 +226,12 @@ impl Load {
             let flags = event.flags;
             if flags.contains(epoll::EventFlags::OUT) && !self.connections[index].send_unsent()? {
                 let connection = &self.connections[index];
-                epoll::modify(&self.epoll, &connection.stream, epoll::EventData::new_u64(index as u64), READABLE)?;
+                epoll::modify(
+                    &self.epoll,
+                    connection.stream.socket(),
+                    epoll::EventData::new_u64(index as u64),
+                    READABLE,
+                )?;
             }
             self.hear(index, round)?;
         }
@@ -267,7 +272,7 @@ impl Load {
             }
             connection.leftover.clear();
             connection.leftover.extend_from_slice(bytes);
-            let is_drained = leftover + read < self.buffer.len();
+            let is_drained = connection.stream.reads_all_at_once() && leftover + read < self.buffer.len();
             if (round.refills || connection.is_crowd) && now < round.until && answers > 0 {
                 self.out.clear();
                 for _ in 0..answers {
@@ -297,7 +302,7 @@ impl Load {
 
     fn await_room(&mut self, index: usize) -> Result<()> {
         let (connection, data) = (&self.connections[index], epoll::EventData::new_u64(index as u64));
-        Ok(epoll::modify(&self.epoll, &connection.stream, data, READABLE | epoll::EventFlags::OUT)?)
+        Ok(epoll::modify(&self.epoll, connection.stream.socket(), data, READABLE | epoll::EventFlags::OUT)?)
     }
 
     /// Number of connections with the round's pace. They come before the crowd.

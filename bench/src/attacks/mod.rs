@@ -1,0 +1,310 @@
+//! Attacks by one guest while others play: who feels it?
+//!
+//! Runs on SQLite. Each attack meets a server that has just started, with its default settings and limits. Players and
+//! other honest clients have an address each; all attackers share another one.
+
+#![expect(clippy::disallowed_methods, reason = "phases last for a fixed time")]
+
+mod addresses;
+mod attacker;
+mod figures;
+mod honest;
+mod house;
+mod kind;
+mod metrics;
+mod people;
+mod phases;
+mod play;
+mod times;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
+
+use self::addresses::{ATTACKERS, of_other};
+pub use self::attacker::run as run_attackers;
+use self::attacker::{Account, Orders};
+pub use self::figures::{Attacked, Attacks, Phase};
+use self::house::{House, operator};
+pub use self::kind::Kind;
+use self::kind::Logins;
+use self::metrics::{changes, counters};
+use self::people::Person;
+pub use self::phases::Lengths;
+use self::phases::{Moments, PHASES};
+pub use self::times::Times;
+use crate::failures::Failures;
+use crate::load::{Player, connect};
+use crate::machine::{
+    CoreTime, come_first, make_timers_exact, pin_this_thread, process_time, raise_open_files, resident_bytes,
+};
+use crate::measure::Cores;
+use crate::settings::RunSettings;
+
+/// Open files that attackers need: the idle connections.
+const FILES: u64 = 10_000;
+
+/// Time between the first intents and the first phase.
+const WARM_UP: Duration = Duration::from_secs(2);
+
+/// Time between two looks at the server's memory.
+const LOOK_PERIOD: Duration = Duration::from_millis(100);
+
+/// First number of the addresses of others with a request on a new connection; they take turns.
+const FIRST_REQUESTER: usize = 1_000;
+
+/// Number of these addresses.
+const REQUESTERS: usize = 200;
+
+/// Time limit for the attackers to end after the attack.
+const END_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Settings of the attacks.
+#[derive(Debug, Clone)]
+pub struct AttackSettings {
+    /// Lengths of the phases.
+    pub lengths: Lengths,
+    /// Number of players.
+    pub players: usize,
+    /// The attacks; empty for all.
+    pub kinds: Vec<Kind>,
+}
+
+/// Runs the whole part.
+///
+/// # Errors
+///
+/// A server that does not start, or accounts that cannot be created. A failed attack is only recorded in `failures`.
+pub fn attacks(settings: &RunSettings, failures: &mut Failures) -> Result<Attacks> {
+    raise_open_files(FILES)?;
+    let wanted = &settings.attacks;
+    let kinds = if wanted.kinds.is_empty() { Kind::value_variants().to_vec() } else { wanted.kinds.clone() };
+    let attackers = kinds.iter().filter(|kind| **kind != Kind::LoginsAtOnce).map(|kind| kind.accounts()).max();
+    let house = House::make(settings, wanted.players, attackers.unwrap_or(0))?;
+    let mut all = Vec::new();
+    for kind in kinds {
+        let cores = settings.cores;
+        let attacked = thread::scope(|scope| {
+            let work = || {
+                // Everything but the server runs on the load's core.
+                pin_this_thread(cores.load)?;
+                attack(cores, &house, kind, wanted.lengths)
+            };
+            scope.spawn(work).join().map_err(|_| anyhow::anyhow!("the measuring thread panicked"))?
+        });
+        if let Ok(attacked) = &attacked {
+            eprintln!("{}", attacked.verdict());
+        }
+        all.extend(failures.keep(&format!("attack {}", kind.name()), attacked));
+    }
+    let Lengths { before, during, after } = wanted.lengths;
+    let seconds = [before, during, after].map(|time| time.as_secs_f64());
+    Ok(Attacks { players: house.players.len(), seconds, attacks: all })
+}
+
+/// Runs one attack.
+fn attack(cores: Cores, house: &House, kind: Kind, lengths: Lengths) -> Result<Attacked> {
+    let mut running = house.start(kind.is_under_tls())?;
+    let process = running.process();
+    let target = house.target(&running, kind.is_under_tls());
+    let operator = operator(&target);
+    let players: Vec<Player> = house.players.iter().map(|person| person.player.clone()).collect();
+    let (ready, is_ready) = mpsc::channel();
+    let gives_up = AtomicBool::new(false);
+    let attacked = thread::scope(|scope| {
+        let game = scope.spawn(|| {
+            make_timers_exact()?;
+            let connections = connect(&target, &players)?;
+            // The report says if this was not allowed.
+            let _ = come_first();
+            let moments = Moments::from(Instant::now() + WARM_UP, lengths);
+            // An error means that the attack was given up.
+            let _ = ready.send(moments);
+            drop(ready);
+            play::play(connections, &players, moments)
+        });
+        let Ok(moments) = is_ready.recv() else {
+            game.join().map_err(|_| anyhow::anyhow!("the players panicked"))??;
+            anyhow::bail!("the players were never ready");
+        };
+        let gives_up = &gives_up;
+        let requester = |number: usize| of_other(FIRST_REQUESTER + number % REQUESTERS);
+        let requests = scope.spawn({
+            let operator = &operator;
+            move || honest::requests(operator, requester, &moments, gives_up)
+        });
+        let logins = kind.logins().map(|logins| {
+            let (operator, people) = (&operator, house.honest(logins));
+            scope.spawn(move || honest::logins(operator, people, &moments, gives_up))
+        });
+        let watched = watch(
+            cores,
+            process,
+            moments,
+            || read_counters(&operator),
+            || Attackers::start(&house.orders(kind, target.address, lengths.during)),
+        );
+        gives_up.store(watched.is_err(), Ordering::Relaxed);
+        let played = game.join().map_err(|_| anyhow::anyhow!("the players panicked"))??;
+        let requests = requests.join().map_err(|_| anyhow::anyhow!("a requester panicked"))?;
+        let logins = logins.map(|logins| logins.join().map_err(|_| anyhow::anyhow!("a login panicked"))).transpose()?;
+        let Watched { mut phases, resident_bytes, counters, deeds } = watched?;
+        for (number, phase) in phases.iter_mut().enumerate() {
+            phase.answers = played.answers[number];
+            phase.lateness = played.lateness[number];
+            phase.requests = requests[number];
+            phase.logins = logins.map(|logins| logins[number]);
+        }
+        Ok(Attacked { kind, phases, troubles: played.troubles, resident_bytes, counters, deeds })
+    })?;
+    running.end().context("the server did not end well")?;
+    Ok(attacked)
+}
+
+fn read_counters(operator: &crate::caller::Caller) -> Result<BTreeMap<String, f64>> {
+    let (status, text) = operator.get("/metrics").context("cannot read the metrics")?;
+    ensure!(status == 200, "the server refused its metrics with status {status}");
+    Ok(counters(&text))
+}
+
+/// What was seen of the server.
+struct Watched {
+    phases: [Phase; PHASES],
+    resident_bytes: [u64; PHASES],
+    counters: BTreeMap<String, f64>,
+    deeds: BTreeMap<String, u64>,
+}
+
+/// Watches the server through all phases, and starts the attackers when it is time.
+fn watch(
+    cores: Cores,
+    process: u32,
+    moments: Moments,
+    counters: impl Fn() -> Result<BTreeMap<String, f64>>,
+    start: impl Fn() -> Result<Attackers>,
+) -> Result<Watched> {
+    let mut watched = Watched {
+        phases: [Phase::default(); PHASES],
+        resident_bytes: [0; PHASES],
+        counters: BTreeMap::new(),
+        deeds: BTreeMap::new(),
+    };
+    sleep_until(moments.begin(0));
+    let mut attackers = None;
+    for number in 0..PHASES {
+        let before = Usage::now(cores, process)?;
+        if number == 1 {
+            watched.counters = counters()?;
+            attackers = Some(start()?);
+        }
+        let mut most = 0;
+        while Instant::now() < moments.end(number) {
+            most = most.max(resident_bytes(process)?);
+            sleep_until((Instant::now() + LOOK_PERIOD).min(moments.end(number)));
+        }
+        watched.resident_bytes[number] = if number == 1 { most } else { resident_bytes(process)? };
+        before.since(&Usage::now(cores, process)?, &mut watched.phases[number]);
+        if let Some(attackers) = attackers.take() {
+            watched.deeds = attackers.end()?;
+            watched.counters = changes(&watched.counters, &counters()?);
+        }
+    }
+    Ok(watched)
+}
+
+fn sleep_until(moment: Instant) {
+    thread::sleep(moment.saturating_duration_since(Instant::now()));
+}
+
+/// Processor times at a moment.
+struct Usage {
+    at: Instant,
+    process: Duration,
+    server_core: CoreTime,
+    load_core: CoreTime,
+}
+
+impl Usage {
+    fn now(cores: Cores, process: u32) -> Result<Self> {
+        Ok(Self {
+            at: Instant::now(),
+            process: process_time(process)?,
+            server_core: CoreTime::of(cores.server)?,
+            load_core: CoreTime::of(cores.load)?,
+        })
+    }
+
+    fn since(&self, later: &Self, phase: &mut Phase) {
+        phase.server_cpu = (later.process - self.process).as_secs_f64() / (later.at - self.at).as_secs_f64();
+        phase.server_core = later.server_core.busy_since(self.server_core);
+        phase.load_core = later.load_core.busy_since(self.load_core);
+    }
+}
+
+impl House {
+    /// The people whose logins are measured.
+    fn honest(&self, logins: Logins) -> &[Person] {
+        match logins {
+            Logins::OwnAddress => &self.others,
+            Logins::OneName => &self.others[..1],
+            Logins::AttackersAddress => std::slice::from_ref(&self.neighbour),
+        }
+    }
+
+    fn orders(&self, kind: Kind, address: std::net::SocketAddr, time: Duration) -> Orders {
+        // Honest load comes from the players themselves, each at the own address.
+        let people = if kind == Kind::LoginsAtOnce { &self.players } else { &self.attackers };
+        let account = |person: &Person| Account {
+            name: person.name.clone(),
+            source: if kind == Kind::LoginsAtOnce { person.source } else { ATTACKERS },
+            token: person.player.token.clone(),
+            user: person.player.user,
+            character: person.player.character,
+        };
+        let accounts = people.iter().take(kind.accounts()).map(account).collect();
+        Orders { kind, address, time, accounts, victim: self.others[0].name.clone() }
+    }
+}
+
+/// The attackers' process. Killed when dropped.
+struct Attackers(Child);
+
+impl Attackers {
+    /// Starts them on the core of the calling thread.
+    fn start(orders: &Orders) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        let child = command.arg("attack").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut attackers = Self(child);
+        let mut input = attackers.0.stdin.take().context("the attackers' input is not piped")?;
+        input.write_all(serde_json::to_string(orders)?.as_bytes())?;
+        Ok(attackers)
+    }
+
+    /// Waits for their end, and returns what they did.
+    fn end(mut self) -> Result<BTreeMap<String, u64>> {
+        let deadline = Instant::now() + END_PATIENCE;
+        while self.0.try_wait()?.is_none() {
+            ensure!(Instant::now() < deadline, "the attackers did not end within {END_PATIENCE:?}");
+            thread::sleep(Duration::from_millis(5));
+        }
+        let output = self.0.stdout.take().context("the attackers' output is not piped")?;
+        serde_json::from_reader(output).context("the attackers did not say what they did")
+    }
+}
+
+impl Drop for Attackers {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            // Errors mean that it has already ended.
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
