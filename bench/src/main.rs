@@ -118,7 +118,7 @@ mod linux {
         #[arg(long, value_delimiter = ',')]
         attacks: Vec<Kind>,
         /// Seconds before, during and after an attack, separated by commas.
-        #[arg(long, value_delimiter = ',', num_args = 3, default_values_t = [10.0, 15.0, 10.0])]
+        #[arg(long, value_delimiter = ',', default_values_t = [10.0, 15.0, 10.0])]
         attack_seconds: Vec<f64>,
         /// Parts to measure, separated by commas. Default: everything except `cliff`, `attacks` and `tls`.
         #[arg(long, value_delimiter = ',')]

@@ -217,7 +217,7 @@ fn measured(tally: &Tally, intent_bytes: usize, usage: &Share) -> Measured {
 }
 
 /// Waits until the server's core is idle.
-fn rest(cores: Cores) -> Result<()> {
+pub(crate) fn rest(cores: Cores) -> Result<()> {
     if cores.are_shared {
         return Ok(());
     }

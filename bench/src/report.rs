@@ -133,16 +133,23 @@ impl Report {
         table(&mut text, "Closed loop: connections × in flight", &self.closed);
         table(&mut text, "Closed loop with `ack: \"durable\"`", &self.durable);
         table(&mut text, "Open loop: connections × intents per second of each", &self.open);
-        text += "\n## Idle connections\n\n| system | connections | bytes per connection |\n| --- | --- | --- |\n";
+        if !self.idle.is_empty() {
+            text += "\n## Idle connections\n\n| system | connections | bytes per connection |\n| --- | --- | --- |\n";
+        }
         for idle in &self.idle {
             let _ = writeln!(text, "| {} | {} | {:.0} |", idle.system, idle.connections, idle.bytes_a_connection);
         }
-        text += "\n## Users from the database\n\n| system | users | per second | p50 | p99 |\n| --- | --- | --- | --- | --- |\n";
+        if !self.cold.is_empty() {
+            text += "\n## Users from the database\n\n| system | users | per second | p50 | p99 |\n\
+                     | --- | --- | --- | --- | --- |\n";
+        }
         for Cold { system, loads } in &self.cold {
             let ColdLoads { users, rate, p50_ms, p99_ms } = loads;
             let _ = writeln!(text, "| {system} | {users} | {} | {p50_ms:.2} | {p99_ms:.2} |", thousands(*rate));
         }
-        text += "\n## First start\n\n| system | listening after | first login after |\n| --- | --- | --- |\n";
+        if !self.start.is_empty() {
+            text += "\n## First start\n\n| system | listening after | first login after |\n| --- | --- | --- |\n";
+        }
         for Start { system, listening_ms, login_ms } in &self.start {
             let _ = writeln!(text, "| {system} | {listening_ms:.0} | {login_ms:.0} |");
         }
@@ -158,6 +165,9 @@ impl Report {
 }
 
 fn table(text: &mut String, title: &str, series: &[Series]) {
+    if series.is_empty() {
+        return;
+    }
     let _ = writeln!(
         text,
         "\n## {title}\n\n| load | system | per second | p50 | p99 | p99.9 | CPU per answer, µs | system's CPU | its core | load's CPU | its core \

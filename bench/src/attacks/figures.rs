@@ -17,6 +17,9 @@ const P99_MS_MAX: f64 = 20.0;
 /// Largest factor by which an attack may raise it.
 const P99_FACTOR_MAX: f64 = 2.0;
 
+/// Share of the server's core that other programs may use. The kernel's work for the server's sockets is a part of it.
+const OTHERS_SHARE_MAX: f64 = 0.3;
+
 /// The phases for people.
 const NAMES: [&str; PHASES] = ["before", "during", "after"];
 
@@ -78,12 +81,20 @@ impl Attacked {
         during.count > 0 && during.p99_ms <= self.wanted_ms()
     }
 
+    /// Returns true if other programs used the server's core before or during the attack: then the players waited for
+    /// them, too.
+    fn is_disturbed(&self) -> bool {
+        self.phases[..2].iter().any(|phase| phase.server_core - phase.server_cpu > OTHERS_SHARE_MAX)
+    }
+
     /// The verdict as one line.
     pub fn verdict(&self) -> String {
         let [before, during, after] = self.phases.map(|phase| phase.answers.p99_ms);
         let verdict = if self.is_good() { "yes" } else { "no" };
+        let doubt = if self.is_disturbed() { " (other programs used the server's core)" } else { "" };
         format!(
-            "{}: p99 {during:.2} ms during (before {before:.2}, after {after:.2}) ≤ 2 × before and < 20 ms: {verdict}",
+            "{}: p99 {during:.2} ms during (before {before:.2}, after {after:.2}) ≤ 2 × before and < 20 ms: \
+             {verdict}{doubt}",
             self.kind.name()
         )
     }
@@ -169,6 +180,14 @@ mod tests {
         let none = BTreeMap::new();
         let [troubles, deeds] = [(); 2].map(|()| BTreeMap::new());
         Attacked { kind: Kind::Pings, phases, troubles, resident_bytes: [0; PHASES], counters: none, deeds }
+    }
+
+    #[test]
+    fn a_verdict_says_if_other_programs_used_the_servers_core() {
+        let mut attacked = attacked([1.0; PHASES]);
+        assert!(attacked.verdict().ends_with("< 20 ms: yes"), "{}", attacked.verdict());
+        (attacked.phases[1].server_cpu, attacked.phases[1].server_core) = (0.2, 0.9);
+        assert!(attacked.verdict().ends_with("used the server's core)"), "{}", attacked.verdict());
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub(super) struct House {
     /// An honest account that has always used the attackers' address.
     pub(super) neighbour: Person,
     pub(super) attackers: Vec<Person>,
+    /// The account of attacks by logins, which end its oldest sessions.
+    pub(super) intruder: Person,
 }
 
 impl House {
@@ -43,12 +45,13 @@ impl House {
         let others = make(&caller, "other", OTHERS, of_other)?;
         let neighbour = make(&caller, "neighbour", 1, |_| ATTACKERS)?.remove(0);
         let attackers = make(&caller, "attacker", attackers, |_| ATTACKERS)?;
+        let intruder = make(&caller, "intruder", 1, |_| ATTACKERS)?.remove(0);
         running.end()?;
         let made = Certificate::make()?;
         std::fs::write(castellan.folder().join("cert.pem"), &made.certificate)?;
         std::fs::write(castellan.folder().join("key.pem"), &made.key)?;
         eprintln!("all accounts created in {:.1} s", begin.elapsed().as_secs_f64());
-        Ok(Self { castellan, trust: trust(&made.authority)?, players, others, neighbour, attackers })
+        Ok(Self { castellan, trust: trust(&made.authority)?, players, others, neighbour, attackers, intruder })
     }
 
     /// Starts the server with its default limits.

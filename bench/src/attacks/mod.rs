@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 
-use self::addresses::{ATTACKERS, of_other};
+use self::addresses::of_other;
 pub use self::attacker::run as run_attackers;
 use self::attacker::{Account, Orders};
 pub use self::figures::{Attacked, Attacks, Phase};
@@ -45,7 +45,7 @@ use crate::load::{Player, connect};
 use crate::machine::{
     CoreTime, come_first, make_timers_exact, pin_this_thread, process_time, raise_open_files, resident_bytes,
 };
-use crate::measure::Cores;
+use crate::measure::{Cores, rest};
 use crate::settings::RunSettings;
 
 /// Open files that attackers need: the idle connections.
@@ -112,6 +112,7 @@ pub fn attacks(settings: &RunSettings, failures: &mut Failures) -> Result<Attack
 /// Runs one attack.
 fn attack(cores: Cores, house: &House, kind: Kind, lengths: Lengths) -> Result<Attacked> {
     let mut running = house.start(kind.is_under_tls())?;
+    rest(cores)?;
     let process = running.process();
     let target = house.target(&running, kind.is_under_tls());
     let operator = operator(&target);
@@ -259,11 +260,15 @@ impl House {
     }
 
     fn orders(&self, kind: Kind, address: std::net::SocketAddr, time: Duration) -> Orders {
-        // Honest load comes from the players themselves, each at the own address.
-        let people = if kind == Kind::LoginsAtOnce { &self.players } else { &self.attackers };
+        let people = match kind {
+            // Honest load comes from the players themselves, each at the own address.
+            Kind::LoginsAtOnce => self.players.as_slice(),
+            Kind::LoginLoop | Kind::ManySessions => std::slice::from_ref(&self.intruder),
+            _ => self.attackers.as_slice(),
+        };
         let account = |person: &Person| Account {
             name: person.name.clone(),
-            source: if kind == Kind::LoginsAtOnce { person.source } else { ATTACKERS },
+            source: person.source,
             token: person.player.token.clone(),
             user: person.player.user,
             character: person.player.character,

@@ -118,7 +118,7 @@ pub(super) async fn unread(attack: &Rc<Attack>) {
             if let Ok(mut stream) = connect(ATTACKERS, host).await {
                 attack.deeds.count("connections");
                 while stream.write_all(requests.as_bytes()).await.is_ok() {
-                    attack.deeds.add("requests", PIPELINED as u64);
+                    attack.deeds.add("requests given to the kernel", PIPELINED as u64);
                 }
                 attack.deeds.count("ended");
             }

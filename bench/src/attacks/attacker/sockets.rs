@@ -80,7 +80,7 @@ pub(super) async fn flood(attack: &Rc<Attack>) {
             let (mut reader, mut writer) = stream.split();
             let send = async {
                 while writer.write_all(&chunk).await.is_ok() {
-                    attack.deeds.add("frames", count as u64);
+                    attack.deeds.add("frames given to the kernel", count as u64);
                 }
             };
             let (last, ()) = tokio::join!(read_to_end(&mut reader), send);
@@ -155,7 +155,7 @@ pub(super) async fn unread_fetches(attack: &Rc<Attack>) {
         keep_open(&attack, account, async |stream| {
             loop {
                 stream.write_all(&chunk).await?;
-                attack.deeds.add("fetches", 100);
+                attack.deeds.add("fetches given to the kernel", 100);
             }
         })
         .await;
