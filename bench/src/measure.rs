@@ -235,7 +235,7 @@ pub(crate) fn rest(cores: Cores) -> Result<()> {
 }
 
 /// The usage so far.
-struct Usage {
+pub(crate) struct Usage {
     at: Instant,
     process: Duration,
     server_core: CoreTime,
@@ -243,14 +243,14 @@ struct Usage {
 }
 
 /// The usage between two moments, as shares of one core.
-struct Share {
-    process: f64,
-    server_core: f64,
-    load_core: f64,
+pub(crate) struct Share {
+    pub(crate) process: f64,
+    pub(crate) server_core: f64,
+    pub(crate) load_core: f64,
 }
 
 impl Usage {
-    fn now(cores: Cores, process: u32) -> Result<Self> {
+    pub(crate) fn now(cores: Cores, process: u32) -> Result<Self> {
         Ok(Self {
             at: Instant::now(),
             process: process_time(process)?,
@@ -259,7 +259,7 @@ impl Usage {
         })
     }
 
-    fn since(&self, earlier: &Self) -> Share {
+    pub(crate) fn since(&self, earlier: &Self) -> Share {
         let time = (self.at - earlier.at).as_secs_f64();
         Share {
             process: (self.process - earlier.process).as_secs_f64() / time,

@@ -3,8 +3,6 @@
 //! Runs on SQLite. Each attack meets a server that has just started, with its default settings and limits. Players and
 //! other honest clients have an address each; all attackers share another one.
 
-#![expect(clippy::disallowed_methods, reason = "phases last for a fixed time")]
-
 mod addresses;
 mod attacker;
 mod figures;
@@ -16,16 +14,14 @@ mod people;
 mod phases;
 mod play;
 mod times;
+mod watch;
 
-use std::collections::BTreeMap;
-use std::io::Write;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use self::addresses::of_other;
@@ -35,16 +31,14 @@ pub use self::figures::{Attacked, Attacks, Phase};
 use self::house::{House, operator};
 pub use self::kind::Kind;
 use self::kind::Logins;
-use self::metrics::{changes, counters};
 use self::people::Person;
 pub use self::phases::Lengths;
-use self::phases::{Moments, PHASES};
+use self::phases::Moments;
 pub use self::times::Times;
+use self::watch::{Watched, watch};
 use crate::failures::Failures;
 use crate::load::{Player, connect};
-use crate::machine::{
-    CoreTime, come_first, make_timers_exact, pin_this_thread, process_time, raise_open_files, resident_bytes,
-};
+use crate::machine::{come_first, make_timers_exact, pin_this_thread, raise_open_files};
 use crate::measure::{Cores, rest};
 use crate::settings::RunSettings;
 
@@ -54,17 +48,11 @@ const FILES: u64 = 10_000;
 /// Time between the first intents and the first phase.
 const WARM_UP: Duration = Duration::from_secs(2);
 
-/// Time between two looks at the server's memory.
-const LOOK_PERIOD: Duration = Duration::from_millis(100);
-
 /// First number of the addresses of others with a request on a new connection; they take turns.
 const FIRST_REQUESTER: usize = 1_000;
 
 /// Number of these addresses.
 const REQUESTERS: usize = 200;
-
-/// Time limit for the attackers to end after the attack.
-const END_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Settings of the attacks.
 #[derive(Debug, Clone)]
@@ -145,13 +133,8 @@ fn attack(cores: Cores, house: &House, kind: Kind, lengths: Lengths) -> Result<A
             let (operator, people) = (&operator, house.honest(logins));
             scope.spawn(move || honest::logins(operator, people, &moments, gives_up))
         });
-        let watched = watch(
-            cores,
-            process,
-            moments,
-            || read_counters(&operator),
-            || Attackers::start(&house.orders(kind, target.address, lengths.during)),
-        );
+        let orders = house.orders(kind, target.address, lengths.during);
+        let watched = watch(cores, process, moments, &operator, &orders);
         gives_up.store(watched.is_err(), Ordering::Relaxed);
         let played = game.join().map_err(|_| anyhow::anyhow!("the players panicked"))??;
         let requests = requests.join().map_err(|_| anyhow::anyhow!("a requester panicked"))?;
@@ -167,86 +150,6 @@ fn attack(cores: Cores, house: &House, kind: Kind, lengths: Lengths) -> Result<A
     })?;
     running.end().context("the server did not end well")?;
     Ok(attacked)
-}
-
-fn read_counters(operator: &crate::caller::Caller) -> Result<BTreeMap<String, f64>> {
-    let (status, text) = operator.get("/metrics").context("cannot read the metrics")?;
-    ensure!(status == 200, "the server refused its metrics with status {status}");
-    Ok(counters(&text))
-}
-
-/// What was seen of the server.
-struct Watched {
-    phases: [Phase; PHASES],
-    resident_bytes: [u64; PHASES],
-    counters: BTreeMap<String, f64>,
-    deeds: BTreeMap<String, u64>,
-}
-
-/// Watches the server through all phases, and starts the attackers when it is time.
-fn watch(
-    cores: Cores,
-    process: u32,
-    moments: Moments,
-    counters: impl Fn() -> Result<BTreeMap<String, f64>>,
-    start: impl Fn() -> Result<Attackers>,
-) -> Result<Watched> {
-    let mut watched = Watched {
-        phases: [Phase::default(); PHASES],
-        resident_bytes: [0; PHASES],
-        counters: BTreeMap::new(),
-        deeds: BTreeMap::new(),
-    };
-    sleep_until(moments.begin(0));
-    let mut attackers = None;
-    for number in 0..PHASES {
-        let before = Usage::now(cores, process)?;
-        if number == 1 {
-            watched.counters = counters()?;
-            attackers = Some(start()?);
-        }
-        let mut most = 0;
-        while Instant::now() < moments.end(number) {
-            most = most.max(resident_bytes(process)?);
-            sleep_until((Instant::now() + LOOK_PERIOD).min(moments.end(number)));
-        }
-        watched.resident_bytes[number] = if number == 1 { most } else { resident_bytes(process)? };
-        before.since(&Usage::now(cores, process)?, &mut watched.phases[number]);
-        if let Some(attackers) = attackers.take() {
-            watched.deeds = attackers.end()?;
-            watched.counters = changes(&watched.counters, &counters()?);
-        }
-    }
-    Ok(watched)
-}
-
-fn sleep_until(moment: Instant) {
-    thread::sleep(moment.saturating_duration_since(Instant::now()));
-}
-
-/// Processor times at a moment.
-struct Usage {
-    at: Instant,
-    process: Duration,
-    server_core: CoreTime,
-    load_core: CoreTime,
-}
-
-impl Usage {
-    fn now(cores: Cores, process: u32) -> Result<Self> {
-        Ok(Self {
-            at: Instant::now(),
-            process: process_time(process)?,
-            server_core: CoreTime::of(cores.server)?,
-            load_core: CoreTime::of(cores.load)?,
-        })
-    }
-
-    fn since(&self, later: &Self, phase: &mut Phase) {
-        phase.server_cpu = (later.process - self.process).as_secs_f64() / (later.at - self.at).as_secs_f64();
-        phase.server_core = later.server_core.busy_since(self.server_core);
-        phase.load_core = later.load_core.busy_since(self.load_core);
-    }
 }
 
 impl House {
@@ -275,41 +178,5 @@ impl House {
         };
         let accounts = people.iter().take(kind.accounts()).map(account).collect();
         Orders { kind, address, time, accounts, victim: self.others[0].name.clone() }
-    }
-}
-
-/// The attackers' process. Killed when dropped.
-struct Attackers(Child);
-
-impl Attackers {
-    /// Starts them on the core of the calling thread.
-    fn start(orders: &Orders) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        let child = command.arg("attack").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let mut attackers = Self(child);
-        let mut input = attackers.0.stdin.take().context("the attackers' input is not piped")?;
-        input.write_all(serde_json::to_string(orders)?.as_bytes())?;
-        Ok(attackers)
-    }
-
-    /// Waits for their end, and returns what they did.
-    fn end(mut self) -> Result<BTreeMap<String, u64>> {
-        let deadline = Instant::now() + END_PATIENCE;
-        while self.0.try_wait()?.is_none() {
-            ensure!(Instant::now() < deadline, "the attackers did not end within {END_PATIENCE:?}");
-            thread::sleep(Duration::from_millis(5));
-        }
-        let output = self.0.stdout.take().context("the attackers' output is not piped")?;
-        serde_json::from_reader(output).context("the attackers did not say what they did")
-    }
-}
-
-impl Drop for Attackers {
-    fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(None)) {
-            // Errors mean that it has already ended.
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
     }
 }

@@ -88,8 +88,8 @@ pub(super) async fn slow(attack: &Rc<Attack>) {
                 tokio::select! {
                     _ = drip(&mut writer, request.as_bytes()) => {}
                     last = read_to_end(&mut reader) => {
-                        let status = status(&String::from_utf8_lossy(&last)).map_or("nothing".to_owned(), |s| s.to_string());
-                        attack.deeds.count(&format!("ended with {status}"));
+                        let status = status(&String::from_utf8_lossy(&last)).unwrap_or(0);
+                        attack.deeds.count(&format!("ended, status {status}"));
                     }
                 }
             }
