@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 /// Families of counters that show an attack.
-const SHOWN: [&str; 6] = [
+const SHOWN: [&str; 7] = [
     "castellan_refused_total",
     "castellan_socket_closes_total",
     "castellan_logins_total",
+    "castellan_tls_handshakes_total",
     "castellan_rejections_total",
     "castellan_http_requests_total",
     "castellan_audit_dropped_total",
