@@ -31,6 +31,10 @@ pub const CHARACTERS_PER_USER_MAX: usize = 32;
 /// Open sockets that one session may have.
 pub const SOCKETS_PER_SESSION_MAX: usize = 4;
 
+/// Control frames, fragments, and malformed or unknown frames that one connection may send per second, and in a burst on
+/// top of that.
+pub const CHATTER_FRAMES_PER_SECOND: u32 = 1_000;
+
 /// Frames above the rate that are answered; ten of them are forgotten each second. One more ends the connection.
 pub const FRAMES_OVER_RATE_MAX: u32 = 1_000;
 

@@ -65,13 +65,16 @@ impl<E: Entries> Flusher<E> {
         Self { entries, storage, signals, settings, clock, rng, waited: 0, failures: 0 }
     }
 
-    /// Flushes until `stop` is true, then returns itself for [`Self::drain`].
+    /// Flushes until `stop` is true or its sender is dropped, then returns itself for [`Self::drain`].
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Self {
         let signals = Arc::clone(&self.signals);
         let mut next_step = Instant::now();
         while !*stop.borrow() {
             let result = tokio::select! {
-                _ = stop.changed() => continue,
+                changed = stop.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => break,
+                },
                 () = sleep_until(next_step) => self.step(&mut next_step).await,
                 () = signals.waiting.notified() => self.hurry().await,
             };

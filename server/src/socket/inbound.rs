@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use castellan_game::Game;
-use castellan_protocol::limits::{FRAMES_OVER_RATE_MAX, IN_FLIGHT_MAX};
+use castellan_protocol::limits::{CHATTER_FRAMES_PER_SECOND, FRAMES_OVER_RATE_MAX, IN_FLIGHT_MAX};
 use castellan_protocol::{
     Ack, Action, CharacterId, ClientFrame, CloseCode, FrameError, Intent, Refresh, RejectionCode, RequestId, UserId,
     Version, Watch,
@@ -39,6 +39,8 @@ pub(super) struct Inbound<G: Game> {
     mailbox: Mailbox,
     context: Arc<Context<G>>,
     bucket: Bucket,
+    /// Frames that ask for nothing; present once one came. Boxed, because an honest client sends few.
+    chatter: Option<Box<Bucket>>,
     /// What was sent above the rate; present once something was. Boxed, because most clients never do.
     excess: Option<Box<Bucket>>,
     waits: Waits<Sender>,
@@ -100,6 +102,7 @@ impl<G: Game> Inbound<G> {
             address,
             mailbox,
             context,
+            chatter: None,
             excess: None,
             waits: Waits::default(),
             watched: HashMap::new(),
@@ -131,7 +134,32 @@ impl<G: Game> Inbound<G> {
     ///
     /// The end, if the client keeps sending above its rate.
     pub(super) fn count(&mut self) -> Result<Option<Duration>, End> {
-        let Err(wait) = self.bucket.take(self.now) else { return Ok(None) };
+        match self.bucket.take(self.now) {
+            Ok(()) => Ok(None),
+            Err(wait) => self.exceeds(wait),
+        }
+    }
+
+    /// Counts a frame that asks for nothing, on top of [`Inbound::count`]: a control frame, a fragment, a malformed or
+    /// an unknown frame. Intents are meant to come fast, these are not.
+    ///
+    /// # Errors
+    ///
+    /// As [`Inbound::count`].
+    #[cold]
+    pub(super) fn count_chatter(&mut self) -> Result<Option<Duration>, End> {
+        let settings = &self.context.settings;
+        let [per_second, burst] =
+            [settings.rate_per_second, settings.rate_burst].map(|rate| rate.min(CHATTER_FRAMES_PER_SECOND));
+        let full = || Box::new(Bucket::new(per_second, burst, self.now));
+        match self.chatter.get_or_insert_with(full).take(self.now) {
+            Ok(()) => Ok(None),
+            Err(wait) => self.exceeds(wait),
+        }
+    }
+
+    /// Notes a frame above the rate, which may come again after `wait`.
+    fn exceeds(&mut self, wait: Duration) -> Result<Option<Duration>, End> {
         let full = || Box::new(Bucket::new(FORGIVEN_PER_SECOND, FRAMES_OVER_RATE_MAX, self.now));
         match self.excess.get_or_insert_with(full).take(self.now) {
             Ok(()) => Ok(Some(wait)),
@@ -159,6 +187,7 @@ impl<G: Game> Inbound<G> {
                 ));
             }
             Err(FrameError::Rejected { id, code, message }) => {
+                let over = if over.is_none() { self.count_chatter()? } else { over };
                 match over {
                     Some(wait) => over_rate(out, id, wait),
                     None => {

@@ -311,7 +311,12 @@ impl<G: Game, IO: Io> Connection<G, IO> {
                     let reason = "the message type does not match the subprotocol";
                     return Err(End::order(CloseCode::ProtocolError, reason));
                 }
-                Heard::Control | Heard::Fragment => continue,
+                Heard::Control | Heard::Fragment => {
+                    if over.is_none() {
+                        self.inbound.count_chatter()?;
+                    }
+                    continue;
+                }
                 Heard::Close => {
                     // A peer that disappeared needs no answer.
                     let _ = timeout(GOODBYE, self.outbound.flush()).await;

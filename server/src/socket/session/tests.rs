@@ -2,14 +2,15 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use castellan_protocol::limits::{CHATTER_FRAMES_PER_SECOND, FRAMES_OVER_RATE_MAX};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::fuzz::{House, frame};
 use super::*;
 use crate::config::Role;
 
-/// Far more small frames than one turn answers; they fit into one read.
-const PINGS: usize = 2_000;
+/// Far more small frames than one turn answers, and as many as a client may send at once; they fit into one read.
+const PINGS: usize = (CHATTER_FRAMES_PER_SECOND + FRAMES_OVER_RATE_MAX) as usize;
 
 const PING: u8 = 0x89;
 
@@ -44,7 +45,7 @@ async fn a_flood_of_small_frames_lets_others_of_the_thread_take_turns() {
         () = answers => {}
     }
     let turns = turns.load(Ordering::Relaxed);
-    assert!(turns >= PINGS / FRAMES_IN_A_TURN_MAX as usize, "the other task had {turns} turns");
+    assert!(turns >= PINGS / 64, "the other task had {turns} turns");
     serving.abort();
 }
 
@@ -66,4 +67,32 @@ async fn a_client_that_floods_a_closing_connection_is_not_heard() {
     serving.await.expect("it ends");
     // What is read, and what is in the pipe.
     assert!(flooded <= GOODBYE_BYTES_MAX + 4 * 4_096, "{flooded} bytes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_frames_that_ask_for_nothing_ends_the_connection_however_high_its_rate() {
+    let house = House::new().await;
+    let floods: [(&str, &[(u8, &[u8])]); 4] = [
+        ("pings", &[(PING, b"")]),
+        ("pongs", &[(0x8a, b"")]),
+        ("fragments", &[(0x02, b""), (0x00, b""), (0x80, b"\x81\xa4ping\x81\xa2id\x07")]),
+        ("unknown frames", &[(0x82, b"\x81\xa3fly\x81\xa2id\x07")]),
+    ];
+    for (name, frames) in floods {
+        let server = house.server().await;
+        let (client, serving) =
+            house.open(&server, Codec::MessagePack, Role::Player, Replies::Whole, 1_024 * 1_024, 16 * 1_024);
+        let (mut incoming, mut outgoing) = tokio::io::split(client);
+        let mut flood = Vec::new();
+        for (first, payload) in frames.iter().cycle().take(2 * PINGS) {
+            frame(&mut flood, *first, payload);
+        }
+        outgoing.write_all(&flood).await.expect("room for all");
+        outgoing.shutdown().await.expect("an end");
+        let mut answers = Vec::new();
+        incoming.read_to_end(&mut answers).await.expect("an end");
+        serving.await.expect("it ends");
+        let code = CloseCode::RateLimit.number().to_be_bytes();
+        assert!(answers.windows(4).any(|bytes| bytes[0] == 0x88 && bytes[2..] == code), "{name}");
+    }
 }

@@ -184,6 +184,7 @@ fn limits_have_the_values_of_the_document() {
         INTEGER_MAX,
         CHARACTERS_PER_USER_MAX,
         SOCKETS_PER_SESSION_MAX,
+        CHATTER_FRAMES_PER_SECOND,
         FRAMES_OVER_RATE_MAX,
         SLOW_CONSUMER_SECONDS,
         REFRESH_REPEAT_SECONDS,
