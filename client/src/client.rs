@@ -95,6 +95,7 @@ impl<G: GameTypes> Client<G> {
                 notices: VecDeque::new(),
                 missed: 0,
                 session,
+                credentials: options.credentials,
                 closing: false,
                 stopped: false,
             }),
@@ -103,7 +104,7 @@ impl<G: GameTypes> Client<G> {
         });
         let client = Uuid::from_u128(rng.random());
         let socket = SocketOptions { codec: options.codec, client, read_buffer_bytes: 4 * 1024 };
-        tokio::spawn(driver::run(Arc::clone(&shared), http.clone(), options.credentials, socket));
+        tokio::spawn(driver::run(Arc::clone(&shared), http.clone(), socket));
         Ok(Self { shared, http })
     }
 
@@ -259,6 +260,19 @@ impl<G: GameTypes> Client<G> {
         let list: CharacterList<CharacterOf<G>> =
             self.http.call::<(), _>(Method::GET, "/characters", Some(&self.token()), None).await?;
         Ok(list.characters)
+    }
+
+    /// Gives the account of a guest a name and a password. The client goes on, and logs in with these from now on. May be
+    /// repeated if the answer was lost.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError`], if the call failed: the name may be taken.
+    pub async fn claim(&self, name: &str, password: &str) -> Result<(), HttpError> {
+        let session = self.shared.inner.lock().session.clone();
+        let credentials = session.claim(&self.http, name, password).await?;
+        self.shared.inner.lock().credentials = credentials;
+        Ok(())
     }
 
     /// Closes the connection. Kept intents are not sent again, so wait for [`Client::settled`] first.

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use crate::burst::Burst;
 use crate::http::{HttpClient, HttpError};
 use crate::reconnect::{Backoff, Ended, First, Next};
-use crate::session::{Credentials, Session};
+use crate::session::Session;
 use crate::shared::{Notice, Shared};
 use crate::socket::{Socket, SocketOptions, connect, decode_message, encode_message};
 
@@ -29,13 +29,8 @@ enum End {
 }
 
 /// Keeps a connection until the client is closed or reconnecting cannot help.
-pub(crate) async fn run<G: GameTypes>(
-    shared: Arc<Shared<G>>,
-    http: HttpClient,
-    credentials: Credentials,
-    options: SocketOptions,
-) {
-    let mut driver = Driver { shared, http, credentials, options, backoff: Backoff::default() };
+pub(crate) async fn run<G: GameTypes>(shared: Arc<Shared<G>>, http: HttpClient, options: SocketOptions) {
+    let mut driver = Driver { shared, http, options, backoff: Backoff::default() };
     let reason = driver.run().await;
     driver.shared.change(|inner| inner.stop(reason));
 }
@@ -56,7 +51,6 @@ pub(crate) async fn stopped<G: GameTypes>(shared: &Shared<G>) {
 struct Driver<G: GameTypes> {
     shared: Arc<Shared<G>>,
     http: HttpClient,
-    credentials: Credentials,
     options: SocketOptions,
     backoff: Backoff,
 }
@@ -115,7 +109,10 @@ impl<G: GameTypes> Driver<G> {
                 let session = self.shared.inner.lock().session.clone();
                 session.refreshed(&self.http).await?
             }
-            First::LogIn => Session::log_in(&self.http, &self.credentials).await?,
+            First::LogIn => {
+                let credentials = self.shared.inner.lock().credentials.clone();
+                Session::log_in(&self.http, &credentials).await?
+            }
         };
         self.shared.inner.lock().session = session;
         Ok(())

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use castellan_protocol::http::{Login, RefreshSession, Tokens};
+use castellan_protocol::http::{ClaimAccount, Login, RefreshSession, Tokens};
 use castellan_protocol::{SessionId, UserId};
 use hyper::Method;
 
@@ -47,8 +47,35 @@ impl Session {
     /// [`HttpError`], if the call failed.
     pub async fn log_in(http: &HttpClient, credentials: &Credentials) -> Result<Self, HttpError> {
         let Credentials { username, password, create } = credentials.clone();
-        let body = Login { username, password, create };
+        let body = Login { username: Some(username), password: Some(password), create, guest: false };
         Self::receive(http, http.call(Method::POST, "/session/login", None, Some(&body)).await?)
+    }
+
+    /// Logs in as a new guest. Keep the credentials: the guest logs in with them again, on any machine.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError`], if the call failed or the server takes no guests.
+    pub async fn log_in_as_guest(http: &HttpClient) -> Result<(Self, Credentials), HttpError> {
+        let body = Login { username: None, password: None, create: false, guest: true };
+        let mut tokens: Tokens = http.call(Method::POST, "/session/login", None, Some(&body)).await?;
+        let guest = tokens.guest.take();
+        let guest = guest.ok_or_else(|| HttpError::Unreadable("a new guest has got no secret".to_owned()))?;
+        let credentials = Credentials { username: guest.name, password: guest.secret, create: false };
+        Ok((Self::receive(http, tokens)?, credentials))
+    }
+
+    /// Gives the account of a guest a name and a password, and returns the new credentials. The old ones and the guest's
+    /// other sessions end; this one goes on. May be repeated if the answer was lost.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError`], if the call failed: the name may be taken.
+    pub async fn claim(&self, http: &HttpClient, name: &str, password: &str) -> Result<Credentials, HttpError> {
+        let (username, password) = (name.to_owned(), password.to_owned());
+        let body = ClaimAccount { name: username.clone(), password: password.clone() };
+        http.call::<_, ()>(Method::POST, "/account/claim", Some(self.token()), Some(&body)).await?;
+        Ok(Credentials { username, password, create: false })
     }
 
     /// Returns the same session with newer tokens. Uses up the current refresh token.
@@ -129,6 +156,7 @@ mod tests {
                 user_id: UserId::from_uuid(Uuid::nil()),
                 session_id: SessionId::from_uuid(Uuid::nil()),
                 socket_url: socket_url.to_owned(),
+                guest: None,
             };
             Session::receive(&http, tokens).map(|_| ()).map_err(|error| error.to_string())
         };

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::handle::Outcome;
 use crate::ledger::{Event, Ledger};
-use crate::session::Session;
+use crate::session::{Credentials, Session};
 
 /// Most notices that wait for the caller; above this limit the oldest is dropped and counted.
 const NOTICES_MAX: usize = 1024;
@@ -42,6 +42,8 @@ pub(crate) struct Inner<G: GameTypes> {
     pub(crate) notices: VecDeque<Notice<CharacterOf<G>>>,
     pub(crate) missed: u64,
     pub(crate) session: Session,
+    /// For a new login if the session is revoked.
+    pub(crate) credentials: Credentials,
     pub(crate) closing: bool,
     pub(crate) stopped: bool,
 }

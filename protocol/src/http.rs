@@ -1,5 +1,7 @@
 //! Bodies of the HTTP interface.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::{SessionId, UserId};
@@ -10,15 +12,20 @@ use crate::wire_map;
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
 wire_map! {
-    /// Body of `POST /session/login`.
+    /// Body of `POST /session/login`: a name and a password, or a new guest.
     action Login {
         /// The account's name.
-        username: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        username: Option<String>,
         /// Its password.
-        password: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        password: Option<String>,
         /// Make the account if it does not exist.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         create: bool,
+        /// Make an account for a guest; then nothing else may be given.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        guest: bool,
     }
 }
 
@@ -40,6 +47,32 @@ wire_map! {
     }
 }
 
+wire_map! {
+    /// Body of `POST /account/claim`.
+    action ClaimAccount {
+        /// The name for the guest's account.
+        name: String,
+        /// Its password.
+        password: String,
+    }
+}
+
+/// What a guest logs in with later.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guest {
+    /// The account's name.
+    pub name: String,
+    /// Its password. The server does not tell it again.
+    pub secret: String,
+}
+
+/// Hides the secret.
+impl fmt::Debug for Guest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guest").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 /// Answer of `POST /session/login` and `POST /session/refresh`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tokens {
@@ -57,6 +90,9 @@ pub struct Tokens {
     pub session_id: SessionId,
     /// The address of the WebSocket.
     pub socket_url: String,
+    /// Only for a new guest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest: Option<Guest>,
 }
 
 /// Answer of `GET /session`.
@@ -74,6 +110,9 @@ pub struct SessionInfo {
     pub expires_at: String,
     /// Seconds until the token expires.
     pub expires_in: u64,
+    /// True for a guest, whose account can be claimed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub guest: bool,
 }
 
 /// A session in the answer of `GET /session/list`. Times are RFC 3339, UTC.

@@ -152,6 +152,10 @@ service_codes! {
     "registration_closed" => REGISTRATION_CLOSED,
     /// Over HTTP: the right password of an account that an operator has disabled.
     "account_disabled" => ACCOUNT_DISABLED,
+    /// Over HTTP: the name for an account is taken.
+    "name_taken" => NAME_TAKEN,
+    /// Over HTTP: the account is not a guest's, or not any more.
+    "already_claimed" => ALREADY_CLAIMED,
     /// Over HTTP: too many failed logins.
     "too_many_attempts" => TOO_MANY_ATTEMPTS,
     /// Over HTTP: the session was ended.

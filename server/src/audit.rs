@@ -44,6 +44,8 @@ pub enum Actor {
     Operator,
     /// Somebody who has not logged in.
     Stranger,
+    /// The server itself.
+    Server,
 }
 
 /// The thing that is acted on.
@@ -239,6 +241,7 @@ impl fmt::Display for Actor {
             Self::Account(user) => write!(f, "{user}"),
             Self::Operator => f.write_str("operator"),
             Self::Stranger => f.write_str("stranger"),
+            Self::Server => f.write_str("server"),
         }
     }
 }

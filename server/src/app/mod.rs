@@ -89,7 +89,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
         auth: Arc::clone(&auth),
         policy,
         exposure,
-        audit,
+        audit: audit.clone(),
         shards: Arc::clone(&shards),
         registry: Arc::clone(&registry),
         hand_over: Box::new(move |accepted| workers.hand_over(accepted)),
@@ -113,7 +113,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let flusher = background::start_flusher(&config, &shards, &storage, &signals, &clock, stopped.clone());
     let housekeeping = background::start_housekeeping(&shards, &signals, node, stopped);
     background::start(&auth, &registry);
-    purge::start(&config.keep, &shards, &storage, &auth, &clock);
+    purge::start(&config.keep, &shards, &storage, &auth, &audit, &clock);
     let (stop_accepting, accepting) = watch::channel(false);
     let limits = http::Limits {
         connections_max: room.http,

@@ -1,4 +1,5 @@
-//! Deletes data that nobody uses any more: characters that were deleted long ago, ended sessions, old lines of the audit.
+//! Deletes data that nobody uses any more: characters that were deleted long ago, ended sessions, old lines of the audit,
+//! and guests who never came back.
 //!
 //! In small steps with pauses between them, so that no player feels it. Each server purges the characters of its own
 //! shards. A deleted character leaves memory as soon as its deletion is durable, so no server has one that is old.
@@ -10,6 +11,7 @@ use std::time::Duration;
 use castellan_game::Game;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::audit::{Actor, Audit, Event, Outcome, Target};
 use crate::auth::{Auth, AuthError};
 use crate::clock::Clock;
 use crate::config::Keep;
@@ -31,9 +33,10 @@ pub(super) fn start<G: Game>(
     shards: &Arc<Shards<G>>,
     storage: &Arc<dyn Storage>,
     auth: &Arc<Auth>,
+    audit: &Audit,
     clock: &Clock,
 ) {
-    let (keep, shards, auth) = (keep.clone(), Arc::clone(shards), Arc::clone(auth));
+    let (keep, shards, auth, audit) = (keep.clone(), Arc::clone(shards), Arc::clone(auth), audit.clone());
     let (storage, clock) = (Arc::clone(storage), Arc::clone(clock));
     tokio::spawn(async move {
         let mut rounds = tokio::time::interval_at(Instant::now() + ROUND, ROUND);
@@ -43,13 +46,20 @@ pub(super) fn start<G: Game>(
             let now_ms = clock();
             let characters = characters(&*storage, || shards.leases(), before(now_ms, keep.deleted)).await;
             let sessions = in_steps(|| auth.forget_ended(STEP_ROWS)).await;
+            let guests = guests(&*storage, &audit, &keep, now_ms).await;
             let audit = in_steps(async || Ok(storage.forget_audit(before(now_ms, keep.audit), STEP_ROWS).await?)).await;
-            match (characters, sessions, audit) {
-                (Ok(0), Ok(0), Ok(0)) => {}
-                (Ok(characters), Ok(sessions), Ok(audit)) => {
-                    tracing::info!(characters, sessions, audit, "purged rows that are older than they are kept");
+            match (characters, sessions, guests, audit) {
+                (Ok(0), Ok(0), Ok(0), Ok(0)) => {}
+                (Ok(characters), Ok(sessions), Ok(guests), Ok(audit)) => {
+                    tracing::info!(
+                        characters,
+                        sessions,
+                        guests,
+                        audit,
+                        "purged rows that are older than they are kept"
+                    );
                 }
-                (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => {
+                (Err(error), ..) | (_, Err(error), ..) | (_, _, Err(error), _) | (.., Err(error)) => {
                     tracing::warn!(%error, "cannot purge old rows; the next round is in {ROUND:?}");
                 }
             }
@@ -60,6 +70,21 @@ pub(super) fn start<G: Game>(
 /// Deletes the characters that were deleted before a time, in the shards that are held at each step.
 async fn characters(storage: &dyn Storage, leases: impl Fn() -> Vec<Lease>, before_ms: i64) -> Result<u64, AuthError> {
     in_steps(async || Ok(storage.purge_characters(&leases(), before_ms, STEP_ROWS).await?)).await
+}
+
+/// Deletes the accounts of guests who never came back, and records each.
+async fn guests(storage: &dyn Storage, audit: &Audit, keep: &Keep, now_ms: i64) -> Result<u64, AuthError> {
+    let (unused_ms, characters_ms) = (before(now_ms, keep.guests), before(now_ms, keep.guests_characters));
+    in_steps(async || {
+        let users = storage.purge_guests(unused_ms, characters_ms, STEP_ROWS).await?;
+        for user in &users {
+            let target = Target::Account(*user);
+            let outcome = Outcome::Done;
+            audit.record(Event { actor: Actor::Server, address: None, target, action: "purge guest", outcome });
+        }
+        Ok(users.len() as u64)
+    })
+    .await
 }
 
 /// Repeats a step until it finds less than it may delete. Returns the sum.

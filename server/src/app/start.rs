@@ -76,7 +76,9 @@ pub(super) fn read_certificate(settings: &config::Listen) -> anyhow::Result<Opti
 pub(super) fn what_is_open(config: &Config, auth: &Auth, operators: Option<SocketAddr>) -> String {
     let is_exposed = config.listen.is_exposed();
     let reach = if is_exposed { "others may reach this server" } else { "only this machine reaches this server" };
-    let registration = if auth.registration_is_open() { "open" } else { "closed" };
+    let open_or_closed = |is_open| if is_open { "open" } else { "closed" };
+    let registration = open_or_closed(auth.registration_is_open());
+    let guests = open_or_closed(auth.guests_are_welcome());
     let policy = match &config.rules.policy {
         PolicyChoice::Auto if is_exposed => "strict".to_owned(),
         PolicyChoice::Auto | PolicyChoice::Permissive => "permissive".to_owned(),
@@ -86,7 +88,7 @@ pub(super) fn what_is_open(config: &Config, auth: &Auth, operators: Option<Socke
     let metrics =
         operators.map_or_else(|| "on the players' address".to_owned(), |address| format!("on http://{address}"));
     let tls = if config.listen.tls_cert.is_some() { "TLS" } else { "no TLS" };
-    format!("{reach}: registration {registration}, policy {policy}, metrics {metrics}, {tls}")
+    format!("{reach}: registration {registration}, guests {guests}, policy {policy}, metrics {metrics}, {tls}")
 }
 
 /// Repeats the steps of a start that need the database while it does not answer, or while its standby is away.

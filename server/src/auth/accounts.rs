@@ -33,9 +33,18 @@ impl AccountName {
     ///
     /// `Malformed` if the name is empty, longer than 64 Unicode scalar values, or contains control characters.
     pub fn new(text: &str) -> Result<Self, AuthError> {
+        Self::in_field("username", text)
+    }
+
+    /// Like [`AccountName::new`]; the error names this field.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn in_field(field: &str, text: &str) -> Result<Self, AuthError> {
         // Refuses hopelessly long texts before normalising them: a scalar has at most four bytes.
         let refused = || {
-            let why = format!("username: must have 1 to {USERNAME_SCALARS_MAX} characters and no control characters");
+            let why = format!("{field}: must have 1 to {USERNAME_SCALARS_MAX} characters and no control characters");
             AuthError::Malformed(why)
         };
         if text.len() > 16 * USERNAME_SCALARS_MAX {
@@ -71,9 +80,9 @@ impl AccountName {
     ///
     /// # Errors
     ///
-    /// `Malformed` if PRECIS does not allow the name, or if it mixes scripts.
-    pub(super) fn for_new_account(&self) -> Result<NewName, AuthError> {
-        let refused = |why: &str| AuthError::Malformed(format!("username: {why}"));
+    /// `Malformed` with the name of the field if PRECIS does not allow the name, or if it mixes scripts.
+    pub(super) fn for_new_account(&self, field: &str) -> Result<NewName, AuthError> {
+        let refused = |why: &str| AuthError::Malformed(format!("{field}: {why}"));
         UsernameCaseMapped::enforce(&self.0).map_err(|error| match error {
             Error::BadCodepoint(found) => refused(&not_allowed(&self.0, found.position)),
             _ => refused("its right-to-left letters and the others do not go together; use one direction"),
@@ -199,7 +208,7 @@ mod tests {
             ("שלום", "שלום", "שלום"),
             ("ひ漢カ", "ひ漢カ", "ひ漢カ"),
         ] {
-            let made = name(given).for_new_account().expect(given);
+            let made = name(given).for_new_account("username").expect(given);
             assert_eq!((made.shown.as_str(), made.folded.as_str()), (shown, folded), "{given}");
         }
         for (given, names) in [
@@ -213,7 +222,7 @@ mod tests {
             // A Cyrillic first letter.
             ("\u{430}da", "scripts"),
         ] {
-            let refused = name(given).for_new_account().expect_err(given).to_string();
+            let refused = name(given).for_new_account("username").expect_err(given).to_string();
             assert!(refused.starts_with("username: ") && refused.contains(names), "{given}: {refused}");
         }
     }

@@ -14,6 +14,12 @@ pub enum AuthError {
     /// Wrong name or password, and registration is closed.
     #[error("wrong name or password; this server does not create accounts at login, so ask an operator for one")]
     RegistrationClosed,
+    /// This server takes no guests.
+    #[error("this server takes no guests; log in with a name and a password")]
+    GuestsClosed,
+    /// The account is not a guest's, or not any more.
+    #[error("this account has a name and a password of its own already; POST /account/password changes the password")]
+    AlreadyClaimed,
     /// The right password of an account that an operator has disabled.
     #[error("this account is disabled; ask an operator")]
     AccountDisabled,

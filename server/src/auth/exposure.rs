@@ -1,7 +1,7 @@
 //! Whether strangers can reach this server.
 //!
-//! While only this machine reaches a server, logins may create accounts, and players may send every action. Once
-//! strangers reach it, both need an explicit setting. The settings tell most of it (`config::Listen::is_exposed`), but
+//! While only this machine reaches a server, logins may create accounts, guests may come, and players may send every action. Once
+//! strangers reach it, each needs an explicit setting. The settings tell most of it (`config::Listen::is_exposed`), but
 //! not that a proxy on the same machine stands before it. That shows only in its requests.
 
 use std::sync::atomic::{AtomicBool, Ordering};

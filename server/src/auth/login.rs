@@ -15,7 +15,7 @@ use crate::network::Network;
 use crate::storage::{AccountRow, SessionRow, Storage, StorageError};
 
 /// Most tries of a login: something may change the account at the same time.
-const LOGIN_TRIES: usize = 3;
+pub(super) const LOGIN_TRIES: usize = 3;
 
 impl Auth {
     /// Logs in. With `create` and open registration a free name gets an account first.
@@ -51,7 +51,7 @@ impl Auth {
         self.check_attempts(name, address).await?;
         let account = self.find(name).await?;
         let new = (account.is_none() && create && self.registration_is_open())
-            .then(|| Ok::<_, AuthError>((name.for_new_account()?, password.clone().for_storing("password")?)))
+            .then(|| Ok::<_, AuthError>((name.for_new_account("username")?, password.clone().for_storing("password")?)))
             .transpose()?;
         let turn = self.hasher.turn().await?;
         // Checked again: other logins with this name or address may have failed while this one waited.
@@ -59,7 +59,7 @@ impl Auth {
         match new {
             Some((new_name, new_password)) => {
                 let hash = turn.hash(new_password).await?;
-                match self.add_account(new_name, hash, Role::Player).await {
+                match self.add_account(new_name, hash, Role::Player, false).await {
                     // Another login took the name meanwhile. The password tells if it was the same person.
                     Err(AuthError::NameTaken) => {
                         let account = self.find(name).await?;
@@ -73,7 +73,7 @@ impl Auth {
         }
     }
 
-    async fn check_attempts(&self, name: &AccountName, address: IpAddr) -> Result<(), AuthError> {
+    pub(super) async fn check_attempts(&self, name: &AccountName, address: IpAddr) -> Result<(), AuthError> {
         let is_known = async || match self.find(name).await? {
             Some(account) => {
                 Ok(self.storage.has_logged_in_from(account.user, &Network::of(address).to_string()).await?)
@@ -92,7 +92,7 @@ impl Auth {
         Ok(self.find(name).await?.map(|account| account.user))
     }
 
-    async fn find(&self, name: &AccountName) -> Result<Option<AccountRow>, AuthError> {
+    pub(super) async fn find(&self, name: &AccountName) -> Result<Option<AccountRow>, AuthError> {
         find_account(self.storage.as_ref(), name).await
     }
 
@@ -132,7 +132,7 @@ impl Auth {
     }
 
     /// The account, if the password is its own. Replaces a hash that is outdated.
-    async fn prove(
+    pub(super) async fn prove(
         &self,
         mut account: AccountRow,
         password: Password,
@@ -158,7 +158,7 @@ impl Auth {
     }
 
     /// Starts a session; `None` if the account has changed since it was read.
-    async fn begin(&self, account: &AccountRow, address: IpAddr) -> Result<Option<Grant>, AuthError> {
+    pub(super) async fn begin(&self, account: &AccountRow, address: IpAddr) -> Result<Option<Grant>, AuthError> {
         let now_ms = (self.clock)();
         let row = SessionRow {
             id: SessionId::from_uuid(self.random_uuid()),
@@ -189,24 +189,32 @@ impl Auth {
         password: Password,
         role: Role,
     ) -> Result<UserId, AuthError> {
-        let (new_name, new_password) = (name.for_new_account()?, password.for_storing("password")?);
+        let (new_name, new_password) = (name.for_new_account("username")?, password.for_storing("password")?);
         // A name of an older version may be folded in another way.
         if self.find(name).await?.is_some() {
             return Err(AuthError::NameTaken);
         }
         let hash = self.hasher.turn().await?.hash(new_password).await?;
-        Ok(self.add_account(new_name, hash, role).await?.user)
+        Ok(self.add_account(new_name, hash, role, false).await?.user)
     }
 
-    async fn add_account(&self, name: NewName, hash: String, role: Role) -> Result<AccountRow, AuthError> {
+    pub(super) async fn add_account(
+        &self,
+        name: NewName,
+        hash: String,
+        role: Role,
+        is_guest: bool,
+    ) -> Result<AccountRow, AuthError> {
+        let now_ms = (self.clock)();
         let account = AccountRow {
             user: UserId::from_uuid(self.random_uuid()),
             username: name.shown,
             folded: name.folded,
             password_hash: hash,
             role: role.as_str().to_owned(),
-            created_at_ms: (self.clock)(),
+            created_at_ms: now_ms,
             disabled_at_ms: None,
+            guest_seen_at_ms: is_guest.then_some(now_ms),
         };
         match self.storage.create_account(&account).await {
             Ok(()) => Ok(account),
@@ -229,8 +237,7 @@ impl Auth {
         address: IpAddr,
     ) -> Result<(), AuthError> {
         let new = new.for_storing("new_password")?;
-        let account = self.storage.account_of(session.user).await?;
-        let account = account.ok_or(AuthError::Unauthenticated("the account no longer exists"))?;
+        let account = self.own_account(session).await?;
         let name = AccountName::new(&account.username)?;
         self.check_attempts(&name, address).await?;
         let turn = self.hasher.turn().await?;

@@ -74,6 +74,7 @@ pub struct Auth {
     pub(super) revoked: Revoked,
     pub(super) refresh_ttl_ms: i64,
     registration: Registration,
+    guests: Registration,
     exposure: Arc<Exposure>,
 }
 
@@ -109,6 +110,7 @@ impl Auth {
             revoked: Revoked::new(milliseconds(settings.access_ttl)),
             refresh_ttl_ms: milliseconds(settings.refresh_ttl),
             registration: settings.registration,
+            guests: settings.guests,
             exposure,
             storage,
             clock,
@@ -120,7 +122,16 @@ impl Auth {
 
     /// Returns true if a login may create its own account.
     pub fn registration_is_open(&self) -> bool {
-        match self.registration {
+        self.is_open(self.registration)
+    }
+
+    /// Returns true if guests may log in without an account.
+    pub fn guests_are_welcome(&self) -> bool {
+        self.is_open(self.guests)
+    }
+
+    fn is_open(&self, setting: Registration) -> bool {
+        match setting {
             Registration::Open => true,
             Registration::Closed => false,
             Registration::Auto => !self.exposure.is_exposed(),
@@ -299,13 +310,13 @@ impl Auth {
         Ok(sessions.len() as u64)
     }
 
-    /// The name of a user's account.
+    /// A user's account.
     ///
     /// # Errors
     ///
     /// Any error of the database.
-    pub async fn name_of(&self, user: UserId) -> Result<Option<String>, AuthError> {
-        Ok(self.storage.account_of(user).await?.map(|account| account.username))
+    pub async fn account_of(&self, user: UserId) -> Result<Option<AccountRow>, AuthError> {
+        Ok(self.storage.account_of(user).await?)
     }
 
     /// The public keys that verify access tokens: a JSON Web Key Set.
@@ -339,9 +350,13 @@ impl Auth {
     }
 
     pub(super) fn random_uuid(&self) -> uuid::Uuid {
-        let mut bytes = [0; 16];
+        Builder::from_random_bytes(self.random()).into_uuid()
+    }
+
+    pub(super) fn random<const BYTES: usize>(&self) -> [u8; BYTES] {
+        let mut bytes = [0; BYTES];
         (self.entropy)(&mut bytes);
-        Builder::from_random_bytes(bytes).into_uuid()
+        bytes
     }
 }
 

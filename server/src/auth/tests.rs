@@ -93,7 +93,8 @@ async fn a_registered_player_can_log_in_again_with_any_case_of_the_name() {
     assert_eq!(made.session.user, back.session.user);
     assert_ne!(made.session.id, back.session.id);
     assert!(matches!(login(auth, "Ada", "open Sesame", true).await, Err(AuthError::BadCredentials)));
-    assert_eq!(auth.name_of(made.session.user).await.expect("an answer").as_deref(), Some("Ada"));
+    let account = auth.account_of(made.session.user).await.expect("an answer");
+    assert_eq!(account.map(|account| account.username).as_deref(), Some("Ada"));
     assert_eq!(made.expires_in, 900);
     let wire = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     assert!(wire(&made.token) && wire(&made.refresh_token));
@@ -271,6 +272,7 @@ async fn older_account(storage: &Arc<dyn Storage>, username: &str, password: &st
         role: "player".to_owned(),
         created_at_ms: START_MS,
         disabled_at_ms: None,
+        guest_seen_at_ms: None,
     };
     storage.create_account(&account).await.expect("an account");
     user

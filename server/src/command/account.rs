@@ -159,7 +159,8 @@ async fn list(storage: &dyn Storage, out: &mut dyn Write) -> anyhow::Result<()> 
         for account in &accounts {
             let state = if account.disabled_at_ms.is_some() { "disabled" } else { "enabled" };
             let (user, role, created) = (account.user, &account.role, time_of(account.created_at_ms));
-            writeln!(out, "{user}  {role:8}  {state:8}  {created}  {}", account.username)?;
+            let kind = if account.guest_seen_at_ms.is_some() { "guest" } else { "account" };
+            writeln!(out, "{user}  {kind:7}  {role:8}  {state:8}  {created}  {}", account.username)?;
         }
     }
     writeln!(out, "{count} in total")?;
@@ -173,6 +174,11 @@ async fn show(storage: &dyn Storage, account: &AccountRow, out: &mut dyn Write) 
     writeln!(out, "role      {}", account.role)?;
     writeln!(out, "created   {}", time_of(account.created_at_ms))?;
     writeln!(out, "disabled  {}", account.disabled_at_ms.map_or_else(|| "no".to_owned(), time_of))?;
+    let newest_ms = sessions.first().map(|session| session.rotated_at_ms);
+    let guest = account
+        .guest_seen_at_ms
+        .map(|seen_ms| format!("yes, seen {}", time_of(newest_ms.max(Some(seen_ms)).unwrap_or(seen_ms))));
+    writeln!(out, "guest     {}", guest.as_deref().unwrap_or("no"))?;
     writeln!(out, "sessions  {}", sessions.len())?;
     Ok(())
 }

@@ -14,6 +14,9 @@ settings! {
         /// Accounts created by a login: open (always), closed (never), or auto (only while nobody but this machine can
         /// reach the server).
         "registration" registration: Registration = "auto";
+        /// Logins of guests, who get an account with a generated name and secret: open, closed, or auto (only while
+        /// nobody but this machine can reach the server).
+        "guests" guests: Registration = "auto";
         /// Lifetime of an access token.
         "auth.access_ttl" access_ttl: Duration = "15m", "1s" to "1d";
         /// Lifetime of a session that is not refreshed.
@@ -55,7 +58,7 @@ settings! {
 }
 
 choices! {
-    /// May a login create its own account?
+    /// May a login create its own account? May a guest's?
         Registration {
         /// Yes.
         "open" => Open,

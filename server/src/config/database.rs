@@ -56,6 +56,10 @@ settings! {
     Keep under "Retention" {
         /// How long a deleted character stays in the database, where an operator can restore it.
         "deleted_keep" deleted: Duration = "30d", "1h" to "3650d";
+        /// How long a guest's account without characters is kept that nobody uses and nobody has claimed.
+        "guests_keep" guests: Duration = "30d", "2d" to "3650d";
+        /// The same for a guest's account with characters, which are deleted with it.
+        "guests_characters_keep" guests_characters: Duration = "365d", "2d" to "3650d";
         /// How long the audit keeps what somebody did.
         "audit_keep" audit: Duration = "90d", "1h" to "3650d";
     }

@@ -59,6 +59,8 @@ settings! {
         "http.anonymous_burst" anonymous_burst: u32 = "1000", "1" to "10000000";
         /// Characters that one user may create per day, also if they are deleted again. The role game has no such limit.
         "http.creations_per_day" creations_per_day: u32 = "100", "1" to "1000000";
+        /// Guests that one address (IPv6: one /64) may make per day.
+        "http.guests_per_day" guests_per_day: u32 = "100", "1" to "1000000";
         /// Time limit for a clean shutdown. Changes not written by then go to a spool file.
         "shutdown_timeout" shutdown_timeout: Duration = "20s", "100ms" to "10m";
     }

@@ -41,7 +41,7 @@ pub(super) async fn create<G: Game>(
     let (headers, mut fields) = object(&context, request).await?;
     let envelope = Envelope::take(&headers, &mut fields)?;
     let wanted: G::Creation = body::decode(fields)?;
-    if owner != caller.session.user && context.auth.name_of(owner).await?.is_none() {
+    if owner != caller.session.user && context.auth.account_of(owner).await?.is_none() {
         return Err(Problem::malformed("user: no such user; give the id of an existing account"));
     }
     write::create(&context, &caller, owner, &envelope, &wanted).await

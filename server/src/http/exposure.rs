@@ -26,9 +26,9 @@ const FORWARDING: [header::HeaderName; 4] = [
 pub(super) async fn notice<G: Game>(State(context): State<Arc<Context<G>>>, request: Request, next: Next) -> Response {
     if !context.exposure.is_exposed() && is_forwarded(request.headers()) && context.exposure.expose() {
         tracing::warn!(
-            "a proxy brings requests to this server, so strangers may reach it: from now on registration is closed, \
-             the policy is strict and this address serves no metrics, unless a setting opens them \
-             (--registration, --policy, --admin-listen); set --public-url so that this holds from the start"
+            "a proxy brings requests to this server, so strangers may reach it: from now on registration and \
+             guests are closed, the policy is strict and this address serves no metrics, unless a setting opens them \
+             (--registration, --guests, --policy, --admin-listen); set --public-url so that this holds from the start"
         );
     }
     next.run(request).await

@@ -65,7 +65,7 @@ pub const fn status_of(code: RejectionCode) -> StatusCode {
         C::NOT_PERMITTED | C::REGISTRATION_CLOSED | C::ACCOUNT_DISABLED => StatusCode::FORBIDDEN,
         C::NO_SUCH_CHARACTER | C::NO_SUCH_SESSION | C::NO_SUCH_ROUTE => StatusCode::NOT_FOUND,
         C::METHOD_NOT_ALLOWED => StatusCode::METHOD_NOT_ALLOWED,
-        C::VERSION_CONFLICT => StatusCode::CONFLICT,
+        C::VERSION_CONFLICT | C::NAME_TAKEN | C::ALREADY_CLAIMED => StatusCode::CONFLICT,
         C::BODY_TOO_LARGE => StatusCode::PAYLOAD_TOO_LARGE,
         C::UNSUPPORTED_MEDIA_TYPE => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         C::VERSION_REQUIRED => StatusCode::PRECONDITION_REQUIRED,
@@ -112,10 +112,12 @@ impl From<AuthError> for Problem {
     fn from(error: AuthError) -> Self {
         use RejectionCode as C;
         let (code, retry_after_ms) = match &error {
-            AuthError::Malformed(_) | AuthError::NameTaken => (C::MALFORMED, None),
+            AuthError::Malformed(_) => (C::MALFORMED, None),
+            AuthError::NameTaken => (C::NAME_TAKEN, None),
+            AuthError::AlreadyClaimed => (C::ALREADY_CLAIMED, None),
             AuthError::BadCredentials => (C::BAD_CREDENTIALS, None),
             AuthError::AccountDisabled => (C::ACCOUNT_DISABLED, None),
-            AuthError::RegistrationClosed => (C::REGISTRATION_CLOSED, None),
+            AuthError::RegistrationClosed | AuthError::GuestsClosed => (C::REGISTRATION_CLOSED, None),
             AuthError::TooManyAttempts { retry_after_ms } => (C::TOO_MANY_ATTEMPTS, Some(*retry_after_ms)),
             AuthError::TooManyAtOnce { .. } => (C::RATE_LIMITED, Some(RETRY_MS)),
             AuthError::Overloaded { retry_after_ms } => (C::OVERLOADED, Some(*retry_after_ms)),

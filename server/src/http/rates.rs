@@ -25,6 +25,7 @@ pub struct Rates {
     anonymous: Buckets<Network>,
     handshakes: Buckets<Network>,
     creations: Buckets<UserId>,
+    guests: Buckets<Network>,
 }
 
 impl Rates {
@@ -36,12 +37,13 @@ impl Rates {
             (socket.handshakes_per_second, socket.handshakes_burst),
         ]
         .map(|(per_second, burst)| move |now| Bucket::new(per_second, burst, now));
-        let per_day = listen.creations_per_day;
+        let (characters_per_day, guests_per_day) = (listen.creations_per_day, listen.guests_per_day);
         Self {
             requests: Buckets::new(requests),
             anonymous: Buckets::new(anonymous),
             handshakes: Buckets::new(handshakes),
-            creations: Buckets::new(move |now| Bucket::daily(per_day, now)),
+            creations: Buckets::new(move |now| Bucket::daily(characters_per_day, now)),
+            guests: Buckets::new(move |now| Bucket::daily(guests_per_day, now)),
         }
     }
 
@@ -81,6 +83,20 @@ impl Rates {
     /// The time until the user may create another character.
     pub(super) fn creation(&self, user: UserId) -> Result<(), Duration> {
         self.creations.take(user, Instant::now())
+    }
+
+    /// Counts a new guest. If none is made, call [`Rates::no_guest`].
+    ///
+    /// # Errors
+    ///
+    /// The refusal, if the client's network has made its guests of the day.
+    pub(super) fn guest(&self, client: ClientAddress) -> Result<(), Problem> {
+        by_address(&self.guests, client, Limit::Guests, "too many guests from your address today")
+    }
+
+    /// Takes back a guest that was not made.
+    pub(super) fn no_guest(&self, client: ClientAddress) {
+        self.guests.give_back(&client.network());
     }
 
     /// Takes back a creation that made nothing.

@@ -13,7 +13,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::bearer::Caller;
 use super::characters::{self, Named};
 use super::context::Context;
-use super::{cors, exposure, guard, observe, operations, session, upgrade};
+use super::{cors, exposure, guard, guests, observe, operations, session, upgrade};
 use crate::config::AdminListen;
 
 /// The routes of one address.
@@ -55,6 +55,7 @@ pub fn all_routes<G: Game>() -> Vec<Route<G>> {
         players(Method::GET, "/session/list", |method| on(method, session::list)),
         players(Method::DELETE, "/session/{id}", |method| on(method, session::end)),
         players(Method::POST, "/account/password", |method| on(method, session::change_password)),
+        players(Method::POST, "/account/claim", |method| on(method, guests::claim)),
         players(Method::POST, "/characters", |method| on(method, characters::create)),
         players(Method::GET, "/characters", |method| on(method, characters::list)),
         players(Method::GET, "/characters/{id}", |method| on(method, characters::show)),

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use castellan_game::Game;
 use castellan_protocol::RejectionCode;
 use castellan_protocol::http::{
-    ChangePassword, Login, RefreshSession, SessionInfo, SessionList, SessionSummary, Tokens,
+    ChangePassword, Guest, Login, RefreshSession, SessionInfo, SessionList, SessionSummary, Tokens,
 };
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -21,12 +21,13 @@ use super::bearer::Caller;
 use super::body;
 use super::client_address::ClientAddress;
 use super::context::Context;
+use super::guests;
+use super::logins::{self, outcome_of};
 use super::problem::{Problem, json};
 use super::reached::Reached;
 use crate::audit::{Actor, Event, Outcome, Target};
 use crate::auth::{AccountName, AuthError, Grant, Password};
 use crate::storage::SessionRow;
-use crate::telemetry::{self, Limit, LoginOutcome, Who};
 
 /// `POST /session/login`.
 pub(super) async fn login<G: Game>(
@@ -39,64 +40,17 @@ pub(super) async fn login<G: Game>(
     let (parts, body) = request.into_parts();
     let fields = body::object(&parts.headers, body, context.settings.body_timeout).await?;
     let wanted: Login = body::decode(fields)?;
-    let name = AccountName::new(&wanted.username)?;
-    let password = Password::new(wanted.password)?;
+    if wanted.guest {
+        let guest = guests::enter(&context, client, &wanted).await?;
+        return Ok(granted(&context, &reached, &parts.headers, guest));
+    }
+    let missing = |field: &str| Problem::malformed(format!("missing field `{field}`"));
+    let name = AccountName::new(&wanted.username.ok_or_else(|| missing("username"))?)?;
+    let password = Password::new(wanted.password.ok_or_else(|| missing("password"))?)?;
     let result = context.auth.login(&name, password, wanted.create, client.ip()).await;
-    telemetry::login(match &result {
-        Ok(_) => LoginOutcome::Granted,
-        Err(
-            AuthError::BadCredentials
-            | AuthError::RegistrationClosed
-            | AuthError::AccountDisabled
-            | AuthError::Malformed(_),
-        ) => LoginOutcome::Refused,
-        Err(AuthError::TooManyAttempts { .. } | AuthError::TooManyAtOnce { .. }) => LoginOutcome::Limited,
-        Err(AuthError::Overloaded { .. }) => LoginOutcome::Overloaded,
-        Err(_) => LoginOutcome::Failed,
-    });
-    count_refusals(client, &result);
-    record_login(&context, &name, client.ip(), &result).await;
-    Ok(granted(&context, &reached, &parts.headers, result?))
-}
-
-/// Records a login. A name that nobody has is left out: people type passwords there by mistake.
-async fn record_login<G: Game>(
-    context: &Context<G>,
-    name: &AccountName,
-    address: IpAddr,
-    result: &Result<Grant, AuthError>,
-) {
-    let (actor, target, outcome) = match result {
-        Ok(grant) => (Actor::Account(grant.session.user), Target::Session(grant.session.id), outcome_of(result)),
-        Err(_) => {
-            let account = context.auth.user_named(name).await.ok().flatten();
-            (Actor::Stranger, account.map_or(Target::Nothing, Target::Account), outcome_of(result))
-        }
-    };
-    context.audit.record(Event { actor, address: Some(address), target, action: "login", outcome });
-}
-
-fn outcome_of<T>(result: &Result<T, AuthError>) -> Outcome {
-    match result {
-        Ok(_) => Outcome::Done,
-        Err(AuthError::TooManyAttempts { .. }) => Outcome::LockedOut,
-        Err(AuthError::Overloaded { .. } | AuthError::Storage(_) | AuthError::Fault(_)) => Outcome::Failed,
-        Err(_) => Outcome::Refused,
-    }
-}
-
-/// Counts what the limits on logins and sessions refused.
-fn count_refusals(client: ClientAddress, result: &Result<Grant, AuthError>) {
-    match result {
-        Ok(grant) => {
-            (0..grant.ended).for_each(|_| telemetry::refused(Limit::Sessions, Who::User(grant.session.user)));
-        }
-        Err(AuthError::TooManyAtOnce { of_one_name }) => {
-            let limit = if *of_one_name { Limit::LoginsPerName } else { Limit::LoginsPerAddress };
-            telemetry::refused(limit, Who::Network(client.network()));
-        }
-        Err(_) => {}
-    }
+    logins::count(client, &result);
+    logins::record(&context, &name, client.ip(), &result).await;
+    Ok(granted(&context, &reached, &parts.headers, (result?, None)))
 }
 
 /// `POST /session/refresh`.
@@ -122,7 +76,7 @@ pub(super) async fn refresh<G: Game>(
             outcome: Outcome::Refused,
         });
     }
-    Ok(granted(&context, &reached, &parts.headers, result?))
+    Ok(granted(&context, &reached, &parts.headers, (result?, None)))
 }
 
 /// `POST /session/logout`.
@@ -139,13 +93,14 @@ pub(super) async fn logout<G: Game>(
 /// `GET /session`.
 pub(super) async fn show<G: Game>(State(context): State<Arc<Context<G>>>, caller: Caller) -> Result<Response, Problem> {
     let session = caller.session;
-    let username = context.auth.name_of(session.user).await?;
+    let account = context.auth.account_of(session.user).await?;
     let expires_at = time_of(session.expires_at_ms)?;
     let left_ms = session.expires_at_ms - (context.clock)();
     let info = SessionInfo {
         user_id: session.user,
         session_id: session.id,
-        username: username.unwrap_or_default(),
+        guest: account.as_ref().is_some_and(|account| account.guest_seen_at_ms.is_some()),
+        username: account.map(|account| account.username).unwrap_or_default(),
         roles: vec![session.role.as_str().to_owned()],
         expires_at,
         expires_in: u64::try_from(left_ms / 1_000).unwrap_or(0),
@@ -218,7 +173,12 @@ fn time_of(ms: i64) -> Result<String, Problem> {
         .ok_or_else(|| Problem::fault(&"the time of a session is not a valid time"))
 }
 
-fn granted<G: Game>(context: &Context<G>, reached: &Reached, headers: &HeaderMap, grant: Grant) -> Response {
+fn granted<G: Game>(
+    context: &Context<G>,
+    reached: &Reached,
+    headers: &HeaderMap,
+    (grant, guest): (Grant, Option<Guest>),
+) -> Response {
     answer(&Tokens {
         token: grant.token,
         token_type: "Bearer".to_owned(),
@@ -227,6 +187,7 @@ fn granted<G: Game>(context: &Context<G>, reached: &Reached, headers: &HeaderMap
         user_id: grant.session.user,
         session_id: grant.session.id,
         socket_url: socket_url(context, reached, headers),
+        guest,
     })
 }
 

@@ -23,7 +23,7 @@ pub use castellan_authority::{CharacterRow, Lease, SHARDS, ShardId, VERSION_JUMP
 pub use connect::{StorageOptions, check_url, connect};
 pub use error::StorageError;
 pub use origin::{Change, Origin};
-pub use rows::{AccountChange, AccountRow, AuditRow, DeadLetter, KeyRow, SessionRow, Verdict};
+pub use rows::{AccountChange, AccountRow, AuditRow, Claim, DeadLetter, KeyRow, SessionRow, Verdict};
 
 /// A database, as the server uses it.
 #[async_trait]
@@ -182,6 +182,31 @@ pub trait Storage: Send + Sync + 'static {
         kept: Option<SessionId>,
         now_ms: i64,
     ) -> Result<Option<Vec<SessionId>>, StorageError>;
+
+    /// Gives a guest's account a name and a password, and revokes the user's sessions, all but `kept`, in one transaction.
+    /// Returns the revoked ones; `None`, and changes nothing, if the account is not a guest's or is gone.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if the folded name is taken.
+    async fn claim_account(
+        &self,
+        user: UserId,
+        claim: &Claim,
+        kept: SessionId,
+        now_ms: i64,
+    ) -> Result<Option<Vec<SessionId>>, StorageError>;
+
+    /// Deletes up to `max` guests' accounts that nobody has used since `before_ms` and that have no characters, or that
+    /// nobody has used since `with_characters_before_ms`. Returns their users.
+    ///
+    /// A server deletes the characters later. No access token may live as long as from these times until now.
+    async fn purge_guests(
+        &self,
+        before_ms: i64,
+        with_characters_before_ms: i64,
+        max: u32,
+    ) -> Result<Vec<UserId>, StorageError>;
 
     /// Stores a session, if the account still has this password hash and is not disabled. Repeating it changes nothing.
     ///

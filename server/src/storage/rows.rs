@@ -120,6 +120,19 @@ pub struct AccountRow {
     pub created_at_ms: i64,
     /// Since when nobody can log in, in milliseconds since the Unix epoch.
     pub disabled_at_ms: Option<i64>,
+    /// If it is a guest's: when the guest was seen last, in milliseconds since the Unix epoch. Sessions may know better.
+    pub guest_seen_at_ms: Option<i64>,
+}
+
+/// A name and a password that a guest chooses.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The login name, as people see it.
+    pub username: String,
+    /// The login name as it is compared.
+    pub folded: String,
+    /// Argon2id, in PHC string format.
+    pub password_hash: String,
 }
 
 /// A change of an account by an operator. All but `Enable` end its sessions.
@@ -182,7 +195,7 @@ pub struct AuditRow {
     pub id: Uuid,
     /// When, in milliseconds since the Unix epoch.
     pub at_ms: i64,
-    /// The user's id, or `operator`, or `stranger`.
+    /// The user's id, or `operator`, `stranger` or `server`.
     pub actor: String,
     /// The client's address.
     pub address: Option<String>,

@@ -54,6 +54,8 @@ limits! {
     AnonymousRequests, "anonymous_requests", "http.anonymous_per_second";
     /// Characters that one user creates per day.
     Creations, "creations", "http.creations_per_day";
+    /// Guests that one address makes per day.
+    Guests, "guests", "http.guests_per_day";
     /// Logins under way, of one name from one address.
     LoginsPerName, "logins_per_name", "auth.logins_per_name";
     /// Logins under way from one address.

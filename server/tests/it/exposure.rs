@@ -13,6 +13,12 @@ fn register(http: &Http, name: &str) -> (u16, String) {
     (answer.status, answer.code().to_owned())
 }
 
+/// A login that makes a guest.
+fn guest(http: &Http) -> (u16, String) {
+    let answer = http.post("/session/login", &json!({"guest": true}));
+    (answer.status, answer.code().to_owned())
+}
+
 /// A player gives himself gold over HTTP.
 fn enrich(http: &Http, character: &Value) -> (u16, String) {
     let path = format!("/characters/{}/currency/modify", id(character));
@@ -42,6 +48,7 @@ fn nothing_is_open(arguments: &[&str]) {
     let server = house.server(arguments);
     let http = Http::new(players(&server));
     assert_eq!(register(&http, "eve"), (REFUSED.0, REFUSED.1.to_owned()));
+    assert_eq!(guest(&http), (REFUSED.0, REFUSED.1.to_owned()));
     let (ada, session) = http.login("ada", "open sesame");
     let character = ada.get("/characters").json["characters"][0].clone();
     assert_eq!(enrich(&ada, &character), (403, "not_permitted".to_owned()));
@@ -50,7 +57,7 @@ fn nothing_is_open(arguments: &[&str]) {
     assert_eq!((kind.as_str(), &answer["code"]), ("rejected", &json!("not_permitted")));
 
     let line = server.said("others may reach this server: ");
-    assert!(line.contains("registration closed, policy strict, metrics on http://127.0.0.1:"), "{line}");
+    assert!(line.contains("registration closed, guests closed, policy strict, metrics on http://127.0.0.1:"), "{line}");
     assert_eq!(http.get("/metrics").code(), "no_such_route");
     let operators = metrics_of(&line);
     assert!(operators.ip().is_loopback());
@@ -77,7 +84,16 @@ fn a_setting_opens_each_of_them() {
     let (ada, _, character) = enter(&server, "ada");
     assert_eq!(enrich(&ada, &character).0, 403);
     assert_eq!(ada.get("/metrics").status, 404);
-    server.said("others may reach this server: registration open, policy strict, metrics on http://127.0.0.1:");
+    server.said(
+        "others may reach this server: registration open, guests closed, policy strict, metrics on http://127.0.0.1:",
+    );
+    assert!(server.terminate().success());
+
+    let server = house.server(&[&public[..], &["--guests", "open"]].concat());
+    assert_eq!(register(&Http::new(server.address()), "eve"), (REFUSED.0, REFUSED.1.to_owned()));
+    assert_eq!(guest(&Http::new(server.address())).0, 200);
+    server
+        .said("others may reach this server: registration closed, guests open, policy strict, metrics on http://127.");
     assert!(server.terminate().success());
 
     let server = house.server(&[&public[..], &["--policy", "permissive"]].concat());
@@ -85,7 +101,7 @@ fn a_setting_opens_each_of_them() {
     let (ada, _) = Http::new(server.address()).login("ada", "open sesame");
     assert_eq!(enrich(&ada, &character).0, 200);
     assert_eq!(ada.get("/metrics").status, 404);
-    server.said("others may reach this server: registration closed, policy permissive, metrics on http://127.0.0.1:");
+    server.said("others may reach this server: registration closed, guests closed, policy permissive, metrics on http://127.0.0.1:");
     assert!(server.terminate().success());
 
     let server = house.server(&[&public[..], &["--admin-listen", "players"]].concat());
@@ -93,7 +109,7 @@ fn a_setting_opens_each_of_them() {
     let (ada, _) = Http::new(server.address()).login("ada", "open sesame");
     assert_eq!(enrich(&ada, &character).0, 403);
     assert_eq!(ada.get("/metrics").status, 200);
-    server.said("others may reach this server: registration closed, policy strict, metrics on the players' address");
+    server.said("others may reach this server: registration closed, guests closed, policy strict, metrics on the players' address");
     assert!(server.terminate().success());
 }
 
@@ -102,19 +118,21 @@ fn everything_closes_when_a_proxy_brings_a_request() {
     for header in ["Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"] {
         let house = House::new(Kind::Sqlite);
         let server = house.server(&[]);
-        server.said("only this machine reaches this server: registration open, policy permissive, metrics on the play");
+        server.said("only this machine reaches this server: registration open, guests open, policy permissive, metrics on the play");
         let (ada, token, character) = enter(&server, "ada");
         let mut socket = Socket::open(server.address(), &token);
         let gain = json!({"modify_currency": {"gp": 1}});
         assert_eq!(enrich(&ada, &character).0, 200);
         assert_eq!(socket.act(&id(&character), gain.clone()).0, "applied");
         assert_eq!(ada.get("/metrics").status, 200);
+        assert_eq!(guest(&Http::new(server.address())).0, 200);
 
         let value = if header == "Via" { "1.1 proxy" } else { "203.0.113.9" };
         for _ in 0..2 {
             assert_eq!(ada.call("GET", "/catalogue", &[(header, value)], None).status, 200);
         }
         assert_eq!(register(&Http::new(server.address()), "eve"), (REFUSED.0, REFUSED.1.to_owned()), "{header}");
+        assert_eq!(guest(&Http::new(server.address())), (REFUSED.0, REFUSED.1.to_owned()), "{header}");
         assert_eq!(enrich(&ada, &character), (403, "not_permitted".to_owned()), "{header}");
         assert_eq!(socket.act(&id(&character), gain).0, "rejected", "{header}: open sockets too");
         assert_eq!(ada.get("/metrics").status, 404, "{header}");
@@ -141,11 +159,12 @@ fn a_login_through_a_proxy_creates_no_account() {
 #[test]
 fn settings_hold_also_behind_a_proxy() {
     let house = House::new(Kind::Sqlite);
-    let open = ["--registration", "open", "--policy", "permissive", "--admin-listen", "players"];
+    let open = ["--registration", "open", "--guests", "open", "--policy", "permissive", "--admin-listen", "players"];
     let server = house.server(&open);
     let http = Http::new(server.address());
     assert_eq!(http.call("GET", "/catalogue", &[("X-Forwarded-For", "203.0.113.9")], None).status, 200);
     let (ada, _, character) = enter(&server, "ada");
+    assert_eq!(guest(&http).0, 200);
     assert_eq!(ada.post("/characters", &paladin("Bea")).status, 201);
     assert_eq!(enrich(&ada, &character).0, 200);
     assert_eq!(ada.get("/metrics").status, 200);

@@ -8,6 +8,7 @@ mod document;
 mod exposure;
 mod fairness;
 mod frames;
+mod guests;
 mod harness;
 mod keys;
 mod leases;

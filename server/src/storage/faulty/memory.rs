@@ -13,8 +13,8 @@ use self::transactions::proven;
 use super::replication::{Lock, Primary, Purpose, Rules};
 use super::tables::Tables;
 use crate::storage::{
-    AccountChange, AccountRow, AuditRow, CharacterRow, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId, Storage,
-    StorageError, Verdict,
+    AccountChange, AccountRow, AuditRow, CharacterRow, Claim, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId,
+    Storage, StorageError, Verdict,
 };
 
 /// The database. Its clones share the same data, like several servers on one database.
@@ -312,6 +312,26 @@ impl Storage for MemoryStorage {
         .await
     }
 
+    async fn claim_account(
+        &self,
+        user: UserId,
+        claim: &Claim,
+        kept: SessionId,
+        now_ms: i64,
+    ) -> Result<Option<Vec<SessionId>>, StorageError> {
+        let claim = claim.clone();
+        self.book(move |tables| tables.claim_account(user, &claim, kept, now_ms)).await
+    }
+
+    async fn purge_guests(
+        &self,
+        before_ms: i64,
+        with_characters_before_ms: i64,
+        max: u32,
+    ) -> Result<Vec<UserId>, StorageError> {
+        self.book(move |tables| Ok(tables.purge_guests(before_ms, with_characters_before_ms, max))).await
+    }
+
     async fn create_session(&self, session: &SessionRow, password_hash: &str) -> Result<bool, StorageError> {
         let (session, password_hash) = (session.clone(), password_hash.to_owned());
         self.book(move |tables| Ok(tables.create_session(&session, &password_hash))).await
@@ -397,7 +417,7 @@ impl Storage for MemoryStorage {
     async fn forget_sessions(&self, sessions: &[SessionId]) -> Result<(), StorageError> {
         let forgotten = sessions.to_vec();
         self.book(move |tables| {
-            tables.sessions.retain(|id, _| !forgotten.contains(id));
+            tables.forget_sessions(&forgotten);
             Ok(())
         })
         .await

@@ -13,8 +13,8 @@ use castellan_protocol::{CharacterId, SessionId, UserId};
 use parking_lot::Mutex;
 
 use super::{
-    AccountChange, AccountRow, AuditRow, CharacterRow, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId, Storage,
-    StorageError, Verdict,
+    AccountChange, AccountRow, AuditRow, CharacterRow, Claim, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId,
+    Storage, StorageError, Verdict,
 };
 
 pub use memory::MemoryStorage;
@@ -286,6 +286,27 @@ impl Storage for FaultyStorage {
     ) -> Result<Option<Vec<SessionId>>, StorageError> {
         let password_hash = password_hash.to_owned();
         self.run(move |storage| async move { storage.change_password(user, &password_hash, kept, now_ms).await }).await
+    }
+
+    async fn claim_account(
+        &self,
+        user: UserId,
+        claim: &Claim,
+        kept: SessionId,
+        now_ms: i64,
+    ) -> Result<Option<Vec<SessionId>>, StorageError> {
+        let claim = claim.clone();
+        self.run(move |storage| async move { storage.claim_account(user, &claim, kept, now_ms).await }).await
+    }
+
+    async fn purge_guests(
+        &self,
+        before_ms: i64,
+        with_characters_before_ms: i64,
+        max: u32,
+    ) -> Result<Vec<UserId>, StorageError> {
+        self.run(move |storage| async move { storage.purge_guests(before_ms, with_characters_before_ms, max).await })
+            .await
     }
 
     async fn create_session(&self, session: &SessionRow, password_hash: &str) -> Result<bool, StorageError> {

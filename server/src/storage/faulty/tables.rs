@@ -9,8 +9,8 @@ use uuid::Uuid;
 use crate::storage::columns::{covered, not_overtaken, signed};
 use crate::storage::origin::jumped;
 use crate::storage::{
-    AccountChange, AccountRow, AuditRow, CharacterRow, DeadLetter, KeyRow, Lease, SessionRow, ShardId, StorageError,
-    VERSION_JUMP, Verdict,
+    AccountChange, AccountRow, AuditRow, CharacterRow, Claim, DeadLetter, KeyRow, Lease, SessionRow, ShardId,
+    StorageError, VERSION_JUMP, Verdict,
 };
 
 /// All rows. A call that returns an error has changed none of them.
@@ -95,7 +95,9 @@ impl Tables {
             *row = HeldLease { lease, released: false, node: String::new() };
         }
         self.keys.retain(|key| key.purpose == "dice");
-        std::mem::take(&mut self.sessions).len() as u64
+        let sessions: Vec<_> = self.sessions.keys().copied().collect();
+        self.forget_sessions(&sessions);
+        sessions.len() as u64
     }
 
     pub(super) fn release(&mut self, leases: &[Lease]) {
@@ -265,6 +267,53 @@ impl Tables {
             self.revoke_sessions_of(user, None, now_ms);
         }
         true
+    }
+
+    pub(super) fn claim_account(
+        &mut self,
+        user: UserId,
+        claim: &Claim,
+        kept: SessionId,
+        now_ms: i64,
+    ) -> Result<Option<Vec<SessionId>>, StorageError> {
+        let is_taken = self.accounts.values().any(|other| other.user != user && other.folded == claim.folded);
+        let guest = self.accounts.get_mut(&user).filter(|account| account.guest_seen_at_ms.is_some());
+        let Some(account) = guest else { return Ok(None) };
+        if is_taken {
+            return Err(StorageError::AlreadyExists);
+        }
+        let Claim { username, folded, password_hash } = claim.clone();
+        *account = AccountRow { username, folded, password_hash, guest_seen_at_ms: None, ..account.clone() };
+        Ok(Some(self.revoke_sessions_of(user, Some(kept), now_ms)))
+    }
+
+    pub(super) fn purge_guests(&mut self, before_ms: i64, with_characters_before_ms: i64, max: u32) -> Vec<UserId> {
+        let is_unused = |account: &AccountRow, before_ms: i64| {
+            let is_use = |row: &SessionRow| row.user == account.user && row.rotated_at_ms >= before_ms;
+            account.guest_seen_at_ms.is_some_and(|seen_at_ms| seen_at_ms < before_ms)
+                && !self.sessions.values().any(is_use)
+        };
+        let plays = |user: UserId| self.characters.values().any(|row| row.user == user && row.deleted_at_ms.is_none());
+        let is_over = |account: &&AccountRow| {
+            is_unused(account, with_characters_before_ms) || (is_unused(account, before_ms) && !plays(account.user))
+        };
+        let over: Vec<_> =
+            self.accounts.values().filter(is_over).map(|account| account.user).take(max as usize).collect();
+        for user in &over {
+            self.change_account(*user, &AccountChange::Delete, with_characters_before_ms.max(before_ms));
+        }
+        over
+    }
+
+    /// The real databases remember the guest by a trigger.
+    pub(super) fn forget_sessions(&mut self, sessions: &[SessionId]) {
+        for id in sessions {
+            let Some(session) = self.sessions.remove(id) else { continue };
+            let guest = self.accounts.get_mut(&session.user).and_then(|account| account.guest_seen_at_ms.as_mut());
+            if let Some(seen_at_ms) = guest {
+                *seen_at_ms = session.rotated_at_ms.max(*seen_at_ms);
+            }
+        }
     }
 
     pub(super) fn create_session(&mut self, session: &SessionRow, password_hash: &str) -> bool {

@@ -8,8 +8,8 @@ use crate::storage::{AccountChange, AccountRow, KeyRow, SessionRow, StorageError
 
 pub(super) async fn create_account(connection: &mut PgConnection, account: &AccountRow) -> Result<(), StorageError> {
     sqlx::query(
-        "INSERT INTO accounts (user_id, username, username_folded, password_hash, role, created_at) \
-         VALUES ($1, $2, $3, $4, $5, to_timestamp($6 * 0.001::float8)) ON CONFLICT (user_id) DO NOTHING",
+        "INSERT INTO accounts (user_id, username, username_folded, password_hash, role, created_at, guest_seen_at) \
+         VALUES ($1, $2, $3, $4, $5, to_timestamp($6 * 0.001::float8), to_timestamp($7 * 0.001::float8)) ON CONFLICT (user_id) DO NOTHING",
     )
     .bind(account.user.uuid())
     .bind(&account.username)
@@ -17,27 +17,35 @@ pub(super) async fn create_account(connection: &mut PgConnection, account: &Acco
     .bind(&account.password_hash)
     .bind(&account.role)
     .bind(account.created_at_ms)
+    .bind(account.guest_seen_at_ms)
     .execute(connection)
     .await
-    .map_err(|error| match &error {
+    .map_err(taken_name)?;
+    Ok(())
+}
+
+pub(super) fn taken_name(error: sqlx::Error) -> StorageError {
+    match &error {
         sqlx::Error::Database(cause) if cause.is_unique_violation() => StorageError::AlreadyExists,
         _ => error.into(),
-    })?;
-    Ok(())
+    }
 }
 
 const ACCOUNT: &str = "SELECT user_id, username, username_folded, password_hash, role, \
      (extract(epoch FROM created_at) * 1000)::bigint AS created_at_ms, \
-     (extract(epoch FROM disabled_at) * 1000)::bigint AS disabled_at_ms FROM accounts WHERE username_folded = $1";
+     (extract(epoch FROM disabled_at) * 1000)::bigint AS disabled_at_ms, \
+     (extract(epoch FROM guest_seen_at) * 1000)::bigint AS guest_seen_at_ms FROM accounts WHERE username_folded = $1";
 
 const ACCOUNT_OF: &str = "SELECT user_id, username, username_folded, password_hash, role, \
      (extract(epoch FROM created_at) * 1000)::bigint AS created_at_ms, \
-     (extract(epoch FROM disabled_at) * 1000)::bigint AS disabled_at_ms FROM accounts WHERE user_id = $1";
+     (extract(epoch FROM disabled_at) * 1000)::bigint AS disabled_at_ms, \
+     (extract(epoch FROM guest_seen_at) * 1000)::bigint AS guest_seen_at_ms FROM accounts WHERE user_id = $1";
 
 /// By bytes, as the name is compared everywhere else.
 const ACCOUNTS: &str = "SELECT user_id, username, username_folded, password_hash, role, \
      (extract(epoch FROM created_at) * 1000)::bigint AS created_at_ms, \
-     (extract(epoch FROM disabled_at) * 1000)::bigint AS disabled_at_ms FROM accounts \
+     (extract(epoch FROM disabled_at) * 1000)::bigint AS disabled_at_ms, \
+     (extract(epoch FROM guest_seen_at) * 1000)::bigint AS guest_seen_at_ms FROM accounts \
      WHERE username_folded COLLATE \"C\" > $1 ORDER BY username_folded COLLATE \"C\" LIMIT $2";
 
 pub(super) async fn account(connection: &mut PgConnection, folded: &str) -> Result<Option<AccountRow>, StorageError> {
@@ -95,6 +103,7 @@ fn account_row(row: &PgRow) -> Result<AccountRow, StorageError> {
         role: row.try_get("role")?,
         created_at_ms: row.try_get("created_at_ms")?,
         disabled_at_ms: row.try_get("disabled_at_ms")?,
+        guest_seen_at_ms: row.try_get("guest_seen_at_ms")?,
     })
 }
 
@@ -169,7 +178,20 @@ pub(super) async fn change_password(
     if done.rows_affected() == 0 {
         return Ok(None);
     }
-    // A statement of its own, so that it sees a session whose login held the account's lock before.
+    let ended = end_others(&mut transaction, user, kept, now_ms).await?;
+    transaction.commit().await?;
+    Ok(Some(ended))
+}
+
+/// Revokes a user's sessions, all but `kept`, and returns them.
+///
+/// Call it after the statement that has locked the account, so that it sees a session whose login held that lock before.
+pub(super) async fn end_others(
+    connection: &mut PgConnection,
+    user: UserId,
+    kept: Option<SessionId>,
+    now_ms: i64,
+) -> Result<Vec<SessionId>, StorageError> {
     let rows = sqlx::query(
         "UPDATE sessions SET revoked_at = to_timestamp($3 * 0.001::float8) \
          WHERE user_id = $1 AND id IS DISTINCT FROM $2 AND revoked_at IS NULL RETURNING id",
@@ -177,10 +199,9 @@ pub(super) async fn change_password(
     .bind(user.uuid())
     .bind(kept.map(|session| session.uuid()))
     .bind(now_ms)
-    .fetch_all(&mut *transaction)
+    .fetch_all(connection)
     .await?;
-    transaction.commit().await?;
-    rows.iter().map(|row| Ok(SessionId::from_uuid(row.try_get("id")?))).collect::<Result<_, _>>().map(Some)
+    rows.iter().map(|row| Ok(SessionId::from_uuid(row.try_get("id")?))).collect()
 }
 
 pub(super) async fn create_session(

@@ -7,6 +7,7 @@ mod checks;
 mod commits;
 mod connection;
 mod dead_letters;
+mod guests;
 mod hosts;
 mod leases;
 mod migrations;
@@ -18,8 +19,8 @@ use castellan_protocol::{CharacterId, SessionId, UserId};
 
 use self::connection::Connections;
 use super::{
-    AccountChange, AccountRow, AuditRow, CharacterRow, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId, Storage,
-    StorageError, StorageOptions, Verdict,
+    AccountChange, AccountRow, AuditRow, CharacterRow, Claim, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId,
+    Storage, StorageError, StorageOptions, Verdict,
 };
 
 pub(super) use self::url::check as check_url;
@@ -198,6 +199,25 @@ impl Storage for PostgresStorage {
         now_ms: i64,
     ) -> Result<Option<Vec<SessionId>>, StorageError> {
         look_up!(self, accounts::change_password(user, password_hash, kept, now_ms))
+    }
+
+    async fn claim_account(
+        &self,
+        user: UserId,
+        claim: &Claim,
+        kept: SessionId,
+        now_ms: i64,
+    ) -> Result<Option<Vec<SessionId>>, StorageError> {
+        look_up!(self, guests::claim_account(user, claim, kept, now_ms))
+    }
+
+    async fn purge_guests(
+        &self,
+        before_ms: i64,
+        with_characters_before_ms: i64,
+        max: u32,
+    ) -> Result<Vec<UserId>, StorageError> {
+        look_up!(self, guests::purge_guests(before_ms, with_characters_before_ms, max))
     }
 
     async fn create_session(&self, session: &SessionRow, password_hash: &str) -> Result<bool, StorageError> {

@@ -13,8 +13,8 @@ pub(super) async fn create_account(
     account: &AccountRow,
 ) -> Result<(), StorageError> {
     sqlx::query(
-        "INSERT INTO accounts (user_id, username, username_folded, password_hash, role, created_at_ms) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (user_id) DO NOTHING",
+        "INSERT INTO accounts (user_id, username, username_folded, password_hash, role, created_at_ms, guest_seen_at_ms) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (user_id) DO NOTHING",
     )
     .bind(account.user.to_string())
     .bind(&account.username)
@@ -22,13 +22,18 @@ pub(super) async fn create_account(
     .bind(&account.password_hash)
     .bind(&account.role)
     .bind(account.created_at_ms)
+    .bind(account.guest_seen_at_ms)
     .execute(connection)
     .await
-    .map_err(|error| match &error {
+    .map_err(taken_name)?;
+    Ok(())
+}
+
+pub(super) fn taken_name(error: sqlx::Error) -> StorageError {
+    match &error {
         sqlx::Error::Database(cause) if cause.is_unique_violation() => StorageError::AlreadyExists,
         _ => error.into(),
-    })?;
-    Ok(())
+    }
 }
 
 pub(super) async fn account(
@@ -36,7 +41,8 @@ pub(super) async fn account(
     folded: &str,
 ) -> Result<Option<AccountRow>, StorageError> {
     let row = sqlx::query(
-        "SELECT user_id, username, username_folded, password_hash, role, created_at_ms, disabled_at_ms FROM accounts WHERE username_folded = ?1",
+        "SELECT user_id, username, username_folded, password_hash, role, created_at_ms, disabled_at_ms, \
+         guest_seen_at_ms FROM accounts WHERE username_folded = ?1",
     )
     .bind(folded)
     .fetch_optional(connection)
@@ -48,11 +54,13 @@ pub(super) async fn account_of(
     connection: &mut SqliteConnection,
     user: UserId,
 ) -> Result<Option<AccountRow>, StorageError> {
-    let row =
-        sqlx::query("SELECT user_id, username, username_folded, password_hash, role, created_at_ms, disabled_at_ms FROM accounts WHERE user_id = ?1")
-            .bind(user.to_string())
-            .fetch_optional(connection)
-            .await?;
+    let row = sqlx::query(
+        "SELECT user_id, username, username_folded, password_hash, role, created_at_ms, disabled_at_ms, \
+         guest_seen_at_ms FROM accounts WHERE user_id = ?1",
+    )
+    .bind(user.to_string())
+    .fetch_optional(connection)
+    .await?;
     row.as_ref().map(account_row).transpose()
 }
 
@@ -94,6 +102,7 @@ fn account_row(row: &SqliteRow) -> Result<AccountRow, StorageError> {
         role: row.try_get("role")?,
         created_at_ms: row.try_get("created_at_ms")?,
         disabled_at_ms: row.try_get("disabled_at_ms")?,
+        guest_seen_at_ms: row.try_get("guest_seen_at_ms")?,
     })
 }
 
@@ -103,7 +112,8 @@ pub(super) async fn accounts(
     max: u32,
 ) -> Result<Vec<AccountRow>, StorageError> {
     let rows = sqlx::query(
-        "SELECT user_id, username, username_folded, password_hash, role, created_at_ms, disabled_at_ms FROM accounts \
+        "SELECT user_id, username, username_folded, password_hash, role, created_at_ms, disabled_at_ms, \
+         guest_seen_at_ms FROM accounts \
          WHERE username_folded > ?1 ORDER BY username_folded LIMIT ?2",
     )
     .bind(after)
@@ -178,6 +188,18 @@ pub(super) async fn change_password(
     if done.rows_affected() == 0 {
         return Ok(None);
     }
+    let ended = end_others(&mut transaction, user, kept, now_ms).await?;
+    transaction.commit().await?;
+    Ok(Some(ended))
+}
+
+/// Revokes a user's sessions, all but `kept`, and returns them.
+pub(super) async fn end_others(
+    connection: &mut SqliteConnection,
+    user: UserId,
+    kept: Option<SessionId>,
+    now_ms: i64,
+) -> Result<Vec<SessionId>, StorageError> {
     let rows = sqlx::query(
         "UPDATE sessions SET revoked_at_ms = ?3 WHERE user_id = ?1 AND id IS NOT ?2 AND revoked_at_ms IS NULL \
          RETURNING id",
@@ -185,10 +207,9 @@ pub(super) async fn change_password(
     .bind(user.to_string())
     .bind(kept.map(|session| session.to_string()))
     .bind(now_ms)
-    .fetch_all(&mut *transaction)
+    .fetch_all(connection)
     .await?;
-    transaction.commit().await?;
-    rows.iter().map(|row| id(row, "id")).collect::<Result<_, _>>().map(Some)
+    rows.iter().map(|row| id(row, "id")).collect()
 }
 
 pub(super) async fn create_session(

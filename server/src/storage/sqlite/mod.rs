@@ -8,6 +8,7 @@ mod columns;
 mod connection;
 mod dead_letters;
 mod file;
+mod guests;
 mod leases;
 mod migrations;
 mod origin;
@@ -22,8 +23,8 @@ use sqlx::{Connection, Sqlite, Transaction};
 pub(super) use self::backup::backup;
 use self::connection::Connections;
 use super::{
-    AccountChange, AccountRow, AuditRow, CharacterRow, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId, Storage,
-    StorageError, StorageOptions, Verdict,
+    AccountChange, AccountRow, AuditRow, CharacterRow, Claim, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId,
+    Storage, StorageError, StorageOptions, Verdict,
 };
 
 /// Begins a writing transaction. It has the file's write lock from the start, so everything it reads stays true.
@@ -186,6 +187,25 @@ impl Storage for SqliteStorage {
         now_ms: i64,
     ) -> Result<Option<Vec<SessionId>>, StorageError> {
         on_connection!(self.writer(), accounts::change_password(user, password_hash, kept, now_ms))
+    }
+
+    async fn claim_account(
+        &self,
+        user: UserId,
+        claim: &Claim,
+        kept: SessionId,
+        now_ms: i64,
+    ) -> Result<Option<Vec<SessionId>>, StorageError> {
+        on_connection!(self.writer(), guests::claim_account(user, claim, kept, now_ms))
+    }
+
+    async fn purge_guests(
+        &self,
+        before_ms: i64,
+        with_characters_before_ms: i64,
+        max: u32,
+    ) -> Result<Vec<UserId>, StorageError> {
+        on_connection!(self.writer(), guests::purge_guests(before_ms, with_characters_before_ms, max))
     }
 
     async fn create_session(&self, session: &SessionRow, password_hash: &str) -> Result<bool, StorageError> {

@@ -250,6 +250,7 @@ fn settings_as_delivered() -> Vec<(&'static str, u64)> {
         ("http.anonymous_per_second", listen.anonymous_per_second.into()),
         ("http.anonymous_burst", listen.anonymous_burst.into()),
         ("http.creations_per_day", listen.creations_per_day.into()),
+        ("http.guests_per_day", listen.guests_per_day.into()),
         ("send_buffer", listen.send_buffer.0),
         ("durable_timeout", seconds(flush.durable_timeout)),
         ("flush.interval", seconds(flush.interval)),

@@ -69,6 +69,8 @@ impl Login {
 
 impl World {
     fn new(arguments: &[&str]) -> Self {
+        // Everybody comes from one address here.
+        let arguments = &[&["--http-anonymous-burst", "1000000"], arguments].concat();
         let house = House::new(Kind::Sqlite);
         for (name, role) in [("oscar", "operator"), ("gamora", "game")] {
             account(&house, &["create", name, "--role", role, "--password-stdin"]);

@@ -85,6 +85,8 @@ pub(super) const ROUTES: &[Row] = &[
         r#"{"password": "close sesame", "new_password": "open barley"}"#,
         "401 bad_credentials",
     ),
+    // By somebody who is no guest.
+    Row::own("POST", "/account/claim", r#"{"name": "eve", "password": "open barley"}"#, "409 already_claimed"),
     Row::user("POST", "/characters", PALADIN, "201"),
     Row::user("GET", "/characters", "", "200"),
     Row::character("GET", "/characters/{id}", "", "200"),

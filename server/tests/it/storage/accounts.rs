@@ -19,6 +19,7 @@ pub(super) fn account(username: &str) -> AccountRow {
         role: "player".to_owned(),
         created_at_ms: time_ms(),
         disabled_at_ms: None,
+        guest_seen_at_ms: None,
     }
 }
 

@@ -4,6 +4,7 @@ mod accounts;
 mod characters;
 mod dead_letters;
 mod fences;
+mod guests;
 mod hosts;
 mod leases;
 mod opening;
@@ -65,6 +66,13 @@ contract! {
     accounts::a_change_of_an_account_ends_its_sessions,
     accounts::no_session_slips_past_the_end_of_an_account,
     accounts::a_departed_user_is_forgotten_when_the_characters_are_deleted,
+    guests::a_guest_is_claimed_once,
+    guests::a_taken_name_cannot_be_claimed,
+    guests::a_claim_ends_all_sessions_but_one,
+    guests::of_two_claims_one_wins,
+    guests::guests_who_never_came_back_are_purged,
+    guests::a_guest_who_plays_on_is_kept,
+    guests::no_session_slips_past_the_purge_of_a_guest,
     accounts::accounts_are_listed_by_their_folded_names,
     accounts::all_sessions_of_a_user_are_revoked,
     accounts::a_session_is_kept,
