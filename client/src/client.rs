@@ -16,7 +16,7 @@ use crate::driver;
 use crate::handle::{IntentHandle, Outcome};
 use crate::http::{HttpClient, HttpError};
 use crate::ledger::{Full, Ledger};
-use crate::session::{Credentials, Session};
+use crate::session::{Proof, Session};
 use crate::shared::{Inner, Notice, Shared};
 use crate::socket::SocketOptions;
 use crate::stream::Trust;
@@ -28,8 +28,8 @@ pub struct Options {
     pub server: BaseUrl,
     /// The certificates that the server's certificate must come from, if its address is encrypted.
     pub trust: Trust,
-    /// Name and password. Kept for a new login if the session is revoked.
-    pub credentials: Credentials,
+    /// Name and password, or a token. Kept for a new login if the session is revoked.
+    pub proof: Proof,
     /// The encoding of frames.
     pub codec: Codec,
     /// Most intents that are not durable yet; above this limit [`Client::send`] fails.
@@ -38,8 +38,8 @@ pub struct Options {
 
 impl Options {
     /// This machine's certificates, MessagePack, and room for 4,096 intents: about a minute of a busy player.
-    pub fn new(server: BaseUrl, credentials: Credentials) -> Self {
-        Self { server, trust: Trust::default(), credentials, codec: Codec::MessagePack, kept_max: 4096 }
+    pub fn new(server: BaseUrl, proof: impl Into<Proof>) -> Self {
+        Self { server, trust: Trust::default(), proof: proof.into(), codec: Codec::MessagePack, kept_max: 4096 }
     }
 }
 
@@ -85,7 +85,7 @@ impl<G: GameTypes> Client<G> {
     /// [`StartError::Login`]. If the server becomes unreachable later, the client reconnects.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let http = HttpClient::new(options.server.clone(), options.trust.clone());
-        let session = Session::log_in(&http, &options.credentials).await?;
+        let session = Session::begin(&http, &options.proof).await?;
         let mut rng = rand::rng();
         let first = RequestId::new(rng.random_range(1..1 << 52));
         let shared = Arc::new(Shared {
@@ -95,7 +95,7 @@ impl<G: GameTypes> Client<G> {
                 notices: VecDeque::new(),
                 missed: 0,
                 session,
-                credentials: options.credentials,
+                proof: options.proof,
                 closing: false,
                 stopped: false,
             }),
@@ -271,7 +271,7 @@ impl<G: GameTypes> Client<G> {
     pub async fn claim(&self, name: &str, password: &str) -> Result<(), HttpError> {
         let session = self.shared.inner.lock().session.clone();
         let credentials = session.claim(&self.http, name, password).await?;
-        self.shared.inner.lock().credentials = credentials;
+        self.shared.inner.lock().proof = credentials.into();
         Ok(())
     }
 

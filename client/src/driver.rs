@@ -110,8 +110,8 @@ impl<G: GameTypes> Driver<G> {
                 session.refreshed(&self.http).await?
             }
             First::LogIn => {
-                let credentials = self.shared.inner.lock().credentials.clone();
-                Session::log_in(&self.http, &credentials).await?
+                let proof = self.shared.inner.lock().proof.clone();
+                Session::begin(&self.http, &proof).await?
             }
         };
         self.shared.inner.lock().session = session;

@@ -29,7 +29,7 @@ pub use burst::Burst;
 pub use client::{Client, Options, SendError, StartError};
 pub use handle::{IntentHandle, Outcome};
 pub use http::{HttpClient, HttpError, HttpResponse};
-pub use session::{Credentials, Session};
+pub use session::{Credentials, Proof, Session};
 pub use shared::Notice;
 pub use socket::{ConnectError, Socket, SocketOptions, connect, decode_message, encode_message};
 pub use stream::{Stream, Trust};

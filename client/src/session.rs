@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use castellan_protocol::http::{ClaimAccount, Login, RefreshSession, Tokens};
+use castellan_protocol::http::{ClaimAccount, ExchangeToken, Login, RefreshSession, Tokens};
 use castellan_protocol::{SessionId, UserId};
 use hyper::Method;
 
@@ -23,6 +23,31 @@ pub struct Credentials {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+/// What a client logs in with.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// Name and password.
+    Password(Credentials),
+    /// A token of an outside issuer. It works until it expires; start a new client with a newer one after that.
+    Token(String),
+}
+
+impl From<Credentials> for Proof {
+    fn from(credentials: Credentials) -> Self {
+        Self::Password(credentials)
+    }
+}
+
+/// Hides the token.
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Password(credentials) => credentials.fmt(f),
+            Self::Token(_) => f.write_str("Token(…)"),
+        }
     }
 }
 
@@ -49,6 +74,23 @@ impl Session {
         let Credentials { username, password, create } = credentials.clone();
         let body = Login { username: Some(username), password: Some(password), create, guest: false };
         Self::receive(http, http.call(Method::POST, "/session/login", None, Some(&body)).await?)
+    }
+
+    /// Logs in by a token of an outside issuer that the server accepts.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError`], if the call failed.
+    pub async fn exchange(http: &HttpClient, token: &str) -> Result<Self, HttpError> {
+        let body = ExchangeToken { token: token.to_owned() };
+        Self::receive(http, http.call(Method::POST, "/session/exchange", None, Some(&body)).await?)
+    }
+
+    pub(crate) async fn begin(http: &HttpClient, proof: &Proof) -> Result<Self, HttpError> {
+        match proof {
+            Proof::Password(credentials) => Self::log_in(http, credentials).await,
+            Proof::Token(token) => Self::exchange(http, token).await,
+        }
     }
 
     /// Logs in as a new guest. Keep the credentials: the guest logs in with them again, on any machine.

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::handle::Outcome;
 use crate::ledger::{Event, Ledger};
-use crate::session::{Credentials, Session};
+use crate::session::{Proof, Session};
 
 /// Most notices that wait for the caller; above this limit the oldest is dropped and counted.
 const NOTICES_MAX: usize = 1024;
@@ -43,7 +43,7 @@ pub(crate) struct Inner<G: GameTypes> {
     pub(crate) missed: u64,
     pub(crate) session: Session,
     /// For a new login if the session is revoked.
-    pub(crate) credentials: Credentials,
+    pub(crate) proof: Proof,
     pub(crate) closing: bool,
     pub(crate) stopped: bool,
 }

@@ -30,6 +30,14 @@ wire_map! {
 }
 
 wire_map! {
+    /// Body of `POST /session/exchange`.
+    action ExchangeToken {
+        /// A token of an outside issuer.
+        token: String,
+    }
+}
+
+wire_map! {
     /// Body of `POST /session/refresh`.
     action RefreshSession {
         /// The refresh token from the last login or refresh.

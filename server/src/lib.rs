@@ -29,6 +29,7 @@ pub mod clock;
 pub mod command;
 pub mod config;
 pub mod crash;
+pub mod fetch;
 pub mod flush;
 pub mod http;
 pub mod network;

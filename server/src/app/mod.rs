@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use self::running::{Running, StopSignals};
 use self::start::{Bound, Patience};
 use crate::audit::Audit;
-use crate::auth::{Exposure, Policy};
+use crate::auth::{Exposure, Issuers, Policy};
 use crate::clock::{system_clock, system_entropy};
 use crate::config::Config;
 use crate::flush::Signals;
@@ -45,6 +45,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let metrics = telemetry::install(&config.telemetry)?;
     let room = open_files::share_out(&config, start::worker_count(&config.socket))?;
     let tls = start::read_certificate(&config.listen)?;
+    let issuers = Arc::new(Issuers::open(&config.auth.issuers).map_err(anyhow::Error::msg)?);
     let Bound { players, operators, address } = start::bind(&config.listen)?;
     let (clock, entropy) = (system_clock(), system_entropy());
     let rules = Arc::new(start::read_rules::<G>(&config).map_err(anyhow::Error::msg)?);
@@ -87,6 +88,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let published = Arc::new(RwLock::new(start::publish::<G>(&rules)));
     let routes = Arc::new(http::Context {
         auth: Arc::clone(&auth),
+        issuers: Arc::clone(&issuers),
         policy,
         exposure,
         audit: audit.clone(),
@@ -145,6 +147,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
         shards,
         registry,
         published,
+        issuers,
         tls,
         stop_accepting,
         listeners,

@@ -110,8 +110,9 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::clock::system_entropy;
     use crate::storage::faulty::MemoryStorage;
-    use crate::storage::{CharacterRow, ShardId};
+    use crate::storage::{AccountRow, CharacterRow, ShardId};
 
     const DAY_MS: i64 = 86_400_000;
 
@@ -130,6 +131,38 @@ mod tests {
             updated_at_ms: 0,
             deleted_at_ms: Some(deleted_at_ms),
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn guests_who_never_came_back_go_in_small_steps_and_each_is_recorded() {
+        let memory = MemoryStorage::new();
+        let guest = |number: u128| AccountRow {
+            user: UserId::from_uuid(Uuid::from_u128(number)),
+            username: format!("guest-{number}"),
+            folded: format!("guest-{number}"),
+            password_hash: "hash".to_owned(),
+            role: "player".to_owned(),
+            created_at_ms: DAY_MS,
+            disabled_at_ms: None,
+            guest_seen_at_ms: Some(DAY_MS),
+        };
+        for number in 0..450 {
+            memory.create_account(&guest(number)).await.expect("a guest");
+        }
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        let keep = Keep { deleted: days(30), audit: days(90), guests: days(30), guests_characters: days(365) };
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let clock: Clock = Arc::new(|| 40 * DAY_MS);
+        let (audit, recording) = Audit::start(Arc::new(memory.clone()), clock, system_entropy(), stopped);
+        assert_eq!(guests(&memory, &audit, &keep, 31 * DAY_MS).await.expect("an answer"), 0, "kept for 30 days");
+        let began = Instant::now();
+        assert_eq!(guests(&memory, &audit, &keep, 31 * DAY_MS + 1).await.expect("an answer"), 450);
+        assert!(began.elapsed() >= 2 * STEP_PAUSE, "three steps: {:?}", began.elapsed());
+        stop.send_replace(true);
+        recording.await.expect("the rows are written");
+        let rows = memory.audit(1_000).await.expect("rows");
+        assert_eq!(rows.len(), 450);
+        assert!(rows.iter().all(|row| row.actor == "server" && row.action == "purge guest"), "{:?}", rows[0]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,6 +13,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::start::{publish, read_rules};
+use crate::auth::Issuers;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::flush::{Entries, Flusher, Queue, spool};
@@ -50,6 +51,7 @@ pub(super) struct Running<G: Game> {
     pub(super) shards: Arc<Shards<G>>,
     pub(super) registry: Arc<Registry>,
     pub(super) published: Arc<RwLock<Arc<http::Published>>>,
+    pub(super) issuers: Arc<Issuers>,
     pub(super) tls: Option<Arc<http::Tls>>,
     pub(super) stop_accepting: watch::Sender<bool>,
     pub(super) listeners: JoinSet<()>,
@@ -60,7 +62,7 @@ pub(super) struct Running<G: Game> {
 }
 
 impl<G: Game> Running<G> {
-    /// Waits for SIGTERM or SIGINT; SIGHUP reads the catalogue and the certificate again.
+    /// Waits for SIGTERM or SIGINT; SIGHUP reads files again.
     ///
     /// # Errors
     ///
@@ -77,12 +79,16 @@ impl<G: Game> Running<G> {
         }
     }
 
-    /// Switches to the catalogue and the certificate as their files are now; a bad one changes nothing.
+    /// Switches to the catalogue, the certificate and the keys of outside issuers as their files are now; a bad one changes
+    /// nothing.
     fn reload(&self) {
         match self.tls.as_ref().map(|tls| tls.reload()) {
             None => {}
             Some(Ok(())) => tracing::info!("the certificate was read again"),
             Some(Err(error)) => tracing::error!(%error, "cannot read the certificate again; the old one stays in use"),
+        }
+        if let Err(errors) = self.issuers.reload() {
+            tracing::error!(%errors, "cannot read the keys of outside issuers again; the old ones stay in use");
         }
         match read_rules::<G>(&self.config) {
             Ok(rules) => {

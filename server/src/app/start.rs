@@ -87,8 +87,10 @@ pub(super) fn what_is_open(config: &Config, auth: &Auth, operators: Option<Socke
     };
     let metrics =
         operators.map_or_else(|| "on the players' address".to_owned(), |address| format!("on http://{address}"));
+    let issuers: String =
+        config.auth.issuers.0.iter().map(|issuer| format!("accounts by {}, ", issuer.issuer)).collect();
     let tls = if config.listen.tls_cert.is_some() { "TLS" } else { "no TLS" };
-    format!("{reach}: registration {registration}, guests {guests}, policy {policy}, metrics {metrics}, {tls}")
+    format!("{reach}: registration {registration}, guests {guests}, {issuers}policy {policy}, metrics {metrics}, {tls}")
 }
 
 /// Repeats the steps of a start that need the database while it does not answer, or while its standby is away.

@@ -64,6 +64,19 @@ impl Attempts {
         }
     }
 
+    /// Checks that somebody who has no name yet may fail once more.
+    pub(super) fn check_address(&self, address: IpAddr, now_ms: i64) -> Result<(), AuthError> {
+        match self.by_address.lock().wait_ms(&Network::of(address), now_ms) {
+            0 => Ok(()),
+            retry_after_ms => Err(AuthError::TooManyAttempts { retry_after_ms }),
+        }
+    }
+
+    /// Records a failed login of somebody who has no name.
+    pub(super) fn failed_from(&self, address: IpAddr, now_ms: i64) {
+        self.by_address.lock().note(Network::of(address), now_ms);
+    }
+
     /// Records a failed login.
     pub(super) fn failed(&self, name: &AccountName, address: IpAddr, now_ms: i64) {
         let (name, network) = (name.key(), Network::of(address));

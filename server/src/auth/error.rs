@@ -23,6 +23,18 @@ pub enum AuthError {
     /// The right password of an account that an operator has disabled.
     #[error("this account is disabled; ask an operator")]
     AccountDisabled,
+    /// A token of an outside issuer that does not count; says why.
+    #[error("this token is not accepted: {0}")]
+    TokenRefused(&'static str),
+    /// The keys of an outside issuer cannot be fetched.
+    #[error("the issuer of this token does not answer, so the token cannot be checked; try again")]
+    IssuerAway {
+        /// Time until the next try, in milliseconds.
+        retry_after_ms: u64,
+    },
+    /// The account of a user of an outside issuer was deleted.
+    #[error("this account was deleted; ask an operator")]
+    AccountDeleted,
     /// The name is taken.
     #[error("this name is taken; choose another one")]
     NameTaken,

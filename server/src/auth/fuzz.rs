@@ -1,5 +1,6 @@
 //! Spoiled tokens: only a genuine one is read, and only as what it says.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,15 +9,18 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use castellan_fuzz::bolero::check;
 use castellan_fuzz::{BRIEFLY, Input, spoiled};
 use castellan_protocol::{SessionId, UserId};
-use jsonwebtoken::{Algorithm, EncodingKey};
-use serde_json::Value;
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::issuers::Issuers;
 use super::keys::{Keys, Vault};
 use super::refresh;
 use super::token::{Session, Subject, Tokens};
 use crate::clock::Entropy;
-use crate::config::{Command, Config, Role};
+use crate::config;
+use crate::config::{Command, Config, KeySource, Role, TokenAlgorithm};
 use crate::storage::Storage;
 use crate::storage::faulty::MemoryStorage;
 
@@ -109,5 +113,42 @@ fn only_a_genuine_refresh_token_is_read() {
         let Ok(token) = std::str::from_utf8(bytes) else { return };
         let read = genuine.iter().find(|(genuine, _)| genuine == token).map(|(_, read)| *read);
         assert_eq!(refresh::read(&key, token), read, "{token}");
+    });
+}
+
+#[test]
+fn only_a_genuine_token_of_an_outside_issuer_is_believed() {
+    let key = EncodingKey::from_ec_der(&keys(7).access[0].private_der);
+    let mut public = Jwk::from_encoding_key(&key, Algorithm::ES256).expect("a public key");
+    public.common.key_id = Some("k".to_owned());
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), json!({ "keys": [public] }).to_string()).expect("written");
+    let issuers = Issuers::open(&config::Issuers(vec![config::Issuer {
+        issuer: ISSUER.to_owned(),
+        audience: AUDIENCE.to_owned(),
+        keys: KeySource::File(file.path().to_owned()),
+        algorithms: TokenAlgorithm::ALL.to_vec(),
+        name_claim: "sub".to_owned(),
+    }]));
+    let issuers = issuers.expect("a key");
+    let genuine = ["1", "Ada", "auth0|7"].map(|subject| {
+        let header = Header { kid: Some("k".to_owned()), ..Header::new(Algorithm::ES256) };
+        let claims = json!({"iss": ISSUER, "aud": AUDIENCE, "sub": subject, "exp": 1_900_000_000});
+        (jsonwebtoken::encode(&header, &claims, &key).expect("a token"), subject)
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    // Nothing is left half done by a panic: the keys do not change.
+    let believed = AssertUnwindSafe(|token: &str| {
+        let identity = runtime.block_on(issuers.verify(token, 1_800_000_000_000)).ok();
+        identity.map(|identity| identity.subject)
+    });
+    for (token, subject) in &genuine {
+        assert_eq!(believed(token).as_deref(), Some(*subject));
+    }
+    let texts = genuine.iter().map(|(token, _)| token.clone().into_bytes()).collect();
+    check!().with_generator(spoiled(texts)).with_test_time(BRIEFLY).for_each(|Input(bytes): &Input| {
+        let (believed, Ok(token)) = (&believed, std::str::from_utf8(bytes)) else { return };
+        let subject = genuine.iter().find(|(genuine, _)| genuine == token).map(|(_, subject)| (*subject).to_owned());
+        assert_eq!(believed(token), subject, "{token}");
     });
 }

@@ -44,10 +44,10 @@ impl Auth {
         if !self.guests_are_welcome() {
             return Err(AuthError::GuestsClosed);
         }
-        let secret = URL_SAFE_NO_PAD.encode(self.random::<SECRET_BYTES>());
+        let secret = self.generated_secret();
         for _ in 0..LOGIN_TRIES {
             let name = AccountName::new(&self.generated_name("guest"))?;
-            let _under_way = self.in_flight.begin(&name, address)?;
+            let _under_way = self.in_flight.begin(name.key(), address)?;
             let hash = self.hasher.turn().await?.hash(Password::new(secret.clone())?.for_storing("secret")?).await?;
             let account = match self.add_account(name.for_new_account("name")?, hash, Role::Player, true).await {
                 Err(AuthError::NameTaken) => continue,
@@ -78,7 +78,7 @@ impl Auth {
         let (new_name, new_password) = (name.for_new_account("name")?, password.clone().for_storing("password")?);
         let account = self.own_account(session).await?;
         let guest = AccountName::new(&account.username)?;
-        let _under_way = self.in_flight.begin(&guest, address)?;
+        let _under_way = self.in_flight.begin(guest.key(), address)?;
         self.check_attempts(&guest, address).await?;
         if account.guest_seen_at_ms.is_none() {
             return self.repeat_claim(account, name, password, address).await;
@@ -135,6 +135,11 @@ impl Auth {
     pub(super) async fn own_account(&self, session: Session) -> Result<AccountRow, AuthError> {
         let account = self.storage.account_of(session.user).await?;
         account.ok_or(AuthError::Unauthenticated("the account no longer exists"))
+    }
+
+    /// A password that nobody can guess.
+    pub(super) fn generated_secret(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.random::<SECRET_BYTES>())
     }
 
     /// A name that hardly any account has.

@@ -6,7 +6,6 @@ use std::net::IpAddr;
 
 use parking_lot::Mutex;
 
-use super::accounts::AccountName;
 use super::error::AuthError;
 use crate::network::Network;
 
@@ -35,13 +34,13 @@ impl InFlight {
         Self { per_name, per_address, counts: Mutex::default() }
     }
 
-    /// Begins a login.
+    /// Begins a login. `name` is the same for all spellings.
     ///
     /// # Errors
     ///
     /// `TooManyAtOnce`.
-    pub(super) fn begin(&self, name: &AccountName, address: IpAddr) -> Result<UnderWay<'_>, AuthError> {
-        let key = (name.key(), Network::of(address));
+    pub(super) fn begin(&self, name: String, address: IpAddr) -> Result<UnderWay<'_>, AuthError> {
+        let key = (name, Network::of(address));
         let mut counts = self.counts.lock();
         if counts.by_name.get(&key).is_some_and(|logins| *logins >= self.per_name) {
             return Err(AuthError::TooManyAtOnce { of_one_name: true });
@@ -78,13 +77,12 @@ mod tests {
     #[test]
     fn a_name_and_an_address_have_so_many_logins_under_way_and_others_their_own() {
         let in_flight = InFlight::new(2, 3);
-        let begin =
-            |name: &str, last: u8| in_flight.begin(&AccountName::new(name).expect("a name"), [192, 0, 2, last].into());
+        let begin = |name: &str, last: u8| in_flight.begin(name.to_owned(), [192, 0, 2, last].into());
         let of_one_name = |result: Result<UnderWay<'_>, AuthError>| match result {
             Err(AuthError::TooManyAtOnce { of_one_name }) => Some(of_one_name),
             _ => None,
         };
-        let ada = [begin("ada", 1).expect("room"), begin("Ada", 1).expect("room")];
+        let ada = [begin("ada", 1).expect("room"), begin("ada", 1).expect("room")];
         assert_eq!(of_one_name(begin("ada", 1)), Some(true));
         let elsewhere = begin("ada", 2).expect("another address");
         let bob = begin("bob", 1).expect("another name");

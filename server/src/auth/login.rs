@@ -30,7 +30,7 @@ impl Auth {
         create: bool,
         address: IpAddr,
     ) -> Result<Grant, AuthError> {
-        let _under_way = self.in_flight.begin(name, address)?;
+        let _under_way = self.in_flight.begin(name.key(), address)?;
         for _ in 0..LOGIN_TRIES {
             let account = self.authenticate(name, password.clone(), create, address).await?;
             if let Some(grant) = self.begin(&account, address).await? {

@@ -179,6 +179,10 @@ async fn show(storage: &dyn Storage, account: &AccountRow, out: &mut dyn Write) 
         .guest_seen_at_ms
         .map(|seen_ms| format!("yes, seen {}", time_of(newest_ms.max(Some(seen_ms)).unwrap_or(seen_ms))));
     writeln!(out, "guest     {}", guest.as_deref().unwrap_or("no"))?;
+    if let Some((issuer, subject)) = storage.identity_of(account.user).await? {
+        writeln!(out, "issuer    {issuer}")?;
+        writeln!(out, "subject   {subject}")?;
+    }
     writeln!(out, "sessions  {}", sessions.len())?;
     Ok(())
 }

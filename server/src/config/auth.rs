@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
+use super::issuers::Issuers;
 use super::setting::settings;
 use super::text::choices;
 
@@ -25,6 +26,9 @@ settings! {
         "auth.issuer" issuer: String = "castellan";
         /// Audience of the tokens: their `aud` claim.
         "auth.audience" audience: String = "castellan";
+        /// Outside issuers whose tokens are exchanged for sessions: in the settings file, a table [[auth.issuers]] for each
+        /// (docs/operate.md); elsewhere the same as text, [{issuer = "…", audience = "…", jwks_url = "https://…"}].
+        "auth.issuers" issuers: Issuers;
         /// File with the master key, which encrypts the keys in the database: 32 random bytes or their Base64. Default:
         /// the systemd credential castellan-master-key, if there is one; otherwise the keys are stored in plain.
         "master_key_file" master_key_file: Option<PathBuf>;

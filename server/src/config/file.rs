@@ -64,6 +64,8 @@ fn text_of(value: &Value) -> Option<String> {
         Value::String(text) => Some(text.clone()),
         Value::Integer(number) => Some(number.to_string()),
         Value::Boolean(flag) => Some(flag.to_string()),
+        // In the form that a flag takes.
+        Value::Array(list) if list.iter().any(Value::is_table) => Some(value.to_string()),
         Value::Array(list) => Some(list.iter().map(text_of).collect::<Option<Vec<_>>>()?.join(",")),
         Value::Float(_) | Value::Datetime(_) | Value::Table(_) => None,
     }

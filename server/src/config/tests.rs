@@ -72,6 +72,7 @@ fn every_setting_works_as_flag_variable_and_key_and_appears_in_the_help() {
             ("", None) => match setting.key {
                 "public_url" | "origins" => "https://play.example.com",
                 "game_addresses" | "trusted_proxies" => "10.0.0.0/8",
+                "auth.issuers" => "[{issuer = 'https://id.example', audience = 'game', jwks_file = 'keys.json'}]",
                 "otlp_endpoint" => "http://127.0.0.1:4318",
                 _ => "some/path",
             },
@@ -238,6 +239,29 @@ fn a_certificate_needs_its_key() {
     assert_eq!(problems(&["--tls-cert", "a.pem"], &[]), ["tls.cert, tls.key: set both, or neither"]);
     assert_eq!(problems(&["--tls-key", "a.pem"], &[]), ["tls.cert, tls.key: set both, or neither"]);
     assert!(config(&["--tls-cert", "a.pem", "--tls-key", "b.pem"], &[]).listen.tls_key.is_some());
+}
+
+#[test]
+fn outside_issuers_are_tables_of_the_file() {
+    let read = |text: &str| {
+        let file = file(text);
+        command(&["--config", file.path().to_str().expect("a plain path")], &[])
+    };
+    let table = |more: &str| format!("[[auth.issuers]]\nissuer = \"https://{more}\naudience = \"game\"\n");
+    let (one, two) = (table("a\"\njwks_file = \"a.json\""), table("b\"\njwks_url = \"https://b/keys\""));
+    let Ok(Command::Run(config, _)) = read(&format!("{one}algorithms = [\"ES256\"]\n{two}")) else {
+        panic!("{one}{two}")
+    };
+    let Issuers(issuers) = &config.auth.issuers;
+    assert_eq!([&issuers[0].issuer, &issuers[1].issuer], ["https://a", "https://b"]);
+    assert_eq!(issuers[0].algorithms, [TokenAlgorithm::Es256]);
+    let Err(ConfigErrors(problems)) = read(&format!("{one}{}", table("b\""))) else { panic!("it lacks its keys") };
+    assert!(
+        problems[0].contains("auth.issuers: ")
+            && problems[0].ends_with("issuer 2, jwks_file, jwks_url: set exactly one")
+    );
+    let Err(ConfigErrors(problems)) = read("[auth]\nissuers = 5\n") else { panic!("no tables") };
+    assert!(problems[0].contains("auth.issuers: `5`: must be an array of tables"), "{problems:?}");
 }
 
 #[test]

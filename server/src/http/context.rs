@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::rates::Rates;
 use crate::audit::Audit;
-use crate::auth::{Auth, Exposure, Policy};
+use crate::auth::{Auth, Exposure, Issuers, Policy};
 use crate::clock::{Clock, Entropy};
 use crate::config;
 use crate::shard::Shards;
@@ -19,6 +19,8 @@ use crate::socket::{Accepted, Registry};
 pub struct Context<G: Game> {
     /// The authority over sessions.
     pub auth: Arc<Auth>,
+    /// The outside issuers whose tokens are exchanged for sessions.
+    pub issuers: Arc<Issuers>,
     /// Which role may send which action.
     pub policy: Arc<Policy>,
     /// Whether strangers can reach this server.

@@ -12,9 +12,9 @@ use super::bearer::Caller;
 use super::body;
 use super::client_address::ClientAddress;
 use super::context::Context;
-use super::logins::{count, outcome_of};
+use super::logins::{count, outcome_of, record_stranger};
 use super::problem::Problem;
-use crate::audit::{Actor, Event, Target};
+use crate::audit::Target;
 use crate::auth::{AccountName, Grant, Password};
 
 /// A login that makes a guest.
@@ -36,12 +36,7 @@ pub(super) async fn enter<G: Game>(
         Err(error) => (Err(error), None),
     };
     count(client, &result);
-    let (actor, target) = match &result {
-        Ok(grant) => (Actor::Account(grant.session.user), Target::Session(grant.session.id)),
-        Err(_) => (Actor::Stranger, Target::Nothing),
-    };
-    let outcome = outcome_of(&result);
-    context.audit.record(Event { actor, address: Some(client.ip()), target, action: "guest login", outcome });
+    record_stranger(context, "guest login", client.ip(), &result);
     Ok((result?, guest))
 }
 

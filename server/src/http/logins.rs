@@ -31,7 +31,9 @@ pub(super) fn outcome_of<T>(result: &Result<T, AuthError>) -> Outcome {
     match result {
         Ok(_) => Outcome::Done,
         Err(AuthError::TooManyAttempts { .. }) => Outcome::LockedOut,
-        Err(AuthError::Overloaded { .. } | AuthError::Storage(_) | AuthError::Fault(_)) => Outcome::Failed,
+        Err(
+            AuthError::Overloaded { .. } | AuthError::IssuerAway { .. } | AuthError::Storage(_) | AuthError::Fault(_),
+        ) => Outcome::Failed,
         Err(_) => Outcome::Refused,
     }
 }
@@ -42,7 +44,7 @@ pub(super) fn count(client: ClientAddress, result: &Result<Grant, AuthError>) {
         Ok(_) => LoginOutcome::Granted,
         Err(AuthError::TooManyAttempts { .. } | AuthError::TooManyAtOnce { .. }) => LoginOutcome::Limited,
         Err(AuthError::Overloaded { .. }) => LoginOutcome::Overloaded,
-        Err(AuthError::Storage(_) | AuthError::Fault(_)) => LoginOutcome::Failed,
+        Err(AuthError::IssuerAway { .. } | AuthError::Storage(_) | AuthError::Fault(_)) => LoginOutcome::Failed,
         Err(_) => LoginOutcome::Refused,
     });
     match result {
@@ -55,4 +57,18 @@ pub(super) fn count(client: ClientAddress, result: &Result<Grant, AuthError>) {
         }
         Err(_) => {}
     }
+}
+
+/// Records a login of somebody who named no account.
+pub(super) fn record_stranger<G: Game>(
+    context: &Context<G>,
+    action: &'static str,
+    address: IpAddr,
+    result: &Result<Grant, AuthError>,
+) {
+    let (actor, target) = match result {
+        Ok(grant) => (Actor::Account(grant.session.user), Target::Session(grant.session.id)),
+        Err(_) => (Actor::Stranger, Target::Nothing),
+    };
+    context.audit.record(Event { actor, address: Some(address), target, action, outcome: outcome_of(result) });
 }

@@ -49,6 +49,7 @@ type Answer<G> = Box<dyn Fn(MethodFilter) -> MethodRouter<Arc<Context<G>>>>;
 pub fn all_routes<G: Game>() -> Vec<Route<G>> {
     let service = [
         players(Method::POST, "/session/login", |method| on(method, session::login)),
+        players(Method::POST, "/session/exchange", |method| on(method, session::exchange)),
         players(Method::POST, "/session/refresh", |method| on(method, session::refresh)),
         players(Method::POST, "/session/logout", |method| on(method, session::logout)),
         players(Method::GET, "/session", |method| on(method, session::show)),

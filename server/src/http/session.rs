@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use castellan_game::Game;
 use castellan_protocol::RejectionCode;
 use castellan_protocol::http::{
-    ChangePassword, Guest, Login, RefreshSession, SessionInfo, SessionList, SessionSummary, Tokens,
+    ChangePassword, ExchangeToken, Guest, Login, RefreshSession, SessionInfo, SessionList, SessionSummary, Tokens,
 };
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -50,6 +50,23 @@ pub(super) async fn login<G: Game>(
     let result = context.auth.login(&name, password, wanted.create, client.ip()).await;
     logins::count(client, &result);
     logins::record(&context, &name, client.ip(), &result).await;
+    Ok(granted(&context, &reached, &parts.headers, (result?, None)))
+}
+
+/// `POST /session/exchange`.
+pub(super) async fn exchange<G: Game>(
+    State(context): State<Arc<Context<G>>>,
+    client: ClientAddress,
+    Extension(reached): Extension<Reached>,
+    request: Request,
+) -> Result<Response, Problem> {
+    context.rates.anonymous(client)?;
+    let (parts, body) = request.into_parts();
+    let fields = body::object(&parts.headers, body, context.settings.body_timeout).await?;
+    let wanted: ExchangeToken = body::decode(fields)?;
+    let result = context.auth.exchange(&context.issuers, &wanted.token, client.ip()).await;
+    logins::count(client, &result);
+    logins::record_stranger(&context, "exchange", client.ip(), &result);
     Ok(granted(&context, &reached, &parts.headers, (result?, None)))
 }
 

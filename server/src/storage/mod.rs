@@ -183,6 +183,20 @@ pub trait Storage: Send + Sync + 'static {
         now_ms: i64,
     ) -> Result<Option<Vec<SessionId>>, StorageError>;
 
+    /// The user of an outside issuer, even if the account has been deleted since.
+    async fn identity(&self, issuer: &str, subject: &str) -> Result<Option<UserId>, StorageError>;
+
+    /// The outside issuer and the subject that an account belongs to.
+    async fn identity_of(&self, user: UserId) -> Result<Option<(String, String)>, StorageError>;
+
+    /// Creates the account of a user of an outside issuer. Returns false, and changes nothing, if the user has one or had
+    /// one.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if the folded name is taken.
+    async fn bind_account(&self, account: &AccountRow, issuer: &str, subject: &str) -> Result<bool, StorageError>;
+
     /// Gives a guest's account a name and a password, and revokes the user's sessions, all but `kept`, in one transaction.
     /// Returns the revoked ones; `None`, and changes nothing, if the account is not a guest's or is gone.
     ///

@@ -5,6 +5,7 @@ mod audit;
 mod backups;
 mod dead_letters;
 mod document;
+mod exchange;
 mod exposure;
 mod fairness;
 mod frames;

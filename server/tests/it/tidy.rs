@@ -31,11 +31,11 @@ fn root() -> PathBuf {
 /// The only rooms that may name these crates.
 const KEEPERS: &[(&str, &[&str])] = &[
     ("axum", &["http"]),
-    ("hyper", &["http"]),
+    ("hyper", &["fetch", "http"]),
     ("sqlx", &["storage"]),
     ("jsonwebtoken", &["auth"]),
     ("argon2", &["auth"]),
-    ("tokio_rustls", &["http", "socket"]),
+    ("tokio_rustls", &["fetch", "http", "socket"]),
     ("tokio_tungstenite", &["socket"]),
 ];
 

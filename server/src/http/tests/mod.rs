@@ -111,6 +111,7 @@ async fn house(flags: &[&str]) -> House {
     let context = Arc::new(Context {
         audit: audit.clone(),
         auth: Arc::clone(&auth),
+        issuers: Arc::default(),
         policy: Arc::new(Policy::from_choice::<Srd>(&config.rules.policy, &exposure).expect("a policy")),
         exposure,
         shards: Arc::clone(&shards),

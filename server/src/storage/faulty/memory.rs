@@ -312,6 +312,32 @@ impl Storage for MemoryStorage {
         .await
     }
 
+    async fn identity(&self, issuer: &str, subject: &str) -> Result<Option<UserId>, StorageError> {
+        let identity = (issuer.to_owned(), subject.to_owned());
+        self.look_up(move |tables| tables.identities.get(&identity).copied()).await
+    }
+
+    async fn identity_of(&self, user: UserId) -> Result<Option<(String, String)>, StorageError> {
+        self.look_up(move |tables| {
+            let mut identities = tables.identities.iter();
+            identities.find(|(_, bound)| **bound == user).map(|(identity, _)| identity.clone())
+        })
+        .await
+    }
+
+    async fn bind_account(&self, account: &AccountRow, issuer: &str, subject: &str) -> Result<bool, StorageError> {
+        let (account, identity) = (account.clone(), (issuer.to_owned(), subject.to_owned()));
+        self.book(move |tables| {
+            if tables.identities.contains_key(&identity) {
+                return Ok(false);
+            }
+            tables.create_account(&account)?;
+            tables.identities.insert(identity.clone(), account.user);
+            Ok(true)
+        })
+        .await
+    }
+
     async fn claim_account(
         &self,
         user: UserId,

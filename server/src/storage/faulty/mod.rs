@@ -288,6 +288,20 @@ impl Storage for FaultyStorage {
         self.run(move |storage| async move { storage.change_password(user, &password_hash, kept, now_ms).await }).await
     }
 
+    async fn identity(&self, issuer: &str, subject: &str) -> Result<Option<UserId>, StorageError> {
+        let (issuer, subject) = (issuer.to_owned(), subject.to_owned());
+        self.run(move |storage| async move { storage.identity(&issuer, &subject).await }).await
+    }
+
+    async fn identity_of(&self, user: UserId) -> Result<Option<(String, String)>, StorageError> {
+        self.run(move |storage| async move { storage.identity_of(user).await }).await
+    }
+
+    async fn bind_account(&self, account: &AccountRow, issuer: &str, subject: &str) -> Result<bool, StorageError> {
+        let (account, issuer, subject) = (account.clone(), issuer.to_owned(), subject.to_owned());
+        self.run(move |storage| async move { storage.bind_account(&account, &issuer, &subject).await }).await
+    }
+
     async fn claim_account(
         &self,
         user: UserId,

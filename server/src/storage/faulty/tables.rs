@@ -20,6 +20,8 @@ pub(super) struct Tables {
     pub(super) characters: BTreeMap<CharacterId, CharacterRow>,
     pub(super) dead_letters: BTreeMap<CharacterId, DeadLetter>,
     pub(super) accounts: BTreeMap<UserId, AccountRow>,
+    /// Users of outside issuers, by issuer and subject.
+    pub(super) identities: BTreeMap<(String, String), UserId>,
     /// Users whose account was deleted, and when.
     pub(super) departed: BTreeMap<UserId, i64>,
     pub(super) sessions: BTreeMap<SessionId, SessionRow>,
@@ -56,6 +58,7 @@ impl Default for Tables {
             characters: BTreeMap::new(),
             dead_letters: BTreeMap::new(),
             accounts: BTreeMap::new(),
+            identities: BTreeMap::new(),
             departed: BTreeMap::new(),
             sessions: BTreeMap::new(),
             keys: Vec::new(),

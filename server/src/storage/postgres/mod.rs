@@ -9,6 +9,7 @@ mod connection;
 mod dead_letters;
 mod guests;
 mod hosts;
+mod identities;
 mod leases;
 mod migrations;
 mod origin;
@@ -199,6 +200,18 @@ impl Storage for PostgresStorage {
         now_ms: i64,
     ) -> Result<Option<Vec<SessionId>>, StorageError> {
         look_up!(self, accounts::change_password(user, password_hash, kept, now_ms))
+    }
+
+    async fn identity(&self, issuer: &str, subject: &str) -> Result<Option<UserId>, StorageError> {
+        look_up!(self, identities::identity(issuer, subject))
+    }
+
+    async fn identity_of(&self, user: UserId) -> Result<Option<(String, String)>, StorageError> {
+        look_up!(self, identities::identity_of(user))
+    }
+
+    async fn bind_account(&self, account: &AccountRow, issuer: &str, subject: &str) -> Result<bool, StorageError> {
+        look_up!(self, identities::bind_account(account, issuer, subject))
     }
 
     async fn claim_account(

@@ -9,6 +9,7 @@ mod connection;
 mod dead_letters;
 mod file;
 mod guests;
+mod identities;
 mod leases;
 mod migrations;
 mod origin;
@@ -187,6 +188,18 @@ impl Storage for SqliteStorage {
         now_ms: i64,
     ) -> Result<Option<Vec<SessionId>>, StorageError> {
         on_connection!(self.writer(), accounts::change_password(user, password_hash, kept, now_ms))
+    }
+
+    async fn identity(&self, issuer: &str, subject: &str) -> Result<Option<UserId>, StorageError> {
+        on_connection!(self.reader(), identities::identity(issuer, subject))
+    }
+
+    async fn identity_of(&self, user: UserId) -> Result<Option<(String, String)>, StorageError> {
+        on_connection!(self.reader(), identities::identity_of(user))
+    }
+
+    async fn bind_account(&self, account: &AccountRow, issuer: &str, subject: &str) -> Result<bool, StorageError> {
+        on_connection!(self.writer(), identities::bind_account(account, issuer, subject))
     }
 
     async fn claim_account(

@@ -8,7 +8,7 @@ mod server;
 mod socket;
 
 pub(crate) use database::{Database, Kind, database_url, fresh_postgres, options, run_on, until};
-pub(crate) use http::Http;
+pub(crate) use http::{Answer, Http};
 pub(crate) use proxy::Proxy;
 pub(crate) use server::Server;
 pub(crate) use socket::Socket;

@@ -22,7 +22,8 @@ use table::{ACTIONS, Caller, FRAMES, ROUTES, Row};
 use tokens::Forge;
 
 /// Tables whose rows clients can change.
-const TABLES: [&str; 6] = ["accounts", "sessions", "characters", "dead_letters", "signing_keys", "departed_users"];
+const TABLES: [&str; 7] =
+    ["accounts", "identities", "sessions", "characters", "dead_letters", "signing_keys", "departed_users"];
 
 const JSON: &str = "castellan.v1.json";
 

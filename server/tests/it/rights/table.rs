@@ -67,6 +67,7 @@ const PALADIN: &str = r#"{"name": "Yet another", "race": "human", "class": "pala
 
 pub(super) const ROUTES: &[Row] = &[
     Row::open("POST", "/session/login", r#"{"username": "ada"}"#, "400 malformed"),
+    Row::open("POST", "/session/exchange", "{}", "400 malformed"),
     Row::open("POST", "/session/refresh", r#"{"refresh_token": "none"}"#, "401 unauthenticated"),
     Row::own("POST", "/session/logout", "", "204"),
     Row::own("GET", "/session", "", "200"),

@@ -6,6 +6,7 @@ mod dead_letters;
 mod fences;
 mod guests;
 mod hosts;
+mod identities;
 mod leases;
 mod opening;
 mod origin;
@@ -73,6 +74,8 @@ contract! {
     guests::guests_who_never_came_back_are_purged,
     guests::a_guest_who_plays_on_is_kept,
     guests::no_session_slips_past_the_purge_of_a_guest,
+    identities::a_user_of_an_issuer_gets_one_account,
+    identities::of_two_first_logins_one_makes_the_account,
     accounts::accounts_are_listed_by_their_folded_names,
     accounts::all_sessions_of_a_user_are_revoked,
     accounts::a_session_is_kept,

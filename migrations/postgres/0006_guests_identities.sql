@@ -13,3 +13,12 @@ END
 $$;
 
 CREATE TRIGGER session_deleted AFTER DELETE ON sessions FOR EACH ROW EXECUTE FUNCTION remember_guest();
+
+-- Users of outside issuers, and their accounts. A row outlives its account: whoever comes with a token again after that is
+-- refused, and gets no new account.
+CREATE TABLE identities (
+    issuer text NOT NULL,
+    subject text NOT NULL,
+    user_id uuid NOT NULL UNIQUE,
+    PRIMARY KEY (issuer, subject)
+);

@@ -9,3 +9,12 @@ CREATE TRIGGER session_deleted AFTER DELETE ON sessions BEGIN
     UPDATE accounts SET guest_seen_at_ms = OLD.rotated_at_ms
     WHERE user_id = OLD.user_id AND guest_seen_at_ms < OLD.rotated_at_ms;
 END;
+
+-- Users of outside issuers, and their accounts. A row outlives its account: whoever comes with a token again after that is
+-- refused, and gets no new account.
+CREATE TABLE identities (
+    issuer TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    user_id TEXT NOT NULL UNIQUE,
+    PRIMARY KEY (issuer, subject)
+) STRICT;
