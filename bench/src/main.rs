@@ -180,10 +180,9 @@ mod linux {
             players,
             loads: arguments.loads,
             rows,
-            attacks,
             parts,
         };
-        let report = run::run(&settings)?;
+        let report = run::run(&settings, &attacks)?;
         let table = report.markdown();
         fs::write(arguments.out.join("report.md"), &table)?;
         fs::write(arguments.out.join("report.json"), serde_json::to_string_pretty(&report)?)?;

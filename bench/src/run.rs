@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use castellan_srd::wire::{Ack, CharacterId, UserId};
 use uuid::Uuid;
 
-use crate::attacks::attacks;
+use crate::attacks::{AttackSettings, attacks};
 use crate::cliff::cliff;
 use crate::cold::cold_loads;
 use crate::echo::Mode;
@@ -55,12 +55,12 @@ struct System {
     castellan: Option<Castellan>,
 }
 
-/// Runs everything.
+/// Runs everything. `wanted` says what the part `attacks` does.
 ///
 /// # Errors
 ///
 /// A system that does not start. A failed measurement is only recorded in the report.
-pub fn run(settings: &RunSettings) -> Result<Report> {
+pub fn run(settings: &RunSettings, wanted: &AttackSettings) -> Result<Report> {
     raise_open_files(settings.players as u64 + OTHER_FILES)?;
     let mut report = Report::new(describe(), settings.cores, settings.rounds, settings.time.as_secs_f64());
     if settings.parts.iter().any(|part| part.runs_by_default()) {
@@ -74,7 +74,7 @@ pub fn run(settings: &RunSettings) -> Result<Report> {
         report.cliff = Some(figures);
     }
     if settings.has(Part::Attacks) {
-        report.attacks = Some(attacks(settings, &mut report.failures)?);
+        report.attacks = Some(attacks(settings, wanted, &mut report.failures)?);
     }
     if settings.has(Part::Tls) {
         report.tls = Some(tls(settings, &mut report.failures)?);

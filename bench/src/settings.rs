@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use crate::attacks::AttackSettings;
 use crate::measure::Cores;
 
 /// A part of a run.
@@ -63,8 +62,6 @@ pub struct RunSettings {
     pub players: usize,
     /// Rows in the database of the part `cliff`.
     pub rows: usize,
-    /// Settings of the part `attacks`.
-    pub attacks: AttackSettings,
     /// The parts to run.
     pub parts: Vec<Part>,
     /// Loads to run, such as `64x16`; empty for all.

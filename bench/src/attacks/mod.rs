@@ -70,9 +70,8 @@ pub struct AttackSettings {
 /// # Errors
 ///
 /// A server that does not start, or accounts that cannot be created. A failed attack is only recorded in `failures`.
-pub fn attacks(settings: &RunSettings, failures: &mut Failures) -> Result<Attacks> {
+pub fn attacks(settings: &RunSettings, wanted: &AttackSettings, failures: &mut Failures) -> Result<Attacks> {
     raise_open_files(FILES)?;
-    let wanted = &settings.attacks;
     let kinds = if wanted.kinds.is_empty() { Kind::value_variants().to_vec() } else { wanted.kinds.clone() };
     let attackers = kinds.iter().filter(|kind| **kind != Kind::LoginsAtOnce).map(|kind| kind.accounts()).max();
     let house = House::make(settings, wanted.players, attackers.unwrap_or(0))?;
