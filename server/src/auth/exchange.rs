@@ -63,7 +63,7 @@ impl Auth {
     ///
     /// Nobody knows its password.
     async fn bind_account(&self, identity: &Identity) -> Result<Option<AccountRow>, AuthError> {
-        let password_hash = self.hasher.turn().await?.hash(self.unknown_password()?).await?;
+        let password_hash = self.registrar.hasher.turn().await?.hash(self.unknown_password()?).await?;
         let mut name = self.free_name(identity).await?;
         for _ in 0..NAME_TRIES {
             let account = AccountRow {

@@ -48,8 +48,9 @@ impl Auth {
         for _ in 0..LOGIN_TRIES {
             let name = AccountName::new(&self.generated_name("guest"))?;
             let _under_way = self.in_flight.begin(name.key(), address)?;
-            let hash = self.hasher.turn().await?.hash(Password::new(secret.clone())?.for_storing("secret")?).await?;
-            let account = match self.add_account(name.for_new_account("name")?, hash, Role::Player, true).await {
+            let hash =
+                self.registrar.hasher.turn().await?.hash(Password::new(secret.clone())?.for_storing("secret")?).await?;
+            let account = match self.registrar.add(name.for_new_account("name")?, hash, Role::Player, true).await {
                 Err(AuthError::NameTaken) => continue,
                 made => made?,
             };
@@ -83,7 +84,7 @@ impl Auth {
         if account.guest_seen_at_ms.is_none() {
             return self.repeat_claim(account, name, password, address).await;
         }
-        let password_hash = self.hasher.turn().await?.hash(new_password).await?;
+        let password_hash = self.registrar.hasher.turn().await?.hash(new_password).await?;
         let now_ms = (self.clock)();
         let claim = Claim { username: new_name.shown, folded: new_name.folded, password_hash };
         // A name of an older version may be folded in another way.
@@ -120,7 +121,7 @@ impl Auth {
             return Err(AuthError::AlreadyClaimed);
         }
         self.check_attempts(name, address).await?;
-        let turn = self.hasher.turn().await?;
+        let turn = self.registrar.hasher.turn().await?;
         self.check_attempts(name, address).await?;
         match self.prove(account, password, turn).await? {
             Some(_) => Ok(()),

@@ -1,10 +1,10 @@
-//! Logins: a name and a password become a session. Accounts are created here, and get new passwords.
+//! Logins: a name and a password become a session.
 
 use std::net::IpAddr;
 
 use castellan_protocol::{SessionId, UserId};
 
-use super::accounts::{AccountName, NewName, Password};
+use super::accounts::{AccountName, Password};
 use super::error::AuthError;
 use super::password::{Outcome, Turn};
 use super::refresh;
@@ -12,7 +12,7 @@ use super::sessions::{Auth, Grant, role_of};
 use super::token::Session;
 use crate::config::Role;
 use crate::network::Network;
-use crate::storage::{AccountRow, SessionRow, Storage, StorageError};
+use crate::storage::{AccountRow, SessionRow, Storage};
 
 /// Most tries of a login: something may change the account at the same time.
 pub(super) const LOGIN_TRIES: usize = 3;
@@ -53,17 +53,17 @@ impl Auth {
         let new = (account.is_none() && create && self.registration_is_open())
             .then(|| Ok::<_, AuthError>((name.for_new_account("username")?, password.clone().for_storing("password")?)))
             .transpose()?;
-        let turn = self.hasher.turn().await?;
+        let turn = self.registrar.hasher.turn().await?;
         // Checked again: other logins with this name or address may have failed while this one waited.
         self.check_attempts(name, address).await?;
         match new {
             Some((new_name, new_password)) => {
                 let hash = turn.hash(new_password).await?;
-                match self.add_account(new_name, hash, Role::Player, false).await {
+                match self.registrar.add(new_name, hash, Role::Player, false).await {
                     // Another login took the name meanwhile. The password tells if it was the same person.
                     Err(AuthError::NameTaken) => {
                         let account = self.find(name).await?;
-                        let turn = self.hasher.turn().await?;
+                        let turn = self.registrar.hasher.turn().await?;
                         self.recognise(name, address, account, password, create, turn).await
                     }
                     made => made,
@@ -178,51 +178,6 @@ impl Auth {
         Ok(Some(Grant { ended, ..self.grant(&row, role)? }))
     }
 
-    /// Creates an account.
-    ///
-    /// # Errors
-    ///
-    /// `NameTaken`, regardless of case; `Malformed` for a name or password that a new account may not have.
-    pub async fn create_account(
-        &self,
-        name: &AccountName,
-        password: Password,
-        role: Role,
-    ) -> Result<UserId, AuthError> {
-        let (new_name, new_password) = (name.for_new_account("username")?, password.for_storing("password")?);
-        // A name of an older version may be folded in another way.
-        if self.find(name).await?.is_some() {
-            return Err(AuthError::NameTaken);
-        }
-        let hash = self.hasher.turn().await?.hash(new_password).await?;
-        Ok(self.add_account(new_name, hash, role, false).await?.user)
-    }
-
-    pub(super) async fn add_account(
-        &self,
-        name: NewName,
-        hash: String,
-        role: Role,
-        is_guest: bool,
-    ) -> Result<AccountRow, AuthError> {
-        let now_ms = (self.clock)();
-        let account = AccountRow {
-            user: UserId::from_uuid(self.random_uuid()),
-            username: name.shown,
-            folded: name.folded,
-            password_hash: hash,
-            role: role.as_str().to_owned(),
-            created_at_ms: now_ms,
-            disabled_at_ms: None,
-            guest_seen_at_ms: is_guest.then_some(now_ms),
-        };
-        match self.storage.create_account(&account).await {
-            Ok(()) => Ok(account),
-            Err(StorageError::AlreadyExists) => Err(AuthError::NameTaken),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Replaces the password of a session's user, and ends the user's other sessions.
     ///
     /// # Errors
@@ -240,31 +195,19 @@ impl Auth {
         let account = self.own_account(session).await?;
         let name = AccountName::new(&account.username)?;
         self.check_attempts(&name, address).await?;
-        let turn = self.hasher.turn().await?;
+        let turn = self.registrar.hasher.turn().await?;
         self.check_attempts(&name, address).await?;
         if self.prove(account, present, turn).await?.is_none() {
             self.attempts.failed(&name, address, (self.clock)());
             return Err(AuthError::BadCredentials);
         }
-        let hash = self.hasher.turn().await?.hash(new).await?;
+        let hash = self.registrar.hasher.turn().await?.hash(new).await?;
         let now_ms = (self.clock)();
         let ended = self.storage.change_password(session.user, &hash, Some(session.id), now_ms).await?;
         for session in ended.ok_or(AuthError::Unauthenticated("the account no longer exists"))? {
             self.revoked.add(session, now_ms);
         }
         Ok(())
-    }
-
-    /// Replaces a user's password without asking for the present one, and ends all sessions. Returns their number; `None`
-    /// if there is no account.
-    ///
-    /// # Errors
-    ///
-    /// `Malformed` for a password that is not good enough.
-    pub async fn set_password(&self, user: UserId, new: Password) -> Result<Option<usize>, AuthError> {
-        let hash = self.hasher.turn().await?.hash(new.for_storing("password")?).await?;
-        let ended = self.storage.change_password(user, &hash, None, (self.clock)()).await?;
-        Ok(ended.map(|ended| ended.len()))
     }
 }
 

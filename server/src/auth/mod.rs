@@ -18,6 +18,7 @@ mod master;
 mod password;
 mod policy;
 mod refresh;
+mod registrar;
 mod revoked;
 mod sessions;
 mod token;
@@ -31,6 +32,7 @@ pub use issuers::Issuers;
 pub use keys::{StoredKey, Vault};
 pub use login::find_account;
 pub use policy::{Policy, PolicyError};
+pub use registrar::Registrar;
 pub use sessions::{Auth, Grant};
 pub use token::{Session, Standing, Ticket};
 

@@ -15,8 +15,8 @@ use super::exposure::Exposure;
 use super::in_flight::InFlight;
 use super::keys::Vault;
 use super::keyset::LiveKeys;
-use super::password::Hasher;
 use super::refresh;
+use super::registrar::Registrar;
 use super::revoked::Revoked;
 use super::token::{Session, Standing, Subject, Ticket};
 use crate::clock::{Clock, Entropy};
@@ -67,7 +67,7 @@ pub struct Auth {
     pub(super) clock: Clock,
     entropy: Entropy,
     pub(super) keys: LiveKeys,
-    pub(super) hasher: Hasher,
+    pub(super) registrar: Registrar,
     pub(super) attempts: Attempts,
     pub(super) in_flight: InFlight,
     pub(super) sessions_per_user: u32,
@@ -93,17 +93,10 @@ impl Auth {
     ) -> Result<Self, AuthError> {
         let vault = Vault::new(Arc::clone(&storage), settings, Arc::clone(&entropy))?;
         let keys = LiveKeys::open(vault, settings, Arc::clone(&clock)).await?;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let hasher = Hasher::new(
-            u32::try_from(settings.argon2_memory.0 / 1024).unwrap_or(u32::MAX),
-            settings.argon2_iterations,
-            settings.hashes_parallel.unwrap_or((cores / 2).max(1)),
-            settings.hashes_waiting_max,
-            Arc::clone(&entropy),
-        )?;
+        let registrar = Registrar::new(Arc::clone(&storage), settings, Arc::clone(&clock), Arc::clone(&entropy))?;
         let auth = Self {
             keys,
-            hasher,
+            registrar,
             attempts: Attempts::new(settings),
             in_flight: InFlight::new(settings.logins_per_name, settings.logins_per_address),
             sessions_per_user: settings.sessions_per_user,
@@ -118,6 +111,11 @@ impl Auth {
         };
         auth.update_revocations().await?;
         Ok(auth)
+    }
+
+    /// Makes accounts.
+    pub fn registrar(&self) -> &Registrar {
+        &self.registrar
     }
 
     /// Returns true if a login may create its own account.

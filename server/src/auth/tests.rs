@@ -105,8 +105,8 @@ async fn a_closed_server_does_not_reveal_which_names_are_taken() {
     let House { auth, .. } = &house(false).await;
     let name = AccountName::new("ada").expect("a name");
     let password = Password::new("open sesame").expect("a password");
-    auth.create_account(&name, password.clone(), Role::Game).await.expect("an account");
-    assert!(matches!(auth.create_account(&name, password, Role::Player).await, Err(AuthError::NameTaken)));
+    auth.registrar().create_account(&name, password.clone(), Role::Game).await.expect("an account");
+    assert!(matches!(auth.registrar().create_account(&name, password, Role::Player).await, Err(AuthError::NameTaken)));
     assert!(matches!(login(auth, "ada", "no", true).await, Err(AuthError::RegistrationClosed)));
     assert!(matches!(login(auth, "bob", "no", true).await, Err(AuthError::RegistrationClosed)));
     assert_eq!(login(auth, "ada", "open sesame", true).await.expect("a login").session.role, Role::Game);
@@ -321,7 +321,7 @@ async fn a_new_account_needs_a_good_name_and_a_password_of_eight_characters() {
             other => panic!("{username}: {other:?}"),
         }
         let (name, password) = (AccountName::new(username).expect("a name"), Password::new(password).expect("bytes"));
-        let made = auth.create_account(&name, password, Role::Player).await;
+        let made = auth.registrar().create_account(&name, password, Role::Player).await;
         assert!(matches!(made, Err(AuthError::Malformed(_))), "{username}: {made:?}");
     }
 }

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use castellan_protocol::{SessionId, UserId};
 
 use super::time_of;
-use crate::auth::{AccountName, Auth, Exposure, Password, find_account};
+use crate::auth::{AccountName, Password, Registrar, find_account};
 use crate::clock::{system_clock, system_entropy};
 use crate::config::{Account, AccountVerb, Config, Role};
 use crate::storage::{AccountChange, AccountRow, Storage};
@@ -97,8 +97,7 @@ async fn create(
 ) -> anyhow::Result<()> {
     let name = AccountName::new(name)?;
     let (password, generated) = password(input)?;
-    let auth = open(config, storage).await?;
-    let user = auth.create_account(&name, password, role).await?;
+    let user = registrar(config, storage)?.create_account(&name, password, role).await?;
     writeln!(out, "created account {}: role {}, user {user}", name.as_str(), role.as_str())?;
     print_generated(generated, out)
 }
@@ -111,15 +110,16 @@ async fn set_password(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let (password, generated) = password(input)?;
-    let auth = open(config, storage).await?;
-    let ended = auth.set_password(account.user, password).await?.context("the account was deleted meanwhile")?;
+    let ended = registrar(config, storage)?
+        .set_password(account.user, password)
+        .await?
+        .context("the account was deleted meanwhile")?;
     writeln!(out, "account {} has a new password; {ended} sessions have ended", account.username)?;
     print_generated(generated, out)
 }
 
-async fn open(config: &Config, storage: Arc<dyn Storage>) -> anyhow::Result<Auth> {
-    let exposure = Arc::new(Exposure::new(true));
-    Ok(Auth::open(storage, &config.auth, exposure, system_clock(), system_entropy()).await?)
+fn registrar(config: &Config, storage: Arc<dyn Storage>) -> anyhow::Result<Registrar> {
+    Ok(Registrar::new(storage, &config.auth, system_clock(), system_entropy())?)
 }
 
 /// The first line of `input`, or a generated password and its text.

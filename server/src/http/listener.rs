@@ -203,6 +203,8 @@ impl House {
             request.extensions_mut().insert(reached.clone());
             let (answer, busy) = (service.call(request), place.busy());
             async move {
+                // Many requests fit into what is read at a time. It is everybody's turn after each of them.
+                tokio::task::yield_now().await;
                 let answer = answer.await;
                 drop(busy);
                 answer

@@ -237,7 +237,7 @@ impl House {
     async fn session(&self, name: &str, role: Role) -> Grant {
         let (name, password) =
             (AccountName::new(name).expect("a name"), Password::new("open sesame").expect("a password"));
-        let _ = self.auth.create_account(&name, password.clone(), role).await;
+        let _ = self.auth.registrar().create_account(&name, password.clone(), role).await;
         self.auth.login(&name, password, false, [127, 0, 0, 1].into()).await.expect("a login")
     }
 

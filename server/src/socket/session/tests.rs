@@ -69,10 +69,13 @@ async fn a_client_that_floods_a_closing_connection_is_not_heard() {
     assert!(flooded <= GOODBYE_BYTES_MAX + 4 * 4_096, "{flooded} bytes");
 }
 
+/// The first byte and the payload of each.
+type Frames = &'static [(u8, &'static [u8])];
+
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_frames_that_ask_for_nothing_ends_the_connection_however_high_its_rate() {
     let house = House::new().await;
-    let floods: [(&str, &[(u8, &[u8])]); 4] = [
+    let floods: [(&str, Frames); 4] = [
         ("pings", &[(PING, b"")]),
         ("pongs", &[(0x8a, b"")]),
         ("fragments", &[(0x02, b""), (0x00, b""), (0x80, b"\x81\xa4ping\x81\xa2id\x07")]),
