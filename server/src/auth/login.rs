@@ -8,11 +8,12 @@ use super::accounts::{AccountName, Password};
 use super::error::AuthError;
 use super::password::{Outcome, Turn};
 use super::refresh;
+use super::registrar::find_account;
 use super::sessions::{Auth, Grant, role_of};
 use super::token::Session;
 use crate::config::Role;
 use crate::network::Network;
-use crate::storage::{AccountRow, SessionRow, Storage};
+use crate::storage::{AccountRow, SessionRow};
 
 /// Most tries of a login: something may change the account at the same time.
 pub(super) const LOGIN_TRIES: usize = 3;
@@ -209,18 +210,4 @@ impl Auth {
         }
         Ok(())
     }
-}
-
-/// The account with a name, also one that an older version folded in its own way.
-///
-/// # Errors
-///
-/// Any error of the database.
-pub async fn find_account(storage: &dyn Storage, name: &AccountName) -> Result<Option<AccountRow>, AuthError> {
-    for folded in name.folded() {
-        if let Some(account) = storage.account(&folded).await? {
-            return Ok(Some(account));
-        }
-    }
-    Ok(None)
 }

@@ -30,9 +30,8 @@ pub use exposure::Exposure;
 pub use guests::NewGuest;
 pub use issuers::Issuers;
 pub use keys::{StoredKey, Vault};
-pub use login::find_account;
 pub use policy::{Policy, PolicyError};
-pub use registrar::Registrar;
+pub use registrar::{Registrar, find_account};
 pub use sessions::{Auth, Grant};
 pub use token::{Session, Standing, Ticket};
 

@@ -1,4 +1,4 @@
-//! Accounts are made here, and get new passwords. This needs no keys, so an operator's command needs no master key.
+//! Accounts are made here, are found, and get new passwords. This needs no keys, so an operator's command needs no master key.
 
 use std::sync::Arc;
 
@@ -7,7 +7,6 @@ use uuid::Builder;
 
 use super::accounts::{AccountName, NewName, Password};
 use super::error::AuthError;
-use super::login::find_account;
 use super::password::Hasher;
 use crate::clock::{Clock, Entropy};
 use crate::config::{self, Role};
@@ -103,4 +102,18 @@ impl Registrar {
         let ended = self.storage.change_password(user, &hash, None, (self.clock)()).await?;
         Ok(ended.map(|ended| ended.len()))
     }
+}
+
+/// The account with a name, also one that an older version folded in its own way.
+///
+/// # Errors
+///
+/// Any error of the database.
+pub async fn find_account(storage: &dyn Storage, name: &AccountName) -> Result<Option<AccountRow>, AuthError> {
+    for folded in name.folded() {
+        if let Some(account) = storage.account(&folded).await? {
+            return Ok(Some(account));
+        }
+    }
+    Ok(None)
 }
