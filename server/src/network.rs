@@ -1,27 +1,39 @@
 //! Networks: the addresses that a limit by address counts as one.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The part of an address that its holder cannot vary: a whole IPv4 address, or the /64 of an IPv6 address.
+/// The part of an address that its holder cannot vary. As small as possible, because every connection keeps one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Network(IpAddr);
+pub enum Network {
+    /// An IPv4 address.
+    V4(Ipv4Addr),
+    /// The first half of an IPv6 address: its /64.
+    V6([u8; 8]),
+}
 
 impl Network {
     /// The network of an address.
     pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
-            IpAddr::V4(address) => Self(IpAddr::V4(address)),
-            IpAddr::V6(address) => Self(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))),
+            IpAddr::V4(address) => Self::V4(address),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, e, f, g, h, ..] = address.octets();
+                Self::V6([a, b, c, d, e, f, g, h])
+            }
         }
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            IpAddr::V4(address) => write!(f, "{address}"),
-            IpAddr::V6(address) => write!(f, "{address}/64"),
+        match self {
+            Self::V4(address) => write!(f, "{address}"),
+            Self::V6(half) => {
+                let mut octets = [0; 16];
+                octets[..8].copy_from_slice(half);
+                write!(f, "{}/64", Ipv6Addr::from_octets(octets))
+            }
         }
     }
 }

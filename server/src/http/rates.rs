@@ -19,6 +19,9 @@ use crate::telemetry::{self, Limit, Who};
 /// Most keys tracked at a time in one table. A key with a full bucket need not be tracked.
 const KEYS_MAX: usize = 65_536;
 
+/// Fewest keys at which full buckets are forgotten.
+const SWEEP_MIN: usize = 1_024;
+
 /// The remaining rate of each session, address and user.
 pub struct Rates {
     requests: Buckets<SessionId>,
@@ -127,19 +130,28 @@ fn refusal(limit: Limit, who: Who, wait: Duration, message: &'static str) -> Pro
 /// full table would have to refuse both.
 struct Buckets<K> {
     full: Box<dyn Fn(Instant) -> Bucket + Send + Sync>,
-    buckets: Mutex<HashMap<K, Bucket>>,
+    table: Mutex<Table<K>>,
+}
+
+struct Table<K> {
+    buckets: HashMap<K, Bucket>,
+    /// The number of buckets at which those that are full again are forgotten.
+    sweep_at: usize,
 }
 
 impl<K: Eq + Hash> Buckets<K> {
     /// `full` makes a full bucket.
     fn new(full: impl Fn(Instant) -> Bucket + Send + Sync + 'static) -> Self {
-        Self { full: Box::new(full), buckets: Mutex::default() }
+        let table = Table { buckets: HashMap::new(), sweep_at: SWEEP_MIN };
+        Self { full: Box::new(full), table: Mutex::new(table) }
     }
 
     fn take(&self, key: K, now: Instant) -> Result<(), Duration> {
-        let mut buckets = self.buckets.lock();
-        if buckets.len() >= KEYS_MAX && !buckets.contains_key(&key) {
+        let Table { buckets, sweep_at } = &mut *self.table.lock();
+        if buckets.len() >= *sweep_at && !buckets.contains_key(&key) {
             buckets.retain(|_, bucket| !bucket.is_full(now));
+            // Twice as many, so that the work for each key stays the same however many there are.
+            *sweep_at = (buckets.len() * 2).clamp(SWEEP_MIN, KEYS_MAX);
             if buckets.len() >= KEYS_MAX {
                 return Err(Duration::from_secs(1));
             }
@@ -148,7 +160,7 @@ impl<K: Eq + Hash> Buckets<K> {
     }
 
     fn give_back(&self, key: &K) {
-        if let Some(bucket) = self.buckets.lock().get_mut(key) {
+        if let Some(bucket) = self.table.lock().buckets.get_mut(key) {
             bucket.give_back();
         }
     }
@@ -169,6 +181,6 @@ mod tests {
         assert_eq!(rates.take(0, start), Ok(()), "a tracked key is still served");
         let later = start + Duration::from_millis(100);
         assert_eq!(rates.take(KEYS_MAX, later), Ok(()));
-        assert_eq!(rates.buckets.lock().len(), 2, "the bucket that is not full yet, and the new one");
+        assert_eq!(rates.table.lock().buckets.len(), 2, "the bucket that is not full yet, and the new one");
     }
 }

@@ -160,7 +160,6 @@ fn admit<G: Game>(
         Standing::Live => {}
     }
     let session = ticket.session;
-    context.rates.request(&session)?;
     // Many game servers may share an account and an address.
     let limited_by = (!session.is_game_server()).then(|| address.network());
     let opener = Opener { session: session.id, user: session.user, limited_by };

@@ -35,7 +35,8 @@ const RETRY_IN_FLIGHT_MS: u64 = 100;
 /// The reading side of a connection: its requests, and the answers it still waits for.
 pub(super) struct Inbound<G: Game> {
     session: Session,
-    address: IpAddr,
+    /// The address of the client, if what it does is recorded. Boxed, because few are.
+    recorded: Option<Box<IpAddr>>,
     mailbox: Mailbox,
     context: Arc<Context<G>>,
     bucket: Bucket,
@@ -98,8 +99,8 @@ impl<G: Game> Inbound<G> {
         Self {
             bucket: Bucket::new(settings.rate_per_second, settings.rate_burst, now),
             expires_at: now + until(session.expires_at_ms, now_ms),
+            recorded: session.is_game_server().then(|| Box::new(address)),
             session,
-            address,
             mailbox,
             context,
             chatter: None,
@@ -288,8 +289,8 @@ impl<G: Game> Inbound<G> {
     /// Finishes the answer that was begun, after the shards have decided.
     fn finish<IO: Io>(&mut self, draft: Draft<'_, IO>, intent: &Intent<G::Action>, owner: UserId, answered: Answered) {
         count_intent(&answered);
-        if self.session.is_game_server() {
-            self.record(intent, owner, &answered);
+        if let Some(address) = self.recorded.as_deref() {
+            self.record(*address, intent, owner, &answered);
         }
         let (shown, answer) = match answered {
             Answered::Applied { shown, duplicate, .. } => {
@@ -315,11 +316,11 @@ impl<G: Game> Inbound<G> {
     }
 
     #[cold]
-    fn record(&self, intent: &Intent<G::Action>, owner: UserId, answered: &Answered) {
+    fn record(&self, address: IpAddr, intent: &Intent<G::Action>, owner: UserId, answered: &Answered) {
         let Some(outcome) = outcome_of(answered) else { return };
         self.context.audit.record(Event {
             actor: Actor::Account(self.session.user),
-            address: Some(self.address),
+            address: Some(address),
             target: Target::Character(owner, Some(intent.character)),
             action: G::Action::KINDS[intent.action.index()],
             outcome: Outcome::Intent(outcome),
