@@ -164,6 +164,19 @@ mod tests {
     }
 
     #[test]
+    fn up_to_35_equal_nodes_have_their_share_within_a_tenth() {
+        for count in 1..=35 {
+            let nodes = nodes(&vec![100; count]);
+            let names = names(&nodes);
+            for (name, _) in &nodes {
+                let owned = names.iter().filter(|owner| *owner == name).count();
+                let of_share = (owned * count) as f64 / f64::from(SHARDS);
+                assert!((0.9..=1.1).contains(&of_share), "{name} of {count} has {of_share} of its share");
+            }
+        }
+    }
+
+    #[test]
     fn distances_are_logarithms() {
         for bits in [u64::MAX, 1 << 63, 1 << 62, 0x1234_5678_9abc_def0, 1] {
             let expected = 64.0 - (bits as f64).log2();
