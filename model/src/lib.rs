@@ -27,6 +27,8 @@
 //! - [`rules`]: the rules that can be left out. [`scenario`]: the bounds. [`promises`]: the promises.
 //!   [`milestones`]: the situations that a search must reach.
 //!
+//! [`moves`] is a second model: a shard that moves between two nodes, behind gateways.
+//!
 //! # Steps
 //!
 //! | step | what happens | from |
@@ -113,8 +115,10 @@ pub mod database;
 mod flushing;
 pub mod history;
 mod lease;
+
 pub mod milestones;
 pub mod model;
+pub mod moves;
 pub mod promises;
 pub mod protocol;
 pub mod rules;
@@ -125,5 +129,7 @@ pub mod system;
 
 #[cfg(test)]
 mod left_out;
+#[cfg(test)]
+mod search;
 #[cfg(test)]
 mod searches;

@@ -1,51 +1,15 @@
 //! The searches: with all rules they find no broken promise, and they reach all milestones.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use stateright::{Checker, HasDiscoveries, Model, Path};
+use stateright::{Checker, HasDiscoveries, Model};
 
 use crate::milestones::{self, *};
 use crate::promises;
 use crate::protocol::{Protocol, Quest};
 use crate::rules::Rules;
 use crate::scenario::Scenario;
-use crate::step::Step;
-use crate::system::System;
-
-/// Most states of a breadth-first search. It keeps all unvisited states, so this bounds its memory to about a gigabyte.
-const STATES_MAX: usize = 20_000_000;
-
-/// Most steps of a path: more than any search needs.
-const STEPS_MAX: usize = 1_000;
-
-/// Allows one search at a time: each uses two cores and much memory.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Short paths to these discoveries.
-fn ways(protocol: Protocol, wanted: HasDiscoveries, steps_max: usize) -> Vec<(&'static str, Path<System, Step>)> {
-    let search = protocol.checker().finish_when(wanted).target_state_count(STATES_MAX);
-    // The search counts the states of a path and stops before the last.
-    let search = search.target_max_depth(steps_max.saturating_add(2)).spawn_bfs().join();
-    search.discoveries().into_iter().collect()
-}
-
-/// The shortest path to a broken promise.
-///
-/// A search continues for a while after a discovery and overwrites it. So this asks for ever shorter paths until there
-/// is none.
-fn shortest(protocol: Protocol, promise: &'static str) -> Option<Vec<Step>> {
-    let mut found: Option<Vec<Step>> = None;
-    loop {
-        let steps_max = found.as_ref().map_or(STEPS_MAX, |steps| steps.len() - 1);
-        let mut ways = ways(protocol, HasDiscoveries::AllOf(BTreeSet::from([promise])), steps_max).into_iter();
-        let Some((_, way)) = ways.find(|(broken, _)| *broken == promise) else { return found };
-        found = Some(way.into_actions());
-    }
-}
+use crate::search::{STEPS_MAX, shortest, turn, ways};
 
 /// Searches all states of a scenario, checks that there are `states` of them, and that no promise breaks.
 fn holds(scenario: Scenario, states: usize) {
