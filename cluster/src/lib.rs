@@ -4,6 +4,7 @@
 //! it has room for. The server does not use it yet.
 //!
 //! - [`targets`]: which node should own each shard.
+//! - [`membership`]: who is alive, as others see it and as a node may believe of itself.
 //! - [`lease`]: the row that says which process owns a shard, and the statements that change it.
 //! - [`node`]: the life of a shard in a node.
 //! - [`gateway`]: where a gateway sends the frames of a shard.
@@ -13,6 +14,7 @@
 
 pub mod gateway;
 pub mod lease;
+pub mod membership;
 pub mod node;
 pub mod targets;
 pub mod word;

@@ -27,7 +27,8 @@
 //! - [`rules`]: the rules that can be left out. [`scenario`]: the bounds. [`promises`]: the promises.
 //!   [`milestones`]: the situations that a search must reach.
 //!
-//! [`moves`] is a second model: a shard that moves between two nodes, behind gateways.
+//! [`moves`] is a second model: a shard that moves between two nodes, behind gateways. [`membership`] is a third: who is
+//! alive.
 //!
 //! # Steps
 //!
@@ -116,6 +117,7 @@ mod flushing;
 pub mod history;
 mod lease;
 
+pub mod membership;
 pub mod milestones;
 pub mod model;
 pub mod moves;

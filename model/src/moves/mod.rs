@@ -57,8 +57,8 @@
 //!
 //! - Several shards and characters: a shard's state machines know nothing of other shards.
 //! - A third node. A restarted one plays its part: another process, with another idea of the lease.
-//! - Time, beyond deadlines that pass early or at last: how a dead node is told from a slow one, and when a node that
-//!   cannot renew its lease stops. The promises must hold without that, and do.
+//! - Time, beyond deadlines that pass early or at last. The promises must hold without clocks, and do; how a dead node is
+//!   told from a slow one is modelled in [`crate::membership`].
 //! - Credit, dead letters, watches, seats (`?client=`), REST, the database that is away for all.
 
 pub mod cluster;
