@@ -196,7 +196,10 @@ impl<P: Copy + Eq, S: Copy + Eq, F> Routing<P, S, F> {
                 // Everything that the old owner told is stored.
                 self.sockets.iter_mut().for_each(|socket| socket.told = None);
                 self.epoch = self.epoch.max(epoch);
-                self.attach(to, effects);
+                match to {
+                    Some(to) => self.attach(to, effects),
+                    None => self.ask(now, effects),
+                }
             }
             (State::Attaching(_) | State::Attached(_) | State::Held(_), Word::NotMine) => self.fall_back(now, effects),
             _ => {}
@@ -333,7 +336,7 @@ mod tests {
     fn frames_that_came_back_go_before_those_that_were_kept() {
         let mut routing = held();
         let all = effects(&mut routing, |routing, effects| {
-            routing.word(1, Word::Moved { to: 'b', epoch: 2 }, NOW, effects);
+            routing.word(1, Word::Moved { to: Some('b'), epoch: 2 }, NOW, effects);
             routing.word(2, Word::Attached { epoch: 2 }, NOW, effects);
             routing.frame(1, "third", effects);
         });
@@ -358,7 +361,7 @@ mod tests {
     fn sockets_survive_the_death_of_a_node_that_they_are_moving_to() {
         let mut routing = held();
         let all = effects(&mut routing, |routing, effects| {
-            routing.word(1, Word::Moved { to: 'b', epoch: 2 }, NOW, effects);
+            routing.word(1, Word::Moved { to: Some('b'), epoch: 2 }, NOW, effects);
             routing.link_down('b', NOW, effects);
             routing.lease(lease('a', 1), effects);
             routing.lease(lease('c', 3), effects);
@@ -368,6 +371,17 @@ mod tests {
             panic!("a lease older than the one that was heard of counts for nothing: {all:?}");
         };
         assert_eq!([first, second], [&frame('c', 3, 1, "first"), &frame('c', 3, 1, "second")]);
+    }
+
+    #[test]
+    fn sockets_wait_for_the_next_owner_of_a_released_shard() {
+        let mut routing = held();
+        let all = effects(&mut routing, |routing, effects| {
+            routing.word(1, Word::Moved { to: None, epoch: 1 }, NOW, effects);
+            routing.lease(Lease { owner: None, ..lease('a', 1) }, effects);
+            routing.lease(lease('b', 2), effects);
+        });
+        assert_eq!(all, [Effect::ReadLease, Effect::Attach { to: 'b', number: 2, epoch: 2 }]);
     }
 
     #[test]
@@ -384,7 +398,7 @@ mod tests {
         let mut routing = held();
         let all = effects(&mut routing, |routing, effects| {
             routing.word(1, Word::Resume, NOW, effects);
-            routing.word(1, Word::Moved { to: 'b', epoch: 2 }, NOW, effects);
+            routing.word(1, Word::Moved { to: Some('b'), epoch: 2 }, NOW, effects);
             routing.word(1, Word::NotMine, NOW, effects);
         });
         assert_eq!(all, [Effect::Attach { to: 'a', number: 2, epoch: 1 }]);

@@ -21,7 +21,12 @@ pub struct Lease<P> {
     pub owner: Option<P>,
 }
 
-impl<P> Lease<P> {
+impl<P: Eq> Lease<P> {
+    /// Returns true if this is the lease after a process held it: another epoch, or the same one, released.
+    pub fn is_after(&self, held: Held, process: P) -> bool {
+        self.held.epoch > held.epoch || (self.held.epoch == held.epoch && self.owner != Some(process))
+    }
+
     /// A process takes the shard of a dead owner, or one that nobody owns.
     #[must_use]
     pub fn taken_by(self, process: P) -> Self {

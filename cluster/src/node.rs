@@ -32,14 +32,14 @@ pub enum Effect<P, L> {
     ReadLease,
     /// Hand back frames that wait for a load, store everything dirty, then call [`ShardLife::quiet`].
     Flush,
-    /// Make another process the owner in the database, if the epoch is still this one.
+    /// Make another process the owner in the database, or nobody, if this process still owns this epoch.
     ///
     /// The answer is the lease after the statement. Without an answer, call [`ShardLife::repeat`].
     Transfer {
         /// The epoch that must not have changed.
         epoch: u64,
-        /// The new owner.
-        to: P,
+        /// The new owner; `None` to release the shard.
+        to: Option<P>,
     },
     /// Tell the new owner, with the versions of all characters in memory. Nobody needs to receive it.
     Moved {
@@ -67,8 +67,8 @@ pub enum State<P> {
     Leaving {
         /// The right to it.
         held: Held,
-        /// The process that will own it.
-        to: P,
+        /// The process that will own it, if any.
+        to: Option<P>,
         /// True once the move was called off.
         undo: bool,
         /// True once nothing is dirty and no statement is open.
@@ -80,8 +80,8 @@ pub enum State<P> {
     Transferring {
         /// The right to it, if the transfer did not happen.
         held: Held,
-        /// The process that will own it.
-        to: P,
+        /// The process that will own it, if any.
+        to: Option<P>,
     },
 }
 
@@ -201,8 +201,8 @@ impl<P: Copy + Eq, L: Copy + Eq> ShardLife<P, L> {
         self.advance(effects);
     }
 
-    /// Hands the shard to another process.
-    pub fn leave(&mut self, to: P, now: Duration, effects: &mut Vec<Effect<P, L>>) {
+    /// Hands the shard to another process, or releases it.
+    pub fn leave(&mut self, to: Option<P>, now: Duration, effects: &mut Vec<Effect<P, L>>) {
         let State::Owned(held) = self.state else { return };
         self.state = State::Leaving { held, to, undo: false, quiet: false, deadline: now + MARKER };
         for attachment in self.attachments.iter_mut().filter(|attachment| attachment.stage == Stage::Open) {
@@ -249,11 +249,12 @@ impl<P: Copy + Eq, L: Copy + Eq> ShardLife<P, L> {
 
     /// The lease, as the database had it at some moment in the past.
     pub fn lease(&mut self, lease: Lease<P>, effects: &mut Vec<Effect<P, L>>) {
-        if self.held().is_some_and(|held| held.epoch < lease.held.epoch) {
-            match self.state {
-                State::Transferring { held, to } => self.hand_over(held, to, lease, effects),
-                _ => self.lose(effects),
+        match self.state {
+            State::Transferring { held, to } if lease.is_after(held, self.me) => {
+                self.hand_over(held, to, lease, effects)
             }
+            State::Owned(held) | State::Leaving { held, .. } if lease.is_after(held, self.me) => self.lose(effects),
+            _ => {}
         }
         let mine = lease.owner == Some(self.me) && lease.held.epoch > self.gone;
         if mine && self.state == State::Absent {
@@ -299,17 +300,18 @@ impl<P: Copy + Eq, L: Copy + Eq> ShardLife<P, L> {
         }
     }
 
-    /// The shard has a later owner: the one that was meant, or one that took it. Either way nothing is lost, because
+    /// This process is the owner no more: the transfer was done, or another process took the shard. Either way nothing is lost, because
     /// everything was stored before the transfer was sent.
-    fn hand_over(&mut self, held: Held, to: P, lease: Lease<P>, effects: &mut Vec<Effect<P, L>>) {
+    fn hand_over(&mut self, held: Held, to: Option<P>, lease: Lease<P>, effects: &mut Vec<Effect<P, L>>) {
         self.gone = held.epoch;
         self.state = State::Absent;
         let waiting = self.attachments.extract_if(.., |attachment| attachment.waits()).collect();
         effects.extend(self.attachments.iter().map(|attachment| Effect::Tell(attachment.link, attachment.number)));
-        self.say_to_all(Word::Moved { to: lease.owner.unwrap_or(to), epoch: lease.held.epoch }, effects);
+        self.say_to_all(Word::Moved { to: lease.owner, epoch: lease.held.epoch }, effects);
         self.attachments = waiting;
-        let done = Lease { held, owner: Some(self.me) }.transferred_to(to);
-        if lease == done {
+        if let Some(to) = to
+            && lease == (Lease { held, owner: Some(self.me) }).transferred_to(to)
+        {
             effects.push(Effect::Moved { to, held: lease.held });
         }
         effects.push(Effect::Drop);
@@ -390,7 +392,7 @@ mod tests {
     /// The same, about to hand the shard to `b`.
     fn leaving() -> Life {
         let mut life = owner();
-        let all = effects(&mut life, |life, effects| life.leave('b', NOW, effects));
+        let all = effects(&mut life, |life, effects| life.leave(Some('b'), NOW, effects));
         assert_eq!(all, [Effect::Say(7, 1, Word::Leaving), Effect::Flush]);
         assert!(!life.serves(7, 1));
         life
@@ -402,17 +404,17 @@ mod tests {
         assert_eq!(effects(&mut life, |life, effects| life.quiet(effects)), []);
         assert_eq!(life.deadline(), Some(MARKER));
         let all = effects(&mut life, |life, effects| life.marker(7, 1, effects));
-        assert_eq!(all, [Effect::Transfer { epoch: 1, to: 'b' }]);
+        assert_eq!(all, [Effect::Transfer { epoch: 1, to: Some('b') }]);
         assert_eq!(life.deadline(), None);
         let all = effects(&mut life, |life, effects| {
             life.undo(effects);
             life.lease(lease('a', FIRST), effects);
             life.repeat(effects);
         });
-        assert_eq!(all, [Effect::Transfer { epoch: 1, to: 'b' }], "it was sent, so it can only be repeated");
+        assert_eq!(all, [Effect::Transfer { epoch: 1, to: Some('b') }], "it was sent, so it can only be repeated");
         let all = effects(&mut life, |life, effects| life.lease(lease('b', SECOND), effects));
         let [tell, say, moved, drop] = &all[..] else { panic!("{all:?}") };
-        assert_eq!([tell, say], [&Effect::Tell(7, 1), &Effect::Say(7, 1, Word::Moved { to: 'b', epoch: 2 })]);
+        assert_eq!([tell, say], [&Effect::Tell(7, 1), &Effect::Say(7, 1, Word::Moved { to: Some('b'), epoch: 2 })]);
         assert_eq!([moved, drop], [&Effect::Moved { to: 'b', held: SECOND }, &Effect::Drop]);
     }
 
@@ -422,7 +424,7 @@ mod tests {
         life.quiet(&mut Vec::new());
         assert_eq!(effects(&mut life, |life, effects| life.markers_are_late(effects)), [Effect::Cut(7)]);
         let all = effects(&mut life, |life, effects| life.link_down(7, effects));
-        assert_eq!(all, [Effect::Transfer { epoch: 1, to: 'b' }]);
+        assert_eq!(all, [Effect::Transfer { epoch: 1, to: Some('b') }]);
     }
 
     #[test]
@@ -434,13 +436,30 @@ mod tests {
         assert!(!life.serves(7, 1), "the gateway attaches again first");
         // A next move waits until it has done so.
         let all = effects(&mut life, |life, effects| {
-            life.leave('b', NOW, effects);
+            life.leave(Some('b'), NOW, effects);
             life.quiet(effects);
             life.attach(7, 2, 1, effects);
             life.marker(7, 2, effects);
         });
-        let transfer = Effect::Transfer { epoch: 1, to: 'b' };
+        let transfer = Effect::Transfer { epoch: 1, to: Some('b') };
         assert_eq!(all, [Effect::Flush, Effect::Say(7, 2, Word::Leaving), transfer]);
+    }
+
+    #[test]
+    fn a_released_shard_can_be_taken_again() {
+        let mut life = owner();
+        let all = effects(&mut life, |life, effects| {
+            life.leave(None, NOW, effects);
+            life.quiet(effects);
+            life.marker(7, 1, effects);
+            life.lease(lease('a', FIRST).released(), effects);
+            life.lease(lease('a', FIRST), effects);
+            life.lease(lease('a', FIRST).released().taken_by('a'), effects);
+        });
+        let moved = Effect::Say(7, 1, Word::Moved { to: None, epoch: 1 });
+        let left = [Effect::Say(7, 1, Word::Leaving), Effect::Flush, Effect::Transfer { epoch: 1, to: None }];
+        assert_eq!(all, [&left[..], &[Effect::Tell(7, 1), moved, Effect::Drop, Effect::Serve]].concat());
+        assert_eq!(life.state(), State::Owned(SECOND), "nothing was lost, so it is no recovery");
     }
 
     #[test]

@@ -16,12 +16,12 @@ pub enum Word<P> {
     Leaving,
     /// The shard stays with the node after all. The gateway attaches again.
     Resume,
-    /// The shard belongs to another process now. Everything sent before the marker was answered or handed back, and
-    /// everything answered is stored.
+    /// The node owns the shard no more. Everything sent before the marker was answered or handed back, and everything
+    /// answered is stored.
     Moved {
-        /// The new owner.
-        to: P,
-        /// Its epoch.
+        /// The new owner; `None` if there is none yet.
+        to: Option<P>,
+        /// The newest epoch.
         epoch: u64,
     },
 }

@@ -29,8 +29,8 @@ pub enum Flush {
 pub enum Transfer {
     /// None is open.
     Idle,
-    /// On its way: the epoch and the new owner.
-    Sent(u64, u8),
+    /// On its way: the epoch and the new owner, if any.
+    Sent(u64, Option<u8>),
     /// Executed; this answer is in transit.
     Executed(Lease<u8>),
 }

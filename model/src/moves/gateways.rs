@@ -161,7 +161,7 @@ impl Cluster {
             let socket = &mut self.sockets[socket];
             match (before, after, word) {
                 (State::Attaching(_), State::Attached(to), _) if socket.open => socket.home = Some(to),
-                (State::Held(_), State::Attaching(_), Word::Moved { .. }) => socket.home = None,
+                (State::Held(_), State::Attaching(_) | State::Asking, Word::Moved { .. }) => socket.home = None,
                 _ => {}
             }
         }
@@ -192,7 +192,7 @@ impl Cluster {
     pub(super) fn follow_database(&mut self, gateway: usize, plan: &Plan) {
         let Lease { held, owner: Some(to) } = self.lease else { return };
         let number = self.gateways[gateway].routing.number();
-        for word in [Word::Leaving, Word::Moved { to, epoch: held.epoch }] {
+        for word in [Word::Leaving, Word::Moved { to: Some(to), epoch: held.epoch }] {
             self.hear_word(gateway, to, number, word, plan);
         }
     }

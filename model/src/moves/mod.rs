@@ -19,13 +19,13 @@
 //!
 //! # Chance
 //!
-//! [`plan::Events`] lists what may happen in any state, as often as a search allows: moves, undos, characters that are
+//! [`plan::Events`] lists what may happen in any state, as often as a search allows: moves, releases, undos, characters that are
 //! sent ahead; nodes and gateways that are killed; links that break, with each end noticing it for itself; statements
 //! with lost answers; words that are lost, or said again at any later time; deadlines that pass too early. A takeover
 //! from a live node stands for a node that was frozen, and for one that cannot reach the database: both are slow in
 //! some of their steps, and a search tries every order of steps.
 //!
-//! A move, an undo, a copy and a repeated word are no faults. As long as there was no fault no socket may close, so no
+//! A move, a release, an undo, a copy and a repeated word are no faults. As long as there was no fault no socket may close, so no
 //! client has a reason to send anything again.
 //!
 //! # Searches
@@ -37,6 +37,8 @@
 //! | --- | --- | --- |
 //! | 1 | 2 moves, undo | 509,185 |
 //! | 2 | move, undo, copy | 73,047 |
+//! | 1 | 2 releases, undo | 26,798 |
+//! | 1 | release, node killed, new process, lost answer | 316,983 |
 //! | 1 | move, undo, copy, repeated word | 225,088 |
 //! | 1 | move, copy, node killed, new process | 556,519 |
 //! | 1 | move, undo, frozen node, lost answer | 249,760 |

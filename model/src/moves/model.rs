@@ -117,7 +117,8 @@ impl Cluster {
             }
             Step::KeptTooLong { gateway } => self.kept_too_long(gateway, plan),
             Step::Restart { node } => self.restart(node),
-            Step::Leave { node } => self.leave(node, plan),
+            Step::Leave { node } => self.leave(node, false, plan),
+            Step::Release { node } => self.leave(node, true, plan),
             Step::CopyAhead { node } => self.copy_ahead(node),
             Step::Kill { node } => self.kill(node),
             Step::KillGateway { gateway } => self.kill_gateway(gateway, plan),
@@ -147,6 +148,7 @@ impl Cluster {
         let events = &mut self.events;
         let (event, is_fault) = match step {
             Step::Leave { .. } => (&mut events.moves, false),
+            Step::Release { .. } => (&mut events.releases, false),
             Step::CopyAhead { .. } => (&mut events.copies, false),
             Step::Undo { .. } => (&mut events.undos, false),
             Step::Take { .. } if zombie => (&mut events.zombies, true),

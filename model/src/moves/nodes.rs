@@ -252,10 +252,11 @@ impl Cluster {
     pub(super) fn transfer(&mut self, number: usize, plan: &Plan) {
         let Some(node) = &mut self.nodes[number] else { return };
         let Transfer::Sent(epoch, to) = node.transfer else { return };
-        if self.lease.held.epoch == epoch {
-            let transferred = self.lease.transferred_to(to);
-            self.lease = if plan.lacks(Rule::TransferInOneStatement) { self.lease.released() } else { transferred };
-            node.transfer = Transfer::Executed(transferred);
+        if self.lease.held.epoch == epoch && self.lease.owner == Some(node.process) {
+            let released = self.lease.released();
+            let next = to.map_or(released, |to| self.lease.transferred_to(to));
+            self.lease = if plan.lacks(Rule::TransferInOneStatement) { released } else { next };
+            node.transfer = Transfer::Executed(next);
         } else {
             node.transfer = Transfer::Executed(self.lease);
         }
@@ -322,9 +323,9 @@ impl Cluster {
         }
     }
 
-    /// A planned move starts.
-    pub(super) fn leave(&mut self, number: usize, plan: &Plan) {
-        let Some(to) = self.nodes[1 - number].as_ref().map(|other| other.process) else { return };
+    /// A planned move starts, or a release.
+    pub(super) fn leave(&mut self, number: usize, releases: bool, plan: &Plan) {
+        let to = self.nodes[1 - number].as_ref().map(|other| other.process).filter(|_| !releases);
         self.live(number, plan, |life, effects| life.leave(to, Duration::ZERO, effects));
     }
 

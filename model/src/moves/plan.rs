@@ -10,6 +10,8 @@ use crate::scenario::{Faults as Calm, Scenario, Style};
 pub struct Events {
     /// Planned moves.
     pub moves: u8,
+    /// Releases: a node hands the shard to nobody.
+    pub releases: u8,
     /// Moves that are called off.
     pub undos: u8,
     /// Characters that are sent ahead to the other node.
@@ -78,6 +80,7 @@ impl Bounds {
 /// No events.
 pub const NONE: Events = Events {
     moves: 0,
+    releases: 0,
     undos: 0,
     copies: 0,
     zombies: 0,

@@ -80,6 +80,16 @@ fn planned_moves_with_two_clients_and_copies_close_nothing() {
 }
 
 #[test]
+fn a_shard_that_is_released_is_taken_and_closes_nothing() {
+    holds(Bounds::one(2).with(Events { releases: 2, undos: 1, ..NONE }), 26_798);
+}
+
+#[test]
+fn promises_hold_when_shards_are_released_and_nodes_die() {
+    holds(Bounds::one(2).with(Events { moves: 0, releases: 1, lost_answers: 1, ..RESTART }), 316_983);
+}
+
+#[test]
 fn words_that_are_said_again_change_nothing() {
     holds(Bounds::one(2).with(Events { repeated_words: 1, undos: 1, copies: 1, ..MOVE }), 225_088);
 }
@@ -172,6 +182,11 @@ mod long {
     #[test]
     fn lost_and_repeated_words_with_early_deadlines() {
         holds(Bounds::one(2).with(Events { repeated_words: 1, early_deadlines: 1, ..LOST_WORD }), 1_985_478);
+    }
+
+    #[test]
+    fn two_clients_a_move_and_a_release() {
+        holds(Bounds::two(1, 1).with(Events { releases: 1, ..MOVE }), 309_978);
     }
 
     #[test]

@@ -148,6 +148,11 @@ pub enum Step {
         /// The node.
         node: usize,
     },
+    /// Chance: a node hands the shard to nobody.
+    Release {
+        /// The node.
+        node: usize,
+    },
     /// Chance: a node sends the character ahead.
     CopyAhead {
         /// The node.
@@ -280,13 +285,13 @@ impl Cluster {
         }
         let absent = held.is_none();
         let mine = absent && self.lease.owner == Some(node.process) && self.lease.held.epoch > node.life.gone();
-        if mine || held.is_some_and(|held| held.epoch < self.lease.held.epoch) {
+        if mine || held.is_some_and(|held| self.lease.is_after(held, node.process)) {
             steps.push(Step::CheckLease { node: number });
         }
         if absent && !self.owner_lives() {
             steps.push(Step::Take { node: number });
         }
-        if let State::Leaving { to, undo: false, .. } = node.life.state()
+        if let State::Leaving { to: Some(to), undo: false, .. } = node.life.state()
             && !self.is_alive(to)
         {
             steps.push(Step::Undo { node: number });
@@ -351,6 +356,9 @@ impl Cluster {
             };
             if events.moves > 0 && other && node.owns() {
                 steps.push(Step::Leave { node: number });
+            }
+            if events.releases > 0 && node.owns() {
+                steps.push(Step::Release { node: number });
             }
             if events.copies > 0 && other && node.owns() && node.entry.is_some() {
                 steps.push(Step::CopyAhead { node: number });
