@@ -132,7 +132,10 @@ impl Cluster {
                 let client = usize::from(client);
                 let socket = self.sockets[client];
                 if passes(number) && socket.open && socket.connection == connection {
-                    self.clients[client].read(answer, plan.rules(), &plan.bounds.clients);
+                    match &mut self.clients[client].link {
+                        Some(link) if plan.bounds.room.is_some() => link.send(answer),
+                        _ => self.clients[client].read(answer, plan.rules(), &plan.bounds.clients),
+                    }
                 }
             }
             ToGateway::Durable(number, version) if passes(number) => {
@@ -213,6 +216,14 @@ impl Cluster {
             routing.open(number, NOW, effects);
             routing.frame(number, hello, effects);
         });
+    }
+
+    /// A client reads an answer that waited for it.
+    pub(super) fn read(&mut self, client: usize, plan: &Plan) {
+        let answer = self.clients[client].link.as_mut().and_then(Link::receive);
+        if let Some(answer) = answer {
+            self.clients[client].read(answer, plan.rules(), &plan.bounds.clients);
+        }
     }
 
     /// A client sends its next intent.

@@ -116,6 +116,11 @@ fn without_remembering_lost_epochs_a_promise_breaks() {
 }
 
 #[test]
+fn without_credit_a_promise_breaks() {
+    breaks(Rule::Credit, Bounds::one(2).slow_readers().with(MOVE), NO_CLOSE_IN_PEACE, 18);
+}
+
+#[test]
 fn without_a_limit_on_keeping_a_promise_breaks() {
     breaks(Rule::KeepIsLimited, Bounds::one(1).with(LOST_WORD), REST_IS_SERVED, 3);
     assert!(is_trapped(Bounds::one(1).with(LOST_WORD), Some(Rule::KeepIsLimited)).1);

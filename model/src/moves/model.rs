@@ -59,6 +59,7 @@ impl Cluster {
         match step {
             Step::Connect { client } => self.connect(client, plan),
             Step::Send { client } => self.send(client, plan),
+            Step::Read { client } => self.read(client, plan),
             Step::NodeReads { gateway, node } => {
                 if let Some(word) = self.gateways[gateway].pipes[node].to_node.pop_front() {
                     self.node_reads(node, gateway, word, plan);

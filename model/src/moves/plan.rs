@@ -45,17 +45,21 @@ pub struct Bounds {
     pub gateways: [u8; 2],
     /// The possible events.
     pub events: Events,
+    /// Room for answers that a client has not read; `None` for clients that read at once.
+    ///
+    /// With it, clients read as late as they can: after every deadline, if they like.
+    pub room: Option<usize>,
 }
 
 impl Bounds {
     /// One client with this many intents, and no events.
     pub const fn one(intents: usize) -> Self {
-        Self { clients: clients([intents, 0]), gateways: [0, 0], events: NONE }
+        Self { clients: clients([intents, 0]), gateways: [0, 0], events: NONE, room: None }
     }
 
     /// Two clients at one gateway, and no events.
     pub const fn two(first: usize, second: usize) -> Self {
-        Self { clients: clients([first, second]), gateways: [0, 0], events: NONE }
+        Self { clients: clients([first, second]), gateways: [0, 0], events: NONE, room: None }
     }
 
     /// The same with these events.
@@ -68,6 +72,12 @@ impl Bounds {
     #[must_use]
     pub const fn durable(self) -> Self {
         Self { clients: Scenario { styles: [Style::ChainedDurable; 2], ..self.clients }, ..self }
+    }
+
+    /// The same with clients that read late, and room for one answer.
+    #[must_use]
+    pub const fn slow_readers(self) -> Self {
+        Self { room: Some(1), ..self }
     }
 
     /// The same with the second client at a gateway of its own.

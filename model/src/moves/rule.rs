@@ -46,6 +46,9 @@ pub enum Rule {
     UndoAfterMarker,
     /// A process never owns an epoch again that it lost. Left out: a late read of the lease makes it the owner.
     GoneIsGone,
+    /// A frame is taken from a client only if there is room for its answer. Left out: always, and a gateway that has no
+    /// room for an answer stops reading the link.
+    Credit,
     /// Frames are kept for a limited time. Left out: for ever.
     KeepIsLimited,
 }

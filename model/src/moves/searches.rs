@@ -135,6 +135,16 @@ fn promises_hold_for_clients_that_wait_for_commits() {
 }
 
 #[test]
+fn clients_that_do_not_read_delay_no_move() {
+    holds(Bounds::two(2, 1).slow_readers().with(MOVE), 265_992);
+}
+
+#[test]
+fn promises_hold_for_clients_that_do_not_read_when_nodes_die() {
+    holds(Bounds::one(3).slow_readers().with(KILL), 119_622);
+}
+
+#[test]
 fn promises_hold_for_two_clients_and_a_death() {
     holds(Bounds::two(1, 1).with(KILL), 150_951);
 }

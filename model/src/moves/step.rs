@@ -7,6 +7,7 @@ use super::cluster::{Cluster, Flush, Gateway, Late, Node, Reading, Transfer};
 use super::link::{Pipe, ToGateway, ToNode};
 use super::plan::Plan;
 use super::rule::Rule;
+use crate::client::Status;
 
 /// A step. Numbers are those of clients, gateways and nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,11 @@ pub enum Step {
     },
     /// A client sends its next intent, and the gateway reads it.
     Send {
+        /// The client.
+        client: usize,
+    },
+    /// A client reads an answer, if it does not read at once.
+    Read {
         /// The client.
         client: usize,
     },
@@ -236,21 +242,38 @@ impl Cluster {
         }
         if steps.is_empty() {
             self.deadlines(plan, steps);
+            let reads = (0..2).filter(|client| self.unread(*client) > 0);
+            steps.extend(reads.map(|client| Step::Read { client }));
         }
+    }
+
+    /// Answers that a client has not read.
+    fn unread(&self, client: usize) -> usize {
+        self.clients[client].link.map_or(0, |link| link.inbox.iter().flatten().count())
+    }
+
+    /// Returns true if a gateway has no room for the next answer.
+    fn is_stuck(&self, pipe: &Pipe, plan: &Plan) -> bool {
+        let answer = pipe.to_gateway.front();
+        matches!(answer, Some(ToGateway::Answer(_, client, ..)) if plan.bounds.room == Some(self.unread(usize::from(*client))))
     }
 
     /// Returns true if nothing can happen without a fault, except that deadlines pass.
     pub(super) fn only_deadlines_pass(&self, plan: &Plan) -> bool {
         let mut steps = Vec::new();
         self.progress(plan, &mut steps);
-        steps.iter().all(|step| matches!(step, Step::MarkerIsLate { .. } | Step::KeptTooLong { .. }))
+        steps
+            .iter()
+            .all(|step| matches!(step, Step::MarkerIsLate { .. } | Step::KeptTooLong { .. } | Step::Read { .. }))
     }
 
     fn client_progress(&self, plan: &Plan, steps: &mut Vec<Step>) {
         let scenario = &plan.bounds.clients;
         for (number, client) in self.clients.iter().enumerate() {
             if client.link.is_some() {
-                if client.next_intent(scenario).is_some() {
+                let unanswered = client.intents.iter().filter(|intent| intent.status == Status::InFlight).count();
+                let has_credit = plan.bounds.room.is_none_or(|room| unanswered < room) || plan.lacks(Rule::Credit);
+                if client.next_intent(scenario).is_some() && has_credit {
                     steps.push(Step::Send { client: number });
                 }
             } else if !self.sockets[number].open && !client.is_finished(scenario) {
@@ -308,7 +331,7 @@ impl Cluster {
                 if pipe.node_end && !pipe.to_node.is_empty() {
                     steps.push(Step::NodeReads { gateway, node });
                 }
-                if pipe.gateway_end && !pipe.to_gateway.is_empty() {
+                if pipe.gateway_end && !pipe.to_gateway.is_empty() && !self.is_stuck(pipe, plan) {
                     steps.push(Step::GatewayReads { gateway, node });
                 }
                 if pipe.broken && pipe.node_end {
@@ -346,6 +369,8 @@ impl Cluster {
         if events.early_deadlines > 0 {
             self.deadlines(plan, steps);
         }
+        let reads = (0..2).filter(|client| self.unread(*client) > 0);
+        steps.extend(reads.map(|client| Step::Read { client }));
         for (number, node) in self.nodes.iter().enumerate() {
             let other = self.nodes[1 - number].is_some();
             let Some(node) = node else {
