@@ -300,8 +300,8 @@ impl<P: Copy + Eq, L: Copy + Eq> ShardLife<P, L> {
         }
     }
 
-    /// This process is the owner no more: the transfer was done, or another process took the shard. Either way nothing is lost, because
-    /// everything was stored before the transfer was sent.
+    /// This process is the owner no more: the transfer was done, or another process took the shard. Either way nothing
+    /// is lost, because everything was stored before the transfer was sent.
     fn hand_over(&mut self, held: Held, to: Option<P>, lease: Lease<P>, effects: &mut Vec<Effect<P, L>>) {
         self.gone = held.epoch;
         self.state = State::Absent;

@@ -3,7 +3,7 @@
 //! The model beside this module asks if the rules of recovery keep the promise. This one asks if they still do when a
 //! shard moves, and if anybody notices a planned move. It shares the character, the row and the clients, with all their
 //! rules, and puts gateways and links between clients and nodes. The life of the shard in a node and the routing in a
-//! gateway are not modelled: the steps call the state machines of `castellan-cluster`, the code that the server will run.
+//! gateway are not modelled: the steps call the state machines of `castellan-cluster`, which the server will run.
 //!
 //! ```text
 //!  client a ──┐                          ┌── pipe ── node 0: ShardLife, entry, flush, transfer ──┐
@@ -13,20 +13,20 @@
 //!
 //! - [`cluster`]: everything at one moment. [`link`]: what is in transit between a gateway and a node.
 //! - [`step`]: the steps. `nodes` and `gateways` perform them, and the effects of the state machines.
-//! - [`plan`]: the settings of a search. [`rule`]: the rules that can be left out. The state machines keep all rules, so
+//! - [`plan`]: the settings of a search. [`rule`]: the rules that can be left out. The state machines keep all rules;
 //!   to leave one out, a step lies to them, or does not do what they say.
 //! - [`promises`]: the promises. [`milestones`]: the situations that a search must reach.
 //!
 //! # Chance
 //!
-//! [`plan::Events`] lists what may happen in any state, as often as a search allows: moves, releases, undos, characters that are
-//! sent ahead; nodes and gateways that are killed; links that break, with each end noticing it for itself; statements
-//! with lost answers; words that are lost, or said again at any later time; deadlines that pass too early. A takeover
-//! from a live node stands for a node that was frozen, and for one that cannot reach the database: both are slow in
-//! some of their steps, and a search tries every order of steps.
+//! [`plan::Events`] lists what may happen in any state, as often as a search allows: moves, releases, undos, characters
+//! that are sent ahead; nodes and gateways that are killed; links that break, with each end noticing it for itself;
+//! statements with lost answers; words that are lost, or said again at any later time; deadlines that pass too early. A
+//! takeover from a live node stands for a node that was frozen, and for one that cannot reach the database: both are
+//! slow in some of their steps, and a search tries every order of steps.
 //!
-//! A move, a release, an undo, a copy and a repeated word are no faults. As long as there was no fault no socket may close, so no
-//! client has a reason to send anything again.
+//! A move, a release, an undo, a copy and a repeated word are no faults. As long as there was no fault no socket may
+//! close, so no client has a reason to send anything again.
 //!
 //! # Searches
 //!
@@ -61,8 +61,8 @@
 //!
 //! - Several shards and characters: a shard's state machines know nothing of other shards.
 //! - A third node. A restarted one plays its part: another process, with another idea of the lease.
-//! - Time, beyond deadlines that pass early or at last. The promises must hold without clocks, and do; how a dead node is
-//!   told from a slow one is modelled in [`crate::membership`].
+//! - Time, beyond deadlines that pass early or at last. The promises must hold without clocks, and do; how a dead node
+//!   is told from a slow one is modelled in [`crate::membership`].
 //! - Dead letters, watches, seats (`?client=`), REST, the database that is away for all.
 
 pub mod cluster;

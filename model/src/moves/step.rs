@@ -254,8 +254,8 @@ impl Cluster {
 
     /// Returns true if a gateway has no room for the next answer.
     fn is_stuck(&self, pipe: &Pipe, plan: &Plan) -> bool {
-        let answer = pipe.to_gateway.front();
-        matches!(answer, Some(ToGateway::Answer(_, client, ..)) if plan.bounds.room == Some(self.unread(usize::from(*client))))
+        let Some(ToGateway::Answer(_, client, ..)) = pipe.to_gateway.front() else { return false };
+        plan.bounds.room == Some(self.unread(usize::from(*client)))
     }
 
     /// Returns true if nothing can happen without a fault, except that deadlines pass.
