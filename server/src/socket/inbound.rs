@@ -1,6 +1,6 @@
 //! From bytes to intents, and from intents to answers.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,20 +35,27 @@ const RETRY_IN_FLIGHT_MS: u64 = 100;
 /// The reading side of a connection: its requests, and the answers it still waits for.
 pub(super) struct Inbound<G: Game> {
     session: Session,
-    /// The address of the client, if what it does is recorded. Boxed, because few are.
-    recorded: Option<Box<IpAddr>>,
     mailbox: Mailbox,
     context: Arc<Context<G>>,
     bucket: Bucket,
-    /// Frames that ask for nothing; present once one came. Boxed, because an honest client sends few.
-    chatter: Option<Box<Bucket>>,
-    /// What was sent above the rate; present once something was. Boxed, because most clients never do.
-    excess: Option<Box<Bucket>>,
+    /// Present if the client differs from most. Boxed, because most do not.
+    special: Option<Box<Special>>,
     waits: Waits<Sender>,
-    watched: HashMap<CharacterId, UserId>,
+    watched: BTreeMap<CharacterId, UserId>,
     expires_at: Instant,
     now: Instant,
     now_ms: i64,
+}
+
+/// What few connections have.
+#[derive(Default)]
+struct Special {
+    /// The address of a client whose intents are recorded.
+    recorded: Option<IpAddr>,
+    /// Frames that ask for nothing.
+    chatter: Option<Bucket>,
+    /// Frames above the rate.
+    excess: Option<Bucket>,
 }
 
 /// What an intent that waits for its commit needs for its answer.
@@ -99,14 +106,14 @@ impl<G: Game> Inbound<G> {
         Self {
             bucket: Bucket::new(settings.rate_per_second, settings.rate_burst, now),
             expires_at: now + until(session.expires_at_ms, now_ms),
-            recorded: session.is_game_server().then(|| Box::new(address)),
+            special: session
+                .is_game_server()
+                .then(|| Box::new(Special { recorded: Some(address), ..Special::default() })),
             session,
             mailbox,
             context,
-            chatter: None,
-            excess: None,
             waits: Waits::default(),
-            watched: HashMap::new(),
+            watched: BTreeMap::new(),
             now,
             now_ms,
         }
@@ -152,8 +159,9 @@ impl<G: Game> Inbound<G> {
         let settings = &self.context.settings;
         let [per_second, burst] =
             [settings.rate_per_second, settings.rate_burst].map(|rate| rate.min(CHATTER_FRAMES_PER_SECOND));
-        let full = || Box::new(Bucket::new(per_second, burst, self.now));
-        match self.chatter.get_or_insert_with(full).take(self.now) {
+        let full = || Bucket::new(per_second, burst, self.now);
+        let special = self.special.get_or_insert_default();
+        match special.chatter.get_or_insert_with(full).take(self.now) {
             Ok(()) => Ok(None),
             Err(wait) => self.exceeds(wait),
         }
@@ -161,8 +169,9 @@ impl<G: Game> Inbound<G> {
 
     /// Notes a frame above the rate, which may come again after `wait`.
     fn exceeds(&mut self, wait: Duration) -> Result<Option<Duration>, End> {
-        let full = || Box::new(Bucket::new(FORGIVEN_PER_SECOND, FRAMES_OVER_RATE_MAX, self.now));
-        match self.excess.get_or_insert_with(full).take(self.now) {
+        let full = || Bucket::new(FORGIVEN_PER_SECOND, FRAMES_OVER_RATE_MAX, self.now);
+        let special = self.special.get_or_insert_default();
+        match special.excess.get_or_insert_with(full).take(self.now) {
             Ok(()) => Ok(Some(wait)),
             Err(_) => Err(End::order(
                 CloseCode::RateLimit,
@@ -289,8 +298,8 @@ impl<G: Game> Inbound<G> {
     /// Finishes the answer that was begun, after the shards have decided.
     fn finish<IO: Io>(&mut self, draft: Draft<'_, IO>, intent: &Intent<G::Action>, owner: UserId, answered: Answered) {
         count_intent(&answered);
-        if let Some(address) = self.recorded.as_deref() {
-            self.record(*address, intent, owner, &answered);
+        if let Some(address) = self.special.as_ref().and_then(|special| special.recorded) {
+            self.record(address, intent, owner, &answered);
         }
         let (shown, answer) = match answered {
             Answered::Applied { shown, duplicate, .. } => {

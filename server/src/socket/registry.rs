@@ -105,7 +105,7 @@ pub struct Seat {
     mailbox: Mailbox,
     /// Closes when the connection serves no more frames.
     serving: Option<watch::Sender<()>>,
-    predecessors: Vec<watch::Receiver<()>>,
+    predecessors: Box<[watch::Receiver<()>]>,
 }
 
 impl Registry {
@@ -151,6 +151,7 @@ impl Registry {
         counts.add(user, network);
         sockets.open.reserve_exact(1);
         sockets.open.push(Registered { mailbox: mailbox.clone(), client, network, is_counted: true });
+        let predecessors = predecessors.into_boxed_slice();
         Ok(Seat { registry: Arc::clone(self), session: opener.session, mailbox, serving, predecessors })
     }
 
@@ -296,7 +297,7 @@ impl Seat {
 
     /// Waits until the connections that this one replaces serve no more frames.
     pub(super) async fn predecessors_ended(&mut self) {
-        for mut ended in self.predecessors.drain(..) {
+        for mut ended in std::mem::take(&mut self.predecessors) {
             while ended.changed().await.is_ok() {}
         }
     }
