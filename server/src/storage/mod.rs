@@ -10,6 +10,7 @@ mod connect;
 mod error;
 #[cfg(any(test, feature = "faults"))]
 pub mod faulty;
+mod membership;
 mod origin;
 mod postgres;
 mod rows;
@@ -22,6 +23,7 @@ pub use backup::{Copied, backup};
 pub use castellan_authority::{CharacterRow, Lease, SHARDS, ShardId, VERSION_JUMP};
 pub use connect::{StorageOptions, check_url, connect};
 pub use error::StorageError;
+pub use membership::{Link, Membership, Node, NodeKind, Owned, Present, Seen, Wanted};
 pub use origin::{Change, Origin};
 pub use rows::{AccountChange, AccountRow, AuditRow, Claim, DeadLetter, KeyRow, SessionRow, Verdict};
 
@@ -31,12 +33,18 @@ pub trait Storage: Send + Sync + 'static {
     /// Migrates the tables to the current schema. Repeatable, and safe beside other servers.
     async fn migrate(&self) -> Result<(), StorageError>;
 
+    /// The processes on this database and the shards that they own; `None` if only one process at a time can use it.
+    fn membership(&self) -> Option<&dyn Membership> {
+        None
+    }
+
     /// Checks that the database answers.
     async fn ping(&self) -> Result<(), StorageError>;
 
     /// Takes over all shards in one statement: `epoch + 1`, and `recoveries + 1` if the holder had not released.
     ///
-    /// `node` is the new holder's name, for people. Returns the leases in shard order.
+    /// `node` is the name of the new holder, which no other process has. If a server has registered under it, the leases
+    /// name its process. Returns the leases in shard order.
     async fn take_over(&self, node: &str) -> Result<Vec<Lease>, StorageError>;
 
     /// Gives leases back, so that the next holder need not assume lost memory.

@@ -96,7 +96,8 @@ async fn take(
         .await?;
     let rows = sqlx::query(
         "UPDATE shard_leases SET epoch = epoch + 1, recoveries = recoveries + (NOT released)::integer, \
-         released = false, node = $1, taken_at = now() \
+         released = false, node = $1, taken_at = now(), \
+         process = (SELECT id FROM nodes WHERE kind = 'serve' AND name = $1) \
          WHERE shard = ANY ($2) AND ($3 OR released OR node = $1) RETURNING shard, epoch, recoveries",
     )
     .bind(node)
@@ -105,12 +106,19 @@ async fn take(
     .fetch_all(&mut *transaction)
     .await?;
     transaction.commit().await?;
-    let lease = |row: &PgRow| {
-        Ok(Lease { shard: shard(row, "shard")?, epoch: row.try_get("epoch")?, recoveries: row.try_get("recoveries")? })
-    };
-    let mut leases = rows.iter().map(lease).collect::<Result<Vec<_>, StorageError>>()?;
+    in_order(&rows)
+}
+
+/// The leases in rows, in the order of shards.
+pub(super) fn in_order(rows: &[PgRow]) -> Result<Vec<Lease>, StorageError> {
+    let mut leases = rows.iter().map(lease).collect::<Result<Vec<_>, _>>()?;
     leases.sort_unstable_by_key(|lease| lease.shard);
     Ok(leases)
+}
+
+/// The lease in a row.
+pub(super) fn lease(row: &PgRow) -> Result<Lease, StorageError> {
+    Ok(Lease { shard: shard(row, "shard")?, epoch: row.try_get("epoch")?, recoveries: row.try_get("recoveries")? })
 }
 
 pub(super) async fn release(connection: &mut PgConnection, leases: &[Lease]) -> Result<(), StorageError> {
@@ -121,7 +129,7 @@ pub(super) async fn release(connection: &mut PgConnection, leases: &[Lease]) -> 
         .execute(&mut *transaction)
         .await?;
     sqlx::query(
-        "UPDATE shard_leases AS lease SET released = true \
+        "UPDATE shard_leases AS lease SET released = true, process = NULL \
          FROM UNNEST($1::smallint[], $2::bigint[]) AS held (shard, epoch) \
          WHERE lease.shard = held.shard AND lease.epoch = held.epoch",
     )

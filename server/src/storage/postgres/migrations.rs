@@ -12,6 +12,7 @@ pub(super) fn migrator() -> Migrator {
         (4, "audit", include_str!("../../../../migrations/postgres/0004_audit.sql")),
         (5, "deleted", include_str!("../../../../migrations/postgres/0005_deleted.sql")),
         (6, "guests identities", include_str!("../../../../migrations/postgres/0006_guests_identities.sql")),
+        (7, "nodes", include_str!("../../../../migrations/postgres/0007_nodes.sql")),
     ];
     let migrations = files.map(|(version, name, sql)| {
         let outside_transaction = sql.starts_with("-- no-transaction");

@@ -12,7 +12,9 @@ mod hosts;
 mod identities;
 mod leases;
 mod migrations;
+mod nodes;
 mod origin;
+mod owners;
 mod url;
 
 use async_trait::async_trait;
@@ -20,8 +22,8 @@ use castellan_protocol::{CharacterId, SessionId, UserId};
 
 use self::connection::Connections;
 use super::{
-    AccountChange, AccountRow, AuditRow, CharacterRow, Claim, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId,
-    Storage, StorageError, StorageOptions, Verdict,
+    AccountChange, AccountRow, AuditRow, CharacterRow, Claim, DeadLetter, KeyRow, Lease, Membership, Origin,
+    SessionRow, ShardId, Storage, StorageError, StorageOptions, Verdict,
 };
 
 pub(super) use self::url::check as check_url;
@@ -71,8 +73,15 @@ macro_rules! look_up {
     };
 }
 
+// Below the macros, which it uses.
+mod membership;
+
 #[async_trait]
 impl Storage for PostgresStorage {
+    fn membership(&self) -> Option<&dyn Membership> {
+        Some(self)
+    }
+
     async fn migrate(&self) -> Result<(), StorageError> {
         self.connections.migrate().await
     }

@@ -83,7 +83,8 @@ const RECOVERIES: &str =
 /// Leaves the shards nobody's and not released: a server that is running must not take them again with the old keys in
 /// its memory.
 const RECOVERIES_AND_EPOCHS: &str = "UPDATE shard_leases SET epoch = CASE WHEN epoch < $1 THEN $1 ELSE epoch + $2 END, \
-     recoveries = CASE WHEN recoveries < $1 THEN $1 ELSE recoveries + $2 END, released = false, node = NULL";
+     recoveries = CASE WHEN recoveries < $1 THEN $1 ELSE recoveries + $2 END, released = false, node = NULL, \
+     process = NULL";
 
 async fn jump(connection: &mut PgConnection, statement: &'static str, now_ms: i64) -> Result<(), StorageError> {
     sqlx::query(statement).bind(seconds(now_ms)).bind(BLIND_JUMP).execute(connection).await?;

@@ -8,6 +8,7 @@ mod guests;
 mod hosts;
 mod identities;
 mod leases;
+mod membership;
 mod opening;
 mod origin;
 mod outages;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use castellan::storage::{CharacterRow, Lease, SessionRow, ShardId, Storage, StorageError, StorageOptions, connect};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use uuid::Uuid;
 use xtask::postgres::{Cluster, ClusterOptions, Stop};
 
 use super::accounts::{account, login};
@@ -160,6 +161,14 @@ async fn what_only_the_primary_has_is_not_believed() {
     is_unknown(letters);
     is_unknown(revoked);
     is_unknown(repeated);
+    // Nobody is watched, so nobody seems dead, while no heartbeat can be stored.
+    let members = storage.membership().expect("PostgreSQL has several processes");
+    let (nodes, owners, renewed, left) =
+        tokio::join!(members.nodes(), members.owners(), members.renew(Uuid::nil(), "r1"), members.leave(Uuid::nil()),);
+    is_unknown(nodes);
+    is_unknown(owners);
+    is_unknown(renewed);
+    is_unknown(left);
     is_unknown(storage.take_over("rival").await);
 
     bench.wait_for_standby("").await;

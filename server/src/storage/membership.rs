@@ -1,0 +1,178 @@
+//! Who uses this database, and who owns which shard: the statements by which several processes share the shards.
+//!
+//! A trait of its own, because a database that only one process can use has nothing of it.
+//!
+//! Nobody is called dead because a time is old: after an outage all times are old. A caller watches heartbeats, and
+//! passes on which it has seen stand still; the database compares them once more when it acts on that.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::{Lease, ShardId, StorageError};
+
+/// The processes on a database and the owners of its shards.
+///
+/// Each call may be repeated, like all others.
+#[async_trait]
+pub trait Membership: Send + Sync {
+    /// Registers a process, unless one of the other kind may be alive. Returns those that may; if there are none, the
+    /// process is registered.
+    ///
+    /// Whoever is in `still` with its present heartbeat is dead. Of two that register at once, the second finds the first.
+    async fn register(&self, node: &Node, still: &[Seen]) -> Result<Vec<Present>, StorageError>;
+
+    /// Raises the heartbeat of a process, and then reads the leases that it owns. Tells the others its present catalogue.
+    /// Returns `None` if it is not registered any more.
+    ///
+    /// Either a take of one of its shards sees the new heartbeat and takes nothing, or these leases no longer have that
+    /// shard.
+    async fn renew(&self, process: Uuid, catalogue: &str) -> Result<Option<Vec<Lease>>, StorageError>;
+
+    /// All registered processes by name, even dead ones.
+    async fn nodes(&self) -> Result<Vec<Present>, StorageError>;
+
+    /// Removes a process that owns no shard. Returns false if it still owns one.
+    async fn leave(&self, process: Uuid) -> Result<bool, StorageError>;
+
+    /// Tells all nodes of this name to give their shards away, or not to any more. Returns false if there are none.
+    async fn set_draining(&self, name: &str, draining: bool) -> Result<bool, StorageError>;
+
+    /// Removes those of these processes that still have that heartbeat and own no shard. Returns their number.
+    async fn forget(&self, still: &[Seen]) -> Result<u64, StorageError>;
+
+    /// The leases of all shards with their owners, in the order of shards.
+    async fn owners(&self) -> Result<Vec<Owned>, StorageError>;
+
+    /// Makes a registered process the owner of those shards whose epoch is still the one seen, and whose owner has not
+    /// renewed since or does not exist: `epoch + 1`, and `recoveries + 1` if nobody had released it.
+    ///
+    /// Returns the leases that were taken, in the order of shards.
+    async fn take(&self, process: Uuid, wanted: &[Wanted]) -> Result<Vec<Lease>, StorageError>;
+
+    /// Makes another registered process the owner of a shard, if `from` still owns it under this lease: `epoch + 1`,
+    /// recoveries stay. Everything must be stored by now.
+    ///
+    /// Returns the lease as it is afterwards, whoever has changed it. So a repetition tells if the first call succeeded.
+    async fn transfer(&self, from: Uuid, to: Uuid, lease: Lease) -> Result<Owned, StorageError>;
+}
+
+/// What a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeKind {
+    /// A server, which takes all shards.
+    Serve,
+    /// A node, which shares them with other nodes.
+    Node,
+}
+
+impl NodeKind {
+    /// The name in the column, and for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Serve => "serve",
+            Self::Node => "node",
+        }
+    }
+
+    /// The kind with this name.
+    pub(super) fn named(name: &str) -> Result<Self, StorageError> {
+        match name {
+            "serve" => Ok(Self::Serve),
+            "node" => Ok(Self::Node),
+            _ => Err(StorageError::Corrupt(format!("no such kind of process: {name}"))),
+        }
+    }
+}
+
+/// A process, as it registers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Names this run of it. New for each.
+    pub process: Uuid,
+    /// What it is.
+    pub kind: NodeKind,
+    /// Its name. No other server has that of a server; a node that starts again has the same.
+    pub name: String,
+    /// Where a node's links are opened; where players reach a server.
+    pub address: String,
+    /// How links to it are opened, if it takes any.
+    pub link: Option<Link>,
+    /// How many shards it should own, relative to other nodes.
+    pub weight: u32,
+    /// True if it should give its shards away.
+    pub draining: bool,
+    /// The revision of its catalogue.
+    pub catalogue: String,
+    /// The newest schema of stored states that it reads.
+    pub schema_version: i32,
+}
+
+/// How links to a node are opened.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Both ends prove that they know it.
+    pub secret: Vec<u8>,
+    /// The oldest version of the link protocol that the node speaks.
+    pub oldest: u16,
+    /// The newest one.
+    pub newest: u16,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("oldest", &self.oldest).field("newest", &self.newest).finish_non_exhaustive()
+    }
+}
+
+/// A registered process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Present {
+    /// The process.
+    pub node: Node,
+    /// Grows as long as it lives.
+    pub heartbeat: i64,
+    /// When it registered, in milliseconds since the Unix epoch, by the database's clock.
+    pub started_at_ms: i64,
+    /// How long ago it renewed, in milliseconds, by the database's clock. For people.
+    pub seen_ago_ms: i64,
+}
+
+impl Present {
+    /// What is watched of it.
+    pub fn seen(&self) -> Seen {
+        Seen { process: self.node.process, heartbeat: self.heartbeat }
+    }
+}
+
+/// A process and its heartbeat, as somebody saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// The process.
+    pub process: Uuid,
+    /// Its heartbeat.
+    pub heartbeat: i64,
+}
+
+/// The lease of a shard, and its owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owned {
+    /// The lease of the present owner, or of the last one.
+    pub lease: Lease,
+    /// True if the last owner gave it back with everything stored.
+    pub released: bool,
+    /// The owner; `None` if nobody owns it, or a server that is not registered.
+    pub owner: Option<Uuid>,
+}
+
+/// A shard to take, as the taker saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// The shard.
+    pub shard: ShardId,
+    /// The epoch that it had.
+    pub epoch: i64,
+    /// The heartbeat of its owner, which the taker saw stand still; `None` if it had no owner.
+    pub heartbeat: Option<i64>,
+}
