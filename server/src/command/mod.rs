@@ -7,6 +7,7 @@ mod account;
 mod backup;
 mod dead_letters;
 mod keys;
+mod nodes;
 
 use std::io::{BufRead, Write};
 use std::sync::Arc;
@@ -49,7 +50,7 @@ pub async fn run(config: &Config, task: Task, input: &mut dyn BufRead, out: &mut
 fn recorded(task: &Task) -> Option<(&'static str, Target)> {
     let character = |id: &CharacterId| Target::Named(format!("character {id}"));
     Some(match task {
-        Task::Serve | Task::Migrate | Task::Keys(Keys::List) => return None,
+        Task::Serve | Task::Migrate | Task::Nodes | Task::Keys(Keys::List) => return None,
         Task::DeadLetters(DeadLetters::List | DeadLetters::Show(_)) => return None,
         Task::Account(Account::List) => return None,
         Task::Account(Account::Create { name, role, .. }) => {
@@ -92,6 +93,7 @@ async fn perform(config: &Config, task: Task, input: &mut dyn BufRead, out: &mut
         Task::Account(task) => account::run(config, open(config).await?, task, input, out).await?,
         Task::Backup(file) => backup::copy(config, &file, out).await?,
         Task::Restored => backup::restored(open(config).await?.as_ref(), out).await?,
+        Task::Nodes => nodes::run(open(config).await?.as_ref(), out).await?,
         Task::Keys(task) => keys::run(config, open(config).await?, task, out).await?,
         Task::DeadLetters(task) => dead_letters::run(open(config).await?.as_ref(), task, out).await?,
     }

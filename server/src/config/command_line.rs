@@ -34,6 +34,8 @@ pub enum Task {
     DeadLetters(DeadLetters),
     /// Manage the keys that servers share.
     Keys(Keys),
+    /// List the processes on the database.
+    Nodes,
     /// Copy the SQLite database to this file.
     Backup(PathBuf),
     /// Treat the database as restored from a backup.
@@ -176,6 +178,7 @@ fn task(matches: &ArgMatches) -> Option<Task> {
     match matches.subcommand() {
         None | Some(("serve", _)) => Some(Task::Serve),
         Some(("migrate", _)) => Some(Task::Migrate),
+        Some(("nodes", _)) => Some(Task::Nodes),
         Some(("backup", below)) => Some(Task::Backup(below.try_get_one::<PathBuf>("file").ok()??.clone())),
         Some(("restored", _)) => Some(Task::Restored),
         Some(("account", below)) => {
@@ -244,6 +247,9 @@ fn grammar(options: &'static [RuleOption]) -> Clap {
         .disable_help_subcommand(true)
         .subcommand(Clap::new("serve").about("Run the server (the default)"))
         .subcommand(Clap::new("migrate").about("Migrate the database to the current schema, then exit"))
+        .subcommand(
+            Clap::new("nodes").about("List the servers and nodes on this database, and how many shards each owns"),
+        )
         .subcommand(account())
         .subcommand(keys())
         .subcommand(dead_letters())

@@ -172,6 +172,7 @@ fn every_command_parses() {
     let one = |verb| Some(Task::Account(Account::One { account: "ada".to_owned(), verb }));
     assert_eq!(task(&["serve"]), Some(Task::Serve));
     assert_eq!(task(&["migrate"]), Some(Task::Migrate));
+    assert_eq!(task(&["nodes"]), Some(Task::Nodes));
     assert_eq!(task(&["account", "create", "ada"]), Some(account(super::Role::Player, false)));
     assert_eq!(
         task(&["account", "create", "ada", "--role", "operator", "--password-stdin"]),
