@@ -5,6 +5,7 @@
 
 mod background;
 mod health;
+mod membership;
 mod open_files;
 mod origin;
 mod purge;
@@ -21,6 +22,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::membership::Heartbeat;
 use self::running::{Running, StopSignals};
 use self::start::{Bound, Patience};
 use crate::audit::Audit;
@@ -108,12 +110,21 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
         entropy,
     });
     let stop_signals = StopSignals::listen()?;
-    let node = start::name_of_this_process(address);
-    patience.with(|| start::take_shards(&config, &node, &storage, &shards, &clock)).await?;
+    let node = start::this_process::<G>(address, &rules);
+    patience.with(|| membership::register(&storage, &node)).await?;
+    let (name, process) = (node.name.clone(), node.process);
+    let heartbeat = Heartbeat::start(&config.database, &storage, node, {
+        let published = Arc::clone(&published);
+        move || published.read().revision.clone()
+    })?;
+    if let Err(error) = patience.with(|| start::take_shards(&config, &name, &storage, &shards, &clock)).await {
+        membership::end(heartbeat, &storage, process).await;
+        return Err(error);
+    }
 
     // Nothing below can fail: from here on the shards are given back only by a clean stop.
     let flusher = background::start_flusher(&config, &shards, &storage, &signals, &clock, stopped.clone());
-    let housekeeping = background::start_housekeeping(&shards, &signals, node, stopped);
+    let housekeeping = background::start_housekeeping(&shards, &signals, name, stopped);
     background::start(&auth, &registry);
     purge::start(&config.keep, &shards, &storage, &auth, &audit, &clock);
     let (stop_accepting, accepting) = watch::channel(false);
@@ -154,6 +165,8 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
         stop,
         flusher,
         housekeeping,
+        heartbeat,
+        process,
         clock,
     };
     running.until_told_to_stop(stop_signals).await?;

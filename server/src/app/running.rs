@@ -11,7 +11,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
+use uuid::Uuid;
 
+use super::membership::{self, Heartbeat};
 use super::start::{publish, read_rules};
 use crate::auth::Issuers;
 use crate::clock::Clock;
@@ -58,6 +60,8 @@ pub(super) struct Running<G: Game> {
     pub(super) stop: watch::Sender<bool>,
     pub(super) flusher: JoinHandle<Flusher<Shards<G>>>,
     pub(super) housekeeping: JoinHandle<()>,
+    pub(super) heartbeat: Option<Heartbeat>,
+    pub(super) process: Uuid,
     pub(super) clock: Clock,
 }
 
@@ -145,19 +149,20 @@ impl<G: Game> Running<G> {
             }
         }
         match tokio::time::timeout_at(deadline, self.storage.release(&leases)).await {
-            Ok(Ok(())) => match self.shards.dropped() {
-                0 => {
-                    tracing::info!("everything is stored");
-                    Ok(())
-                }
-                dropped => anyhow::bail!(
-                    "everything that this server still held is stored. But other servers took over shards while \
-                     {dropped} characters had unsaved changes; these are lost unless the players' clients send them \
-                     again"
-                ),
-            },
+            Ok(Ok(())) => {}
             Ok(Err(error)) => anyhow::bail!("everything is stored, but the leases could not be released: {error}"),
             Err(_) => anyhow::bail!("everything is stored, but the leases could not be released in time"),
+        }
+        membership::end(self.heartbeat, &self.storage, self.process).await;
+        match self.shards.dropped() {
+            0 => {
+                tracing::info!("everything is stored");
+                Ok(())
+            }
+            dropped => anyhow::bail!(
+                "everything that this server still held is stored. But other servers took over shards while {dropped} \
+                 characters had unsaved changes; these are lost unless the players' clients send them again"
+            ),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::flush::spool;
 use crate::http;
 use crate::shard::Shards;
 use crate::socket::{self, Workers};
-use crate::storage::{self, Storage, StorageError};
+use crate::storage::{self, Node, NodeKind, Storage, StorageError};
 
 /// How long a client may leave its answers unread.
 const SLOW_CONSUMER: Duration = Duration::from_secs(10);
@@ -199,9 +199,19 @@ pub(super) fn socket_threads<G: Game>(
     Workers::start(count, in_real_time, context).context("cannot start the socket threads")
 }
 
-/// The name of this process in the leases. No other process has it, even in another container with the same address.
-pub(super) fn name_of_this_process(address: SocketAddr) -> String {
-    format!("{address} (process {}, {:08x})", std::process::id(), rand::random::<u32>())
+/// This process, as it registers. No other one has its name, even in another container with the same address.
+pub(super) fn this_process<G: Game>(address: SocketAddr, rules: &G::Rules) -> Node {
+    Node {
+        process: uuid::Builder::from_random_bytes(rand::random()).into_uuid(),
+        kind: NodeKind::Serve,
+        name: format!("{address} (process {}, {:08x})", std::process::id(), rand::random::<u32>()),
+        address: address.to_string(),
+        link: None,
+        weight: 0,
+        draining: false,
+        catalogue: G::revision(rules).to_owned(),
+        schema_version: G::SCHEMA_VERSION,
+    }
 }
 
 /// Takes the leases of all shards, after what an earlier server left in spool files was brought in.

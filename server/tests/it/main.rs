@@ -13,6 +13,7 @@ mod guests;
 mod harness;
 mod keys;
 mod leases;
+mod membership;
 mod open_files;
 mod play;
 mod readers;
