@@ -20,8 +20,8 @@ impl Auth {
     ///
     /// # Errors
     ///
-    /// `TokenRefused`, which counts as a failed login from the address. A good token cannot be guessed, so whoever has
-    /// one never waits because of others.
+    /// `TokenRefused`, which counts as a failed login from the address. A good token cannot be guessed, so failures of
+    /// others do not keep out whoever has one.
     pub async fn exchange(&self, issuers: &Issuers, token: &str, address: IpAddr) -> Result<Grant, AuthError> {
         let identity = match issuers.verify(token, (self.clock)()).await {
             Err(AuthError::TokenRefused(why)) => {
