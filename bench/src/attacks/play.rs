@@ -217,7 +217,7 @@ impl Game {
 /// The trouble that a `closing` frame means. It answers no intent.
 const CLOSING: &str = "closing";
 
-/// What a frame says that is not `applied`.
+/// Describes a frame other than `applied`.
 fn trouble(payload: &[u8]) -> String {
     match Codec::MessagePack.decode_server_frame::<Character>(payload) {
         Ok(Some(ServerFrame::Rejected(rejected))) => format!("rejected {:?}", rejected.code),

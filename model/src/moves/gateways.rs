@@ -14,7 +14,7 @@ use super::rule::Rule;
 use crate::client::Status;
 use crate::connection::Link;
 
-/// What a routing is asked to perform.
+/// The effects of one input of a routing.
 type Effects = Vec<Effect<u8, u8, Frame>>;
 
 /// The clock stands still, except for deadlines that pass.

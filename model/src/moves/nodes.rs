@@ -16,7 +16,7 @@ use crate::history::IntentId;
 use crate::scenario::Style;
 use crate::server::{Base, Decision, Entry};
 
-/// What a shard's life is asked to perform.
+/// The effects of one input of a shard's life.
 type Effects = Vec<Effect<u8, u8>>;
 
 /// The epoch as the rows of the other model have it.

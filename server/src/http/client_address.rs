@@ -1,4 +1,4 @@
-//! Who a client is: its address, seen through the proxies that the operator trusts.
+//! The address of a client. Only proxies that the operator trusts may name another one than their own.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

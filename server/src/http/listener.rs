@@ -72,7 +72,7 @@ impl From<&config::Listen> for Limits {
     }
 }
 
-/// What all connections of a listener share.
+/// Shared by all connections of a listener.
 struct House {
     tls: Option<Arc<Tls>>,
     routes: Routes,

@@ -47,7 +47,7 @@ pub(super) struct Inbound<G: Game> {
     now_ms: i64,
 }
 
-/// What few connections have.
+/// Data that only few connections need.
 #[derive(Default)]
 struct Special {
     /// The address of a client whose intents are recorded.

@@ -1,4 +1,4 @@
-//! Who uses this database, and who owns which shard: the statements by which several processes share the shards.
+//! The processes that use this database, and the statements by which they share the shards.
 //!
 //! A trait of its own, because a database that only one process can use has nothing of it.
 //!

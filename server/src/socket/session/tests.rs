@@ -65,7 +65,7 @@ async fn a_client_that_floods_a_closing_connection_is_not_heard() {
         flooded += bytes;
     }
     serving.await.expect("it ends");
-    // What is read, and what is in the pipe.
+    // The server reads up to its bound; the rest fits into the pipe.
     assert!(flooded <= GOODBYE_BYTES_MAX + 4 * 4_096, "{flooded} bytes");
 }
 
