@@ -10,7 +10,7 @@ use super::text::choices;
 choices! {
     /// How the kernel schedules the threads that serve sockets.
     Scheduling {
-        /// Like other threads, but before the threads that do background work.
+        /// Like other threads, but before the threads that do background work, and in short turns.
         "shared" => Shared,
         /// In real time, if the system allows it.
         "realtime" => Realtime,
@@ -22,8 +22,9 @@ settings! {
     Socket under "Sockets" {
         /// Threads that serve sockets. Default: one per core.
         "socket.workers" workers: Option<usize>, "1" to "1024";
-        /// How the kernel schedules these threads. With few cores, realtime keeps answers from waiting behind database
-        /// work; it needs CAP_SYS_NICE or an RTPRIO limit of 1. Do not use it when sockets alone saturate a core.
+        /// How the kernel schedules these threads. Linux 6.12 and later run a shared one almost at once when it has
+        /// something to answer. With few cores, realtime does that on every Linux; it needs CAP_SYS_NICE or an RTPRIO
+        /// limit of 1. Do not use it when sockets alone saturate a core.
         "socket.scheduling" scheduling: Scheduling = "shared";
         /// Open sockets of all players together. When all are in use, a newcomer takes the place of a socket of the user
         /// who has most; if nobody has more than the newcomer would have, it is refused as overloaded.

@@ -24,7 +24,7 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts `count` threads, with real-time priority if requested and allowed.
+    /// Starts `count` threads, with real-time priority if requested and allowed; if not requested, with short turns.
     ///
     /// # Errors
     ///
@@ -36,7 +36,9 @@ impl Workers {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let context = Arc::clone(context);
             std::thread::Builder::new().name(format!("socket-{number}")).spawn(move || {
-                if in_real_time && let Err(error) = priority::come_first() {
+                if !in_real_time {
+                    priority::take_short_turns();
+                } else if let Err(error) = priority::come_first() {
                     tracing::warn!(%error, "cannot give a socket thread real-time priority");
                 }
                 runtime.block_on(work(receiver, context));
