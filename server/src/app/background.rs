@@ -151,7 +151,7 @@ async fn close_revoked(auth: Arc<Auth>, registry: Arc<Registry>) {
     let mut revocations = auth.revocations();
     loop {
         match revocations.recv().await {
-            Ok(session) => registry.close_session(session, &REVOKED),
+            Ok((session, user)) => registry.close_session(user, session, &REVOKED),
             Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {
                 registry.close_sessions_where(|session| auth.is_revoked(session), &REVOKED);
             }

@@ -94,8 +94,8 @@ impl Auth {
         };
         match claimed {
             Ok(Some(ended)) => {
-                for session in ended {
-                    self.revoked.add(session, now_ms);
+                for ended in ended {
+                    self.revoked.add(ended, session.user, now_ms);
                 }
                 Ok(())
             }

@@ -205,8 +205,8 @@ impl Auth {
         let hash = self.registrar.hasher.turn().await?.hash(new).await?;
         let now_ms = (self.clock)();
         let ended = self.storage.change_password(session.user, &hash, Some(session.id), now_ms).await?;
-        for session in ended.ok_or(AuthError::Unauthenticated("the account no longer exists"))? {
-            self.revoked.add(session, now_ms);
+        for ended in ended.ok_or(AuthError::Unauthenticated("the account no longer exists"))? {
+            self.revoked.add(ended, session.user, now_ms);
         }
         Ok(())
     }

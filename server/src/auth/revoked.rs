@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use castellan_protocol::SessionId;
+use castellan_protocol::{SessionId, UserId};
 use parking_lot::RwLock;
 use tokio::sync::broadcast;
 
@@ -15,7 +15,7 @@ const NEWS_MAX: usize = 4_096;
 pub(super) struct Revoked {
     /// Time until which each is remembered, in milliseconds since the epoch.
     until_ms: RwLock<HashMap<SessionId, i64>>,
-    news: broadcast::Sender<SessionId>,
+    news: broadcast::Sender<(SessionId, UserId)>,
     /// How long a session is remembered: at least the lifetime of its access tokens.
     keep_ms: i64,
 }
@@ -39,22 +39,22 @@ impl Revoked {
     }
 
     /// Remembers an ended session and tells the listeners.
-    pub(super) fn add(&self, session: SessionId, now_ms: i64) {
+    pub(super) fn add(&self, session: SessionId, user: UserId, now_ms: i64) {
         if self.until_ms.write().insert(session, now_ms + self.keep_ms + SKEW_MS).is_none() {
             // An error means that nobody listens.
-            let _ = self.news.send(session);
+            let _ = self.news.send((session, user));
         }
     }
 
     /// Adds the sessions from the database and forgets those whose time is over.
-    pub(super) fn update(&self, sessions: &[SessionId], now_ms: i64) {
-        for session in sessions {
-            self.add(*session, now_ms);
+    pub(super) fn update(&self, sessions: &[(SessionId, UserId)], now_ms: i64) {
+        for (session, user) in sessions {
+            self.add(*session, *user, now_ms);
         }
         self.until_ms.write().retain(|_, until_ms| *until_ms > now_ms);
     }
 
-    pub(super) fn subscribe(&self) -> broadcast::Receiver<SessionId> {
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<(SessionId, UserId)> {
         self.news.subscribe()
     }
 }
@@ -68,9 +68,10 @@ mod tests {
         let revoked = Revoked::new(900_000);
         let mut news = revoked.subscribe();
         let session: SessionId = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6".parse().expect("an id");
-        revoked.add(session, 0);
-        revoked.update(&[session], 1_000);
-        assert_eq!(news.try_recv().ok(), Some(session));
+        let user: UserId = "f81d4fae-7dec-11d0-a765-00a0c91e6bf7".parse().expect("an id");
+        revoked.add(session, user, 0);
+        revoked.update(&[(session, user)], 1_000);
+        assert_eq!(news.try_recv().ok(), Some((session, user)));
         assert!(news.try_recv().is_err());
         revoked.update(&[], 900_000 + SKEW_MS);
         assert!(revoked.contains(session));

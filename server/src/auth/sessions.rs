@@ -155,7 +155,7 @@ impl Auth {
             |row: &SessionRow| row.user == user && row.revoked_at_ms.is_none() && row.expires_at_ms > (self.clock)();
         let is_theirs = self.storage.session(session).await?.is_some_and(|row| lives(&row));
         if is_theirs {
-            self.revoke(session).await?;
+            self.revoke(session, user).await?;
         }
         Ok(is_theirs)
     }
@@ -164,7 +164,7 @@ impl Auth {
     pub(super) async fn end_oldest(&self, newest: &SessionRow, now_ms: i64) -> Result<usize, AuthError> {
         let ended = self.storage.revoke_oldest_sessions(newest, self.sessions_per_user - 1, now_ms).await?;
         for session in &ended {
-            self.revoked.add(*session, now_ms);
+            self.revoked.add(*session, newest.user, now_ms);
         }
         Ok(ended.len())
     }
@@ -195,7 +195,7 @@ impl Auth {
                 return self.grant(&row, role);
             }
             if row.generation != generation {
-                self.revoke(id).await?;
+                self.revoke(id, row.user).await?;
                 return Err(AuthError::SessionRevoked);
             }
             let next = SessionRow {
@@ -211,15 +211,15 @@ impl Auth {
         Err(AuthError::Overloaded { retry_after_ms: 1_000 })
     }
 
-    /// Ends a session for good: here at once, on other servers when they next read the database.
+    /// Ends a user's session for good: here at once, on other servers when they next read the database.
     ///
     /// # Errors
     ///
     /// Any error of the database; the session then continues.
-    pub async fn revoke(&self, session: SessionId) -> Result<(), AuthError> {
+    pub async fn revoke(&self, session: SessionId, user: UserId) -> Result<(), AuthError> {
         let now_ms = (self.clock)();
         self.storage.revoke_session(session, now_ms).await?;
-        self.revoked.add(session, now_ms);
+        self.revoked.add(session, user, now_ms);
         Ok(())
     }
 
@@ -260,9 +260,9 @@ impl Auth {
         self.revoked.contains(session)
     }
 
-    /// Announces each ended session once, no matter which server ended it. A listener that has fallen behind must ask
+    /// Announces each ended session and its user once, no matter which server ended it. A listener that has fallen behind must ask
     /// [`Auth::is_revoked`] about each of its sessions.
-    pub fn revocations(&self) -> broadcast::Receiver<SessionId> {
+    pub fn revocations(&self) -> broadcast::Receiver<(SessionId, UserId)> {
         self.revoked.subscribe()
     }
 

@@ -217,9 +217,10 @@ async fn an_ended_session_is_announced_here_at_once_and_on_other_servers_through
         async move { other.follow_revocations().await }
     });
     let grant = login(auth, "ada", "open sesame", true).await.expect("a login");
-    auth.revoke(grant.session.id).await.expect("an end");
-    assert_eq!(here.try_recv().ok(), Some(grant.session.id));
-    assert_eq!(there.recv().await.ok(), Some(grant.session.id));
+    auth.revoke(grant.session.id, grant.session.user).await.expect("an end");
+    let ended = Some((grant.session.id, grant.session.user));
+    assert_eq!(here.try_recv().ok(), ended);
+    assert_eq!(there.recv().await.ok(), ended);
     assert_eq!(other.verify(&grant.token), revoked(grant.session));
     assert!(matches!(other.refresh(&grant.refresh_token).await, Err(AuthError::SessionRevoked)));
     following.abort();

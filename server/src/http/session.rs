@@ -101,7 +101,7 @@ pub(super) async fn logout<G: Game>(
     State(context): State<Arc<Context<G>>>,
     caller: Caller,
 ) -> Result<Response, Problem> {
-    context.auth.revoke(caller.session.id).await?;
+    context.auth.revoke(caller.session.id, caller.session.user).await?;
     caller.record(&context.audit, Target::Session(caller.session.id), "logout", Outcome::Done);
     context.shards.leave(caller.session.user);
     Ok(StatusCode::NO_CONTENT.into_response())

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::Hash;
 use std::sync::Arc;
 
 use castellan_protocol::limits::SOCKETS_PER_SESSION_MAX;
@@ -57,6 +56,7 @@ pub enum NoSeat {
 
 #[derive(Debug)]
 struct Registered {
+    session: SessionId,
     mailbox: Mailbox,
     /// The client id, and a channel that closes when the connection serves no more frames. Boxed, because most clients
     /// have none.
@@ -67,14 +67,7 @@ struct Registered {
     is_counted: bool,
 }
 
-/// The sockets of a session.
-#[derive(Debug)]
-struct Sockets {
-    user: UserId,
-    open: Vec<Registered>,
-}
-
-/// All open connections, by session.
+/// All open connections, by user.
 #[derive(Debug)]
 pub struct Registry {
     limits: SocketLimits,
@@ -83,7 +76,8 @@ pub struct Registry {
 
 #[derive(Debug, Default)]
 struct Open {
-    sessions: HashMap<SessionId, Sockets>,
+    /// The sockets of each user who has some, the oldest ones first. Most users have one, so this holds no spare room.
+    of_user: HashMap<UserId, Box<[Registered]>>,
     counts: Counts,
 }
 
@@ -91,7 +85,6 @@ struct Open {
 #[derive(Debug, Default)]
 struct Counts {
     all: usize,
-    of_user: HashMap<UserId, u32>,
     from: HashMap<Network, u32>,
     /// How many users have this many sockets, by that number; ends at the greatest one.
     users_with: Vec<usize>,
@@ -101,7 +94,7 @@ struct Counts {
 #[derive(Debug)]
 pub struct Seat {
     registry: Arc<Registry>,
-    session: SessionId,
+    user: UserId,
     mailbox: Mailbox,
     /// Closes when the connection serves no more frames.
     serving: Option<watch::Sender<()>>,
@@ -123,36 +116,41 @@ impl Registry {
     pub fn take_seat(self: &Arc<Self>, opener: &Opener, client: Option<Uuid>) -> Result<Seat, NoSeat> {
         const REPLACED: CloseOrder =
             CloseOrder { code: CloseCode::Normal, reason: "a newer connection of this client took over" };
-        let is_older =
-            |socket: &Registered| client.is_some() && socket.client.as_ref().map(|client| client.0) == client;
+        let Opener { session, user, limited_by: network } = *opener;
+        let is_older = |socket: &Registered| {
+            client.is_some() && socket.session == session && socket.client.as_ref().map(|client| client.0) == client
+        };
+        let stays =
+            |socket: &&Registered| socket.session == session && !is_older(socket) && !socket.mailbox.is_closing();
         let mut open = self.open.lock();
-        let sockets = open.sessions.get(&opener.session).map_or(&[][..], |sockets| &sockets.open);
-        let others = sockets.iter().filter(|socket| !is_older(socket) && !socket.mailbox.is_closing()).count();
-        if others >= SOCKETS_PER_SESSION_MAX {
+        let sockets = open.of(user);
+        if sockets.iter().filter(stays).count() >= SOCKETS_PER_SESSION_MAX {
             return Err(NoSeat::Session);
         }
         // One that replaces another one takes its place.
         if !sockets.iter().any(|socket| is_older(socket) && socket.is_counted) {
             self.check(&mut open, opener)?;
         }
-        let user = opener.user;
-        let Open { sessions, counts } = &mut *open;
-        let sockets = sessions.entry(opener.session).or_insert_with(|| Sockets { user, open: Vec::new() });
+        let Open { of_user, counts } = &mut *open;
+        let sockets = of_user.entry(user).or_default();
         let mut predecessors = Vec::new();
-        for socket in sockets.open.iter_mut().filter(|socket| is_older(socket)) {
-            predecessors.extend(socket.client.as_ref().map(|client| client.1.clone()));
-            socket.mailbox.order_close(REPLACED);
-            counts.forget(user, socket);
+        for index in 0..sockets.len() {
+            if is_older(&sockets[index]) {
+                predecessors.extend(sockets[index].client.as_ref().map(|client| client.1.clone()));
+                sockets[index].mailbox.order_close(REPLACED);
+                counts.forget(sockets, index);
+            }
         }
         let mailbox = Mailbox::default();
         let named = client.map(|client| (client, watch::channel(())));
         let (serving, client) = named.map(|(client, (serving, ended))| (serving, Box::new((client, ended)))).unzip();
-        let network = opener.limited_by;
-        counts.add(user, network);
-        sockets.open.reserve_exact(1);
-        sockets.open.push(Registered { mailbox: mailbox.clone(), client, network, is_counted: true });
+        counts.add(sockets, network);
+        let mut longer = std::mem::take(sockets).into_vec();
+        longer.reserve_exact(1);
+        longer.push(Registered { session, mailbox: mailbox.clone(), client, network, is_counted: true });
+        *sockets = longer.into_boxed_slice();
         let predecessors = predecessors.into_boxed_slice();
-        Ok(Seat { registry: Arc::clone(self), session: opener.session, mailbox, serving, predecessors })
+        Ok(Seat { registry: Arc::clone(self), user, mailbox, serving, predecessors })
     }
 
     /// Checks that there is room for one more socket, and makes it if somebody has more than his share.
@@ -160,7 +158,7 @@ impl Registry {
         let SocketLimits { all_max, per_user_max, per_address_max } = self.limits;
         let mut held = 0;
         if let Some(network) = opener.limited_by {
-            held = open.counts.of_user.get(&opener.user).copied().unwrap_or_default();
+            held = limited(open.of(opener.user));
             if held >= per_user_max {
                 telemetry::refused(Limit::SocketsPerUser, Who::User(opener.user));
                 return Err(NoSeat::User(per_user_max));
@@ -177,19 +175,17 @@ impl Registry {
         Ok(())
     }
 
-    /// Closes all sockets of a session.
-    pub fn close_session(&self, session: SessionId, order: &CloseOrder) {
-        for socket in self.open.lock().sessions.get(&session).into_iter().flat_map(|sockets| &sockets.open) {
+    /// Closes all sockets of a user's session.
+    pub fn close_session(&self, user: UserId, session: SessionId, order: &CloseOrder) {
+        for socket in self.open.lock().of(user).iter().filter(|socket| socket.session == session) {
             socket.mailbox.order_close(order.clone());
         }
     }
 
     /// Closes the sockets of all sessions for which `ended` returns true.
     pub fn close_sessions_where(&self, ended: impl Fn(SessionId) -> bool, order: &CloseOrder) {
-        for (session, sockets) in &self.open.lock().sessions {
-            if ended(*session) {
-                sockets.open.iter().for_each(|socket| socket.mailbox.order_close(order.clone()));
-            }
+        for socket in self.open.lock().of_user.values().flatten().filter(|socket| ended(socket.session)) {
+            socket.mailbox.order_close(order.clone());
         }
     }
 
@@ -200,11 +196,16 @@ impl Registry {
 
     /// Returns true if no socket is open.
     pub fn is_empty(&self) -> bool {
-        self.open.lock().sessions.is_empty()
+        self.open.lock().of_user.is_empty()
     }
 }
 
 impl Open {
+    /// A user's sockets.
+    fn of(&self, user: UserId) -> &[Registered] {
+        self.of_user.get(&user).map_or(&[], |sockets| sockets)
+    }
+
     /// Closes a socket of the user who has most, if those are more than `held`. Returns false if nobody has.
     fn close_one_of_more_than(&mut self, held: u32) -> bool {
         const CROWDED: CloseOrder =
@@ -213,43 +214,49 @@ impl Open {
         if most <= held {
             return false;
         }
-        let counts = &mut self.counts;
-        let theirs = self.sessions.values_mut().filter(|sockets| counts.of_user.get(&sockets.user) == Some(&most));
-        let counted = |socket: &&mut Registered| socket.network.is_some() && socket.is_counted;
-        let found = theirs.filter_map(|sockets| Some((sockets.user, sockets.open.iter_mut().find(counted)?))).next();
-        let Some((user, socket)) = found else { return false };
-        socket.mailbox.order_close(CROWDED);
-        counts.forget(user, socket);
-        telemetry::refused(Limit::Sockets, Who::User(user));
+        // The length is at hand and tells most users apart; the sockets themselves lie elsewhere in memory.
+        let has_most = |sockets: &[Registered]| sockets.len() >= most as usize && limited(sockets) == most;
+        let Some((user, sockets)) = self.of_user.iter_mut().find(|(_, sockets)| has_most(sockets)) else {
+            return false;
+        };
+        let Some(index) = sockets.iter().position(Registered::is_limited) else { return false };
+        sockets[index].mailbox.order_close(CROWDED);
+        self.counts.forget(sockets, index);
+        telemetry::refused(Limit::Sockets, Who::User(*user));
         true
     }
 }
 
 impl Counts {
-    fn add(&mut self, user: UserId, network: Option<Network>) {
+    /// Counts one more socket of a user who has had these.
+    fn add(&mut self, sockets: &[Registered], network: Option<Network>) {
         self.all += 1;
         if let Some(network) = network {
             *self.from.entry(network).or_default() += 1;
-            let sockets = self.of_user.entry(user).or_default();
-            *sockets += 1;
-            let sockets = *sockets;
-            self.moved(sockets - 1, sockets);
+            let held = limited(sockets);
+            self.moved(held, held + 1);
         }
     }
 
-    fn remove(&mut self, user: UserId, network: Option<Network>) {
-        self.all -= 1;
-        if let Some(network) = network {
-            take_one(&mut self.from, network);
-            let left = take_one(&mut self.of_user, user);
-            self.moved(left + 1, left);
-        }
-    }
-
-    /// Counts a socket no more.
-    fn forget(&mut self, user: UserId, socket: &mut Registered) {
+    /// Counts one of a user's sockets no more.
+    fn forget(&mut self, sockets: &mut [Registered], index: usize) {
+        let held = limited(sockets);
+        let socket = &mut sockets[index];
         if std::mem::take(&mut socket.is_counted) {
-            self.remove(user, socket.network);
+            self.all -= 1;
+            if let Some(network) = socket.network {
+                self.take_one(network);
+                self.moved(held, held - 1);
+            }
+        }
+    }
+
+    fn take_one(&mut self, network: Network) {
+        if let Entry::Occupied(mut count) = self.from.entry(network) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
         }
     }
 
@@ -271,17 +278,16 @@ impl Counts {
     }
 }
 
-/// Takes one away and returns how many are left.
-fn take_one<K: Eq + Hash>(counts: &mut HashMap<K, u32>, key: K) -> u32 {
-    let Entry::Occupied(mut count) = counts.entry(key) else { return 0 };
-    *count.get_mut() -= 1;
-    match *count.get() {
-        0 => {
-            count.remove();
-            0
-        }
-        left => left,
+impl Registered {
+    /// Returns true if it counts for the limits of its user and its address.
+    fn is_limited(&self) -> bool {
+        self.is_counted && self.network.is_some()
     }
+}
+
+/// How many of a user's sockets count for the user's limit.
+fn limited(sockets: &[Registered]) -> u32 {
+    sockets.iter().map(|socket| u32::from(socket.is_limited())).sum()
 }
 
 impl Seat {
@@ -308,14 +314,16 @@ impl Drop for Seat {
         const ENDED: CloseOrder = CloseOrder { code: CloseCode::Normal, reason: "the connection has ended" };
         self.mailbox.order_close(ENDED);
         let mut open = self.registry.open.lock();
-        let Open { sessions, counts } = &mut *open;
-        let Some(sockets) = sessions.get_mut(&self.session) else { return };
-        if let Some(index) = sockets.open.iter().position(|socket| socket.mailbox == self.mailbox) {
-            counts.forget(sockets.user, &mut sockets.open[index]);
-            sockets.open.remove(index);
+        let Open { of_user, counts } = &mut *open;
+        let Some(sockets) = of_user.get_mut(&self.user) else { return };
+        if let Some(index) = sockets.iter().position(|socket| socket.mailbox == self.mailbox) {
+            counts.forget(sockets, index);
+            let mut left = std::mem::take(sockets).into_vec();
+            left.remove(index);
+            *sockets = left.into_boxed_slice();
         }
-        if sockets.open.is_empty() {
-            sessions.remove(&self.session);
+        if sockets.is_empty() {
+            of_user.remove(&self.user);
         }
     }
 }
@@ -355,7 +363,22 @@ mod tests {
         seats.clear();
         assert!(registry.is_empty(), "nothing is kept of ended sockets");
         let counts = &registry.open.lock().counts;
-        assert!(counts.all == 0 && counts.of_user.is_empty() && counts.from.is_empty() && counts.users_with.is_empty());
+        assert!(counts.all == 0 && counts.from.is_empty() && counts.users_with.is_empty());
+    }
+
+    #[test]
+    fn the_end_of_a_session_closes_its_sockets_and_no_other_ones_of_its_user() {
+        const ENDED: CloseOrder = CloseOrder { code: CloseCode::SessionRevoked, reason: "the session was ended" };
+        let registry = registry(100, 100, 100);
+        let [ended, other] = [session_of(1, 1), session_of(1, 2)];
+        let take = |opener: &Opener| registry.take_seat(opener, None).expect("room");
+        let [first, kept, second, foreign] = [&ended, &other, &ended, &opener(3)].map(take);
+        registry.close_session(ended.user, ended.session, &ENDED);
+        let code = |seat: &Seat| seat.mailbox().order().map(|order| order.code);
+        assert_eq!([code(&first), code(&second)], [Some(CloseCode::SessionRevoked); 2]);
+        assert_eq!([code(&kept), code(&foreign)], [None; 2]);
+        registry.close_sessions_where(|session| session == other.session, &ENDED);
+        assert_eq!([code(&kept), code(&foreign)], [Some(CloseCode::SessionRevoked), None]);
     }
 
     #[test]

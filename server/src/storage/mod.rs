@@ -269,10 +269,10 @@ pub trait Storage: Send + Sync + 'static {
         revoked_at_ms: i64,
     ) -> Result<Vec<SessionId>, StorageError>;
 
-    /// Sessions that were revoked at `since_ms` or later.
+    /// Sessions that were revoked at `since_ms` or later, with their users.
     ///
     /// Asked every second. Older revocations do not matter, because their access tokens have expired.
-    async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<SessionId>, StorageError>;
+    async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<(SessionId, UserId)>, StorageError>;
 
     /// Up to `max` sessions that expired or were revoked before a time. Reads the whole table, so do not call it every second.
     async fn expired_sessions(&self, before_ms: i64, max: u32) -> Result<Vec<SessionId>, StorageError>;

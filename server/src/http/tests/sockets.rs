@@ -118,7 +118,7 @@ async fn a_bad_handshake_is_refused_before_the_upgrade() {
 async fn an_ended_session_is_accepted_and_closed_with_the_reason() {
     let mut house = house(&[]).await;
     let over = house.session("ada", Role::Player).await;
-    house.auth.revoke(over.session.id).await.expect("an end");
+    house.auth.revoke(over.session.id, over.session.user).await.expect("an end");
     assert_eq!(house.upgrade("/socket", &over.token, &[]).await.status, 101);
     let told = house.accepted.recv().await.expect("a connection").ticket.expect_err("an order");
     assert_eq!(told.code, CloseCode::SessionRevoked);

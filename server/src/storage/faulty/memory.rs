@@ -421,11 +421,11 @@ impl Storage for MemoryStorage {
         self.book(move |tables| Ok(tables.revoke_oldest_sessions(&newest, others_max, revoked_at_ms))).await
     }
 
-    async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<SessionId>, StorageError> {
+    async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<(SessionId, UserId)>, StorageError> {
         self.look_up(move |tables| {
             let revoked =
                 tables.sessions.values().filter(|row| row.revoked_at_ms.is_some_and(|at_ms| at_ms >= since_ms));
-            revoked.map(|session| session.id).collect()
+            revoked.map(|session| (session.id, session.user)).collect()
         })
         .await
     }

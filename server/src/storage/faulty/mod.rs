@@ -373,7 +373,7 @@ impl Storage for FaultyStorage {
             .await
     }
 
-    async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<SessionId>, StorageError> {
+    async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<(SessionId, UserId)>, StorageError> {
         self.run(move |storage| async move { storage.revoked_sessions(since_ms).await }).await
     }
 

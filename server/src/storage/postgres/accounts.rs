@@ -358,12 +358,15 @@ pub(super) async fn revoke_oldest_sessions(
 pub(super) async fn revoked_sessions(
     connection: &mut PgConnection,
     since_ms: i64,
-) -> Result<Vec<SessionId>, StorageError> {
-    let rows = sqlx::query("SELECT id FROM sessions WHERE revoked_at >= to_timestamp($1 * 0.001::float8) ORDER BY id")
-        .bind(since_ms)
-        .fetch_all(connection)
-        .await?;
-    rows.iter().map(|row| Ok(SessionId::from_uuid(row.try_get("id")?))).collect()
+) -> Result<Vec<(SessionId, UserId)>, StorageError> {
+    let rows = sqlx::query(
+        "SELECT id, user_id FROM sessions WHERE revoked_at >= to_timestamp($1 * 0.001::float8) ORDER BY id",
+    )
+    .bind(since_ms)
+    .fetch_all(connection)
+    .await?;
+    let read = |row: &PgRow| Ok((SessionId::from_uuid(row.try_get("id")?), UserId::from_uuid(row.try_get("user_id")?)));
+    rows.iter().map(read).collect()
 }
 
 pub(super) async fn expired_sessions(

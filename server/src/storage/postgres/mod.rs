@@ -285,7 +285,7 @@ impl Storage for PostgresStorage {
         look_up!(self, accounts::revoke_oldest_sessions(newest, others_max, revoked_at_ms))
     }
 
-    async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<SessionId>, StorageError> {
+    async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<(SessionId, UserId)>, StorageError> {
         look_up!(self, accounts::revoked_sessions(since_ms))
     }
 

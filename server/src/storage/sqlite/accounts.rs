@@ -365,12 +365,12 @@ pub(super) async fn revoke_oldest_sessions(
 pub(super) async fn revoked_sessions(
     connection: &mut SqliteConnection,
     since_ms: i64,
-) -> Result<Vec<SessionId>, StorageError> {
-    let rows = sqlx::query("SELECT id FROM sessions WHERE revoked_at_ms >= ?1 ORDER BY id")
+) -> Result<Vec<(SessionId, UserId)>, StorageError> {
+    let rows = sqlx::query("SELECT id, user_id FROM sessions WHERE revoked_at_ms >= ?1 ORDER BY id")
         .bind(since_ms)
         .fetch_all(connection)
         .await?;
-    rows.iter().map(|row| id(row, "id")).collect()
+    rows.iter().map(|row| Ok((id(row, "id")?, id(row, "user_id")?))).collect()
 }
 
 pub(super) async fn expired_sessions(

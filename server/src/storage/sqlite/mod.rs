@@ -264,7 +264,7 @@ impl Storage for SqliteStorage {
         on_connection!(self.writer(), accounts::revoke_oldest_sessions(newest, others_max, revoked_at_ms))
     }
 
-    async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<SessionId>, StorageError> {
+    async fn revoked_sessions(&self, since_ms: i64) -> Result<Vec<(SessionId, UserId)>, StorageError> {
         on_connection!(self.reader(), accounts::revoked_sessions(since_ms))
     }
 

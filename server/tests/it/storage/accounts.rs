@@ -107,7 +107,7 @@ pub(super) async fn a_change_of_an_account_ends_its_sessions(database: &Database
         assert_eq!(found.revoked_at_ms.is_some(), ends, "{change:?}");
         // Triggers use the machine's clock.
         let revoked = storage.revoked_sessions(now - 60_000).await.expect("an answer");
-        assert_eq!(revoked.contains(&row.id), ends, "{change:?}");
+        assert_eq!(revoked.contains(&(row.id, row.user)), ends, "{change:?}");
         let next = SessionRow { user: row.user, ..login() };
         let hash = account("").password_hash;
         assert_eq!(storage.create_session(&next, &hash).await.expect("an answer"), lets_in, "{change:?}");
@@ -337,7 +337,7 @@ pub(super) async fn a_revoked_session_stays_dead(database: &Database) {
     let found = storage.session(row.id).await.expect("an answer").expect("the session");
     assert_eq!(found.revoked_at_ms, Some(row.rotated_at_ms + 5), "the first time counts");
     assert!(!storage.rotate_session(row.id, 0, row.rotated_at_ms, row.expires_at_ms).await.expect("an answer"));
-    assert_eq!(storage.revoked_sessions(row.rotated_at_ms + 5).await.expect("an answer"), [row.id]);
+    assert_eq!(storage.revoked_sessions(row.rotated_at_ms + 5).await.expect("an answer"), [(row.id, row.user)]);
     assert_eq!(storage.revoked_sessions(row.rotated_at_ms + 6).await.expect("an answer"), []);
 }
 
