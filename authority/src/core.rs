@@ -17,6 +17,7 @@ use crate::effect::{Effect, Effects, Subscriber};
 use crate::entry::{Entry, UNFLUSHED_MAX};
 use crate::header::Header;
 use crate::refusal::Refusal;
+use crate::roster::Roster;
 use crate::row::{CharacterRow, Lease};
 
 /// The state that a change is based on. Each field that is given must match the present state.
@@ -114,15 +115,6 @@ pub enum Reader<S> {
     Fetches(S),
     /// A connection that wants every state that others make.
     Watches(S),
-}
-
-/// The characters of one user. A deleted one stays until its deletion is durable.
-#[derive(Debug)]
-pub struct Roster<G: Game, S> {
-    pub(crate) entries: Vec<Entry<G, S>>,
-    pub(crate) used_at_ms: i64,
-    /// The roster leaves memory as soon as nothing keeps it there.
-    leaving: bool,
 }
 
 /// One shard's characters.
@@ -407,7 +399,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
             entry
         };
         let entries = loaded.into_iter().map(entry).collect();
-        let roster = place.insert(Roster { entries, used_at_ms: now_ms, leaving: false });
+        let roster = place.insert(Roster::new(entries, now_ms));
         effects.push(Effect::Places(roster.places()));
         true
     }
@@ -428,16 +420,14 @@ impl<G: Game, S: Subscriber> Core<G, S> {
     /// Lets a user's characters leave memory: now, or as soon as they are flushed and no connection is left.
     pub fn leave(&mut self, user: UserId, effects: &mut Effects<S>) {
         if let Some(roster) = self.rosters.get_mut(&user) {
-            roster.leaving = true;
+            roster.may_leave();
             self.try_leave(user, effects);
         }
     }
 
     /// Drops a user's characters if they should leave and nothing keeps them.
     pub(crate) fn try_leave(&mut self, user: UserId, effects: &mut Effects<S>) {
-        let idle =
-            |entry: &Entry<G, S>| entry.is_evictable() && entry.links.iter().all(|link| link.subscriber.is_gone());
-        if self.rosters.get(&user).is_some_and(|roster| roster.leaving && roster.entries.iter().all(idle)) {
+        if self.rosters.get(&user).is_some_and(Roster::leaves) {
             self.drop_roster(user, effects);
         }
     }
@@ -471,36 +461,5 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         effects.push(Effect::Places(-places));
         effects.push(Effect::Dirty(-unflushed));
         (places.unsigned_abs(), unflushed.unsigned_abs())
-    }
-}
-
-impl<G: Game, S: Subscriber> Roster<G, S> {
-    /// Notes that somebody asked for the roster.
-    pub(crate) fn touch(&mut self, now_ms: i64) {
-        (self.used_at_ms, self.leaving) = (now_ms, false);
-    }
-
-    /// The places that it takes in memory: its characters and one for the user.
-    pub(crate) fn places(&self) -> isize {
-        self.entries.len().cast_signed() + 1
-    }
-
-    /// The characters that are not deleted, for writing.
-    pub fn living_mut(&mut self) -> impl Iterator<Item = &mut Entry<G, S>> {
-        self.entries.iter_mut().filter(|entry| entry.deleted_at_ms.is_none())
-    }
-
-    /// The characters that are not deleted.
-    pub fn living(&self) -> impl Iterator<Item = &Entry<G, S>> {
-        self.entries.iter().filter(|entry| entry.deleted_at_ms.is_none())
-    }
-
-    fn find_mut(&mut self, character: CharacterId) -> Option<&mut Entry<G, S>> {
-        self.entries.iter_mut().find(|entry| entry.id() == character && entry.deleted_at_ms.is_none())
-    }
-
-    /// Finds an entry, even a deleted one.
-    pub(crate) fn any_mut(&mut self, character: CharacterId) -> Option<&mut Entry<G, S>> {
-        self.entries.iter_mut().find(|entry| entry.id() == character)
     }
 }

@@ -16,18 +16,20 @@ mod header;
 pub mod planted;
 mod refusal;
 mod ring;
+mod roster;
 mod router;
 mod row;
 mod timestamp;
 
 pub use crate::answer::{Answer, Answered, Shape, Shown, Writer};
-pub use crate::core::{Base, Change, Command, Core, Creation, Decision, LoadPermit, Reader, Roster};
+pub use crate::core::{Base, Change, Command, Core, Creation, Decision, LoadPermit, Reader};
 pub use crate::effect::{Effect, Effects, Subscriber};
 pub use crate::entry::Entry;
 pub use crate::flushing::{Queue, Snapshot};
 pub use crate::frame::{Packed, encode_packed};
 pub use crate::header::Header;
 pub use crate::refusal::Refusal;
+pub use crate::roster::Roster;
 pub use crate::router::shard_of;
 #[cfg(test)]
 mod tests;
