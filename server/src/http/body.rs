@@ -4,11 +4,14 @@
 //! starts again with every part, so a slow client could stretch one request over days.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
+use castellan_game::Game;
 use castellan_protocol::RejectionCode;
 use castellan_protocol::http::BODY_BYTES_MAX;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -16,10 +19,23 @@ use serde::Deserialize;
 use serde::de::{self, DeserializeOwned};
 use serde_json::{Map, Value};
 
+use super::context::Context;
 use super::problem::Problem;
 
 /// Longest part of a client's own words that an answer repeats, in bytes.
 const QUOTE_BYTES_MAX: usize = 200;
+
+/// A wire type that a body was decoded into.
+pub(super) struct Decoded<T>(pub(super) T);
+
+impl<G: Game, T: DeserializeOwned> FromRequest<Arc<Context<G>>> for Decoded<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, context: &Arc<Context<G>>) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        decode(object(&parts.headers, body, context.settings.body_timeout).await?).map(Self)
+    }
+}
 
 /// Reads a body that must be a JSON object.
 pub(super) async fn object(headers: &HeaderMap, body: Body, deadline: Duration) -> Result<Map<String, Value>, Problem> {

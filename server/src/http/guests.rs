@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use castellan_game::Game;
 use castellan_protocol::http::{ClaimAccount, Guest, Login};
 
 use super::bearer::Caller;
-use super::body;
+use super::body::Decoded;
 use super::client_address::ClientAddress;
 use super::context::Context;
-use super::logins::{count, outcome_of, record_stranger};
+use super::logins::{note, outcome_of};
 use super::problem::Problem;
 use crate::audit::Target;
 use crate::auth::{AccountName, Grant, Password};
@@ -35,9 +35,7 @@ pub(super) async fn enter<G: Game>(
         Ok((grant, guest)) => (Ok(grant), Some(Guest { name: guest.name, secret: guest.secret })),
         Err(error) => (Err(error), None),
     };
-    count(client, &result);
-    record_stranger(context, "guest login", client.ip(), &result);
-    Ok((result?, guest))
+    Ok((note(context, "guest login", None, client, result).await?, guest))
 }
 
 /// `POST /account/claim`.
@@ -45,11 +43,8 @@ pub(super) async fn claim<G: Game>(
     State(context): State<Arc<Context<G>>>,
     client: ClientAddress,
     caller: Caller,
-    request: Request,
+    Decoded(wanted): Decoded<ClaimAccount>,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    let fields = body::object(&parts.headers, body, context.settings.body_timeout).await?;
-    let wanted: ClaimAccount = body::decode(fields)?;
     let name = AccountName::in_field("name", &wanted.name)?;
     let password = Password::new(wanted.password)?;
     let result = context.auth.claim(caller.session, &name, password, client.ip()).await;

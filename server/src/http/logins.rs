@@ -1,7 +1,5 @@
 //! What is counted and recorded of every login.
 
-use std::net::IpAddr;
-
 use castellan_game::Game;
 
 use super::client_address::ClientAddress;
@@ -10,21 +8,27 @@ use crate::audit::{Actor, Event, Outcome, Target};
 use crate::auth::{AccountName, AuthError, Grant};
 use crate::telemetry::{self, Limit, LoginOutcome, Who};
 
-/// Records a login. A name that nobody has is left out: people type passwords there by mistake.
-pub(super) async fn record<G: Game>(
+/// Counts a login, records it, and hands back its result. A name that nobody has is not recorded: people type passwords
+/// there by mistake.
+pub(super) async fn note<G: Game>(
     context: &Context<G>,
-    name: &AccountName,
-    address: IpAddr,
-    result: &Result<Grant, AuthError>,
-) {
-    let (actor, target, outcome) = match result {
-        Ok(grant) => (Actor::Account(grant.session.user), Target::Session(grant.session.id), outcome_of(result)),
-        Err(_) => {
+    action: &'static str,
+    name: Option<&AccountName>,
+    client: ClientAddress,
+    result: Result<Grant, AuthError>,
+) -> Result<Grant, AuthError> {
+    count(client, &result);
+    let (actor, target) = match (&result, name) {
+        (Ok(grant), _) => (Actor::Account(grant.session.user), Target::Session(grant.session.id)),
+        (Err(_), None) => (Actor::Stranger, Target::Nothing),
+        (Err(_), Some(name)) => {
             let account = context.auth.user_named(name).await.ok().flatten();
-            (Actor::Stranger, account.map_or(Target::Nothing, Target::Account), outcome_of(result))
+            (Actor::Stranger, account.map_or(Target::Nothing, Target::Account))
         }
     };
-    context.audit.record(Event { actor, address: Some(address), target, action: "login", outcome });
+    let (address, outcome) = (Some(client.ip()), outcome_of(&result));
+    context.audit.record(Event { actor, address, target, action, outcome });
+    result
 }
 
 pub(super) fn outcome_of<T>(result: &Result<T, AuthError>) -> Outcome {
@@ -39,7 +43,7 @@ pub(super) fn outcome_of<T>(result: &Result<T, AuthError>) -> Outcome {
 }
 
 /// Counts a login, and what the limits on logins and sessions refused.
-pub(super) fn count(client: ClientAddress, result: &Result<Grant, AuthError>) {
+fn count(client: ClientAddress, result: &Result<Grant, AuthError>) {
     telemetry::login(match result {
         Ok(_) => LoginOutcome::Granted,
         Err(AuthError::TooManyAttempts { .. } | AuthError::TooManyAtOnce { .. }) => LoginOutcome::Limited,
@@ -57,18 +61,4 @@ pub(super) fn count(client: ClientAddress, result: &Result<Grant, AuthError>) {
         }
         Err(_) => {}
     }
-}
-
-/// Records a login of somebody who named no account.
-pub(super) fn record_stranger<G: Game>(
-    context: &Context<G>,
-    action: &'static str,
-    address: IpAddr,
-    result: &Result<Grant, AuthError>,
-) {
-    let (actor, target) = match result {
-        Ok(grant) => (Actor::Account(grant.session.user), Target::Session(grant.session.id)),
-        Err(_) => (Actor::Stranger, Target::Nothing),
-    };
-    context.audit.record(Event { actor, address: Some(address), target, action, outcome: outcome_of(result) });
 }

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use castellan_game::Game;
@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::bearer::Caller;
-use super::body;
+use super::body::Decoded;
 use super::client_address::ClientAddress;
 use super::context::Context;
 use super::guests;
@@ -29,58 +29,58 @@ use crate::audit::{Actor, Event, Outcome, Target};
 use crate::auth::{AccountName, AuthError, Grant, Password};
 use crate::storage::SessionRow;
 
+/// A client without a session. Its request was counted.
+pub(super) struct Stranger {
+    client: ClientAddress,
+    /// The WebSocket's URL, as this client can reach it.
+    socket_url: String,
+}
+
+impl<G: Game> FromRequestParts<Arc<Context<G>>> for Stranger {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, context: &Arc<Context<G>>) -> Result<Self, Problem> {
+        let client = ClientAddress::from_request_parts(parts, context).await?;
+        context.rates.anonymous(client)?;
+        let reached = parts.extensions.get();
+        let reached = reached.ok_or_else(|| Problem::fault(&"the listener did not say how the client reached us"))?;
+        Ok(Self { client, socket_url: socket_url(context, reached, &parts.headers) })
+    }
+}
+
 /// `POST /session/login`.
 pub(super) async fn login<G: Game>(
     State(context): State<Arc<Context<G>>>,
-    client: ClientAddress,
-    Extension(reached): Extension<Reached>,
-    request: Request,
+    Stranger { client, socket_url }: Stranger,
+    Decoded(wanted): Decoded<Login>,
 ) -> Result<Response, Problem> {
-    context.rates.anonymous(client)?;
-    let (parts, body) = request.into_parts();
-    let fields = body::object(&parts.headers, body, context.settings.body_timeout).await?;
-    let wanted: Login = body::decode(fields)?;
     if wanted.guest {
-        let guest = guests::enter(&context, client, &wanted).await?;
-        return Ok(granted(&context, &reached, &parts.headers, guest));
+        let (grant, guest) = guests::enter(&context, client, &wanted).await?;
+        return Ok(granted(socket_url, grant, guest));
     }
     let missing = |field: &str| Problem::malformed(format!("missing field `{field}`"));
     let name = AccountName::new(&wanted.username.ok_or_else(|| missing("username"))?)?;
     let password = Password::new(wanted.password.ok_or_else(|| missing("password"))?)?;
     let result = context.auth.login(&name, password, wanted.create, client.ip()).await;
-    logins::count(client, &result);
-    logins::record(&context, &name, client.ip(), &result).await;
-    Ok(granted(&context, &reached, &parts.headers, (result?, None)))
+    Ok(granted(socket_url, logins::note(&context, "login", Some(&name), client, result).await?, None))
 }
 
 /// `POST /session/exchange`.
 pub(super) async fn exchange<G: Game>(
     State(context): State<Arc<Context<G>>>,
-    client: ClientAddress,
-    Extension(reached): Extension<Reached>,
-    request: Request,
+    Stranger { client, socket_url }: Stranger,
+    Decoded(wanted): Decoded<ExchangeToken>,
 ) -> Result<Response, Problem> {
-    context.rates.anonymous(client)?;
-    let (parts, body) = request.into_parts();
-    let fields = body::object(&parts.headers, body, context.settings.body_timeout).await?;
-    let wanted: ExchangeToken = body::decode(fields)?;
     let result = context.auth.exchange(&context.issuers, &wanted.token, client.ip()).await;
-    logins::count(client, &result);
-    logins::record_stranger(&context, "exchange", client.ip(), &result);
-    Ok(granted(&context, &reached, &parts.headers, (result?, None)))
+    Ok(granted(socket_url, logins::note(&context, "exchange", None, client, result).await?, None))
 }
 
 /// `POST /session/refresh`.
 pub(super) async fn refresh<G: Game>(
     State(context): State<Arc<Context<G>>>,
-    client: ClientAddress,
-    Extension(reached): Extension<Reached>,
-    request: Request,
+    Stranger { client, socket_url }: Stranger,
+    Decoded(wanted): Decoded<RefreshSession>,
 ) -> Result<Response, Problem> {
-    context.rates.anonymous(client)?;
-    let (parts, body) = request.into_parts();
-    let fields = body::object(&parts.headers, body, context.settings.body_timeout).await?;
-    let wanted: RefreshSession = body::decode(fields)?;
     let result = context.auth.refresh(&wanted.refresh_token).await;
     if matches!(result, Err(AuthError::SessionRevoked)) {
         // The token is genuine, so it names the session. Somebody uses it a second time, or after the end.
@@ -93,7 +93,7 @@ pub(super) async fn refresh<G: Game>(
             outcome: Outcome::Refused,
         });
     }
-    Ok(granted(&context, &reached, &parts.headers, (result?, None)))
+    Ok(granted(socket_url, result?, None))
 }
 
 /// `POST /session/logout`.
@@ -169,11 +169,8 @@ pub(super) async fn change_password<G: Game>(
     State(context): State<Arc<Context<G>>>,
     client: ClientAddress,
     caller: Caller,
-    request: Request,
+    Decoded(wanted): Decoded<ChangePassword>,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    let fields = body::object(&parts.headers, body, context.settings.body_timeout).await?;
-    let wanted: ChangePassword = body::decode(fields)?;
     let (present, new) = (Password::new(wanted.password)?, Password::new(wanted.new_password)?);
     let result = context.auth.change_password(caller.session, present, new, client.ip()).await;
     let outcome = outcome_of(&result);
@@ -190,12 +187,7 @@ fn time_of(ms: i64) -> Result<String, Problem> {
         .ok_or_else(|| Problem::fault(&"the time of a session is not a valid time"))
 }
 
-fn granted<G: Game>(
-    context: &Context<G>,
-    reached: &Reached,
-    headers: &HeaderMap,
-    (grant, guest): (Grant, Option<Guest>),
-) -> Response {
+fn granted(socket_url: String, grant: Grant, guest: Option<Guest>) -> Response {
     answer(&Tokens {
         token: grant.token,
         token_type: "Bearer".to_owned(),
@@ -203,7 +195,7 @@ fn granted<G: Game>(
         refresh_token: grant.refresh_token,
         user_id: grant.session.user,
         session_id: grant.session.id,
-        socket_url: socket_url(context, reached, headers),
+        socket_url,
         guest,
     })
 }
