@@ -50,7 +50,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
     /// this process has ended that life by a decision about an earlier letter. A letter from before this process had
     /// the shard tells nothing about either.
     pub fn is_settled(&mut self, letter: &CharacterRow, epoch: i64) -> bool {
-        let ours = self.lease.is_some_and(|lease| lease.epoch == epoch);
+        let ours = self.held().is_some_and(|lease| lease.epoch == epoch);
         let entry = self.rosters.get_mut(&letter.user).and_then(|roster| roster.any_mut(letter.id));
         let version = Version::new(letter.version);
         let settled = |entry: &mut Entry<G, S>| match entry.is_of_this_life(version) {

@@ -119,7 +119,10 @@ pub enum Reader<S> {
 
 /// One shard's characters.
 pub struct Core<G: Game, S> {
+    /// The lease, while the shard is served.
     pub(crate) lease: Option<Lease>,
+    /// The lease, while the shard is only written.
+    pub(crate) aside: Option<Lease>,
     /// The server assigns the user ids, so a fast hash is safe.
     pub(crate) rosters: HashMap<UserId, Roster<G, S>, foldhash::fast::RandomState>,
     /// The characters that the flusher must collect, oldest first.
@@ -144,6 +147,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
     pub fn new(lease: Option<Lease>, rules: Arc<G::Rules>, dice_secret: Arc<[u8]>) -> Self {
         Self {
             lease,
+            aside: None,
             rosters: HashMap::default(),
             dirty: Vec::new(),
             hurried: Vec::new(),
@@ -157,10 +161,10 @@ impl<G: Game, S: Subscriber> Core<G, S> {
 
     /// Serves the shard under this lease from here on.
     pub fn take(&mut self, lease: Lease) {
-        self.lease = Some(lease);
+        (self.lease, self.aside) = (Some(lease), None);
     }
 
-    /// The lease, while the shard is held.
+    /// The lease, while the shard is served.
     pub fn lease(&self) -> Option<Lease> {
         self.lease
     }
@@ -343,6 +347,17 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         Decision::Applied { entry, duplicate: false }
     }
 
+    /// The present state of a character, for an answer that waited for its commit. A shard that is about to move gives
+    /// these answers, though it refuses everything else.
+    pub fn confirm(&mut self, owner: UserId, character: CharacterId, now_ms: i64) -> Decision<'_, G, S> {
+        let Some(roster) = self.rosters.get_mut(&owner) else { return Decision::Absent };
+        roster.touch(now_ms);
+        match roster.find_mut(character) {
+            Some(entry) => Decision::Applied { entry, duplicate: false },
+            None => Decision::Refused(self.buried.refusal(owner, character)),
+        }
+    }
+
     /// Ends a watch. Does nothing if there is none.
     pub fn unwatch(&mut self, owner: UserId, character: CharacterId, subscriber: &S) {
         let entry = self.rosters.get_mut(&owner).and_then(|roster| roster.find_mut(character));
@@ -434,32 +449,44 @@ impl<G: Game, S: Subscriber> Core<G, S> {
 
     /// Gives the lease up if nothing is left to flush. From then on every change is refused.
     pub fn retire(&mut self) -> Option<Lease> {
-        let mut entries = self.rosters.values().flat_map(|roster| &roster.entries);
-        if entries.any(|entry| entry.queued || entry.is_flushable()) { None } else { self.lease.take() }
+        if self.is_stored() { self.lease.take() } else { None }
     }
 
     /// Another process has the shard: forgets everything and ends every connection that was told of it.
     ///
     /// Returns how many characters and users were dropped and how many characters were dirty.
     pub fn lose(&mut self, effects: &mut Effects<S>) -> (usize, usize) {
-        self.lease = None;
-        self.buried = Buried::default();
-        self.dirty.clear();
-        self.hurried.clear();
-        let (mut places, mut unflushed) = (0, 0);
-        for (_, roster) in self.rosters.drain() {
-            places += roster.places();
-            unflushed += roster.entries.iter().filter(|entry| entry.is_flushable()).count().cast_signed();
-            for link in roster.entries.into_iter().flat_map(|entry| entry.links) {
+        let mut unflushed = 0;
+        let places = self.forget(effects, |entry, effects| {
+            unflushed += usize::from(entry.is_flushable());
+            for link in entry.links {
                 effects.push(Effect::Close { to: link.subscriber });
             }
-        }
+        });
         // They stay in the list until their farewell; the shard may come back before that.
         for subscriber in &self.sockets {
             effects.push(Effect::Close { to: subscriber.clone() });
         }
+        effects.push(Effect::Dirty(-unflushed.cast_signed()));
+        (places.unsigned_abs(), unflushed)
+    }
+
+    /// Gives the lease up and forgets all characters. Returns the places that they took.
+    pub(crate) fn forget(
+        &mut self,
+        effects: &mut Effects<S>,
+        mut each: impl FnMut(Entry<G, S>, &mut Effects<S>),
+    ) -> isize {
+        (self.lease, self.aside) = (None, None);
+        self.buried = Buried::default();
+        self.dirty.clear();
+        self.hurried.clear();
+        let mut places = 0;
+        for (_, roster) in self.rosters.drain() {
+            places += roster.places();
+            roster.entries.into_iter().for_each(|entry| each(entry, effects));
+        }
         effects.push(Effect::Places(-places));
-        effects.push(Effect::Dirty(-unflushed));
-        (places.unsigned_abs(), unflushed.unsigned_abs())
+        places
     }
 }

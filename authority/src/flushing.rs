@@ -85,7 +85,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
 
     /// Takes the newest states of a queue. Returns the lease to write them under, if there are any.
     pub fn collect(&mut self, queue: Queue, snapshots: &mut Vec<Snapshot<G>>) -> Option<Lease> {
-        let lease = self.lease?;
+        let lease = self.held()?;
         let before = snapshots.len();
         let mut queued = mem::take(self.queue(queue));
         for (user, character) in queued.drain(..) {

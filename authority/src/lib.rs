@@ -13,6 +13,7 @@ mod entry;
 mod flushing;
 mod frame;
 mod header;
+mod leaving;
 pub mod planted;
 mod refusal;
 mod ring;

@@ -21,11 +21,19 @@ pub enum Bug {
     BelieveTheVisibleRow,
     /// A commit whose wait for the standby was cancelled counts as stored.
     IgnoreTheWarning,
+    /// A node drops the frames that arrive for a shard that leaves, instead of handing them back.
+    DroppedWhileLeaving,
+    /// A node that got no answer to a transfer goes on as the owner.
+    OwnerAfterLostTransfer,
+    /// If a link breaks, only sockets with unanswered frames are closed.
+    OnlyTheUnansweredClosed,
+    /// A node that was frozen answers: neither its validity nor the silence of links counts.
+    FrozenNodeAnswers,
 }
 
 impl Bug {
     /// All bugs.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::FenceWithoutLock,
         Self::DurableBeforeCommit,
         Self::IdsNotStored,
@@ -35,6 +43,10 @@ impl Bug {
         Self::ReleaseWhileDirty,
         Self::BelieveTheVisibleRow,
         Self::IgnoreTheWarning,
+        Self::DroppedWhileLeaving,
+        Self::OwnerAfterLostTransfer,
+        Self::OnlyTheUnansweredClosed,
+        Self::FrozenNodeAnswers,
     ];
 
     /// The bug's name in `CASTELLAN_PLANTED` and on the torture's command line.
@@ -49,6 +61,10 @@ impl Bug {
             Self::ReleaseWhileDirty => "release-while-dirty",
             Self::BelieveTheVisibleRow => "believe-the-visible-row",
             Self::IgnoreTheWarning => "ignore-the-warning",
+            Self::DroppedWhileLeaving => "dropped-while-leaving",
+            Self::OwnerAfterLostTransfer => "owner-after-lost-transfer",
+            Self::OnlyTheUnansweredClosed => "only-the-unanswered-closed",
+            Self::FrozenNodeAnswers => "frozen-node-answers",
         }
     }
 }

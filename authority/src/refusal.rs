@@ -21,6 +21,9 @@ pub struct Refusal {
 /// When to try again after a limit was reached, in milliseconds: about one flush later.
 const RETRY_BOUND_MS: u64 = 1_000;
 
+/// The sentence of [`Refusal::shard_lost`], which no other refusal has.
+const SHARD_LOST: &str = "another server has taken over this character";
+
 impl Refusal {
     /// A permanent refusal.
     pub fn new(code: RejectionCode, message: impl Into<Cow<'static, str>>) -> Self {
@@ -53,7 +56,12 @@ impl Refusal {
 
     /// Another server holds the shard.
     pub fn shard_lost() -> Self {
-        Self::retry(RejectionCode::UNAVAILABLE, "another server has taken over this character", RETRY_BOUND_MS)
+        Self::retry(RejectionCode::UNAVAILABLE, SHARD_LOST, RETRY_BOUND_MS)
+    }
+
+    /// Returns true for [`Refusal::shard_lost`].
+    pub fn is_shard_lost(&self) -> bool {
+        self.code == RejectionCode::UNAVAILABLE && self.message == SHARD_LOST
     }
 
     /// The character does not exist, or belongs to another user.

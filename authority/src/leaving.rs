@@ -1,0 +1,59 @@
+//! A shard that another process will own: it serves nobody, but is still written.
+
+use crate::core::Core;
+use crate::effect::{Effect, Effects, Subscriber};
+use crate::row::Lease;
+use castellan_game::Game;
+
+impl<G: Game, S: Subscriber> Core<G, S> {
+    /// The lease, while the shard is served or still written.
+    pub fn held(&self) -> Option<Lease> {
+        self.lease.or(self.aside)
+    }
+
+    /// Serves nobody from now on, and hurries everything dirty into the database. Everybody who asks gets
+    /// [`Refusal::shard_lost`](crate::Refusal::shard_lost).
+    pub fn set_aside(&mut self, effects: &mut Effects<S>) {
+        let Some(lease) = self.lease.take() else { return };
+        self.aside = Some(lease);
+        self.hurry_all(effects);
+    }
+
+    /// Hurries everything dirty into the database.
+    pub fn hurry_all(&mut self, effects: &mut Effects<S>) {
+        for (user, character) in &self.dirty {
+            let entry = self.rosters.get_mut(user).and_then(|roster| roster.any_mut(*character));
+            if let Some(entry) = entry
+                && entry.queued
+                && !std::mem::replace(&mut entry.hurried, true)
+            {
+                self.hurried.push((*user, *character));
+            }
+        }
+        if !self.hurried.is_empty() {
+            effects.push(Effect::Hurry);
+        }
+    }
+
+    /// Serves again.
+    pub fn resume(&mut self) {
+        if let Some(lease) = self.aside.take() {
+            self.lease = Some(lease);
+        }
+    }
+
+    /// Returns true if nothing is left to store, and nothing is being stored.
+    pub fn is_stored(&self) -> bool {
+        !self.rosters.values().flat_map(|roster| &roster.entries).any(|entry| entry.queued || entry.is_flushable())
+    }
+
+    /// Another process owns the shard now, and everything was stored: forgets all of it. No connection ends, because
+    /// everything that one was told is stored.
+    ///
+    /// Returns how many characters and users were forgotten.
+    pub fn hand_over(&mut self, effects: &mut Effects<S>) -> usize {
+        let places = self.forget(effects, |_, _| {});
+        self.sockets.clear();
+        places.unsigned_abs()
+    }
+}
