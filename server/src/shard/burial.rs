@@ -47,7 +47,11 @@ impl<G: Game> Shards<G> {
     }
 
     /// The same for the shards for which `counts` returns true.
-    pub(super) async fn recall_dead_letters_of(&self, counts: impl Fn(ShardId) -> bool) -> Result<(), StorageError> {
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub async fn recall_dead_letters_of(&self, counts: impl Fn(ShardId) -> bool) -> Result<(), StorageError> {
         let letters = self.storage.dead_letters().await?;
         telemetry::dead_letters(letters.len());
         for letter in letters.iter().filter(|letter| counts(letter.row.shard)) {
@@ -238,7 +242,7 @@ impl<G: Game> Shards<G> {
 
     /// Replaces a character in memory with the database's present state of it.
     async fn reload(&self, lease: Lease, user: UserId, character: CharacterId) -> Result<(), StorageError> {
-        let rows = self.storage.load_user(lease, user).await?;
+        let rows = self.storage.load(lease, &[user]).await?;
         let stored = match rows.into_iter().find(|row| row.id == character) {
             Some(row) => {
                 let state = G::restore(row.schema_version, &row.state)

@@ -1,5 +1,6 @@
-//! Loads a user's characters into memory, and evicts them.
+//! Loads users' characters into memory, and evicts them.
 
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -12,8 +13,15 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::store::{Load, Shards};
-use crate::storage::{ShardId, StorageError};
+use crate::storage::{CharacterRow, ShardId, StorageError};
 use crate::telemetry;
+
+/// Most loading statements of a shard at the same time. Whoever comes meanwhile joins the next one: so a thousand
+/// players who come at once cost a few statements, and a single one waits for nobody.
+const STATEMENTS_MAX: usize = 2;
+
+/// Most users that one statement loads.
+const USERS_MAX: usize = 128;
 
 impl<G: Game> Shards<G> {
     /// Loads a user's characters into memory. Concurrent callers share one load.
@@ -32,54 +40,99 @@ impl<G: Game> Shards<G> {
     /// Joins the load in progress or begins one. Returns `None` if the characters are in memory.
     fn begin_load(self: &Arc<Self>, user: UserId) -> Result<Option<Load>, Refusal> {
         let mut loads = self.loads.lock();
-        let permit = {
-            let shard = self.lock(shard_of(user));
+        let shard = shard_of(user);
+        {
+            let shard = self.lock(shard);
             if shard.core.has(user) {
                 return Ok(None);
             }
-            shard.core.load_permit().ok_or_else(Refusal::shard_lost)?
-        };
+            shard.core.load_permit().ok_or_else(Refusal::shard_lost)?;
+        }
         if let Some(load) = loads.get(&user) {
             return Ok(Some(load.clone()));
         }
-        if !self.make_room(permit.lease.shard) {
+        if !self.make_room(shard) {
             return Err(Refusal::memory_full());
         }
         let (done, load) = watch::channel(None);
         loads.insert(user, load.clone());
-        let shards = Arc::clone(self);
-        let loading = async move {
-            let result = AssertUnwindSafe(shards.load_rows(user, permit)).catch_unwind().await;
-            let result = result.unwrap_or_else(|_| {
-                tracing::error!(%user, "loading a user's characters panicked");
-                Err(Refusal::unreadable())
-            });
-            shards.loads.lock().remove(&user);
-            done.send_replace(Some(result));
-        };
-        self.background.spawn(loading.instrument(telemetry::load_span()));
+        let mut waiting = self.waiting[usize::from(shard.number())].lock();
+        waiting.users.push((user, done));
+        if waiting.running < STATEMENTS_MAX {
+            waiting.running += 1;
+            let shards = Arc::clone(self);
+            self.background.spawn(async move { shards.load_waiting(shard).await });
+        }
         Ok(Some(load))
     }
 
-    async fn load_rows(&self, user: UserId, permit: LoadPermit) -> Result<(), Refusal> {
-        let lease = permit.lease;
+    /// Loads the users of a shard who wait, all at once, until nobody waits any more.
+    async fn load_waiting(self: Arc<Self>, shard: ShardId) {
+        loop {
+            let users = {
+                let mut waiting = self.waiting[usize::from(shard.number())].lock();
+                if waiting.users.is_empty() {
+                    waiting.running -= 1;
+                    return;
+                }
+                let next = waiting.users.len().min(USERS_MAX);
+                waiting.users.drain(..next).collect::<Vec<_>>()
+            };
+            let all: Vec<UserId> = users.iter().map(|(user, _)| *user).collect();
+            let load = AssertUnwindSafe(self.load_users(shard, &all)).catch_unwind().instrument(telemetry::load_span());
+            let mut results = load.await.unwrap_or_else(|_| {
+                tracing::error!(%shard, users = all.len(), "loading users' characters panicked");
+                vec![Err(Refusal::unreadable()); all.len()]
+            });
+            let mut loads = self.loads.lock();
+            for ((user, done), result) in users.into_iter().zip(results.drain(..)) {
+                loads.remove(&user);
+                done.send_replace(Some(result));
+            }
+        }
+    }
+
+    /// Loads users of one shard. Returns a result for each.
+    async fn load_users(&self, shard: ShardId, users: &[UserId]) -> Vec<Result<(), Refusal>> {
+        let all = |refusal: Refusal| vec![Err(refusal); users.len()];
+        let Some(permit) = self.lock(shard).core.load_permit() else { return all(Refusal::shard_lost()) };
         let began = Instant::now();
-        let loaded = tokio::time::timeout(self.capacity.load_timeout, self.storage.load_user(lease, user)).await;
+        let loaded = tokio::time::timeout(self.capacity.load_timeout, self.storage.load(permit.lease, users)).await;
         let rows = match loaded {
             Ok(Ok(rows)) => rows,
             Ok(Err(StorageError::Fenced(_))) => {
-                self.lose(lease);
-                return Err(Refusal::shard_lost());
+                self.lose(permit.lease);
+                return all(Refusal::shard_lost());
+            }
+            // One of them has an unreadable row.
+            Ok(Err(StorageError::Corrupt(_))) if users.len() > 1 => {
+                let mut results = Vec::with_capacity(users.len());
+                for user in users {
+                    results.extend(Box::pin(self.load_users(shard, std::slice::from_ref(user))).await);
+                }
+                return results;
             }
             Ok(Err(error)) => {
-                tracing::warn!(%user, %error, "cannot load a user's characters");
-                return Err(Refusal::database_away());
+                tracing::warn!(users = users.len(), first = %users[0], %error, "cannot load users' characters");
+                return all(Refusal::database_away());
             }
             Err(_) => {
-                tracing::warn!(%user, "cannot load a user's characters in time");
-                return Err(Refusal::database_away());
+                tracing::warn!(users = users.len(), first = %users[0], "cannot load users' characters in time");
+                return all(Refusal::database_away());
             }
         };
+        let mut of_user: HashMap<UserId, Vec<CharacterRow>> = HashMap::new();
+        for row in rows {
+            of_user.entry(row.user).or_default().push(row);
+        }
+        let results = users.iter().map(|user| self.install(*user, permit, of_user.remove(user).unwrap_or_default()));
+        let results = results.collect();
+        telemetry::loaded(began.elapsed());
+        results
+    }
+
+    /// Brings the rows of a user into memory.
+    fn install(&self, user: UserId, permit: LoadPermit, rows: Vec<CharacterRow>) -> Result<(), Refusal> {
         let mut characters = Vec::with_capacity(rows.len());
         for row in rows {
             match G::restore(row.schema_version, &row.state) {
@@ -91,10 +144,9 @@ impl<G: Game> Shards<G> {
             }
         }
         let mut effects = Effects::default();
-        let mut shard = self.lock(lease.shard);
+        let mut shard = self.lock(permit.lease.shard);
         shard.core.install(user, permit, characters, (self.clock)(), &mut effects);
         self.perform(shard, effects);
-        telemetry::loaded(began.elapsed());
         Ok(())
     }
 

@@ -75,12 +75,13 @@ pub trait Storage: Send + Sync + 'static {
     /// Epochs jump as well: leases taken before, even ones that this database does not know of, are lost.
     async fn restored(&self, now_ms: i64) -> Result<u64, StorageError>;
 
-    /// All characters of a user that are not deleted, oldest first.
+    /// All characters of these users that are not deleted, those of each user together and oldest first. The users belong
+    /// to the shard of the lease.
     ///
     /// # Errors
     ///
     /// `Fenced` if the lease is lost; nothing was read.
-    async fn load_user(&self, lease: Lease, user: UserId) -> Result<Vec<CharacterRow>, StorageError>;
+    async fn load(&self, lease: Lease, users: &[UserId]) -> Result<Vec<CharacterRow>, StorageError>;
 
     /// Writes rows in one transaction and returns the shards with a lost lease. Nothing was written for those.
     ///

@@ -153,8 +153,9 @@ impl Storage for MemoryStorage {
         self.transact(Purpose::TakeOver, locks, move |tables| Ok(tables.restored(now_ms))).await
     }
 
-    async fn load_user(&self, lease: Lease, user: UserId) -> Result<Vec<CharacterRow>, StorageError> {
-        self.transact(Purpose::Read, |tables| Lock::held(tables, &[lease]), move |tables| tables.load_user(lease, user))
+    async fn load(&self, lease: Lease, users: &[UserId]) -> Result<Vec<CharacterRow>, StorageError> {
+        let users = users.to_vec();
+        self.transact(Purpose::Read, |tables| Lock::held(tables, &[lease]), move |tables| tables.load(lease, &users))
             .await
     }
 

@@ -181,8 +181,9 @@ impl Storage for FaultyStorage {
         self.run(move |storage| async move { storage.restored(now_ms).await }).await
     }
 
-    async fn load_user(&self, lease: Lease, user: UserId) -> Result<Vec<CharacterRow>, StorageError> {
-        self.run(move |storage| async move { storage.load_user(lease, user).await }).await
+    async fn load(&self, lease: Lease, users: &[UserId]) -> Result<Vec<CharacterRow>, StorageError> {
+        let users = users.to_vec();
+        self.run(move |storage| async move { storage.load(lease, &users).await }).await
     }
 
     async fn save(&self, leases: &[Lease], rows: &[CharacterRow]) -> Result<Vec<ShardId>, StorageError> {

@@ -111,11 +111,11 @@ impl Tables {
         }
     }
 
-    pub(super) fn load_user(&self, lease: Lease, user: UserId) -> Result<Vec<CharacterRow>, StorageError> {
+    pub(super) fn load(&self, lease: Lease, users: &[UserId]) -> Result<Vec<CharacterRow>, StorageError> {
         self.check(&lease)?;
-        let mine = |row: &&CharacterRow| row.user == user && row.deleted_at_ms.is_none();
-        let mut rows: Vec<CharacterRow> = self.characters.values().filter(mine).cloned().collect();
-        rows.sort_by_key(|row| (row.created_at_ms, row.id));
+        let theirs = |row: &&CharacterRow| users.contains(&row.user) && row.deleted_at_ms.is_none();
+        let mut rows: Vec<CharacterRow> = self.characters.values().filter(theirs).cloned().collect();
+        rows.sort_by_key(|row| (row.user, row.created_at_ms, row.id));
         Ok(rows)
     }
 

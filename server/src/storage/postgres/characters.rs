@@ -13,10 +13,10 @@ use crate::crash;
 use crate::storage::columns::{covered, signed, unsigned};
 use crate::storage::{CharacterRow, Lease, ShardId, StorageError};
 
-pub(super) async fn load_user(
+pub(super) async fn load(
     connection: &mut PgConnection,
     lease: Lease,
-    user: UserId,
+    users: &[UserId],
 ) -> Result<Vec<CharacterRow>, StorageError> {
     let mut transaction = connection.begin_with(begin_reading()).await?;
     lock_one(&mut transaction, lease).await?;
@@ -25,9 +25,9 @@ pub(super) async fn load_user(
          (extract(epoch FROM created_at) * 1000)::bigint AS created_at_ms, \
          (extract(epoch FROM updated_at) * 1000)::bigint AS updated_at_ms, \
          (extract(epoch FROM deleted_at) * 1000)::bigint AS deleted_at_ms \
-         FROM characters WHERE user_id = $1 AND deleted_at IS NULL ORDER BY created_at, id",
+         FROM characters WHERE user_id = ANY ($1) AND deleted_at IS NULL ORDER BY user_id, created_at, id",
     )
-    .bind(user.uuid())
+    .bind(users.iter().map(|user| user.uuid()).collect::<Vec<_>>())
     .fetch_all(&mut *transaction)
     .await?;
     transaction.commit().await?;

@@ -13,23 +13,29 @@ use crate::crash;
 use crate::storage::columns::{covered, signed, unsigned};
 use crate::storage::{CharacterRow, Lease, ShardId, StorageError};
 
-pub(super) async fn load_user(
+pub(super) async fn load(
     connection: &mut SqliteConnection,
     lease: Lease,
-    user: UserId,
+    users: &[UserId],
 ) -> Result<Vec<CharacterRow>, StorageError> {
     let mut transaction = connection.begin().await?;
     check_one(&mut transaction, lease).await?;
-    let rows = sqlx::query(
-        "SELECT id, user_id, shard, name, version, recoveries, schema_version, state, request_ids, created_at_ms, \
-         updated_at_ms, deleted_at_ms FROM characters WHERE user_id = ?1 AND deleted_at_ms IS NULL \
-         ORDER BY created_at_ms, id",
-    )
-    .bind(user.to_string())
-    .fetch_all(&mut *transaction)
-    .await?;
+    let mut characters = Vec::new();
+    for user in users {
+        let rows = sqlx::query(
+            "SELECT id, user_id, shard, name, version, recoveries, schema_version, state, request_ids, created_at_ms, \
+             updated_at_ms, deleted_at_ms FROM characters WHERE user_id = ?1 AND deleted_at_ms IS NULL \
+             ORDER BY created_at_ms, id",
+        )
+        .bind(user.to_string())
+        .fetch_all(&mut *transaction)
+        .await?;
+        for row in &rows {
+            characters.push(character(row, "id")?);
+        }
+    }
     transaction.commit().await?;
-    rows.iter().map(|row| character(row, "id")).collect()
+    Ok(characters)
 }
 
 /// The character in a row; `id_column` holds its id.

@@ -97,8 +97,8 @@ impl Storage for SqliteStorage {
         on_connection!(self.writer(), origin::restored(now_ms))
     }
 
-    async fn load_user(&self, lease: Lease, user: UserId) -> Result<Vec<CharacterRow>, StorageError> {
-        on_connection!(self.reader(), characters::load_user(lease, user))
+    async fn load(&self, lease: Lease, users: &[UserId]) -> Result<Vec<CharacterRow>, StorageError> {
+        on_connection!(self.reader(), characters::load(lease, users))
     }
 
     async fn save(&self, leases: &[Lease], rows: &[CharacterRow]) -> Result<Vec<ShardId>, StorageError> {

@@ -19,7 +19,7 @@ pub(super) async fn what_is_saved_is_loaded(database: &Database) {
     let next = CharacterRow { name: "Branna".to_owned(), recoveries: 3, schema_version: 2, ..later(&row, 4) };
     assert_eq!(storage.save(&[lease], std::slice::from_ref(&next)).await.expect("saved"), []);
     assert_same(&only(&*database.open().await, lease, owner).await, &next);
-    assert_eq!(storage.load_user(lease, user()).await.expect("an answer"), []);
+    assert_eq!(storage.load(lease, &[user()]).await.expect("an answer"), []);
 }
 
 pub(super) async fn a_version_never_falls(database: &Database) {
@@ -59,7 +59,7 @@ pub(super) async fn a_deleted_character_is_not_loaded(database: &Database) {
     assert_same(&only(&**storage, lease, owner).await, &kept);
     let restored = later(&deleted, 2);
     storage.save(&[lease], std::slice::from_ref(&restored)).await.expect("saved");
-    let rows = storage.load_user(lease, owner).await.expect("loaded");
+    let rows = storage.load(lease, &[owner]).await.expect("loaded");
     assert_same(&rows[1], &restored);
 }
 
@@ -70,7 +70,7 @@ pub(super) async fn characters_are_loaded_oldest_first(database: &Database) {
     let rows: Vec<CharacterRow> = (0..32).map(|_| character(owner, SHARD)).collect();
     let mixed: Vec<CharacterRow> = (0..32).map(|place| rows[place * 13 % 32].clone()).collect();
     storage.save(&[lease], &mixed).await.expect("saved");
-    let found = storage.load_user(lease, owner).await.expect("loaded");
+    let found = storage.load(lease, &[owner]).await.expect("loaded");
     assert_eq!(found.len(), rows.len());
     for (found, expected) in found.iter().zip(&rows) {
         assert_same(found, expected);
@@ -123,7 +123,7 @@ pub(super) async fn a_row_without_a_lease_refuses_its_batch(database: &Database)
     let (good, bare) = (character(user(), SHARD), character(user(), ShardId::new(18)));
     let outcome = storage.save(&leases[17..18], &[good.clone(), bare]).await;
     assert!(matches!(outcome, Err(StorageError::Refused(_))), "{outcome:?}");
-    assert_eq!(storage.load_user(leases[17], good.user).await.expect("an answer"), [], "nothing was written");
+    assert_eq!(storage.load(leases[17], &[good.user]).await.expect("an answer"), [], "nothing was written");
 }
 
 pub(super) async fn a_refused_row_refuses_its_batch(database: &Database) {
@@ -139,7 +139,7 @@ pub(super) async fn a_refused_row_refuses_its_batch(database: &Database) {
     for bad in bad {
         let outcome = storage.save(&[lease], &[good.clone(), bad.clone()]).await;
         assert!(matches!(outcome, Err(StorageError::Refused(_))), "{bad:?}: {outcome:?}");
-        assert_eq!(storage.load_user(lease, good.user).await.expect("an answer"), [], "nothing was written");
+        assert_eq!(storage.load(lease, &[good.user]).await.expect("an answer"), [], "nothing was written");
     }
     assert_eq!(storage.save(&[lease], std::slice::from_ref(&good)).await.expect("saved"), []);
     assert_same(&only(&**storage, lease, good.user).await, &good);
@@ -186,7 +186,7 @@ pub(super) async fn long_deleted_characters_are_purged_in_steps_and_no_others(da
         let other = CharacterRow { deleted_at_ms: None, ..row.clone() };
         storage.save(&leases, std::slice::from_ref(&other)).await.expect("saved");
         let lease = leases[usize::from(row.shard.number())];
-        let loaded = storage.load_user(lease, row.user).await.expect("loaded");
+        let loaded = storage.load(lease, &[row.user]).await.expect("loaded");
         let came_back = loaded.iter().any(|found| found.id == row.id);
         came_back == row.deleted_at_ms.is_none()
     };

@@ -209,7 +209,7 @@ pub(super) async fn a_discard_moves_the_version_on(database: &Database) {
             .expect("discarded");
     }
     assert_eq!(storage.dead_letters().await.expect("an answer"), []);
-    assert_eq!(storage.load_user(lease, unborn.user).await.expect("an answer"), []);
+    assert_eq!(storage.load(lease, &[unborn.user]).await.expect("an answer"), []);
     let left = CharacterRow { version: row.version + 2 * VERSION_JUMP, recoveries: lease.recoveries, ..row.clone() };
     assert_same(&only(&**storage, lease, row.user).await, &left);
 
@@ -246,7 +246,7 @@ pub(super) async fn a_late_write_changes_nothing_after_a_decision(database: &Dat
     }
     let kept = CharacterRow { version: 3 * VERSION_JUMP, recoveries: lease.recoveries, ..next };
     assert_same(&only(&**storage, lease, retried.user).await, &kept);
-    assert_eq!(storage.load_user(lease, unborn.user).await.expect("an answer"), []);
+    assert_eq!(storage.load(lease, &[unborn.user]).await.expect("an answer"), []);
 }
 
 pub(super) async fn a_decision_needs_a_dead_letter(database: &Database) {

@@ -13,11 +13,11 @@ const SHARD: ShardId = ShardId::new(0);
 pub(super) async fn a_load_without_a_lease_is_fenced(database: &Database) {
     let old = take_over(&*database.storage).await[0];
     let new = take_over(&*database.storage).await[0];
-    let outcome = database.storage.load_user(old, user()).await;
+    let outcome = database.storage.load(old, &[user()]).await;
     assert!(matches!(outcome, Err(StorageError::Fenced(SHARD))), "{outcome:?}");
-    assert_eq!(database.storage.load_user(new, user()).await.expect("an answer"), []);
+    assert_eq!(database.storage.load(new, &[user()]).await.expect("an answer"), []);
     database.storage.release(&[new]).await.expect("released");
-    let outcome = database.storage.load_user(new, user()).await;
+    let outcome = database.storage.load(new, &[user()]).await;
     assert!(matches!(outcome, Err(StorageError::Fenced(SHARD))), "{outcome:?}");
 }
 
@@ -49,7 +49,7 @@ pub(super) async fn of_a_batch_only_what_is_held_is_written(database: &Database)
     let gone = storage.save(&leases, &rows).await.expect("an answer");
     assert_eq!(gone, [3, 77, 255].map(ShardId::new));
     for (row, lease) in rows.iter().zip(&new) {
-        let found = storage.load_user(*lease, row.user).await.expect("an answer");
+        let found = storage.load(*lease, &[row.user]).await.expect("an answer");
         assert_eq!(found.is_empty(), gone.contains(&row.shard), "{:?}", row.shard);
     }
 }
@@ -152,7 +152,7 @@ async fn a_save_behind_a_takeover_finds_its_lease_gone() {
     let calls = tokio::spawn(async move {
         tokio::join!(
             storage.save(std::slice::from_ref(&lease), std::slice::from_ref(&late)),
-            storage.load_user(lease, late.user),
+            storage.load(lease, std::slice::from_ref(&late.user)),
             storage.prove(std::slice::from_ref(&lease)),
             storage.discard_dead_letter(lease, late.user, late.id, None, 50),
         )

@@ -47,7 +47,7 @@ async fn a_silent_database_is_given_up_in_time_and_used_again() {
     let bound = Duration::from_secs(5);
     for _ in 0..6 {
         tokio::time::timeout(bound, save_fails(&storage, lease)).await.expect("an answer in time");
-        let load = tokio::time::timeout(bound, storage.load_user(lease, row.user)).await.expect("in time");
+        let load = tokio::time::timeout(bound, storage.load(lease, &[row.user])).await.expect("in time");
         assert!(matches!(load, Err(StorageError::Transient(_))), "{load:?}");
     }
     proxy.restore();
@@ -78,7 +78,9 @@ async fn connections_that_died_idle_are_replaced_unseen() {
     let mut raw = database.raw().await;
     let mut obstacle = raw.begin().await.expect("a transaction");
     sqlx::query("SELECT 1 FROM shard_leases FOR UPDATE").execute(&mut *obstacle).await.expect("locked");
-    let loads = futures_util::future::try_join_all(rows.iter().map(|row| database.storage.load_user(lease, row.user)));
+    let loads = futures_util::future::try_join_all(
+        rows.iter().map(|row| database.storage.load(lease, std::slice::from_ref(&row.user))),
+    );
     let all_at_once = async {
         until_waiting(&database, 3).await;
         obstacle.rollback().await.expect("rolled back");

@@ -70,7 +70,7 @@ pub(super) fn assert_same(found: &CharacterRow, expected: &CharacterRow) {
 
 /// What the database has of one user, who has one character.
 pub(super) async fn only(storage: &dyn Storage, lease: Lease, user: UserId) -> CharacterRow {
-    let mut rows = storage.load_user(lease, user).await.expect("the user is loaded");
+    let mut rows = storage.load(lease, &[user]).await.expect("the user is loaded");
     assert_eq!(rows.len(), 1, "characters");
     rows.remove(0)
 }

@@ -142,7 +142,7 @@ async fn what_only_the_primary_has_is_not_believed() {
     let session = SessionRow { user: hero.user, ..login() };
     let held = [bench.lease];
     let (load, proof, account, account_of) = tokio::join!(
-        storage.load_user(bench.lease, bench.row.user),
+        storage.load(bench.lease, std::slice::from_ref(&bench.row.user)),
         storage.prove(&held),
         storage.account("hero"),
         storage.account_of(hero.user),
@@ -211,7 +211,7 @@ async fn a_lost_lease_that_only_the_primary_knows_of_is_not_believed() {
     .await;
     let held = [bench.lease];
     is_unknown(bench.storage.save(&held, std::slice::from_ref(&bench.next)).await);
-    is_unknown(bench.storage.load_user(bench.lease, bench.row.user).await);
+    is_unknown(bench.storage.load(bench.lease, &[bench.row.user]).await);
     is_unknown(bench.storage.prove(&held).await);
     is_unknown(bench.storage.lost(&held).await);
 

@@ -90,10 +90,10 @@ async fn a_repeated_save_and_a_load_answer_once_the_standby_has_what_they_saw() 
     assert!(is_unknown(&second.await.expect("no panic")));
     assert_eq!(versions(&memory), [Some(2), Some(1)], "a restart shows what is not replicated");
     let again = saving(&memory, lease, 2).await;
-    assert!(is_unknown(&memory.load_user(lease, row(1).user).await), "the standby does not come");
+    assert!(is_unknown(&memory.load(lease, &[row(1).user]).await), "the standby does not come");
     assert!(is_unknown(&again.await.expect("no panic")));
     memory.standby_returns();
-    assert_eq!(memory.load_user(lease, row(1).user).await.expect("loaded"), [row(2)]);
+    assert_eq!(memory.load(lease, &[row(1).user]).await.expect("loaded"), [row(2)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -104,7 +104,7 @@ async fn a_rule_that_is_left_out_believes_what_may_be_lost() {
     let second = saving(&memory, lease, 2).await;
     memory.cancel_waits();
     assert_eq!(second.await.expect("no panic").expect("the warning is ignored"), []);
-    assert_eq!(memory.load_user(lease, row(1).user).await.expect("believed"), [row(2)]);
+    assert_eq!(memory.load(lease, &[row(1).user]).await.expect("believed"), [row(2)]);
     let _ = memory.fail_over();
     assert_eq!(versions(&memory), [Some(1), Some(1)]);
 }
