@@ -1,0 +1,228 @@
+//! The gateway's side of the handshake.
+
+use std::io;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::VERSIONS;
+use super::handshake::{End, HANDSHAKE_TIMEOUT, NONCE_BYTES, Request, Secret, Terms, UPGRADE, decode, encode, header};
+use crate::clock::Entropy;
+
+/// Longest head of an answer, in bytes.
+const HEAD_BYTES_MAX: usize = 8 * 1_024;
+
+/// Most header fields of an answer.
+const FIELDS_MAX: usize = 32;
+
+/// Opens a link to a node's process. Returns the connection, and what the node has sent on it already.
+///
+/// # Errors
+///
+/// Nobody answers in time, another process answers, or it does not know the secret.
+pub async fn dial(
+    address: &str,
+    process: Uuid,
+    gateway: Uuid,
+    secret: &Secret,
+    entropy: &Entropy,
+) -> io::Result<(TcpStream, Vec<u8>)> {
+    let mut nonce = [0; NONCE_BYTES];
+    entropy(&mut nonce);
+    let request = Request { versions: VERSIONS, process, gateway, nonce };
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no link within {HANDSHAKE_TIMEOUT:?}"));
+    timeout(HANDSHAKE_TIMEOUT, shake_hands(address, &request, secret)).await.map_err(late)?
+}
+
+async fn shake_hands(address: &str, request: &Request, secret: &Secret) -> io::Result<(TcpStream, Vec<u8>)> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    stream.write_all(head(address, request).as_bytes()).await?;
+    let mut read = Vec::new();
+    let (terms, length) = loop {
+        if stream.read_buf(&mut read).await? == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the node hung up during the handshake"));
+        }
+        if let Some(found) = answer(&read, request, secret)? {
+            break found;
+        }
+        if read.len() > HEAD_BYTES_MAX {
+            return Err(io::Error::other("the node's answer is too long"));
+        }
+    };
+    stream.write_all(&terms.prove(End::Gateway, secret)).await?;
+    Ok((stream, read.split_off(length)))
+}
+
+fn head(address: &str, request: &Request) -> String {
+    let Request { versions: (oldest, newest), process, gateway, nonce } = request;
+    let fields = [
+        ("host", address.to_owned()),
+        ("connection", "Upgrade".to_owned()),
+        ("upgrade", UPGRADE.to_owned()),
+        (header::VERSIONS, format!("{oldest}-{newest}")),
+        (header::PROCESS, process.to_string()),
+        (header::GATEWAY, gateway.to_string()),
+        (header::NONCE, encode(nonce)),
+    ];
+    let fields: String = fields.into_iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    format!("GET /link HTTP/1.1\r\n{fields}\r\n")
+}
+
+/// Reads the node's answer and checks its proof. Returns the terms and the length of the answer, or `None` if the rest
+/// of it has not arrived.
+fn answer(bytes: &[u8], request: &Request, secret: &Secret) -> io::Result<Option<(Terms, usize)>> {
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut response = httparse::Response::new(&mut fields);
+    let httparse::Status::Complete(length) = response.parse(bytes).map_err(io::Error::other)? else { return Ok(None) };
+    match response.code.unwrap_or_default() {
+        101 => {}
+        421 => return Err(io::Error::other("another process answers at the node's address")),
+        status => return Err(io::Error::other(format!("the node refuses the link with status {status}"))),
+    }
+    let field = |name| {
+        let found = response.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name));
+        let value = found.and_then(|field| std::str::from_utf8(field.value).ok());
+        value.ok_or_else(|| io::Error::other(format!("{name} is missing in the node's answer")))
+    };
+    let bad = |name| io::Error::other(format!("{name} in the node's answer cannot be read"));
+    let node_nonce = decode(field(header::NONCE)?).ok_or_else(|| bad(header::NONCE))?;
+    let proof = decode::<32>(field(header::PROOF)?).ok_or_else(|| bad(header::PROOF))?;
+    let version: u16 = field(header::VERSION)?.parse().map_err(|_| bad(header::VERSION))?;
+    let terms =
+        Terms { version, process: request.process, gateway: request.gateway, gateway_nonce: request.nonce, node_nonce };
+    if !(request.versions.0..=request.versions.1).contains(&version) || !field("upgrade")?.eq_ignore_ascii_case(UPGRADE)
+    {
+        return Err(io::Error::other("the node has chosen a protocol that it was not offered"));
+    }
+    if !terms.is_proof(End::Node, secret, &proof) {
+        return Err(io::Error::other("the node's proof is wrong: it does not know the secret of the process"));
+    }
+    Ok(Some((terms, length)))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::super::handshake::confirm;
+    use super::*;
+    use crate::clock::system_entropy;
+
+    const PROCESS: Uuid = Uuid::from_u128(1);
+    const GATEWAY: Uuid = Uuid::from_u128(2);
+
+    fn secret(byte: u8) -> Secret {
+        Secret::new(&[byte; 32]).expect("long enough")
+    }
+
+    async fn listen() -> (TcpListener, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its number").to_string();
+        (listener, address)
+    }
+
+    async fn dial(address: &str) -> io::Result<(TcpStream, Vec<u8>)> {
+        super::dial(address, PROCESS, GATEWAY, &secret(5), &system_entropy()).await
+    }
+
+    /// The request of the next gateway.
+    async fn request(listener: &TcpListener) -> (TcpStream, Request) {
+        let (mut stream, _) = listener.accept().await.expect("a gateway");
+        let mut read = Vec::new();
+        while !read.ends_with(b"\r\n\r\n") {
+            assert!(stream.read_buf(&mut read).await.expect("a request") > 0);
+        }
+        let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+        let mut request = httparse::Request::new(&mut fields);
+        assert!(request.parse(&read).expect("a request").is_complete());
+        assert_eq!((request.method, request.path), (Some("GET"), Some("/link")));
+        let request = Request::read(|name| {
+            let field = request.headers.iter().find(|field| field.name == name)?;
+            std::str::from_utf8(field.value).ok()
+        });
+        (stream, request.expect("a request for a link"))
+    }
+
+    fn switching(terms: &Terms, secret: &Secret) -> String {
+        let fields: String = terms.answer(secret).iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        format!("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: {UPGRADE}\r\n{fields}\r\n")
+    }
+
+    /// Answers the next gateway with this text and returns what it found.
+    async fn refused(answer: impl FnOnce(&Request) -> String) -> String {
+        let (listener, address) = listen().await;
+        let node = async {
+            let (mut stream, request) = request(&listener).await;
+            stream.write_all(answer(&request).as_bytes()).await.expect("to send");
+            stream.shutdown().await.expect("to hang up");
+            let mut sent = Vec::new();
+            // A gateway that hangs up early may do so with a reset.
+            let _ = stream.read_to_end(&mut sent).await;
+            assert!(sent.is_empty(), "a gateway proves nothing to somebody who has proved nothing");
+        };
+        let (dialled, ()) = tokio::join!(dial(&address), node);
+        dialled.expect_err("no link").to_string()
+    }
+
+    #[tokio::test]
+    async fn both_ends_find_each_other_and_no_byte_behind_the_handshake_is_lost() {
+        let (listener, address) = listen().await;
+        let node = async {
+            let (mut stream, request) = request(&listener).await;
+            let terms = request.accept(PROCESS, [7; NONCE_BYTES]).expect("terms");
+            assert_eq!((terms.gateway, terms.version), (GATEWAY, VERSIONS.1));
+            stream.write_all((switching(&terms, &secret(5)) + "early").as_bytes()).await.expect("to send");
+            let mut heard = confirm(&mut stream, Vec::new(), &terms, &secret(5)).await.expect("a proof");
+            while heard.len() < 5 {
+                assert!(stream.read_buf(&mut heard).await.expect("a message") > 0);
+            }
+            assert_eq!(heard, b"hello");
+        };
+        let gateway = async {
+            let (mut stream, mut heard) = dial(&address).await.expect("a link");
+            assert!(stream.nodelay().expect("an option"));
+            stream.write_all(b"hello").await.expect("to send");
+            while heard.len() < 5 {
+                assert!(stream.read_buf(&mut heard).await.expect("a message") > 0);
+            }
+            assert_eq!(heard, b"early");
+        };
+        tokio::join!(node, gateway);
+    }
+
+    #[tokio::test]
+    async fn a_gateway_believes_only_the_process_that_it_means() {
+        let accept = |request: &Request| request.accept(PROCESS, [7; NONCE_BYTES]).expect("terms");
+        let error = refused(|request| switching(&accept(request), &secret(6))).await;
+        assert!(error.contains("proof is wrong"), "{error}");
+        // Recorded from an earlier handshake, whose gateway had another random number.
+        let error =
+            refused(|request| switching(&Terms { gateway_nonce: [1; NONCE_BYTES], ..accept(request) }, &secret(5)));
+        assert!(error.await.contains("proof is wrong"));
+        let error =
+            refused(|request| switching(&accept(request), &secret(5)).replace("version: 1", "version: 2")).await;
+        assert!(error.contains("not offered"), "{error}");
+        let error = refused(|_| "HTTP/1.1 421 Misdirected Request\r\n\r\n".to_owned()).await;
+        assert!(error.contains("another process"), "{error}");
+        let error = refused(|_| "HTTP/1.1 503 Service Unavailable\r\n\r\n".to_owned()).await;
+        assert!(error.contains("503"), "{error}");
+        let error = refused(|request| switching(&accept(request), &secret(5)).replace("castellan-proof", "x")).await;
+        assert!(error.contains("castellan-proof is missing"), "{error}");
+        let error = refused(|request| switching(&accept(request), &secret(5))[..99].to_owned()).await;
+        assert!(error.contains("hung up"), "{error}");
+        let error = refused(|_| format!("HTTP/1.1 101 Fine\r\nx: {}", "y".repeat(HEAD_BYTES_MAX))).await;
+        assert!(error.contains("too long"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_does_not_answer_is_given_up() {
+        let (_listener, address) = listen().await;
+        let began = tokio::time::Instant::now();
+        let error = dial(&address).await.expect_err("nobody answers");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() >= HANDSHAKE_TIMEOUT && began.elapsed() < HANDSHAKE_TIMEOUT * 2);
+    }
+}

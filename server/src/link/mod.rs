@@ -1,0 +1,27 @@
+//! The link between a thread of a gateway and a node: one byte stream that carries the frames of many sockets.
+//!
+//! What travels on it, and when, is decided by the state machines of `castellan_cluster`; see `docs/cluster.md`. This
+//! room knows only how it is written ([`Message`]) and how the two ends find out that they are who they say they are.
+
+mod dial;
+mod handshake;
+mod message;
+mod stream;
+
+pub use self::dial::dial;
+pub use self::handshake::{
+    HANDSHAKE_TIMEOUT, NONCE_BYTES, NoLink, Nonce, Request, Secret, Terms, UPGRADE, Unproven, confirm, header,
+};
+pub use self::message::{Address, Hello, InPlace, Malformed, Message, Said};
+pub use self::stream::LinkStream;
+
+/// The versions of this protocol that we speak, oldest and newest.
+pub const VERSIONS: (u16, u16) = (1, 1);
+
+const _: () = assert!(VERSIONS.0 <= VERSIONS.1);
+
+/// Names a link within a process. Never used again.
+pub type LinkId = u64;
+
+/// Names a socket within a thread of a gateway, or a request that travels like one. Never used again.
+pub type SocketId = u64;
