@@ -1,7 +1,7 @@
 //! How one server becomes several: plain state machines that know no socket, no clock and no database.
 //!
 //! `docs/cluster.md` tells how they work together; `model/` drives exactly this code through every order of events that
-//! it has room for. The server uses only [`membership`] so far.
+//! it has room for.
 //!
 //! - [`targets`]: which node should own each shard.
 //! - [`membership`]: who is alive, as others see it and as a node may believe of itself.

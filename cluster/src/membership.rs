@@ -77,6 +77,11 @@ impl Validity {
         self.until = self.until.max(asked + EXPIRY - MARGIN);
     }
 
+    /// Until when it may.
+    pub fn until(&self) -> Duration {
+        self.until
+    }
+
     /// Returns true if no other node can have taken a shard by now, apart from the leases that were read.
     pub fn holds(&self, now: Duration) -> bool {
         now < self.until

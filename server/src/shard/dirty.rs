@@ -40,19 +40,20 @@ impl<G: Game> Entries for Shards<G> {
         let mut wake = Vec::new();
         for row in written {
             let mut shard = self.lock(row.lease.shard);
-            if shard.core.lease() == Some(row.lease) {
+            if shard.core.held() == Some(row.lease) {
                 let mut effects = Effects::default();
                 shard.core.saved(row.user, row.character, row.version, now_ms, &mut effects);
                 self.deliver(effects, &mut wake);
             }
         }
         wake_all(wake);
+        self.news.notify_one();
     }
 
     fn put_back(&self, written: &[Written]) {
         for row in written {
             let mut shard = self.lock(row.lease.shard);
-            if shard.core.lease() == Some(row.lease) {
+            if shard.core.held() == Some(row.lease) {
                 shard.core.put_back(row.user, row.character, row.version);
             }
         }
@@ -60,11 +61,12 @@ impl<G: Game> Entries for Shards<G> {
 
     fn buried(&self, written: Written) {
         let mut shard = self.lock(written.lease.shard);
-        if shard.core.lease() == Some(written.lease) {
+        if shard.core.held() == Some(written.lease) {
             let mut effects = Effects::default();
             shard.core.bury(written.user, written.character, written.version, &mut effects);
             self.perform(shard, effects);
         }
+        self.news.notify_one();
     }
 
     fn fenced(&self, lease: Lease) {

@@ -49,13 +49,14 @@ impl<G: Game> Shards<G> {
     /// Forgets a shard that another process has taken over, and ends the connections that were told of it.
     pub fn lose(&self, lease: Lease) {
         let mut shard = self.lock(lease.shard);
-        if shard.core.lease() != Some(lease) {
+        if shard.core.held() != Some(lease) {
             return;
         }
         let mut effects = Effects::default();
         let (places, dropped) = shard.core.lose(&mut effects);
         self.perform(shard, effects);
         self.dropped.fetch_add(dropped, Ordering::Relaxed);
+        self.news.notify_one();
         telemetry::shard_lost(dropped);
         if dropped > 0 {
             tracing::error!(

@@ -10,6 +10,7 @@ mod dirty;
 mod leases;
 mod loading;
 mod mailbox;
+mod moving;
 mod store;
 mod waits;
 

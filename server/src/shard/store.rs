@@ -16,7 +16,7 @@ use castellan_game::Game;
 use castellan_protocol::{CharacterId, CharacterSummary, GameTypes, RequestId, UserId};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::mailbox::{CloseOrder, Mailbox};
@@ -39,6 +39,17 @@ pub struct Capacity {
 /// A load in progress: its result, once it has ended.
 pub(super) type Load = watch::Receiver<Option<Result<(), Refusal>>>;
 
+/// The loads of a shard that have not begun.
+#[derive(Default)]
+pub(super) struct WaitingLoads {
+    pub(super) users: Vec<WaitingLoad>,
+    /// Statements under way.
+    pub(super) running: usize,
+}
+
+/// A user whose load has not begun, and the way to those who wait for it.
+pub(super) type WaitingLoad = (UserId, watch::Sender<Option<Result<(), Refusal>>>);
+
 /// A character whose decision could not be carried out, although the database can be reached.
 pub(super) struct Stuck {
     pub(super) pause: Duration,
@@ -55,6 +66,8 @@ pub(super) struct Shard<G: Game> {
 pub struct Shards<G: Game> {
     shards: Vec<Mutex<Shard<G>>>,
     pub(super) loads: Mutex<HashMap<UserId, Load>>,
+    /// The users whose load has not begun, by shard.
+    pub(super) waiting: Vec<Mutex<WaitingLoads>>,
     /// Characters out of play that could not be brought back. Read and written by the one task that does that.
     pub(super) stuck: Mutex<HashMap<CharacterId, Stuck>>,
     pub(super) storage: Arc<dyn Storage>,
@@ -64,6 +77,8 @@ pub struct Shards<G: Game> {
     pub(super) dirty: AtomicUsize,
     /// Characters whose changes were dropped, because another server took their shard.
     pub(super) dropped: AtomicUsize,
+    /// Wakes the task that moves shards: something was stored, or a shard was lost.
+    pub(super) news: Notify,
     signals: Arc<Signals>,
     /// The shard at which the flusher continues with the dirty characters.
     pub(super) next_dirty: AtomicU16,
@@ -92,12 +107,14 @@ impl<G: Game> Shards<G> {
         Self {
             shards: (0..SHARDS).map(|_| shard()).collect(),
             loads: Mutex::new(HashMap::new()),
+            waiting: ShardId::all().map(|_| Mutex::default()).collect(),
             stuck: Mutex::new(HashMap::new()),
             storage,
             capacity,
             occupied: AtomicUsize::new(0),
             dirty: AtomicUsize::new(0),
             dropped: AtomicUsize::new(0),
+            news: Notify::new(),
             signals,
             next_dirty: AtomicU16::new(0),
             next_hurried: AtomicU16::new(0),
@@ -237,10 +254,33 @@ impl<G: Game> Shards<G> {
         shape: Shape,
         out: &mut Vec<u8>,
     ) -> Result<Shown, Refusal> {
-        self.look(owner, character, reader, |writer, entry| {
-            writer.write(entry, Answer::State { id: request }, shape, out)
-        })
-        .await
+        loop {
+            if let Some(shown) = self.try_show(owner, character, reader, request, shape, out) {
+                return shown;
+            }
+            Box::pin(self.load(owner)).await?;
+        }
+    }
+
+    /// Like [`Shards::show`], but does nothing and returns `None` if the owner's characters must be loaded first.
+    pub fn try_show(
+        &self,
+        owner: UserId,
+        character: CharacterId,
+        reader: Reader<&Mailbox>,
+        request: Option<RequestId>,
+        shape: Shape,
+        out: &mut Vec<u8>,
+    ) -> Option<Result<Shown, Refusal>> {
+        let mut shard = self.lock(shard_of(owner));
+        if let Reader::Fetches(mailbox) | Reader::Watches(mailbox) = reader
+            && mailbox.is_closing()
+        {
+            return Some(Err(Refusal::shard_lost()));
+        }
+        let Shard { core, writer } = &mut *shard;
+        let entry = found(core.look(owner, character, reader, (self.clock)()))?;
+        Some(entry.map(|entry| writer.write(entry, Answer::State { id: request }, shape, out)))
     }
 
     /// Writes the answer to an intent whose commit `sender` has waited for. If the present state is not durable, the
@@ -258,38 +298,34 @@ impl<G: Game> Shards<G> {
         shape: Shape,
         out: &mut Vec<u8>,
     ) -> Result<Shown, Refusal> {
-        self.look(owner, character, Reader::Fetches(sender), |writer, entry| {
-            entry.await_durability(sender);
-            writer.write(entry, answer, shape, out)
-        })
-        .await
-    }
-
-    async fn look<T>(
-        self: &Arc<Self>,
-        owner: UserId,
-        character: CharacterId,
-        reader: Reader<&Mailbox>,
-        write: impl FnOnce(&mut Writer<G>, &mut Entry<G, Mailbox>) -> T,
-    ) -> Result<T, Refusal> {
         loop {
-            {
-                let mut shard = self.lock(shard_of(owner));
-                if let Reader::Fetches(mailbox) | Reader::Watches(mailbox) = reader
-                    && mailbox.is_closing()
-                {
-                    return Err(Refusal::shard_lost());
-                }
-                let Shard { core, writer, .. } = &mut *shard;
-                match core.look(owner, character, reader, (self.clock)()) {
-                    Decision::Applied { entry, .. } => return Ok(write(writer, entry)),
-                    Decision::Refused(refusal) => return Err(refusal),
-                    Decision::Conflict { .. } => return Err(Refusal::shard_lost()),
-                    Decision::Absent => {}
-                }
+            if let Some(shown) = self.try_confirm(owner, character, sender, answer, shape, out) {
+                return shown;
             }
             Box::pin(self.load(owner)).await?;
         }
+    }
+
+    /// Like [`Shards::confirm`], but does nothing and returns `None` if the owner's characters must be loaded first.
+    pub fn try_confirm(
+        &self,
+        owner: UserId,
+        character: CharacterId,
+        sender: &Mailbox,
+        answer: Answer,
+        shape: Shape,
+        out: &mut Vec<u8>,
+    ) -> Option<Result<Shown, Refusal>> {
+        let mut shard = self.lock(shard_of(owner));
+        if sender.is_closing() {
+            return Some(Err(Refusal::shard_lost()));
+        }
+        let Shard { core, writer } = &mut *shard;
+        let entry = found(core.confirm(owner, character, (self.clock)()))?;
+        Some(entry.map(|entry| {
+            entry.await_durability(sender);
+            writer.write(entry, answer, shape, out)
+        }))
     }
 
     /// Writes all characters of a user as a JSON list.
@@ -435,5 +471,15 @@ impl<G: Game> Shards<G> {
 
     pub(super) fn lock(&self, shard: ShardId) -> MutexGuard<'_, Shard<G>> {
         self.shards[usize::from(shard.number())].lock()
+    }
+}
+
+/// The character that was looked for; `None` if its owner's characters are not in memory.
+fn found<G: Game>(decision: Decision<'_, G, Mailbox>) -> Option<Result<&mut Entry<G, Mailbox>, Refusal>> {
+    match decision {
+        Decision::Applied { entry, .. } => Some(Ok(entry)),
+        Decision::Refused(refusal) => Some(Err(refusal)),
+        Decision::Conflict { .. } => Some(Err(Refusal::shard_lost())),
+        Decision::Absent => None,
     }
 }

@@ -17,7 +17,7 @@ use crate::flush::{FlushSettings, Flusher, Signals};
 use crate::storage::Storage;
 use crate::storage::faulty::MemoryStorage;
 
-/// Shards over a database in memory, which they flush to until this is dropped.
+/// Shards over a database, which they flush to until this is dropped.
 pub(crate) struct InMemory {
     pub(crate) shards: Arc<Shards<Srd>>,
     pub(crate) storage: Arc<dyn Storage>,
@@ -31,8 +31,19 @@ pub(crate) async fn in_memory(
     character: CharacterId,
     clock: &Clock,
 ) -> InMemory {
+    let server = over(Arc::new(MemoryStorage::new()), Handle::current(), catalogue, clock).await;
+    server.create(owner, character).await;
+    server
+}
+
+/// Shards without characters that load them on the runtime `background`.
+pub(crate) async fn over(
+    storage: Arc<dyn Storage>,
+    background: Handle,
+    catalogue: &Arc<Catalogue>,
+    clock: &Clock,
+) -> InMemory {
     const MOMENT: Duration = Duration::from_millis(5);
-    let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
     let signals = Arc::new(Signals::default());
     let capacity = Capacity { characters_max: 1_000, dirty_max: 1_000, load_timeout: 1_000 * MOMENT };
     let shards = Arc::new(Shards::new(
@@ -41,12 +52,10 @@ pub(crate) async fn in_memory(
         &Arc::from([7; 32].as_slice()),
         capacity,
         Arc::clone(&signals),
-        Handle::current(),
+        background,
         Arc::clone(clock),
     ));
     shards.take(&storage.take_over("test").await.expect("no other process has them"));
-    let creation = Creation { owner, character, id: None, wanted: &fighter(), wait: None };
-    assert!(matches!(shards.create(&creation, &mut Vec::new()).await, Answered::Applied { .. }));
     let settings = FlushSettings {
         interval: 50 * MOMENT,
         batch_rows: 100,
@@ -59,6 +68,14 @@ pub(crate) async fn in_memory(
     let flusher = Flusher::new(Arc::clone(&shards), Arc::clone(&storage), signals, settings, Arc::clone(clock), rng);
     tokio::spawn(flusher.run(stopped));
     InMemory { shards, storage, _flushing: stop }
+}
+
+impl InMemory {
+    /// Makes a fighter.
+    pub(crate) async fn create(&self, owner: UserId, character: CharacterId) {
+        let creation = Creation { owner, character, id: None, wanted: &fighter(), wait: None };
+        assert!(matches!(self.shards.create(&creation, &mut Vec::new()).await, Answered::Applied { .. }));
+    }
 }
 
 pub(crate) fn user(number: u128) -> UserId {

@@ -62,6 +62,11 @@ impl<S> Waits<S> {
         self.0.extract_if(.., |wait| wait.deadline <= now).collect()
     }
 
+    /// Removes and returns all waits.
+    pub fn take_all(&mut self) -> Vec<Wait<S>> {
+        std::mem::take(&mut self.0)
+    }
+
     /// The earliest deadline.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.0.iter().map(|wait| wait.deadline).min()

@@ -17,8 +17,8 @@ use super::{Lease, ShardId, StorageError};
 /// Each call may be repeated, like all others.
 #[async_trait]
 pub trait Membership: Send + Sync {
-    /// Registers a process, unless one of the other kind may be alive. Returns those that may; if there are none, the
-    /// process is registered.
+    /// Registers a process, unless one of the other kind, or one with its name, may be alive. Returns those that may; if
+    /// there are none, the process is registered.
     ///
     /// Whoever is in `still` with its present heartbeat is dead. Of two that register at once, the second finds the first.
     async fn register(&self, node: &Node, still: &[Seen]) -> Result<Vec<Present>, StorageError>;
@@ -135,6 +135,8 @@ pub struct Present {
     pub heartbeat: i64,
     /// When it registered, in milliseconds since the Unix epoch, by the database's clock.
     pub started_at_ms: i64,
+    /// How long ago that was, by the database's clock.
+    pub age_ms: i64,
     /// How long ago it renewed, in milliseconds, by the database's clock. For people.
     pub seen_ago_ms: i64,
 }

@@ -13,7 +13,7 @@ macro_rules! present {
     () => {
         "SELECT id, kind, name, coalesce(address, '') AS address, link_secret, link_oldest, link_newest, weight, \
          draining, catalogue, schema_version, heartbeat, (extract(epoch FROM started_at) * 1000)::bigint AS \
-         started_at_ms, (extract(epoch FROM clock_timestamp() - seen_at) * 1000)::bigint AS seen_ago_ms FROM nodes "
+         started_at_ms, (extract(epoch FROM clock_timestamp() - started_at) * 1000)::bigint AS age_ms, (extract(epoch FROM clock_timestamp() - seen_at) * 1000)::bigint AS seen_ago_ms FROM nodes "
     };
 }
 
@@ -30,12 +30,15 @@ pub(super) async fn register(
     sqlx::query(ONE_AT_A_TIME).execute(&mut *transaction).await?;
     let rows = sqlx::query(concat!(
         present!(),
-        "WHERE kind <> $1 AND NOT EXISTS (SELECT FROM UNNEST($2::uuid[], $3::bigint[]) AS still (id, heartbeat) \
+        "WHERE (kind <> $1 OR name = $4) AND id <> $5 \
+         AND NOT EXISTS (SELECT FROM UNNEST($2::uuid[], $3::bigint[]) AS still (id, heartbeat) \
          WHERE still.id = nodes.id AND still.heartbeat = nodes.heartbeat) ORDER BY name, id"
     ))
     .bind(node.kind.name())
     .bind(processes)
     .bind(heartbeats)
+    .bind(&node.name)
+    .bind(node.process)
     .fetch_all(&mut *transaction)
     .await?;
     if !rows.is_empty() {
@@ -159,6 +162,7 @@ fn present(row: &PgRow) -> Result<Present, StorageError> {
         node,
         heartbeat: row.try_get("heartbeat")?,
         started_at_ms: row.try_get("started_at_ms")?,
+        age_ms: row.try_get("age_ms")?,
         seen_ago_ms: row.try_get("seen_ago_ms")?,
     })
 }

@@ -1,0 +1,128 @@
+//! What the task that moves shards and the links say to each other.
+
+use std::task::{Context, Poll};
+
+use castellan_cluster::word::Word;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::link::LinkId;
+use crate::storage::ShardId;
+
+/// Messages from all links that may wait for the task. A link that finds the queue full is cut.
+const FROM_LINKS_MAX: usize = 16_384;
+
+/// Messages to one link that may wait for it. A link that falls behind further is cut.
+const TO_LINK_MAX: usize = 4_096;
+
+/// What a link says.
+#[derive(Debug)]
+pub(crate) enum FromLink {
+    /// A new link, and the way to it.
+    Up(mpsc::Sender<ToLink>),
+    /// The gateway asks for a shard.
+    Attach { shard: ShardId, number: u64, epoch: u64 },
+    /// The gateway sends no more frames for a shard.
+    Marker { shard: ShardId, number: u64 },
+    /// It has said the last words about a shard.
+    Told {
+        /// The shard.
+        shard: ShardId,
+    },
+    /// The link is broken.
+    Down,
+}
+
+/// What is said to a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToLink {
+    /// Say a word about an attachment. `Attached` opens it for frames; all other words end that.
+    Say {
+        /// The shard.
+        shard: ShardId,
+        /// The attachment.
+        number: u64,
+        /// The word.
+        word: Word<Uuid>,
+    },
+    /// Write every answer and notice of the shard that is there, now: its last words follow.
+    Tell {
+        /// The shard.
+        shard: ShardId,
+        /// The attachment.
+        number: u64,
+    },
+}
+
+/// The way to the task that moves shards.
+#[derive(Debug, Clone)]
+pub struct Links {
+    sender: mpsc::Sender<(LinkId, FromLink)>,
+    next: std::sync::Arc<std::sync::atomic::AtomicU64>,
+}
+
+impl Links {
+    /// The way to the task, and the task's end of it.
+    pub(crate) fn new() -> (Self, mpsc::Receiver<(LinkId, FromLink)>) {
+        let (sender, receiver) = mpsc::channel(FROM_LINKS_MAX);
+        (Self { sender, next: std::sync::Arc::default() }, receiver)
+    }
+
+    /// A new link's end. `None` if the node is overloaded or stops.
+    pub fn open(&self) -> Option<LinkEnd> {
+        let id = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let (to_link, receiver) = mpsc::channel(TO_LINK_MAX);
+        self.sender.try_send((id, FromLink::Up(to_link))).ok()?;
+        Some(LinkEnd { id, sender: self.sender.clone(), receiver })
+    }
+}
+
+/// A link's end of the way to the task. The link is down once it is dropped.
+#[derive(Debug)]
+pub struct LinkEnd {
+    id: LinkId,
+    sender: mpsc::Sender<(LinkId, FromLink)>,
+    receiver: mpsc::Receiver<ToLink>,
+}
+
+impl LinkEnd {
+    /// The gateway asks for a shard. Returns false if the link must be cut.
+    #[must_use]
+    pub fn attach(&self, shard: ShardId, number: u64, epoch: u64) -> bool {
+        self.say(FromLink::Attach { shard, number, epoch })
+    }
+
+    /// The gateway sends no more frames for a shard. Returns false if the link must be cut.
+    #[must_use]
+    pub fn marker(&self, shard: ShardId, number: u64) -> bool {
+        self.say(FromLink::Marker { shard, number })
+    }
+
+    /// It has obeyed [`ToLink::Tell`].
+    pub fn told(&self, shard: ShardId) {
+        // If this gets lost, the shard's memory is kept until the link is down or the shard comes back.
+        let _ = self.say(FromLink::Told { shard });
+    }
+
+    /// The next thing to do; `None` if the link must be cut.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<ToLink>> {
+        self.receiver.poll_recv(cx)
+    }
+
+    fn say(&self, said: FromLink) -> bool {
+        self.sender.try_send((self.id, said)).is_ok()
+    }
+}
+
+impl Drop for LinkEnd {
+    fn drop(&mut self) {
+        let down = (self.id, FromLink::Down);
+        // The task must hear of it, or a shard that leaves would wait for this link's marker.
+        if let Err(mpsc::error::TrySendError::Full(down)) = self.sender.try_send(down)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let sender = self.sender.clone();
+            runtime.spawn(async move { sender.send(down).await });
+        }
+    }
+}

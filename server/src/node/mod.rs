@@ -1,0 +1,15 @@
+//! A node of a cluster: owns some of the shards, and hands them over without anybody noticing.
+//!
+//! One task ([`Moves`]) holds the life of each shard (`castellan_cluster::node::ShardLife`) and performs its effects. Each
+//! second the heartbeat tells it which processes there are, and it plans which shards to take and to give (`plan`).
+//! `docs/cluster.md` has the states and the rules.
+
+mod links;
+mod moves;
+mod plan;
+
+#[cfg(test)]
+pub(crate) use self::links::FromLink;
+pub use self::links::{LinkEnd, Links, ToLink};
+pub use self::moves::{Moves, Renewed};
+pub use self::plan::View;

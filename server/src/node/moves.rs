@@ -1,0 +1,528 @@
+//! The task that holds the life of every shard, and performs the effects.
+
+mod astray;
+mod leases;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use castellan_cluster::lease::Lease;
+use castellan_cluster::membership::Validity;
+use castellan_cluster::node::{Effect, ShardLife, State};
+use castellan_game::Game;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use self::leases::{lease_as_read, lease_as_taken, lease_of};
+use super::links::{FromLink, Links, ToLink};
+use super::plan::View;
+use crate::link::LinkId;
+use crate::planted::{self, Bug};
+use crate::shard::Shards;
+use crate::storage::{self, Owned, ShardId, Storage, StorageError, Wanted};
+use crate::telemetry;
+
+/// Most shards that leave at the same time.
+const LEAVING_MAX: usize = 4;
+
+/// How long a shard is stored ahead while it is still served, before it leaves. Then little is left for the pause.
+const AHEAD: Duration = Duration::from_millis(100);
+
+/// How long a shard may need to be stored after it has left. Then the move is called off: gateways keep frames for twice
+/// as long.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long a node rests after it has called a move off.
+const REST: Duration = Duration::from_secs(5);
+
+/// How long a shard stays at least after it came.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// How often the task looks at the clock while a shard moves.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Pause before a statement without an answer is sent again.
+const REPEAT: Duration = Duration::from_millis(100);
+
+type Effects = Vec<Effect<Uuid, LinkId>>;
+
+/// What the heartbeat found, each second.
+#[derive(Debug, Clone)]
+pub struct Renewed {
+    /// When the renewal was sent.
+    pub asked: Instant,
+    /// The processes, as they were read afterwards.
+    pub view: Arc<View>,
+}
+
+/// A statement that has ended.
+enum Done {
+    Read(Result<Vec<Owned>, StorageError>),
+    Taken(Result<Vec<storage::Lease>, StorageError>),
+    Changed(ShardId, Result<Owned, StorageError>),
+    /// The dead letters of these shards were read, so they may be served.
+    Recalled(Vec<(ShardId, Lease<Uuid>)>, Result<(), StorageError>),
+}
+
+/// A shard that is about to leave.
+#[derive(Debug, Clone, Copy)]
+struct Ahead {
+    shard: ShardId,
+    to: Option<Uuid>,
+    until: Instant,
+}
+
+/// The shards of a node, as they come and go.
+pub struct Moves<G: Game> {
+    me: Uuid,
+    shards: Arc<Shards<G>>,
+    storage: Arc<dyn Storage>,
+    receiver: mpsc::Receiver<(LinkId, FromLink)>,
+    renewed: watch::Receiver<Option<Renewed>>,
+    stop: watch::Receiver<bool>,
+    lives: Vec<ShardLife<Uuid, LinkId>>,
+    /// When each shard came here. It stays for a while, because not all nodes see a change at the same moment.
+    served_at: HashMap<ShardId, Instant>,
+    /// When each shard began to leave, if it does.
+    left_at: HashMap<ShardId, Instant>,
+    links: HashMap<LinkId, mpsc::Sender<ToLink>>,
+    /// Shards that have another owner, while links still answer from memory.
+    telling: HashMap<ShardId, (storage::Lease, Vec<LinkId>)>,
+    statements: JoinSet<Done>,
+    /// The runtime of the statements. A connection to the database lives as long as the runtime that opened it.
+    background: Handle,
+    /// A read of the leases is under way; true: and another one is wanted that begins after it.
+    reading: Option<bool>,
+    is_taking: bool,
+    /// Shards that should leave, and that are stored ahead.
+    queue: VecDeque<(ShardId, Option<Uuid>)>,
+    ahead: Vec<Ahead>,
+    /// Shards whose transfer must be sent again.
+    repeat: Vec<(ShardId, Instant)>,
+    rest_until: Instant,
+    validity: Validity,
+    view: Arc<View>,
+    start: Instant,
+}
+
+impl<G: Game> Moves<G> {
+    /// A node without shards, and the way to it for its links. Its statements run on the present runtime.
+    pub fn new(
+        me: Uuid,
+        shards: Arc<Shards<G>>,
+        storage: Arc<dyn Storage>,
+        renewed: watch::Receiver<Option<Renewed>>,
+        stop: watch::Receiver<bool>,
+    ) -> (Links, Self) {
+        let (links, receiver) = Links::new();
+        let start = Instant::now();
+        let moves = Self {
+            me,
+            shards,
+            storage,
+            receiver,
+            renewed,
+            stop,
+            lives: ShardId::all().map(|_| ShardLife::new(me)).collect(),
+            served_at: HashMap::new(),
+            left_at: HashMap::new(),
+            links: HashMap::new(),
+            telling: HashMap::new(),
+            statements: JoinSet::new(),
+            background: Handle::current(),
+            reading: None,
+            is_taking: false,
+            queue: VecDeque::new(),
+            ahead: Vec::new(),
+            repeat: Vec::new(),
+            rest_until: start,
+            validity: Validity::default(),
+            view: Arc::default(),
+            start,
+        };
+        (links, moves)
+    }
+
+    /// Runs until it was told to stop and owns nothing any more.
+    pub async fn run(mut self) {
+        let shards = Arc::clone(&self.shards);
+        while !self.is_done() {
+            let is_stopping = self.is_stopping();
+            let wake_at = self.wake_at();
+            tokio::select! {
+                Some((link, said)) = self.receiver.recv() => self.hear(link, said),
+                Some(done) = self.statements.join_next() => match done {
+                    Ok(done) => self.done(done),
+                    Err(error) => tracing::error!(%error, "a statement about shards has panicked"),
+                },
+                Ok(()) = self.renewed.changed() => self.renewed(),
+                () = shards.news() => {}
+                Ok(()) = self.stop.changed(), if !is_stopping => self.read(),
+                () = tokio::time::sleep_until(wake_at) => {}
+            }
+            self.look();
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_stopping() && self.telling.is_empty() && self.lives.iter().all(|life| life.state() == State::Absent)
+    }
+
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// True if no other node can have taken a shard by now.
+    fn is_valid(&self) -> bool {
+        self.validity.holds(self.now()) || planted::is(Bug::FrozenNodeAnswers)
+    }
+
+    fn wake_at(&self) -> Instant {
+        let is_busy = !self.left_at.is_empty() || !self.ahead.is_empty() || !self.repeat.is_empty();
+        let tick = if is_busy { TICK } else { Duration::from_secs(1) };
+        let valid_until = self.start + self.validity.until();
+        let next = Instant::now() + tick;
+        if self.links.is_empty() || valid_until < Instant::now() { next } else { next.min(valid_until) }
+    }
+
+    /// The heartbeat was renewed.
+    fn renewed(&mut self) {
+        let Some(Renewed { asked, view }) = self.renewed.borrow_and_update().clone() else { return };
+        self.validity.renewed(asked.saturating_duration_since(self.start));
+        self.view = view;
+        self.read();
+    }
+
+    /// Reads all leases, once more after the read that is under way.
+    fn read(&mut self) {
+        if let Some(again) = &mut self.reading {
+            *again = true;
+            return;
+        }
+        self.reading = Some(false);
+        let storage = Arc::clone(&self.storage);
+        self.statement(async move {
+            Done::Read(match storage.membership() {
+                Some(membership) => membership.owners().await,
+                None => Err(StorageError::Unusable("only one process can use this database".to_owned())),
+            })
+        });
+    }
+
+    fn statement(&mut self, statement: impl Future<Output = Done> + Send + 'static) {
+        self.statements.spawn_on(statement, &self.background);
+    }
+
+    fn hear(&mut self, link: LinkId, said: FromLink) {
+        let mut effects = Effects::new();
+        match said {
+            FromLink::Up(sender) => {
+                // Without a valid lease nothing may be answered, so nobody may ask.
+                if self.is_valid() {
+                    self.links.insert(link, sender);
+                }
+            }
+            FromLink::Attach { shard, number, epoch } if self.links.contains_key(&link) => {
+                self.life(shard).attach(link, number, epoch, &mut effects);
+                self.perform(shard, effects);
+            }
+            FromLink::Marker { shard, number } => {
+                self.life(shard).marker(link, number, &mut effects);
+                self.perform(shard, effects);
+            }
+            FromLink::Attach { .. } => {}
+            FromLink::Told { shard } => self.told(link, shard),
+            FromLink::Down => {
+                self.links.remove(&link);
+                for shard in self.telling.keys().copied().collect::<Vec<_>>() {
+                    self.told(link, shard);
+                }
+                for shard in ShardId::all() {
+                    let mut effects = Effects::new();
+                    self.life(shard).link_down(link, &mut effects);
+                    self.perform(shard, effects);
+                }
+            }
+        }
+    }
+
+    fn life(&mut self, shard: ShardId) -> &mut ShardLife<Uuid, LinkId> {
+        &mut self.lives[usize::from(shard.number())]
+    }
+
+    fn perform(&mut self, shard: ShardId, effects: Effects) {
+        let mut told = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Say(link, number, word) => self.send(link, ToLink::Say { shard, number, word }),
+                Effect::Tell(link, number) => {
+                    self.send(link, ToLink::Tell { shard, number });
+                    told.push(link);
+                }
+                Effect::ReadLease => self.read(),
+                Effect::Flush => {
+                    self.left_at.insert(shard, Instant::now());
+                    self.shards.set_aside(shard);
+                }
+                Effect::Transfer { to, .. } => self.transfer(shard, to),
+                // The new owner reads its leases each second, and at once if a gateway attaches.
+                Effect::Moved { .. } => {}
+                Effect::Serve => {
+                    // It is back before all links have said their last words.
+                    if let Some((lease, _)) = self.telling.remove(&shard) {
+                        self.shards.hand_over(lease);
+                    }
+                    self.served_at.insert(shard, Instant::now());
+                    if let Some(held) = self.life(shard).held() {
+                        self.shards.take(&[lease_of(shard, held)]);
+                    }
+                }
+                Effect::Drop => self.drop(shard, std::mem::take(&mut told)),
+                Effect::Cut(link) => {
+                    tracing::warn!(link, %shard, "a gateway does not say that it sends no more; its link is cut");
+                    self.links.remove(&link);
+                }
+            }
+        }
+        // A move was called off.
+        if self.left_at.contains_key(&shard) && matches!(self.life(shard).state(), State::Owned(_)) {
+            self.left_at.remove(&shard);
+            self.shards.resume(shard);
+            telemetry::shard_moved(telemetry::Move::CalledOff, None);
+        }
+    }
+
+    /// A link that falls behind is cut.
+    fn send(&mut self, link: LinkId, message: ToLink) {
+        if let Some(sender) = self.links.get(&link)
+            && sender.try_send(message).is_err()
+        {
+            self.links.remove(&link);
+        }
+    }
+
+    /// The shard has another owner, or none. What is in memory is forgotten once the links have `told` the rest of it.
+    fn drop(&mut self, shard: ShardId, mut told: Vec<LinkId>) {
+        let left_at = self.left_at.remove(&shard);
+        let Some(lease) = self.shards.held(shard) else { return };
+        match left_at {
+            Some(left_at) if self.shards.is_stored(shard) => {
+                telemetry::shard_moved(telemetry::Move::Done, Some(left_at.elapsed()));
+                told.retain(|link| self.links.contains_key(link));
+                if told.is_empty() {
+                    self.shards.hand_over(lease);
+                } else {
+                    self.telling.insert(shard, (lease, told));
+                }
+            }
+            _ => self.shards.lose(lease),
+        }
+    }
+
+    /// A link has said its last words about a shard.
+    fn told(&mut self, link: LinkId, shard: ShardId) {
+        let Some((lease, links)) = self.telling.get_mut(&shard) else { return };
+        links.retain(|other| *other != link);
+        if links.is_empty() {
+            self.shards.hand_over(*lease);
+            self.telling.remove(&shard);
+        }
+    }
+
+    fn transfer(&mut self, shard: ShardId, to: Option<Uuid>) {
+        let Some(lease) = self.life(shard).held().map(|held| lease_of(shard, held)) else { return };
+        let (storage, me) = (Arc::clone(&self.storage), self.me);
+        self.statement(async move {
+            let changed = async {
+                let Some(membership) = storage.membership() else {
+                    return Err(StorageError::Unusable("only one process can use this database".to_owned()));
+                };
+                match to {
+                    Some(to) => membership.transfer(me, to, lease).await,
+                    None => {
+                        storage.release(&[lease]).await?;
+                        Ok(Owned { lease, released: true, owner: None })
+                    }
+                }
+            };
+            Done::Changed(shard, changed.await)
+        });
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Read(Ok(owners)) => {
+                let again = self.reading.take() == Some(true);
+                self.learn(owners.iter().map(|owned| (owned.lease.shard, lease_as_read(owned))).collect());
+                self.plan(&owners);
+                if again {
+                    self.read();
+                }
+            }
+            Done::Read(Err(error)) => {
+                self.reading = None;
+                tracing::debug!(%error, "cannot read who owns which shard");
+            }
+            Done::Taken(taken) => {
+                self.is_taking = false;
+                match taken {
+                    Ok(leases) => {
+                        let me = self.me;
+                        self.learn(leases.iter().map(|taken| (taken.shard, lease_as_taken(taken, me))).collect());
+                    }
+                    Err(error) => tracing::warn!(%error, "cannot take shards that this node should have"),
+                }
+            }
+            Done::Changed(shard, Ok(owned)) => {
+                self.learn(vec![(shard, lease_as_read(&owned))]);
+                // It never succeeds, because the receiver has left. Everything is stored, so anybody may take the shard.
+                if let State::Transferring { .. } = self.life(shard).state() {
+                    tracing::warn!(%shard, "a shard cannot be handed over, because the other node is gone; releasing it");
+                    self.transfer(shard, None);
+                }
+            }
+            Done::Changed(shard, Err(_)) if planted::is(Bug::OwnerAfterLostTransfer) => self.go_on_as_owner(shard),
+            Done::Changed(shard, Err(error)) => {
+                tracing::warn!(%shard, %error, "it is not known if a shard was handed over; asking again");
+                self.repeat.push((shard, Instant::now() + REPEAT));
+            }
+            Done::Recalled(leases, Ok(())) => {
+                for (shard, lease) in leases {
+                    self.tell(shard, lease);
+                }
+            }
+            Done::Recalled(_, Err(error)) => tracing::warn!(%error, "cannot read the dead letters of new shards"),
+        }
+    }
+
+    /// Leases were read. A shard that becomes ours is served only after its dead letters were read.
+    fn learn(&mut self, leases: Vec<(ShardId, Lease<Uuid>)>) {
+        let mut new = Vec::new();
+        for (shard, lease) in leases {
+            let me = Some(self.me);
+            let life = self.life(shard);
+            if life.state() == State::Absent && lease.owner == me && lease.held.epoch > life.gone() {
+                new.push((shard, lease));
+            } else {
+                self.tell(shard, lease);
+            }
+        }
+        if new.is_empty() {
+            return;
+        }
+        let shards = Arc::clone(&self.shards);
+        self.statement(async move {
+            let recalled = shards.recall_dead_letters_of(|shard| new.iter().any(|(new, _)| *new == shard)).await;
+            Done::Recalled(new, recalled)
+        });
+    }
+
+    fn tell(&mut self, shard: ShardId, lease: Lease<Uuid>) {
+        let mut effects = Effects::new();
+        self.life(shard).lease(lease, &mut effects);
+        self.perform(shard, effects);
+    }
+
+    /// Takes and gives what the view asks for.
+    fn plan(&mut self, owners: &[Owned]) {
+        if !self.validity.holds(self.now()) {
+            return;
+        }
+        let now = Instant::now();
+        let owns = |shard: ShardId| matches!(self.lives[usize::from(shard.number())].state(), State::Owned(_));
+        let plan = self.view.plan(self.me, self.is_stopping(), owners, owns);
+        if !plan.take.is_empty() && !self.is_taking {
+            self.take(plan.take);
+        }
+        if now >= self.rest_until {
+            let is_ahead = |shard: &ShardId| self.ahead.iter().any(|ahead| ahead.shard == *shard);
+            let has_settled = |shard: &ShardId| self.served_at.get(shard).is_none_or(|at| now >= *at + SETTLE);
+            let may_go = |(shard, _): &(ShardId, _)| !is_ahead(shard) && (self.is_stopping() || has_settled(shard));
+            self.queue = plan.give.into_iter().filter(may_go).collect();
+        }
+    }
+
+    fn take(&mut self, wanted: Vec<Wanted>) {
+        self.is_taking = true;
+        tracing::info!(shards = wanted.len(), "taking shards that have no owner, or a dead one");
+        let (storage, me) = (Arc::clone(&self.storage), self.me);
+        self.statement(async move {
+            Done::Taken(match storage.membership() {
+                Some(membership) => membership.take(me, &wanted).await,
+                None => Ok(Vec::new()),
+            })
+        });
+    }
+
+    /// Looks at everything that time or the flusher may have changed.
+    fn look(&mut self) {
+        let (now, since_start) = (Instant::now(), self.now());
+        if !self.is_valid() && !self.links.is_empty() {
+            tracing::error!("this node cannot show that it lives: it stops answering until it can");
+            self.links.clear();
+        }
+        for (shard, _) in self.repeat.extract_if(.., |(_, at)| *at <= now).collect::<Vec<_>>() {
+            let mut effects = Effects::new();
+            self.life(shard).repeat(&mut effects);
+            self.perform(shard, effects);
+        }
+        while self.left_at.len() + self.ahead.len() < LEAVING_MAX
+            && let Some((shard, to)) = self.queue.pop_front()
+        {
+            self.shards.hurry_shard(shard);
+            self.ahead.push(Ahead { shard, to, until: now + AHEAD });
+        }
+        let shards = &self.shards;
+        let ready: Vec<Ahead> =
+            self.ahead.extract_if(.., |ahead| ahead.until <= now || shards.is_stored(ahead.shard)).collect();
+        for Ahead { shard, to, .. } in ready {
+            let mut effects = Effects::new();
+            self.life(shard).leave(to, since_start, &mut effects);
+            self.perform(shard, effects);
+        }
+        let (mut is_lost, mut owned) = (false, 0);
+        for shard in ShardId::all() {
+            match self.life(shard).state() {
+                State::Owned(_) => {
+                    owned += 1;
+                    is_lost |= self.shards.held(shard).is_none();
+                }
+                State::Leaving { quiet, undo, .. } => self.look_at_leaving(shard, quiet, undo),
+                State::Absent | State::Transferring { .. } => {}
+            }
+        }
+        telemetry::shards_owned(owned);
+        // A flush was refused.
+        if is_lost && self.reading.is_none() {
+            self.read();
+        }
+    }
+
+    fn look_at_leaving(&mut self, shard: ShardId, quiet: bool, undo: bool) {
+        let mut effects = Effects::new();
+        let now = self.now();
+        if self.shards.held(shard).is_none() {
+            return self.read();
+        }
+        if !quiet && self.shards.is_stored(shard) {
+            self.life(shard).quiet(&mut effects);
+        } else if !quiet && !undo && self.left_at.get(&shard).is_some_and(|left_at| left_at.elapsed() > PATIENCE) {
+            tracing::warn!(%shard, "a shard could not be stored in time; it stays here for now");
+            self.rest_until = Instant::now() + REST;
+            self.queue.clear();
+            self.life(shard).undo(&mut effects);
+        }
+        if self.life(shard).deadline().is_some_and(|deadline| deadline <= now) {
+            self.life(shard).markers_are_late(&mut effects);
+        }
+        self.perform(shard, effects);
+    }
+}
