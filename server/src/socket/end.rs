@@ -8,7 +8,7 @@ use crate::shard::CloseOrder;
 
 /// How a connection ends.
 #[derive(Debug)]
-pub(super) enum End {
+pub(crate) enum End {
     /// We close it.
     Order(CloseOrder),
     /// The peer closed it or disappeared.
@@ -16,7 +16,19 @@ pub(super) enum End {
 }
 
 impl End {
-    pub(super) const fn order(code: CloseCode, reason: &'static str) -> Self {
+    /// A message is text where binary was agreed, or the other way round.
+    pub(crate) const WRONG_TYPE: Self =
+        Self::order(CloseCode::ProtocolError, "the message type does not match the subprotocol");
+
+    /// Nothing was heard of the client for too long.
+    pub(crate) const SILENT: Self =
+        Self::order(CloseCode::Silent, "nothing arrived from you for twice `ping_seconds`; reconnect");
+
+    /// The token has expired.
+    pub(crate) const EXPIRED: Self =
+        Self::order(CloseCode::TokenExpired, "the token has expired; refresh the session, then reconnect");
+
+    pub(crate) const fn order(code: CloseCode, reason: &'static str) -> Self {
         Self::Order(CloseOrder { code, reason })
     }
 }

@@ -1,33 +1,36 @@
 //! From bytes to intents, and from intents to answers.
 
+mod at_once;
+mod rate;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use castellan_game::Game;
-use castellan_protocol::limits::{CHATTER_FRAMES_PER_SECOND, FRAMES_OVER_RATE_MAX, IN_FLIGHT_MAX};
+use castellan_protocol::limits::{CLIENT_FRAME_BYTES_MAX, IN_FLIGHT_MAX, PROTOCOL_VERSION};
 use castellan_protocol::{
-    Ack, Action, CharacterId, ClientFrame, CloseCode, FrameError, Intent, Refresh, RejectionCode, RequestId, UserId,
-    Version, Watch,
+    Ack, Action, CharacterId, CharacterSummary, ClientFrame, FrameError, Intent, Refresh, RejectionCode, RequestId,
+    UserId, Version, Watch, Welcome,
 };
 use tokio::time::Instant;
 
+pub(super) use self::at_once::Unanswered;
 use super::context::Context;
 use super::end::End;
-use super::outbound::{Draft, Outbound};
+use super::meter::{Excess, over_rate, unreadable};
+use super::outbound::{Draft, Frames, Outbound};
+use super::renewal::{renewed, seconds_until, until};
 use super::replies::About;
-use super::transport::Io;
+use super::transport::{Io, Transport};
 use crate::audit::{Actor, Event, Outcome, Target};
-use crate::auth::{Session, Standing, Ticket};
+use crate::auth::Session;
 use crate::rate::Bucket;
 use crate::shard::{
-    Answer, Answered, Base, Change, Command, Mailbox, Reader, Refusal, Shape, Wait, Waits, count_intent, outcome_of,
+    Answer, Answered, Base, Change, Command, Mailbox, Reader, Refusal, Shape, Shown, Wait, Waits, count_intent,
+    outcome_of,
 };
-use crate::telemetry::{self, IntentOutcome};
-
-/// Frames above the rate that are forgotten per second: a client that is a little too fast now and then is not closed.
-const FORGIVEN_PER_SECOND: u32 = 10;
 
 /// When a client with too many unanswered intents may try again, in milliseconds.
 const RETRY_IN_FLIGHT_MS: u64 = 100;
@@ -52,15 +55,12 @@ pub(super) struct Inbound<G: Game> {
 struct Special {
     /// The address of a client whose intents are recorded.
     recorded: Option<IpAddr>,
-    /// Frames that ask for nothing.
-    chatter: Option<Bucket>,
-    /// Frames above the rate.
-    excess: Option<Bucket>,
+    excess: Excess,
 }
 
 /// What an intent that waits for its commit needs for its answer.
 #[derive(Debug, Clone, Copy)]
-struct Sender {
+pub(super) struct Sender {
     id: RequestId,
     duplicate: bool,
     /// It is durable, and waits for the commit of a newer state, which its answer would show.
@@ -132,84 +132,44 @@ impl<G: Game> Inbound<G> {
         self.waits.next_deadline()
     }
 
+    /// The first frame of the connection.
+    pub(super) fn welcome(&self, characters: Vec<CharacterSummary>) -> Welcome {
+        let settings = &self.context.settings;
+        Welcome {
+            protocol: PROTOCOL_VERSION,
+            server: concat!("castellan/", env!("CARGO_PKG_VERSION")).to_owned(),
+            session: self.session.id,
+            user: self.session.user,
+            expires_in: seconds_until(self.session.expires_at_ms, (self.context.clock)()),
+            ping_seconds: settings.ping_interval.as_secs().max(1),
+            in_flight_max: IN_FLIGHT_MAX as u64,
+            watch_max: settings.watch_max as u64,
+            frame_bytes_max: CLIENT_FRAME_BYTES_MAX as u64,
+            characters,
+        }
+    }
+
     pub(super) fn set_now(&mut self, now: Instant, now_ms: i64) {
         (self.now, self.now_ms) = (now, now_ms);
     }
 
-    /// Counts a WebSocket frame of any kind. Returns how long the client must wait if it was above the rate.
-    ///
-    /// # Errors
-    ///
-    /// The end, if the client keeps sending above its rate.
-    pub(super) fn count(&mut self) -> Result<Option<Duration>, End> {
-        match self.bucket.take(self.now) {
-            Ok(()) => Ok(None),
-            Err(wait) => self.exceeds(wait),
-        }
-    }
-
-    /// Counts a frame that asks for nothing, on top of [`Inbound::count`]: a control frame, a fragment, a malformed or
-    /// an unknown frame. Intents are meant to come fast, these are not.
-    ///
-    /// # Errors
-    ///
-    /// As [`Inbound::count`].
-    #[cold]
-    pub(super) fn count_chatter(&mut self) -> Result<Option<Duration>, End> {
-        let settings = &self.context.settings;
-        let [per_second, burst] =
-            [settings.rate_per_second, settings.rate_burst].map(|rate| rate.min(CHATTER_FRAMES_PER_SECOND));
-        let full = || Bucket::new(per_second, burst, self.now);
-        let special = self.special.get_or_insert_default();
-        match special.chatter.get_or_insert_with(full).take(self.now) {
-            Ok(()) => Ok(None),
-            Err(wait) => self.exceeds(wait),
-        }
-    }
-
-    /// Notes a frame above the rate, which may come again after `wait`.
-    fn exceeds(&mut self, wait: Duration) -> Result<Option<Duration>, End> {
-        let full = || Bucket::new(FORGIVEN_PER_SECOND, FRAMES_OVER_RATE_MAX, self.now);
-        let special = self.special.get_or_insert_default();
-        match special.excess.get_or_insert_with(full).take(self.now) {
-            Ok(()) => Ok(Some(wait)),
-            Err(_) => Err(End::order(
-                CloseCode::RateLimit,
-                "too many frames were above the rate; reconnect and send more slowly",
-            )),
-        }
-    }
-
     /// Answers a frame, or returns the request that may have to wait. `over` is what [`Inbound::count`] returned for it.
-    pub(super) fn frame<IO: Io>(
+    pub(super) fn frame<F: Frames>(
         &mut self,
-        out: &mut Outbound<IO>,
+        out: &mut Outbound<F>,
         frame: Result<ClientFrame<G::Action>, FrameError>,
         over: Option<Duration>,
     ) -> Result<Option<Slow<G::Action>>, End> {
         let frame = match frame {
             Ok(frame) => frame,
-            Err(FrameError::NotAFrame(reason)) => {
-                tracing::debug!(reason, "a message is not a frame");
-                return Err(End::order(
-                    CloseCode::ProtocolError,
-                    "the message is not a frame: a map with exactly one entry, in the encoding of the subprotocol",
-                ));
-            }
-            Err(FrameError::Rejected { id, code, message }) => {
-                let over = if over.is_none() { self.count_chatter()? } else { over };
-                match over {
-                    Some(wait) => over_rate(out, id, wait),
-                    None => {
-                        telemetry::intent(IntentOutcome::Rejected(code));
-                        out.rejected(id, code, message);
-                    }
-                }
+            Err(error) => {
+                let (id, refusal) = unreadable(error, over, || self.count_chatter())?;
+                out.refused(id, &refusal);
                 return Ok(None);
             }
         };
         if let Some(wait) = over {
-            over_rate(out, frame.id(), wait);
+            out.refused(frame.id(), &over_rate(wait));
             return Ok(None);
         }
         match frame {
@@ -235,7 +195,7 @@ impl<G: Game> Inbound<G> {
     }
 
     /// Answers a request that may have to wait.
-    pub(super) async fn slow<IO: Io>(&mut self, out: &mut Outbound<IO>, slow: Slow<G::Action>) {
+    pub(super) async fn slow<F: Frames>(&mut self, out: &mut Outbound<F>, slow: Slow<G::Action>) {
         match slow {
             Slow::Intent(intent) => self.intent_on_absent(out, &intent).await,
             Slow::Show(show) => self.show(out, &show).await,
@@ -244,7 +204,7 @@ impl<G: Game> Inbound<G> {
     }
 
     /// Answers an intent. Returns it if its character is not in memory.
-    fn intent<IO: Io>(&mut self, out: &mut Outbound<IO>, intent: Intent<G::Action>) -> Option<Intent<G::Action>> {
+    fn intent<F: Frames>(&mut self, out: &mut Outbound<F>, intent: Intent<G::Action>) -> Option<Intent<G::Action>> {
         if self.waits.len() >= IN_FLIGHT_MAX {
             let message = format!("you have {IN_FLIGHT_MAX} unanswered intents, the most allowed; wait for answers");
             let refusal = Refusal::retry(RejectionCode::TOO_MANY_IN_FLIGHT, message, RETRY_IN_FLIGHT_MS);
@@ -271,7 +231,7 @@ impl<G: Game> Inbound<G> {
     }
 
     /// Answers an intent whose character must be loaded first.
-    async fn intent_on_absent<IO: Io>(&mut self, out: &mut Outbound<IO>, intent: &Intent<G::Action>) {
+    async fn intent_on_absent<F: Frames>(&mut self, out: &mut Outbound<F>, intent: &Intent<G::Action>) {
         let command = match self.command(intent) {
             Ok(command) => command,
             Err(refusal) => return out.refused(Some(intent.id), &refusal),
@@ -296,7 +256,18 @@ impl<G: Game> Inbound<G> {
     }
 
     /// Finishes the answer that was begun, after the shards have decided.
-    fn finish<IO: Io>(&mut self, draft: Draft<'_, IO>, intent: &Intent<G::Action>, owner: UserId, answered: Answered) {
+    fn finish<F: Frames>(
+        &mut self,
+        mut draft: Draft<'_, F>,
+        intent: &Intent<G::Action>,
+        owner: UserId,
+        answered: Answered,
+    ) {
+        if let Answered::Refused(refusal) = &answered
+            && draft.hands_back(refusal)
+        {
+            return;
+        }
         count_intent(&answered);
         if let Some(address) = self.special.as_ref().and_then(|special| special.recorded) {
             self.record(address, intent, owner, &answered);
@@ -337,7 +308,7 @@ impl<G: Game> Inbound<G> {
     }
 
     /// Checks that a watch may begin, and returns what to show.
-    fn watch<IO: Io>(&mut self, out: &mut Outbound<IO>, watch: Watch) -> Option<Show> {
+    fn watch<F: Frames>(&mut self, out: &mut Outbound<F>, watch: Watch) -> Option<Show> {
         let watch_max = self.context.settings.watch_max;
         if self.watched.len() >= watch_max && !self.watched.contains_key(&watch.character) {
             let message = format!("a connection may watch at most {watch_max} characters");
@@ -353,12 +324,19 @@ impl<G: Game> Inbound<G> {
         }
     }
 
-    async fn show<IO: Io>(&mut self, out: &mut Outbound<IO>, show: &Show) {
+    async fn show<F: Frames>(&mut self, out: &mut Outbound<F>, show: &Show) {
         let Show { owner, character, id, watch } = *show;
         let reader = if watch { Reader::Watches(&self.mailbox) } else { Reader::Fetches(&self.mailbox) };
         let shape = out.shape();
         let mut draft = out.draft();
-        match self.context.shards.show(owner, character, reader, Some(id), shape, draft.buffer()).await {
+        let shown = self.context.shards.show(owner, character, reader, Some(id), shape, draft.buffer()).await;
+        self.finish_show(draft, show, shown);
+    }
+
+    /// Finishes the answer with a state that was begun.
+    fn finish_show<F: Frames>(&mut self, draft: Draft<'_, F>, show: &Show, shown: Result<Shown, Refusal>) {
+        let Show { owner, character, id, watch } = *show;
+        match shown {
             Ok(shown) => {
                 if watch {
                     self.watched.insert(character, owner);
@@ -369,27 +347,20 @@ impl<G: Game> Inbound<G> {
         }
     }
 
-    async fn refresh<IO: Io>(&mut self, out: &mut Outbound<IO>, refresh: &Refresh) {
-        let message = match self.context.auth.identify(&refresh.token).await {
-            Some(Ticket { session, .. }) if session.id != self.session.id => {
-                let message = "the token belongs to another session".to_owned();
-                return out.rejected(Some(refresh.id), RejectionCode::WRONG_SESSION, message);
-            }
-            Some(Ticket { session, standing: Standing::Live }) => {
+    async fn refresh<F: Frames>(&mut self, out: &mut Outbound<F>, refresh: &Refresh) {
+        match renewed(&self.context.auth, &self.session, &refresh.token).await {
+            Ok(session) => {
                 self.expires_at = self.now + until(session.expires_at_ms, self.now_ms);
                 let expires_in = seconds_until(session.expires_at_ms, self.now_ms);
                 self.session = session;
-                return out.accepted(refresh.id, Some(expires_in));
+                out.accepted(refresh.id, Some(expires_in));
             }
-            Some(Ticket { standing: Standing::Expired, .. }) => "the token has expired",
-            Some(Ticket { standing: Standing::Revoked, .. }) => "the session was ended",
-            None => "the token is not valid",
-        };
-        out.rejected(Some(refresh.id), RejectionCode::UNAUTHENTICATED, message.to_owned());
+            Err(refusal) => out.refused(Some(refresh.id), &refusal),
+        }
     }
 
     /// Writes the newest state of a watched character.
-    pub(super) async fn changed<IO: Io>(&mut self, out: &mut Outbound<IO>, owner: UserId, character: CharacterId) {
+    pub(super) async fn changed<F: Frames>(&mut self, out: &mut Outbound<F>, owner: UserId, character: CharacterId) {
         if !self.watched.contains_key(&character) {
             return;
         }
@@ -414,7 +385,7 @@ impl<G: Game> Inbound<G> {
     /// forever.
     pub(super) async fn durable<IO: Io>(
         &mut self,
-        out: &mut Outbound<IO>,
+        out: &mut Outbound<Transport<IO>>,
         character: CharacterId,
         version: Version,
     ) -> Result<(), End> {
@@ -423,13 +394,17 @@ impl<G: Game> Inbound<G> {
     }
 
     /// Answers the intents whose deadline has passed: applied, not yet durable.
-    pub(super) async fn overdue<IO: Io>(&mut self, out: &mut Outbound<IO>) -> Result<(), End> {
+    pub(super) async fn overdue<IO: Io>(&mut self, out: &mut Outbound<Transport<IO>>) -> Result<(), End> {
         let mut waits = self.waits.overdue(self.now);
         waits.iter_mut().for_each(|wait| wait.sender.prolonged = true);
         self.answer_all(out, waits).await
     }
 
-    async fn answer_all<IO: Io>(&mut self, out: &mut Outbound<IO>, waits: Vec<Wait<Sender>>) -> Result<(), End> {
+    async fn answer_all<IO: Io>(
+        &mut self,
+        out: &mut Outbound<Transport<IO>>,
+        waits: Vec<Wait<Sender>>,
+    ) -> Result<(), End> {
         for wait in waits {
             self.answer(out, wait).await;
             out.flush_if_full().await?;
@@ -437,12 +412,20 @@ impl<G: Game> Inbound<G> {
         Ok(())
     }
 
-    async fn answer<IO: Io>(&mut self, out: &mut Outbound<IO>, wait: Wait<Sender>) {
+    async fn answer<F: Frames>(&mut self, out: &mut Outbound<F>, wait: Wait<Sender>) {
         let Wait { owner, character, sender: Sender { id, duplicate, prolonged }, .. } = wait;
         let shape = if prolonged { out.shape() } else { once_durable(out.shape()) };
         let answer = Answer::Applied { id, duplicate };
         let mut draft = out.draft();
-        match self.context.shards.confirm(owner, character, &self.mailbox, answer, shape, draft.buffer()).await {
+        let shown = self.context.shards.confirm(owner, character, &self.mailbox, answer, shape, draft.buffer()).await;
+        self.finish_answer(draft, wait, shown);
+    }
+
+    /// Finishes the answer to an intent that waited for its commit, or lets it wait once more.
+    fn finish_answer<F: Frames>(&mut self, draft: Draft<'_, F>, wait: Wait<Sender>, shown: Result<Shown, Refusal>) {
+        let Wait { character, sender: Sender { id, duplicate, prolonged }, .. } = wait;
+        let answer = Answer::Applied { id, duplicate };
+        match shown {
             Ok(shown) if shown.durable < shown.version && !prolonged => {
                 drop(draft);
                 let sender = Sender { prolonged: true, ..wait.sender };
@@ -465,12 +448,6 @@ impl<G: Game> Inbound<G> {
     }
 }
 
-/// Refuses a frame above the rate.
-fn over_rate<IO: Io>(out: &mut Outbound<IO>, id: Option<RequestId>, wait: Duration) {
-    telemetry::intent(IntentOutcome::Rejected(RejectionCode::RATE_LIMITED));
-    out.refused(id, &Refusal::rate_limited(wait));
-}
-
 /// The shape of an intent's answer: one that waits for its commit is written only then.
 fn shape<A>(intent: &Intent<A>, shape: Shape) -> Shape {
     if intent.ack == Some(Ack::Durable) { once_durable(shape) } else { shape }
@@ -482,13 +459,4 @@ fn once_durable(shape: Shape) -> Shape {
         Shape::Frame(codec) => Shape::FrameOnceDurable(codec),
         shape => shape,
     }
-}
-
-/// Whole seconds from `now_ms` until then; 0 if the time has passed.
-pub(super) fn seconds_until(then_ms: i64, now_ms: i64) -> u64 {
-    then_ms.saturating_sub(now_ms).max(0).unsigned_abs() / 1_000
-}
-
-fn until(then_ms: i64, now_ms: i64) -> Duration {
-    Duration::from_millis(then_ms.saturating_sub(now_ms).max(0).unsigned_abs())
 }

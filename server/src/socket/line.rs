@@ -35,7 +35,7 @@ impl Line {
 }
 
 /// Puts a TLS connection on this runtime.
-pub(super) fn settle(mut stream: Box<TlsStream>, tcp: std::net::TcpStream) -> io::Result<Box<TlsStream>> {
+pub(crate) fn settle(mut stream: Box<TlsStream>, tcp: std::net::TcpStream) -> io::Result<Box<TlsStream>> {
     *stream.get_mut().0 = TcpStream::from_std(tcp)?.into();
     Ok(stream)
 }

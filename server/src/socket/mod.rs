@@ -7,8 +7,11 @@ mod context;
 mod end;
 mod inbound;
 mod line;
+mod meter;
 mod outbound;
 mod registry;
+mod relayed;
+mod renewal;
 mod replies;
 mod session;
 mod transport;
@@ -17,9 +20,18 @@ mod workers;
 pub use self::context::{Context, SocketSettings};
 pub use self::line::{Line, Movable, TlsStream};
 pub use self::registry::{NoSeat, Opener, Registry, Seat, SocketLimits};
+pub use self::relayed::{AcceptedLink, RequestHandler, serve_link};
 pub use self::replies::Replies;
-pub use self::session::Accepted;
+pub use self::session::{Accepted, serve};
 pub use self::workers::Workers;
+
+pub(crate) use self::end::End;
+pub(crate) use self::line::settle;
+pub(crate) use self::meter::{Excess, over_rate, unreadable};
+pub(crate) use self::outbound::Outbound;
+pub(crate) use self::renewal::{renewed, seconds_until, until};
+pub(crate) use self::session::{FRAMES_IN_A_TURN_MAX, GOODBYE, TURNS_IN_A_ROW_MAX, say_goodbye};
+pub(crate) use self::transport::{Heard, Io, Transport};
 
 /// The answer to a handshake's key. Source: RFC 6455, section 4.2.2.
 pub fn accept_key(key: &[u8]) -> String {

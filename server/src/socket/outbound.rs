@@ -29,9 +29,48 @@ const COME_BACK_WITHIN: Duration = Duration::from_secs(1);
 /// Unsent bytes at which a connection sends before it answers more frames.
 const UNSENT_BYTES_MAX: usize = 64 * 1_024;
 
-/// Writes frames into the connection's buffer; [`Outbound::flush`] sends them.
-pub(super) struct Outbound<IO> {
-    transport: Transport<IO>,
+/// A buffer of frames on their way to a client.
+pub(crate) trait Frames {
+    /// Begins a frame. Append its payload to the returned buffer, then call [`Frames::end_frame`].
+    fn begin_frame(&mut self) -> &mut Vec<u8>;
+
+    /// Ends the frame, or discards it if nothing was appended.
+    fn end_frame(&mut self, codec: Codec);
+
+    /// Discards a frame that was begun and not ended.
+    fn take_back_frame(&mut self);
+
+    /// Returns true if the request goes back to where it came from, instead of an answer with this refusal.
+    #[inline]
+    fn hands_back(&mut self, _refusal: &Refusal) -> bool {
+        false
+    }
+}
+
+impl<IO: Io> Frames for Transport<IO> {
+    #[inline]
+    fn begin_frame(&mut self) -> &mut Vec<u8> {
+        Transport::begin_frame(self)
+    }
+
+    #[inline]
+    fn end_frame(&mut self, codec: Codec) {
+        let kind = match codec {
+            Codec::MessagePack => Data::Binary,
+            Codec::Json => Data::Text,
+        };
+        Transport::end_frame(self, kind);
+    }
+
+    #[inline]
+    fn take_back_frame(&mut self) {
+        Transport::take_back_frame(self);
+    }
+}
+
+/// Writes the frames of a connection. On a [`Transport`], [`Outbound::flush`] sends them.
+pub(crate) struct Outbound<F> {
+    frames: F,
     codec: Codec,
     /// The states sent last, if the peer asked for changes only.
     changes: Option<Box<Changes>>,
@@ -39,21 +78,23 @@ pub(super) struct Outbound<IO> {
     patience: Duration,
 }
 
-impl<IO: Io> Outbound<IO> {
-    pub(super) fn new(transport: Transport<IO>, codec: Codec, patience: Duration) -> Self {
-        Self { transport, codec, changes: None, patience }
+impl<F: Frames> Outbound<F> {
+    /// `patience`: how long the peer may leave answers unread.
+    pub(crate) fn new(frames: F, codec: Codec, patience: Duration) -> Self {
+        Self { frames, codec, changes: None, patience }
     }
 
     /// From now on, sends only the changes of states.
-    pub(super) fn tell_changes(&mut self, changes: Changes) {
-        self.changes = Some(Box::new(changes));
+    pub(super) fn tell_changes(&mut self, changes: Box<Changes>) {
+        self.changes = Some(changes);
     }
 
-    pub(super) fn transport(&mut self) -> &mut Transport<IO> {
-        &mut self.transport
+    /// The frames, and the states sent last.
+    pub(super) fn into_parts(self) -> (F, Option<Box<Changes>>) {
+        (self.frames, self.changes)
     }
 
-    pub(super) const fn codec(&self) -> Codec {
+    pub(crate) const fn codec(&self) -> Codec {
         self.codec
     }
 
@@ -63,32 +104,31 @@ impl<IO: Io> Outbound<IO> {
     }
 
     /// Begins an answer with a state.
-    pub(super) fn draft(&mut self) -> Draft<'_, IO> {
+    pub(super) fn draft(&mut self) -> Draft<'_, F> {
         Draft(Some(self))
     }
 
-    fn end_frame(&mut self) {
-        self.transport.end_frame(match self.codec {
-            Codec::MessagePack => Data::Binary,
-            Codec::Json => Data::Text,
-        });
+    /// Writes a frame that a node has encoded.
+    pub(crate) fn relay(&mut self, frame: &[u8]) {
+        self.frames.begin_frame().extend_from_slice(frame);
+        self.frames.end_frame(self.codec);
     }
 
     /// Writes a frame without a state.
     fn write(&mut self, frame: &ServerFrame<NoCharacter>) {
-        self.codec.encode(frame, self.transport.begin_frame());
-        self.end_frame();
+        self.codec.encode(frame, self.frames.begin_frame());
+        self.frames.end_frame(self.codec);
     }
 
     pub(super) fn welcome(&mut self, welcome: Welcome) {
         self.write(&ServerFrame::Welcome(welcome));
     }
 
-    pub(super) fn accepted(&mut self, id: RequestId, expires_in: Option<u64>) {
+    pub(crate) fn accepted(&mut self, id: RequestId, expires_in: Option<u64>) {
         self.write(&ServerFrame::Accepted(Accepted { id, expires_in }));
     }
 
-    pub(super) fn pong(&mut self, id: Option<RequestId>) {
+    pub(crate) fn pong(&mut self, id: Option<RequestId>) {
         self.write(&ServerFrame::Pong(Pong { id }));
     }
 
@@ -96,7 +136,10 @@ impl<IO: Io> Outbound<IO> {
         self.write(&ServerFrame::Durable(durable));
     }
 
-    pub(super) fn refused(&mut self, id: Option<RequestId>, refusal: &Refusal) {
+    pub(crate) fn refused(&mut self, id: Option<RequestId>, refusal: &Refusal) {
+        if self.frames.hands_back(refusal) {
+            return;
+        }
         let rejected = Rejected {
             id,
             code: refusal.code,
@@ -109,19 +152,25 @@ impl<IO: Io> Outbound<IO> {
     pub(super) fn rejected(&mut self, id: Option<RequestId>, code: RejectionCode, message: String) {
         self.write(&ServerFrame::Rejected(Rejected { id, code, message, retry_after_ms: None }));
     }
+}
+
+impl<IO: Io> Outbound<Transport<IO>> {
+    pub(crate) fn transport(&mut self) -> &mut Transport<IO> {
+        &mut self.frames
+    }
 
     /// Sends the written frames if too many bytes are unsent.
-    pub(super) async fn flush_if_full(&mut self) -> Result<(), End> {
-        if self.transport.unsent_bytes() < UNSENT_BYTES_MAX { Ok(()) } else { self.flush().await }
+    pub(crate) async fn flush_if_full(&mut self) -> Result<(), End> {
+        if self.frames.unsent_bytes() < UNSENT_BYTES_MAX { Ok(()) } else { self.flush().await }
     }
 
     /// Sends all written frames.
-    pub(super) async fn flush(&mut self) -> Result<(), End> {
-        if self.transport.unsent_bytes() == 0 {
+    pub(crate) async fn flush(&mut self) -> Result<(), End> {
+        if self.frames.unsent_bytes() == 0 {
             return Ok(());
         }
         // Most sockets accept everything at once. Only the others pay for a timer.
-        let sending = poll_fn(|cx| self.transport.poll_flush(cx));
+        let sending = poll_fn(|cx| self.frames.poll_flush(cx));
         tokio::pin!(sending);
         let sent = match sending.as_mut().now_or_never() {
             Some(sent) => Ok(sent),
@@ -134,27 +183,27 @@ impl<IO: Io> Outbound<IO> {
     }
 
     /// Writes why the connection ends, then the close frame.
-    pub(super) async fn close(&mut self, order: &CloseOrder) -> Result<(), End> {
+    pub(crate) async fn close(&mut self, order: &CloseOrder) -> Result<(), End> {
         self.write(&ServerFrame::Closing(Closing {
             code: order.code.number(),
             reason: order.reason.to_owned(),
             retry_after_ms: come_back_after(order.code),
         }));
         let code = SocketCode::from(order.code.number());
-        self.transport.close(CloseFrame { code, reason: Utf8Bytes::from_static(order.reason) })?;
+        self.frames.close(CloseFrame { code, reason: Utf8Bytes::from_static(order.reason) })?;
         self.flush().await
     }
 }
 
 /// An answer with a state that has been begun. Dropped, it takes back what was written.
-pub(super) struct Draft<'a, IO: Io>(Option<&'a mut Outbound<IO>>);
+pub(super) struct Draft<'a, F: Frames>(Option<&'a mut Outbound<F>>);
 
-impl<'a, IO: Io> Draft<'a, IO> {
+impl<'a, F: Frames> Draft<'a, F> {
     /// The buffer to append the state to.
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
         let out = self.0.as_mut().expect("a draft is used once");
         match &mut out.changes {
-            None => out.transport.begin_frame(),
+            None => out.frames.begin_frame(),
             Some(changes) => changes.begin_state(),
         }
     }
@@ -163,23 +212,28 @@ impl<'a, IO: Io> Draft<'a, IO> {
     pub(super) fn send(mut self, about: &About) {
         let out = self.0.take().expect("a draft is used once");
         if let Some(changes) = &mut out.changes {
-            changes.write(out.codec, about, out.transport.begin_frame());
+            changes.write(out.codec, about, out.frames.begin_frame());
         }
-        out.end_frame();
+        out.frames.end_frame(out.codec);
+    }
+
+    /// As [`Frames::hands_back`].
+    pub(super) fn hands_back(&mut self, refusal: &Refusal) -> bool {
+        self.0.as_mut().expect("a draft is used once").frames.hands_back(refusal)
     }
 
     /// Takes back what was written, to answer in another way.
-    pub(super) fn discard(mut self) -> &'a mut Outbound<IO> {
+    pub(super) fn discard(mut self) -> &'a mut Outbound<F> {
         let out = self.0.take().expect("a draft is used once");
-        out.transport.take_back_frame();
+        out.frames.take_back_frame();
         out
     }
 }
 
-impl<IO: Io> Drop for Draft<'_, IO> {
+impl<F: Frames> Drop for Draft<'_, F> {
     fn drop(&mut self) {
         if let Some(out) = &mut self.0 {
-            out.transport.take_back_frame();
+            out.frames.take_back_frame();
         }
     }
 }

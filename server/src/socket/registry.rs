@@ -63,7 +63,7 @@ struct Registered {
     client: Option<Box<(Uuid, watch::Receiver<()>)>>,
     /// The network by which it is counted, if it is.
     network: Option<Network>,
-    /// It takes a place. One that was told to make room does not.
+    /// It takes a place. One that was told to make room does not, nor do a socket's connections in other shards.
     is_counted: bool,
 }
 
@@ -116,12 +116,13 @@ impl Registry {
     pub fn take_seat(self: &Arc<Self>, opener: &Opener, client: Option<Uuid>) -> Result<Seat, NoSeat> {
         const REPLACED: CloseOrder =
             CloseOrder { code: CloseCode::Normal, reason: "a newer connection of this client took over" };
-        let Opener { session, user, limited_by: network } = *opener;
+        let Opener { session, user, .. } = *opener;
         let is_older = |socket: &Registered| {
             client.is_some() && socket.session == session && socket.client.as_ref().map(|client| client.0) == client
         };
-        let stays =
-            |socket: &&Registered| socket.session == session && !is_older(socket) && !socket.mailbox.is_closing();
+        let stays = |socket: &&Registered| {
+            socket.is_counted && socket.session == session && !is_older(socket) && !socket.mailbox.is_closing()
+        };
         let mut open = self.open.lock();
         let sockets = open.of(user);
         if sockets.iter().filter(stays).count() >= SOCKETS_PER_SESSION_MAX {
@@ -132,25 +133,27 @@ impl Registry {
             self.check(&mut open, opener)?;
         }
         let Open { of_user, counts } = &mut *open;
-        let sockets = of_user.entry(user).or_default();
         let mut predecessors = Vec::new();
-        for index in 0..sockets.len() {
-            if is_older(&sockets[index]) {
-                predecessors.extend(sockets[index].client.as_ref().map(|client| client.1.clone()));
-                sockets[index].mailbox.order_close(REPLACED);
-                counts.forget(sockets, index);
+        if let Some(sockets) = of_user.get_mut(&user) {
+            for index in 0..sockets.len() {
+                if is_older(&sockets[index]) {
+                    predecessors.extend(sockets[index].client.as_ref().map(|client| client.1.clone()));
+                    sockets[index].mailbox.order_close(REPLACED);
+                    counts.forget(sockets, index);
+                }
             }
         }
-        let mailbox = Mailbox::default();
-        let named = client.map(|client| (client, watch::channel(())));
-        let (serving, client) = named.map(|(client, (serving, ended))| (serving, Box::new((client, ended)))).unzip();
-        counts.add(sockets, network);
-        let mut longer = std::mem::take(sockets).into_vec();
-        longer.reserve_exact(1);
-        longer.push(Registered { session, mailbox: mailbox.clone(), client, network, is_counted: true });
-        *sockets = longer.into_boxed_slice();
+        let (mailbox, serving) = open.register(opener, client, true);
         let predecessors = predecessors.into_boxed_slice();
         Ok(Seat { registry: Arc::clone(self), user, mailbox, serving, predecessors })
+    }
+
+    /// Registers a connection that was open before it came here. No limit refuses it.
+    ///
+    /// Only one of the connections that a socket has in several shards counts.
+    pub fn keep_seat(self: &Arc<Self>, opener: &Opener, client: Option<Uuid>, counts: bool) -> Seat {
+        let (mailbox, serving) = self.open.lock().register(opener, client, counts);
+        Seat { registry: Arc::clone(self), user: opener.user, mailbox, serving, predecessors: Box::default() }
     }
 
     /// Checks that there is room for one more socket, and makes it if somebody has more than his share.
@@ -204,6 +207,28 @@ impl Open {
     /// A user's sockets.
     fn of(&self, user: UserId) -> &[Registered] {
         self.of_user.get(&user).map_or(&[], |sockets| sockets)
+    }
+
+    /// Adds a connection. Returns its mailbox, and what it keeps as long as it serves frames.
+    fn register(
+        &mut self,
+        opener: &Opener,
+        client: Option<Uuid>,
+        is_counted: bool,
+    ) -> (Mailbox, Option<watch::Sender<()>>) {
+        let Opener { session, user, limited_by: network } = *opener;
+        let mailbox = Mailbox::default();
+        let named = client.map(|client| (client, watch::channel(())));
+        let (serving, client) = named.map(|(client, (serving, ended))| (serving, Box::new((client, ended)))).unzip();
+        let sockets = self.of_user.entry(user).or_default();
+        if is_counted {
+            self.counts.add(sockets, network);
+        }
+        let mut longer = std::mem::take(sockets).into_vec();
+        longer.reserve_exact(1);
+        longer.push(Registered { session, mailbox: mailbox.clone(), client, network, is_counted });
+        *sockets = longer.into_boxed_slice();
+        (mailbox, serving)
     }
 
     /// Closes a socket of the user who has most, if those are more than `held`. Returns false if nobody has.
@@ -296,15 +321,25 @@ impl Seat {
         &self.mailbox
     }
 
+    /// The id of the client, if it gave one.
+    pub(crate) fn client(&self) -> Option<Uuid> {
+        let open = self.registry.open.lock();
+        let socket = open.of_user.get(&self.user)?.iter().find(|socket| socket.mailbox == self.mailbox)?;
+        socket.client.as_ref().map(|client| client.0)
+    }
+
     /// Notes that no more frames are served, so that a successor may start before this connection is closed.
-    pub(super) fn serve_no_more(&mut self) {
+    pub(crate) fn serve_no_more(&mut self) {
         self.serving = None;
     }
 
     /// Waits until the connections that this one replaces serve no more frames.
-    pub(super) async fn predecessors_ended(&mut self) {
-        for mut ended in std::mem::take(&mut self.predecessors) {
-            while ended.changed().await.is_ok() {}
+    pub(crate) fn predecessors_ended(&mut self) -> impl Future<Output = ()> + use<> {
+        let predecessors = std::mem::take(&mut self.predecessors);
+        async move {
+            for mut ended in predecessors {
+                while ended.changed().await.is_ok() {}
+            }
         }
     }
 }

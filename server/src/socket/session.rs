@@ -9,15 +9,14 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use castellan_game::Game;
-use castellan_protocol::limits::{CLIENT_FRAME_BYTES_MAX, IN_FLIGHT_MAX, PROTOCOL_VERSION};
-use castellan_protocol::{CloseCode, Codec, Durable, Welcome};
+use castellan_protocol::{CloseCode, Codec, Durable};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, timeout};
 
 use super::context::Context;
 use super::end::End;
-use super::inbound::{Inbound, seconds_until};
+use super::inbound::Inbound;
 use super::line::{Line, TlsStream, settle};
 use super::outbound::Outbound;
 use super::registry::Seat;
@@ -28,18 +27,18 @@ use crate::shard::CloseOrder;
 use crate::telemetry;
 
 /// How long a closing connection may take to finish the close handshake.
-const GOODBYE: Duration = Duration::from_secs(2);
+pub(crate) const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Bytes that a closing connection reads while it waits for the peer's close frame. A peer that floods it is heard no
 /// further.
 const GOODBYE_BYTES_MAX: usize = 64 * 1_024;
 
 /// How often a connection that always has more to read is served in a row, before the others of its thread.
-const TURNS_IN_A_ROW_MAX: u32 = 4;
+pub(crate) const TURNS_IN_A_ROW_MAX: u32 = 4;
 
 /// Most frames that are answered in one turn. If more were read, it is the turn of the others of the thread: thousands
 /// of small frames fit into what is read at a time.
-const FRAMES_IN_A_TURN_MAX: u32 = 64;
+pub(crate) const FRAMES_IN_A_TURN_MAX: u32 = 64;
 
 /// A connection after the upgrade.
 pub struct Accepted {
@@ -58,7 +57,7 @@ pub struct Accepted {
 }
 
 /// Serves a connection until it ends.
-pub(super) async fn serve<G: Game>(accepted: Accepted, context: Arc<Context<G>>) {
+pub async fn serve<G: Game>(accepted: Accepted, context: Arc<Context<G>>) {
     // Boxed, so that the memory for opening does not stay part of every connection.
     match Box::pin(open(accepted, context)).await {
         Ok(Opened::Plain(connection)) => connection.serve().await,
@@ -102,7 +101,7 @@ impl Hello {
         let transport = Transport::new(io, self.leftover, context.settings.read_buffer_bytes);
         let mut outbound = Outbound::new(transport, self.codec, context.settings.slow_consumer);
         if self.replies == Replies::Changes {
-            outbound.tell_changes(Changes::new(context.settings.watch_max));
+            outbound.tell_changes(Box::new(Changes::new(context.settings.watch_max)));
         }
         match self.ticket {
             Ok((session, seat)) => Some(Box::new(Connection::new(outbound, session, self.address, seat, context))),
@@ -116,7 +115,7 @@ impl Hello {
 
 /// A connection with a valid session.
 struct Connection<G: Game, IO> {
-    outbound: Outbound<IO>,
+    outbound: Outbound<Transport<IO>>,
     inbound: Inbound<G>,
     seat: Seat,
     context: Arc<Context<G>>,
@@ -149,7 +148,13 @@ enum Event {
 }
 
 impl<G: Game, IO: Io> Connection<G, IO> {
-    fn new(outbound: Outbound<IO>, session: Session, address: IpAddr, seat: Seat, context: Arc<Context<G>>) -> Self {
+    fn new(
+        outbound: Outbound<Transport<IO>>,
+        session: Session,
+        address: IpAddr,
+        seat: Seat,
+        context: Arc<Context<G>>,
+    ) -> Self {
         let now = Instant::now();
         let inbound = Inbound::new(session, address, seat.mailbox().clone(), Arc::clone(&context), now);
         Self { outbound, inbound, seat, context, heard_at: now, pinged_at: now, due_at: now, timer_is_set: false }
@@ -267,9 +272,7 @@ impl<G: Game, IO: Io> Connection<G, IO> {
     }
 
     async fn welcome(&mut self) -> Result<(), End> {
-        let session = self.inbound.session();
-        let settings = &self.context.settings;
-        let (user, id, expires_at_ms) = (session.user, session.id, session.expires_at_ms);
+        let user = self.inbound.session().user;
         let characters = match self.context.shards.welcome(user, self.seat.mailbox()).await {
             Ok(characters) => characters,
             Err(refusal) => {
@@ -277,18 +280,7 @@ impl<G: Game, IO: Io> Connection<G, IO> {
                 return Err(End::order(CloseCode::GoingAway, "your characters cannot be loaded right now"));
             }
         };
-        let welcome = Welcome {
-            protocol: PROTOCOL_VERSION,
-            server: concat!("castellan/", env!("CARGO_PKG_VERSION")).to_owned(),
-            session: id,
-            user,
-            expires_in: seconds_until(expires_at_ms, (self.context.clock)()),
-            ping_seconds: settings.ping_interval.as_secs().max(1),
-            in_flight_max: IN_FLIGHT_MAX as u64,
-            watch_max: settings.watch_max as u64,
-            frame_bytes_max: CLIENT_FRAME_BYTES_MAX as u64,
-            characters,
-        };
+        let welcome = self.inbound.welcome(characters);
         self.outbound.welcome(welcome);
         self.outbound.flush().await
     }
@@ -308,8 +300,7 @@ impl<G: Game, IO: Io> Connection<G, IO> {
                     codec.decode_client_frame(&payload)
                 }
                 Heard::Message { .. } => {
-                    let reason = "the message type does not match the subprotocol";
-                    return Err(End::order(CloseCode::ProtocolError, reason));
+                    return Err(End::WRONG_TYPE);
                 }
                 Heard::Control | Heard::Fragment => {
                     if over.is_none() {
@@ -357,13 +348,10 @@ impl<G: Game, IO: Io> Connection<G, IO> {
         self.inbound.set_now(now, (self.context.clock)());
         let ping_interval = self.context.settings.ping_interval;
         if now >= self.heard_at + 2 * ping_interval {
-            return Err(End::order(CloseCode::Silent, "nothing arrived from you for twice `ping_seconds`; reconnect"));
+            return Err(End::SILENT);
         }
         if now >= self.inbound.expires_at() {
-            return Err(End::order(
-                CloseCode::TokenExpired,
-                "the token has expired; refresh the session, then reconnect",
-            ));
+            return Err(End::EXPIRED);
         }
         self.inbound.overdue(&mut self.outbound).await?;
         if now >= self.pinged_at + ping_interval {
@@ -382,7 +370,7 @@ impl<G: Game, IO: Io> Connection<G, IO> {
 }
 
 /// Tells the peer why the connection ends, and waits briefly for its close frame.
-async fn say_goodbye<IO: Io>(mut outbound: Outbound<IO>, order: &CloseOrder) {
+pub(crate) async fn say_goodbye<IO: Io>(mut outbound: Outbound<Transport<IO>>, order: &CloseOrder) {
     let goodbye = async {
         outbound.close(order).await?;
         // Waits for the peer's close frame or its end. Until then our bytes may still be on their way.
@@ -406,6 +394,6 @@ async fn say_goodbye<IO: Io>(mut outbound: Outbound<IO>, order: &CloseOrder) {
 }
 
 #[cfg(test)]
-mod fuzz;
+pub(super) mod fuzz;
 #[cfg(test)]
 mod tests;

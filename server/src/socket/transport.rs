@@ -45,12 +45,12 @@ thread_local! {
 }
 
 /// A byte stream.
-pub(super) trait Io: AsyncRead + AsyncWrite + Unpin {}
+pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
 
 /// A WebSocket after its handshake, the server's side.
-pub(super) struct Transport<IO> {
+pub(crate) struct Transport<IO> {
     io: IO,
     buffers: Buffers,
     /// Bytes read at a time.
@@ -65,7 +65,7 @@ pub(super) struct Transport<IO> {
 
 /// A message or control frame that arrived.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Heard<'a> {
+pub(crate) enum Heard<'a> {
     /// A message.
     Message {
         /// Its payload.
@@ -100,14 +100,14 @@ struct Buffers {
 
 impl<IO: Io> Transport<IO> {
     /// `leftover` was read after the handshake. Reads up to `read_bytes` at a time.
-    pub(super) fn new(io: IO, leftover: Vec<u8>, read_bytes: usize) -> Self {
+    pub(crate) fn new(io: IO, leftover: Vec<u8>, read_bytes: usize) -> Self {
         let has_leftover = !leftover.is_empty();
         let buffers = Buffers { input: leftover, ..Buffers::default() };
         Self { io, buffers, read_bytes, has_leftover, is_fragmented: false, tungstenite: None }
     }
 
     /// Reads the available bytes. Returns false at the end of the stream.
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         if std::mem::take(&mut self.has_leftover) {
             return Poll::Ready(Ok(true));
         }
@@ -125,7 +125,7 @@ impl<IO: Io> Transport<IO> {
     }
 
     /// The next frame that was read; `None` if the rest of it has not arrived.
-    pub(super) fn next(&mut self) -> Result<Option<Heard<'_>>, Error> {
+    pub(crate) fn next(&mut self) -> Result<Option<Heard<'_>>, Error> {
         if let Some((header, payload)) = self.buffers.whole_frame()? {
             match (whole_message(&header), header.mask) {
                 (Some(is_text), Some(mask)) if !self.is_fragmented => {
@@ -180,7 +180,7 @@ impl<IO: Io> Transport<IO> {
     }
 
     /// Keeps the unprocessed bytes for the next read. Returns false if there are none.
-    pub(super) fn put_off(&mut self) -> bool {
+    pub(crate) fn put_off(&mut self) -> bool {
         self.buffers.let_go();
         self.has_leftover = self.unheard_bytes() > 0;
         self.has_leftover
@@ -192,7 +192,7 @@ impl<IO: Io> Transport<IO> {
     }
 
     /// Keeps only the unprocessed bytes, before a wait.
-    pub(super) fn hold_little(&mut self) {
+    pub(crate) fn hold_little(&mut self) {
         self.buffers.let_go();
     }
 
@@ -226,7 +226,7 @@ impl<IO: Io> Transport<IO> {
     }
 
     /// Sends a ping, to check that the peer is still there.
-    pub(super) fn ping(&mut self) {
+    pub(crate) fn ping(&mut self) {
         Frame::ping(Bytes::new()).format(self.buffers.output()).expect("a buffer takes all");
     }
 
