@@ -80,6 +80,13 @@ pub(super) const METRICS: &[Metric] = &[
         "Characters loaded again because their versions contradicted each other.",
     ),
     counter("castellan_shards_lost_total", "Shards that another server has taken over."),
+    gauge("castellan_shards_owned", "Shards that this node owns."),
+    counter("castellan_shard_moves_total", "Planned moves of shards to another node, by outcome: done, called_off."),
+    histogram(
+        "castellan_shard_move_seconds",
+        SLOW,
+        "Time from the last intent that a node takes in a shard that moves, until the shard has its new owner.",
+    ),
     counter(
         "castellan_characters_dropped_total",
         "Characters with unsaved changes when another server took over their shard.",
@@ -91,6 +98,10 @@ pub(super) const METRICS: &[Metric] = &[
         FAST,
         "Time from reading a socket to sending all answers to that read.",
     ),
+    gauge("castellan_gateway_links", "Links of a gateway to nodes, by state: opening, open."),
+    counter("castellan_gateway_links_broken_total", "Links of a gateway to nodes that broke or could not be opened."),
+    gauge("castellan_gateway_frames_held", "Frames and requests that a gateway holds while nobody serves their shard."),
+    histogram("castellan_gateway_held_seconds", SLOW, "Time for which a gateway held the frames of a shard."),
     gauge("castellan_machine_cores", "Cores that the process may use."),
     gauge(
         "castellan_machine_memory_bytes",
@@ -112,7 +123,9 @@ mod tests {
     fn recorded() -> BTreeSet<&'static str> {
         let sources = [
             include_str!("characters.rs"),
+            include_str!("gateway.rs"),
             include_str!("http.rs"),
+            include_str!("moves.rs"),
             include_str!("process.rs"),
             include_str!("refusals.rs"),
         ];

@@ -1,0 +1,6 @@
+//! Hubs and connections against nodes that only speak messages of links, over real TCP.
+
+mod harness;
+mod links;
+mod moves;
+mod sockets;

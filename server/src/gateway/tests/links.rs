@@ -1,0 +1,88 @@
+//! Links that break.
+
+use castellan_protocol::CloseCode;
+
+use super::harness::*;
+use crate::link::{Address, Message, Said};
+
+/// Two clients, each at a node of its own: one of them loses its node by what `spoil` does to the link.
+async fn lose_a_link(spoil: impl AsyncFnOnce(FakeLink, Address)) {
+    let gateway = Gateway::new().await;
+    let (a, b) = (FakeNode::new(1).await, FakeNode::new(2).await);
+    assert_ne!(home(1), home(2));
+    gateway.register(&a);
+    gateway.register(&b);
+    gateway.own(home(1), a.process, 1);
+    gateway.own(home(2), b.process, 1);
+    let mut first = gateway.client(1).await;
+    let (at_a, socket) = a.welcome(&mut first, home(1), 1).await;
+    let mut second = gateway.client(2).await;
+    let (mut at_b, at_b_socket) = b.welcome(&mut second, home(2), 1).await;
+    gateway.own(home(1), b.process, 2);
+    spoil(at_a, socket).await;
+    assert_eq!(first.closed().await, Some(CloseCode::ShardMoved), "an answered socket closes, too");
+    second.send(&ping(1)).await;
+    assert_eq!(at_b.frame().await, (at_b_socket, ping(1).as_str()));
+    at_b.say(at_b_socket, Said::Answer(b"1")).await;
+    assert_eq!(second.text().await, "1");
+    let _again = gateway.client(1).await;
+    at_b.attach(home(1), 2).await;
+}
+
+#[tokio::test]
+async fn a_broken_link_closes_the_sockets_that_were_told_something_and_no_others() {
+    lose_a_link(async |link, _| drop(link)).await;
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_message_end_the_link_only() {
+    lose_a_link(async |mut link, _| {
+        link.garbage(&[1, 0, 0, 0, 0]).await;
+        assert_eq!(link.try_next().await, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_that_speaks_like_a_gateway_loses_its_link_only() {
+    lose_a_link(async |mut link, socket| {
+        link.say(socket, Said::Frame(b"{}")).await;
+        assert_eq!(link.try_next().await, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_can_neither_answer_nor_close_the_sockets_of_another() {
+    let gateway = Gateway::new().await;
+    let (a, b) = (FakeNode::new(1).await, FakeNode::new(2).await);
+    gateway.register(&a);
+    gateway.register(&b);
+    gateway.own(home(1), a.process, 1);
+    gateway.own(home(2), b.process, 1);
+    let mut first = gateway.client(1).await;
+    let (mut at_a, socket) = a.welcome(&mut first, home(1), 1).await;
+    let mut second = gateway.client(2).await;
+    let (mut at_b, _) = b.welcome(&mut second, home(2), 1).await;
+    at_b.say(socket, Said::Answer(b"stolen")).await;
+    at_b.say(socket, Said::Close(4501, "stolen")).await;
+    // Processed in order, so both were heard once this one is closed.
+    drop(at_b);
+    assert_eq!(second.closed().await, Some(CloseCode::ShardMoved));
+    at_a.say(socket, Said::Notice(b"mine")).await;
+    assert_eq!(first.text().await, "mine");
+    at_a.say(socket, Said::Close(4501, "the session was ended")).await;
+    assert_eq!(first.closed().await, Some(CloseCode::SessionRevoked));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_gone_at_its_node() {
+    let gateway = Gateway::new().await;
+    let a = FakeNode::new(1).await;
+    gateway.register(&a);
+    gateway.own(home(1), a.process, 1);
+    let mut client = gateway.client(1).await;
+    let (mut at_a, socket) = a.welcome(&mut client, home(1), 1).await;
+    drop(client);
+    assert_eq!(at_a.next().await, Message::new(socket, Said::Gone));
+}
