@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::client_address::{self, ClientAddress};
 use super::context::Context;
+use super::packed::Forwarded;
 use super::problem::Problem;
 use crate::audit::{Actor, Audit, Event, Outcome, Target};
 use crate::auth::{Session, Standing, Ticket};
@@ -26,6 +27,8 @@ pub(super) struct Caller {
     pub(super) address: IpAddr,
     /// The owner of the requested characters; `None` if the session may not act for the user that the request names.
     pub(super) owner: Option<UserId>,
+    /// A gateway has forwarded the request, and has counted it.
+    pub(super) is_forwarded: bool,
 }
 
 #[derive(Deserialize)]
@@ -80,15 +83,19 @@ impl<G: Game> FromRequestParts<Arc<Context<G>>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, context: &Arc<Context<G>>) -> Result<Self, Problem> {
+        let is_forwarded = parts.extensions.get::<Forwarded>().is_some();
         let session = match live_session(parts, context).await {
             Ok(session) => session,
+            Err(problem) if is_forwarded => return Err(problem),
             Err(problem) => {
                 let client = ClientAddress::from_request_parts(parts, context).await?;
                 context.rates.anonymous(client)?;
                 return Err(problem);
             }
         };
-        context.rates.request(&session)?;
+        if !is_forwarded {
+            context.rates.request(&session)?;
+        }
         let Query(named) = Query::<Named>::try_from_uri(&parts.uri)
             .map_err(|_| Problem::malformed("the query cannot be read; give `user` at most once"))?;
         let named = match named.user.map(|user| user.parse()) {
@@ -97,7 +104,7 @@ impl<G: Game> FromRequestParts<Arc<Context<G>>> for Caller {
             Some(Err(error)) => return Err(Problem::malformed(format!("user: {error}"))),
         };
         let address = client_address::of_request(&parts.extensions);
-        Ok(Self { session, address, owner: session.acts_for(named) })
+        Ok(Self { session, address, owner: session.acts_for(named), is_forwarded })
     }
 }
 

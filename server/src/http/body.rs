@@ -72,7 +72,8 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(RejectionCode::UNSUPPORTED_MEDIA_TYPE, "the body must be JSON: Content-Type: application/json"))
 }
 
-async fn read(headers: &HeaderMap, body: Body, deadline: Duration) -> Result<Bytes, Problem> {
+/// Reads a body, bounded in size and time.
+pub(super) async fn read(headers: &HeaderMap, body: Body, deadline: Duration) -> Result<Bytes, Problem> {
     let too_large = || {
         Problem::new(RejectionCode::BODY_TOO_LARGE, format!("the body is too large: at most {BODY_BYTES_MAX} bytes"))
     };

@@ -56,6 +56,12 @@ impl<S: Sync> FromRequestParts<S> for ClientAddress {
     }
 }
 
+impl From<IpAddr> for ClientAddress {
+    fn from(address: IpAddr) -> Self {
+        Self(address)
+    }
+}
+
 /// The address of a request's client.
 pub(super) fn of_request(extensions: &Extensions) -> IpAddr {
     extensions.get().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |client: &ClientAddress| client.ip())

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use castellan_game::Game;
 use serde::Serialize;
 
+use super::forward::Forward;
 use super::rates::Rates;
 use crate::audit::Audit;
 use crate::auth::{Auth, Exposure, Issuers, Policy};
@@ -29,6 +30,8 @@ pub struct Context<G: Game> {
     pub audit: Audit,
     /// The authority over characters.
     pub shards: Arc<Shards<G>>,
+    /// The way to the nodes that have the characters; `None` if they are here.
+    pub forward: Option<Forward>,
     /// The open sockets.
     pub registry: Arc<Registry>,
     /// Takes an upgraded connection; returns false if none can be taken right now.

@@ -13,12 +13,17 @@ mod context;
 mod cors;
 mod etag;
 mod exposure;
+mod forward;
+mod forwarded;
+mod forwarding;
 mod guard;
 mod guests;
+mod linking;
 mod listener;
 mod logins;
 mod observe;
 mod operations;
+mod packed;
 mod places;
 mod problem;
 mod proxied;
@@ -31,10 +36,13 @@ mod upgrade;
 mod write;
 
 pub use context::{Context, Health, Published, Standing};
+pub use forward::Forward;
+pub use forwarded::answer_forwarded;
+pub use linking::Linking;
 pub use listener::{Limits, serve};
 pub use problem::status_of;
 pub use rates::Rates;
-pub use routes::{Reach, Route, Routes, all_routes, for_operators, for_players};
+pub use routes::{Reach, Route, Routes, all_routes, for_gateways, for_nodes, for_operators, for_players};
 pub use tls::{Tls, TlsError};
 
 #[cfg(test)]

@@ -18,17 +18,22 @@ const RETRY_MS: u64 = 1_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Problem {
     pub(super) status: StatusCode,
-    code: RejectionCode,
+    pub(super) code: RejectionCode,
     message: Cow<'static, str>,
     retry_after_ms: Option<u64>,
+    is_shard_lost: bool,
 }
+
+/// Marks the answer to a request that did nothing, because its shard is not here.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ShardLost;
 
 impl Problem {
     /// A problem with the status of its code.
     pub(super) fn new(code: RejectionCode, message: impl Into<Cow<'static, str>>) -> Self {
         let status = status_of(code);
         let retry_after_ms = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_MS);
-        Self { status, code, message: message.into(), retry_after_ms }
+        Self { status, code, message: message.into(), retry_after_ms, is_shard_lost: false }
     }
 
     pub(super) fn malformed(message: impl Into<Cow<'static, str>>) -> Self {
@@ -92,6 +97,9 @@ impl IntoResponse for Problem {
         if let Some(ms) = self.retry_after_ms {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1_000)));
         }
+        if self.is_shard_lost {
+            response.extensions_mut().insert(ShardLost);
+        }
         response
     }
 }
@@ -103,8 +111,9 @@ pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Response {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
+        let is_shard_lost = refusal == Refusal::shard_lost();
         let problem = Self::new(refusal.code, refusal.message);
-        Self { retry_after_ms: refusal.retry_after_ms.or(problem.retry_after_ms), ..problem }
+        Self { is_shard_lost, retry_after_ms: refusal.retry_after_ms.or(problem.retry_after_ms), ..problem }
     }
 }
 

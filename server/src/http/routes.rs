@@ -8,12 +8,13 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::routing::{MethodFilter, MethodRouter, get, on};
 
 use super::bearer::Caller;
 use super::characters::{self, Named};
 use super::context::Context;
-use super::{cors, exposure, guard, guests, observe, operations, session, upgrade};
+use super::linking::{self, Linking};
+use super::{cors, exposure, forwarding, guard, guests, observe, operations, session, upgrade};
 use crate::config::AdminListen;
 
 /// The routes of one address.
@@ -40,6 +41,13 @@ pub struct Route<G: Game> {
     /// Who reaches it.
     pub reach: Reach,
     answer: Answer<G>,
+}
+
+impl<G: Game> Route<G> {
+    /// True if only the owner of a shard can answer.
+    fn is_about_characters(&self) -> bool {
+        self.path == "/characters" || self.path.starts_with("/characters/")
+    }
 }
 
 /// What answers there.
@@ -99,7 +107,8 @@ pub fn for_players<G: Game>(context: &Arc<Context<G>>) -> Routes {
     let operators_too = context.settings.admin_address().is_none();
     let hides = context.settings.admin_listen == AdminListen::Auto;
     let router = router(
-        |reach| reach != Reach::Operators || operators_too,
+        |route| route.reach != Reach::Operators || operators_too,
+        context.forward.is_some(),
         |reach, route| {
             let hides = hides && reach == Reach::Operators;
             if hides { route.layer(from_fn_with_state(Arc::clone(context), exposure::hide)) } else { route }
@@ -110,17 +119,37 @@ pub fn for_players<G: Game>(context: &Arc<Context<G>>) -> Routes {
 
 /// The routes for operators, on their own address.
 pub fn for_operators<G: Game>(context: &Arc<Context<G>>) -> Routes {
-    finish(router(|reach| reach != Reach::Players, |_, route| route), context)
+    finish(for_operation(), context)
 }
 
-/// The routes whose reach is wanted, each `dressed` for its address.
+/// The routes of a node's internal address: those for operators, and the one that gateways open links on.
+pub fn for_nodes<G: Game>(context: &Arc<Context<G>>, linking: Linking) -> Routes {
+    let linking = Arc::new(linking);
+    let link = get(move |request: Request| linking::upgrade(Arc::clone(&linking), request));
+    finish(for_operation().route("/link", link), context)
+}
+
+/// The routes about characters, for requests that gateways forward to this process. Nothing is counted or marked here:
+/// the gateway has done so.
+pub fn for_gateways<G: Game>(context: &Arc<Context<G>>) -> Routes {
+    let router = router(Route::is_about_characters, false, |_, route| route);
+    Routes(router.fallback(characters::no_such_route).with_state(Arc::clone(context)))
+}
+
+fn for_operation<G: Game>() -> Router<Arc<Context<G>>> {
+    router(|route| route.reach != Reach::Players, false, |_, route| route)
+}
+
+/// The wanted routes, each `dressed` for its address. Those about characters may be answered by nodes.
 fn router<G: Game>(
-    wanted: impl Fn(Reach) -> bool,
+    wanted: impl Fn(&Route<G>) -> bool,
+    at_nodes: bool,
     dressed: impl Fn(Reach, MethodRouter<Arc<Context<G>>>) -> MethodRouter<Arc<Context<G>>>,
 ) -> Router<Arc<Context<G>>> {
-    all_routes().into_iter().filter(|route| wanted(route.reach)).fold(Router::new(), |router, route| {
+    all_routes().into_iter().filter(wanted).fold(Router::new(), |router, route| {
         let method = MethodFilter::try_from(route.method.clone()).expect("a method that axum knows");
-        router.route(&route.path, dressed(route.reach, (route.answer)(method)))
+        let answer = if at_nodes && route.is_about_characters() { pass_on(method) } else { (route.answer)(method) };
+        router.route(&route.path, dressed(route.reach, answer))
     })
 }
 
@@ -133,6 +162,13 @@ fn finish<G: Game>(router: Router<Arc<Context<G>>>, context: &Arc<Context<G>>) -
         .layer(from_fn(observe::observe))
         .with_state(Arc::clone(context));
     Routes(router)
+}
+
+/// A route that a node answers.
+fn pass_on<G: Game>(method: MethodFilter) -> MethodRouter<Arc<Context<G>>> {
+    on(method, |State(context): State<Arc<Context<G>>>, caller: Caller, request: Request| {
+        forwarding::pass_on(context, caller, request)
+    })
 }
 
 /// The route for one kind of action.

@@ -11,7 +11,9 @@ use super::bearer::Caller;
 use super::context::Context;
 use super::etag;
 use super::problem::{Problem, json};
-use crate::shard::{Answered, Base, Change, Command, Creation, Reader, Shape, Shown, Wait, Waiter, count_intent};
+use crate::shard::{
+    Answered, Base, Change, Command, Creation, Reader, Refusal, Shape, Shown, Wait, Waiter, count_intent,
+};
 use crate::telemetry::{self, IntentOutcome, Limit, Who};
 
 /// Buffer for a typical character, in bytes.
@@ -42,8 +44,10 @@ pub(super) async fn change<G: Game>(
     let sender = waiter.as_ref().map(Waiter::mailbox);
     let now_ms = (context.clock)();
     let outcome = context.shards.change(&command, sender, Shape::Body, now_ms, &mut body).await;
-    count_intent(&outcome);
-    caller.record_write(&context.audit, owner, Some(character), action, &outcome);
+    if !goes_back(caller, &outcome) {
+        count_intent(&outcome);
+        caller.record_write(&context.audit, owner, Some(character), action, &outcome);
+    }
     match outcome {
         Answered::Applied { mut shown, duplicate, .. } => {
             if let Some(waiter) = &waiter {
@@ -88,7 +92,9 @@ pub(super) async fn create<G: Game>(
         Answered::Applied { character, .. } => Some(*character),
         _ => None,
     };
-    caller.record_write(&context.audit, owner, made, "create", &outcome);
+    if !goes_back(caller, &outcome) {
+        caller.record_write(&context.audit, owner, made, "create", &outcome);
+    }
     let is_new = matches!(outcome, Answered::Applied { duplicate: false, .. });
     match (&outcome, wait) {
         (Answered::Refused(_), Some(_)) => telemetry::refused(Limit::Creations, Who::User(owner)),
@@ -100,7 +106,9 @@ pub(super) async fn create<G: Game>(
             if envelope.ack != Some(Ack::Applied) && shown.durable < shown.version {
                 let waiter = Waiter::default();
                 let reader = Reader::Watches(waiter.mailbox());
-                let now = context.shards.show(owner, character, reader, None, Shape::Body, &mut Vec::new()).await?;
+                let now = context.shards.show(owner, character, reader, None, Shape::Body, &mut Vec::new()).await;
+                // The refusal must not say that nothing was done: a gateway would send the request again.
+                let now = now.map_err(|_| fallen_back())?;
                 shown.durable =
                     until_durable(context, &waiter, owner, character, Shown { durable: now.durable, ..shown }).await?;
             }
@@ -113,6 +121,11 @@ pub(super) async fn create<G: Game>(
         Answered::Refused(refusal) => Err(refusal.into()),
         Answered::Closing => Err(fallen_back()),
     }
+}
+
+/// True if the request did nothing here, and its gateway sends it to the next owner of the shard: it decides.
+fn goes_back(caller: &Caller, outcome: &Answered) -> bool {
+    caller.is_forwarded && matches!(outcome, Answered::Refused(refusal) if *refusal == Refusal::shard_lost())
 }
 
 /// An answer with a character as its body, and the headers that belong to it.

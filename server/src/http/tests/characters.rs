@@ -1,10 +1,32 @@
-//! Characters over HTTP.
+//! Characters over HTTP: on a server, and behind a gateway.
 
+use super::forwarding::behind_a_gateway;
 use super::*;
 
-#[tokio::test]
-async fn a_character_can_be_created_changed_and_deleted() {
-    let house = house(&[]).await;
+macro_rules! on_a_server_and_behind_a_gateway {
+    ($( $name:ident, $flags:expr; )+) => {
+        mod on_a_server {
+            use super::house;
+            $( #[tokio::test] async fn $name() { super::$name(house($flags).await).await } )+
+        }
+
+        mod behind_a_gateway {
+            use super::behind_a_gateway;
+            $( #[tokio::test] async fn $name() { super::$name(behind_a_gateway($flags, $flags).await.gateway).await } )+
+        }
+    };
+}
+
+on_a_server_and_behind_a_gateway! {
+    a_character_can_be_created_changed_and_deleted, &[];
+    the_same_creation_sent_twice_makes_one_character, &[];
+    a_stale_base_gets_the_latest_state, &[];
+    each_path_performs_its_own_action, &[];
+    a_bad_intent_names_the_problem_and_changes_nothing, &[];
+    only_game_servers_see_another_users_character, &["--policy=strict"];
+}
+
+async fn a_character_can_be_created_changed_and_deleted(house: House) {
     let token = house.token("ada").await;
     let made = house.post("/characters", &token, brannor()).await;
     assert_eq!(made.status, 201, "{made:?}");
@@ -41,9 +63,7 @@ async fn a_character_can_be_created_changed_and_deleted() {
     assert_eq!(house.get("/characters", &token, &[]).await.json(), json!({"characters": []}));
 }
 
-#[tokio::test]
-async fn the_same_creation_sent_twice_makes_one_character() {
-    let house = house(&[]).await;
+async fn the_same_creation_sent_twice_makes_one_character(house: House) {
     let token = house.token("ada").await;
     let mut wanted = brannor();
     wanted["id"] = json!(5);
@@ -59,9 +79,7 @@ async fn the_same_creation_sent_twice_makes_one_character() {
     assert_eq!(house.post("/characters", &token, wanted).await.status, 201, "the id was applied before");
 }
 
-#[tokio::test]
-async fn a_stale_base_gets_the_latest_state() {
-    let house = house(&[]).await;
+async fn a_stale_base_gets_the_latest_state(house: House) {
     let token = house.token("ada").await;
     let id = house.character(&token).await;
     let line = format!("PATCH /characters/{id}/currency/modify");
@@ -101,9 +119,7 @@ async fn a_stale_base_gets_the_latest_state() {
     }
 }
 
-#[tokio::test]
-async fn each_path_performs_its_own_action() {
-    let house = house(&[]).await;
+async fn each_path_performs_its_own_action(house: House) {
     let token = house.token("ada").await;
     let id = house.character(&token).await;
     let steps = [
@@ -132,9 +148,7 @@ async fn each_path_performs_its_own_action() {
     assert_eq!(swords.expect("one is left")["quantity"], 1);
 }
 
-#[tokio::test]
-async fn a_bad_intent_names_the_problem_and_changes_nothing() {
-    let house = house(&[]).await;
+async fn a_bad_intent_names_the_problem_and_changes_nothing(house: House) {
     let token = house.token("ada").await;
     let id = house.character(&token).await;
     let before = house.get(&format!("/characters/{id}"), &token, &[]).await.json();
@@ -164,9 +178,7 @@ async fn a_bad_intent_names_the_problem_and_changes_nothing() {
     assert_eq!(house.get(&format!("/characters/{id}"), &token, &[]).await.json(), before);
 }
 
-#[tokio::test]
-async fn only_game_servers_see_another_users_character() {
-    let house = house(&["--policy=strict"]).await;
+async fn only_game_servers_see_another_users_character(house: House) {
     let ada = house.session("ada", Role::Player).await;
     let bob = house.session("bob", Role::Player).await;
     let game = house.session("game", Role::Game).await;

@@ -2,8 +2,10 @@
 
 mod audit;
 mod characters;
+mod forwarding;
 mod fuzz;
 mod limits;
+mod linking;
 mod proxies;
 mod requests;
 mod sockets;
@@ -45,6 +47,7 @@ struct House {
     shards: Arc<Shards<Srd>>,
     health: Arc<Mutex<Health>>,
     accepted: mpsc::Receiver<Accepted>,
+    context: Arc<Context<Srd>>,
     routes: Routes,
     stop: watch::Sender<bool>,
     served: JoinHandle<()>,
@@ -82,13 +85,25 @@ async fn house(flags: &[&str]) -> House {
     AHEAD_MS.set(0);
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("sqlite://{}/castellan.db", folder.path().display());
+    let storage = connect(&url, &StorageOptions::default()).await.expect("a database");
+    storage.migrate().await.expect("tables");
+    let house = house_on(flags, storage, folder, None).await;
+    house.shards.take(&house.storage.take_over("test").await.expect("leases"));
+    house
+}
+
+/// A server on this database that owns no shards yet.
+async fn house_on(
+    flags: &[&str],
+    storage: Arc<dyn Storage>,
+    folder: tempfile::TempDir,
+    forward: Option<Forward>,
+) -> House {
     let fixed = ["castellan", "--auth-argon2-memory=64KiB", "--auth-argon2-iterations=1", "--flush-interval=5ms"];
     let arguments = fixed.into_iter().chain(flags.iter().copied()).map(Into::into);
     let Ok(Command::Run(config, _)) = Config::from_args(arguments, &Default::default(), &[]) else {
         panic!("flags that cannot be used: {flags:?}")
     };
-    let storage = connect(&url, &StorageOptions::default()).await.expect("a database");
-    storage.migrate().await.expect("tables");
     let clock: Clock = {
         let machine = system_clock();
         Arc::new(move || machine() + AHEAD_MS.get())
@@ -99,7 +114,7 @@ async fn house(flags: &[&str]) -> House {
     let auth = Arc::new(auth.await.expect("accounts"));
     let signals = Arc::new(Signals::default());
     let catalogue = Arc::new(Catalogue::embedded());
-    let shards = shards(&storage, &catalogue, &signals, &clock).await;
+    let shards = shards(&storage, &catalogue, &signals, &clock);
     let flushing = flush(&shards, &storage, &signals, &clock);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("its number");
@@ -115,6 +130,7 @@ async fn house(flags: &[&str]) -> House {
         policy: Arc::new(Policy::from_choice::<Srd>(&config.rules.policy, &exposure).expect("a policy")),
         exposure,
         shards: Arc::clone(&shards),
+        forward,
         registry: Arc::new(Registry::new(SocketLimits {
             all_max: config.socket.connections_max,
             per_user_max: config.socket.connections_per_user,
@@ -143,6 +159,7 @@ async fn house(flags: &[&str]) -> House {
         shards,
         health,
         accepted,
+        context,
         routes,
         stop,
         served,
@@ -151,14 +168,14 @@ async fn house(flags: &[&str]) -> House {
     }
 }
 
-async fn shards(
+fn shards(
     storage: &Arc<dyn Storage>,
     catalogue: &Arc<Catalogue>,
     signals: &Arc<Signals>,
     clock: &Clock,
 ) -> Arc<Shards<Srd>> {
     let capacity = Capacity { characters_max: 1_000, dirty_max: 1_000, load_timeout: Duration::from_secs(5) };
-    let shards = Arc::new(Shards::new(
+    Arc::new(Shards::new(
         Arc::clone(storage),
         catalogue,
         &Arc::from([7; 32].as_slice()),
@@ -166,9 +183,7 @@ async fn shards(
         Arc::clone(signals),
         tokio::runtime::Handle::current(),
         Arc::clone(clock),
-    ));
-    shards.take(&storage.take_over("test").await.expect("leases"));
-    shards
+    ))
 }
 
 /// Flushes until the returned sender is dropped.

@@ -236,7 +236,11 @@ async fn a_panic_costs_the_connection_that_it_happens_on_and_nothing_else() {
         },
         clock,
     });
-    let workers = Workers::start(1, false, &context).expect("a thread");
+    let serve = || {
+        let context = Arc::clone(&context);
+        move |accepted| crate::socket::serve(accepted, Arc::clone(&context))
+    };
+    let workers = Workers::start(1, false, serve).expect("a thread");
     let token = format!("Authorization: Bearer {}", house.token("ada").await);
     house.character(token.trim_start_matches("Authorization: Bearer ")).await;
     let mut connections = Vec::new();
