@@ -54,8 +54,11 @@ fn perform<G: Game>(config: Config, task: Task) -> ExitCode {
 }
 
 async fn work<G: Game>(config: Config, task: Task) -> anyhow::Result<()> {
-    if task == Task::Serve {
-        return app::serve::<G>(config).await;
+    match task {
+        Task::Serve => return app::serve::<G>(config).await,
+        Task::Node => return app::node::<G>(config).await,
+        Task::Gateway => return app::gateway::<G>(config).await,
+        _ => {}
     }
     telemetry::start_logs(&config.telemetry)?;
     command::run(&config, task, &mut io::stdin().lock(), &mut io::stdout().lock()).await

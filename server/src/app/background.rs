@@ -72,11 +72,12 @@ pub(super) fn start_flusher<G: Game>(
     tokio::spawn(flusher.run(stopped))
 }
 
-/// Starts the housekeeping, each second; it ends when `stopped` says so. `node` names this process in the leases.
+/// Starts the housekeeping, each second; it ends when `stopped` says so. `taker` names this process in the leases, if it
+/// should take back shards that nobody has.
 pub(super) fn start_housekeeping<G: Game>(
     shards: &Arc<Shards<G>>,
     signals: &Arc<Signals>,
-    node: String,
+    taker: Option<String>,
     mut stopped: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     let (shards, signals) = (Arc::clone(shards), Arc::clone(signals));
@@ -88,7 +89,9 @@ pub(super) fn start_housekeeping<G: Game>(
                 ticks.tick().await;
                 telemetry::observe(shards.occupied(), shards.dirty());
                 telemetry::log_refusals();
-                leases.run(look_after_leases(&shards, &signals, &node)).await;
+                if let Some(taker) = &taker {
+                    leases.run(look_after_leases(&shards, &signals, taker)).await;
+                }
                 decisions.run(carry_out_decisions(&shards)).await;
                 departed.run(delete_departed(&shards)).await;
             }

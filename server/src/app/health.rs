@@ -6,6 +6,7 @@ use castellan_game::Game;
 use tokio::sync::watch;
 
 use crate::flush::Signals;
+use crate::gateway::Snapshot;
 use crate::http;
 use crate::shard::Shards;
 use crate::storage::SHARDS;
@@ -36,6 +37,45 @@ pub(super) fn health<G: Game>(
             status = http::Standing::Unready;
             problems.push("the server is stopping".to_owned());
         }
+        http::Health { status, problems }
+    }
+}
+
+/// The health of a node. Shards that others own are no problem.
+pub(super) fn of_node(
+    signals: &Arc<Signals>,
+    stopped: watch::Receiver<bool>,
+) -> impl Fn() -> http::Health + Send + Sync + use<> {
+    let signals = Arc::clone(signals);
+    move || {
+        let mut problems = Vec::new();
+        let mut status = http::Standing::Ready;
+        if signals.is_database_away() {
+            status = http::Standing::Degraded;
+            problems.push("the database accepts no writes".to_owned());
+        }
+        if *stopped.borrow() {
+            status = http::Standing::Unready;
+            problems.push("the node is stopping".to_owned());
+        }
+        http::Health { status, problems }
+    }
+}
+
+/// The health of a gateway: it is ready if it knows an owner for every shard.
+pub(super) fn of_gateway(
+    owners: watch::Receiver<Arc<Snapshot>>,
+    stopped: watch::Receiver<bool>,
+) -> impl Fn() -> http::Health + Send + Sync {
+    move || {
+        let mut problems = Vec::new();
+        if !owners.borrow().is_whole() {
+            problems.push("some shards have no owner".to_owned());
+        }
+        if *stopped.borrow() {
+            problems.push("the gateway is stopping".to_owned());
+        }
+        let status = if problems.is_empty() { http::Standing::Ready } else { http::Standing::Unready };
         http::Health { status, problems }
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
 use crate::config;
+use crate::node::{Renewed, View};
 use crate::storage::{self, Membership, Node, Present, Seen, Storage, StorageOptions};
 
 /// What a process knows of the heartbeats of others.
@@ -55,11 +56,11 @@ impl Watched {
 
 /// Registers this process. A database that only one process can use needs no registration.
 ///
-/// Waits for processes of the other kind until it is clear that they are dead.
+/// Waits for processes of the other kind, and for those of its name, until it is clear that they are dead.
 ///
 /// # Errors
 ///
-/// A process of the other kind is alive; or the database's error.
+/// One of them is alive; or the database's error.
 pub(super) async fn register(storage: &Arc<dyn Storage>, node: &Node) -> anyhow::Result<()> {
     let Some(membership) = storage.membership() else { return Ok(()) };
     let mut watched = Watched::new(Instant::now());
@@ -72,9 +73,14 @@ pub(super) async fn register(storage: &Arc<dyn Storage>, node: &Node) -> anyhow:
         for other in &others {
             let Seen { process, heartbeat } = other.seen();
             if *first_seen.entry(process).or_insert(heartbeat) != heartbeat {
+                let why = if other.node.kind == node.kind {
+                    "two nodes cannot have the same name; stop that one, or choose another name"
+                } else {
+                    "a server takes all shards, and nodes share them, so they cannot run beside each other; stop all \
+                     nodes, or start a node instead"
+                };
                 anyhow::bail!(
-                    "{} {} (process {process}, {}) is alive on this database. A server takes all shards, and nodes share \
-                     them, so they cannot run beside each other; stop all nodes, or start a node instead",
+                    "{} {} (process {process}, {}) is alive on this database: {why}",
                     other.node.kind.name(),
                     other.node.name,
                     other.node.address
@@ -101,11 +107,13 @@ pub(super) struct Heartbeat {
 
 impl Heartbeat {
     /// Starts it, if the database knows of processes. Call it on the main thread, whose priority it gets.
+    ///
+    /// `catalogue` returns the present revision of the catalogue; `renewed` hears of each renewal.
     pub(super) fn start(
         settings: &config::Database,
         storage: &Arc<dyn Storage>,
         node: Node,
-        catalogue: impl Fn() -> String + Send + 'static,
+        (catalogue, renewed): (impl Fn() -> String + Send + 'static, impl Fn(Renewed) + Send + 'static),
     ) -> anyhow::Result<Option<Self>> {
         if storage.membership().is_none() {
             return Ok(None);
@@ -121,7 +129,7 @@ impl Heartbeat {
             };
             tokio::select! {
                 _ = stopped.wait_for(|stopped| *stopped) => {}
-                () = beat(&storage, &node, catalogue) => {}
+                () = beat(&storage, &node, catalogue, renewed) => {}
             }
         };
         let thread = std::thread::Builder::new()
@@ -142,7 +150,7 @@ impl Heartbeat {
 }
 
 /// Raises the heartbeat once a second. A failure is logged once, and it goes on.
-async fn beat(storage: &Arc<dyn Storage>, node: &Node, catalogue: impl Fn() -> String) {
+async fn beat(storage: &Arc<dyn Storage>, node: &Node, catalogue: impl Fn() -> String, renewed: impl Fn(Renewed)) {
     let Some(membership) = storage.membership() else { return };
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -150,7 +158,8 @@ async fn beat(storage: &Arc<dyn Storage>, node: &Node, catalogue: impl Fn() -> S
     loop {
         ticks.tick().await;
         let node = Node { catalogue: catalogue(), ..node.clone() };
-        match (renew(membership, &node, &mut watched).await, is_failing) {
+        let result = renew(membership, &node, &mut watched).await.map(&renewed);
+        match (result, is_failing) {
             (Ok(()), true) => tracing::info!("this process shows again that it lives"),
             (Err(error), false) => {
                 tracing::warn!(error = format!("{error:#}"), "this process cannot show that it lives");
@@ -162,7 +171,8 @@ async fn beat(storage: &Arc<dyn Storage>, node: &Node, catalogue: impl Fn() -> S
 }
 
 /// Raises the heartbeat, registers again if others took this process for dead, and removes the dead.
-async fn renew(membership: &dyn Membership, node: &Node, watched: &mut Watched) -> anyhow::Result<()> {
+async fn renew(membership: &dyn Membership, node: &Node, watched: &mut Watched) -> anyhow::Result<Renewed> {
+    let renewed_at = Instant::now();
     let leases = membership.renew(node.process, &node.catalogue).await?;
     let asked = Instant::now();
     let found = membership.nodes().await?;
@@ -177,7 +187,7 @@ async fn renew(membership: &dyn Membership, node: &Node, watched: &mut Watched) 
     if !dead.is_empty() {
         membership.forget(&dead).await?;
     }
-    Ok(())
+    Ok(Renewed { asked: renewed_at, view: Arc::new(View { nodes: found, dead }) })
 }
 
 /// Ends the heartbeat, and removes this process if it owns no shard any more. Others see it as dead otherwise.
@@ -211,7 +221,7 @@ mod tests {
             catalogue: String::new(),
             schema_version: 0,
         };
-        Present { node, heartbeat, started_at_ms: 0, seen_ago_ms: 0 }
+        Present { node, heartbeat, started_at_ms: 0, age_ms: 0, seen_ago_ms: 0 }
     }
 
     #[test]

@@ -4,10 +4,13 @@
 //! start that cannot succeed must not take them from a healthy server.
 
 mod background;
+mod gateway;
 mod health;
 mod membership;
+mod node;
 mod open_files;
 mod origin;
+mod parts;
 mod purge;
 mod running;
 mod start;
@@ -17,23 +20,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use castellan_game::Game;
-use parking_lot::RwLock;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::membership::Heartbeat;
+use self::parts::Parts;
 use self::running::{Running, StopSignals};
 use self::start::{Bound, Patience};
-use crate::audit::Audit;
-use crate::auth::{Exposure, Issuers, Policy};
-use crate::clock::{system_clock, system_entropy};
 use crate::config::Config;
 use crate::flush::Signals;
 use crate::http;
-use crate::shard::{Capacity, Shards};
 use crate::socket::{self, Registry};
 use crate::telemetry;
+
+pub use self::gateway::gateway;
+pub use self::node::node;
 
 /// How long the last rows of the audit may take at a stop.
 const LAST_RECORDS: Duration = Duration::from_secs(2);
@@ -47,36 +48,27 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let metrics = telemetry::install(&config.telemetry)?;
     let room = open_files::share_out(&config, start::worker_count(&config.socket))?;
     let tls = start::read_certificate(&config.listen)?;
-    let issuers = Arc::new(Issuers::open(&config.auth.issuers).map_err(anyhow::Error::msg)?);
     let Bound { players, operators, address } = start::bind(&config.listen)?;
-    let (clock, entropy) = (system_clock(), system_entropy());
-    let rules = Arc::new(start::read_rules::<G>(&config).map_err(anyhow::Error::msg)?);
-    let exposure = Arc::new(Exposure::new(config.listen.is_exposed()));
-    let policy = Arc::new(Policy::from_choice::<G>(&config.rules.policy, &exposure)?);
     let mut patience = Patience::new(&config.database);
-    let storage = patience.with(|| start::open_database(&config.database)).await?;
-    patience.with(|| start::check_keys(&config, &storage, &entropy)).await?;
-    patience.with(|| origin::recognise(&storage, &clock)).await?;
-    let auth = Arc::new(patience.with(|| start::open_accounts(&config, &storage, &exposure, &clock, &entropy)).await?);
-    let dice_secret = patience.with(|| start::dice_secret(&config, &storage, &clock, &entropy)).await?;
-
+    let parts = Parts::<G>::make(&config, config.listen.is_exposed(), &mut patience).await?;
     let signals = Arc::new(Signals::default());
-    let shards = Arc::new(Shards::<G>::new(
-        Arc::clone(&storage),
-        &rules,
-        &dice_secret,
-        Capacity {
-            characters_max: config.cache.characters_max,
-            dirty_max: config.flush.dirty_max,
-            load_timeout: config.database.timeout,
-        },
-        Arc::clone(&signals),
-        Handle::current(),
-        Arc::clone(&clock),
-    ));
-    let (stop, stopped) = watch::channel(false);
-    let (audit, recording) =
-        Audit::start(Arc::clone(&storage), Arc::clone(&clock), Arc::clone(&entropy), stopped.clone());
+    let shards = parts.shards(&config, &signals);
+    let Parts {
+        clock,
+        entropy,
+        rules,
+        published,
+        exposure,
+        policy,
+        storage,
+        issuers,
+        auth,
+        stop,
+        audit,
+        recording,
+        ..
+    } = parts;
+    let stopped = stop.subscribe();
     let context = Arc::new(socket::Context {
         shards: Arc::clone(&shards),
         auth: Arc::clone(&auth),
@@ -87,7 +79,6 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     });
     let workers = start::socket_threads(&config.socket, &context)?;
     let registry = Arc::new(Registry::new(start::socket_limits(&config.socket, room.sockets)));
-    let published = Arc::new(RwLock::new(start::publish::<G>(&rules)));
     let routes = Arc::new(http::Context {
         auth: Arc::clone(&auth),
         issuers: Arc::clone(&issuers),
@@ -97,6 +88,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
         shards: Arc::clone(&shards),
         registry: Arc::clone(&registry),
         hand_over: Box::new(move |accepted| workers.hand_over(accepted)),
+        forward: None,
         catalogue: Box::new({
             let published = Arc::clone(&published);
             move || Arc::clone(&published.read())
@@ -110,12 +102,12 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
         entropy,
     });
     let stop_signals = StopSignals::listen()?;
-    let node = start::this_process::<G>(address, &rules);
+    let node = start::this_server::<G>(address, &rules);
     patience.with(|| membership::register(&storage, &node)).await?;
     let (name, process) = (node.name.clone(), node.process);
     let heartbeat = Heartbeat::start(&config.database, &storage, node, {
         let published = Arc::clone(&published);
-        move || published.read().revision.clone()
+        (move || published.read().revision.clone(), |_| {})
     })?;
     if let Err(error) = patience.with(|| start::take_shards(&config, &name, &storage, &shards, &clock)).await {
         membership::end(heartbeat, &storage, process).await;
@@ -124,7 +116,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
 
     // Nothing below can fail: from here on the shards are given back only by a clean stop.
     let flusher = background::start_flusher(&config, &shards, &storage, &signals, &clock, stopped.clone());
-    let housekeeping = background::start_housekeeping(&shards, &signals, name, stopped);
+    let housekeeping = background::start_housekeeping(&shards, &signals, Some(name), stopped);
     background::start(&auth, &registry);
     purge::start(&config.keep, &shards, &storage, &auth, &audit, &clock);
     let (stop_accepting, accepting) = watch::channel(false);
@@ -136,12 +128,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let open = start::what_is_open(&config, &auth, operators.as_ref().map(|(_, address)| *address));
     let mut listeners = JoinSet::new();
     if let Some((listener, _)) = operators {
-        let limits = http::Limits {
-            connections_max: room.operators,
-            connections_per_address: room.operators,
-            numbers_below: room.operators_below,
-            ..limits.clone()
-        };
+        let limits = start::limits_of_operators(&room, &limits);
         listeners.spawn(http::serve(listener, None, http::for_operators(&routes), limits, accepting.clone()));
     }
     listeners.spawn(http::serve(players, tls.clone(), http::for_players(&routes), limits, accepting));

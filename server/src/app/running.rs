@@ -26,7 +26,7 @@ use crate::socket::Registry;
 use crate::storage::Storage;
 
 /// How long connections may take to say goodbye at a stop.
-const GOODBYE: Duration = Duration::from_secs(3);
+pub(super) const GOODBYE: Duration = Duration::from_secs(3);
 
 /// The signals that a running server obeys.
 pub(super) struct StopSignals {
@@ -43,6 +43,43 @@ impl StopSignals {
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
         })
+    }
+
+    /// Waits for the next one. Returns false if it says to stop, true if files should be read again.
+    pub(super) async fn next(&mut self) -> bool {
+        tokio::select! {
+            _ = self.terminate.recv() => false,
+            _ = self.interrupt.recv() => false,
+            _ = self.hang_up.recv() => true,
+        }
+    }
+}
+
+/// Switches to the catalogue, the certificate and the keys of outside issuers as their files are now; a bad one changes
+/// nothing.
+pub(super) fn reload<G: Game>(
+    config: &Config,
+    tls: Option<&http::Tls>,
+    issuers: &Issuers,
+    shards: &Shards<G>,
+    published: &RwLock<Arc<http::Published>>,
+) {
+    match tls.map(http::Tls::reload) {
+        None => {}
+        Some(Ok(())) => tracing::info!("the certificate was read again"),
+        Some(Err(error)) => tracing::error!(%error, "cannot read the certificate again; the old one stays in use"),
+    }
+    if let Err(errors) = issuers.reload() {
+        tracing::error!(%errors, "cannot read the keys of outside issuers again; the old ones stay in use");
+    }
+    match read_rules::<G>(config) {
+        Ok(rules) => {
+            let rules = Arc::new(rules);
+            shards.use_rules(&rules);
+            *published.write() = publish::<G>(&rules);
+            tracing::info!(revision = G::revision(&rules), "the catalogue was reloaded");
+        }
+        Err(errors) => tracing::error!(%errors, "cannot reload the catalogue; the old one stays in use"),
     }
 }
 
@@ -75,33 +112,14 @@ impl<G: Game> Running<G> {
     pub(super) async fn until_told_to_stop(&mut self, mut signals: StopSignals) -> anyhow::Result<()> {
         loop {
             tokio::select! {
-                _ = signals.terminate.recv() => return Ok(()),
-                _ = signals.interrupt.recv() => return Ok(()),
-                _ = signals.hang_up.recv() => self.reload(),
+                must_reload = signals.next() => {
+                    if !must_reload {
+                        return Ok(());
+                    }
+                    reload::<G>(&self.config, self.tls.as_deref(), &self.issuers, &self.shards, &self.published);
+                }
                 _ = &mut self.flusher => anyhow::bail!("the flusher has panicked, so nothing can be stored; stopping"),
             }
-        }
-    }
-
-    /// Switches to the catalogue, the certificate and the keys of outside issuers as their files are now; a bad one changes
-    /// nothing.
-    fn reload(&self) {
-        match self.tls.as_ref().map(|tls| tls.reload()) {
-            None => {}
-            Some(Ok(())) => tracing::info!("the certificate was read again"),
-            Some(Err(error)) => tracing::error!(%error, "cannot read the certificate again; the old one stays in use"),
-        }
-        if let Err(errors) = self.issuers.reload() {
-            tracing::error!(%errors, "cannot read the keys of outside issuers again; the old ones stay in use");
-        }
-        match read_rules::<G>(&self.config) {
-            Ok(rules) => {
-                let rules = Arc::new(rules);
-                self.shards.use_rules(&rules);
-                *self.published.write() = publish::<G>(&rules);
-                tracing::info!(revision = G::revision(&rules), "the catalogue was reloaded");
-            }
-            Err(errors) => tracing::error!(%errors, "cannot reload the catalogue; the old one stays in use"),
         }
     }
 

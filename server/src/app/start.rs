@@ -10,13 +10,14 @@ use castellan_game::Game;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::Instant;
 
+use super::open_files::Room;
 use crate::auth::{Auth, AuthError, Exposure, Vault};
 use crate::clock::{Clock, Entropy};
 use crate::config::{self, Config, PolicyChoice, Scheduling};
 use crate::flush::spool;
 use crate::http;
 use crate::shard::Shards;
-use crate::socket::{self, Workers};
+use crate::socket::{self, Accepted, Workers};
 use crate::storage::{self, Node, NodeKind, Storage, StorageError};
 
 /// How long a client may leave its answers unread.
@@ -193,14 +194,18 @@ pub(super) fn worker_count(settings: &config::Socket) -> usize {
 pub(super) fn socket_threads<G: Game>(
     settings: &config::Socket,
     context: &Arc<socket::Context<G>>,
-) -> anyhow::Result<Workers> {
+) -> anyhow::Result<Workers<Accepted>> {
     let count = worker_count(settings);
     let in_real_time = settings.scheduling == Scheduling::Realtime;
-    Workers::start(count, in_real_time, context).context("cannot start the socket threads")
+    let serve = || {
+        let context = Arc::clone(context);
+        move |accepted| socket::serve(accepted, Arc::clone(&context))
+    };
+    Workers::start(count, in_real_time, serve).context("cannot start the socket threads")
 }
 
-/// This process, as it registers. No other one has its name, even in another container with the same address.
-pub(super) fn this_process<G: Game>(address: SocketAddr, rules: &G::Rules) -> Node {
+/// This server, as it registers. No other one has its name, even in another container with the same address.
+pub(super) fn this_server<G: Game>(address: SocketAddr, rules: &G::Rules) -> Node {
     Node {
         process: uuid::Builder::from_random_bytes(rand::random()).into_uuid(),
         kind: NodeKind::Serve,
@@ -236,6 +241,16 @@ pub(super) async fn take_shards<G: Game>(
     let recovered = leases.iter().filter(|lease| lease.recoveries > 0).count();
     tracing::info!(shards = leases.len(), recovered, "took over all shards");
     Ok(())
+}
+
+/// The limits of the operators' address: they have their connections to themselves.
+pub(super) fn limits_of_operators(room: &Room, players: &http::Limits) -> http::Limits {
+    http::Limits {
+        connections_max: room.operators,
+        connections_per_address: room.operators,
+        numbers_below: room.operators_below,
+        ..players.clone()
+    }
 }
 
 /// The settings of sockets.

@@ -50,7 +50,10 @@ pub async fn run(config: &Config, task: Task, input: &mut dyn BufRead, out: &mut
 fn recorded(task: &Task) -> Option<(&'static str, Target)> {
     let character = |id: &CharacterId| Target::Named(format!("character {id}"));
     Some(match task {
-        Task::Serve | Task::Migrate | Task::Nodes | Task::Keys(Keys::List) => return None,
+        Task::Serve | Task::Node | Task::Gateway => return None,
+        Task::Migrate | Task::Nodes | Task::Keys(Keys::List) => return None,
+        Task::Drain(node) => ("drain", Target::Named(format!("node {node}"))),
+        Task::Undrain(node) => ("undrain", Target::Named(format!("node {node}"))),
         Task::DeadLetters(DeadLetters::List | DeadLetters::Show(_)) => return None,
         Task::Account(Account::List) => return None,
         Task::Account(Account::Create { name, role, .. }) => {
@@ -85,7 +88,7 @@ fn recorded(task: &Task) -> Option<(&'static str, Target)> {
 
 async fn perform(config: &Config, task: Task, input: &mut dyn BufRead, out: &mut dyn Write) -> anyhow::Result<()> {
     match task {
-        Task::Serve => anyhow::bail!("`serve` is not handled here"),
+        Task::Serve | Task::Node | Task::Gateway => anyhow::bail!("a server is not started here"),
         Task::Migrate => {
             open(config).await?.migrate().await?;
             writeln!(out, "{} has the current schema", config.database.url)?;
@@ -93,7 +96,9 @@ async fn perform(config: &Config, task: Task, input: &mut dyn BufRead, out: &mut
         Task::Account(task) => account::run(config, open(config).await?, task, input, out).await?,
         Task::Backup(file) => backup::copy(config, &file, out).await?,
         Task::Restored => backup::restored(open(config).await?.as_ref(), out).await?,
-        Task::Nodes => nodes::run(open(config).await?.as_ref(), out).await?,
+        Task::Nodes => nodes::list(open(config).await?.as_ref(), out).await?,
+        Task::Drain(node) => nodes::drain(open(config).await?.as_ref(), &node, out).await?,
+        Task::Undrain(node) => nodes::undrain(open(config).await?.as_ref(), &node, out).await?,
         Task::Keys(task) => keys::run(config, open(config).await?, task, out).await?,
         Task::DeadLetters(task) => dead_letters::run(open(config).await?.as_ref(), task, out).await?,
     }

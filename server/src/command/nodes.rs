@@ -1,18 +1,77 @@
-//! `castellan nodes`: the processes on this database.
+//! `castellan nodes`, `drain` and `undrain`: the processes on this database.
 
 use std::io::Write;
+use std::time::Duration;
 
-use crate::storage::{Present, Storage};
+use castellan_cluster::membership::PERIOD;
+
+use crate::storage::{Membership, NodeKind, Present, Storage};
 
 /// The names of the columns.
 const HEAD: [&str; 9] = ["name", "kind", "process", "address", "shards", "weight", "draining", "seen", "versions"];
 
-/// Lists all registered processes.
-pub(super) async fn run(storage: &dyn Storage, out: &mut dyn Write) -> anyhow::Result<()> {
+/// How often `drain` looks how many shards are left.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Opens the table of processes.
+async fn membership(storage: &dyn Storage) -> anyhow::Result<&dyn Membership> {
     let Some(membership) = storage.membership() else {
         anyhow::bail!("only one server at a time can use an SQLite database; nodes need PostgreSQL (--database-url)")
     };
     storage.migrate().await?;
+    Ok(membership)
+}
+
+/// Lets a node give its shards away, and waits until it has none.
+pub(super) async fn drain(storage: &dyn Storage, name: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+    let membership = membership(storage).await?;
+    set_draining(membership, name, true).await?;
+    let mut told = usize::MAX;
+    loop {
+        let (nodes, owners) = (membership.nodes().await?, membership.owners().await?);
+        let theirs = |owner| nodes.iter().any(|present| present.node.process == owner && present.node.name == name);
+        let left = owners.iter().filter(|owned| owned.owner.is_some_and(theirs)).count();
+        if left == 0 {
+            writeln!(out, "{name} owns no shard any more")?;
+            return Ok(());
+        }
+        if nodes.iter().any(|present| present.node.name == name && present.seen_ago_ms > DEAD_MS) {
+            anyhow::bail!("{name} does not answer and still owns {left} shards; others take them over within seconds");
+        }
+        if left < told {
+            writeln!(out, "{name} still owns {left} shards")?;
+            told = left;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// After so many milliseconds without a heartbeat a person may call a node dead.
+const DEAD_MS: i64 = 10 * PERIOD.as_millis() as i64;
+
+/// Lets a node have shards again.
+pub(super) async fn undrain(storage: &dyn Storage, name: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+    set_draining(membership(storage).await?, name, false).await?;
+    writeln!(out, "{name} gets shards again within seconds")?;
+    Ok(())
+}
+
+async fn set_draining(membership: &dyn Membership, name: &str, draining: bool) -> anyhow::Result<()> {
+    if membership.set_draining(name, draining).await? {
+        return Ok(());
+    }
+    let nodes = membership.nodes().await?;
+    let names: Vec<&str> =
+        nodes.iter().filter(|present| present.node.kind == NodeKind::Node).map(|present| &*present.node.name).collect();
+    match names[..] {
+        [] => anyhow::bail!("no node has the name {name}: no node is registered on this database"),
+        _ => anyhow::bail!("no node has the name {name}; there are {}", names.join(", ")),
+    }
+}
+
+/// Lists all registered processes.
+pub(super) async fn list(storage: &dyn Storage, out: &mut dyn Write) -> anyhow::Result<()> {
+    let membership = membership(storage).await?;
     let (nodes, owners) = (membership.nodes().await?, membership.owners().await?);
     let shards_of = |present: &Present| owners.iter().filter(|owned| owned.owner == Some(present.node.process)).count();
     let rows: Vec<[String; 9]> = nodes.iter().map(|present| row(present, shards_of(present))).collect();

@@ -34,8 +34,16 @@ pub enum Task {
     DeadLetters(DeadLetters),
     /// Manage the keys that servers share.
     Keys(Keys),
+    /// Run a node.
+    Node,
+    /// Run a gateway.
+    Gateway,
     /// List the processes on the database.
     Nodes,
+    /// Let a node give its shards away, and wait until it has none.
+    Drain(String),
+    /// Let a node have shards again.
+    Undrain(String),
     /// Copy the SQLite database to this file.
     Backup(PathBuf),
     /// Treat the database as restored from a backup.
@@ -178,7 +186,11 @@ fn task(matches: &ArgMatches) -> Option<Task> {
     match matches.subcommand() {
         None | Some(("serve", _)) => Some(Task::Serve),
         Some(("migrate", _)) => Some(Task::Migrate),
+        Some(("node", _)) => Some(Task::Node),
+        Some(("gateway", _)) => Some(Task::Gateway),
         Some(("nodes", _)) => Some(Task::Nodes),
+        Some(("drain", below)) => Some(Task::Drain(below.try_get_one::<String>("node").ok()??.clone())),
+        Some(("undrain", below)) => Some(Task::Undrain(below.try_get_one::<String>("node").ok()??.clone())),
         Some(("backup", below)) => Some(Task::Backup(below.try_get_one::<PathBuf>("file").ok()??.clone())),
         Some(("restored", _)) => Some(Task::Restored),
         Some(("account", below)) => {
@@ -212,7 +224,7 @@ fn task(matches: &ArgMatches) -> Option<Task> {
 }
 
 fn account_task(verb: &str, given: &ArgMatches) -> Option<Account> {
-    let name = || Some(given.try_get_one::<String>("name").ok()??.clone());
+    let name = || Some(given.try_get_one::<String>("account").ok()??.clone());
     let role = || given.try_get_one::<Role>("role").ok().flatten().copied();
     // A line with mistakes has no defaults.
     let from_stdin = || given.try_get_one::<bool>("password-stdin").ok().flatten().is_some_and(|given| *given);
@@ -235,6 +247,7 @@ fn account_task(verb: &str, given: &ArgMatches) -> Option<Account> {
 
 fn grammar(options: &'static [RuleOption]) -> Clap {
     let settings = std::iter::once(config_argument()).chain(all_settings(options).map(argument));
+    let node = Arg::new("node").required(true).value_name("NAME").help("Name of the node, as in `castellan nodes`");
     Clap::new("castellan")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Character server for online RPGs. Without a command it runs the server.")
@@ -247,6 +260,18 @@ fn grammar(options: &'static [RuleOption]) -> Clap {
         .disable_help_subcommand(true)
         .subcommand(Clap::new("serve").about("Run the server (the default)"))
         .subcommand(Clap::new("migrate").about("Migrate the database to the current schema, then exit"))
+        .subcommand(Clap::new("node").about(
+            "Run a node: it owns some of the shards, and gateways reach it at --listen. Needs PostgreSQL and --name",
+        ))
+        .subcommand(Clap::new("gateway").about(
+            "Run a gateway: players connect to it at --listen, and it passes everything about characters to nodes",
+        ))
+        .subcommand(
+            Clap::new("drain")
+                .about("Let a node give all its shards to the other nodes, and wait until it has none left")
+                .arg(node.clone()),
+        )
+        .subcommand(Clap::new("undrain").about("Let a node have shards again").arg(node))
         .subcommand(
             Clap::new("nodes").about("List the servers and nodes on this database, and how many shards each owns"),
         )
@@ -261,8 +286,9 @@ fn grammar(options: &'static [RuleOption]) -> Clap {
 }
 
 fn account() -> Clap {
-    let name = Arg::new("name").required(true).value_name("NAME").help("Login name of the account");
-    let one = Arg::new("name").required(true).value_name("NAME|USER").help("Login name of the account, or the user id");
+    let name = Arg::new("account").required(true).value_name("NAME").help("Login name of the account");
+    let one =
+        Arg::new("account").required(true).value_name("NAME|USER").help("Login name of the account, or the user id");
     let role = Arg::new("role")
         .value_name("player|game|operator")
         .value_parser(|text: &str| Role::from_name(text).ok_or("use player, game or operator"))

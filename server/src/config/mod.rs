@@ -12,6 +12,7 @@ mod database;
 mod file;
 mod issuers;
 mod listen;
+mod node;
 mod role;
 mod rules;
 mod setting;
@@ -28,6 +29,7 @@ pub use command_line::{Account, AccountVerb, Command, DeadLetters, Keys, Task};
 pub use database::{Cache, Database, DatabaseUrl, Flush, Keep};
 pub use issuers::{Issuer, Issuers, KeySource, KeyUrl, TokenAlgorithm};
 pub use listen::{AdminListen, Listen, Origin, PublicUrl};
+pub use node::Node;
 pub use role::Role;
 pub use rules::{PolicyChoice, Rules};
 pub use socket::{Scheduling, Socket};
@@ -53,6 +55,8 @@ pub struct Config {
     pub auth: Auth,
     /// Limits of WebSockets.
     pub socket: Socket,
+    /// What distinguishes a node from others.
+    pub node: Node,
     /// The game.
     pub rules: Rules,
     /// The chosen value of each option of the game.
@@ -71,6 +75,7 @@ fn all_settings(options: &'static [RuleOption]) -> impl Iterator<Item = Setting>
         Keep::SETTINGS,
         Auth::SETTINGS,
         Socket::SETTINGS,
+        Node::SETTINGS,
         Rules::SETTINGS,
     ]
     .into_iter()
@@ -129,6 +134,7 @@ impl Config {
         let keep = Keep::read(values);
         let auth = Auth::read(values);
         let socket = Socket::read(values);
+        let node = Node::read(values);
         let rules = Rules::read(values);
         let options = rules::read_options(values.options, values);
         let telemetry = Telemetry::read(values);
@@ -143,6 +149,7 @@ impl Config {
             keep: keep?,
             auth: auth?,
             socket: socket?,
+            node: node?,
             rules: rules?,
             options: options?,
             telemetry: telemetry?,

@@ -1,0 +1,181 @@
+//! `castellan gateway`: holds players' connections, and passes everything about characters to nodes.
+
+use std::io;
+use std::sync::Arc;
+
+use castellan_game::Game;
+use castellan_protocol::CloseCode;
+use futures_util::FutureExt;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::parts::Parts;
+use super::running::{GOODBYE, StopSignals, reload};
+use super::start::{self, Bound, Patience};
+use super::{LAST_RECORDS, background, health, open_files, print};
+use crate::clock::Entropy;
+use crate::config::{Config, Scheduling};
+use crate::flush::Signals;
+use crate::gateway::{self, Dial, Hub, NodeAddress, Owners};
+use crate::http;
+use crate::link::{self, Secret};
+use crate::shard::CloseOrder;
+use crate::socket::{Accepted, Registry, Workers};
+use crate::storage::ShardId;
+use crate::telemetry;
+
+/// What a socket thread of a gateway serves.
+enum Work {
+    /// A client's connection.
+    Socket(Box<Accepted>),
+    /// A request for a node.
+    Request(ShardId, Vec<u8>, oneshot::Sender<Vec<u8>>),
+}
+
+/// Runs a gateway until it is told to stop.
+///
+/// # Errors
+///
+/// Why it could not start.
+pub async fn gateway<G: Game>(config: Config) -> anyhow::Result<()> {
+    let metrics = telemetry::install(&config.telemetry)?;
+    let workers_count = start::worker_count(&config.socket);
+    let room = open_files::share_out(&config, workers_count)?;
+    let tls = start::read_certificate(&config.listen)?;
+    let Bound { players, operators, address } = start::bind(&config.listen)?;
+    let mut patience = Patience::new(&config.database);
+    let parts = Parts::<G>::make(&config, config.listen.is_exposed(), &mut patience).await?;
+    if parts.storage.membership().is_none() {
+        anyhow::bail!("a gateway needs nodes, and nodes need PostgreSQL (--database-url)")
+    }
+    // Without leases: a gateway asks nodes.
+    let shards = parts.shards(&config, &Arc::new(Signals::default()));
+    let Parts { clock, entropy, published, exposure, policy, storage, issuers, auth, stop, audit, recording, .. } =
+        parts;
+    let owners = Owners::start(Arc::clone(&storage));
+    let workers =
+        Arc::new(start_workers::<G>(&config, workers_count, &owners, Arc::clone(&entropy), || gateway::Context {
+            auth: Arc::clone(&auth),
+            settings: start::socket_settings(&config),
+            clock: Arc::clone(&clock),
+        })?);
+    let registry = Arc::new(Registry::new(start::socket_limits(&config.socket, room.sockets)));
+    let routes = Arc::new(http::Context {
+        auth: Arc::clone(&auth),
+        issuers: Arc::clone(&issuers),
+        policy,
+        exposure,
+        audit,
+        shards: Arc::clone(&shards),
+        registry: Arc::clone(&registry),
+        hand_over: Box::new({
+            let workers = Arc::clone(&workers);
+            move |accepted| workers.hand_over(Work::Socket(Box::new(accepted)))
+        }),
+        forward: Some(http::Forward::new({
+            let workers = Arc::clone(&workers);
+            move |shard, request| {
+                let (reply, answer) = oneshot::channel();
+                let is_taken = workers.hand_over(Work::Request(shard, request, reply));
+                async move { if is_taken { answer.await.ok() } else { None } }.boxed()
+            }
+        })),
+        catalogue: Box::new({
+            let published = Arc::clone(&published);
+            move || Arc::clone(&published.read())
+        }),
+        health: Box::new(health::of_gateway(owners.snapshots(), stop.subscribe())),
+        metrics: Box::new(move || metrics.render()),
+        rates: http::Rates::new(&config.listen, &config.socket),
+        settings: config.listen.clone(),
+        durable_timeout: config.flush.durable_timeout,
+        clock: Arc::clone(&clock),
+        entropy,
+    });
+    let mut signals = StopSignals::listen()?;
+    background::start(&auth, &registry);
+    let (stop_accepting, accepting) = watch::channel(false);
+    let limits = http::Limits {
+        connections_max: room.http,
+        numbers_below: room.players_below,
+        ..http::Limits::from(&config.listen)
+    };
+    let open = start::what_is_open(&config, &auth, operators.as_ref().map(|(_, address)| *address));
+    let mut listeners = JoinSet::new();
+    if let Some((listener, _)) = operators {
+        let limits = start::limits_of_operators(&room, &limits);
+        listeners.spawn(http::serve(listener, None, http::for_operators(&routes), limits, accepting.clone()));
+    }
+    listeners.spawn(http::serve(players, tls.clone(), http::for_players(&routes), limits, accepting));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    print(&format!("castellan gateway is listening on {scheme}://{address}"));
+    print(&open);
+
+    while signals.next().await {
+        reload::<G>(&config, tls.as_deref(), &issuers, &shards, &published);
+    }
+    const GOING_AWAY: CloseOrder =
+        CloseOrder { code: CloseCode::GoingAway, reason: "the gateway is stopping; reconnect" };
+    tracing::info!("stopping");
+    stop.send_replace(true);
+    stop_accepting.send_replace(true);
+    let goodbye = Instant::now() + GOODBYE.min(config.listen.shutdown_timeout);
+    while !registry.is_empty() && Instant::now() < goodbye {
+        // Those that were in the middle of their upgrade are told now.
+        registry.close_all(&GOING_AWAY);
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let requests = async { while listeners.join_next().await.is_some() {} };
+    if tokio::time::timeout_at(goodbye, requests).await.is_err() {
+        tracing::warn!("requests were cut off: they took too long");
+    }
+    if tokio::time::timeout(LAST_RECORDS, recording).await.is_err() {
+        tracing::error!("the last rows of the audit are not stored; the log has them");
+    }
+    Ok(())
+}
+
+/// Starts the socket threads, each with a hub of its own.
+fn start_workers<G: Game>(
+    config: &Config,
+    count: usize,
+    owners: &Owners,
+    entropy: Entropy,
+    context: impl Fn() -> gateway::Context,
+) -> anyhow::Result<Workers<Work>> {
+    let me = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+    let dial: Dial = Arc::new(move |NodeAddress { process, address, secret }| {
+        let entropy = Arc::clone(&entropy);
+        async move {
+            let secret = Secret::new(&secret).ok_or_else(|| io::Error::other("the node's secret is too short"))?;
+            link::dial(&address, process, me, &secret, &entropy).await
+        }
+        .boxed()
+    });
+    let context = Arc::new(context());
+    let serve = || {
+        let hub = Hub::new(owners.clone(), Arc::clone(&dial));
+        let context = Arc::clone(&context);
+        move |work| {
+            let (hub, context) = (hub.clone(), Arc::clone(&context));
+            async move {
+                match work {
+                    Work::Socket(accepted) => gateway::serve::<G>(*accepted, hub, context).await,
+                    Work::Request(shard, request, mut reply) => {
+                        let answer = tokio::select! {
+                            answer = hub.request(shard, request) => answer,
+                            () = reply.closed() => None,
+                        };
+                        if let Some(answer) = answer {
+                            // Nobody may wait for it any more.
+                            let _ = reply.send(answer);
+                        }
+                    }
+                }
+            }
+        }
+    };
+    let in_real_time = config.socket.scheduling == Scheduling::Realtime;
+    Ok(Workers::start(count, in_real_time, serve)?)
+}
