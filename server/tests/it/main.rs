@@ -3,6 +3,7 @@
 mod accounts;
 mod audit;
 mod backups;
+mod cluster;
 mod dead_letters;
 mod document;
 mod exchange;

@@ -31,6 +31,7 @@ fn root() -> PathBuf {
 /// The only rooms that may name these crates.
 const KEEPERS: &[(&str, &[&str])] = &[
     ("axum", &["http"]),
+    ("httparse", &["link"]),
     ("hyper", &["fetch", "http"]),
     ("sqlx", &["storage"]),
     ("jsonwebtoken", &["auth"]),

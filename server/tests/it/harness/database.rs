@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use castellan::storage::faulty::MemoryStorage;
 use castellan::storage::{Storage, StorageOptions, connect};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, SqlSafeStr};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -107,7 +107,7 @@ pub(crate) async fn fresh_postgres() -> String {
 }
 
 /// Runs a statement that no server would on a PostgreSQL; returns the number that it answers with, 0 if it answers none.
-pub(crate) fn run_on(url: &str, statement: &'static str) -> i64 {
+pub(crate) fn run_on(url: &str, statement: impl SqlSafeStr) -> i64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let mut connection = PgConnection::connect(url).await.expect("PostgreSQL answers");

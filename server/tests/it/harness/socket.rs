@@ -141,6 +141,24 @@ impl Socket {
         }
     }
 
+    /// The next frame, or the code with which the server closes.
+    pub(crate) fn next_or_close(&mut self) -> Result<(String, Value), u16> {
+        loop {
+            match self.socket.read().expect("a frame comes") {
+                Message::Close(frame) => return Err(frame.expect("a close frame has a code").code.into()),
+                Message::Ping(_) | Message::Pong(_) => {}
+                message => {
+                    let frame: Value =
+                        self.codec.decode(&message.into_data()).expect("a frame is a value of its codec");
+                    let (kind, fields) = frame.as_object().and_then(|map| map.iter().next()).expect("one entry");
+                    if kind != "closing" {
+                        return Ok((kind.clone(), fields.clone()));
+                    }
+                }
+            }
+        }
+    }
+
     /// Reads until the server closes; returns the fields of `closing` and the close code.
     pub(crate) fn closed(mut self) -> (Value, u16) {
         let mut closing = Value::Null;

@@ -1,0 +1,301 @@
+//! Nodes and gateways as processes of their own: shards come and go, and nobody notices.
+
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::harness::{Http, Kind, Server, Socket, run_on};
+use crate::play::{House, enter, id};
+
+/// How long shards may take to get to where they belong. A new node gets its share after ten seconds.
+const SETTLED: Duration = Duration::from_secs(40);
+
+/// Nodes and gateways on a database of their own.
+struct Cluster {
+    house: House,
+}
+
+impl Cluster {
+    fn new() -> Self {
+        Self { house: House::new(Kind::Postgres) }
+    }
+
+    fn node(&self, name: &str) -> Server {
+        self.house.server(&["node", "--name", name, "--policy", "permissive"])
+    }
+
+    fn gateway(&self) -> Server {
+        self.house.server(&["gateway", "--socket-workers", "2"])
+    }
+
+    fn castellan(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_castellan"));
+        command.current_dir(self.house.folder()).args(arguments).args(["--database-url", self.house.url()]);
+        command.output().expect("it starts")
+    }
+
+    /// The number of shards that a node owns.
+    fn shards_of(&self, name: &str) -> i64 {
+        let statement = format!(
+            "SELECT count(*) FROM shard_leases AS lease JOIN nodes ON lease.process = nodes.id WHERE nodes.name = '{name}'"
+        );
+        run_on(self.house.url(), sqlx::AssertSqlSafe(statement))
+    }
+
+    fn until_owned(&self, name: &str, expected: std::ops::RangeInclusive<i64>) {
+        let deadline = Instant::now() + SETTLED;
+        loop {
+            let shards = self.shards_of(name);
+            if expected.contains(&shards) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{name} owns {shards} shards, not {expected:?}:\n{}", self.house.log());
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// What the processes have logged explains why a test has failed.
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.house.log());
+        }
+    }
+}
+
+/// Waits until a gateway knows an owner for every shard.
+fn until_ready(gateway: &Server) {
+    let deadline = Instant::now() + SETTLED;
+    while Http::new(gateway.address()).get("/health/ready").status != 200 {
+        assert!(Instant::now() < deadline, "the gateway does not become ready:\n{}", gateway.log());
+        std::thread::yield_now();
+    }
+}
+
+/// Players who never stop.
+struct Players {
+    all: Vec<(Socket, String)>,
+    coins: u64,
+}
+
+impl Players {
+    /// Logs in so many, each with a character.
+    fn enter(gateway: &Server, number: usize) -> Self {
+        let all = (0..number).map(|number| {
+            let (_, token, made) = enter(gateway, &format!("player{number}"));
+            (Socket::open(gateway.address(), &token), id(&made))
+        });
+        Self { all: all.collect(), coins: 0 }
+    }
+
+    /// Each gets a coin, with a few intents in flight at once, and sees every coin once and in order.
+    fn play(&mut self) {
+        const AT_ONCE: u64 = 3;
+        let coin = json!({"modify_currency": {"cp": 1}});
+        let asked: Vec<Vec<u64>> = (self.all.iter_mut())
+            .map(|(socket, character)| {
+                let intent = json!({"character": character, "expect": 0, "action": coin});
+                (0..AT_ONCE).map(|_| socket.ask("intent", intent.clone())).collect()
+            })
+            .collect();
+        for ((socket, _), asked) in self.all.iter_mut().zip(asked) {
+            for (number, id) in (1..).zip(asked) {
+                let (kind, answer) = socket.answer(id);
+                assert_eq!(kind, "applied", "{answer}");
+                assert_eq!(answer["character"]["currency"]["cp"].as_u64(), Some(self.coins + number), "{answer}");
+            }
+        }
+        self.coins += AT_ONCE;
+    }
+
+    /// Plays as long as something goes on.
+    fn play_while(&mut self, mut goes_on: impl FnMut() -> bool) {
+        while goes_on() {
+            self.play();
+        }
+        self.play();
+    }
+}
+
+#[test]
+fn a_node_and_a_gateway_serve_a_player_like_a_server() {
+    let cluster = Cluster::new();
+    let node = cluster.node("castor");
+    let gateway = cluster.gateway();
+    until_ready(&gateway);
+    assert_eq!(Http::new(node.address()).get("/health/ready").status, 200);
+    let (http, token, made) = enter(&gateway, "ada");
+    let me = id(&made);
+    let mut socket = Socket::open(gateway.address(), &token);
+    assert_eq!(socket.welcome["characters"][0]["id"], made["id"]);
+    let (kind, state) = socket.call("watch", json!({"character": me}));
+    assert_eq!((kind.as_str(), &state["character"]), ("state", &made));
+    let (kind, answer) = socket.act(&me, json!({"modify_hitpoints": {"delta": -3}}));
+    assert_eq!((kind.as_str(), answer["character"]["version"].as_u64()), ("applied", Some(2)));
+    let (kind, answer) = socket.call(
+        "intent",
+        json!({"character": me, "expect": 2, "ack": "durable", "action": {"modify_hitpoints": {"delta": 1}}}),
+    );
+    assert_eq!((kind.as_str(), answer["durable"].as_u64()), ("applied", Some(3)));
+    let (kind, conflict) =
+        socket.call("intent", json!({"character": me, "expect": 2, "action": {"modify_hitpoints": {"delta": 1}}}));
+    assert_eq!((kind.as_str(), &conflict["character"]), ("conflict", &answer["character"]));
+    assert_eq!(socket.call("ping", json!({})).0, "pong");
+    let listed = http.get("/characters");
+    assert_eq!((listed.status, &listed.json["characters"][0]), (200, &answer["character"]), "{listed:?}");
+    let path = format!("/characters/{me}/stats/hitpoints");
+    let hurt = http.patch(&path, &json!({"version": 3, "delta": -1}));
+    assert_eq!((hurt.status, hurt.json["version"].as_u64()), (200, Some(4)), "{hurt:?}");
+    assert_eq!(socket.wait_for("state")["character"], hurt.json, "the watcher sees it");
+    assert_eq!(http.get(&format!("/characters/{}", id(&json!({"id": uuid::Uuid::new_v4()})))).status, 404);
+
+    // The last node stores everything, and its successor finds it.
+    assert!(node.terminate().success());
+    assert_eq!(run_on(cluster.house.url(), "SELECT count(*) FROM shard_leases WHERE released"), 256);
+    let _node = cluster.node("castor");
+    until_ready(&gateway);
+    let (http, _) = Http::new(gateway.address()).login("ada", "open sesame");
+    assert_eq!(http.get(&format!("/characters/{me}")).json, hurt.json);
+}
+
+#[test]
+fn shards_move_while_players_play_and_nobody_notices() {
+    let cluster = Cluster::new();
+    let castor = cluster.node("castor");
+    let gateway = cluster.gateway();
+    until_ready(&gateway);
+    let mut players = Players::enter(&gateway, 12);
+    let pollux = cluster.node("pollux");
+    players.play_while(|| cluster.shards_of("pollux") < 128);
+    let listed = String::from_utf8(cluster.castellan(&["nodes"]).stdout).expect("text");
+    assert_eq!(listed.lines().filter(|line| line.contains("  128  ")).count(), 2, "{listed}");
+
+    let mut drained = std::thread::scope(|scope| {
+        let drain = scope.spawn(|| cluster.castellan(&["drain", "castor"]));
+        players.play_while(|| !drain.is_finished());
+        drain.join().expect("it ran")
+    });
+    assert!(drained.status.success(), "{}", String::from_utf8_lossy(&drained.stderr));
+    assert_eq!((cluster.shards_of("castor"), cluster.shards_of("pollux")), (0, 256));
+    assert!(castor.terminate().success());
+    players.play();
+
+    drained = cluster.castellan(&["drain", "nobody"]);
+    let why = String::from_utf8_lossy(&drained.stderr);
+    assert!(!drained.status.success() && why.contains("nobody") && why.contains("pollux"), "{why}");
+
+    // A stop gives everything away, too.
+    let castor = cluster.node("castor");
+    players.play_while(|| cluster.shards_of("castor") < 128);
+    std::thread::scope(|scope| {
+        let stop = scope.spawn(|| pollux.terminate());
+        players.play_while(|| !stop.is_finished());
+        assert!(stop.join().expect("it ran").success());
+    });
+    assert_eq!(cluster.shards_of("castor"), 256);
+    let jumped = "SELECT count(*) FROM shard_leases WHERE recoveries > 0";
+    assert_eq!(run_on(cluster.house.url(), jumped), 0, "nothing was lost on the way");
+    players.play();
+    drop(castor);
+}
+
+#[test]
+fn a_killed_node_costs_only_its_own_players_their_sockets() {
+    let cluster = Cluster::new();
+    let castor = cluster.node("castor");
+    let gateway = cluster.gateway();
+    until_ready(&gateway);
+    let mut players = Players::enter(&gateway, 12);
+    let _pollux = cluster.node("pollux");
+    cluster.until_owned("pollux", 128..=128);
+    players.play();
+    castor.kill();
+    let mut closed = 0;
+    for (mut socket, character) in players.all {
+        // Those of the other node play on as if nothing had happened.
+        socket.ask("ping", json!({}));
+        match socket.next_or_close() {
+            Ok((kind, _)) => {
+                let answer = if kind == "pong" {
+                    socket.act(&character, json!({"modify_currency": {"cp": 1}}))
+                } else {
+                    panic!("unexpected: {kind}")
+                };
+                assert_eq!(answer.1["character"]["currency"]["cp"].as_u64(), Some(players.coins + 1));
+            }
+            Err(code) => {
+                assert_eq!(code, 4401);
+                closed += 1;
+            }
+        }
+    }
+    assert!((1..12).contains(&closed), "{closed} of 12 sockets closed");
+    cluster.until_owned("pollux", 256..=256);
+    let recovered = "SELECT count(*) FROM shard_leases WHERE recoveries = 1";
+    assert_eq!(run_on(cluster.house.url(), recovered), 128);
+    until_ready(&gateway);
+    for number in 0..12 {
+        let (http, session) = Http::new(gateway.address()).login(&format!("player{number}"), "open sesame");
+        let listed = http.get("/characters");
+        let character = &listed.json["characters"][0];
+        assert!(character["currency"]["cp"].as_u64() >= Some(0), "{listed:?}");
+        let mut socket = Socket::open(gateway.address(), session["token"].as_str().expect("a token"));
+        let (kind, _) = socket.act(&id(character), json!({"modify_currency": {"cp": 1}}));
+        assert_eq!(kind, "applied");
+    }
+}
+
+#[test]
+fn a_frozen_node_loses_its_shards_and_answers_nobody_when_it_wakes() {
+    let cluster = Cluster::new();
+    let castor = cluster.node("castor");
+    let gateway = cluster.gateway();
+    until_ready(&gateway);
+    let (_, token, made) = enter(&gateway, "ada");
+    let mut socket = Socket::open(gateway.address(), &token);
+    assert_eq!(socket.act(&id(&made), json!({"modify_currency": {"cp": 1}})).0, "applied");
+    castor.signal(Signal::STOP);
+    let pollux = cluster.node("pollux");
+    cluster.until_owned("pollux", 256..=256);
+    until_ready(&gateway);
+    let (_, code) = socket.closed();
+    assert_eq!(code, 4401);
+    castor.signal(Signal::CONT);
+    let mut socket = Socket::open(gateway.address(), &token);
+    for coins in 1.. {
+        let (kind, answer) = socket.act(&id(&made), json!({"modify_currency": {"cp": 1}}));
+        assert_eq!(kind, "applied");
+        let has = answer["character"]["currency"]["cp"].as_u64().expect("coins");
+        assert!((coins..=coins + 1).contains(&has), "{has} after {coins}");
+        // It is back among the nodes, without shards at first.
+        if cluster.shards_of("castor") == 0 && castor.log().contains("another server has taken over") {
+            break;
+        }
+    }
+    assert!(pollux.terminate().success());
+}
+
+#[test]
+fn a_server_and_nodes_refuse_each_other() {
+    let cluster = Cluster::new();
+    let node = cluster.node("castor");
+    let refused = cluster.castellan(&["--listen", "127.0.0.1:0"]);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && why.contains("node castor") && why.contains("is alive"), "{why}");
+    let refused = cluster.castellan(&["node", "--name", "castor", "--listen", "127.0.0.1:0"]);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && why.contains("castor"), "two of one name: {why}");
+    assert!(node.terminate().success());
+    let server = cluster.house.server(&[]);
+    let refused = cluster.castellan(&["node", "--name", "castor", "--listen", "127.0.0.1:0"]);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && why.contains("serve") && why.contains("is alive"), "{why}");
+    assert!(server.terminate().success());
+    let nameless = cluster.castellan(&["node", "--listen", "127.0.0.1:0"]);
+    assert!(String::from_utf8_lossy(&nameless.stderr).contains("--name"));
+    let unreachable = cluster.castellan(&["node", "--name", "castor", "--listen", "0.0.0.0:0"]);
+    assert!(String::from_utf8_lossy(&unreachable.stderr).contains("--advertise"));
+}
