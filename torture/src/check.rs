@@ -42,6 +42,8 @@ pub enum Rule {
     TwoStates,
     /// A process wrote after it lost the lease.
     Fence,
+    /// A planned move closed a client's socket.
+    Closed,
     /// The coins do not add up.
     Coins,
     /// The server used more memory than allowed.

@@ -87,8 +87,14 @@ impl<'a> Postgres<'a> {
 
     /// The database's URL through the proxy: the same for every primary.
     pub(crate) fn url_through_proxy(&mut self) -> Result<String> {
+        let proxy = self.proxy.address();
+        self.url_through(proxy)
+    }
+
+    /// The database's URL through another proxy.
+    pub(crate) fn url_through(&mut self, proxy: SocketAddr) -> Result<String> {
         let address = address_of(self.nodes.primary())?;
-        Ok(self.url()?.replacen(&address.to_string(), &self.proxy.address().to_string(), 1))
+        Ok(self.url()?.replacen(&address.to_string(), &proxy.to_string(), 1))
     }
 
     /// Leads servers to the primary.

@@ -17,8 +17,9 @@ use tokio::task::JoinHandle;
 
 use conversation::{Conversation, Kind};
 
-/// A plan to lose the next write.
+/// A plan to lose the next write, or the next commit of a transfer.
 struct Plan {
+    kind: Kind,
     /// True if the database gets the write, so that only its answer is lost.
     delivered: bool,
     /// Told when it is lost.
@@ -84,8 +85,17 @@ impl DatabaseProxy {
     ///
     /// Returns true if there was one in time.
     pub async fn lose_commit(&self, delivered: bool, within: Duration) -> bool {
+        self.lose(Kind::Write, delivered, within).await
+    }
+
+    /// The same for the next commit that hands a shard over.
+    pub async fn lose_transfer(&self, delivered: bool, within: Duration) -> bool {
+        self.lose(Kind::Transfer, delivered, within).await
+    }
+
+    async fn lose(&self, kind: Kind, delivered: bool, within: Duration) -> bool {
         let (done, happened) = oneshot::channel();
-        *self.state.plan.lock() = Some(Plan { delivered, done });
+        *self.state.plan.lock() = Some(Plan { kind, delivered, done });
         let happened = matches!(tokio::time::timeout(within, happened).await, Ok(Ok(())));
         *self.state.plan.lock() = None;
         happened
@@ -150,8 +160,8 @@ async fn requests(
         }
         conversation.take_in(&chunk[..count]);
         while let Some((kind, message)) = conversation.next_message() {
-            let plan = if kind == Kind::Write { state.plan.lock().take() } else { None };
-            if let Some(Plan { delivered, done }) = plan {
+            let plan = state.plan.lock().take_if(|plan| plan.kind == kind);
+            if let Some(Plan { delivered, done, .. }) = plan {
                 if !delivered {
                     let _ = done.send(());
                     return Ok(());

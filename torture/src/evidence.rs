@@ -7,6 +7,7 @@ use std::path::Path;
 use castellan_srd::wire::{CharacterId, RejectionCode, RequestId, Version};
 use client_sim::recorded::record_file::{self, Line};
 use client_sim::recorded::trace::Counters;
+use uuid::Uuid;
 
 /// A player's knowledge of one of its intents.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +77,8 @@ impl Record {
                 Line::Refused { n, .. } => record.fate(n).refused = true,
                 Line::Rejected { n, code } => record.fate(n).rejected = Some(code),
                 Line::Seen { version, last, hash } => record.seen.push(Seen { version, last, hash }),
+                // What it proves depends on the time; see `period`.
+                Line::Offline { .. } => {}
                 Line::End { kept } => record.kept = Some(kept),
             }
         }
@@ -94,8 +97,10 @@ pub struct LeaseThen {
     pub recoveries: i64,
     /// It was released.
     pub released: bool,
-    /// The process that held it.
+    /// The process that held it; `None` for a node.
     pub holder: Option<u32>,
+    /// The registered process that owned it: a node, or a server.
+    pub owner: Option<Uuid>,
 }
 
 /// A character's row as it was once written.
@@ -124,6 +129,8 @@ pub struct Lifetime {
     pub number: u32,
     /// Its process id.
     pub process: u32,
+    /// The id under which it is registered, if it has said it.
+    pub registered: Option<Uuid>,
     /// Its start, in milliseconds of the run.
     pub began_ms: u64,
     /// When it ended; `None` while it runs.

@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use rustix::process::Signal;
 
 use crate::check::Finding;
-use crate::front::Cut;
+use crate::front::{Cut, Front};
 use crate::history::Gate;
 use crate::run::World;
 use crate::schedule::Fault;
@@ -23,13 +23,30 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Time limit for a clean stop: the server's own limit and some time to end.
 const STOP_PATIENCE: Duration = Duration::from_secs(12);
 
-fn ms(rng: &mut StdRng, range: std::ops::Range<u64>) -> Duration {
+pub(crate) fn ms(rng: &mut StdRng, range: std::ops::Range<u64>) -> Duration {
     Duration::from_millis(rng.random_range(range))
+}
+
+/// Cuts all sockets of players, several times.
+pub(crate) async fn cut_sockets(front: &Front, rng: &mut StdRng) {
+    for _ in 0..rng.random_range(2..5) {
+        front.cut(Cut::All);
+        tokio::time::sleep(ms(rng, 5..900)).await;
+    }
+}
+
+/// The same; and what players send first on the next ones arrives twice.
+pub(crate) async fn send_twice(front: &Front, rng: &mut StdRng) {
+    front.send_twice(true);
+    cut_sockets(front, rng).await;
+    tokio::time::sleep(ms(rng, 500..1_500)).await;
+    front.send_twice(false);
+    front.cut(Cut::All);
 }
 
 impl World<'_> {
     /// Injects a fault.
-    pub(crate) async fn inject(&mut self, fault: Fault, rng: &mut StdRng) -> Result<()> {
+    pub(crate) async fn inject_fault(&mut self, fault: Fault, rng: &mut StdRng) -> Result<()> {
         match fault {
             Fault::Kill => self.kill(rng).await,
             Fault::CrashBeforeTransaction => self.crash_at("before_transaction", rng).await,
@@ -44,8 +61,14 @@ impl World<'_> {
             Fault::CommitLost => self.lose_commit(false, rng).await,
             Fault::Zombie => self.zombie(rng).await,
             Fault::HeldWrite => self.held_write(rng).await,
-            Fault::SocketsCut => self.cut_sockets(rng).await,
-            Fault::SentTwice => self.send_twice(rng).await,
+            Fault::SocketsCut => {
+                cut_sockets(&self.front, rng).await;
+                Ok(())
+            }
+            Fault::SentTwice => {
+                send_twice(&self.front, rng).await;
+                Ok(())
+            }
             Fault::RefusedThenRetried => self.refuse_row("retry", rng).await,
             Fault::RefusedThenDiscarded => self.refuse_row("discard", rng).await,
             Fault::RefusedWhileWritten => self.refuse_while_written(rng).await,
@@ -58,6 +81,18 @@ impl World<'_> {
             Fault::VisibleThenLost => self.show_then_lose(rng).await,
             Fault::CommitCancelled => self.cancel_commits(rng).await,
             Fault::OldPrimaryReturns => self.old_primary_returns(rng).await,
+            Fault::DrainInterrupted
+            | Fault::NodeDrained
+            | Fault::TargetsChange
+            | Fault::NodeRestarted
+            | Fault::NodeKilled
+            | Fault::NodeFrozen
+            | Fault::NodeCutOff
+            | Fault::LinkCut
+            | Fault::LinkSilent
+            | Fault::GatewayKilled
+            | Fault::TransferAnswerLost
+            | Fault::DatabaseAway => bail!("this is for a cluster only"),
         }
     }
 
@@ -142,23 +177,6 @@ impl World<'_> {
         if self.servers.stop(zombie, STOP_PATIENCE).await?.is_none() {
             self.complain("a server without its leases did not stop".to_owned());
         }
-        Ok(())
-    }
-
-    async fn cut_sockets(&mut self, rng: &mut StdRng) -> Result<()> {
-        for _ in 0..rng.random_range(2..5) {
-            self.front.cut(Cut::All);
-            tokio::time::sleep(ms(rng, 5..900)).await;
-        }
-        Ok(())
-    }
-
-    async fn send_twice(&mut self, rng: &mut StdRng) -> Result<()> {
-        self.front.send_twice(true);
-        self.cut_sockets(rng).await?;
-        tokio::time::sleep(ms(rng, 500..1_500)).await;
-        self.front.send_twice(false);
-        self.front.cut(Cut::All);
         Ok(())
     }
 

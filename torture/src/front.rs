@@ -1,5 +1,5 @@
-//! The proxy that the players connect to: it leads to whichever server is the present one, can cut its connections at
-//! any byte, and can let what clients send arrive twice.
+//! The proxy that the players connect to: it leads to the present server or gateways, can cut its connections at any
+//! byte, and can let what clients send arrive twice.
 
 mod doubling;
 
@@ -29,7 +29,7 @@ pub enum Cut {
 }
 
 struct State {
-    target: Mutex<Option<SocketAddr>>,
+    targets: Mutex<Vec<SocketAddr>>,
     twice: AtomicBool,
     accepted: AtomicU64,
     /// Counts cuts of all, and of half.
@@ -53,7 +53,7 @@ impl Front {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let state = Arc::new(State {
-            target: Mutex::new(None),
+            targets: Mutex::default(),
             twice: AtomicBool::new(false),
             accepted: AtomicU64::new(0),
             cuts: watch::channel((0, 0)).0,
@@ -67,9 +67,9 @@ impl Front {
         self.address
     }
 
-    /// Leads new connections to this server from now on; to none, they are closed at once.
-    pub fn lead_to(&self, target: Option<SocketAddr>) {
-        *self.state.target.lock() = target;
+    /// Leads new connections to these in turn from now on; if there are none, connections are closed at once.
+    pub fn lead_to(&self, targets: impl IntoIterator<Item = SocketAddr>) {
+        *self.state.targets.lock() = targets.into_iter().collect();
     }
 
     /// Cuts connections where they are.
@@ -96,10 +96,16 @@ impl Drop for Front {
 async fn accept(listener: TcpListener, state: Arc<State>) {
     loop {
         let Ok((client, _)) = listener.accept().await else { continue };
-        let target = *state.target.lock();
+        let accepted = state.accepted.fetch_add(1, Ordering::SeqCst);
+        let odd = accepted % 2 == 1;
+        let target = {
+            let targets = state.targets.lock();
+            // Two in a row to the same, so that a cut of half concerns all.
+            let turn = usize::try_from(accepted / 2).unwrap_or_default().checked_rem(targets.len());
+            turn.map(|turn| targets[turn])
+        };
         let Some(target) = target else { continue };
         let cuts = state.cuts.subscribe();
-        let odd = state.accepted.fetch_add(1, Ordering::SeqCst) % 2 == 1;
         let doubling = state.twice.load(Ordering::SeqCst).then(Doubling::default);
         tokio::spawn(async move {
             tokio::select! {

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
+use uuid::Uuid;
 
 use crate::evidence::{LeaseThen, Write};
 
@@ -37,6 +38,7 @@ CREATE TABLE torture_writes (
     lease_recoveries bigint NOT NULL,
     lease_released boolean NOT NULL,
     lease_node text,
+    lease_process uuid,
     writer text
 );
 CREATE TABLE torture_refused (character_id uuid PRIMARY KEY);
@@ -46,9 +48,9 @@ BEGIN
         RAISE EXCEPTION 'this character is refused on purpose' USING ERRCODE = 'check_violation';
     END IF;
     INSERT INTO torture_writes (character_id, version, recoveries, request_ids, currency, inventory,
-        lease_recoveries, lease_released, lease_node, writer)
+        lease_recoveries, lease_released, lease_node, lease_process, writer)
     SELECT NEW.id, NEW.version, NEW.recoveries, NEW.request_ids, NEW.state -> 'currency', NEW.state -> 'inventory',
-        lease.recoveries, lease.released, lease.node, current_setting('torture.server', true)
+        lease.recoveries, lease.released, lease.node, lease.process, current_setting('torture.server', true)
     FROM shard_leases AS lease WHERE lease.shard = NEW.shard;
     RETURN NULL;
 END $$;
@@ -129,7 +131,7 @@ struct Statement {
 const WRITES: Statement = Statement {
     postgres: "SELECT json_build_object('character', character_id, 'version', version, 'recoveries', recoveries, \
         'ids', request_ids, 'currency', currency, 'inventory', inventory, 'lease', json_build_object('recoveries', \
-        lease_recoveries, 'released', lease_released, 'node', lease_node), 'writer', writer)::text \
+        lease_recoveries, 'released', lease_released, 'node', lease_node, 'process', lease_process), 'writer', writer)::text \
         FROM torture_writes ORDER BY place",
     sqlite: "SELECT json_object('character', character_id, 'version', version, 'recoveries', recoveries, \
         'ids', json(request_ids), 'currency', json(currency), 'inventory', json(inventory)) \
@@ -188,6 +190,7 @@ struct NotedLease {
     recoveries: i64,
     released: bool,
     node: Option<String>,
+    process: Option<Uuid>,
 }
 
 impl From<Noted> for Write {
@@ -202,6 +205,7 @@ impl From<Noted> for Write {
                 recoveries: lease.recoveries,
                 released: lease.released,
                 holder: lease.node.as_deref().and_then(process_of),
+                owner: lease.process,
             }),
             writer: noted.writer.and_then(|number| number.parse().ok()),
         }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use castellan_client::BaseUrl;
 use castellan_torture::check::{Finding, Verdict};
 use castellan_torture::nodes::Nodes;
-use castellan_torture::planted::{Bug, needs_standby, revealing_faults};
+use castellan_torture::planted::{Bug, needs_cluster, needs_standby, revealing_faults};
 use castellan_torture::report;
 use castellan_torture::run::{RunOptions, RunResult, run};
 use castellan_torture::schedule::{Fault, Tally};
@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 /// Duration of the faults for a planted bug, and the number of tries.
 const PLANTED_DURATION: Duration = Duration::from_secs(12);
+const PLANTED_DURATION_CLUSTER: Duration = Duration::from_secs(40);
 const PLANTED_TRIES: u64 = 3;
 
 /// The databases of a run, each with its share of the time.
@@ -35,6 +36,8 @@ enum On {
     Pair,
     /// A SQLite file.
     Sqlite,
+    /// One PostgreSQL, with three nodes and two gateways.
+    Cluster,
 }
 
 impl On {
@@ -43,20 +46,22 @@ impl On {
             Self::Postgres => "on PostgreSQL",
             Self::Pair => "on PostgreSQL with a standby",
             Self::Sqlite => "on SQLite",
+            Self::Cluster => "with three nodes and two gateways",
         }
     }
 
-    const fn fits(self, fault: Fault) -> bool {
+    fn fits(self, fault: Fault) -> bool {
         match self {
             Self::Postgres => fault.is_for_postgres(),
             Self::Pair => fault.is_for_pair(),
             Self::Sqlite => fault.is_for_sqlite(),
+            Self::Cluster => fault.is_for_cluster(),
         }
     }
 
     fn start(self) -> Result<Option<Nodes>> {
         Ok(match self {
-            Self::Postgres => Some(Nodes::alone()?),
+            Self::Postgres | Self::Cluster => Some(Nodes::alone()?),
             Self::Pair => Some(Nodes::pair()?),
             Self::Sqlite => None,
         })
@@ -90,6 +95,9 @@ struct RunArguments {
     /// Seed of the schedule, to repeat an earlier run. Default: random.
     #[arg(long)]
     seed: Option<u64>,
+    /// Three nodes and two gateways instead of one server.
+    #[arg(long)]
+    cluster: bool,
     /// Only this fault. May be repeated.
     #[arg(long)]
     fault: Vec<Fault>,
@@ -118,7 +126,7 @@ struct PlayersArguments {
     #[arg(long)]
     patience_seconds: u64,
     /// Rate of each client.
-    #[arg(long, default_value_t = 12.0)]
+    #[arg(long)]
     intents_per_second: f64,
 }
 
@@ -149,7 +157,8 @@ async fn torture(arguments: &RunArguments) -> Result<bool> {
     let chosen = if arguments.fault.is_empty() { Fault::value_variants() } else { &arguments.fault };
     let whole = Duration::try_from_secs_f64(arguments.minutes * 60.0).context("--minutes")?;
     let fitting = |on: On| chosen.iter().copied().filter(|fault| on.fits(*fault)).collect::<Vec<_>>();
-    let mut runs = DATABASES.map(|(on, share)| (on, share, fitting(on))).to_vec();
+    let databases = if arguments.cluster { &[(On::Cluster, 1.0)][..] } else { &DATABASES };
+    let mut runs: Vec<_> = databases.iter().map(|(on, share)| (*on, *share, fitting(*on))).collect();
     runs.retain(|(_, _, faults)| !faults.is_empty());
     let shares: f64 = runs.iter().map(|(_, share, _)| share).sum();
     let interrupted = interruption()?;
@@ -161,6 +170,7 @@ async fn torture(arguments: &RunArguments) -> Result<bool> {
             duration: whole.mul_f64(share / shares),
             seed,
             faults,
+            cluster: arguments.cluster,
             bug: None,
             keep: arguments.keep.clone(),
         };
@@ -235,14 +245,20 @@ impl Total {
 /// Plants one bug after another. Returns true if all were caught.
 async fn planted(arguments: &RunArguments) -> Result<bool> {
     let (mut alone, mut pair) = (None, None);
+    let fits = |bug: &Bug| !arguments.cluster || needs_cluster(*bug);
     let interrupted = interruption()?;
-    let bugs = if arguments.bug.is_empty() { Bug::ALL.to_vec() } else { arguments.bug.clone() };
+    let bugs =
+        if arguments.bug.is_empty() { Bug::ALL.into_iter().filter(fits).collect() } else { arguments.bug.clone() };
     let first_seed = arguments.seed.unwrap_or_else(|| rand::random_range(0..1_000_000));
     let mut all_caught = true;
     println!("| bug | caught | seed | tries | faults | by |");
     println!("| --- | --- | --- | --- | --- | --- |");
     for bug in bugs {
-        let (on, nodes) = if needs_standby(bug) { (On::Pair, &mut pair) } else { (On::Postgres, &mut alone) };
+        let (on, nodes, duration) = match bug {
+            _ if needs_standby(bug) => (On::Pair, &mut pair, PLANTED_DURATION),
+            _ if needs_cluster(bug) => (On::Cluster, &mut alone, PLANTED_DURATION_CLUSTER),
+            _ => (On::Postgres, &mut alone, PLANTED_DURATION),
+        };
         if nodes.is_none() {
             *nodes = on.start()?;
         }
@@ -252,9 +268,10 @@ async fn planted(arguments: &RunArguments) -> Result<bool> {
             eprintln!("{}, seed {seed}", bug.name());
             let options = RunOptions {
                 server: arguments.server.clone(),
-                duration: PLANTED_DURATION,
+                duration,
                 seed,
                 faults: revealing_faults(bug).to_vec(),
+                cluster: needs_cluster(bug),
                 bug: Some(bug),
                 keep: arguments.keep.clone(),
             };

@@ -18,12 +18,21 @@ pub const fn revealing_faults(bug: Bug) -> &'static [Fault] {
         Bug::ReleaseWhileDirty => &[Fault::Restart],
         Bug::BelieveTheVisibleRow => &[Fault::VisibleThenLost],
         Bug::IgnoreTheWarning => &[Fault::CommitCancelled],
+        Bug::DroppedWhileLeaving => &[Fault::TargetsChange, Fault::NodeDrained],
+        Bug::OwnerAfterLostTransfer => &[Fault::TransferAnswerLost],
+        Bug::OnlyTheUnansweredClosed => &[Fault::NodeKilled],
+        Bug::FrozenNodeAnswers => &[Fault::NodeFrozen],
     }
 }
 
 /// Returns true if a bug shows only on a database with a standby.
 pub fn needs_standby(bug: Bug) -> bool {
     revealing_faults(bug).iter().any(|fault| fault.needs_standby())
+}
+
+/// Returns true if a bug shows only with nodes and gateways.
+pub fn needs_cluster(bug: Bug) -> bool {
+    revealing_faults(bug).iter().any(|fault| fault.needs_cluster())
 }
 
 /// Reads a bug's name from the command line.

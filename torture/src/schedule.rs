@@ -69,12 +69,62 @@ pub enum Fault {
     CommitCancelled,
     /// The old primary was not stopped when the standby was promoted, and servers reach it again for a moment.
     OldPrimaryReturns,
+    /// A node gives its shards away, and meanwhile it or another node dies, or it is cut off from the database or from
+    /// gateways, or is suspended.
+    DrainInterrupted,
+    /// A node gives its shards away (`castellan drain`), and gets them back (`castellan undrain`).
+    NodeDrained,
+    /// For 12 s another node should give its shards away every 2 s.
+    TargetsChange,
+    /// A node stops cleanly, which exits with 0, and starts again.
+    NodeRestarted,
+    /// `kill -9` of a node, and a new start.
+    NodeKilled,
+    /// A node is suspended (SIGSTOP) for 6 to 20 s: others take its shards. Then it continues.
+    NodeFrozen,
+    /// A node cannot reach the database for 2 to 12 s.
+    NodeCutOff,
+    /// The links to a node are cut and refused for a while: all of them, or some.
+    LinkCut,
+    /// No byte passes on the links to a node for 3 s: on all of them, or some.
+    LinkSilent,
+    /// `kill -9` of a gateway, and a new start.
+    GatewayKilled,
+    /// A node hands a shard over, and does not get the answer of the database.
+    TransferAnswerLost,
+    /// Nobody can reach the database for 3 s.
+    DatabaseAway,
 }
+
+/// The faults of a cluster. The first ones are the most telling: a short run gets no further.
+const OF_CLUSTER: [Fault; 17] = [
+    Fault::DrainInterrupted,
+    Fault::NodeDrained,
+    Fault::NodeCutOff,
+    Fault::LinkSilent,
+    Fault::NodeKilled,
+    Fault::NodeFrozen,
+    Fault::NodeRestarted,
+    Fault::TargetsChange,
+    Fault::LinkCut,
+    Fault::GatewayKilled,
+    Fault::TransferAnswerLost,
+    Fault::DatabaseAway,
+    Fault::DatabaseCrash,
+    Fault::CommitAnswerLost,
+    Fault::CommitLost,
+    Fault::SocketsCut,
+    Fault::SentTwice,
+];
+
+/// The faults of a cluster that a run of a minute has time for.
+const TELLING: usize = 4;
 
 impl Fault {
     /// Returns true if it is possible on SQLite, which has no network to its database and no second server.
     pub const fn is_for_sqlite(self) -> bool {
         !self.needs_standby()
+            && !self.needs_cluster()
             && !matches!(
                 self,
                 Self::DatabaseCrash
@@ -90,7 +140,9 @@ impl Fault {
     /// Returns true if it is possible on PostgreSQL, which writes and commits in one statement and whose disk the torture
     /// cannot fill.
     pub const fn is_for_postgres(self) -> bool {
-        !self.needs_standby() && !matches!(self, Self::DatabaseDiskFull | Self::CrashAfterWrites)
+        !self.needs_standby()
+            && !self.needs_cluster()
+            && !matches!(self, Self::DatabaseDiskFull | Self::CrashAfterWrites)
     }
 
     /// Returns true if it is for PostgreSQL with a standby: all faults that need one, and those of a commit, a database
@@ -121,6 +173,33 @@ impl Fault {
                 | Self::CommitCancelled
                 | Self::OldPrimaryReturns
         )
+    }
+
+    /// Returns true if it is for three nodes and two gateways.
+    pub fn is_for_cluster(self) -> bool {
+        OF_CLUSTER.contains(&self)
+    }
+
+    /// Returns true if it needs nodes and gateways.
+    pub const fn needs_cluster(self) -> bool {
+        self.is_planned()
+            || matches!(
+                self,
+                Self::DrainInterrupted
+                    | Self::NodeKilled
+                    | Self::NodeFrozen
+                    | Self::NodeCutOff
+                    | Self::LinkCut
+                    | Self::LinkSilent
+                    | Self::GatewayKilled
+                    | Self::TransferAnswerLost
+                    | Self::DatabaseAway
+            )
+    }
+
+    /// Returns true if shards move by plan and nothing breaks: no socket may be closed.
+    pub const fn is_planned(self) -> bool {
+        matches!(self, Self::NodeDrained | Self::TargetsChange | Self::NodeRestarted)
     }
 
     /// Returns true if it needs a separate disk for a SQLite database.
@@ -163,6 +242,20 @@ impl Schedule {
     /// The schedule of these faults for a seed.
     pub fn new(seed: u64, faults: &[Fault]) -> Self {
         Self { rng: StdRng::seed_from_u64(seed), faults: faults.to_vec(), round: Vec::new() }
+    }
+
+    /// The same for a cluster. Its faults take longer, so the first round begins with the most telling ones.
+    pub fn of_cluster(seed: u64, faults: &[Fault]) -> Self {
+        let mut schedule = Self::new(seed, faults);
+        let mut round: Vec<Fault> = OF_CLUSTER.into_iter().filter(|fault| faults.contains(fault)).collect();
+        let telling = TELLING.min(round.len());
+        let (telling, rest) = round.split_at_mut(telling);
+        telling.shuffle(&mut schedule.rng);
+        rest.shuffle(&mut schedule.rng);
+        // The last one is next.
+        round.reverse();
+        schedule.round = round;
+        schedule
     }
 }
 
@@ -227,7 +320,21 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_suffers_the_most_telling_faults_first_and_every_fault_once_a_round() {
+        let all = Vec::from_iter(Fault::value_variants().iter().copied().filter(|fault| fault.is_for_cluster()));
+        assert_eq!(all.len(), OF_CLUSTER.len());
+        let mut first: Vec<Fault> = Schedule::of_cluster(7, &all).take(all.len()).map(|step| step.fault).collect();
+        first[..TELLING].sort();
+        let mut telling = OF_CLUSTER[..TELLING].to_vec();
+        telling.sort();
+        assert_eq!(first[..TELLING], telling);
+        first.sort();
+        assert_eq!(first, all);
+    }
+
+    #[test]
     fn a_schedule_without_faults_is_empty() {
         assert_eq!(Schedule::new(1, &[]).next(), None);
+        assert_eq!(Schedule::of_cluster(1, &[]).next(), None);
     }
 }

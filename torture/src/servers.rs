@@ -1,14 +1,15 @@
-//! The servers of a run: their start, their end, and their lifetimes.
+//! The servers of a run, or its nodes and gateways: their start, their end, and their lifetimes.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rustix::process::Signal;
 use tokio::process::Command;
 use tokio::task::spawn_blocking;
+use uuid::Uuid;
 
 use crate::children::{Children, Process};
 use crate::clock::FakeClock;
@@ -18,18 +19,47 @@ use crate::history::SERVER_SETTING;
 /// Time limit for a server to start, including retries: PostgreSQL may still be recovering.
 const START_PATIENCE: Duration = Duration::from_secs(40);
 
-/// A serving server prints this before its address.
-const ANNOUNCEMENT: &str = "castellan is listening on http://";
+/// Whoever serves prints this before its address. A node's process follows in brackets.
+const ANNOUNCEMENT: &str = " is listening on http://";
 
 /// Time limit for the answer to `GET /health/ready`.
 const READINESS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The part of a process in a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// Has players and all shards.
+    Server,
+    /// Has shards.
+    Node {
+        /// Its name.
+        name: &'static str,
+        /// The address of its links, as gateways see it.
+        advertise: SocketAddr,
+    },
+    /// Has players.
+    Gateway,
+}
+
+/// What one process is started with.
+#[derive(Clone, Copy)]
+pub struct Launch<'a> {
+    /// Its part.
+    pub role: &'a Role,
+    /// The URL of its database.
+    pub database_url: &'a str,
+    /// The clock that it sees.
+    pub clock: Option<&'a FakeClock>,
+    /// A point of the flush, and the number of the pass on which the process dies.
+    pub crash_at: Option<(&'a str, u32)>,
+}
 
 /// The settings of all servers of a run.
 #[derive(Debug, Clone)]
 pub struct Setup {
     /// The server's executable.
     pub program: PathBuf,
-    /// The URL of its database.
+    /// The URL of a server's database.
     pub database_url: String,
     /// The folder of the spool.
     pub spool: PathBuf,
@@ -37,6 +67,8 @@ pub struct Setup {
     pub folder: PathBuf,
     /// Time limit for one statement; half of it for an idle transaction.
     pub database_timeout: Duration,
+    /// Time limit for a clean stop.
+    pub shutdown_timeout: Duration,
     /// Characters and users in memory: fewer than exist, so that they are loaded and evicted.
     pub characters_max: u32,
     /// A bug to plant.
@@ -50,6 +82,8 @@ pub struct Server {
     pub number: u32,
     /// Its address.
     pub address: SocketAddr,
+    /// The id under which a node is registered.
+    pub registered: Option<Uuid>,
     log: PathBuf,
 }
 
@@ -102,9 +136,34 @@ impl Servers {
         clock: Option<&FakeClock>,
         crash_at: Option<(&str, u32)>,
     ) -> Result<Result<Server, String>> {
+        let database_url = self.setup.database_url.clone();
+        let launch = Launch { role: &Role::Server, database_url: &database_url, clock, crash_at };
+        self.launch_within(patience, children, launch).await
+    }
+
+    /// Starts a process of any part and waits until it serves. Retries for a while if it ends at once.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the end of the log if none starts.
+    pub async fn launch(&mut self, children: &Children, launch: Launch<'_>) -> Result<Server> {
+        match self.launch_within(START_PATIENCE, children, launch).await? {
+            Ok(server) => Ok(server),
+            Err(last_words) => {
+                anyhow::bail!("{:?} did not start within {START_PATIENCE:?}:\n{last_words}", launch.role)
+            }
+        }
+    }
+
+    async fn launch_within(
+        &mut self,
+        patience: Duration,
+        children: &Children,
+        launch: Launch<'_>,
+    ) -> Result<Result<Server, String>> {
         let deadline = Instant::now() + patience;
         loop {
-            let last_words = match self.try_start(children, clock, crash_at, deadline).await? {
+            let last_words = match self.try_start(children, launch, deadline).await? {
                 Ok(server) => return Ok(Ok(server)),
                 Err(last_words) => last_words,
             };
@@ -119,27 +178,31 @@ impl Servers {
     async fn try_start(
         &mut self,
         children: &Children,
-        clock: Option<&FakeClock>,
-        crash_at: Option<(&str, u32)>,
+        launch: Launch<'_>,
         deadline: Instant,
     ) -> Result<Result<Server, String>> {
         let number = u32::try_from(self.lifetimes.len())? + 1;
-        let log = self.setup.folder.join(format!("server-{number}"));
-        let mut command = self.command(number);
-        if let Some((point, time)) = crash_at {
+        let log = self.setup.folder.join(match launch.role {
+            Role::Server => format!("server-{number}"),
+            Role::Node { name, .. } => format!("{name}-{number}"),
+            Role::Gateway => format!("gateway-{number}"),
+        });
+        let mut command = self.command(number, launch);
+        if let Some((point, time)) = launch.crash_at {
             command.env("CASTELLAN_CRASH_AT", format!("{point}:{time}"));
         }
-        if let Some(clock) = clock {
+        if let Some(clock) = launch.clock {
             clock.apply(&mut command);
         }
         let began_ms = self.now_ms();
         let mut process = children.start(&mut command, &log)?;
-        self.lifetimes.push(Lifetime { number, process: process.id(), began_ms, ended_ms: None });
+        self.lifetimes.push(Lifetime { number, process: process.id(), registered: None, began_ms, ended_ms: None });
+        let place = self.lifetimes.len() - 1;
         loop {
             let said = std::fs::read_to_string(log.with_extension("out"))?;
-            if let Some(address) = said.lines().find_map(|line| line.strip_prefix(ANNOUNCEMENT)) {
-                let address = address.parse().context("the server did not print a valid address")?;
-                return Ok(Ok(Server { process, number, address, log }));
+            if let Some((address, registered)) = said.lines().find_map(announced) {
+                self.lifetimes[place].registered = registered;
+                return Ok(Ok(Server { process, number, address, registered, log }));
             }
             let ended = process.ended()?;
             if ended.is_some() || Instant::now() > deadline {
@@ -151,11 +214,23 @@ impl Servers {
         }
     }
 
-    fn command(&self, number: u32) -> Command {
+    fn command(&self, number: u32, launch: Launch<'_>) -> Command {
         let setup = &self.setup;
         let mut command = Command::new(&setup.program);
         let timeout_ms = setup.database_timeout.as_millis();
-        let mut database_url = setup.database_url.clone();
+        let shutdown_ms = setup.shutdown_timeout.as_millis();
+        match launch.role {
+            Role::Server => {}
+            Role::Node { name, advertise } => {
+                command.args(["node", "--name", name, "--advertise", &advertise.to_string()]);
+                // Nodes are never open to strangers here, but they cannot know.
+                command.args(["--policy", "permissive"]);
+            }
+            Role::Gateway => {
+                command.arg("gateway");
+            }
+        }
+        let mut database_url = launch.database_url.to_owned();
         if database_url.starts_with("postgres") {
             database_url.push_str(&format!("?options[{SERVER_SETTING}]={number}"));
         }
@@ -163,7 +238,8 @@ impl Servers {
             .current_dir(&setup.folder)
             .env("CASTELLAN_DATABASE_URL", database_url)
             .args(["--listen", "127.0.0.1:0", "--registration", "open", "--log-filter", "info"])
-            .args(["--flush-interval", "250ms", "--durable-timeout", "3s", "--shutdown-timeout", "4s"])
+            .args(["--flush-interval", "250ms", "--durable-timeout", "3s"])
+            .args(["--shutdown-timeout", &format!("{shutdown_ms}ms")])
             .args(["--auth-argon2-memory", "64KiB", "--auth-argon2-iterations", "1"])
             .args(["--socket-ping-interval", "2s", "--socket-workers", "2"])
             // All players come from one address, and come back often.
@@ -185,14 +261,26 @@ impl Servers {
     ///
     /// Fails with the command's error output.
     pub async fn command_line(&self, database_url: &str, arguments: &[&str]) -> Result<()> {
+        self.command_of(database_url, arguments).await
+    }
+
+    /// The same, for a task of its own. The command ends with it.
+    pub fn command_of(
+        &self,
+        database_url: &str,
+        arguments: &[&str],
+    ) -> impl Future<Output = Result<()>> + Send + use<> {
         let mut command = Command::new(&self.setup.program);
         command.current_dir(&self.setup.folder).env("CASTELLAN_DATABASE_URL", database_url).args(arguments);
-        let output = command.output().await?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            anyhow::bail!("castellan {} failed: {said}", arguments.join(" "));
+        command.kill_on_drop(true);
+        let typed = arguments.join(" ");
+        async move {
+            let output = command.output().await?;
+            if !output.status.success() {
+                anyhow::bail!("castellan {typed} failed: {}", String::from_utf8_lossy(&output.stderr));
+            }
+            Ok(())
         }
-        Ok(())
     }
 
     /// `kill -9`.
@@ -273,8 +361,21 @@ impl Server {
 
     /// The last lines of its log.
     pub fn last_words(&self) -> String {
-        last_lines(&self.log.with_extension("err"))
+        last_lines(&self.log())
     }
+
+    /// The file of its log.
+    pub fn log(&self) -> PathBuf {
+        self.log.with_extension("err")
+    }
+}
+
+/// The address in an announcement, and the process if it is a node's.
+fn announced(line: &str) -> Option<(SocketAddr, Option<Uuid>)> {
+    let (_, rest) = line.strip_prefix("castellan").and_then(|rest| rest.split_once(ANNOUNCEMENT))?;
+    let (address, process) =
+        rest.split_once(" (process ").map_or((rest, None), |(address, rest)| (address, Some(rest)));
+    Some((address.parse().ok()?, process.and_then(|rest| rest.strip_suffix(')')?.parse().ok())))
 }
 
 /// Status and body of a page.
@@ -286,8 +387,24 @@ fn page(url: &str) -> Result<String, ureq::Error> {
 }
 
 /// The last lines of a log.
-fn last_lines(path: &Path) -> String {
+pub(crate) fn last_lines(path: &Path) -> String {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(8)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_announces_its_address() {
+        let address = "127.0.0.1:4711".parse().expect("an address");
+        assert_eq!(announced("castellan is listening on http://127.0.0.1:4711"), Some((address, None)));
+        assert_eq!(announced("castellan gateway is listening on http://127.0.0.1:4711"), Some((address, None)));
+        let process = Uuid::from_u128(7);
+        let node = format!("castellan node b is listening on http://127.0.0.1:4711 (process {process})");
+        assert_eq!(announced(&node), Some((address, Some(process))));
+        assert_eq!(announced("its metrics are open"), None);
+    }
 }

@@ -11,9 +11,8 @@ use crate::python::python;
 use crate::run::{cargo, catch_interrupts, foreground};
 use crate::torture::{FEATURES, pull_the_plug};
 
-/// Length of the torture at the end of a run of all tests, in minutes: long enough for some faults on each of its
-/// databases.
-const TORTURE_MINUTES: &str = "1.75";
+/// The tortures at the end of a run of all tests: long enough for some faults on each database.
+const TORTURES: [&[&str]; 1] = [&["--minutes", "1.75"]];
 
 /// Arguments of the tests.
 #[derive(Args)]
@@ -51,6 +50,12 @@ pub fn test(arguments: &TestArguments) -> Result<ExitCode> {
     if !arguments.arguments.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("\nRunning the torture for {TORTURE_MINUTES} minutes.");
-    pull_the_plug(&["--minutes".to_owned(), TORTURE_MINUTES.to_owned()])
+    for arguments in TORTURES {
+        eprintln!("\nRunning the torture: {}.", arguments.join(" "));
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        if pull_the_plug(&arguments)? != ExitCode::SUCCESS {
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -232,7 +232,7 @@ impl Player {
                     (self.tell)(&text);
                 }
             }
-            Notice::Offline { .. } => {}
+            Notice::Offline { reason, .. } => block_in_place(|| self.recorder.offline(reason))?,
             Notice::Stopped { reason } => bail!("the client of {} ended unexpectedly: {reason}", self.character),
             Notice::Missed(count) => {
                 bail!("missed {count} notices: this machine is too slow for so many players; use fewer")

@@ -69,6 +69,11 @@ pub enum Line {
         /// A hash of the whole state.
         hash: u64,
     },
+    /// The connection has ended, and not because the player wanted it.
+    Offline {
+        /// Why. A reason that the server gave begins with its close code.
+        reason: String,
+    },
     /// The last line: the player has left normally.
     End {
         /// Number of intents not known to be durable.

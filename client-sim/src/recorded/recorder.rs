@@ -87,6 +87,12 @@ impl Recorder {
         Ok(alarm)
     }
 
+    /// Records that the connection has ended, at once.
+    pub(super) fn offline(&mut self, reason: String) -> io::Result<()> {
+        self.file.append(&Line::Offline { reason })?;
+        self.file.sync()
+    }
+
     /// Records that the player leaves.
     pub(super) fn end(mut self, kept: usize) -> io::Result<()> {
         self.file.append(&Line::End { kept })?;

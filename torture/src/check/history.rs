@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use castellan_srd::wire::{CharacterId, RequestId};
 use client_sim::recorded::trace::Counters;
+use uuid::Uuid;
 
 use super::{OneCharacter, Rule, Verdict};
 use crate::evidence::{Evidence, Lifetime, Write};
@@ -128,6 +129,8 @@ pub(super) fn check_fence(evidence: &Evidence, verdict: &mut Verdict) {
         evidence.lifetimes.iter().map(|lifetime| (lifetime.number, lifetime)).collect();
     let by_process: BTreeMap<u32, &Lifetime> =
         evidence.lifetimes.iter().map(|lifetime| (lifetime.process, lifetime)).collect();
+    let by_registration: BTreeMap<Uuid, &Lifetime> =
+        evidence.lifetimes.iter().filter_map(|lifetime| Some((lifetime.registered?, lifetime))).collect();
     for write in &evidence.writes {
         let Some(lease) = write.lease else { continue };
         let place = format!("{} at version {}", write.character, write.version);
@@ -140,7 +143,8 @@ pub(super) fn check_fence(evidence: &Evidence, verdict: &mut Verdict) {
             );
         }
         let writer = write.writer.and_then(|number| by_number.get(&number));
-        let holder = lease.holder.and_then(|process| by_process.get(&process));
+        let owner = lease.owner.and_then(|registered| by_registration.get(&registered));
+        let holder = owner.or_else(|| by_process.get(&lease.holder?));
         let (Some(writer), Some(holder)) = (writer, holder) else { continue };
         // A start writes the spool of an ended server under that server's lease.
         let inherits = holder.ended_ms.is_some_and(|ended_ms| ended_ms <= writer.began_ms);

@@ -29,7 +29,7 @@ fn write(version: u64, recoveries: i64, applied: &[(u8, u64)]) -> Write {
         recoveries,
         ids: kept.iter().map(|(lane, n)| id(*lane, *n)).collect(),
         counters,
-        lease: Some(LeaseThen { recoveries, released: false, holder: Some(100) }),
+        lease: Some(LeaseThen { recoveries, released: false, holder: Some(100), owner: None }),
         writer: Some(1),
     }
 }
@@ -58,7 +58,7 @@ fn good() -> Evidence {
         records: vec![record(0, 40)],
         rows: vec![writes[3].clone()],
         writes,
-        lifetimes: vec![Lifetime { number: 1, process: 100, began_ms: 0, ended_ms: None }],
+        lifetimes: vec![Lifetime { number: 1, process: 100, registered: None, began_ms: 0, ended_ms: None }],
         ..Evidence::default()
     }
 }
@@ -166,12 +166,18 @@ fn a_version_names_one_state() {
 #[test]
 fn a_write_without_the_lease_is_found() {
     let lease = |evidence: &mut Evidence, lease| evidence.writes[1].lease = Some(lease);
-    let ours = LeaseThen { recoveries: 0, released: false, holder: Some(100) };
+    let ours = LeaseThen { recoveries: 0, released: false, holder: Some(100), owner: None };
     assert_eq!(broken(|evidence| lease(evidence, LeaseThen { recoveries: 1, ..ours })), [Rule::Fence]);
     assert_eq!(broken(|evidence| lease(evidence, LeaseThen { released: true, ..ours })), [Rule::Fence]);
     let other = |ended_ms| {
         move |evidence: &mut Evidence| {
-            evidence.lifetimes.push(Lifetime { number: 2, process: 200, began_ms: 50, ended_ms: None });
+            evidence.lifetimes.push(Lifetime {
+                number: 2,
+                process: 200,
+                registered: None,
+                began_ms: 50,
+                ended_ms: None,
+            });
             evidence.lifetimes[0].ended_ms = ended_ms;
             evidence.writes[1].writer = Some(2);
         }
@@ -179,6 +185,22 @@ fn a_write_without_the_lease_is_found() {
     assert_eq!(broken(other(None)), [Rule::Fence], "the holder is alive");
     assert_eq!(broken(other(Some(70))), [Rule::Fence], "the holder lived when the writer began");
     assert_eq!(broken(other(Some(40))), [], "a spool is brought in");
+}
+
+#[test]
+fn a_write_by_another_node_than_the_owner_is_found() {
+    let [first, second] = [1, 2].map(Uuid::from_u128);
+    let owned_by = |owner| {
+        move |evidence: &mut Evidence| {
+            evidence.lifetimes[0].registered = Some(first);
+            let other = Lifetime { number: 2, process: 200, registered: Some(second), began_ms: 0, ended_ms: None };
+            evidence.lifetimes.push(other);
+            evidence.writes[1].lease =
+                Some(LeaseThen { recoveries: 0, released: false, holder: None, owner: Some(owner) });
+        }
+    };
+    assert_eq!(broken(owned_by(first)), []);
+    assert_eq!(broken(owned_by(second)), [Rule::Fence]);
 }
 
 #[test]
@@ -290,6 +312,6 @@ fn a_run_that_ended_early_still_proves_certain_findings() {
     assert_eq!(broken_off(|evidence| last(evidence, write(41, 1, &alone(40)))), [(Rule::Versions, Certain)]);
     let seen = |hash| Seen { version: Version::new(27), last: id(0, 25), hash };
     assert_eq!(broken_off(|evidence| evidence.records[0].seen = vec![seen(6), seen(7)]), [(Rule::TwoStates, Certain)]);
-    let lease = LeaseThen { recoveries: 0, released: true, holder: Some(100) };
+    let lease = LeaseThen { recoveries: 0, released: true, holder: Some(100), owner: None };
     assert_eq!(broken_off(|evidence| evidence.writes[1].lease = Some(lease)), [(Rule::Fence, Certain)]);
 }

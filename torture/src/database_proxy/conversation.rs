@@ -11,10 +11,15 @@ pub(super) enum Kind {
     Other,
     /// A write of characters.
     Write,
+    /// The commit of a transaction that hands a shard over.
+    Transfer,
 }
 
 /// Part of every statement that writes characters.
 const WRITE: &[u8] = b"INSERT INTO characters";
+
+/// Part of the statement that hands a shard over.
+const TRANSFER: &[u8] = b"process = receiver.id";
 
 /// Protocol codes of requests for TLS and GSSAPI. After one of them comes another first message.
 const PRELIMINARIES: [u32; 2] = [80_877_103, 80_877_104];
@@ -26,6 +31,10 @@ pub(super) struct Conversation {
     started: bool,
     /// Names of prepared statements that write characters.
     writes: HashSet<Vec<u8>>,
+    /// Names of prepared statements that hand a shard over.
+    transfers: HashSet<Vec<u8>>,
+    /// The transaction hands a shard over.
+    is_transfer: bool,
 }
 
 impl Conversation {
@@ -56,14 +65,25 @@ impl Conversation {
         match tag {
             b'P' => {
                 let (name, query) = (texts.next().unwrap_or_default(), texts.next().unwrap_or_default());
-                if query.windows(WRITE.len()).any(|part| part == WRITE) {
-                    self.writes.insert(name.to_vec());
-                } else {
-                    self.writes.remove(name);
+                for (part, names) in [(WRITE, &mut self.writes), (TRANSFER, &mut self.transfers)] {
+                    if query.windows(part.len()).any(|found| found == part) {
+                        names.insert(name.to_vec());
+                    } else {
+                        names.remove(name);
+                    }
                 }
                 Kind::Other
             }
-            b'B' if texts.nth(1).is_some_and(|name| self.writes.contains(name)) => Kind::Write,
+            b'B' => {
+                let name = texts.nth(1).unwrap_or_default();
+                self.is_transfer |= self.transfers.contains(name);
+                if self.writes.contains(name) { Kind::Write } else { Kind::Other }
+            }
+            b'Q' if body.starts_with(b"COMMIT") && std::mem::take(&mut self.is_transfer) => Kind::Transfer,
+            b'Q' if body.starts_with(b"ROLLBACK") => {
+                self.is_transfer = false;
+                Kind::Other
+            }
             _ => Kind::Other,
         }
     }
@@ -94,8 +114,14 @@ mod tests {
             message(b'B', b"\0s1\0\0\0"),
             message(b'P', b"s1\0SELECT 2\0\0\0"),
             message(b'B', b"\0s1\0\0\0"),
+            message(b'Q', b"COMMIT\0"),
+            message(b'P', b"s3\0UPDATE shard_leases SET process = receiver.id\0\0\0"),
+            message(b'B', b"\0s3\0\0\0"),
+            message(b'Q', b"COMMIT\0"),
+            message(b'Q', b"COMMIT\0"),
         ];
-        let kinds = [0, 0, 0, 0, 0, 0, 1, 0, 0].map(|kind| [Kind::Other, Kind::Write][kind]);
+        let kinds =
+            [0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 2, 0].map(|kind| [Kind::Other, Kind::Write, Kind::Transfer][kind]);
         for piece in [1, 7, 1_000] {
             let mut conversation = Conversation::default();
             let mut heard = Vec::new();

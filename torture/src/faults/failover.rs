@@ -15,8 +15,8 @@ use super::ms;
 use crate::check::{Finding, Rule, Standing};
 use crate::database::address_of;
 use crate::front::Cut;
+use crate::period::Period;
 use crate::run::World;
-use crate::standstill::Standstill;
 
 /// Time limit for players to act: after a long time without a server they wait for up to 30 s before they connect again.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -66,7 +66,7 @@ impl World<'_> {
         } else {
             postgres.suspend_standby(true)?;
         }
-        let standstill = Standstill::begin(&self.records)?;
+        let standstill = Period::begin(&self.players.records)?;
         self.database.postgres()?.nodes.until_commit_waits(PATIENCE).await?;
         tokio::time::sleep(ms(rng, 1_500..4_500)).await;
         self.until_applied(&standstill).await?;
@@ -133,7 +133,7 @@ impl World<'_> {
         // The new primary gets ahead of the old one.
         tokio::time::sleep(ms(rng, 500..1_500)).await;
         self.database.postgres()?.proxy.lead_to(address_of(&zombie)?);
-        let standstill = Standstill::begin(&self.records)?;
+        let standstill = Period::begin(&self.players.records)?;
         // Players come back, so characters are loaded.
         self.front.cut(Cut::All);
         tokio::time::sleep(ms(rng, 500..2_500)).await;
@@ -162,11 +162,11 @@ impl World<'_> {
     }
 
     /// Stops the standby and waits until a commit waits for it. From now on nothing that players send is durable.
-    async fn stop_standby(&mut self) -> Result<Standstill> {
+    async fn stop_standby(&mut self) -> Result<Period> {
         self.until_in_play().await?;
         let nodes = &mut *self.database.postgres()?.nodes;
         block_in_place(|| nodes.standby()?.stop(Stop::Fast))?;
-        let standstill = Standstill::begin(&self.records)?;
+        let standstill = Period::begin(&self.players.records)?;
         nodes.until_commit_waits(PATIENCE).await?;
         Ok(standstill)
     }
@@ -207,7 +207,7 @@ impl World<'_> {
     /// Waits until something that is sent from now on is durable. Without a standby no character can be loaded, so players
     /// must be in play before it leaves.
     async fn until_in_play(&self) -> Result<()> {
-        let now = Standstill::begin(&self.records)?;
+        let now = Period::begin(&self.players.records)?;
         let deadline = Instant::now() + PATIENCE;
         while now.answers()?.durable.is_empty() {
             if Instant::now() > deadline {
@@ -219,7 +219,7 @@ impl World<'_> {
     }
 
     /// Waits until an intent that was sent since the beginning is answered as applied.
-    async fn until_applied(&mut self, standstill: &Standstill) -> Result<()> {
+    async fn until_applied(&mut self, standstill: &Period) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while standstill.answers()?.applied == 0 {
             if Instant::now() > deadline {
@@ -231,7 +231,7 @@ impl World<'_> {
         Ok(())
     }
 
-    fn expect_nothing_durable(&mut self, standstill: &Standstill, why: &str) -> Result<()> {
+    fn expect_nothing_durable(&mut self, standstill: &Period, why: &str) -> Result<()> {
         let durable = standstill.answers().context("cannot read the records")?.durable;
         let listed = durable.iter().take(LISTED_MAX).map(String::as_str).collect::<Vec<_>>().join("; ");
         if !durable.is_empty() {
