@@ -42,6 +42,9 @@ const NAMES: [&str; 3] = ["node-a", "node-b", "node-c"];
 /// Number of gateways.
 const GATEWAYS: usize = 2;
 
+/// Time between two pings to a player: long enough for players to be suspended until a dead node's shards are taken.
+const PING_INTERVAL: Duration = Duration::from_secs(6);
+
 /// Characters and users in a node's memory: room for its own share and some more.
 const CHARACTERS_MAX: u32 = 40;
 
@@ -115,6 +118,7 @@ impl<'a> ClusterWorld<'a> {
             folder: path.to_owned(),
             database_timeout: DATABASE_TIMEOUT,
             shutdown_timeout: SHUTDOWN_TIMEOUT,
+            ping_interval: PING_INTERVAL,
             characters_max: CHARACTERS_MAX,
             planted: options.bug.map(Bug::name),
         };

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use client_sim::recorded::READY;
+use rustix::process::Signal;
 use tokio::process::{ChildStdin, Command};
 
 use crate::children::{Children, Process};
@@ -81,6 +82,11 @@ impl Players {
     fn said(&self, what: impl Fn(&str) -> bool) -> bool {
         let said = std::fs::read_to_string(self.folder.join("players.out")).unwrap_or_default();
         said.lines().any(what)
+    }
+
+    /// Sends them a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
     }
 
     /// Their error output.

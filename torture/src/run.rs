@@ -43,6 +43,9 @@ pub(crate) const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time limit for the clean stop at the end.
 const LAST_STOP: Duration = Duration::from_secs(15);
 
+/// Time between two pings to a player.
+const PING_INTERVAL: Duration = Duration::from_secs(2);
+
 /// The servers' own time limit for a clean stop.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -174,6 +177,7 @@ impl<'a> World<'a> {
             folder: path.to_owned(),
             database_timeout: DATABASE_TIMEOUT,
             shutdown_timeout: SHUTDOWN_TIMEOUT,
+            ping_interval: PING_INTERVAL,
             characters_max: CHARACTERS_MAX,
             planted: options.bug.map(Bug::name),
         };

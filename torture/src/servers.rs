@@ -69,6 +69,8 @@ pub struct Setup {
     pub database_timeout: Duration,
     /// Time limit for a clean stop.
     pub shutdown_timeout: Duration,
+    /// Time between two pings to a player. One that says nothing for twice as long is closed.
+    pub ping_interval: Duration,
     /// Characters and users in memory: fewer than exist, so that they are loaded and evicted.
     pub characters_max: u32,
     /// A bug to plant.
@@ -218,7 +220,7 @@ impl Servers {
         let setup = &self.setup;
         let mut command = Command::new(&setup.program);
         let timeout_ms = setup.database_timeout.as_millis();
-        let shutdown_ms = setup.shutdown_timeout.as_millis();
+        let (shutdown_ms, ping_ms) = (setup.shutdown_timeout.as_millis(), setup.ping_interval.as_millis());
         match launch.role {
             Role::Server => {}
             Role::Node { name, advertise } => {
@@ -241,7 +243,7 @@ impl Servers {
             .args(["--flush-interval", "250ms", "--durable-timeout", "3s"])
             .args(["--shutdown-timeout", &format!("{shutdown_ms}ms")])
             .args(["--auth-argon2-memory", "64KiB", "--auth-argon2-iterations", "1"])
-            .args(["--socket-ping-interval", "2s", "--socket-workers", "2"])
+            .args(["--socket-ping-interval", &format!("{ping_ms}ms"), "--socket-workers", "2"])
             // All players come from one address, and come back often.
             .args(["--socket-handshakes-burst", "1000000", "--http-anonymous-burst", "1000000"])
             .args(["--http-creations-per-day", "1000000"])

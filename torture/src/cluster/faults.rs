@@ -54,7 +54,7 @@ impl ClusterWorld<'_> {
             Fault::NodeDrained => self.drain(node, rng).await,
             Fault::TargetsChange => self.change_targets(node).await,
             Fault::NodeRestarted => self.restart(node, rng).await,
-            Fault::NodeKilled => self.kill(node, rng).await,
+            Fault::NodeKilled => self.kill_while_quiet(node, rng).await,
             Fault::NodeFrozen => self.freeze(node, ms(rng, 6_000..20_000)).await,
             Fault::NodeCutOff => self.cut_off(node, ms(rng, 2_000..12_000)).await,
             Fault::LinkCut => self.disturb_links(node, Passage::Closed, ms(rng, 0..3_000), rng).await,
@@ -172,6 +172,22 @@ impl ClusterWorld<'_> {
         self.kill_node(node).await?;
         tokio::time::sleep(ms(rng, 0..300)).await;
         self.start_node(node).await
+    }
+
+    /// In half of the cases the players are suspended meanwhile: those whose frames were all answered send nothing by
+    /// which a gateway could notice them.
+    async fn kill_while_quiet(&mut self, node: usize, rng: &mut StdRng) -> Result<()> {
+        if rng.random() {
+            return self.kill(node, rng).await;
+        }
+        self.players.signal(Signal::STOP);
+        tokio::time::sleep(ms(rng, 20..80)).await;
+        let mut outcome = self.kill(node, rng).await;
+        if outcome.is_ok() {
+            outcome = self.until_whole().await;
+        }
+        self.players.signal(Signal::CONT);
+        outcome
     }
 
     async fn freeze(&mut self, node: usize, pause: Duration) -> Result<()> {
