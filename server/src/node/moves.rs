@@ -2,6 +2,7 @@
 
 mod astray;
 mod leases;
+mod leaving;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -98,6 +99,8 @@ pub struct Moves<G: Game> {
     /// A read of the leases is under way; true: and another one is wanted that begins after it.
     reading: Option<bool>,
     is_taking: bool,
+    /// It was told to stop, and has begun to read what it owns.
+    has_looked: bool,
     /// Shards that should leave, and that are stored ahead.
     queue: VecDeque<(ShardId, Option<Uuid>)>,
     ahead: Vec<Ahead>,
@@ -136,6 +139,7 @@ impl<G: Game> Moves<G> {
             background: Handle::current(),
             reading: None,
             is_taking: false,
+            has_looked: false,
             queue: VecDeque::new(),
             ahead: Vec::new(),
             repeat: Vec::new(),
@@ -151,7 +155,6 @@ impl<G: Game> Moves<G> {
     pub async fn run(mut self) {
         let shards = Arc::clone(&self.shards);
         while !self.is_done() {
-            let is_stopping = self.is_stopping();
             let wake_at = self.wake_at();
             tokio::select! {
                 Some((link, said)) = self.receiver.recv() => self.hear(link, said),
@@ -161,7 +164,11 @@ impl<G: Game> Moves<G> {
                 },
                 Ok(()) = self.renewed.changed() => self.renewed(),
                 () = shards.news() => {}
-                Ok(()) = self.stop.changed(), if !is_stopping => self.read(),
+                Ok(()) = self.stop.changed(), if !self.has_looked => {
+                    // The others may just have handed something over.
+                    self.has_looked = true;
+                    self.read();
+                }
                 () = tokio::time::sleep_until(wake_at) => {}
             }
             self.look();
@@ -173,7 +180,8 @@ impl<G: Game> Moves<G> {
     }
 
     fn is_done(&self) -> bool {
-        self.is_stopping() && self.telling.is_empty() && self.lives.iter().all(|life| life.state() == State::Absent)
+        let owns_nothing = || self.lives.iter().all(|life| life.state() == State::Absent);
+        self.has_looked && self.statements.is_empty() && self.telling.is_empty() && owns_nothing()
     }
 
     fn now(&self) -> Duration {
@@ -504,25 +512,5 @@ impl<G: Game> Moves<G> {
         if is_lost && self.reading.is_none() {
             self.read();
         }
-    }
-
-    fn look_at_leaving(&mut self, shard: ShardId, quiet: bool, undo: bool) {
-        let mut effects = Effects::new();
-        let now = self.now();
-        if self.shards.held(shard).is_none() {
-            return self.read();
-        }
-        if !quiet && self.shards.is_stored(shard) {
-            self.life(shard).quiet(&mut effects);
-        } else if !quiet && !undo && self.left_at.get(&shard).is_some_and(|left_at| left_at.elapsed() > PATIENCE) {
-            tracing::warn!(%shard, "a shard could not be stored in time; it stays here for now");
-            self.rest_until = Instant::now() + REST;
-            self.queue.clear();
-            self.life(shard).undo(&mut effects);
-        }
-        if self.life(shard).deadline().is_some_and(|deadline| deadline <= now) {
-            self.life(shard).markers_are_late(&mut effects);
-        }
-        self.perform(shard, effects);
     }
 }
