@@ -13,9 +13,9 @@ use rustix::process::Signal;
 use crate::check::Finding;
 use crate::front::{Cut, Front};
 use crate::history::Gate;
-use crate::run::World;
 use crate::schedule::Fault;
 use crate::servers::Server;
+use crate::world::World;
 
 /// Time limit for the effect of a flush: many flushes.
 const PATIENCE: Duration = Duration::from_secs(20);

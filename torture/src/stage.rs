@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::check::Verdict;
+use crate::options::RunOptions;
 use crate::players::{PATIENCE, Players};
-use crate::run::RunOptions;
 use crate::schedule::{Fault, Step, Tally};
 
 /// Everything that exists during a run.

@@ -6,16 +6,26 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use castellan_cluster::membership::{EXPIRY, Observed, PERIOD};
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, MissedTickBehavior, timeout};
 use uuid::Uuid;
 
+use super::peers;
+use crate::clock::Entropy;
 use crate::config;
-use crate::node::{Renewed, View};
+use crate::node::{DatabaseSeen, Renewed, View};
 use crate::storage::{self, Membership, Node, Present, Seen, Storage, StorageOptions};
+
+/// How long a renewal may take. After that a node asks the others if the database is away.
+const RENEWAL: Duration = Duration::from_millis(1_500);
+
+/// How often a node asks the others before it tries another renewal, and the time between two questions.
+const QUESTIONS_MAX: u32 = 5;
+const BETWEEN_QUESTIONS: Duration = Duration::from_millis(250);
 
 /// What a process knows of the heartbeats of others.
 struct Watched {
@@ -108,12 +118,13 @@ pub(super) struct Heartbeat {
 impl Heartbeat {
     /// Starts it, if the database knows of processes. Call it on the main thread, whose priority it gets.
     ///
-    /// `catalogue` returns the present revision of the catalogue; `renewed` hears of each renewal.
+    /// `catalogue` returns the present revision of the catalogue.
     pub(super) fn start(
         settings: &config::Database,
         storage: &Arc<dyn Storage>,
         node: Node,
-        (catalogue, renewed): (impl Fn() -> String + Send + 'static, impl Fn(Renewed) + Send + 'static),
+        catalogue: impl Fn() -> String + Send + 'static,
+        shares: Option<Shares>,
     ) -> anyhow::Result<Option<Self>> {
         if storage.membership().is_none() {
             return Ok(None);
@@ -129,7 +140,7 @@ impl Heartbeat {
             };
             tokio::select! {
                 _ = stopped.wait_for(|stopped| *stopped) => {}
-                () = beat(&storage, &node, catalogue, renewed) => {}
+                () = beat(&storage, &node, catalogue, shares.as_ref()) => {}
             }
         };
         let thread = std::thread::Builder::new()
@@ -149,8 +160,17 @@ impl Heartbeat {
     }
 }
 
+/// What only a node needs: it shares the shards with others.
+pub(super) struct Shares {
+    /// Hears of each renewal.
+    pub(super) renewed: watch::Sender<Option<Renewed>>,
+    /// What other nodes hear about the database.
+    pub(super) database: Arc<DatabaseSeen>,
+    pub(super) entropy: Entropy,
+}
+
 /// Raises the heartbeat once a second. A failure is logged once, and it goes on.
-async fn beat(storage: &Arc<dyn Storage>, node: &Node, catalogue: impl Fn() -> String, renewed: impl Fn(Renewed)) {
+async fn beat(storage: &Arc<dyn Storage>, node: &Node, catalogue: impl Fn() -> String, shares: Option<&Shares>) {
     let Some(membership) = storage.membership() else { return };
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -158,24 +178,56 @@ async fn beat(storage: &Arc<dyn Storage>, node: &Node, catalogue: impl Fn() -> S
     loop {
         ticks.tick().await;
         let node = Node { catalogue: catalogue(), ..node.clone() };
-        let result = renew(membership, &node, &mut watched).await.map(&renewed);
+        let asked = Instant::now();
+        let renewed = timeout(RENEWAL, renew(membership, &node, &mut watched, shares)).await;
+        let result = renewed.map_err(|_| anyhow::anyhow!("the database does not answer in time")).flatten();
+        if let Some(shares) = shares {
+            share(shares, &node, &result, asked).await;
+        }
         match (result, is_failing) {
-            (Ok(()), true) => tracing::info!("this process shows again that it lives"),
+            (Ok(_), true) => tracing::info!("this process shows again that it lives"),
             (Err(error), false) => {
                 tracing::warn!(error = format!("{error:#}"), "this process cannot show that it lives");
             }
-            (Ok(()), false) | (Err(_), true) => continue,
+            (Ok(_), false) | (Err(_), true) => continue,
         }
         is_failing = !is_failing;
     }
 }
 
+/// Tells the task that moves shards of a renewal. If there was none, because no node can reach the database, it goes on
+/// with what it knows.
+async fn share(shares: &Shares, node: &Node, result: &anyhow::Result<Arc<View>>, asked: Instant) {
+    if let Ok(view) = result {
+        let renewed = Renewed { asked, is_agreed: false, view: Arc::clone(view) };
+        shares.renewed.send_replace(Some(renewed));
+        return;
+    }
+    let Some(Renewed { view, .. }) = shares.renewed.borrow().clone() else { return };
+    // The others notice an outage at other moments.
+    for _ in 0..QUESTIONS_MAX {
+        let asked = Instant::now();
+        if peers::all_say_away(&view, node.process, &shares.entropy).await {
+            shares.renewed.send_replace(Some(Renewed { asked, is_agreed: true, view }));
+            return;
+        }
+        tokio::time::sleep_until(asked + BETWEEN_QUESTIONS).await;
+    }
+}
+
 /// Raises the heartbeat, registers again if others took this process for dead, and removes the dead.
-async fn renew(membership: &dyn Membership, node: &Node, watched: &mut Watched) -> anyhow::Result<Renewed> {
-    let renewed_at = Instant::now();
+async fn renew(
+    membership: &dyn Membership,
+    node: &Node,
+    watched: &mut Watched,
+    shares: Option<&Shares>,
+) -> anyhow::Result<Arc<View>> {
     let leases = membership.renew(node.process, &node.catalogue).await?;
     let asked = Instant::now();
     let found = membership.nodes().await?;
+    if shares.is_some_and(|shares| shares.database.read(asked)) {
+        *watched = Watched::new(asked);
+    }
     watched.read(&found, asked, Instant::now());
     let dead = watched.dead();
     if leases.is_none()
@@ -187,7 +239,7 @@ async fn renew(membership: &dyn Membership, node: &Node, watched: &mut Watched) 
     if !dead.is_empty() {
         membership.forget(&dead).await?;
     }
-    Ok(Renewed { asked: renewed_at, view: Arc::new(View { nodes: found, dead }) })
+    Ok(Arc::new(View { nodes: found, dead }))
 }
 
 /// Ends the heartbeat, and removes this process if it owns no shard any more. Others see it as dead otherwise.
@@ -204,8 +256,6 @@ pub(super) async fn end(heartbeat: Option<Heartbeat>, storage: &Arc<dyn Storage>
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::storage::NodeKind;
 

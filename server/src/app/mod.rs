@@ -11,6 +11,7 @@ mod node;
 mod open_files;
 mod origin;
 mod parts;
+mod peers;
 mod purge;
 mod running;
 mod start;
@@ -105,10 +106,16 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let node = start::this_server::<G>(address, &rules);
     patience.with(|| membership::register(&storage, &node)).await?;
     let (name, process) = (node.name.clone(), node.process);
-    let heartbeat = Heartbeat::start(&config.database, &storage, node, {
-        let published = Arc::clone(&published);
-        (move || published.read().revision.clone(), |_| {})
-    })?;
+    let heartbeat = Heartbeat::start(
+        &config.database,
+        &storage,
+        node,
+        {
+            let published = Arc::clone(&published);
+            move || published.read().revision.clone()
+        },
+        None,
+    )?;
     if let Err(error) = patience.with(|| start::take_shards(&config, &name, &storage, &shards, &clock)).await {
         membership::end(heartbeat, &storage, process).await;
         return Err(error);

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::background;
 use super::health;
-use super::membership::{self, Heartbeat};
+use super::membership::{self, Heartbeat, Shares};
 use super::parts::Parts;
 use super::running::{Running, StopSignals};
 use super::start::{self, Bound, Patience};
@@ -142,15 +142,12 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
     spool::bring_in(&config.flush.spool, &storage, clock()).await?;
     patience.with(|| membership::register(&storage, &this)).await?;
     let (name, process) = (this.name.clone(), this.process);
-    let heartbeat = Heartbeat::start(&config.database, &storage, this.clone(), {
+    let catalogue = {
         let published = Arc::clone(&published);
-        (
-            move || published.read().revision.clone(),
-            move |news| {
-                renewed.send_replace(Some(news));
-            },
-        )
-    })?;
+        move || published.read().revision.clone()
+    };
+    let shares = Shares { renewed, database: Arc::clone(links.database()), entropy: Arc::clone(&entropy) };
+    let heartbeat = Heartbeat::start(&config.database, &storage, this.clone(), catalogue, Some(shares))?;
     let moves = on_a_thread_of_its_own("moves", moves.run())?;
 
     // Nothing below can fail.

@@ -63,6 +63,8 @@ pub enum Said<'a> {
     Gone,
     /// True: the client does not read, so only answers are wanted. False: it has read everything.
     Slow(bool),
+    /// Another node asks if the database is away for this one, too.
+    AskDatabase,
 
     /// A word about the attachment.
     Word(Word<Uuid>),
@@ -80,6 +82,8 @@ pub enum Said<'a> {
     Response(&'a [u8]),
     /// The gateway must close the socket with this code and reason. The node has forgotten it.
     Close(u16, &'a str),
+    /// True: the database is away for this node, too. Before it takes a shard, it watches all heartbeats anew.
+    Database(bool),
 }
 
 /// A socket, as its gateway introduces it.
@@ -122,6 +126,7 @@ mod kind {
     pub(super) const REQUEST: u8 = 5;
     pub(super) const GONE: u8 = 6;
     pub(super) const SLOW: u8 = 7;
+    pub(super) const ASK_DATABASE: u8 = 8;
     pub(super) const ATTACHED: u8 = 16;
     pub(super) const NOT_MINE: u8 = 17;
     pub(super) const LEAVING: u8 = 18;
@@ -135,6 +140,7 @@ mod kind {
     pub(super) const REQUEST_BACK: u8 = 26;
     pub(super) const RESPONSE: u8 = 27;
     pub(super) const CLOSE: u8 = 28;
+    pub(super) const DATABASE: u8 = 29;
 }
 
 impl<'a> Message<'a> {
@@ -145,15 +151,23 @@ impl<'a> Message<'a> {
 
     /// A sign of life.
     pub fn beat() -> Self {
-        let address = Address { shard: ShardId::new(0), number: 0, socket: 0 };
-        Self { address, said: Said::Beat }
+        Self::about_nothing(Said::Beat)
+    }
+
+    /// A message about no shard.
+    pub fn about_nothing(said: Said<'a>) -> Self {
+        Self { address: Address { shard: ShardId::new(0), number: 0, socket: 0 }, said }
     }
 
     /// Appends the message.
     pub fn write(&self, out: &mut Vec<u8>) {
         let begin = begin(out, self.said.kind(), self.address);
         match &self.said {
-            Said::Beat | Said::Marker | Said::Gone | Said::Word(Word::NotMine | Word::Leaving | Word::Resume) => {}
+            Said::Beat
+            | Said::Marker
+            | Said::Gone
+            | Said::AskDatabase
+            | Said::Word(Word::NotMine | Word::Leaving | Word::Resume) => {}
             Said::Attach(epoch) | Said::Word(Word::Attached { epoch } | Word::Moved { to: None, epoch }) => {
                 out.extend_from_slice(&epoch.to_le_bytes());
             }
@@ -172,7 +186,7 @@ impl<'a> Message<'a> {
             | Said::FrameBack(bytes)
             | Said::RequestBack(bytes)
             | Said::Response(bytes) => out.extend_from_slice(bytes),
-            Said::Slow(is_slow) => out.push(u8::from(*is_slow)),
+            Said::Slow(is) | Said::Database(is) => out.push(u8::from(*is)),
             Said::Close(code, reason) => {
                 out.extend_from_slice(&code.to_le_bytes());
                 out.extend_from_slice(reason.as_bytes());
@@ -220,6 +234,8 @@ impl<'a> Said<'a> {
             Self::Request(_) => kind::REQUEST,
             Self::Gone => kind::GONE,
             Self::Slow(_) => kind::SLOW,
+            Self::AskDatabase => kind::ASK_DATABASE,
+            Self::Database(_) => kind::DATABASE,
             Self::Word(Word::Attached { .. }) => kind::ATTACHED,
             Self::Word(Word::NotMine) => kind::NOT_MINE,
             Self::Word(Word::Leaving) => kind::LEAVING,
@@ -254,6 +270,8 @@ impl<'a> Said<'a> {
             kind::REQUEST => Self::Request(body),
             kind::GONE => return nothing(Self::Gone),
             kind::SLOW => Self::Slow(body == [1]),
+            kind::ASK_DATABASE => return nothing(Self::AskDatabase),
+            kind::DATABASE => Self::Database(body == [1]),
             kind::ATTACHED => Self::Word(Word::Attached { epoch: epoch()?.0 }),
             kind::NOT_MINE => return nothing(Self::Word(Word::NotMine)),
             kind::LEAVING => return nothing(Self::Word(Word::Leaving)),
@@ -362,6 +380,9 @@ mod tests {
             Said::RequestBack(b"request"),
             Said::Response(b"response"),
             Said::Close(4401, "gone"),
+            Said::AskDatabase,
+            Said::Database(true),
+            Said::Database(false),
         ]
     }
 

@@ -60,7 +60,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> LinkStream<IO> {
         Ok(Some(message))
     }
 
-    /// The message that [`LinkStream::next`] returned last, once more. Nothing was read since then.
+    /// The message that [`LinkStream::next_message`] returned last, once more. Nothing was read since then.
     pub fn again(&self) -> Option<Message<'_>> {
         Message::read(&self.input[self.last..]).ok().flatten().map(|(message, _)| message)
     }

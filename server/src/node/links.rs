@@ -1,9 +1,14 @@
 //! What the task that moves shards and the links say to each other.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
+use castellan_cluster::membership::GAP;
 use castellan_cluster::word::Word;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::link::LinkId;
@@ -54,26 +59,61 @@ pub enum ToLink {
     },
 }
 
+/// What this node knows of the database, for other nodes that cannot reach it.
+#[derive(Debug, Default)]
+pub struct DatabaseSeen {
+    /// When the last successful read of the heartbeats was sent; `None` before the first one.
+    read_at: Mutex<Option<Instant>>,
+    was_called_away: AtomicBool,
+}
+
+impl DatabaseSeen {
+    /// The heartbeats were read by a statement that was sent then.
+    ///
+    /// Returns true if this node has told others meanwhile that the database is away: then it must watch all heartbeats
+    /// anew, because others may have relied on that.
+    pub fn read(&self, sent_at: Instant) -> bool {
+        *self.read_at.lock() = Some(sent_at);
+        self.was_called_away.swap(false, Ordering::SeqCst)
+    }
+
+    /// Returns true if the database is away. From then on this node takes nothing before it has watched all heartbeats
+    /// anew.
+    fn is_away(&self) -> bool {
+        let is_away = self.read_at.lock().is_none_or(|at| at.elapsed() > GAP);
+        if is_away {
+            self.was_called_away.store(true, Ordering::SeqCst);
+        }
+        is_away
+    }
+}
+
 /// The way to the task that moves shards.
 #[derive(Debug, Clone)]
 pub struct Links {
     sender: mpsc::Sender<(LinkId, FromLink)>,
-    next: std::sync::Arc<std::sync::atomic::AtomicU64>,
+    database: Arc<DatabaseSeen>,
+    next: Arc<AtomicU64>,
 }
 
 impl Links {
     /// The way to the task, and the task's end of it.
     pub(crate) fn new() -> (Self, mpsc::Receiver<(LinkId, FromLink)>) {
         let (sender, receiver) = mpsc::channel(FROM_LINKS_MAX);
-        (Self { sender, next: std::sync::Arc::default() }, receiver)
+        (Self { sender, database: Arc::default(), next: Arc::default() }, receiver)
+    }
+
+    /// What this node knows of the database.
+    pub fn database(&self) -> &Arc<DatabaseSeen> {
+        &self.database
     }
 
     /// A new link's end. `None` if the node is overloaded or stops.
     pub fn open(&self) -> Option<LinkEnd> {
-        let id = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (to_link, receiver) = mpsc::channel(TO_LINK_MAX);
         self.sender.try_send((id, FromLink::Up(to_link))).ok()?;
-        Some(LinkEnd { id, sender: self.sender.clone(), receiver })
+        Some(LinkEnd { id, sender: self.sender.clone(), database: Arc::clone(&self.database), receiver })
     }
 }
 
@@ -81,6 +121,7 @@ impl Links {
 #[derive(Debug)]
 pub struct LinkEnd {
     id: LinkId,
+    database: Arc<DatabaseSeen>,
     sender: mpsc::Sender<(LinkId, FromLink)>,
     receiver: mpsc::Receiver<ToLink>,
 }
@@ -96,6 +137,11 @@ impl LinkEnd {
     #[must_use]
     pub fn marker(&self, shard: ShardId, number: u64) -> bool {
         self.say(FromLink::Marker { shard, number })
+    }
+
+    /// Another node asks. Returns true if the database is away for this one, too.
+    pub fn is_database_away(&self) -> bool {
+        self.database.is_away()
     }
 
     /// It has obeyed [`ToLink::Tell`].

@@ -10,6 +10,6 @@ mod plan;
 
 #[cfg(test)]
 pub(crate) use self::links::FromLink;
-pub use self::links::{LinkEnd, Links, ToLink};
+pub use self::links::{DatabaseSeen, LinkEnd, Links, ToLink};
 pub use self::moves::{Moves, Renewed};
 pub use self::plan::View;

@@ -3,6 +3,7 @@
 mod astray;
 mod leases;
 mod leaving;
+mod statements;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -54,9 +55,11 @@ type Effects = Vec<Effect<Uuid, LinkId>>;
 /// What the heartbeat found, each second.
 #[derive(Debug, Clone)]
 pub struct Renewed {
-    /// When the renewal was sent.
+    /// When the renewal was sent, or the question to the others that took its place.
     pub asked: Instant,
-    /// The processes, as they were read afterwards.
+    /// Nothing was renewed: no node can reach the database, so nobody takes anything.
+    pub is_agreed: bool,
+    /// The processes, as they were read last.
     pub view: Arc<View>,
 }
 
@@ -203,30 +206,14 @@ impl<G: Game> Moves<G> {
 
     /// The heartbeat was renewed.
     fn renewed(&mut self) {
-        let Some(Renewed { asked, view }) = self.renewed.borrow_and_update().clone() else { return };
+        let Some(Renewed { asked, is_agreed, view }) = self.renewed.borrow_and_update().clone() else { return };
+        // Whoever has stopped answering may have lost everything meanwhile.
+        if is_agreed && !self.validity.holds(self.now()) {
+            return;
+        }
         self.validity.renewed(asked.saturating_duration_since(self.start));
         self.view = view;
         self.read();
-    }
-
-    /// Reads all leases, once more after the read that is under way.
-    fn read(&mut self) {
-        if let Some(again) = &mut self.reading {
-            *again = true;
-            return;
-        }
-        self.reading = Some(false);
-        let storage = Arc::clone(&self.storage);
-        self.statement(async move {
-            Done::Read(match storage.membership() {
-                Some(membership) => membership.owners().await,
-                None => Err(StorageError::Unusable("only one process can use this database".to_owned())),
-            })
-        });
-    }
-
-    fn statement(&mut self, statement: impl Future<Output = Done> + Send + 'static) {
-        self.statements.spawn_on(statement, &self.background);
     }
 
     fn hear(&mut self, link: LinkId, said: FromLink) {
@@ -345,26 +332,6 @@ impl<G: Game> Moves<G> {
         }
     }
 
-    fn transfer(&mut self, shard: ShardId, to: Option<Uuid>) {
-        let Some(lease) = self.life(shard).held().map(|held| lease_of(shard, held)) else { return };
-        let (storage, me) = (Arc::clone(&self.storage), self.me);
-        self.statement(async move {
-            let changed = async {
-                let Some(membership) = storage.membership() else {
-                    return Err(StorageError::Unusable("only one process can use this database".to_owned()));
-                };
-                match to {
-                    Some(to) => membership.transfer(me, to, lease).await,
-                    None => {
-                        storage.release(&[lease]).await?;
-                        Ok(Owned { lease, released: true, owner: None })
-                    }
-                }
-            };
-            Done::Changed(shard, changed.await)
-        });
-    }
-
     fn done(&mut self, done: Done) {
         match done {
             Done::Read(Ok(owners)) => {
@@ -456,18 +423,6 @@ impl<G: Game> Moves<G> {
             let may_go = |(shard, _): &(ShardId, _)| !is_ahead(shard) && (self.is_stopping() || has_settled(shard));
             self.queue = plan.give.into_iter().filter(may_go).collect();
         }
-    }
-
-    fn take(&mut self, wanted: Vec<Wanted>) {
-        self.is_taking = true;
-        tracing::info!(shards = wanted.len(), "taking shards that have no owner, or a dead one");
-        let (storage, me) = (Arc::clone(&self.storage), self.me);
-        self.statement(async move {
-            Done::Taken(match storage.membership() {
-                Some(membership) => membership.take(me, &wanted).await,
-                None => Ok(Vec::new()),
-            })
-        });
     }
 
     /// Looks at everything that time or the flusher may have changed.

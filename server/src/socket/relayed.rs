@@ -123,6 +123,8 @@ enum Cut {
     NotFromAGateway,
     #[error("it cannot keep up with the node")]
     Behind,
+    #[error("the node stops, or cannot show that it lives, or the gateway was too slow")]
+    ByNode,
     #[error("the gateway was silent for too long")]
     Silent,
     #[error("the gateway did not read for too long")]
@@ -212,7 +214,12 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
         self.ready.listen(cx.waker());
         let (mut is_busy, mut has_heard) = (false, false);
         while let Poll::Ready(said) = self.end.poll_next(cx) {
-            self.told(said.ok_or(Cut::Behind)?);
+            let Some(said) = said else {
+                // Its last words may still be here.
+                self.send(cx)?;
+                return Poll::Ready(Err(Cut::ByNode));
+            };
+            self.told(said);
             is_busy = true;
         }
         while let Poll::Ready(Some(done)) = self.working.poll_next_unpin(cx) {
@@ -346,6 +353,10 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
                     }
                 }
                 Said::Beat => {}
+                Said::AskDatabase => {
+                    let is_away = self.end.is_database_away();
+                    self.stream.put(&Message::about_nothing(Said::Database(is_away)));
+                }
                 Said::Attach(epoch) => self.attach(address, epoch)?,
                 Said::Marker => {
                     if !self.end.marker(address.shard, address.number) {

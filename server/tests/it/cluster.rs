@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::{Http, Kind, Server, Socket, run_on};
+use crate::harness::{Http, Kind, Proxy, Server, Socket, run_on};
 use crate::play::{House, enter, id};
 
 /// How long shards may take to get to where they belong. A new node gets its share after ten seconds.
@@ -298,4 +298,36 @@ fn a_server_and_nodes_refuse_each_other() {
     assert!(String::from_utf8_lossy(&nameless.stderr).contains("--name"));
     let unreachable = cluster.castellan(&["node", "--name", "castor", "--listen", "0.0.0.0:0"]);
     assert!(String::from_utf8_lossy(&unreachable.stderr).contains("--advertise"));
+}
+
+#[test]
+fn players_go_on_while_no_node_can_reach_the_database() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let url = crate::harness::database_url(Kind::Postgres).expect("a database");
+    let (before, rest) = url.split_once("127.0.0.1:").expect("PostgreSQL on loopback");
+    let (port, after) = rest.split_once('/').expect("a database");
+    let real = format!("127.0.0.1:{port}").parse().expect("an address");
+    let proxy = runtime.block_on(Proxy::start(real));
+    let cluster = Cluster { house: House::at(format!("{before}{}/{after}", proxy.address())) };
+    let _nodes = [cluster.node("castor"), cluster.node("pollux")];
+    let gateway = cluster.gateway();
+    until_ready(&gateway);
+    cluster.until_owned("pollux", 128..=128);
+    let mut players = Players::enter(&gateway, 6);
+    players.play();
+    proxy.silence();
+    // Longer than a node alone may answer without the database.
+    let until = Instant::now() + Duration::from_secs(8);
+    players.play_while(|| Instant::now() < until);
+    proxy.restore();
+    players.play();
+    for (socket, character) in &mut players.all {
+        let coin = json!({"modify_currency": {"cp": 1}});
+        let intent = json!({"character": character, "expect": 0, "ack": "durable", "action": coin});
+        let (kind, answer) = socket.call("intent", intent);
+        assert_eq!(kind, "applied");
+        assert_eq!(answer["character"]["currency"]["cp"].as_u64(), Some(players.coins + 1));
+    }
+    let recovered = "SELECT count(*) FROM shard_leases WHERE recoveries > 0";
+    assert_eq!(run_on(cluster.house.url(), recovered), 0, "nobody has taken anything");
 }

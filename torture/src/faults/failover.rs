@@ -16,7 +16,7 @@ use crate::check::{Finding, Rule, Standing};
 use crate::database::address_of;
 use crate::front::Cut;
 use crate::period::Period;
-use crate::run::World;
+use crate::world::World;
 
 /// Time limit for players to act: after a long time without a server they wait for up to 30 s before they connect again.
 const PATIENCE: Duration = Duration::from_secs(45);

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{PATIENCE, ms};
 use crate::history::{Gate, History};
-use crate::run::World;
+use crate::world::World;
 
 /// Time to watch writes before choosing a written character: each player acts several times.
 const WATCH: Duration = Duration::from_secs(1);

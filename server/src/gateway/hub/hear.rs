@@ -28,7 +28,9 @@ impl State {
             | Said::Frame(_)
             | Said::Request(_)
             | Said::Gone
-            | Said::Slow(_) => return Err(NotForUs),
+            | Said::Slow(_)
+            | Said::AskDatabase
+            | Said::Database(_) => return Err(NotForUs),
             _ if !is_theirs => {}
             Said::Word(word) => self.word(shard, number, *word),
             Said::FrameBack(frame) => {
