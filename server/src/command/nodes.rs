@@ -1,5 +1,6 @@
 //! `castellan nodes`, `drain` and `undrain`: the processes on this database.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;
 
@@ -79,6 +80,10 @@ pub(super) async fn list(storage: &dyn Storage, out: &mut dyn Write) -> anyhow::
         writeln!(out, "no server or node is registered on this database")?;
     } else {
         write_table(&rows, out)?;
+    }
+    let catalogues: BTreeSet<&str> = nodes.iter().map(|present| &*present.node.catalogue).collect();
+    if catalogues.len() > 1 {
+        writeln!(out, "the catalogues differ: players see other rules after their shard has moved")?;
     }
     let unknown = owners.iter().filter(|owned| owned.owner.is_none() && !owned.released).count();
     if unknown > 0 {

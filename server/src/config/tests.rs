@@ -74,6 +74,7 @@ fn every_setting_works_as_flag_variable_and_key_and_appears_in_the_help() {
                 "game_addresses" | "trusted_proxies" => "10.0.0.0/8",
                 "auth.issuers" => "[{issuer = 'https://id.example', audience = 'game', jwks_file = 'keys.json'}]",
                 "otlp_endpoint" => "http://127.0.0.1:4318",
+                "advertise" => "10.0.0.5:7000",
                 _ => "some/path",
             },
             (default, _) => default,

@@ -1,6 +1,9 @@
 //! Nodes and gateways as processes of their own: shards come and go, and nobody notices.
 
-use std::process::{Command, Output};
+mod sessions;
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -31,9 +34,19 @@ impl Cluster {
     }
 
     fn castellan(&self, arguments: &[&str]) -> Output {
+        self.castellan_with(arguments, "")
+    }
+
+    /// Runs a command that reads this.
+    fn castellan_with(&self, arguments: &[&str], input: &str) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_castellan"));
         command.current_dir(self.house.folder()).args(arguments).args(["--database-url", self.house.url()]);
-        command.output().expect("it starts")
+        command.args(["--auth-argon2-memory", "64KiB", "--auth-argon2-iterations", "1"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        // Most commands do not read it.
+        let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+        child.wait_with_output().expect("it ends")
     }
 
     /// The number of shards that a node owns.
