@@ -1,5 +1,6 @@
 //! A database in memory that behaves like the real ones. For simulations; it keeps nothing.
 
+mod membership;
 mod transactions;
 
 use std::sync::Arc;
@@ -13,14 +14,14 @@ use self::transactions::proven;
 use super::replication::{Lock, Primary, Purpose, Rules};
 use super::tables::Tables;
 use crate::storage::{
-    AccountChange, AccountRow, AuditRow, CharacterRow, Claim, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId,
-    Storage, StorageError, Verdict,
+    AccountChange, AccountRow, AuditRow, CharacterRow, Claim, DeadLetter, KeyRow, Lease, Membership, Origin,
+    SessionRow, ShardId, Storage, StorageError, Verdict,
 };
 
 /// The database. Its clones share the same data, like several servers on one database.
 ///
-/// While its standby is there, every call is one step without threads, clocks or randomness, so a run over it can be
-/// repeated exactly. While the standby is away, commits wait for it.
+/// While its standby is there, every call is one step without threads or randomness, and its only clock is tokio's, so a
+/// run over it can be repeated exactly. While the standby is away, commits wait for it.
 #[derive(Clone, Default)]
 pub struct MemoryStorage(Arc<Database>);
 
@@ -109,19 +110,23 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
+    fn membership(&self) -> Option<&dyn Membership> {
+        Some(self)
+    }
+
     async fn ping(&self) -> Result<(), StorageError> {
         Ok(())
     }
 
     async fn take_over(&self, node: &str) -> Result<Vec<Lease>, StorageError> {
         let (node, locks) = (node.to_owned(), |_: &Tables| ShardId::all().map(Lock::Takes).collect());
-        self.transact(Purpose::TakeOver, locks, move |tables| Ok(tables.take_over(&node))).await
+        self.transact(Purpose::TakeOver, locks, move |tables| tables.take_over(&node)).await
     }
 
     async fn take_again(&self, node: &str, shards: &[ShardId]) -> Result<Vec<Lease>, StorageError> {
         let locks = |_: &Tables| shards.iter().copied().map(Lock::Takes).collect();
         let (node, shards) = (node.to_owned(), shards.to_vec());
-        self.transact(Purpose::TakeOver, locks, move |tables| Ok(tables.take_again(&node, &shards))).await
+        self.transact(Purpose::TakeOver, locks, move |tables| tables.take_again(&node, &shards)).await
     }
 
     async fn lost(&self, leases: &[Lease]) -> Result<Vec<ShardId>, StorageError> {

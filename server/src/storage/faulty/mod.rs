@@ -1,5 +1,6 @@
 //! A storage that fails on purpose, for tests. Seeded, so that a run can be repeated exactly.
 
+mod membership;
 mod memory;
 mod replication;
 mod tables;
@@ -13,8 +14,8 @@ use castellan_protocol::{CharacterId, SessionId, UserId};
 use parking_lot::Mutex;
 
 use super::{
-    AccountChange, AccountRow, AuditRow, CharacterRow, Claim, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId,
-    Storage, StorageError, Verdict,
+    AccountChange, AccountRow, AuditRow, CharacterRow, Claim, DeadLetter, KeyRow, Lease, Membership, Origin,
+    SessionRow, ShardId, Storage, StorageError, Verdict,
 };
 
 pub use memory::MemoryStorage;
@@ -142,6 +143,10 @@ impl Chance {
 impl Storage for FaultyStorage {
     async fn migrate(&self) -> Result<(), StorageError> {
         self.run(move |storage| async move { storage.migrate().await }).await
+    }
+
+    fn membership(&self) -> Option<&dyn Membership> {
+        self.inner.membership().map(|_| self as _)
     }
 
     async fn ping(&self) -> Result<(), StorageError> {

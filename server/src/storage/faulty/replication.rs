@@ -10,11 +10,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use castellan_protocol::CharacterId;
+use uuid::Uuid;
 
 use super::tables::Tables;
 use crate::storage::{Lease, ShardId, StorageError};
 
-/// Rules for a storage over a replicated database. A simulation that leaves one out must find a loss.
+/// Rules for a storage that several processes use, over a replicated database. A simulation that leaves one out must find a loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
     /// A takeover answers after it has reached the standby.
@@ -25,11 +26,19 @@ pub struct Rules {
     pub warnings_count: bool,
     /// A call that takes too long cancels its commit. Otherwise the commit goes on waiting, with its locks.
     pub cancels: bool,
+    /// A take of a shard compares the heartbeat of its owner once more.
+    pub takes_compare_heartbeats: bool,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { takeovers_wait: true, reads_wait: true, warnings_count: true, cancels: true }
+        Self {
+            takeovers_wait: true,
+            reads_wait: true,
+            warnings_count: true,
+            cancels: true,
+            takes_compare_heartbeats: true,
+        }
     }
 }
 
@@ -54,6 +63,10 @@ pub(super) enum Lock {
     Letter(CharacterId),
     /// Accounts, sessions and keys, all together.
     Accounts,
+    /// A registered process.
+    Process(Uuid),
+    /// Registrations wait for one another.
+    Registration,
 }
 
 impl Lock {

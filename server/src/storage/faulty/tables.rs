@@ -1,11 +1,15 @@
 //! The rows of a database in memory, and what each call does to them.
 
+mod members;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use castellan_protocol::{CharacterId, SessionId, UserId};
 use serde::de::IgnoredAny;
+use tokio::time::Instant;
 use uuid::Uuid;
 
+use self::members::Registered;
 use crate::storage::columns::{covered, not_overtaken, signed};
 use crate::storage::origin::jumped;
 use crate::storage::{
@@ -16,7 +20,10 @@ use crate::storage::{
 /// All rows. A call that returns an error has changed none of them.
 #[derive(Clone)]
 pub(super) struct Tables {
+    /// The database's clock counts from here.
+    origin: Instant,
     leases: Vec<HeldLease>,
+    processes: BTreeMap<Uuid, Registered>,
     pub(super) characters: BTreeMap<CharacterId, CharacterRow>,
     pub(super) dead_letters: BTreeMap<CharacterId, DeadLetter>,
     pub(super) accounts: BTreeMap<UserId, AccountRow>,
@@ -37,24 +44,36 @@ struct HeldLease {
     lease: Lease,
     released: bool,
     node: String,
+    /// The owner; `None` if nobody owns the shard, or a server that is not registered.
+    process: Option<Uuid>,
 }
 
 impl HeldLease {
-    fn take(&mut self, node: &str) -> Lease {
-        self.lease.epoch += 1;
+    fn take(&mut self, node: &str, process: Option<Uuid>) -> Lease {
         self.lease.recoveries += i64::from(!self.released);
+        self.pass_to(node, process)
+    }
+
+    /// Gives the shard another owner that loses nothing.
+    fn pass_to(&mut self, node: &str, process: Option<Uuid>) -> Lease {
+        self.lease.epoch += 1;
         self.released = false;
         node.clone_into(&mut self.node);
+        self.process = process;
         self.lease
     }
 }
 
 impl Default for Tables {
     fn default() -> Self {
-        let born =
-            |shard| HeldLease { lease: Lease { shard, epoch: 0, recoveries: 0 }, released: true, node: String::new() };
+        let born = |shard| {
+            let lease = Lease { shard, epoch: 0, recoveries: 0 };
+            HeldLease { lease, released: true, node: String::new(), process: None }
+        };
         Self {
+            origin: Instant::now(),
             leases: ShardId::all().map(born).collect(),
+            processes: BTreeMap::new(),
             characters: BTreeMap::new(),
             dead_letters: BTreeMap::new(),
             accounts: BTreeMap::new(),
@@ -82,20 +101,26 @@ impl Tables {
         leases.iter().filter(|lease| !self.holds(lease)).map(|lease| lease.shard).collect()
     }
 
-    pub(super) fn take_over(&mut self, node: &str) -> Vec<Lease> {
-        self.leases.iter_mut().map(|row| row.take(node)).collect()
+    pub(super) fn take_over(&mut self, node: &str) -> Result<Vec<Lease>, StorageError> {
+        let server = self.server(node)?;
+        Ok(self.leases.iter_mut().map(|row| row.take(node, server)).collect())
     }
 
-    pub(super) fn take_again(&mut self, node: &str, shards: &[ShardId]) -> Vec<Lease> {
-        let free = |row: &&mut HeldLease| shards.contains(&row.lease.shard) && (row.released || row.node == node);
-        self.leases.iter_mut().filter(free).map(|row| row.take(node)).collect()
+    pub(super) fn take_again(&mut self, node: &str, shards: &[ShardId]) -> Result<Vec<Lease>, StorageError> {
+        let free = |row: &HeldLease| shards.contains(&row.lease.shard) && (row.released || row.node == node);
+        if !self.leases.iter().any(free) {
+            return Ok(Vec::new());
+        }
+        let server = self.server(node)?;
+        let free = self.leases.iter_mut().filter(|row| free(row));
+        Ok(free.map(|row| row.take(node, server)).collect())
     }
 
     pub(super) fn restored(&mut self, now_ms: i64) -> u64 {
         for row in &mut self.leases {
             let Lease { shard, epoch, recoveries } = row.lease;
             let lease = Lease { shard, epoch: jumped(epoch, now_ms), recoveries: jumped(recoveries, now_ms) };
-            *row = HeldLease { lease, released: false, node: String::new() };
+            *row = HeldLease { lease, released: false, node: String::new(), process: None };
         }
         self.keys.retain(|key| key.purpose == "dice");
         let sessions: Vec<_> = self.sessions.keys().copied().collect();
@@ -106,7 +131,8 @@ impl Tables {
     pub(super) fn release(&mut self, leases: &[Lease]) {
         for lease in leases {
             if self.holds(lease) {
-                self.leases[usize::from(lease.shard.number())].released = true;
+                let row = &mut self.leases[usize::from(lease.shard.number())];
+                (row.released, row.process) = (true, None);
             }
         }
     }

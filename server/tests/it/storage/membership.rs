@@ -1,4 +1,4 @@
-//! Processes that share the shards of a PostgreSQL: who is registered, who lives, and who owns what.
+//! Processes that share the shards of a database: who is registered, who lives, and who owns what.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const OLD_TAKE_OVER: &str = "UPDATE shard_leases SET epoch = epoch + 1, recoveri
      released = false, node = 'old server', taken_at = now() WHERE released OR $1";
 
 fn membership(storage: &Arc<dyn Storage>) -> &dyn Membership {
-    storage.membership().expect("PostgreSQL has several processes")
+    storage.membership().expect("the database has several processes")
 }
 
 fn process(kind: NodeKind, name: &str) -> Node {
@@ -64,14 +64,15 @@ async fn run(connection: &mut PgConnection, statement: &'static str) -> Result<u
 }
 
 #[tokio::test]
-async fn only_postgresql_has_several_processes() {
+async fn an_sqlite_file_has_one_process() {
     assert!(Database::new(Kind::Sqlite).await.storage.membership().is_none());
-    assert!(Database::new(Kind::Postgres).await.storage.membership().is_some());
+    for kind in [Kind::Postgres, Kind::Memory] {
+        assert!(Database::new(kind).await.storage.membership().is_some());
+    }
 }
 
-#[tokio::test]
-async fn a_process_is_registered_as_it_says() {
-    let Database { storage, .. } = &Database::new(Kind::Postgres).await;
+pub(super) async fn a_process_is_registered_as_it_says(database: &Database) {
+    let storage = &database.storage;
     let link = Link { secret: vec![0, 1, 255], oldest: 1, newest: 2 };
     let first = Node { link: Some(link), draining: true, ..process(NodeKind::Node, "b") };
     let second = Node { weight: 0, address: String::new(), ..process(NodeKind::Node, "a") };
@@ -88,11 +89,10 @@ async fn a_process_is_registered_as_it_says() {
     assert!(matches!(outcome, Err(StorageError::Refused(_))), "{outcome:?}");
 }
 
-#[tokio::test]
-async fn servers_and_nodes_keep_one_another_out_until_they_are_seen_dead() {
+pub(super) async fn servers_and_nodes_keep_one_another_out_until_they_are_seen_dead(database: &Database) {
     let seen = |found: Vec<Present>| found.iter().map(Present::seen).collect::<Vec<_>>();
     for kinds in [[NodeKind::Serve, NodeKind::Node], [NodeKind::Node, NodeKind::Serve]] {
-        let Database { storage, .. } = &Database::new(Kind::Postgres).await;
+        let Database { storage, .. } = &Database::new(database.kind).await;
         let members = membership(storage);
         let [dead, new] = kinds.map(|kind| process(kind, "one"));
         for one in [&dead, &process(dead.kind, "another")] {
@@ -112,9 +112,7 @@ async fn servers_and_nodes_keep_one_another_out_until_they_are_seen_dead() {
     }
 }
 
-#[tokio::test]
-async fn of_a_server_and_a_node_that_register_at_once_one_is_refused() {
-    let database = Database::new(Kind::Postgres).await;
+pub(super) async fn of_a_server_and_a_node_that_register_at_once_one_is_refused(database: &Database) {
     let (storage, rival) = (&database.storage, &database.open().await);
     for _ in 0..30 {
         let (server, node) = (process(NodeKind::Serve, "server"), process(NodeKind::Node, "node"));
@@ -128,9 +126,8 @@ async fn of_a_server_and_a_node_that_register_at_once_one_is_refused() {
     }
 }
 
-#[tokio::test]
-async fn a_renewal_raises_the_heartbeat_and_reads_the_leases() {
-    let Database { storage, .. } = &Database::new(Kind::Postgres).await;
+pub(super) async fn a_renewal_raises_the_heartbeat_and_reads_the_leases(database: &Database) {
+    let storage = &database.storage;
     let (first, second) = (node(storage, "a").await, node(storage, "b").await);
     let lease = take(storage, first, SHARD).await;
     take(storage, second, ShardId::new(8)).await;
@@ -142,9 +139,8 @@ async fn a_renewal_raises_the_heartbeat_and_reads_the_leases() {
     assert_eq!(membership(storage).renew(Uuid::new_v4(), "r1").await.expect("an answer"), None);
 }
 
-#[tokio::test]
-async fn the_leases_of_a_registered_server_name_its_process() {
-    let Database { storage, .. } = &Database::new(Kind::Postgres).await;
+pub(super) async fn the_leases_of_a_registered_server_name_its_process(database: &Database) {
+    let storage = &database.storage;
     take_over(&**storage).await;
     assert_eq!(owner(storage, SHARD).await.owner, None, "it is not registered");
     let server = process(NodeKind::Serve, "test");
@@ -172,9 +168,8 @@ async fn the_leases_of_a_registered_server_name_its_process() {
     }
 }
 
-#[tokio::test]
-async fn a_take_needs_the_epoch_and_the_heartbeat_that_were_seen() {
-    let Database { storage, .. } = &Database::new(Kind::Postgres).await;
+pub(super) async fn a_take_needs_the_epoch_and_the_heartbeat_that_were_seen(database: &Database) {
+    let storage = &database.storage;
     let members = membership(storage);
     let (dead, taker) = (node(storage, "dead").await, node(storage, "taker").await);
     for shard in 0..4 {
@@ -203,9 +198,7 @@ async fn a_take_needs_the_epoch_and_the_heartbeat_that_were_seen() {
     assert_eq!(members.take(taker, &[wanted(3, 1, Some(1))]).await.expect("an answer"), nobody, "it came back");
 }
 
-#[tokio::test]
-async fn of_two_takes_at_once_one_gets_each_shard() {
-    let database = Database::new(Kind::Postgres).await;
+pub(super) async fn of_two_takes_at_once_one_gets_each_shard(database: &Database) {
     let (storage, rival) = (&database.storage, &database.open().await);
     let takers = [node(storage, "a").await, node(storage, "b").await];
     let dead = node(storage, "dead").await;
@@ -274,9 +267,8 @@ async fn a_renewal_behind_a_take_does_not_find_the_lease() {
     assert_eq!(renewal.await.expect("it ran").expect("an answer"), Some(vec![kept]));
 }
 
-#[tokio::test]
-async fn a_transfer_happens_once_and_tells_the_lease_however_often_it_is_repeated() {
-    let Database { storage, .. } = &Database::new(Kind::Postgres).await;
+pub(super) async fn a_transfer_happens_once_and_tells_the_lease_however_often_it_is_repeated(database: &Database) {
+    let storage = &database.storage;
     let members = membership(storage);
     let [a, b, c] = [node(storage, "a").await, node(storage, "b").await, node(storage, "c").await];
     let lease = take(storage, a, SHARD).await;
@@ -306,9 +298,7 @@ async fn a_transfer_happens_once_and_tells_the_lease_however_often_it_is_repeate
     assert_eq!(members.transfer(b, c, moved).await.expect("an answer"), released);
 }
 
-#[tokio::test]
-async fn a_transfer_and_a_take_at_once_agree() {
-    let database = Database::new(Kind::Postgres).await;
+pub(super) async fn a_transfer_and_a_take_at_once_agree(database: &Database) {
     let (storage, rival) = (&database.storage, &database.open().await);
     let [a, b, c] = [node(storage, "a").await, node(storage, "b").await, node(storage, "c").await];
     for shard in 0..20 {
@@ -327,9 +317,8 @@ async fn a_transfer_and_a_take_at_once_agree() {
     }
 }
 
-#[tokio::test]
-async fn the_dead_are_forgotten_once_they_own_nothing() {
-    let Database { storage, .. } = &Database::new(Kind::Postgres).await;
+pub(super) async fn the_dead_are_forgotten_once_they_own_nothing(database: &Database) {
+    let storage = &database.storage;
     let members = membership(storage);
     let [owner, back, dead] = [node(storage, "a").await, node(storage, "b").await, node(storage, "c").await];
     let lease = take(storage, owner, SHARD).await;
@@ -345,9 +334,8 @@ async fn the_dead_are_forgotten_once_they_own_nothing() {
     assert_eq!(members.forget(&still).await.expect("an answer"), 1);
 }
 
-#[tokio::test]
-async fn nodes_drain_by_their_name() {
-    let Database { storage, .. } = &Database::new(Kind::Postgres).await;
+pub(super) async fn nodes_drain_by_their_name(database: &Database) {
+    let storage = &database.storage;
     let members = membership(storage);
     node(storage, "a").await;
     node(storage, "b").await;

@@ -18,42 +18,25 @@ mod setup;
 mod standby;
 pub(crate) mod tls;
 
-/// Makes a test of each function for each database.
+/// Makes a test of each function for each of these databases.
 macro_rules! contract {
-    ($($room:ident :: $test:ident),* $(,)?) => {
-        mod sqlite {
+    ([$($module:ident: $kind:ident),*] $tests:tt) => {
+        $(contract! { @ $module $kind $tests })*
+    };
+    (@ $module:ident $kind:ident { $($room:ident :: $test:ident),* $(,)? }) => {
+        mod $module {
             use crate::harness::{Database, Kind};
             $(
                 #[tokio::test]
                 async fn $test() {
-                    super::$room::$test(&Database::new(Kind::Sqlite).await).await;
-                }
-            )*
-        }
-
-        mod postgres {
-            use crate::harness::{Database, Kind};
-            $(
-                #[tokio::test]
-                async fn $test() {
-                    super::$room::$test(&Database::new(Kind::Postgres).await).await;
-                }
-            )*
-        }
-
-        mod memory {
-            use crate::harness::{Database, Kind};
-            $(
-                #[tokio::test]
-                async fn $test() {
-                    super::$room::$test(&Database::new(Kind::Memory).await).await;
+                    super::$room::$test(&Database::new(Kind::$kind).await).await;
                 }
             )*
         }
     };
 }
 
-contract! {
+contract! { [sqlite: Sqlite, postgres: Postgres, memory: Memory] {
     accounts::a_folded_name_is_taken_once,
     accounts::an_account_is_found_by_name_and_by_user,
     accounts::making_an_account_may_be_repeated,
@@ -126,4 +109,19 @@ contract! {
     dead_letters::a_decision_concerns_only_the_letter_that_it_was_made_on,
     dead_letters::a_letter_that_cannot_be_read_hides_no_other,
     dead_letters::a_decision_needs_a_dead_letter,
-}
+}}
+
+// Databases that several processes share.
+contract! { [processes_on_postgres: Postgres, processes_in_memory: Memory] {
+    membership::a_process_is_registered_as_it_says,
+    membership::servers_and_nodes_keep_one_another_out_until_they_are_seen_dead,
+    membership::of_a_server_and_a_node_that_register_at_once_one_is_refused,
+    membership::a_renewal_raises_the_heartbeat_and_reads_the_leases,
+    membership::the_leases_of_a_registered_server_name_its_process,
+    membership::a_take_needs_the_epoch_and_the_heartbeat_that_were_seen,
+    membership::of_two_takes_at_once_one_gets_each_shard,
+    membership::a_transfer_happens_once_and_tells_the_lease_however_often_it_is_repeated,
+    membership::a_transfer_and_a_take_at_once_agree,
+    membership::the_dead_are_forgotten_once_they_own_nothing,
+    membership::nodes_drain_by_their_name,
+}}

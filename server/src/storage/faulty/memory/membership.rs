@@ -1,0 +1,70 @@
+//! [`Membership`] in memory.
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::super::replication::{Lock, Purpose};
+use super::super::tables::Tables;
+use super::MemoryStorage;
+use crate::storage::{Lease, Membership, Node, Owned, Present, Seen, StorageError, Wanted};
+
+#[async_trait]
+impl Membership for MemoryStorage {
+    async fn register(&self, node: &Node, still: &[Seen]) -> Result<Vec<Present>, StorageError> {
+        let now = Instant::now();
+        let (node, still) = (node.clone(), still.to_vec());
+        self.write(
+            |_| vec![Lock::Registration],
+            move |tables| {
+                let others = tables.register(&node, &still, now)?;
+                let mut present = tables.nodes(now);
+                present.retain(|present| others.contains(&present.node.process));
+                Ok(present)
+            },
+        )
+        .await
+    }
+
+    async fn renew(&self, process: Uuid, catalogue: &str) -> Result<Option<Vec<Lease>>, StorageError> {
+        let (now, catalogue) = (Instant::now(), catalogue.to_owned());
+        self.write(|_| vec![Lock::Process(process)], move |tables| Ok(tables.renew(process, &catalogue, now))).await
+    }
+
+    async fn nodes(&self) -> Result<Vec<Present>, StorageError> {
+        let now = Instant::now();
+        self.look_up(move |tables| tables.nodes(now)).await
+    }
+
+    async fn leave(&self, process: Uuid) -> Result<bool, StorageError> {
+        self.write(|_| vec![Lock::Process(process)], move |tables| Ok(tables.leave(process))).await
+    }
+
+    async fn set_draining(&self, name: &str, draining: bool) -> Result<bool, StorageError> {
+        let name = name.to_owned();
+        self.write(|_| vec![Lock::Registration], move |tables| Ok(tables.set_draining(&name, draining))).await
+    }
+
+    async fn forget(&self, still: &[Seen]) -> Result<u64, StorageError> {
+        let locks = |_: &Tables| still.iter().map(|seen| Lock::Process(seen.process)).collect();
+        let still = still.to_vec();
+        self.write(locks, move |tables| Ok(tables.forget_dead(&still))).await
+    }
+
+    async fn owners(&self) -> Result<Vec<Owned>, StorageError> {
+        self.look_up(Tables::owners).await
+    }
+
+    async fn take(&self, process: Uuid, wanted: &[Wanted]) -> Result<Vec<Lease>, StorageError> {
+        let locks = |tables: &Tables| {
+            let owners = wanted.iter().filter_map(|wanted| tables.owner(wanted.shard)).map(Lock::Process);
+            owners.chain(wanted.iter().map(|wanted| Lock::Takes(wanted.shard))).collect()
+        };
+        let (compares, wanted) = (self.0.primary.lock().rules.takes_compare_heartbeats, wanted.to_vec());
+        self.transact(Purpose::TakeOver, locks, move |tables| Ok(tables.take(process, &wanted, compares))).await
+    }
+
+    async fn transfer(&self, from: Uuid, to: Uuid, lease: Lease) -> Result<Owned, StorageError> {
+        self.write(|_| vec![Lock::Takes(lease.shard)], move |tables| Ok(tables.transfer(from, to, lease))).await
+    }
+}

@@ -1,0 +1,158 @@
+//! The processes, and the shards that they own.
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{HeldLease, Tables};
+use crate::storage::{Lease, Node, NodeKind, Owned, Present, Seen, ShardId, StorageError, Wanted};
+
+/// A registered process.
+#[derive(Clone)]
+pub(super) struct Registered {
+    node: Node,
+    heartbeat: i64,
+    started_at: Instant,
+    seen_at: Instant,
+}
+
+impl Registered {
+    fn seen(&self) -> Seen {
+        Seen { process: self.node.process, heartbeat: self.heartbeat }
+    }
+}
+
+impl Tables {
+    /// The process of a registered server. A server that is not registered cannot take shards beside nodes.
+    pub(super) fn server(&self, name: &str) -> Result<Option<Uuid>, StorageError> {
+        let is_it = |one: &&Registered| one.node.kind == NodeKind::Serve && one.node.name == name;
+        let server = self.processes.values().find(is_it).map(|one| one.node.process);
+        if server.is_none() && self.processes.values().any(|one| one.node.kind == NodeKind::Node) {
+            let error = format!("{name} is not registered, and this database is used by nodes");
+            return Err(StorageError::Refused(error));
+        }
+        Ok(server)
+    }
+
+    pub(in crate::storage::faulty) fn register(
+        &mut self,
+        node: &Node,
+        still: &[Seen],
+        now: Instant,
+    ) -> Result<Vec<Uuid>, StorageError> {
+        let is_in_the_way = |other: &&Registered| {
+            (other.node.kind != node.kind || other.node.name == node.name)
+                && other.node.process != node.process
+                && !still.contains(&other.seen())
+        };
+        let others: Vec<Uuid> = self.processes.values().filter(is_in_the_way).map(|one| one.node.process).collect();
+        if others.is_empty() {
+            i32::try_from(node.weight)
+                .map_err(|_| StorageError::Refused(format!("no such weight: {}", node.weight)))?;
+            let registered = Registered { node: node.clone(), heartbeat: 1, started_at: now, seen_at: now };
+            self.processes.entry(node.process).or_insert(registered);
+        }
+        Ok(others)
+    }
+
+    pub(in crate::storage::faulty) fn renew(
+        &mut self,
+        process: Uuid,
+        catalogue: &str,
+        now: Instant,
+    ) -> Option<Vec<Lease>> {
+        let registered = self.processes.get_mut(&process)?;
+        registered.heartbeat += 1;
+        registered.seen_at = now;
+        catalogue.clone_into(&mut registered.node.catalogue);
+        let mine = self.leases.iter().filter(|row| row.process == Some(process) && !row.released);
+        Some(mine.map(|row| row.lease).collect())
+    }
+
+    /// All processes by name.
+    pub(in crate::storage::faulty) fn nodes(&self, now: Instant) -> Vec<Present> {
+        let millis = |from: Instant, to: Instant| {
+            i64::try_from(to.saturating_duration_since(from).as_millis()).unwrap_or(i64::MAX)
+        };
+        let present = |one: &Registered| Present {
+            node: one.node.clone(),
+            heartbeat: one.heartbeat,
+            started_at_ms: millis(self.origin, one.started_at),
+            age_ms: millis(one.started_at, now),
+            seen_ago_ms: millis(one.seen_at, now),
+        };
+        let mut nodes: Vec<Present> = self.processes.values().map(present).collect();
+        nodes.sort_by(|one, other| (&one.node.name, one.node.process).cmp(&(&other.node.name, other.node.process)));
+        nodes
+    }
+
+    fn owns_any(&self, process: Uuid) -> bool {
+        self.leases.iter().any(|row| row.process == Some(process))
+    }
+
+    pub(in crate::storage::faulty) fn leave(&mut self, process: Uuid) -> bool {
+        if !self.owns_any(process) {
+            self.processes.remove(&process);
+        }
+        !self.processes.contains_key(&process)
+    }
+
+    pub(in crate::storage::faulty) fn set_draining(&mut self, name: &str, draining: bool) -> bool {
+        let is_meant = |one: &&mut Registered| one.node.kind == NodeKind::Node && one.node.name == name;
+        let meant = self.processes.values_mut().filter(is_meant);
+        meant.map(|one| one.node.draining = draining).count() > 0
+    }
+
+    pub(in crate::storage::faulty) fn forget_dead(&mut self, still: &[Seen]) -> u64 {
+        let is_dead = |one: &&Registered| still.contains(&one.seen()) && !self.owns_any(one.node.process);
+        let dead: Vec<Uuid> = self.processes.values().filter(is_dead).map(|one| one.node.process).collect();
+        dead.iter().for_each(|process| drop(self.processes.remove(process)));
+        dead.len() as u64
+    }
+
+    pub(in crate::storage::faulty) fn owners(&self) -> Vec<Owned> {
+        self.leases.iter().map(owned).collect()
+    }
+
+    /// The owner of a shard.
+    pub(in crate::storage::faulty) fn owner(&self, shard: ShardId) -> Option<Uuid> {
+        self.leases[usize::from(shard.number())].process
+    }
+
+    pub(in crate::storage::faulty) fn take(
+        &mut self,
+        process: Uuid,
+        wanted: &[Wanted],
+        compares_heartbeats: bool,
+    ) -> Vec<Lease> {
+        let Some(name) = self.processes.get(&process).map(|taker| taker.node.name.clone()) else { return Vec::new() };
+        let mut taken = Vec::new();
+        for Wanted { shard, epoch, heartbeat } in wanted {
+            let row = &mut self.leases[usize::from(shard.number())];
+            let is_free = match row.process.and_then(|owner| self.processes.get(&owner)) {
+                Some(owner) => Some(owner.heartbeat) == *heartbeat || !compares_heartbeats,
+                None => true,
+            };
+            if row.lease.epoch == *epoch && is_free {
+                taken.push(row.take(&name, Some(process)));
+            }
+        }
+        taken.sort_unstable_by_key(|lease: &Lease| lease.shard);
+        taken
+    }
+
+    pub(in crate::storage::faulty) fn transfer(&mut self, from: Uuid, to: Uuid, lease: Lease) -> Owned {
+        let row = &mut self.leases[usize::from(lease.shard.number())];
+        if let Some(receiver) = self.processes.get(&to)
+            && row.lease.epoch == lease.epoch
+            && row.process == Some(from)
+            && !row.released
+        {
+            row.pass_to(&receiver.node.name, Some(to));
+        }
+        owned(row)
+    }
+}
+
+fn owned(row: &HeldLease) -> Owned {
+    Owned { lease: row.lease, released: row.released, owner: row.process }
+}
