@@ -29,10 +29,14 @@ pub enum Bug {
     OnlyTheUnansweredClosed,
     /// A node that was frozen answers: neither its validity nor the silence of links counts.
     FrozenNodeAnswers,
+    /// A shard is handed over although gateways may still have sent frames for it. For simulations.
+    TransferBeforeMarkers,
+    /// A shard is handed over although not everything is stored. For simulations.
+    TransferBeforeStored,
 }
 
 impl Bug {
-    /// All bugs.
+    /// All bugs that the torture plants.
     pub const ALL: [Self; 13] = [
         Self::FenceWithoutLock,
         Self::DurableBeforeCommit,
@@ -65,18 +69,31 @@ impl Bug {
             Self::OwnerAfterLostTransfer => "owner-after-lost-transfer",
             Self::OnlyTheUnansweredClosed => "only-the-unanswered-closed",
             Self::FrozenNodeAnswers => "frozen-node-answers",
+            Self::TransferBeforeMarkers => "transfer-before-markers",
+            Self::TransferBeforeStored => "transfer-before-stored",
         }
     }
 }
 
-/// Returns true if `CASTELLAN_PLANTED` names this bug.
+#[cfg(feature = "planted")]
+thread_local! {
+    static HERE: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
+
+/// Plants a bug in this thread, for simulations that run whole in one; `None` takes it out.
+#[cfg(feature = "planted")]
+pub fn plant(bug: Option<Bug>) {
+    HERE.set(bug);
+}
+
+/// Returns true if `CASTELLAN_PLANTED` names this bug, or it was planted in this thread.
 #[cfg(feature = "planted")]
 pub fn is(bug: Bug) -> bool {
     static PLANTED: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
         #[expect(clippy::disallowed_methods, reason = "no setting: nobody but the torture may find it")]
         std::env::var("CASTELLAN_PLANTED").unwrap_or_default()
     });
-    *PLANTED == bug.name()
+    HERE.get() == Some(bug) || *PLANTED == bug.name()
 }
 
 /// Nothing is planted.

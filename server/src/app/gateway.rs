@@ -17,7 +17,7 @@ use super::{LAST_RECORDS, background, health, open_files, print};
 use crate::clock::Entropy;
 use crate::config::{Config, Scheduling};
 use crate::flush::Signals;
-use crate::gateway::{self, Dial, Hub, NodeAddress, Owners};
+use crate::gateway::{self, Dial, Hub, NodeAddress, Owners, Wire};
 use crate::http;
 use crate::link::{self, Secret};
 use crate::shard::CloseOrder;
@@ -149,7 +149,8 @@ fn start_workers<G: Game>(
         let entropy = Arc::clone(&entropy);
         async move {
             let secret = Secret::new(&secret).ok_or_else(|| io::Error::other("the node's secret is too short"))?;
-            link::dial(&address, process, me, &secret, &entropy).await
+            let (stream, leftover) = link::dial(&address, process, me, &secret, &entropy).await?;
+            Ok((Box::new(stream) as Box<dyn Wire>, leftover))
         }
         .boxed()
     });

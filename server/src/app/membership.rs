@@ -71,7 +71,7 @@ impl Watched {
 /// # Errors
 ///
 /// One of them is alive; or the database's error.
-pub(super) async fn register(storage: &Arc<dyn Storage>, node: &Node) -> anyhow::Result<()> {
+pub async fn register(storage: &Arc<dyn Storage>, node: &Node) -> anyhow::Result<()> {
     let Some(membership) = storage.membership() else { return Ok(()) };
     let mut watched = Watched::new(Instant::now());
     let (mut first_seen, mut has_told) = (HashMap::new(), false);
@@ -161,16 +161,17 @@ impl Heartbeat {
 }
 
 /// What only a node needs: it shares the shards with others.
-pub(super) struct Shares {
+pub struct Shares {
     /// Hears of each renewal.
-    pub(super) renewed: watch::Sender<Option<Renewed>>,
+    pub renewed: watch::Sender<Option<Renewed>>,
     /// What other nodes hear about the database.
-    pub(super) database: Arc<DatabaseSeen>,
-    pub(super) entropy: Entropy,
+    pub database: Arc<DatabaseSeen>,
+    /// Randomness for links to the other nodes; `None`: they are never asked.
+    pub entropy: Option<Entropy>,
 }
 
 /// Raises the heartbeat once a second. A failure is logged once, and it goes on.
-async fn beat(storage: &Arc<dyn Storage>, node: &Node, catalogue: impl Fn() -> String, shares: Option<&Shares>) {
+pub async fn beat(storage: &Arc<dyn Storage>, node: &Node, catalogue: impl Fn() -> String, shares: Option<&Shares>) {
     let Some(membership) = storage.membership() else { return };
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -203,11 +204,11 @@ async fn share(shares: &Shares, node: &Node, result: &anyhow::Result<Arc<View>>,
         shares.renewed.send_replace(Some(renewed));
         return;
     }
-    let Some(Renewed { view, .. }) = shares.renewed.borrow().clone() else { return };
+    let (Some(Renewed { view, .. }), Some(entropy)) = (shares.renewed.borrow().clone(), &shares.entropy) else { return };
     // The others notice an outage at other moments.
     for _ in 0..QUESTIONS_MAX {
         let asked = Instant::now();
-        if peers::all_say_away(&view, node.process, &shares.entropy).await {
+        if peers::all_say_away(&view, node.process, entropy).await {
             shares.renewed.send_replace(Some(Renewed { asked, is_agreed: true, view }));
             return;
         }

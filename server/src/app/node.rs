@@ -146,7 +146,7 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
         let published = Arc::clone(&published);
         move || published.read().revision.clone()
     };
-    let shares = Shares { renewed, database: Arc::clone(links.database()), entropy: Arc::clone(&entropy) };
+    let shares = Shares { renewed, database: Arc::clone(links.database()), entropy: Some(Arc::clone(&entropy)) };
     let heartbeat = Heartbeat::start(&config.database, &storage, this.clone(), catalogue, Some(shares))?;
     let moves = on_a_thread_of_its_own("moves", moves.run())?;
 

@@ -15,6 +15,7 @@ use std::task::{Context as TaskContext, Poll};
 
 use castellan_game::Game;
 use castellan_protocol::{CloseCode, Codec};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, timeout};
@@ -52,6 +53,18 @@ pub async fn serve<G: Game>(accepted: Accepted, hub: Hub, context: Arc<Context>)
     if let Err(error) = served {
         tracing::warn!(%error, "cannot take over an upgraded connection");
     }
+}
+
+/// Serves a client's connection over any byte stream, for simulations: it has no address, and wants whole states in JSON.
+pub async fn serve_over<G: Game>(
+    io: impl AsyncRead + AsyncWrite + Unpin,
+    admitted: (Session, Seat),
+    hub: Hub,
+    context: Arc<Context>,
+) {
+    let address = std::net::Ipv4Addr::UNSPECIFIED.into();
+    let begin = Begin { address, leftover: Vec::new(), codec: Codec::Json, replies: Replies::Whole };
+    begin.serve::<G, _>(io, Ok(admitted), hub, context).await;
 }
 
 /// An accepted connection without its byte stream and its session.

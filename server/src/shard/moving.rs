@@ -4,6 +4,7 @@ use castellan_authority::Effects;
 use castellan_game::Game;
 
 use super::store::Shards;
+use crate::planted::{self, Bug};
 use crate::storage::{Lease, ShardId};
 
 impl<G: Game> Shards<G> {
@@ -30,7 +31,7 @@ impl<G: Game> Shards<G> {
 
     /// Returns true if nothing in a shard is left to store, and nothing is being stored.
     pub fn is_stored(&self, shard: ShardId) -> bool {
-        self.lock(shard).core.is_stored()
+        self.lock(shard).core.is_stored() || planted::is(Bug::TransferBeforeStored)
     }
 
     /// The lease of a shard, while it is served or still written.

@@ -6,12 +6,11 @@ use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use uuid::Uuid;
 
-use super::Hub;
 use super::hear::NotForUs;
+use super::{Hub, Wire};
 use crate::gateway::owners::NodeAddress;
 use crate::link::{LinkId, LinkStream, Malformed, Message};
 use crate::planted::{self, Bug};
@@ -76,14 +75,13 @@ pub(super) async fn run(hub: Hub, id: LinkId, node: NodeAddress) {
     }
 }
 
-async fn open(of: &Ended, node: NodeAddress) -> Result<(TcpStream, Vec<u8>), Broken> {
+async fn open(of: &Ended, node: NodeAddress) -> Result<(Box<dyn Wire>, Vec<u8>), Broken> {
     let opening = timeout(OPEN, (of.hub.0.dial)(node)).await;
     let (stream, leftover) = opening.map_err(|_| Broken::NotOpened)??;
-    stream.set_nodelay(true)?;
     Ok((stream, leftover))
 }
 
-async fn talk(of: &Ended, stream: TcpStream, leftover: Vec<u8>) -> Result<Infallible, Broken> {
+async fn talk(of: &Ended, stream: Box<dyn Wire>, leftover: Vec<u8>) -> Result<Infallible, Broken> {
     if !of.hub.with(|state| state.link_opened(of.process, of.id)) {
         return Err(Broken::Closed);
     }
@@ -103,7 +101,7 @@ async fn talk(of: &Ended, stream: TcpStream, leftover: Vec<u8>) -> Result<Infall
 /// A link that is open.
 struct Talk<'a> {
     of: &'a Ended,
-    stream: LinkStream<TcpStream>,
+    stream: LinkStream<Box<dyn Wire>>,
     beats: Interval,
     heard_at: Instant,
     /// Something was said since the last beat.

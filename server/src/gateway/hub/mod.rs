@@ -17,7 +17,7 @@ use std::time::Duration;
 use castellan_protocol::{CharacterId, UserId};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
@@ -35,7 +35,12 @@ const TICK: Duration = Duration::from_millis(50);
 pub type Dial = Arc<dyn Fn(NodeAddress) -> Dialling + Send + Sync>;
 
 /// A link that is being opened.
-pub type Dialling = BoxFuture<'static, io::Result<(TcpStream, Vec<u8>)>>;
+pub type Dialling = BoxFuture<'static, io::Result<(Box<dyn Wire>, Vec<u8>)>>;
+
+/// A byte stream to a node: TCP, or what a simulation has in its place.
+pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
 /// The hub of a socket thread. Its clones are the same hub.
 #[derive(Clone)]

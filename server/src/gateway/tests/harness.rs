@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::auth::{Auth, Exposure, Session};
 use crate::clock::{Clock, system_entropy};
 use crate::config::{Command, Config, Role};
-use crate::gateway::{Context, Dial, Hub, Owners, serve};
+use crate::gateway::{Context, Dial, Hub, Owners, Wire, serve};
 use crate::link::{Address, Hello, Message, Said};
 use crate::shard::shard_of;
 use crate::socket::{Accepted, Line, Opener, Registry, Replies, SocketLimits, SocketSettings};
@@ -78,8 +78,12 @@ impl Gateway {
             let result = (rows.owned.values().copied().collect(), rows.present.clone());
             Box::pin(async move { Ok(result) })
         });
-        let dial: Dial =
-            Arc::new(|node| Box::pin(async move { Ok((TcpStream::connect(&node.address).await?, Vec::new())) }));
+        let dial: Dial = Arc::new(|node| {
+            Box::pin(async move {
+                let stream = TcpStream::connect(&node.address).await?;
+                Ok((Box::new(stream) as Box<dyn Wire>, Vec::new()))
+            })
+        });
         let flags = ["castellan", "--auth-argon2-memory=64KiB", "--auth-argon2-iterations=1"];
         let Ok(Command::Run(config, _)) = Config::from_args(flags.map(Into::into), &Default::default(), &[]) else {
             panic!("a server with these flags runs")
