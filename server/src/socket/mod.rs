@@ -20,7 +20,7 @@ mod workers;
 pub use self::context::{Context, SocketSettings};
 pub use self::line::{Line, Movable, TlsStream};
 pub use self::registry::{NoSeat, Opener, Registry, Seat, SocketLimits};
-pub use self::relayed::{AcceptedLink, RequestHandler, serve_link};
+pub use self::relayed::{AcceptedLink, House, RequestHandler, serve_link, serve_link_over};
 pub use self::replies::Replies;
 pub use self::session::{Accepted, serve};
 pub use self::workers::Workers;

@@ -9,6 +9,7 @@
 
 mod attachment;
 mod connection;
+mod cut;
 mod ready;
 mod steps;
 mod writer;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
+use castellan_cluster::membership::MARGIN;
 use castellan_cluster::word::Word;
 use castellan_game::Game;
 use castellan_protocol::{CharacterSummary, CloseCode, UserId};
@@ -30,13 +32,14 @@ use tokio::time::{Instant, Sleep};
 
 use self::attachment::{Attachment, Stage};
 use self::connection::{Busy, Connection, Heard, Parts, QUEUE_MAX};
+use self::cut::Cut;
 use self::ready::{Key, Ready};
 use super::context::Context;
 use super::end::End;
 use super::registry::{Opener, Registry};
 use crate::auth::Session;
 use crate::config::Role;
-use crate::link::{Address, Hello, LinkStream, Malformed, Message, Said};
+use crate::link::{Address, Hello, LinkStream, Message, Said};
 use crate::node::{LinkEnd, Links, ToLink};
 use crate::planted::{self, Bug};
 use crate::shard::{CloseOrder, Mailbox, Refusal, shard_of};
@@ -54,6 +57,12 @@ const UNSENT_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 
 /// How long they may stay unsent.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a link that is cut may need to say what it was told before: a node that stops says last that its shards have
+/// moved. A node whose lease has expired must be silent before others may take its shards.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+const _: () = assert!(LAST_WORDS.as_millis() < MARGIN.as_millis());
 
 /// How often connections that wait for a commit are looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -80,10 +89,13 @@ const CANNOT_LOAD: CloseOrder =
     CloseOrder { code: CloseCode::GoingAway, reason: "your characters cannot be loaded right now" };
 
 /// What all links share.
-pub(super) struct House<G: Game> {
-    context: Arc<Context<G>>,
-    registry: Arc<Registry>,
-    requests: RequestHandler,
+pub struct House<G: Game> {
+    /// What all connections share.
+    pub context: Arc<Context<G>>,
+    /// The open connections.
+    pub registry: Arc<Registry>,
+    /// Answers requests over HTTP.
+    pub requests: RequestHandler,
 }
 
 /// Serves a link until it ends.
@@ -95,40 +107,29 @@ pub async fn serve_link<G: Game>(
     requests: RequestHandler,
 ) {
     let AcceptedLink { stream, leftover } = accepted;
-    let stream = match tokio::net::TcpStream::from_std(stream).and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp)) {
-        Ok(stream) => stream,
-        Err(error) => return tracing::warn!(%error, "cannot take over a link"),
-    };
+    match tokio::net::TcpStream::from_std(stream).and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp)) {
+        Ok(stream) => {
+            let stream = LinkStream::new(stream, leftover);
+            serve_link_over(stream, links, House { context, registry, requests }).await;
+        }
+        Err(error) => tracing::warn!(%error, "cannot take over a link"),
+    }
+}
+
+/// Serves a link over any byte stream until it ends.
+pub async fn serve_link_over<G: Game>(
+    stream: LinkStream<impl AsyncRead + AsyncWrite + Unpin>,
+    links: Links,
+    house: House<G>,
+) {
     let Some(end) = links.open() else {
         return tracing::warn!("cannot serve a link: the node is overloaded or stops");
     };
-    let house = House { context, registry, requests };
-    let cut = Box::new(Link::new(LinkStream::new(stream, leftover), end, house)).serve().await;
+    let cut = Box::new(Link::new(stream, end, house)).serve().await;
     match cut {
         Cut::Gone => tracing::info!("a gateway closed its link"),
         cut => tracing::warn!(reason = %cut, "cut the link of a gateway"),
     }
-}
-
-/// Why a link ends.
-#[derive(Debug, thiserror::Error)]
-enum Cut {
-    #[error("the gateway closed it")]
-    Gone,
-    #[error(transparent)]
-    Malformed(#[from] Malformed),
-    #[error("the gateway sent more frames of a socket than it may")]
-    TooManyFrames,
-    #[error("the gateway sent a message that only nodes send")]
-    NotFromAGateway,
-    #[error("it cannot keep up with the node")]
-    Behind,
-    #[error("the node stops, or cannot show that it lives, or the gateway was too slow")]
-    ByNode,
-    #[error("the gateway was silent for too long")]
-    Silent,
-    #[error("the gateway did not read for too long")]
-    Unread,
 }
 
 /// The result of work beside the link.
@@ -160,6 +161,8 @@ struct Link<G: Game, IO> {
     due_at: Instant,
     /// Since then the link reads nothing.
     choked_at: Option<Instant>,
+    /// The task that moves shards says nothing any more. The link reads nothing, and ends by then.
+    over_at: Option<Instant>,
     /// Messages were read and not handled.
     has_unheard: bool,
 }
@@ -182,6 +185,7 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
             said_at: now,
             due_at: now + BEAT,
             choked_at: None,
+            over_at: None,
             has_unheard: false,
         }
     }
@@ -213,20 +217,20 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
         self.now_ms = (self.house.context.clock)();
         self.ready.listen(cx.waker());
         let (mut is_busy, mut has_heard) = (false, false);
-        while let Poll::Ready(said) = self.end.poll_next(cx) {
-            let Some(said) = said else {
-                // Its last words may still be here.
-                self.send(cx)?;
-                return Poll::Ready(Err(Cut::ByNode));
-            };
-            self.told(said);
+        while self.over_at.is_none()
+            && let Poll::Ready(said) = self.end.poll_next(cx)
+        {
+            match said {
+                Some(said) => self.told(said),
+                None => self.over_at = Some(self.now + LAST_WORDS),
+            }
             is_busy = true;
         }
         while let Poll::Ready(Some(done)) = self.working.poll_next_unpin(cx) {
             self.done(done);
             is_busy = true;
         }
-        if self.choked_at.is_none() {
+        if self.choked_at.is_none() && self.over_at.is_none() {
             if !self.has_unheard
                 && let Poll::Ready(read) = self.stream.poll_read(cx)
             {
@@ -256,10 +260,17 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
             timer.as_mut().reset(due_at);
         }
         self.send(cx)?;
+        if self.over_at.is_some_and(|at| self.now >= at || self.has_said_everything()) {
+            return Poll::Ready(Err(Cut::ByNode));
+        }
         if has_heard {
             telemetry::answered(self.now.elapsed());
         }
         if is_busy { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn has_said_everything(&self) -> bool {
+        self.stream.unsent_bytes() == 0 && self.attachments.iter().all(|attachment| attachment.held.is_empty())
     }
 
     fn send(&mut self, cx: &mut TaskContext<'_>) -> Result<(), Cut> {
@@ -309,7 +320,7 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
 
     fn next_deadline(&self) -> Instant {
         let end = self.choked_at.map_or(self.heard_at + SILENCE_MAX, |since| since + PATIENCE);
-        let next = end.min(self.said_at + BEAT);
+        let next = end.min(self.said_at + BEAT).min(self.over_at.unwrap_or(end));
         if self.waiting.is_empty() { next } else { next.min(self.now + TICK) }
     }
 

@@ -46,7 +46,12 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
                             kept.extend(attachment.connections.keys().copied());
                         }
                         Word::Attached { .. } => {}
-                        Word::Leaving => attachment.close(&mut self.stream),
+                        Word::Leaving => {
+                            attachment.close(&mut self.stream);
+                            if planted::is(Bug::TransferBeforeMarkers) {
+                                let _ = self.end.marker(shard, number);
+                            }
+                        }
                         Word::Resume => {
                             attachment.close(&mut self.stream);
                             attachment.stage = Stage::Resumed;
