@@ -48,6 +48,11 @@ impl MemoryStorage {
         self.0.primary.lock().replicated().characters.get(&id).cloned()
     }
 
+    /// How many shards were taken from a process that had renewed so recently that nobody may call it dead.
+    pub fn taken_alive(&self) -> u64 {
+        self.0.primary.lock().visible.taken_alive
+    }
+
     /// Refuses rows of this character from now on.
     pub fn refuse(&self, character: CharacterId) {
         self.0.primary.lock().visible.refused.insert(character);

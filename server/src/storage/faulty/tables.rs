@@ -24,6 +24,8 @@ pub(super) struct Tables {
     origin: Instant,
     leases: Vec<HeldLease>,
     processes: BTreeMap<Uuid, Registered>,
+    /// How many shards were taken from a process that had renewed so recently that nobody may call it dead.
+    pub(super) taken_alive: u64,
     pub(super) characters: BTreeMap<CharacterId, CharacterRow>,
     pub(super) dead_letters: BTreeMap<CharacterId, DeadLetter>,
     pub(super) accounts: BTreeMap<UserId, AccountRow>,
@@ -74,6 +76,7 @@ impl Default for Tables {
             origin: Instant::now(),
             leases: ShardId::all().map(born).collect(),
             processes: BTreeMap::new(),
+            taken_alive: 0,
             characters: BTreeMap::new(),
             dead_letters: BTreeMap::new(),
             accounts: BTreeMap::new(),

@@ -1,5 +1,6 @@
 //! The processes, and the shards that they own.
 
+use castellan_cluster::membership::EXPIRY;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -123,6 +124,7 @@ impl Tables {
         process: Uuid,
         wanted: &[Wanted],
         compares_heartbeats: bool,
+        now: Instant,
     ) -> Vec<Lease> {
         let Some(name) = self.processes.get(&process).map(|taker| taker.node.name.clone()) else { return Vec::new() };
         let mut taken = Vec::new();
@@ -133,6 +135,8 @@ impl Tables {
                 None => true,
             };
             if row.lease.epoch == *epoch && is_free {
+                let owner = row.process.and_then(|owner| self.processes.get(&owner));
+                self.taken_alive += u64::from(owner.is_some_and(|owner| now < owner.seen_at + EXPIRY));
                 taken.push(row.take(&name, Some(process)));
             }
         }
