@@ -16,6 +16,7 @@
 //! chooses. About one run in 200 turns out differently.
 
 mod client;
+mod cluster;
 mod process;
 mod world;
 

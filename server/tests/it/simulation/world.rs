@@ -6,7 +6,7 @@ use std::time::Duration;
 use castellan::shard::{Answered, Creation};
 use castellan::storage::faulty::{Faults, FaultyStorage, MemoryStorage, Rules};
 use castellan::storage::{Storage, Verdict};
-use castellan_srd::wire::{Ability, NewCharacter};
+use castellan_srd::wire::{Ability, CharacterId, NewCharacter, UserId};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -45,7 +45,7 @@ pub(super) async fn run(seed: u64, rules: Rules) -> Tally {
     memory.set_rules(Rules { cancels: chance.random(), ..rules });
     let storage = Arc::new(FaultyStorage::new(Arc::new(memory.clone()), seed, Faults::default()));
     let first = Process::start(&storage, seed).await.expect("nothing goes wrong yet");
-    create(&first, &memory).await;
+    create(&first, &memory, USER, CHARACTER).await;
     storage.set_faults(Faults {
         refused_per_mille: chance.random_range(0..300),
         lost_per_mille: chance.random_range(0..300),
@@ -67,7 +67,7 @@ pub(super) async fn run(seed: u64, rules: Rules) -> Tally {
 }
 
 /// Makes the character, with nothing going wrong.
-async fn create(process: &Process, memory: &MemoryStorage) {
+pub(super) async fn create(process: &Process, memory: &MemoryStorage, owner: UserId, character: CharacterId) {
     let wanted = NewCharacter {
         name: "Brannor".to_owned(),
         race: "human".to_owned(),
@@ -76,10 +76,10 @@ async fn create(process: &Process, memory: &MemoryStorage) {
         abilities: Ability::ALL.iter().map(|ability| (*ability, 12)).collect(),
         skills: None,
     };
-    let creation = Creation { owner: USER, character: CHARACTER, id: None, wanted: &wanted, wait: None };
+    let creation = Creation { owner, character, id: None, wanted: &wanted, wait: None };
     let made = process.shards.create(&creation, &mut Vec::new()).await;
     assert!(matches!(made, Answered::Applied { .. }), "{made:?}");
-    while memory.character(CHARACTER).is_none() {
+    while memory.character(character).is_none() {
         pass(100).await;
     }
 }
