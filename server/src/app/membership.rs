@@ -204,7 +204,9 @@ async fn share(shares: &Shares, node: &Node, result: &anyhow::Result<Arc<View>>,
         shares.renewed.send_replace(Some(renewed));
         return;
     }
-    let (Some(Renewed { view, .. }), Some(entropy)) = (shares.renewed.borrow().clone(), &shares.entropy) else { return };
+    let (Some(Renewed { view, .. }), Some(entropy)) = (shares.renewed.borrow().clone(), &shares.entropy) else {
+        return;
+    };
     // The others notice an outage at other moments.
     for _ in 0..QUESTIONS_MAX {
         let asked = Instant::now();

@@ -35,7 +35,7 @@ use crate::socket::{self, Registry};
 use crate::telemetry;
 
 pub use self::gateway::gateway;
-pub use self::membership::{beat, register};
+pub use self::membership::{Shares, beat, register};
 pub use self::node::node;
 
 /// How long the last rows of the audit may take at a stop.

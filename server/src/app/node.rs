@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use castellan_cluster::membership::PERIOD;
 use castellan_game::Game;
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
@@ -30,6 +31,9 @@ use crate::telemetry;
 
 /// Pause between two tries to tell the others that this node stops.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// When all other nodes know that this one stops: they read twice in this time.
+const KNOWN: Duration = PERIOD.saturating_mul(2);
 
 /// Runs a node until it is told to stop.
 ///
@@ -244,6 +248,8 @@ async fn give_everything_away(
         }
         tokio::time::sleep(PAUSE).await;
     }
+    // By then every node has read that this one takes nothing more; until then it could be given a shard.
+    tokio::time::sleep(KNOWN).await;
     stop.send_replace(true);
     match tokio::time::timeout_at(deadline, moves).await {
         Ok(Ok(())) => tracing::info!("all shards have other owners, or none"),

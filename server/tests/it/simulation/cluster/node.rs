@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use castellan::app;
+use castellan::app::{self, Shares};
 use castellan::clock::Clock;
 use castellan::flush::{FlushSettings, Flusher, Signals};
 use castellan::link::LinkStream;
-use castellan::node::{Links, Moves, Renewed};
+use castellan::node::{DatabaseSeen, Links, Moves, Renewed};
 use castellan::shard::{Capacity, Shards};
 use castellan::socket::{self, House, Registry, RequestHandler, SocketLimits, serve_link_over};
 use castellan::storage::faulty::FaultyStorage;
@@ -81,6 +81,7 @@ struct Life {
     storage: Arc<dyn Storage>,
     moves: Moves<Srd>,
     renewed: watch::Sender<Option<Renewed>>,
+    seen: Arc<DatabaseSeen>,
     stop_moves: watch::Sender<bool>,
     flusher: Flusher<Shards<Srd>>,
     stopped: watch::Receiver<bool>,
@@ -110,6 +111,7 @@ impl Node {
         };
         let ((renewed, renewals), (stop_moves, moves_stopped)) = (watch::channel(None), watch::channel(false));
         let (links, moves) = Moves::new(process, Arc::clone(&shards), Arc::clone(&database), renewals, moves_stopped);
+        let seen = Arc::clone(links.database());
         let settings = FlushSettings {
             interval: Duration::from_secs(1),
             batch_rows: 10,
@@ -140,8 +142,17 @@ impl Node {
         };
         common.doors.lock().insert(process, door);
         let (stop, stopped) = watch::channel(false);
-        let life =
-            Life { row, shards: Arc::clone(&shards), storage: database, moves, renewed, stop_moves, flusher, stopped };
+        let life = Life {
+            row,
+            shards: Arc::clone(&shards),
+            storage: database,
+            moves,
+            renewed,
+            seen,
+            stop_moves,
+            flusher,
+            stopped,
+        };
         let life = tokio::spawn(gate.clone().behind(life.live()));
         Self {
             name,
@@ -189,15 +200,15 @@ impl Node {
 impl Life {
     /// Lives until it was told to stop.
     async fn live(self) {
-        let Self { row, shards, storage, moves, renewed, stop_moves, mut flusher, mut stopped } = self;
+        let Self { row, shards, storage, moves, renewed, seen, stop_moves, mut flusher, mut stopped } = self;
         let membership = storage.membership().expect("nodes share this database");
         while app::register(&storage, &row).await.is_err() {
             // As a supervisor starts it again.
             pass(1_000).await;
         }
-        let beating = app::beat(&storage, &row, String::new, |news| {
-            renewed.send_replace(Some(news));
-        });
+        // Nobody is asked about the database: a node that is cut off stops answering.
+        let shares = Shares { renewed, database: seen, entropy: None };
+        let beating = app::beat(&storage, &row, String::new, Some(&shares));
         let working = async {
             let (stop_flusher, flusher_stopped) = watch::channel(false);
             let giving_away = async {
@@ -208,6 +219,8 @@ impl Life {
                     }
                     pass(500).await;
                 }
+                // By then all others know it.
+                pass(2_000).await;
                 stop_moves.send_replace(true);
                 pass(u64::try_from(STOP.as_millis()).expect("short")).await;
             };
