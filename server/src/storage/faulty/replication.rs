@@ -26,8 +26,6 @@ pub struct Rules {
     pub warnings_count: bool,
     /// A call that takes too long cancels its commit. Otherwise the commit goes on waiting, with its locks.
     pub cancels: bool,
-    /// A take of a shard compares the heartbeat of its owner once more.
-    pub takes_compare_heartbeats: bool,
 }
 
 impl Default for Rules {
@@ -37,7 +35,6 @@ impl Default for Rules {
             reads_wait: true,
             warnings_count: true,
             cancels: true,
-            takes_compare_heartbeats: true,
         }
     }
 }

@@ -60,9 +60,9 @@ impl Membership for MemoryStorage {
             let owners = wanted.iter().filter_map(|wanted| tables.owner(wanted.shard)).map(Lock::Process);
             owners.chain(wanted.iter().map(|wanted| Lock::Takes(wanted.shard))).collect()
         };
-        let (compares, now) = (self.0.primary.lock().rules.takes_compare_heartbeats, Instant::now());
+        let now = Instant::now();
         let wanted = wanted.to_vec();
-        self.transact(Purpose::TakeOver, locks, move |tables| Ok(tables.take(process, &wanted, compares, now))).await
+        self.transact(Purpose::TakeOver, locks, move |tables| Ok(tables.take(process, &wanted, now))).await
     }
 
     async fn transfer(&self, from: Uuid, to: Uuid, lease: Lease) -> Result<Owned, StorageError> {

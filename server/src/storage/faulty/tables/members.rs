@@ -123,7 +123,6 @@ impl Tables {
         &mut self,
         process: Uuid,
         wanted: &[Wanted],
-        compares_heartbeats: bool,
         now: Instant,
     ) -> Vec<Lease> {
         let Some(name) = self.processes.get(&process).map(|taker| taker.node.name.clone()) else { return Vec::new() };
@@ -131,7 +130,7 @@ impl Tables {
         for Wanted { shard, epoch, heartbeat } in wanted {
             let row = &mut self.leases[usize::from(shard.number())];
             let is_free = match row.process.and_then(|owner| self.processes.get(&owner)) {
-                Some(owner) => Some(owner.heartbeat) == *heartbeat || !compares_heartbeats,
+                Some(owner) => Some(owner.heartbeat) == *heartbeat,
                 None => true,
             };
             if row.lease.epoch == *epoch && is_free {

@@ -113,11 +113,6 @@ impl Client {
         self.kept.is_empty() && (!self.watches || self.watched == self.gold)
     }
 
-    /// Everything is answered, and nothing was refused.
-    pub(super) fn waits_only_for_durable(&self) -> bool {
-        !self.kept.is_empty() && self.kept.iter().all(|kept| self.answered.contains_key(&kept.id))
-    }
-
     pub(super) fn state(&self) -> String {
         let Self { kept, sent, answered, conflicts, durable, watched, gold, last_words, .. } = self;
         let (is_connected, kept) = (self.playing.is_some(), kept.len());

@@ -40,9 +40,6 @@ const SETTLED: Duration = Duration::from_secs(30);
 /// How long after that all clients know everything.
 const KNOWN: Duration = Duration::from_secs(60);
 
-/// How long after that a client that only waits for `durable` plays on.
-const NUDGE: Duration = Duration::from_secs(20);
-
 /// What ends a fault.
 enum End {
     Thaw(Uuid),
@@ -376,14 +373,6 @@ impl World {
         let settled_at = Instant::now();
         while let Some(client) = self.clients.iter().find(|client| !client.is_done()) {
             assert!(settled_at.elapsed() < KNOWN, "a client does not know everything: {}", client.state());
-            if self.tally.nudges == 0 && settled_at.elapsed() > NUDGE {
-                // A move that was called off forgets who waits for `durable`, until the next intent.
-                self.tally.nudges = 1;
-                self.clients
-                    .iter_mut()
-                    .filter(|client| client.waits_only_for_durable())
-                    .for_each(|client| client.intend(false));
-            }
             self.live(200).await;
         }
         for client in &self.clients {
