@@ -30,7 +30,11 @@ impl Goal {
 
     /// The reached share of the goal: 1 or more is a success.
     pub fn reached(&self) -> Option<f64> {
-        self.measured.map(|measured| if self.is_bound { self.wanted / measured } else { measured / self.wanted })
+        self.measured.map(|measured| match self.is_bound {
+            _ if measured == self.wanted => 1.0,
+            true => self.wanted / measured,
+            false => measured / self.wanted,
+        })
     }
 
     /// A row of the table of goals.

@@ -5,6 +5,7 @@
 
 use crate::attacks::Attacks;
 use crate::cliff::Cliff;
+use crate::cluster::Cluster;
 use crate::goal::Goal;
 use crate::report::Report;
 use crate::series::Series;
@@ -88,6 +89,7 @@ pub fn goals(report: &Report) -> Vec<Goal> {
     }
     goals.extend(report.cliff.iter().flat_map(Cliff::goals));
     goals.extend(report.attacks.iter().flat_map(Attacks::goals));
+    goals.extend(report.cluster.iter().flat_map(Cluster::goals));
     goals
 }
 

@@ -17,6 +17,8 @@ pub mod caller;
 #[cfg(target_os = "linux")]
 pub mod cliff;
 #[cfg(target_os = "linux")]
+pub mod cluster;
+#[cfg(target_os = "linux")]
 pub mod cold;
 #[cfg(target_os = "linux")]
 pub mod failures;

@@ -111,6 +111,9 @@ mod linux {
         /// Rows in the database of the part `cliff`, at least 40,000.
         #[arg(long, default_value_t = 1_000_000)]
         rows: usize,
+        /// Times that the part `cluster` drains a node and gives it its shards back.
+        #[arg(long, default_value_t = 10)]
+        moves: usize,
         /// Players of the part `attacks`.
         #[arg(long, default_value_t = 500)]
         attacked_players: usize,
@@ -120,7 +123,8 @@ mod linux {
         /// Seconds before, during and after an attack, separated by commas.
         #[arg(long, value_delimiter = ',', default_values_t = [10.0, 15.0, 10.0])]
         attack_seconds: Vec<f64>,
-        /// Parts to measure, separated by commas. Default: everything except `cliff`, `attacks` and `tls`.
+        /// Parts to measure, separated by commas. Default: everything except `cliff`, `attacks`, `tls` and
+        /// `cluster`.
         #[arg(long, value_delimiter = ',')]
         only: Vec<Part>,
         /// Loads, separated by commas: closed loops as CONNECTIONSxIN_FLIGHT (64x16), open loops as
@@ -180,6 +184,7 @@ mod linux {
             players,
             loads: arguments.loads,
             rows,
+            moves: if arguments.quick { 1 } else { arguments.moves },
             parts,
         };
         let report = run::run(&settings, &attacks)?;

@@ -38,8 +38,8 @@ pub struct Cores {
 pub struct RoundSettings<'a> {
     /// The system.
     pub target: Target,
-    /// Its process.
-    pub process: u32,
+    /// Its processes.
+    pub processes: Vec<u32>,
     /// The players, one connection each.
     pub players: &'a [Player],
     /// The pace of the intents.
@@ -69,6 +69,8 @@ pub struct Measured {
     pub lateness_p99_ms: f64,
     /// Processor time of the system, as a share of one core.
     pub server_cpu: f64,
+    /// The same of each of its processes.
+    pub cpu_of_each: Vec<f64>,
     /// Processor time of the load, as a share of one core.
     pub load_cpu: f64,
     /// Busy share of the server's core, from any program.
@@ -105,6 +107,7 @@ impl Measured {
             p999_ms: 1.0,
             lateness_p99_ms: 0.0,
             server_cpu: 0.5,
+            cpu_of_each: vec![0.5],
             load_cpu: 0.5,
             server_core: 0.5,
             load_core,
@@ -160,9 +163,9 @@ pub fn measure(cores: Cores, round: RoundSettings<'_>) -> Result<Measured> {
         let mut watched = None;
         if is_ready.recv().is_ok() {
             thread::sleep(round.warm_up);
-            let before = Usage::now(cores, round.process)?;
+            let before = Usage::now(cores, &round.processes)?;
             thread::sleep(round.time);
-            watched = Some(Usage::now(cores, round.process)?.since(&before));
+            watched = Some(Usage::now(cores, &round.processes)?.since(&before));
         }
         let (intent_bytes, tally) = load.join().map_err(|_| anyhow::anyhow!("the load panicked"))??;
         Ok(measured(&tally, intent_bytes, &watched.context("the load ended before it was ready")?))
@@ -206,7 +209,8 @@ fn measured(tally: &Tally, intent_bytes: usize, usage: &Share) -> Measured {
         p99_ms: ms(0.99),
         p999_ms: ms(0.999),
         lateness_p99_ms: tally.lateness.value_at_quantile(0.99) as f64 / 1e6,
-        server_cpu: usage.process,
+        server_cpu: usage.process(),
+        cpu_of_each: usage.processes.clone(),
         load_cpu: tally.load_time.as_secs_f64() / tally.time.as_secs_f64(),
         server_core: usage.server_core,
         load_core: usage.load_core,
@@ -237,23 +241,30 @@ pub(crate) fn rest(cores: Cores) -> Result<()> {
 /// The usage so far.
 pub(crate) struct Usage {
     at: Instant,
-    process: Duration,
+    processes: Vec<Duration>,
     server_core: CoreTime,
     load_core: CoreTime,
 }
 
 /// The usage between two moments, as shares of one core.
 pub(crate) struct Share {
-    pub(crate) process: f64,
+    pub(crate) processes: Vec<f64>,
     pub(crate) server_core: f64,
     pub(crate) load_core: f64,
 }
 
+impl Share {
+    /// Processor time of all processes.
+    pub(crate) fn process(&self) -> f64 {
+        self.processes.iter().sum()
+    }
+}
+
 impl Usage {
-    pub(crate) fn now(cores: Cores, process: u32) -> Result<Self> {
+    pub(crate) fn now(cores: Cores, processes: &[u32]) -> Result<Self> {
         Ok(Self {
             at: Instant::now(),
-            process: process_time(process)?,
+            processes: processes.iter().map(|process| process_time(*process)).collect::<Result<_>>()?,
             server_core: CoreTime::of(cores.server)?,
             load_core: CoreTime::of(cores.load)?,
         })
@@ -262,7 +273,12 @@ impl Usage {
     pub(crate) fn since(&self, earlier: &Self) -> Share {
         let time = (self.at - earlier.at).as_secs_f64();
         Share {
-            process: (self.process - earlier.process).as_secs_f64() / time,
+            processes: self
+                .processes
+                .iter()
+                .zip(&earlier.processes)
+                .map(|(now, before)| (*now - *before).as_secs_f64() / time)
+                .collect(),
             server_core: self.server_core.busy_since(earlier.server_core),
             load_core: self.load_core.busy_since(earlier.load_core),
         }

@@ -22,27 +22,31 @@ pub const PASSWORD: &str = "correct horse battery staple";
 ///
 /// A refused request.
 pub fn make(address: SocketAddr, count: usize) -> Result<Vec<Player>> {
+    let names: Vec<String> = (0..count).map(|number| format!("player-{number:05}")).collect();
+    make_named(address, &names)
+}
+
+/// The same with these names. Accounts that exist only get a character.
+pub(crate) fn make_named(address: SocketAddr, names: &[String]) -> Result<Vec<Player>> {
     let next = AtomicUsize::new(0);
     let work = || {
         let (http, mut players) = (Http::new(address), Vec::new());
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= count {
-                return Ok(players);
-            }
-            players.push(make_one(&http, number)?);
+            let Some(name) = names.get(number) else { return Ok(players) };
+            players.push(make_one(&http, name, number)?);
         }
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..AT_ONCE.min(count)).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..AT_ONCE.min(names.len())).map(|_| scope.spawn(work)).collect();
         let made: Result<Vec<Vec<Player>>> =
             workers.into_iter().map(|worker| worker.join().expect("the thread does not panic")).collect();
         Ok(made?.concat())
     })
 }
 
-fn make_one(http: &Http, number: usize) -> Result<Player> {
-    let (token, user) = log_in(http, &format!("player-{number:05}"), PASSWORD, true)?;
+fn make_one(http: &Http, name: &str, number: usize) -> Result<Player> {
+    let (token, user) = log_in(http, name, PASSWORD, true)?;
     let (status, character) = http.post("/characters", &token, &sheet(&format!("Brannor {number}")))?;
     ensure!(status == 201, "the server refused to create a character: {status} {character}");
     let character: CharacterId =

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::attacks::Attacks;
 use crate::cliff::Cliff;
+use crate::cluster::Cluster;
 use crate::cold::ColdLoads;
 use crate::failures::Failures;
 use crate::goal::Goal;
@@ -47,6 +48,8 @@ pub struct Report {
     pub attacks: Option<Attacks>,
     /// The part `tls`; `None` if it was not requested.
     pub tls: Option<Tls>,
+    /// The part `cluster`; `None` if it was not requested.
+    pub cluster: Option<Cluster>,
     /// All goals.
     pub goals: Vec<Goal>,
     /// Failed measurements.
@@ -107,6 +110,7 @@ impl Report {
             cliff: None,
             attacks: None,
             tls: None,
+            cluster: None,
             goals: Vec::new(),
             failures: Failures::default(),
         }
@@ -156,6 +160,7 @@ impl Report {
         self.cliff.iter().for_each(|cliff| text += &cliff.markdown());
         self.attacks.iter().for_each(|attacks| text += &attacks.markdown());
         self.tls.iter().for_each(|tls| text += &tls.markdown());
+        self.cluster.iter().for_each(|cluster| text += &cluster.markdown());
         if !self.failures.lines().is_empty() {
             text += "\n## Failed\n\n";
             self.failures.lines().iter().for_each(|failure| text += &format!("- {failure}\n"));

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::attacks::{AttackSettings, attacks};
 use crate::cliff::cliff;
+use crate::cluster::cluster;
 use crate::cold::cold_loads;
 use crate::echo::Mode;
 use crate::failures::Failures;
@@ -78,6 +79,9 @@ pub fn run(settings: &RunSettings, wanted: &AttackSettings) -> Result<Report> {
     }
     if settings.has(Part::Tls) {
         report.tls = Some(tls(settings, &mut report.failures)?);
+    }
+    if settings.has(Part::Cluster) {
+        report.cluster = Some(cluster(settings, &mut report.failures)?);
     }
     report.goals = goals(&report);
     Ok(report)
@@ -162,7 +166,7 @@ fn rounds(
             let what = format!("{}{}, {load}", system.name, if ack.is_some() { ", durable" } else { "" });
             let round = RoundSettings {
                 target: system.target(ack),
-                process: system.running.process(),
+                processes: vec![system.running.process()],
                 players: &system.players[..connections.min(system.players.len())],
                 pace,
                 game: None,
@@ -245,7 +249,7 @@ fn start_echoes(settings: &RunSettings, answer_bytes: usize) -> Result<Vec<Syste
 fn probe(settings: &RunSettings, system: &System) -> Result<Measured> {
     let round = RoundSettings {
         target: system.target(None),
-        process: system.running.process(),
+        processes: vec![system.running.process()],
         players: &system.players[..1],
         pace: Pace::Closed(1),
         game: None,

@@ -56,6 +56,9 @@ fn median(rounds: &[&Measured]) -> Measured {
         p999_ms: of(|round| round.p999_ms),
         lateness_p99_ms: of(|round| round.lateness_p99_ms),
         server_cpu: of(|round| round.server_cpu),
+        cpu_of_each: (0..rounds[0].cpu_of_each.len())
+            .map(|process| middle(rounds.iter().map(|round| round.cpu_of_each[process]).collect()))
+            .collect(),
         load_cpu: of(|round| round.load_cpu),
         server_core: of(|round| round.server_core),
         load_core: of(|round| round.load_core),

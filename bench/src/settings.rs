@@ -28,12 +28,14 @@ pub enum Part {
     Attacks,
     /// The cost of TLS. Runs only if requested.
     Tls,
+    /// A gateway and its nodes beside a server, and moves of shards, on PostgreSQL. Runs only if requested.
+    Cluster,
 }
 
 impl Part {
     /// Returns true if it runs without being requested: it then compares the servers with the echoes.
     pub fn runs_by_default(self) -> bool {
-        !matches!(self, Self::Cliff | Self::Attacks | Self::Tls)
+        !matches!(self, Self::Cliff | Self::Attacks | Self::Tls | Self::Cluster)
     }
 }
 
@@ -62,6 +64,8 @@ pub struct RunSettings {
     pub players: usize,
     /// Rows in the database of the part `cliff`.
     pub rows: usize,
+    /// Times that the part `cluster` drains a node and gives it its shards back.
+    pub moves: usize,
     /// The parts to run.
     pub parts: Vec<Part>,
     /// Loads to run, such as `64x16`; empty for all.

@@ -172,7 +172,7 @@ impl House {
     fn round(&self, settings: &RunSettings, connections: usize, in_flight: usize) -> RoundSettings<'_> {
         RoundSettings {
             target: self.target.clone(),
-            process: self.running.process(),
+            processes: vec![self.running.process()],
             players: &self.players[..connections.min(self.players.len())],
             pace: Pace::Closed(in_flight),
             game: None,

@@ -49,7 +49,7 @@ pub(super) fn watch(
     sleep_until(moments.begin(0));
     let mut attackers = None;
     for number in 0..PHASES {
-        let before = Usage::now(cores, process)?;
+        let before = Usage::now(cores, &[process])?;
         if number == 1 {
             watched.counters = read_counters(operator)?;
             attackers = Some(Attackers::start(orders)?);
@@ -60,9 +60,9 @@ pub(super) fn watch(
             sleep_until((Instant::now() + LOOK_PERIOD).min(moments.end(number)));
         }
         watched.resident_bytes[number] = if number == 1 { most } else { resident_bytes(process)? };
-        let share = Usage::now(cores, process)?.since(&before);
+        let share = Usage::now(cores, &[process])?.since(&before);
         let phase = &mut watched.phases[number];
-        (phase.server_cpu, phase.server_core, phase.load_core) = (share.process, share.server_core, share.load_core);
+        (phase.server_cpu, phase.server_core, phase.load_core) = (share.process(), share.server_core, share.load_core);
         if let Some(attackers) = attackers.take() {
             watched.deeds = attackers.end()?;
             watched.counters = changes(&watched.counters, &read_counters(operator)?);

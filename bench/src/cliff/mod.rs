@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 pub use self::figures::{ALONE, Cliff, ELSEWHERE, FEW, HOT, MANY, NEIGHBOURS, PRESSED, ROAMING, ROAMING_ALL};
-use self::seed::shard_of;
+pub(crate) use self::seed::shard_of;
 use self::sizes::{CROWD, PLACES_PER_USER, PLAYERS};
 use self::world::World;
 use crate::errands::Owned;
@@ -192,7 +192,7 @@ impl Case<'_> {
     fn round(&self, settings: &RunSettings) -> RoundSettings<'_> {
         RoundSettings {
             target: self.world.target(),
-            process: self.world.process(),
+            processes: vec![self.world.process()],
             players: self.seats,
             pace: self.pace,
             game: self.game.as_ref().map(|(targets, crowd)| GameServer { targets, crowd: *crowd }),

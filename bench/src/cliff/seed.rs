@@ -25,7 +25,7 @@ const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 const SHARDS: u64 = 256;
 
 /// The shard of a user, as the server computes it.
-pub(super) fn shard_of(user: UserId) -> u64 {
+pub(crate) fn shard_of(user: UserId) -> u64 {
     let hash =
         user.uuid().as_bytes().iter().fold(FNV_OFFSET, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME));
     let folded = hash ^ (hash >> 32);

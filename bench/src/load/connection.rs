@@ -100,6 +100,8 @@ pub(crate) struct Connection {
     pub(super) sends: Sends,
     /// True for a member of a crowd: it sends as fast as it is answered, and its answers are only counted.
     pub(super) is_crowd: bool,
+    /// True if it broke in a round that goes on without it.
+    pub(super) is_lost: bool,
     /// The id of the oldest unanswered intent.
     pub(crate) expected: u64,
     /// Due times of the intents from `expected` on, in nanoseconds since the start of the load; `None` for an intent
@@ -204,6 +206,7 @@ impl Connection {
             stream,
             sends: Sends::Own(Intents::new(player.character, first, target.ack)?),
             is_crowd: false,
+            is_lost: false,
             expected: first,
             stamps: VecDeque::new(),
             leftover: Vec::new(),

@@ -4,6 +4,7 @@
 //! and latency counts from the due time, even if the load is late).
 
 mod connection;
+mod play;
 mod schedule;
 mod tally;
 
@@ -20,6 +21,7 @@ use rustix::event::{Timespec, epoll};
 use self::connection::Sends;
 pub(crate) use self::connection::{Connection, connect};
 pub use self::connection::{Player, Target, few_addresses};
+pub(crate) use self::play::{Answer, Played};
 pub(crate) use self::schedule::{Schedule, nanoseconds};
 pub use self::tally::{Tally, histogram};
 use crate::errands::{Owned, answered_id};
@@ -76,6 +78,8 @@ struct Round {
     refills: bool,
     unanswered: usize,
     tally: Tally,
+    /// Set if every answer is noted, and a lost connection does not end the round.
+    played: Option<Played>,
 }
 
 impl Load {
@@ -131,7 +135,7 @@ impl Load {
         let from = self.now() + nanoseconds(warm_up);
         let until = from + nanoseconds(time);
         let refills = matches!(pace, Pace::Closed(_));
-        let mut round = Round { from, until, refills, unanswered: 0, tally: Tally::new(time) };
+        let mut round = Round { from, until, refills, unanswered: 0, tally: Tally::new(time), played: None };
         match pace {
             Pace::Closed(in_flight) => self.fill(&mut round, in_flight)?,
             Pace::Open(_) => self.fill(&mut round, 1)?,
@@ -163,7 +167,8 @@ impl Load {
     /// Keeps the connections idle; only answers pings.
     pub fn idle(&mut self, time: Duration) -> Result<()> {
         let until = self.now() + nanoseconds(time);
-        let mut round = Round { from: until, until, refills: false, unanswered: 0, tally: Tally::new(time) };
+        let tally = Tally::new(time);
+        let mut round = Round { from: until, until, refills: false, unanswered: 0, tally, played: None };
         while self.now() < until {
             self.hear_all(&mut round, until)?;
         }
@@ -198,6 +203,9 @@ impl Load {
             }
             schedule.advance();
             let connection = &mut self.connections[index];
+            if connection.is_lost {
+                continue;
+            }
             self.out.clear();
             connection.sends.push_next(&mut self.out);
             connection.stamps.push_back(Some(due));
@@ -205,8 +213,10 @@ impl Load {
             if due >= round.from {
                 round.tally.lateness.saturating_record((now - due).max(1));
             }
-            if connection.send(&self.out)? {
-                self.await_room(index)?;
+            match connection.send(&self.out) {
+                Ok(true) => self.await_room(index)?,
+                Ok(false) => {}
+                Err(error) => self.lose(index, round, error)?,
             }
         }
     }
@@ -233,7 +243,9 @@ impl Load {
                     READABLE,
                 )?;
             }
-            self.hear(index, round)?;
+            if let Err(error) = self.hear(index, round) {
+                self.lose(index, round, error)?;
+            }
         }
         Ok(())
     }
@@ -258,7 +270,7 @@ impl Load {
                 if frame.operation == BINARY && frame.payload.starts_with(APPLIED) {
                     answers += 1;
                     self.answers_ever += 1;
-                    let id = round.answered(connection, frame.payload, now)?;
+                    let id = round.answered(connection, index, frame.payload, now)?;
                     if self.target.is_castellan && self.answers_ever.is_multiple_of(EXAMINE_EVERY) {
                         examine(frame.payload, id, matches!(connection.sends, Sends::Own(_)))?;
                     }
@@ -320,13 +332,16 @@ const READABLE: epoll::EventFlags = epoll::EventFlags::IN.union(epoll::EventFlag
 
 impl Round {
     /// Counts an answer and returns the id of its intent.
-    fn answered(&mut self, connection: &mut Connection, payload: &[u8], now: u64) -> Result<u64> {
+    fn answered(&mut self, connection: &mut Connection, index: usize, payload: &[u8], now: u64) -> Result<u64> {
         let id = match connection.sends {
             Sends::Own(_) => connection.expected,
             Sends::Errands(_) => answered_id(payload)?,
         };
         let stamp = connection.strike(id)?;
         self.unanswered = self.unanswered.saturating_sub(1);
+        if let Some(played) = &mut self.played {
+            played.answers.push(Answer { connection: index, due: stamp, at: now });
+        }
         if !(self.from..self.until).contains(&stamp) {
             return Ok(id);
         }
