@@ -18,6 +18,8 @@ pub const fn revealing_faults(bug: Bug) -> &'static [Fault] {
         Bug::ReleaseWhileDirty => &[Fault::Restart],
         Bug::BelieveTheVisibleRow => &[Fault::VisibleThenLost],
         Bug::IgnoreTheWarning => &[Fault::CommitCancelled],
+        // Only the simulation plants these.
+        Bug::TransferBeforeMarkers | Bug::TransferBeforeStored => &[],
         Bug::DroppedWhileLeaving => &[Fault::TargetsChange, Fault::NodeDrained],
         Bug::OwnerAfterLostTransfer => &[Fault::TransferAnswerLost],
         Bug::OnlyTheUnansweredClosed => &[Fault::NodeKilled],

@@ -30,12 +30,7 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self {
-            takeovers_wait: true,
-            reads_wait: true,
-            warnings_count: true,
-            cancels: true,
-        }
+        Self { takeovers_wait: true, reads_wait: true, warnings_count: true, cancels: true }
     }
 }
 

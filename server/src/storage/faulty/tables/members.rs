@@ -119,12 +119,7 @@ impl Tables {
         self.leases[usize::from(shard.number())].process
     }
 
-    pub(in crate::storage::faulty) fn take(
-        &mut self,
-        process: Uuid,
-        wanted: &[Wanted],
-        now: Instant,
-    ) -> Vec<Lease> {
+    pub(in crate::storage::faulty) fn take(&mut self, process: Uuid, wanted: &[Wanted], now: Instant) -> Vec<Lease> {
         let Some(name) = self.processes.get(&process).map(|taker| taker.node.name.clone()) else { return Vec::new() };
         let mut taken = Vec::new();
         for Wanted { shard, epoch, heartbeat } in wanted {
