@@ -36,6 +36,9 @@ static CATALOGUE: LazyLock<Arc<Catalogue>> = LazyLock::new(|| Arc::new(Catalogue
 /// The doors of all nodes: how gateways open links.
 pub(super) type Doors = Arc<Mutex<BTreeMap<Uuid, Door>>>;
 
+/// The links to a node, with their tasks.
+type Opened = Arc<Mutex<Vec<(Line, JoinHandle<()>)>>>;
+
 /// Where links to a node are opened.
 #[derive(Clone)]
 pub(super) struct Door {
@@ -44,7 +47,7 @@ pub(super) struct Door {
     links: Links,
     sockets: Arc<socket::Context<Srd>>,
     registry: Arc<Registry>,
-    opened: Arc<Mutex<Vec<(Line, JoinHandle<()>)>>>,
+    opened: Opened,
 }
 
 impl Door {
@@ -69,7 +72,7 @@ pub(super) struct Node {
     pub(super) gate: Gate,
     pub(super) is_stopping: bool,
     pub(super) started_at: Instant,
-    opened: Arc<Mutex<Vec<(Line, JoinHandle<()>)>>>,
+    opened: Opened,
     stop: watch::Sender<bool>,
     life: JoinHandle<()>,
 }

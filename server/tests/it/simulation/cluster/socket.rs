@@ -28,6 +28,7 @@ pub(super) enum Heard {
 }
 
 impl Socket {
+    #[expect(clippy::disallowed_methods, reason = "a client in a simulation takes everything, and sends few frames")]
     pub(super) fn new(line: Line, stream: DuplexStream) -> Self {
         let (reader, mut writer) = split(stream);
         let ((output, mut to_send), (heard, input)) = (mpsc::unbounded_channel::<Vec<u8>>(), mpsc::unbounded_channel());
