@@ -18,8 +18,11 @@ use std::time::Duration;
 use crate::lease::{Held, Lease};
 use crate::word::Word;
 
-/// How long a gateway has for its marker. Then its link is cut.
-pub const MARKER: Duration = Duration::from_millis(100);
+/// How long a gateway has for its marker. Then its link is cut, and its sockets are closed.
+///
+/// A busy machine may let a thread wait for a tenth of a second; a planned move must not close sockets for that. A move
+/// waits so long only for a gateway that is gone.
+pub const MARKER: Duration = Duration::from_millis(250);
 
 /// Work for the shell, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

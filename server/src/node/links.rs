@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use castellan_cluster::membership::GAP;
 use castellan_cluster::word::Word;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -19,6 +19,10 @@ const FROM_LINKS_MAX: usize = 16_384;
 
 /// Messages to one link that may wait for it. A link that falls behind further is cut.
 const TO_LINK_MAX: usize = 4_096;
+
+/// How long the last successful read of the heartbeats may be past, until a node says that the database is away. They are
+/// read each second.
+const AWAY: Duration = Duration::from_millis(1_500);
 
 /// What a link says.
 #[derive(Debug)]
@@ -80,7 +84,7 @@ impl DatabaseSeen {
     /// Returns true if the database is away. From then on this node takes nothing before it has watched all heartbeats
     /// anew.
     fn is_away(&self) -> bool {
-        let is_away = self.read_at.lock().is_none_or(|at| at.elapsed() > GAP);
+        let is_away = self.read_at.lock().is_none_or(|at| at.elapsed() > AWAY);
         if is_away {
             self.was_called_away.store(true, Ordering::SeqCst);
         }

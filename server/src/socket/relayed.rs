@@ -34,6 +34,7 @@ use self::attachment::{Attachment, Stage};
 use self::connection::{Busy, Connection, Heard, Parts, QUEUE_MAX};
 use self::cut::Cut;
 use self::ready::{Key, Ready};
+use self::steps::Done;
 use super::context::Context;
 use super::end::End;
 use super::registry::{Opener, Registry};
@@ -63,6 +64,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 const _: () = assert!(LAST_WORDS.as_millis() < MARGIN.as_millis());
+
+/// How long a link stays silent before it closes, if the node has cut it.
+const REST: Duration = Duration::from_millis(250);
 
 /// How often connections that wait for a commit are looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -132,16 +136,6 @@ pub async fn serve_link_over<G: Game>(
     }
 }
 
-/// The result of work beside the link.
-enum Done {
-    /// A load for frames or for news ended.
-    Loaded { key: Key, id: u64, user: UserId, result: Result<(), Refusal> },
-    /// A welcome.
-    Welcomed { key: Key, id: u64, user: UserId, mailbox: Mailbox, result: Result<Vec<CharacterSummary>, Refusal> },
-    /// A request ended; with the request if it goes back.
-    Responded { address: Address, result: Result<Vec<u8>, Vec<u8>> },
-}
-
 struct Link<G: Game, IO> {
     stream: LinkStream<IO>,
     end: LinkEnd,
@@ -201,6 +195,10 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
                 turn
             });
             if let Err(cut) = turn.await {
+                if let Cut::ByNode = cut {
+                    // The gateway would come back at once, and be cut again.
+                    tokio::time::sleep(REST).await;
+                }
                 return cut;
             }
             in_a_row = if has_waited { 0 } else { in_a_row + 1 };

@@ -2,6 +2,16 @@
 
 use super::*;
 
+/// The result of work beside the link.
+pub(super) enum Done {
+    /// A load for frames or for news ended.
+    Loaded { key: Key, id: u64, user: UserId, result: Result<(), Refusal> },
+    /// A welcome.
+    Welcomed { key: Key, id: u64, user: UserId, mailbox: Mailbox, result: Result<Vec<CharacterSummary>, Refusal> },
+    /// A request ended; with the request if it goes back.
+    Responded { address: Address, result: Result<Vec<u8>, Vec<u8>> },
+}
+
 impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
     /// The gateway asks for a shard.
     pub(super) fn attach(&mut self, address: Address, epoch: u64) -> Result<(), Cut> {
