@@ -1,10 +1,10 @@
 //! Sessions, seats and game servers over several gateways and nodes.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::json;
 
-use super::{Cluster, until_ready};
+use super::{Cluster, SETTLED, until_ready};
 use crate::harness::{Http, Socket};
 use crate::play::{enter, id};
 use castellan_srd::wire::Codec;
@@ -13,18 +13,22 @@ use castellan_srd::wire::Codec;
 const CLIENT: &str = "?client=f81d4fae-7dec-11d0-a765-00a0c91e6bf6";
 
 #[test]
-fn a_session_that_ends_at_one_gateway_ends_at_all_within_two_seconds() {
+fn a_session_that_ends_at_one_gateway_ends_at_all() {
     let cluster = Cluster::new();
     let _node = cluster.node("castor");
     let gateways = [cluster.gateway(), cluster.gateway()];
     gateways.iter().for_each(until_ready);
     let (http, token, _) = enter(&gateways[0], "ada");
     let socket = Socket::open(gateways[1].address(), &token);
-    let ended_at = Instant::now();
     assert_eq!(http.call("POST", "/session/logout", &[], None).status, 204);
     assert_eq!(socket.closed().1, 4501);
-    assert!(ended_at.elapsed() < Duration::from_secs(2), "{:?}", ended_at.elapsed());
-    assert_eq!(Http::new(gateways[1].address()).with_token(&token).get("/session").status, 401);
+    // Each process reads once a second which sessions have ended; the node may be first to close the socket.
+    let there = Http::new(gateways[1].address()).with_token(&token);
+    let deadline = Instant::now() + SETTLED;
+    while there.get("/session").status != 401 {
+        assert!(Instant::now() < deadline, "the session goes on at the other gateway");
+        std::thread::yield_now();
+    }
 }
 
 #[test]
