@@ -251,7 +251,7 @@ impl<'a> ClusterWorld<'a> {
         }
     }
 
-    /// What processes say that are not ready.
+    /// The readiness answers of processes that are not ready.
     async fn unready(&self) -> Vec<String> {
         let nodes = self.nodes.iter().filter_map(|place| Some((place.name, place.running.as_ref()?)));
         let gateways = self.gateways.iter().flatten().map(|gateway| ("a gateway", gateway));

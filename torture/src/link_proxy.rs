@@ -24,7 +24,7 @@ const LATENCY: Duration = Duration::from_millis(8);
 /// Pieces on their way in one direction of a link.
 const ON_THE_WAY_MAX: usize = 1_024;
 
-/// Whether links pass.
+/// The way in which links pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Passage {
     /// They do.
@@ -44,7 +44,7 @@ pub enum Links {
     Half,
 }
 
-/// What applies to links now.
+/// The present rule for links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Rule {
     passage: Passage,
@@ -52,7 +52,7 @@ struct Rule {
 }
 
 impl Rule {
-    /// What applies to the link with this number.
+    /// The rule for the link with this number.
     const fn of(self, number: u64) -> Passage {
         match self.links {
             Links::Half if number.is_multiple_of(2) => Passage::Open,

@@ -41,7 +41,7 @@ pub enum Role {
     Gateway,
 }
 
-/// What one process is started with.
+/// The choices for the start of one process.
 #[derive(Clone, Copy)]
 pub struct Launch<'a> {
     /// Its part.

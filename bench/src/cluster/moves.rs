@@ -37,10 +37,10 @@ pub(super) struct Field<'a> {
     pub(super) drained: &'static str,
 }
 
-/// What the players noticed.
+/// The effect of the moves on the players.
 #[derive(Debug, Serialize)]
 pub struct Moves {
-    /// Where the players' characters are.
+    /// The placement of the players' characters.
     pub shards: &'static str,
     /// Number of players.
     pub players: usize,

@@ -25,7 +25,7 @@ use crate::socket::{Accepted, Registry, Workers};
 use crate::storage::ShardId;
 use crate::telemetry;
 
-/// What a socket thread of a gateway serves.
+/// Work for a socket thread of a gateway.
 enum Work {
     /// A client's connection.
     Socket(Box<Accepted>),

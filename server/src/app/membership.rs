@@ -160,11 +160,11 @@ impl Heartbeat {
     }
 }
 
-/// What only a node needs: it shares the shards with others.
+/// The parts of a heartbeat that only a node needs, because it shares the shards with others.
 pub struct Shares {
     /// Hears of each renewal.
     pub renewed: watch::Sender<Option<Renewed>>,
-    /// What other nodes hear about the database.
+    /// The state of the database, as other nodes hear it.
     pub database: Arc<DatabaseSeen>,
     /// Randomness for links to the other nodes; `None`: they are never asked.
     pub entropy: Option<Entropy>,

@@ -1,4 +1,4 @@
-//! What every kind of server is made of: `serve`, nodes and gateways.
+//! The parts that `serve`, nodes and gateways have in common.
 
 use std::sync::Arc;
 

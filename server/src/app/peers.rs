@@ -1,4 +1,4 @@
-//! What a node does if it cannot renew its lease: it asks the other nodes if the database is away for them, too.
+//! If a node cannot renew its lease, it asks the other nodes if the database is away for them, too.
 
 use std::future::poll_fn;
 use std::io;

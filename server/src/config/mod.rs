@@ -55,7 +55,7 @@ pub struct Config {
     pub auth: Auth,
     /// Limits of WebSockets.
     pub socket: Socket,
-    /// What distinguishes a node from others.
+    /// The identity of a node, and its share.
     pub node: Node,
     /// The game.
     pub rules: Rules,

@@ -1,9 +1,9 @@
-//! What distinguishes a node from others.
+//! The identity of a node, and its share.
 
 use super::setting::settings;
 
 settings! {
-    /// What distinguishes a node from others.
+    /// The identity of a node, and its share.
     Node under "Several machines (castellan node)" {
         /// Name of the node. It keeps its name when it starts again, and then gets the same shards.
         "name" name: Option<String>;

@@ -1,4 +1,4 @@
-//! What a connection and its hub share: frames for the client, and how much the client may send.
+//! The box that a connection shares with its hub. It holds frames for the client, and limits how much the client sends.
 
 use std::task::Waker;
 
@@ -107,7 +107,7 @@ impl Outbox {
         self.0.lock().change(|slots| slots.kept_bytes = slots.kept_bytes.saturating_sub(bytes));
     }
 
-    /// Whether the link that it uses has too much to send.
+    /// Notes if the link that it uses has too much to send.
     pub(super) fn link_is_full(&self, is_full: bool) {
         self.0.lock().change(|slots| slots.is_link_full = is_full);
     }

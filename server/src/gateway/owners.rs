@@ -28,7 +28,7 @@ const READ: Duration = Duration::from_secs(5);
 pub struct NodeAddress {
     /// The process. Both ends prove that they mean this one.
     pub process: Uuid,
-    /// Where its links are opened.
+    /// The address of its links.
     pub address: String,
     /// Both ends prove that they know it.
     pub secret: Vec<u8>,

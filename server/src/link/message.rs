@@ -23,7 +23,7 @@ const LENGTH_BYTES: usize = 4;
 /// Longest body, in bytes. Answers with states, and answers to requests, are longer than what clients send.
 const BODY_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 
-/// What a message is about.
+/// The subject of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Address {
     /// The shard.
@@ -37,13 +37,13 @@ pub struct Address {
 /// A message and what it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message<'a> {
-    /// What it is about.
+    /// Its subject.
     pub address: Address,
-    /// What it says.
+    /// Its content.
     pub said: Said<'a>,
 }
 
-/// What a message says. The first half is said by gateways, the second by nodes.
+/// The content of a message. Gateways say the first half, nodes the second.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said<'a> {
     /// Both say it when they have said nothing else for a while.
@@ -298,7 +298,7 @@ impl<'a> Said<'a> {
     }
 }
 
-/// What an answer that is written in place becomes.
+/// The kind of a message that is written in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InPlace {
     /// [`Said::Welcome`].

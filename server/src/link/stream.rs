@@ -19,12 +19,12 @@ pub struct LinkStream<IO> {
     input: Vec<u8>,
     /// How many bytes of the input are processed.
     heard: usize,
-    /// Where the last message begins.
+    /// The start of the last message.
     last: usize,
     output: Vec<u8>,
     /// How many bytes of the output are sent.
     sent: usize,
-    /// Where the message begins that is being written in place.
+    /// The start of the message that is being written in place.
     in_place: Option<usize>,
     has_leftover: bool,
 }

@@ -1,4 +1,4 @@
-//! What the task that moves shards and the links say to each other.
+//! The channel between the links and the task that moves shards.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,7 +24,7 @@ const TO_LINK_MAX: usize = 4_096;
 /// read each second.
 const AWAY: Duration = Duration::from_millis(1_500);
 
-/// What a link says.
+/// A message from a link.
 #[derive(Debug)]
 pub(crate) enum FromLink {
     /// A new link, and the way to it.
@@ -42,7 +42,7 @@ pub(crate) enum FromLink {
     Down,
 }
 
-/// What is said to a link.
+/// A message to a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ToLink {
     /// Say a word about an attachment. `Attached` opens it for frames; all other words end that.
@@ -63,7 +63,7 @@ pub enum ToLink {
     },
 }
 
-/// What this node knows of the database, for other nodes that cannot reach it.
+/// The state of the database as this node sees it, for other nodes that cannot reach it.
 #[derive(Debug, Default)]
 pub struct DatabaseSeen {
     /// When the last successful read of the heartbeats was sent; `None` before the first one.
@@ -107,7 +107,7 @@ impl Links {
         (Self { sender, database: Arc::default(), next: Arc::default() }, receiver)
     }
 
-    /// What this node knows of the database.
+    /// The state of the database as this node sees it.
     pub fn database(&self) -> &Arc<DatabaseSeen> {
         &self.database
     }

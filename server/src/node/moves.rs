@@ -52,7 +52,7 @@ const REPEAT: Duration = Duration::from_millis(100);
 
 type Effects = Vec<Effect<Uuid, LinkId>>;
 
-/// What the heartbeat found, each second.
+/// The news from the heartbeat, each second.
 #[derive(Debug, Clone)]
 pub struct Renewed {
     /// When the renewal was sent, or the question to the others that took its place.
@@ -207,7 +207,7 @@ impl<G: Game> Moves<G> {
     /// The heartbeat was renewed.
     fn renewed(&mut self) {
         let Some(Renewed { asked, is_agreed, view }) = self.renewed.borrow_and_update().clone() else { return };
-        // Whoever has stopped answering may have lost everything meanwhile.
+        // A node that has stopped answering may have lost everything meanwhile.
         if is_agreed && !self.validity.holds(self.now()) {
             return;
         }

@@ -1,5 +1,5 @@
-//! What this node should do with the shards, as far as it sees the others: take those of the dead, give away those that
-//! others should have. Every node plans for itself, from the same rows.
+//! Plans which shards this node takes and gives: it takes those of the dead, and gives away those that others should
+//! have. Every node plans for itself, from the same rows.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ pub struct View {
     pub dead: Vec<Seen>,
 }
 
-/// What should be done.
+/// The shards to take and to give.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
     /// Shards of nobody, and of the dead, that this node should have.
@@ -57,7 +57,7 @@ impl View {
         Some(targets(&members, SHARDS)?.into_iter().map(|member| processes[member]).collect())
     }
 
-    /// What `me` should do. It owns the shards for which `owns` returns true; if it is `leaving`, it should own none.
+    /// The plan of `me`. It owns the shards for which `owns` returns true; if it is `leaving`, it should own none.
     pub(super) fn plan(&self, me: Uuid, leaving: bool, owners: &[Owned], owns: impl Fn(ShardId) -> bool) -> Plan {
         let targets = self.targets(leaving.then_some(me));
         let target = |shard: ShardId| targets.as_ref().map(|targets| targets[usize::from(shard.number())]);

@@ -92,9 +92,9 @@ pub type RequestHandler = Arc<dyn Fn(Vec<u8>) -> BoxFuture<'static, Option<Vec<u
 const CANNOT_LOAD: CloseOrder =
     CloseOrder { code: CloseCode::GoingAway, reason: "your characters cannot be loaded right now" };
 
-/// What all links share.
+/// The things that all links share.
 pub struct House<G: Game> {
-    /// What all connections share.
+    /// The context of all connections.
     pub context: Arc<Context<G>>,
     /// The open connections.
     pub registry: Arc<Registry>,

@@ -70,7 +70,7 @@ impl Cluster {
     }
 }
 
-/// What the processes have logged explains why a test has failed.
+/// Prints the logs of the processes if a test has failed.
 impl Drop for Cluster {
     fn drop(&mut self) {
         if std::thread::panicking() {

@@ -14,7 +14,7 @@ use crate::rate::Bucket;
 use crate::shard::{Refusal, shard_of};
 use crate::socket::{End, Excess, SocketSettings, over_rate, renewed, seconds_until, unreadable, until};
 
-/// What the gateway itself must do about a frame.
+/// The gateway's own part of handling a frame.
 pub(super) enum Reply {
     /// Nothing.
     Nothing,
@@ -26,7 +26,7 @@ pub(super) enum Reply {
     Refresh(Refresh),
 }
 
-/// What a client sends.
+/// The frames of one client.
 pub(super) struct Traffic {
     session: Session,
     place: Place,

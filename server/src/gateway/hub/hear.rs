@@ -1,4 +1,4 @@
-//! What nodes say.
+//! Handles the messages of nodes.
 
 use castellan_cluster::gateway::State as Stage;
 use castellan_cluster::word::Word;

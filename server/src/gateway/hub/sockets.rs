@@ -29,9 +29,9 @@ pub(in crate::gateway) struct Client {
     pub(in crate::gateway) wants_changes: bool,
     /// Most characters that it may watch.
     pub(in crate::gateway) watch_max: usize,
-    /// Where an order to close it goes.
+    /// The mailbox for an order to close it.
     pub(in crate::gateway) mailbox: Mailbox,
-    /// Where frames for it go.
+    /// The outbox for its frames.
     pub(in crate::gateway) outbox: Arc<Outbox>,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Socket {
     pub(super) legs: Vec<Leg>,
 }
 
-/// What a socket is.
+/// The kind of a socket.
 #[derive(Debug)]
 pub(super) enum Kind {
     /// A client's connection.

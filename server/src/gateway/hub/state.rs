@@ -24,7 +24,7 @@ use crate::telemetry;
 /// Largest buffer that is kept for the next frame, in bytes.
 const SPARE_BYTES_MAX: usize = 4 * 1_024;
 
-/// What a routing keeps and sends.
+/// A frame or a request that a routing keeps and sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Travelling {
     /// The introduction of a socket that waits for its welcome.

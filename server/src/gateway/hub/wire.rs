@@ -11,7 +11,7 @@ pub(super) const UNSENT_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 /// Unsent bytes of a link at which the sockets that use it are not read any more, until it has sent everything.
 const FULL_BYTES: usize = 256 * 1_024;
 
-/// How far a link is.
+/// The phase of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// The process is not known. The read of the owners with this number tells.

@@ -268,7 +268,7 @@ pub(super) struct Client {
     input: Vec<u8>,
 }
 
-/// What a client hears.
+/// Something that a client hears.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Incoming {
     Text(String),

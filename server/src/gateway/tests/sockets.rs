@@ -1,4 +1,4 @@
-//! What the gateway itself says to a client, and how it limits one.
+//! The gateway's own answers to a client, and its limits on one.
 
 use castellan_cluster::word::Word;
 use castellan_protocol::limits::IN_FLIGHT_MAX;

@@ -1,4 +1,4 @@
-//! What time and the flusher change for a shard that leaves.
+//! Watches a shard that leaves: is it stored, and does it take too long?
 
 use super::*;
 
@@ -12,7 +12,7 @@ impl<G: Game> Moves<G> {
         if !quiet && self.shards.is_stored(shard) {
             self.life(shard).quiet(&mut effects);
         } else if !quiet && !undo && self.left_at.get(&shard).is_some_and(|left_at| left_at.elapsed() > PATIENCE) {
-            tracing::warn!(%shard, "a shard could not be stored in time; it stays here for now");
+            tracing::warn!(%shard, "a shard could not be stored in time, so it stays here; the move is tried again later");
             self.rest_until = Instant::now() + REST;
             self.queue.clear();
             self.life(shard).undo(&mut effects);

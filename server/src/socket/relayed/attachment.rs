@@ -1,4 +1,4 @@
-//! What a link knows of one shard: the attachment, its connections, and the requests that run.
+//! One shard on a link: the attachment, its connections, and the requests that run.
 
 use std::collections::{HashMap, VecDeque};
 

@@ -82,7 +82,7 @@ pub(super) struct Connection<G: Game> {
     pub(super) is_noted: bool,
 }
 
-/// What a connection is made of.
+/// The parts of a connection.
 pub(super) struct Parts {
     pub(super) id: u64,
     pub(super) address: Address,

@@ -1,4 +1,4 @@
-//! What a link does less often than it answers frames: attachments, introductions, requests, and the results of loads.
+//! Work of a link that is rarer than answering frames: attachments, introductions, requests, and the results of loads.
 
 use super::*;
 
@@ -71,7 +71,7 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
                     }
                 }
                 self.stream.put(&Message::new(Address { shard, number, socket: 0 }, Said::Word(word)));
-                // What has come for those that were kept.
+                // Delivers the news that came for those that were kept.
                 kept.into_iter().for_each(|socket| self.attend((shard, socket), false));
             }
         }

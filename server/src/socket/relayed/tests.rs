@@ -22,7 +22,7 @@ use crate::socket::SocketLimits;
 use crate::socket::session::fuzz::House;
 use crate::storage::{ShardId, StorageOptions, connect};
 
-/// What a gateway hears.
+/// Something that a gateway hears.
 #[derive(Debug, Clone, PartialEq)]
 enum Told {
     Welcome(Value),

@@ -298,7 +298,7 @@ fn judge(codec: Codec, conversation: &Conversation, answers: &[u8]) {
     }
     assert!(count <= asked.len(), "{count} answers to {} messages", asked.len());
     assert!(ending != Ending::Wrong || is_closing, "bytes that are no WebSocket end the connection, which is told why");
-    // Whoever closes waits for no commit any more.
+    // A client that closes waits for no commit any more.
     let waits = |message: &Vec<u8>| message.windows(7).any(|bytes| bytes == b"durable");
     let may_miss_some = is_closing || (ending == Ending::Closed && asked.iter().any(waits));
     assert!(may_miss_some || count == asked.len(), "{count} answers to {} messages", asked.len());

@@ -61,7 +61,7 @@ pub(super) struct Client {
     /// How often a server ended a connection or sent it away.
     pub(super) closed: u32,
     pub(super) refused: u32,
-    /// What the server said at its last close or refusal, and when.
+    /// The server's words at its last close or refusal, and their time.
     last_words: String,
 }
 

@@ -47,7 +47,7 @@ thread_local! {
     static PANICS: Cell<u32> = const { Cell::new(0) };
 }
 
-/// What all processes of a run share.
+/// The things that all processes of a run share.
 struct Common {
     network: Network,
     doors: Doors,
@@ -94,7 +94,7 @@ impl Common {
     }
 }
 
-/// What happened in runs.
+/// The counts of several runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Tally {
     runs: u64,

@@ -39,7 +39,7 @@ pub(super) type Doors = Arc<Mutex<BTreeMap<Uuid, Door>>>;
 /// The links to a node, with their tasks.
 type Opened = Arc<Mutex<Vec<(Line, JoinHandle<()>)>>>;
 
-/// Where links to a node are opened.
+/// The way to open links to a node.
 #[derive(Clone)]
 pub(super) struct Door {
     network: Network,
@@ -77,7 +77,7 @@ pub(super) struct Node {
     life: JoinHandle<()>,
 }
 
-/// What a run is made of.
+/// The parts of a run.
 struct Life {
     row: Row,
     shards: Arc<Shards<Srd>>,

@@ -20,7 +20,7 @@ pub(super) struct Socket {
     input: mpsc::UnboundedReceiver<Heard>,
 }
 
-/// What a client hears.
+/// Something that a client hears.
 pub(super) enum Heard {
     Text(String),
     /// The end; with its code, if the gateway said one.

@@ -40,7 +40,7 @@ const SETTLED: Duration = Duration::from_secs(30);
 /// How long after that all clients know everything.
 const KNOWN: Duration = Duration::from_secs(60);
 
-/// What ends a fault.
+/// The end of a fault.
 enum End {
     Thaw(Uuid),
     Reach(Arc<FaultyStorage>),
