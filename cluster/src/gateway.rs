@@ -169,19 +169,35 @@ impl<P: Copy + Eq, S: Copy + Eq, F> Routing<P, S, F> {
     }
 
     /// The node hands back a frame that it did not apply. So it is leaving, even if that word was lost.
-    pub fn handed_back(&mut self, number: u64, socket: S, frame: F, now: Duration, effects: &mut Vec<Effect<P, S, F>>) {
-        self.word(number, Word::Leaving, now, effects);
-        if number == self.number
-            && matches!(self.state, State::Held(_))
+    pub fn handed_back(
+        &mut self,
+        from: P,
+        number: u64,
+        socket: S,
+        frame: F,
+        now: Duration,
+        effects: &mut Vec<Effect<P, S, F>>,
+    ) {
+        if !self.is_present(from, number) {
+            return;
+        }
+        self.word(from, number, Word::Leaving, now, effects);
+        if matches!(self.state, State::Held(_))
             && let Some(from) = self.sockets.iter_mut().find(|other| other.socket == socket)
         {
             from.handed_back.push(frame);
         }
     }
 
-    /// The node says a word. Words about an older attachment are ignored, and so are repetitions.
-    pub fn word(&mut self, number: u64, word: Word<P>, now: Duration, effects: &mut Vec<Effect<P, S, F>>) {
-        if number != self.number {
+    /// A process says a word. Repetitions are ignored, and so are words about an attachment that has ended here.
+    ///
+    /// Except for `leaving` and `resume`: the process may not know that the attachment has ended, and waits for a
+    /// marker, or to be attached to again.
+    pub fn word(&mut self, from: P, number: u64, word: Word<P>, now: Duration, effects: &mut Vec<Effect<P, S, F>>) {
+        if !self.is_present(from, number) {
+            if let Word::Leaving | Word::Resume = word {
+                effects.push(Effect::Marker { to: from, number });
+            }
             return;
         }
         match (self.state, word) {
@@ -204,6 +220,11 @@ impl<P: Copy + Eq, S: Copy + Eq, F> Routing<P, S, F> {
             (State::Attaching(_) | State::Attached(_) | State::Held(_), Word::NotMine) => self.fall_back(now, effects),
             _ => {}
         }
+    }
+
+    /// Returns true unless the attachment has ended here.
+    fn is_present(&self, process: P, number: u64) -> bool {
+        number == self.number && self.state.process() == Some(process)
     }
 
     /// The lease was read. Only a gateway that asks follows it: a node is left because it said so, or with its sockets.
@@ -312,7 +333,7 @@ mod tests {
             routing.open(2, NOW, effects);
             routing.frame(1, "hello", effects);
             routing.lease(lease('a', 1), effects);
-            routing.word(1, Word::Attached { epoch: 1 }, NOW, effects);
+            routing.word('a', 1, Word::Attached { epoch: 1 }, NOW, effects);
         });
         let attach = Effect::Attach { to: 'a', number: 1, epoch: 1 };
         assert_eq!(all, [Effect::ReadLease, attach, frame('a', 1, 1, "hello")]);
@@ -324,9 +345,9 @@ mod tests {
         let mut routing = attached();
         let all = effects(&mut routing, |routing, effects| {
             routing.frame(1, "first", effects);
-            routing.word(1, Word::Leaving, NOW, effects);
+            routing.word('a', 1, Word::Leaving, NOW, effects);
             routing.frame(1, "second", effects);
-            routing.handed_back(1, 1, "first", NOW, effects);
+            routing.handed_back('a', 1, 1, "first", NOW, effects);
         });
         assert_eq!(all, [frame('a', 1, 1, "first"), Effect::Marker { to: 'a', number: 1 }]);
         routing
@@ -336,14 +357,29 @@ mod tests {
     fn frames_that_came_back_go_before_those_that_were_kept() {
         let mut routing = held();
         let all = effects(&mut routing, |routing, effects| {
-            routing.word(1, Word::Moved { to: Some('b'), epoch: 2 }, NOW, effects);
-            routing.word(2, Word::Attached { epoch: 2 }, NOW, effects);
+            routing.word('a', 1, Word::Moved { to: Some('b'), epoch: 2 }, NOW, effects);
+            routing.word('b', 2, Word::Attached { epoch: 2 }, NOW, effects);
             routing.frame(1, "third", effects);
         });
         let attach = Effect::Attach { to: 'b', number: 2, epoch: 2 };
         let expected = [attach, frame('b', 2, 1, "first"), frame('b', 2, 1, "second"), frame('b', 2, 1, "third")];
         assert_eq!(all, expected);
         assert_eq!(routing.deadline(), None);
+    }
+
+    #[test]
+    fn a_shard_that_was_given_up_does_not_keep_the_node_waiting() {
+        let mut routing = attached();
+        let all = effects(&mut routing, |routing, effects| {
+            routing.kept_too_long(KEEP, effects);
+            routing.word('a', 1, Word::Leaving, NOW, effects);
+            routing.open(3, NOW, effects);
+            routing.lease(lease('b', 2), effects);
+            routing.word('a', 1, Word::Resume, NOW, effects);
+        });
+        let marker = Effect::Marker { to: 'a', number: 1 };
+        let attach = Effect::Attach { to: 'b', number: 2, epoch: 2 };
+        assert_eq!(all, [Effect::Close(1), Effect::Close(2), marker.clone(), Effect::ReadLease, attach, marker]);
     }
 
     #[test]
@@ -361,11 +397,11 @@ mod tests {
     fn sockets_survive_the_death_of_a_node_that_they_are_moving_to() {
         let mut routing = held();
         let all = effects(&mut routing, |routing, effects| {
-            routing.word(1, Word::Moved { to: Some('b'), epoch: 2 }, NOW, effects);
+            routing.word('a', 1, Word::Moved { to: Some('b'), epoch: 2 }, NOW, effects);
             routing.link_down('b', NOW, effects);
             routing.lease(lease('a', 1), effects);
             routing.lease(lease('c', 3), effects);
-            routing.word(3, Word::Attached { epoch: 3 }, NOW, effects);
+            routing.word('c', 3, Word::Attached { epoch: 3 }, NOW, effects);
         });
         let [_, Effect::ReadLease, Effect::Attach { to: 'c', .. }, first, second] = &all[..] else {
             panic!("a lease older than the one that was heard of counts for nothing: {all:?}");
@@ -377,7 +413,7 @@ mod tests {
     fn sockets_wait_for_the_next_owner_of_a_released_shard() {
         let mut routing = held();
         let all = effects(&mut routing, |routing, effects| {
-            routing.word(1, Word::Moved { to: None, epoch: 1 }, NOW, effects);
+            routing.word('a', 1, Word::Moved { to: None, epoch: 1 }, NOW, effects);
             routing.lease(Lease { owner: None, ..lease('a', 1) }, effects);
             routing.lease(lease('b', 2), effects);
         });
@@ -397,9 +433,9 @@ mod tests {
     fn words_about_an_older_attachment_are_ignored() {
         let mut routing = held();
         let all = effects(&mut routing, |routing, effects| {
-            routing.word(1, Word::Resume, NOW, effects);
-            routing.word(1, Word::Moved { to: Some('b'), epoch: 2 }, NOW, effects);
-            routing.word(1, Word::NotMine, NOW, effects);
+            routing.word('a', 1, Word::Resume, NOW, effects);
+            routing.word('a', 1, Word::Moved { to: Some('b'), epoch: 2 }, NOW, effects);
+            routing.word('a', 1, Word::NotMine, NOW, effects);
         });
         assert_eq!(all, [Effect::Attach { to: 'a', number: 2, epoch: 1 }]);
         assert!(!routing.passes(1));
@@ -409,8 +445,8 @@ mod tests {
     fn a_node_that_got_its_shard_back_without_its_memory_closes_the_sockets_that_it_told_something() {
         let mut routing = held();
         let all = effects(&mut routing, |routing, effects| {
-            routing.word(1, Word::Resume, NOW, effects);
-            routing.word(2, Word::Attached { epoch: 3 }, NOW, effects);
+            routing.word('a', 1, Word::Resume, NOW, effects);
+            routing.word('a', 2, Word::Attached { epoch: 3 }, NOW, effects);
         });
         assert_eq!(all[1..], [Effect::Close(1), Effect::Close(2)]);
     }

@@ -173,6 +173,8 @@ pub struct Breaches {
     pub closed_in_peace: bool,
     /// A socket closed because of a process that it was not attached to.
     pub closed_for_others: bool,
+    /// A node cut a link on which no word was lost.
+    pub cut_without_loss: bool,
 }
 
 /// A state of the search.

@@ -41,7 +41,13 @@ impl Cluster {
                     self.sockets[usize::from(socket)].home = Some(to);
                     self.send_to_node(gateway, to, ToNode::Frame(number, frame));
                 }
-                Effect::Marker { to, number } => self.send_to_node(gateway, to, ToNode::Marker(number)),
+                Effect::Marker { to, number } => {
+                    let routing = &self.gateways[gateway].routing;
+                    let ended = routing.number() != number || routing.state().process() != Some(to);
+                    if !(ended && plan.lacks(Rule::MarkerAfterTheEnd)) {
+                        self.send_to_node(gateway, to, ToNode::Marker(number));
+                    }
+                }
                 Effect::Close(client) => self.close(gateway, usize::from(client), because, plan),
             }
         }
@@ -115,7 +121,7 @@ impl Cluster {
                     if plan.lacks(Rule::HandedBackFirst) && routing.passes(number) {
                         routing.frame(frame.client, frame, effects);
                     } else {
-                        routing.handed_back(number, frame.client, frame, NOW, effects);
+                        routing.handed_back(process, number, frame.client, frame, NOW, effects);
                     }
                 });
             }
@@ -157,7 +163,7 @@ impl Cluster {
             }
             word => word,
         };
-        self.route(gateway, Some(process), plan, |routing, effects| routing.word(number, word, NOW, effects));
+        self.route(gateway, Some(process), plan, |routing, effects| routing.word(process, number, word, NOW, effects));
         let after = self.gateways[gateway].routing.state();
         let mine = (0..2).filter(|client| usize::from(plan.bounds.gateways[*client]) == gateway);
         for socket in mine {
@@ -194,9 +200,10 @@ impl Cluster {
     /// Only if a rule is left out: a gateway follows the database, as if the node had said `moved`.
     pub(super) fn follow_database(&mut self, gateway: usize, plan: &Plan) {
         let Lease { held, owner: Some(to) } = self.lease else { return };
-        let number = self.gateways[gateway].routing.number();
+        let routing = &self.gateways[gateway].routing;
+        let (Some(process), number) = (routing.state().process(), routing.number()) else { return };
         for word in [Word::Leaving, Word::Moved { to: Some(to), epoch: held.epoch }] {
-            self.hear_word(gateway, to, number, word, plan);
+            self.hear_word(gateway, process, number, word, plan);
         }
     }
 

@@ -13,8 +13,8 @@ fn without_explicit_attachments_a_promise_breaks() {
 
 #[test]
 fn without_numbers_in_words_a_promise_breaks() {
-    let events = Events { repeated_words: 1, ..MOVE };
-    breaks(Rule::NumberedWords, Bounds::one(1).with(events), NO_CLOSE_IN_PEACE, 15);
+    let events = Events { repeated_words: 1, undos: 1, ..MOVE };
+    breaks(Rule::NumberedWords, Bounds::one(1).with(events), NO_CLOSE_IN_PEACE, 17);
 }
 
 #[test]
@@ -64,6 +64,12 @@ fn without_handing_back_a_promise_breaks() {
 #[test]
 fn without_the_marker_a_promise_breaks() {
     breaks(Rule::Marker, Bounds::one(2).with(MOVE), FRAMES_IN_ORDER, 17);
+}
+
+#[test]
+fn without_markers_for_ended_attachments_a_promise_breaks() {
+    let events = Events { early_deadlines: 2, ..MOVE };
+    breaks(Rule::MarkerAfterTheEnd, Bounds::one(1).with(events), ONLY_LOSS_CUTS, 8);
 }
 
 #[test]

@@ -98,6 +98,11 @@ impl Pipe {
         Self { broken: true, gateway_end: false, node_end: false, ..Self::new(process) }
     }
 
+    /// Returns true if the link works and nothing is in transit.
+    pub fn is_quiet(&self) -> bool {
+        !self.broken && !self.opening && self.to_node.is_empty() && self.to_gateway.is_empty()
+    }
+
     /// The gateway's end is gone.
     pub fn drop_gateway_end(&mut self) {
         self.gateway_end = false;

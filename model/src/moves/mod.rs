@@ -39,12 +39,13 @@
 //! | 2 | move, undo, copy | 73,047 |
 //! | 1 | 2 releases, undo | 26,798 |
 //! | 1 | release, node killed, new process, lost answer | 316,983 |
-//! | 1 | move, undo, copy, repeated word | 225,088 |
+//! | 1 | move, undo, copy, repeated word | 230,595 |
 //! | 1 | move, copy, node killed, new process | 556,519 |
 //! | 1 | move, undo, frozen node, lost answer | 249,760 |
 //! | 1 | move, frozen node, node killed | 464,900 |
-//! | 1 | move, node killed, link cut | 546,346 |
-//! | 1 | move, lost word, early deadline | 141,405 |
+//! | 1 | move, node killed, link cut | 560,442 |
+//! | 1 | move, lost word, early deadline | 150,182 |
+//! | 1 | 2 moves, undo, 2 early deadlines | 2,052,210 |
 //! | 2, at two gateways | move, undo | 185,773 |
 //! | 1 | move, node killed, gateway killed | 377,253 |
 //! | 1, which waits for commits | move, node killed, lost answer | 44,868 |

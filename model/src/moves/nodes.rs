@@ -80,7 +80,10 @@ impl Cluster {
                 node.mail.clear();
             }
             Effect::Cut(gateway) => {
-                self.gateways[usize::from(gateway)].pipes[number].drop_node_end();
+                let pipe = &mut self.gateways[usize::from(gateway)].pipes[number];
+                let lost_nothing = self.events.lost_words == plan.bounds.events.lost_words;
+                self.breaches.cut_without_loss |= lost_nothing && pipe.is_quiet();
+                pipe.drop_node_end();
                 self.node_loses_link(number, gateway, plan);
             }
         }

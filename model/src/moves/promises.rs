@@ -34,6 +34,8 @@ pub const FRAMES_IN_ORDER: &str = "frames of a connection are decided in order, 
 pub const NO_CLOSE_IN_PEACE: &str = "no socket closes without a fault";
 /// A death closes the sockets attached to the dead.
 pub const ONLY_ATTACHED_CLOSE: &str = "a socket closes only because of the process that it is attached to";
+/// A move does not close the sockets of other shards.
+pub const ONLY_LOSS_CUTS: &str = "a link with nothing in transit is cut only if a word on it was lost";
 /// A move ends, and nobody waits for ever.
 pub const REST_IS_SERVED: &str = "once everything is quiet the owner serves, and all clients know all outcomes";
 
@@ -57,6 +59,7 @@ pub const ALL: &[(&str, Condition)] = &[
     (FRAMES_IN_ORDER, |_, cluster| !cluster.breaches.out_of_order),
     (NO_CLOSE_IN_PEACE, |_, cluster| !cluster.breaches.closed_in_peace),
     (ONLY_ATTACHED_CLOSE, |_, cluster| !cluster.breaches.closed_for_others),
+    (ONLY_LOSS_CUTS, |_, cluster| !cluster.breaches.cut_without_loss),
     (REST_IS_SERVED, |plan, cluster| {
         let mut steps = Vec::new();
         cluster.is_served(plan) || {

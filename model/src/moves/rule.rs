@@ -28,6 +28,8 @@ pub enum Rule {
     HandBack,
     /// The transfer waits for the markers. Left out: it does not.
     Marker,
+    /// A gateway answers `leaving` and `resume` with a marker if it has given the attachment up. Left out: it does not.
+    MarkerAfterTheEnd,
     /// A link whose marker is late is cut. Left out: the move waits for ever.
     LateMarkerCutsLink,
     /// Answers and notices go out before `moved`. Left out: when their turn comes.

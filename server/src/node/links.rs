@@ -117,17 +117,24 @@ impl Links {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (to_link, receiver) = mpsc::channel(TO_LINK_MAX);
         self.sender.try_send((id, FromLink::Up(to_link))).ok()?;
-        Some(LinkEnd { id, sender: self.sender.clone(), database: Arc::clone(&self.database), receiver })
+        Some(LinkEnd {
+            id,
+            sender: self.sender.clone(),
+            database: Arc::clone(&self.database),
+            receiver,
+            is_down: false,
+        })
     }
 }
 
-/// A link's end of the way to the task. The link is down once it is dropped.
+/// A link's end of the way to the task. The link is down once it must be cut, or this is dropped.
 #[derive(Debug)]
 pub struct LinkEnd {
     id: LinkId,
     database: Arc<DatabaseSeen>,
     sender: mpsc::Sender<(LinkId, FromLink)>,
     receiver: mpsc::Receiver<ToLink>,
+    is_down: bool,
 }
 
 impl LinkEnd {
@@ -154,18 +161,23 @@ impl LinkEnd {
         let _ = self.say(FromLink::Told { shard });
     }
 
-    /// The next thing to do; `None` if the link must be cut.
+    /// The next thing to do; `None` if the link must be cut. From then on it must not handle any frames.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<ToLink>> {
-        self.receiver.poll_recv(cx)
+        let next = self.receiver.poll_recv(cx);
+        if let Poll::Ready(None) = next {
+            self.go_down();
+        }
+        next
     }
 
     fn say(&self, said: FromLink) -> bool {
         self.sender.try_send((self.id, said)).is_ok()
     }
-}
 
-impl Drop for LinkEnd {
-    fn drop(&mut self) {
+    fn go_down(&mut self) {
+        if std::mem::replace(&mut self.is_down, true) {
+            return;
+        }
         let down = (self.id, FromLink::Down);
         // The task must hear of it, or a shard that leaves would wait for this link's marker.
         if let Err(mpsc::error::TrySendError::Full(down)) = self.sender.try_send(down)
@@ -174,5 +186,30 @@ impl Drop for LinkEnd {
             let sender = self.sender.clone();
             runtime.spawn(async move { sender.send(down).await });
         }
+    }
+}
+
+impl Drop for LinkEnd {
+    fn drop(&mut self) {
+        self.go_down();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn the_task_hears_that_a_link_is_down_before_the_link_has_said_its_last_words() {
+        let (links, mut task) = Links::new();
+        let mut end = links.open().unwrap();
+        let (id, FromLink::Up(way)) = task.try_recv().unwrap() else { panic!("a link says first that it is up") };
+        drop(way);
+        assert!(end.poll_next(&mut Context::from_waker(Waker::noop())).is_ready());
+        assert!(matches!(task.try_recv(), Ok((down, FromLink::Down)) if down == id));
+        drop(end);
+        assert!(task.try_recv().is_err(), "it is said once");
     }
 }

@@ -368,6 +368,11 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
                 }
                 Said::Attach(epoch) => self.attach(address, epoch)?,
                 Said::Marker => {
+                    let attachment = &mut self.attachments[usize::from(address.shard.number())];
+                    if (attachment.number, attachment.stage) == (address.number, Stage::Resumed) {
+                        // The gateway had given up, and does not attach again because of `resume`.
+                        attachment.forget(&mut self.stream, false);
+                    }
                     if !self.end.marker(address.shard, address.number) {
                         return Err(Cut::Behind);
                     }

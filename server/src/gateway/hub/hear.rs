@@ -31,18 +31,18 @@ impl State {
             | Said::Slow(_)
             | Said::AskDatabase
             | Said::Database(_) => return Err(NotForUs),
+            Said::Word(word) => self.word(from, shard, number, *word),
             _ if !is_theirs => {}
-            Said::Word(word) => self.word(shard, number, *word),
             Said::FrameBack(frame) => {
                 if let Some(connected) = self.sockets.get_mut(&socket).and_then(Socket::connected)
                     && number == self.shards[usize::from(shard.number())].routing.number()
                 {
                     connected.client.outbox.came_back(frame.len());
                 }
-                self.handed_back(shard, number, socket, Travelling::Frame(frame.to_vec()));
+                self.handed_back(from, shard, number, socket, Travelling::Frame(frame.to_vec()));
             }
             Said::RequestBack(request) => {
-                self.handed_back(shard, number, socket, Travelling::Request(request.to_vec()));
+                self.handed_back(from, shard, number, socket, Travelling::Request(request.to_vec()));
             }
             _ if !self.shard(shard).routing.passes(number) => {}
             Said::Welcome(frame) => self.welcome(shard, socket, frame),
@@ -63,8 +63,8 @@ impl State {
         Ok(())
     }
 
-    fn word(&mut self, shard: ShardId, number: u64, word: Word<Uuid>) {
-        self.drive(shard, |routing, now, effects| routing.word(number, word, now, effects));
+    fn word(&mut self, from: Uuid, shard: ShardId, number: u64, word: Word<Uuid>) {
+        self.drive(shard, |routing, now, effects| routing.word(from, number, word, now, effects));
         if let (Word::Attached { .. }, Stage::Attached(_)) = (word, self.shard(shard).routing.state()) {
             let eager: Vec<SocketId> = self.shard(shard).eager.iter().copied().collect();
             for socket in eager {
@@ -73,8 +73,8 @@ impl State {
         }
     }
 
-    fn handed_back(&mut self, shard: ShardId, number: u64, socket: SocketId, travelling: Travelling) {
-        self.drive(shard, |routing, now, effects| routing.handed_back(number, socket, travelling, now, effects));
+    fn handed_back(&mut self, from: Uuid, shard: ShardId, number: u64, socket: SocketId, travelling: Travelling) {
+        self.drive(shard, |routing, now, effects| routing.handed_back(from, number, socket, travelling, now, effects));
         self.begin_to_hold(shard);
     }
 
