@@ -15,6 +15,7 @@
 //! A [`Routing`] belongs to one thread of the gateway, and has one link to each node. The words on a link arrive in the
 //! order in which they were said. Inputs and the time go in, [`Effect`]s come out.
 
+use std::collections::BTreeMap;
 use std::mem;
 use std::time::Duration;
 
@@ -89,8 +90,7 @@ impl<P: Copy> State<P> {
 
 /// A socket of the shard.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Socket<S, F> {
-    socket: S,
+struct Socket<F> {
     /// The epoch of the process that may have told it something that only its memory has.
     told: Option<u64>,
     /// Frames that came back, oldest first. They are older than those that were kept.
@@ -107,18 +107,18 @@ pub struct Routing<P, S, F> {
     number: u64,
     /// The newest epoch heard of. Older leases are stale reads.
     epoch: u64,
-    sockets: Vec<Socket<S, F>>,
+    sockets: BTreeMap<S, Socket<F>>,
     /// When the frames have been kept for too long.
     deadline: Option<Duration>,
 }
 
 impl<P, S, F> Default for Routing<P, S, F> {
     fn default() -> Self {
-        Self { state: State::Idle, number: 0, epoch: 0, sockets: Vec::new(), deadline: None }
+        Self { state: State::Idle, number: 0, epoch: 0, sockets: BTreeMap::new(), deadline: None }
     }
 }
 
-impl<P: Copy + Eq, S: Copy + Eq, F> Routing<P, S, F> {
+impl<P: Copy + Eq, S: Copy + Ord, F> Routing<P, S, F> {
     /// The state.
     pub fn state(&self) -> State<P> {
         self.state
@@ -136,7 +136,7 @@ impl<P: Copy + Eq, S: Copy + Eq, F> Routing<P, S, F> {
 
     /// How many frames wait here.
     pub fn waiting(&self) -> usize {
-        self.sockets.iter().map(|socket| socket.handed_back.len() + socket.kept.len()).sum()
+        self.sockets.values().map(|socket| socket.handed_back.len() + socket.kept.len()).sum()
     }
 
     /// Returns true if an answer or a notice under this attachment may be passed on.
@@ -146,7 +146,7 @@ impl<P: Copy + Eq, S: Copy + Eq, F> Routing<P, S, F> {
 
     /// A socket needs the shard.
     pub fn open(&mut self, socket: S, now: Duration, effects: &mut Vec<Effect<P, S, F>>) {
-        self.sockets.push(Socket { socket, told: None, handed_back: Vec::new(), kept: Vec::new() });
+        self.sockets.insert(socket, Socket { told: None, handed_back: Vec::new(), kept: Vec::new() });
         if matches!(self.state, State::Idle) {
             self.ask(now, effects);
         }
@@ -154,12 +154,12 @@ impl<P: Copy + Eq, S: Copy + Eq, F> Routing<P, S, F> {
 
     /// A socket's client has left.
     pub fn close(&mut self, socket: S) {
-        self.sockets.retain(|other| other.socket != socket);
+        self.sockets.remove(&socket);
     }
 
     /// A socket sent a frame.
     pub fn frame(&mut self, socket: S, frame: F, effects: &mut Vec<Effect<P, S, F>>) {
-        let Some(from) = self.sockets.iter_mut().find(|other| other.socket == socket) else { return };
+        let Some(from) = self.sockets.get_mut(&socket) else { return };
         if let State::Attached(to) = self.state {
             from.told = Some(self.epoch);
             effects.push(Effect::Frame { to, number: self.number, socket, frame });
@@ -183,7 +183,7 @@ impl<P: Copy + Eq, S: Copy + Eq, F> Routing<P, S, F> {
         }
         self.word(from, number, Word::Leaving, now, effects);
         if matches!(self.state, State::Held(_))
-            && let Some(from) = self.sockets.iter_mut().find(|other| other.socket == socket)
+            && let Some(from) = self.sockets.get_mut(&socket)
         {
             from.handed_back.push(frame);
         }
@@ -210,7 +210,7 @@ impl<P: Copy + Eq, S: Copy + Eq, F> Routing<P, S, F> {
             (State::Held(to), Word::Resume) => self.attach(to, effects),
             (State::Held(_), Word::Moved { to, epoch }) => {
                 // Everything that the old owner told is stored.
-                self.sockets.iter_mut().for_each(|socket| socket.told = None);
+                self.sockets.values_mut().for_each(|socket| socket.told = None);
                 self.epoch = self.epoch.max(epoch);
                 match to {
                     Some(to) => self.attach(to, effects),
@@ -262,7 +262,7 @@ impl<P: Copy + Eq, S: Copy + Eq, F> Routing<P, S, F> {
         self.state = State::Attached(to);
         self.epoch = self.epoch.max(epoch);
         self.deadline = None;
-        for Socket { socket, told, handed_back, kept } in &mut self.sockets {
+        for (socket, Socket { told, handed_back, kept }) in &mut self.sockets {
             *told = Some(epoch);
             let waiting = mem::take(handed_back).into_iter().chain(mem::take(kept));
             let frame = |frame| Effect::Frame { to, number: self.number, socket: *socket, frame };
@@ -294,9 +294,9 @@ impl<P: Copy + Eq, S: Copy + Eq, F> Routing<P, S, F> {
         }
     }
 
-    fn close_if(&mut self, condition: impl Fn(&Socket<S, F>) -> bool, effects: &mut Vec<Effect<P, S, F>>) {
-        let closed = self.sockets.extract_if(.., |socket| condition(socket));
-        effects.extend(closed.map(|socket| Effect::Close(socket.socket)));
+    fn close_if(&mut self, condition: impl Fn(&Socket<F>) -> bool, effects: &mut Vec<Effect<P, S, F>>) {
+        let closed = self.sockets.extract_if(.., |_, socket| condition(socket));
+        effects.extend(closed.map(|(socket, _)| Effect::Close(socket)));
     }
 }
 

@@ -1,13 +1,16 @@
 //! The server's health.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use castellan_cluster::membership::Validity;
 use castellan_game::Game;
 use tokio::sync::watch;
 
 use crate::flush::Signals;
 use crate::gateway::Snapshot;
 use crate::http;
+use crate::node::Renewed;
 use crate::shard::Shards;
 use crate::storage::SHARDS;
 
@@ -44,6 +47,7 @@ pub(super) fn health<G: Game>(
 /// The health of a node. Shards that others own are no problem.
 pub(super) fn of_node(
     signals: &Arc<Signals>,
+    renewed: watch::Receiver<Option<Renewed>>,
     stopped: watch::Receiver<bool>,
 ) -> impl Fn() -> http::Health + Send + Sync + use<> {
     let signals = Arc::clone(signals);
@@ -54,12 +58,23 @@ pub(super) fn of_node(
             status = http::Standing::Degraded;
             problems.push("the database accepts no writes".to_owned());
         }
+        if !renewed.borrow().as_ref().is_some_and(is_valid) {
+            status = http::Standing::Unready;
+            problems.push("the node could not renew its leases, so it answers nobody".to_owned());
+        }
         if *stopped.borrow() {
             status = http::Standing::Unready;
             problems.push("the node is stopping".to_owned());
         }
         http::Health { status, problems }
     }
+}
+
+/// Returns true as long as no other node can have taken the shards of one that renewed its leases like that.
+fn is_valid(renewed: &Renewed) -> bool {
+    let mut validity = Validity::default();
+    validity.renewed(Duration::ZERO);
+    validity.holds(renewed.asked.elapsed())
 }
 
 /// The health of a gateway: it is ready if it knows an owner for every shard.

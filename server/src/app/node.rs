@@ -90,7 +90,8 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
     };
     let (renewed, renewals) = watch::channel(None::<Renewed>);
     let (stop_moves, moves_stopped) = watch::channel(false);
-    let (links, moves) = Moves::new(this.process, Arc::clone(&shards), Arc::clone(&storage), renewals, moves_stopped);
+    let (links, moves) =
+        Moves::new(this.process, Arc::clone(&shards), Arc::clone(&storage), renewals.clone(), moves_stopped);
     let registry = Arc::new(Registry::new(start::socket_limits(&config.socket, usize::MAX)));
     let sockets = Arc::new(socket::Context {
         shards: Arc::clone(&shards),
@@ -115,7 +116,7 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
             let published = Arc::clone(&published);
             move || Arc::clone(&published.read())
         }),
-        health: Box::new(health::of_node(&signals, stopped.clone())),
+        health: Box::new(health::of_node(&signals, renewals, stopped.clone())),
         metrics: Box::new(move || metrics.render()),
         rates: http::Rates::new(&config.listen, &config.socket),
         settings: config.listen.clone(),

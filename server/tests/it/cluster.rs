@@ -79,11 +79,11 @@ impl Drop for Cluster {
     }
 }
 
-/// Waits until a gateway knows an owner for every shard.
-fn until_ready(gateway: &Server) {
+/// Waits until a gateway knows an owner for every shard, or a node has renewed its leases.
+fn until_ready(process: &Server) {
     let deadline = Instant::now() + SETTLED;
-    while Http::new(gateway.address()).get("/health/ready").status != 200 {
-        assert!(Instant::now() < deadline, "the gateway does not become ready:\n{}", gateway.log());
+    while Http::new(process.address()).get("/health/ready").status != 200 {
+        assert!(Instant::now() < deadline, "the process does not become ready:\n{}", process.log());
         std::thread::yield_now();
     }
 }
@@ -315,13 +315,8 @@ fn a_server_and_nodes_refuse_each_other() {
 
 #[test]
 fn players_go_on_while_no_node_can_reach_the_database() {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let url = crate::harness::database_url(Kind::Postgres).expect("a database");
-    let (before, rest) = url.split_once("127.0.0.1:").expect("PostgreSQL on loopback");
-    let (port, after) = rest.split_once('/').expect("a database");
-    let real = format!("127.0.0.1:{port}").parse().expect("an address");
-    let proxy = runtime.block_on(Proxy::start(real));
-    let cluster = Cluster { house: House::at(format!("{before}{}/{after}", proxy.address())) };
+    let (_runtime, proxy, cluster) = behind_a_proxy(&url);
     let _nodes = [cluster.node("castor"), cluster.node("pollux")];
     let gateway = cluster.gateway();
     until_ready(&gateway);
@@ -343,4 +338,32 @@ fn players_go_on_while_no_node_can_reach_the_database() {
     }
     let recovered = "SELECT count(*) FROM shard_leases WHERE recoveries > 0";
     assert_eq!(run_on(cluster.house.url(), recovered), 0, "nobody has taken anything");
+}
+
+#[test]
+fn a_node_that_alone_cannot_reach_the_database_is_not_ready() {
+    let url = crate::harness::database_url(Kind::Postgres).expect("a database");
+    let (_runtime, proxy, cut_off) = behind_a_proxy(&url);
+    let (castor, pollux) = (cut_off.node("castor"), Cluster { house: House::at(url) });
+    let _pollux = pollux.node("pollux");
+    pollux.until_owned("pollux", 128..=128);
+    proxy.silence();
+    pollux.until_owned("pollux", 256..=256);
+    let health = Http::new(castor.address()).get("/health/ready");
+    assert_eq!(health.status, 503, "{health:?}");
+    assert!(health.json["problems"].to_string().contains("could not renew"), "{health:?}");
+    proxy.restore();
+    until_ready(&castor);
+    pollux.until_owned("castor", 128..=128);
+}
+
+/// A cluster whose way to the database can be cut.
+fn behind_a_proxy(url: &str) -> (tokio::runtime::Runtime, Proxy, Cluster) {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let (before, rest) = url.split_once("127.0.0.1:").expect("PostgreSQL on loopback");
+    let (port, after) = rest.split_once('/').expect("a database");
+    let real = format!("127.0.0.1:{port}").parse().expect("an address");
+    let proxy = runtime.block_on(Proxy::start(real));
+    let house = House::at(format!("{before}{}/{after}", proxy.address()));
+    (runtime, proxy, Cluster { house })
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use castellan_cluster::gateway::{Effect, Routing, State as Stage};
 use castellan_protocol::{CharacterId, UserId};
+use foldhash::fast::RandomState;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -53,8 +54,10 @@ pub(super) struct Shard {
 /// The state of a hub.
 pub(super) struct State {
     pub(super) shards: Vec<Shard>,
-    pub(super) links: HashMap<Uuid, Link>,
-    pub(super) sockets: HashMap<SocketId, Socket>,
+    /// Nodes choose their ids at random, so a fast hash is safe.
+    pub(super) links: HashMap<Uuid, Link, RandomState>,
+    /// They are numbered here, so a fast hash is safe.
+    pub(super) sockets: HashMap<SocketId, Socket, RandomState>,
     owners: Owners,
     snapshot: Arc<Snapshot>,
     /// Registered processes to which no link could be opened.
@@ -77,8 +80,8 @@ impl State {
     pub(super) fn new(owners: Owners) -> Self {
         Self {
             shards: ShardId::all().map(|_| Shard::default()).collect(),
-            links: HashMap::new(),
-            sockets: HashMap::new(),
+            links: HashMap::default(),
+            sockets: HashMap::default(),
             owners,
             snapshot: Arc::default(),
             unreachable: HashSet::new(),
