@@ -26,10 +26,10 @@ use crate::history::{History, Place};
 use crate::judgement::judge;
 use crate::link_proxy::LinkProxy;
 use crate::memory::MemoryWatch;
-use crate::nodes::Nodes;
 use crate::options::{DATABASE_TIMEOUT, RunOptions};
 use crate::planted::Bug;
 use crate::players::{Crowd, Players};
+use crate::replicas::Replicas;
 use crate::schedule::Fault;
 use crate::servers::{Launch, Role, Server, Servers, Setup};
 use crate::stage::Stage;
@@ -97,15 +97,15 @@ pub(crate) struct ClusterWorld<'a> {
 }
 
 impl<'a> ClusterWorld<'a> {
-    pub(crate) async fn begin(path: &Path, nodes: &'a mut Nodes, options: &RunOptions) -> Result<Self> {
+    pub(crate) async fn begin(path: &Path, replicas: &'a mut Replicas, options: &RunOptions) -> Result<Self> {
         // An earlier run may have ended in the middle of a fault.
-        nodes.repair().await?;
+        replicas.repair().await?;
         let children = Children::watch(path, &[])?;
-        let mut postgres = Postgres::begin(nodes, options.seed).await?;
+        let mut postgres = Postgres::begin(replicas, options.seed).await?;
         let (place, gateways_url) = (Place::Postgres(postgres.url()?), postgres.url_through_proxy()?);
         let mut places = Vec::new();
         for name in NAMES {
-            let database = DatabaseProxy::start(address_of(postgres.nodes.primary())?).await?;
+            let database = DatabaseProxy::start(address_of(postgres.replicas.primary())?).await?;
             let links = LinkProxy::start().await?;
             let role = Role::Node { name, advertise: links.address() };
             let database_url = postgres.url_through(database.address())?;

@@ -11,7 +11,7 @@ use xtask::postgres::{Cluster, Stop};
 
 use crate::database_proxy::DatabaseProxy;
 use crate::disk::SmallDisk;
-use crate::nodes::Nodes;
+use crate::replicas::Replicas;
 
 /// The database of a run.
 pub(crate) enum Database<'a> {
@@ -23,7 +23,7 @@ pub(crate) enum Database<'a> {
 
 /// The run's own PostgreSQL.
 pub(crate) struct Postgres<'a> {
-    pub(crate) nodes: &'a mut Nodes,
+    pub(crate) replicas: &'a mut Replicas,
     pub(crate) proxy: DatabaseProxy,
     /// The name of the run's database.
     name: String,
@@ -58,29 +58,29 @@ impl<'a> Database<'a> {
 
     /// Repairs the state that an interrupted fault may have left.
     pub(crate) async fn repair(&mut self) -> Result<()> {
-        let Self::Postgres(Postgres { nodes, .. }) = self else { return Ok(()) };
-        block_in_place(|| signal(nodes.primary(), Signal::CONT))?;
-        if let Ok(standby) = nodes.standby() {
+        let Self::Postgres(Postgres { replicas, .. }) = self else { return Ok(()) };
+        block_in_place(|| signal(replicas.primary(), Signal::CONT))?;
+        if let Ok(standby) = replicas.standby() {
             block_in_place(|| signal(standby, Signal::CONT))?;
         }
-        nodes.repair().await
+        replicas.repair().await
     }
 }
 
 impl<'a> Postgres<'a> {
     /// Creates a database for a run, and a proxy that leads to it.
-    pub(crate) async fn begin(nodes: &'a mut Nodes, seed: u64) -> Result<Self> {
+    pub(crate) async fn begin(replicas: &'a mut Replicas, seed: u64) -> Result<Self> {
         let name = format!("torture_{seed}_{}", uuid::Uuid::new_v4().simple());
         let create = format!("CREATE DATABASE {name}");
-        let mut connection = PgConnection::connect(&nodes.primary().url()).await?;
+        let mut connection = PgConnection::connect(&replicas.primary().url()).await?;
         sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut connection).await?;
-        let proxy = DatabaseProxy::start(address_of(nodes.primary())?).await?;
-        Ok(Self { nodes, proxy, name })
+        let proxy = DatabaseProxy::start(address_of(replicas.primary())?).await?;
+        Ok(Self { replicas, proxy, name })
     }
 
     /// The database's URL, without the proxy. Another one after a promotion.
     pub(crate) fn url(&mut self) -> Result<String> {
-        let url = self.nodes.primary().url();
+        let url = self.replicas.primary().url();
         let (server, _) = url.rsplit_once('/').context("the cluster's URL has no database")?;
         Ok(format!("{server}/{}", self.name))
     }
@@ -93,31 +93,31 @@ impl<'a> Postgres<'a> {
 
     /// The database's URL through another proxy.
     pub(crate) fn url_through(&mut self, proxy: SocketAddr) -> Result<String> {
-        let address = address_of(self.nodes.primary())?;
+        let address = address_of(self.replicas.primary())?;
         Ok(self.url()?.replacen(&address.to_string(), &proxy.to_string(), 1))
     }
 
     /// Leads servers to the primary.
     pub(crate) fn lead_to_primary(&mut self) -> Result<()> {
-        self.proxy.lead_to(address_of(self.nodes.primary())?);
+        self.proxy.lead_to(address_of(self.replicas.primary())?);
         Ok(())
     }
 
     pub(crate) async fn crash(&mut self, pause: Duration) -> Result<()> {
-        block_in_place(|| self.nodes.primary().stop(Stop::Immediate))?;
+        block_in_place(|| self.replicas.primary().stop(Stop::Immediate))?;
         tokio::time::sleep(pause).await;
-        block_in_place(|| self.nodes.primary().start_again())
+        block_in_place(|| self.replicas.primary().start_again())
     }
 
     pub(crate) async fn freeze(&mut self, pause: Duration) -> Result<()> {
-        block_in_place(|| signal(self.nodes.primary(), Signal::STOP))?;
+        block_in_place(|| signal(self.replicas.primary(), Signal::STOP))?;
         tokio::time::sleep(pause).await;
-        block_in_place(|| signal(self.nodes.primary(), Signal::CONT))
+        block_in_place(|| signal(self.replicas.primary(), Signal::CONT))
     }
 
     /// Suspends or continues the standby.
     pub(crate) fn suspend_standby(&mut self, suspended: bool) -> Result<()> {
-        let standby = self.nodes.standby()?;
+        let standby = self.replicas.standby()?;
         block_in_place(|| signal(standby, if suspended { Signal::STOP } else { Signal::CONT }))
     }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use castellan_client::BaseUrl;
 use castellan_torture::check::{Finding, Verdict};
-use castellan_torture::nodes::Nodes;
 use castellan_torture::planted::{Bug, needs_cluster, needs_standby, revealing_faults};
+use castellan_torture::replicas::Replicas;
 use castellan_torture::report;
 use castellan_torture::run::{RunOptions, RunResult, run};
 use castellan_torture::schedule::{Fault, Tally};
@@ -59,10 +59,10 @@ impl On {
         }
     }
 
-    fn start(self) -> Result<Option<Nodes>> {
+    fn start(self) -> Result<Option<Replicas>> {
         Ok(match self {
-            Self::Postgres | Self::Cluster => Some(Nodes::alone()?),
-            Self::Pair => Some(Nodes::pair()?),
+            Self::Postgres | Self::Cluster => Some(Replicas::alone()?),
+            Self::Pair => Some(Replicas::pair()?),
             Self::Sqlite => None,
         })
     }
@@ -175,8 +175,8 @@ async fn torture(arguments: &RunArguments) -> Result<bool> {
             keep: arguments.keep.clone(),
         };
         eprintln!("{}", on.name());
-        let mut nodes = on.start()?;
-        total.add(on.name(), run(nodes.as_mut(), &options, interrupted.clone()).await?)?;
+        let mut replicas = on.start()?;
+        total.add(on.name(), run(replicas.as_mut(), &options, interrupted.clone()).await?)?;
     }
     total.show(arguments, seed);
     Ok(total.runs.iter().all(|run| run.findings.is_empty()))
@@ -254,13 +254,13 @@ async fn planted(arguments: &RunArguments) -> Result<bool> {
     println!("| bug | caught | seed | tries | faults | by |");
     println!("| --- | --- | --- | --- | --- | --- |");
     for bug in bugs {
-        let (on, nodes, duration) = match bug {
+        let (on, replicas, duration) = match bug {
             _ if needs_standby(bug) => (On::Pair, &mut pair, PLANTED_DURATION),
             _ if needs_cluster(bug) => (On::Cluster, &mut alone, PLANTED_DURATION_CLUSTER),
             _ => (On::Postgres, &mut alone, PLANTED_DURATION),
         };
-        if nodes.is_none() {
-            *nodes = on.start()?;
+        if replicas.is_none() {
+            *replicas = on.start()?;
         }
         let mut row = None;
         for again in 0..PLANTED_TRIES {
@@ -275,7 +275,7 @@ async fn planted(arguments: &RunArguments) -> Result<bool> {
                 bug: Some(bug),
                 keep: arguments.keep.clone(),
             };
-            let outcome = run(nodes.as_mut(), &options, interrupted.clone()).await?;
+            let outcome = run(replicas.as_mut(), &options, interrupted.clone()).await?;
             let (tally, tries) = (&outcome.tally, again + 1);
             // A caught bug is the expected result, so nothing is kept.
             outcome.folder.close(true)?;

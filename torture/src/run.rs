@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use crate::check::Verdict;
 use crate::cluster::ClusterWorld;
 use crate::folder::Folder;
-use crate::nodes::Nodes;
 pub use crate::options::RunOptions;
+use crate::replicas::Replicas;
 use crate::schedule::{Fault, Schedule, Tally};
 use crate::stage::run_on;
 use crate::world::{Able, World};
@@ -29,32 +29,32 @@ pub struct RunResult {
     pub folder: Folder,
 }
 
-/// Runs on PostgreSQL, or on SQLite if `nodes` is `None`. `interrupted` ends it early, with an error.
+/// Runs on PostgreSQL, or on SQLite if `replicas` is `None`. `interrupted` ends it early, with an error.
 ///
 /// # Errors
 ///
 /// Fails if the run could not take place. The server's faults are in the result.
 pub async fn run(
-    nodes: Option<&mut Nodes>,
+    replicas: Option<&mut Replicas>,
     options: &RunOptions,
     interrupted: watch::Receiver<bool>,
 ) -> Result<RunResult> {
     let folder = Folder::new(options.keep.as_deref(), options.seed)?;
-    let outcome = run_in(&folder, nodes, options, interrupted).await;
+    let outcome = run_in(&folder, replicas, options, interrupted).await;
     outcome.with_context(|| format!("records and logs are in {}", folder.path().display()))
 }
 
 async fn run_in(
     folder: &Folder,
-    nodes: Option<&mut Nodes>,
+    replicas: Option<&mut Replicas>,
     options: &RunOptions,
     interrupted: watch::Receiver<bool>,
 ) -> Result<RunResult> {
     if options.cluster {
-        let nodes = nodes.context("a cluster needs PostgreSQL")?;
-        return run_cluster(folder, nodes, options, interrupted).await;
+        let replicas = replicas.context("a cluster needs PostgreSQL")?;
+        return run_cluster(folder, replicas, options, interrupted).await;
     }
-    let (Able { faults, skipped }, mut world) = World::begin(folder.path(), nodes, options).await?;
+    let (Able { faults, skipped }, mut world) = World::begin(folder.path(), replicas, options).await?;
     let schedule = Schedule::new(options.seed, &faults);
     let (verdict, tally) = run_on(&mut world, schedule, options, interrupted).await?;
     Ok(RunResult { verdict, tally, skipped, memory_kib: world.memory.peak_kib(), folder: folder.clone() })
@@ -62,11 +62,11 @@ async fn run_in(
 
 async fn run_cluster(
     folder: &Folder,
-    nodes: &mut Nodes,
+    replicas: &mut Replicas,
     options: &RunOptions,
     interrupted: watch::Receiver<bool>,
 ) -> Result<RunResult> {
-    let mut cluster = ClusterWorld::begin(folder.path(), nodes, options).await?;
+    let mut cluster = ClusterWorld::begin(folder.path(), replicas, options).await?;
     let schedule = Schedule::of_cluster(options.seed, &options.faults);
     let (verdict, tally) = run_on(&mut cluster, schedule, options, interrupted).await?;
     let memory_kib = cluster.memory.peak_kib();

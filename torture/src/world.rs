@@ -18,10 +18,10 @@ use crate::front::Front;
 use crate::history::{History, Place};
 use crate::judgement::judge;
 use crate::memory::MemoryWatch;
-use crate::nodes::Nodes;
 use crate::options::{DATABASE_TIMEOUT, RunOptions};
 use crate::planted::Bug;
 use crate::players::{Crowd, Players};
+use crate::replicas::Replicas;
 use crate::schedule::Fault;
 use crate::servers::{Server, Servers, Setup};
 use crate::stage::Stage;
@@ -66,17 +66,21 @@ pub(crate) struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    pub(crate) async fn begin(path: &Path, nodes: Option<&'a mut Nodes>, options: &RunOptions) -> Result<(Able, Self)> {
+    pub(crate) async fn begin(
+        path: &Path,
+        replicas: Option<&'a mut Replicas>,
+        options: &RunOptions,
+    ) -> Result<(Able, Self)> {
         let (spool, data) = (path.join("spool"), path.join("data"));
         let children = Children::watch(path, &[&spool, &data])?;
         let mut able = Able { faults: options.faults.clone(), skipped: BTreeMap::new() };
         let disk = able.try_for(|fault| fault == Fault::SpoolDiskFull, || SmallDisk::mount(&spool, SPOOL_DISK_BYTES));
         let clock = able.try_for(|fault| fault == Fault::ClockMoved, || FakeClock::new(path));
-        let (database, place, database_url) = match nodes {
-            Some(nodes) => {
+        let (database, place, database_url) = match replicas {
+            Some(replicas) => {
                 // An earlier run may have ended in the middle of a fault.
-                nodes.repair().await?;
-                let mut postgres = Postgres::begin(nodes, options.seed).await?;
+                replicas.repair().await?;
+                let mut postgres = Postgres::begin(replicas, options.seed).await?;
                 let (url, through_proxy) = (postgres.url()?, postgres.url_through_proxy()?);
                 (Database::Postgres(postgres), Place::Postgres(url), through_proxy)
             }

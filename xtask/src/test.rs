@@ -11,14 +11,14 @@ use crate::python::python;
 use crate::run::{cargo, catch_interrupts, foreground};
 use crate::torture::{FEATURES, pull_the_plug};
 
-/// The tortures at the end of a run of all tests: long enough for some faults on each database.
-const TORTURES: [&[&str]; 1] = [&["--minutes", "1.75"]];
+/// The tortures at the end of a run of all tests: long enough for some faults on each database, and on a cluster.
+const TORTURES: [&[&str]; 2] = [&["--minutes", "1.75"], &["--cluster", "--minutes", "1"]];
 
 /// Arguments of the tests.
 #[derive(Args)]
 pub struct TestArguments {
     /// Arguments passed to `cargo test`: a part of the tests' names, `-p PACKAGE`, and after another `--` arguments for
-    /// the test programs. Default: all packages, followed by nearly two minutes of torture.
+    /// the test programs. Default: all packages, followed by nearly three minutes of torture.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
     /// Make PostgreSQL wait for the disk at each commit, as in production.

@@ -38,7 +38,7 @@ impl World<'_> {
             self.servers.kill(server).await?;
         }
         let postgres = self.database.postgres()?;
-        block_in_place(|| postgres.nodes.primary().stop(Stop::Immediate))?;
+        block_in_place(|| postgres.replicas.primary().stop(Stop::Immediate))?;
         tokio::time::sleep(ms(rng, 0..1_000)).await;
         let dead = self.promote()?;
         self.renew_standby(dead).await
@@ -46,14 +46,14 @@ impl World<'_> {
 
     pub(super) async fn switch_over(&mut self, rng: &mut StdRng) -> Result<()> {
         let postgres = self.database.postgres()?;
-        postgres.nodes.until_in_sync().await?;
+        postgres.replicas.until_in_sync().await?;
         // It stops when the standby has everything.
-        block_in_place(|| postgres.nodes.primary().stop(Stop::Fast))?;
+        block_in_place(|| postgres.replicas.primary().stop(Stop::Fast))?;
         tokio::time::sleep(ms(rng, 0..500)).await;
         let old = self.promote()?;
         let postgres = self.database.postgres()?;
-        postgres.nodes.take_back(old)?;
-        postgres.nodes.until_in_sync().await
+        postgres.replicas.take_back(old)?;
+        postgres.replicas.until_in_sync().await
     }
 
     /// In half of the cases it is stopped, otherwise suspended.
@@ -62,22 +62,22 @@ impl World<'_> {
         self.until_in_play().await?;
         let postgres = self.database.postgres()?;
         if stopped {
-            block_in_place(|| postgres.nodes.standby()?.stop(Stop::Fast))?;
+            block_in_place(|| postgres.replicas.standby()?.stop(Stop::Fast))?;
         } else {
             postgres.suspend_standby(true)?;
         }
         let standstill = Period::begin(&self.players.records)?;
-        self.database.postgres()?.nodes.until_commit_waits(PATIENCE).await?;
+        self.database.postgres()?.replicas.until_commit_waits(PATIENCE).await?;
         tokio::time::sleep(ms(rng, 1_500..4_500)).await;
         self.until_applied(&standstill).await?;
         self.expect_nothing_durable(&standstill, "the standby was away")?;
         let postgres = self.database.postgres()?;
         if stopped {
-            block_in_place(|| postgres.nodes.standby()?.start_again())?;
+            block_in_place(|| postgres.replicas.standby()?.start_again())?;
         } else {
             postgres.suspend_standby(false)?;
         }
-        postgres.nodes.until_in_sync().await
+        postgres.replicas.until_in_sync().await
     }
 
     pub(super) async fn show_then_lose(&mut self, rng: &mut StdRng) -> Result<()> {
@@ -105,16 +105,16 @@ impl World<'_> {
         let standstill = self.stop_standby().await?;
         let deadline = Instant::now() + ms(rng, 1_500..3_000);
         while Instant::now() < deadline {
-            self.database.postgres()?.nodes.cancel_commits().await?;
+            self.database.postgres()?.replicas.cancel_commits().await?;
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         self.expect_nothing_durable(&standstill, "commits were cancelled without a standby")?;
         if rng.random() {
             return self.lose_primary().await;
         }
-        let nodes = &mut *self.database.postgres()?.nodes;
-        block_in_place(|| nodes.standby()?.start_again())?;
-        nodes.until_in_sync().await
+        let replicas = &mut *self.database.postgres()?.replicas;
+        block_in_place(|| replicas.standby()?.start_again())?;
+        replicas.until_in_sync().await
     }
 
     /// The old primary has no standby any more: it must not acknowledge anything, and what it has is out of date.
@@ -122,9 +122,9 @@ impl World<'_> {
     /// In half of the cases a server was started meanwhile: the old primary does not know of its leases.
     pub(super) async fn old_primary_returns(&mut self, rng: &mut StdRng) -> Result<()> {
         let zombie = self.promote()?;
-        let nodes = &mut *self.database.postgres()?.nodes;
-        nodes.renew_standby()?;
-        nodes.until_in_sync().await?;
+        let replicas = &mut *self.database.postgres()?.replicas;
+        replicas.renew_standby()?;
+        replicas.until_in_sync().await?;
         if rng.random() {
             let server = self.take_present()?;
             self.servers.kill(server).await?;
@@ -146,7 +146,7 @@ impl World<'_> {
     /// Makes the standby the primary and leads everybody to it. Returns the old primary.
     fn promote(&mut self) -> Result<Cluster> {
         let postgres = self.database.postgres()?;
-        let old = postgres.nodes.promote()?;
+        let old = postgres.replicas.promote()?;
         postgres.lead_to_primary()?;
         self.history.move_to(postgres.url()?);
         Ok(old)
@@ -155,19 +155,19 @@ impl World<'_> {
     /// Removes a dead primary, makes a new standby, and starts a server if there is none.
     async fn renew_standby(&mut self, dead: Cluster) -> Result<()> {
         block_in_place(|| drop(dead));
-        let nodes = &mut *self.database.postgres()?.nodes;
-        nodes.renew_standby()?;
-        nodes.until_in_sync().await?;
+        let replicas = &mut *self.database.postgres()?.replicas;
+        replicas.renew_standby()?;
+        replicas.until_in_sync().await?;
         if self.present.is_none() { self.start_server(None).await } else { Ok(()) }
     }
 
     /// Stops the standby and waits until a commit waits for it. From now on nothing that players send is durable.
     async fn stop_standby(&mut self) -> Result<Period> {
         self.until_in_play().await?;
-        let nodes = &mut *self.database.postgres()?.nodes;
-        block_in_place(|| nodes.standby()?.stop(Stop::Fast))?;
+        let replicas = &mut *self.database.postgres()?.replicas;
+        block_in_place(|| replicas.standby()?.stop(Stop::Fast))?;
         let standstill = Period::begin(&self.players.records)?;
-        nodes.until_commit_waits(PATIENCE).await?;
+        replicas.until_commit_waits(PATIENCE).await?;
         Ok(standstill)
     }
 
@@ -177,17 +177,17 @@ impl World<'_> {
             self.servers.kill(server).await?;
         }
         let postgres = self.database.postgres()?;
-        block_in_place(|| postgres.nodes.primary().stop(Stop::Immediate))?;
+        block_in_place(|| postgres.replicas.primary().stop(Stop::Immediate))?;
         let dead = self.promote()?;
         self.renew_standby(dead).await
     }
 
     /// Starts a server while commits that wait are cancelled. Returns true if one serves.
     async fn start_and_cancel(&mut self, within: Duration) -> Result<bool> {
-        let nodes = &*self.database.postgres()?.nodes;
+        let replicas = &*self.database.postgres()?.replicas;
         let cancel = async {
             loop {
-                nodes.cancel_commits().await?;
+                replicas.cancel_commits().await?;
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
         };

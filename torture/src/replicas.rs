@@ -26,14 +26,14 @@ const CANCEL: &str = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity
      WHERE backend_type = 'client backend' AND wait_event = 'SyncRep'";
 
 /// The PostgreSQL servers of a run.
-pub struct Nodes {
+pub struct Replicas {
     primary: Cluster,
     standby: Option<Cluster>,
     /// True if there should be a standby.
     paired: bool,
 }
 
-impl Nodes {
+impl Replicas {
     /// One server.
     ///
     /// # Errors
