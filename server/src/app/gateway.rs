@@ -17,9 +17,9 @@ use super::{LAST_RECORDS, background, health, open_files, print};
 use crate::clock::Entropy;
 use crate::config::{Config, Scheduling};
 use crate::flush::Signals;
-use crate::gateway::{self, Dial, Hub, NodeAddress, Owners, Wire};
+use crate::gateway::{self, Dial, Hub, NodeAddress, Owners};
 use crate::http;
-use crate::link::{self, Secret};
+use crate::link::{self, Secret, Trust};
 use crate::shard::CloseOrder;
 use crate::socket::{Accepted, Registry, Workers};
 use crate::storage::ShardId;
@@ -43,6 +43,7 @@ pub async fn gateway<G: Game>(config: Config) -> anyhow::Result<()> {
     let workers_count = start::worker_count(&config.socket);
     let room = open_files::share_out(&config, workers_count)?;
     let tls = start::read_certificate(&config.listen)?;
+    let trust = start::read_link_ca(&config.node)?;
     let Bound { players, operators, address } = start::bind(&config.listen)?;
     let mut patience = Patience::new(&config.database);
     let parts = Parts::<G>::make(&config, config.listen.is_exposed(), &mut patience).await?;
@@ -55,10 +56,12 @@ pub async fn gateway<G: Game>(config: Config) -> anyhow::Result<()> {
         parts;
     let owners = Owners::start(Arc::clone(&storage));
     let workers =
-        Arc::new(start_workers::<G>(&config, workers_count, &owners, Arc::clone(&entropy), || gateway::Context {
-            auth: Arc::clone(&auth),
-            settings: start::socket_settings(&config),
-            clock: Arc::clone(&clock),
+        Arc::new(start_workers::<G>(&config, workers_count, &owners, trust.clone(), Arc::clone(&entropy), || {
+            gateway::Context {
+                auth: Arc::clone(&auth),
+                settings: start::socket_settings(&config),
+                clock: Arc::clone(&clock),
+            }
         })?);
     let registry = Arc::new(Registry::new(start::socket_limits(&config.socket, room.sockets)));
     let routes = Arc::new(http::Context {
@@ -113,7 +116,7 @@ pub async fn gateway<G: Game>(config: Config) -> anyhow::Result<()> {
     print(&open);
 
     while signals.next().await {
-        reload::<G>(&config, tls.as_deref(), &issuers, &shards, &published);
+        reload::<G>(&config, tls.as_deref(), trust.as_deref(), &issuers, &shards, &published);
     }
     const GOING_AWAY: CloseOrder =
         CloseOrder { code: CloseCode::GoingAway, reason: "the gateway is stopping; reconnect" };
@@ -141,16 +144,16 @@ fn start_workers<G: Game>(
     config: &Config,
     count: usize,
     owners: &Owners,
+    trust: Option<Arc<Trust>>,
     entropy: Entropy,
     context: impl Fn() -> gateway::Context,
 ) -> anyhow::Result<Workers<Work>> {
     let me = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
     let dial: Dial = Arc::new(move |NodeAddress { process, address, secret }| {
-        let entropy = Arc::clone(&entropy);
+        let (trust, entropy) = (trust.clone(), Arc::clone(&entropy));
         async move {
             let secret = Secret::new(&secret).ok_or_else(|| io::Error::other("the node's secret is too short"))?;
-            let (stream, leftover) = link::dial(&address, process, me, &secret, &entropy).await?;
-            Ok((Box::new(stream) as Box<dyn Wire>, leftover))
+            link::dial(&address, process, me, &secret, trust.as_deref(), &entropy).await
         }
         .boxed()
     });

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::peers;
 use crate::clock::Entropy;
 use crate::config;
+use crate::link::Trust;
 use crate::node::{DatabaseSeen, Renewed, View};
 use crate::storage::{self, Membership, Node, Present, Seen, Storage, StorageOptions};
 
@@ -168,6 +169,8 @@ pub struct Shares {
     pub database: Arc<DatabaseSeen>,
     /// Randomness for links to the other nodes; `None`: they are never asked.
     pub entropy: Option<Entropy>,
+    /// The authorities that sign the certificates of the other nodes, if links use TLS.
+    pub trust: Option<Arc<Trust>>,
 }
 
 /// Raises the heartbeat once a second. A failure is logged once, and it goes on.
@@ -210,7 +213,7 @@ async fn share(shares: &Shares, node: &Node, result: &anyhow::Result<Arc<View>>,
     // The others notice an outage at other moments.
     for _ in 0..QUESTIONS_MAX {
         let asked = Instant::now();
-        if peers::all_say_away(&view, node.process, entropy).await {
+        if peers::all_say_away(&view, node.process, shares.trust.as_deref(), entropy).await {
             shares.renewed.send_replace(Some(Renewed { asked, is_agreed: true, view }));
             return;
         }

@@ -149,6 +149,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
 
     let mut running = Running {
         config,
+        trust: None,
         storage,
         shards,
         registry,

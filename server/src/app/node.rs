@@ -45,12 +45,24 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
     let metrics = telemetry::install(&config.telemetry)?;
     let workers_count = start::worker_count(&config.socket);
     let room = open_files::share_out(&config, workers_count)?;
+    let (tls, trust) = (start::read_certificate(&config.listen)?, start::read_link_ca(&config.node)?);
+    if tls.is_some() != trust.is_some() {
+        anyhow::bail!(
+            "nodes open links to each other, with TLS in both directions or in none: set --tls-cert, --tls-key and \
+             --link-ca, or none of them"
+        );
+    }
     // Everything of a node is for gateways and operators.
     config.listen.admin_listen = AdminListen::Players;
     // Another node on this machine has a folder of its own.
     config.flush.spool = config.flush.spool.join(&name);
     let Bound { players: listener, address, .. } = start::bind(&config.listen)?;
     let advertised = advertised(&config, address)?;
+    if tls.is_none() && !address.ip().is_loopback() {
+        tracing::warn!(
+            "links to this node are not encrypted; use --tls-cert, --tls-key and --link-ca, or run them in a private network"
+        );
+    }
     let mut patience = Patience::new(&config.database);
     // Its gateways may be open to strangers, so nothing is allowed unless a setting allows it.
     let parts = Parts::<G>::make(&config, true, &mut patience).await?;
@@ -151,7 +163,12 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
         let published = Arc::clone(&published);
         move || published.read().revision.clone()
     };
-    let shares = Shares { renewed, database: Arc::clone(links.database()), entropy: Some(Arc::clone(&entropy)) };
+    let shares = Shares {
+        renewed,
+        database: Arc::clone(links.database()),
+        entropy: Some(Arc::clone(&entropy)),
+        trust: trust.clone(),
+    };
     let heartbeat = Heartbeat::start(&config.database, &storage, this.clone(), catalogue, Some(shares))?;
     let moves = on_a_thread_of_its_own("moves", moves.run())?;
 
@@ -168,11 +185,12 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
         ..http::Limits::from(&config.listen)
     };
     let mut listeners = JoinSet::new();
-    let linking = http::Linking::new(process, secret, entropy, move |stream, leftover| {
-        workers.hand_over(AcceptedLink { stream, leftover })
+    let linking = http::Linking::new(process, secret, entropy, move |line, leftover| {
+        workers.hand_over(AcceptedLink { line, leftover })
     });
-    listeners.spawn(http::serve(listener, None, http::for_nodes(&routes, linking), limits, accepting));
-    print(&format!("castellan node {name} is listening on http://{address} (process {process})"));
+    listeners.spawn(http::serve(listener, tls.clone(), http::for_nodes(&routes, linking), limits, accepting));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    print(&format!("castellan node {name} is listening on {scheme}://{address} (process {process})"));
 
     let mut running = Running {
         config,
@@ -181,7 +199,8 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
         registry,
         published,
         issuers,
-        tls: None,
+        tls,
+        trust,
         stop_accepting,
         listeners,
         stop,

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::clock::Entropy;
-use crate::link::{self, LinkStream, Message, Said, Secret};
+use crate::link::{self, LinkStream, Message, Said, Secret, Trust};
 use crate::node::View;
 use crate::storage::{Node, NodeKind};
 
@@ -18,20 +18,20 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Returns true if every other living node says that the database is away for it, too. Then none of them takes a shard
 /// within the next expiry. Also true if there is no other node.
-pub(super) async fn all_say_away(view: &View, me: Uuid, entropy: &Entropy) -> bool {
+pub(super) async fn all_say_away(view: &View, me: Uuid, trust: Option<&Trust>, entropy: &Entropy) -> bool {
     let is_dead = |node: &Node| view.dead.iter().any(|dead| dead.process == node.process);
     let others = view.nodes.iter().map(|present| &present.node);
     let others = others.filter(|node| node.kind == NodeKind::Node && node.process != me && !is_dead(node));
-    let answers = join_all(others.map(|other| timeout(PATIENCE, ask(other, me, entropy)))).await;
+    let answers = join_all(others.map(|other| timeout(PATIENCE, ask(other, me, trust, entropy)))).await;
     answers.into_iter().all(|answer| matches!(answer, Ok(Ok(true))))
 }
 
 /// Returns true if the database is away for another node.
-async fn ask(other: &Node, me: Uuid, entropy: &Entropy) -> io::Result<bool> {
+async fn ask(other: &Node, me: Uuid, trust: Option<&Trust>, entropy: &Entropy) -> io::Result<bool> {
     let secret = other.link.as_ref().and_then(|link| Secret::new(&link.secret));
     let secret = secret.ok_or_else(|| io::Error::other("it takes no links"))?;
-    let (tcp, leftover) = link::dial(&other.address, other.process, me, &secret, entropy).await?;
-    let mut stream = LinkStream::new(tcp, leftover);
+    let (stream, leftover) = link::dial(&other.address, other.process, me, &secret, trust, entropy).await?;
+    let mut stream = LinkStream::new(stream, leftover);
     stream.put(&Message::about_nothing(Said::AskDatabase));
     poll_fn(|cx| stream.poll_flush(cx)).await?;
     loop {

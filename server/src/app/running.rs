@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::flush::{Entries, Flusher, Queue, spool};
 use crate::http;
+use crate::link::Trust;
 use crate::planted::{self, Bug};
 use crate::shard::{CloseOrder, Shards};
 use crate::socket::Registry;
@@ -55,11 +56,12 @@ impl StopSignals {
     }
 }
 
-/// Switches to the catalogue, the certificate and the keys of outside issuers as their files are now; a bad one changes
+/// Switches to the catalogue, the certificates and the keys of outside issuers as their files are now; a bad one changes
 /// nothing.
 pub(super) fn reload<G: Game>(
     config: &Config,
     tls: Option<&http::Tls>,
+    trust: Option<&Trust>,
     issuers: &Issuers,
     shards: &Shards<G>,
     published: &RwLock<Arc<http::Published>>,
@@ -68,6 +70,13 @@ pub(super) fn reload<G: Game>(
         None => {}
         Some(Ok(())) => tracing::info!("the certificate was read again"),
         Some(Err(error)) => tracing::error!(%error, "cannot read the certificate again; the old one stays in use"),
+    }
+    match trust.map(Trust::reload) {
+        None => {}
+        Some(Ok(())) => tracing::info!("the authorities of nodes (--link-ca) were read again"),
+        Some(Err(error)) => {
+            tracing::error!(%error, "cannot read the authorities of nodes again (--link-ca); the old ones stay in use");
+        }
     }
     if let Err(errors) = issuers.reload() {
         tracing::error!(%errors, "cannot read the keys of outside issuers again; the old ones stay in use");
@@ -92,6 +101,7 @@ pub(super) struct Running<G: Game> {
     pub(super) published: Arc<RwLock<Arc<http::Published>>>,
     pub(super) issuers: Arc<Issuers>,
     pub(super) tls: Option<Arc<http::Tls>>,
+    pub(super) trust: Option<Arc<Trust>>,
     pub(super) stop_accepting: watch::Sender<bool>,
     pub(super) listeners: JoinSet<()>,
     pub(super) stop: watch::Sender<bool>,
@@ -116,7 +126,8 @@ impl<G: Game> Running<G> {
                     if !must_reload {
                         return Ok(());
                     }
-                    reload::<G>(&self.config, self.tls.as_deref(), &self.issuers, &self.shards, &self.published);
+                    let (tls, trust) = (self.tls.as_deref(), self.trust.as_deref());
+                    reload::<G>(&self.config, tls, trust, &self.issuers, &self.shards, &self.published);
                 }
                 _ = &mut self.flusher => anyhow::bail!("the flusher has panicked, so nothing can be stored; stopping"),
             }

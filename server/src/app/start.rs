@@ -16,6 +16,7 @@ use crate::clock::{Clock, Entropy};
 use crate::config::{self, Config, PolicyChoice, Scheduling};
 use crate::flush::spool;
 use crate::http;
+use crate::link::Trust;
 use crate::shard::Shards;
 use crate::socket::{self, Accepted, Workers};
 use crate::storage::{self, Node, NodeKind, Storage, StorageError};
@@ -71,6 +72,13 @@ pub(super) fn read_certificate(settings: &config::Listen) -> anyhow::Result<Opti
     let (Some(certificate), Some(key)) = (&settings.tls_cert, &settings.tls_key) else { return Ok(None) };
     let tls = http::Tls::open(certificate, key).context("cannot use the certificate (--tls-cert, --tls-key)")?;
     Ok(Some(Arc::new(tls)))
+}
+
+/// Reads the authorities that sign the certificates of nodes, if links use TLS.
+pub(super) fn read_link_ca(settings: &config::Node) -> anyhow::Result<Option<Arc<Trust>>> {
+    let Some(file) = &settings.link_ca else { return Ok(None) };
+    let trust = Trust::open(file).context("cannot use the authorities of nodes (--link-ca)")?;
+    Ok(Some(Arc::new(trust)))
 }
 
 /// The one line that tells what is open, and to whom.

@@ -19,8 +19,8 @@ settings! {
         /// or auto: on the players' address while only this machine can reach the server, otherwise on 127.0.0.1, at the
         /// players' port + 1000.
         "admin_listen" admin_listen: AdminListen = "auto";
-        /// Certificate for TLS on the players' address: a PEM file, the server's own certificate first, then those between
-        /// it and a root. Needs tls.key. Default: no TLS. SIGHUP reads both files again.
+        /// Certificate for TLS on the players' address, or on a node's: a PEM file, the server's own certificate first, then
+        /// those between it and a root. Needs tls.key. Default: no TLS. SIGHUP reads both files again.
         "tls.cert" tls_cert: Option<PathBuf>;
         /// Key of that certificate: a PEM file, not encrypted.
         "tls.key" tls_key: Option<PathBuf>;

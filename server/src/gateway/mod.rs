@@ -13,7 +13,7 @@ mod owners;
 
 pub use self::connection::{serve, serve_over};
 pub use self::context::Context;
-pub use self::hub::{Dial, Dialling, Hub, Wire};
+pub use self::hub::{Dial, Dialling, Hub};
 pub use self::owners::{NodeAddress, Owners, Snapshot};
 
 #[cfg(test)]

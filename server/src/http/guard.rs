@@ -25,7 +25,7 @@ const TLS_ONLY: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Refuses requests that this server would understand in another way than a proxy might, and marks every answer.
 pub(super) async fn guard(request: Request, next: Next) -> Response {
-    let is_tls = request.extensions().get::<Reached>().is_some_and(|reached| reached.is_tls);
+    let is_tls = request.extensions().get::<Reached>().is_some_and(|reached| reached.tls.is_some());
     let mut response = match check(request.headers(), request.version()) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),

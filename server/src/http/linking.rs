@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt::Display;
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use uuid::Uuid;
 
 use super::connection::Connection;
 use super::problem::Problem;
+use super::reached::Reached;
 use crate::clock::Entropy;
 use crate::link::{self, NONCE_BYTES, NoLink, Secret, Terms, UPGRADE, Unproven};
 use crate::socket::Line;
@@ -29,7 +29,7 @@ pub struct Linking {
     process: Uuid,
     secret: Secret,
     entropy: Entropy,
-    accept: Box<dyn Fn(TcpStream, Vec<u8>) -> bool + Send + Sync>,
+    accept: Box<dyn Fn(Line, Vec<u8>) -> bool + Send + Sync>,
     /// When each reason was last logged, and how often it has happened since.
     logged: Mutex<HashMap<&'static str, (Instant, u64)>>,
 }
@@ -41,7 +41,7 @@ impl Linking {
         process: Uuid,
         secret: Secret,
         entropy: Entropy,
-        accept: impl Fn(TcpStream, Vec<u8>) -> bool + Send + Sync + 'static,
+        accept: impl Fn(Line, Vec<u8>) -> bool + Send + Sync + 'static,
     ) -> Self {
         Self { process, secret, entropy, accept: Box::new(accept), logged: Mutex::default() }
     }
@@ -74,9 +74,10 @@ impl Linking {
 pub(super) async fn upgrade(linking: Arc<Linking>, mut request: Request) -> Response {
     let headers = request.headers();
     let asked = link::Request::read(|name| headers.get(name)?.to_str().ok());
+    let binding = request.extensions().get::<Reached>().and_then(|reached| reached.tls);
     let mut nonce = [0; NONCE_BYTES];
     (linking.entropy)(&mut nonce);
-    let terms = match asked.and_then(|asked| asked.accept(linking.process, nonce)) {
+    let terms = match asked.and_then(|asked| asked.accept(linking.process, nonce, binding)) {
         Ok(terms) => terms,
         Err(error) => {
             linking.log(if error == NoLink::OtherProcess { "other process" } else { "request" }, &error);
@@ -139,12 +140,11 @@ async fn receive(linking: Arc<Linking>, on_upgrade: OnUpgrade, terms: Terms) {
         }
     };
     match connection.into_line() {
-        Ok(Line::Plain(stream)) => {
-            if !(linking.accept)(stream, leftover) {
+        Ok(line) => {
+            if !(linking.accept)(line, leftover) {
                 linking.log("overloaded", &"too many links wait for the socket threads");
             }
         }
-        Ok(Line::Tls(..)) => linking.log("TLS", &"links are not under TLS"),
         Err(error) => linking.log("system", &error),
     }
 }

@@ -24,6 +24,7 @@ use super::reached::Reached;
 use super::routes::Routes;
 use super::tls::Tls;
 use crate::config;
+use crate::link::{self, Binding};
 use crate::network::Network;
 use crate::telemetry::{self, Who};
 
@@ -190,12 +191,12 @@ impl House {
         let limits = &self.limits;
         stream.set_nodelay(true)?;
         let local = stream.local_addr()?;
-        let (stream, server_name) = tokio::select! {
+        let (stream, tls, server_name) = tokio::select! {
             accepted = accept(stream, self.tls.as_deref(), limits.header_timeout) => accepted?,
             () = place.evicted() => return Ok(()),
             () = stopped(stop) => return Ok(()),
         };
-        let reached = Reached { local, is_tls: matches!(stream, Stream::Tls(_)), server_name };
+        let reached = Reached { local, tls, server_name };
         let service = TowerToHyperService::new(self.routes.0.clone());
         let service = service_fn(|mut request: hyper::Request<Incoming>| {
             let client = ClientAddress::of(peer, request.headers(), &limits.trusted_proxies);
@@ -239,15 +240,21 @@ impl House {
     }
 }
 
-/// Performs the TLS handshake, if there is one. Returns the stream, and the name by which the client calls this server.
-async fn accept(stream: TcpStream, tls: Option<&Tls>, time: Duration) -> io::Result<(Stream, Option<Arc<str>>)> {
-    let Some(tls) = tls else { return Ok((Stream::Plain(stream), None)) };
+/// Performs the TLS handshake, if there is one. Returns the stream, what names the TLS connection, and the name by which
+/// the client calls this server.
+async fn accept(
+    stream: TcpStream,
+    tls: Option<&Tls>,
+    time: Duration,
+) -> io::Result<(Stream, Option<Binding>, Option<Arc<str>>)> {
+    let Some(tls) = tls else { return Ok((Stream::Plain(stream), None, None)) };
     // Boxed, so that plain connections do not pay for its memory.
     let stream = timeout(time, Box::pin(tls.accept(stream))).await.unwrap_or_else(|elapsed| Err(elapsed.into()));
     telemetry::tls_handshake(stream.is_ok());
     let stream = stream?;
-    let server_name = stream.get_ref().1.server_name().map(Arc::from);
-    Ok((Stream::Tls(Box::new(stream)), server_name))
+    let connection = stream.get_ref().1;
+    let (binding, server_name) = (link::binding(connection)?, connection.server_name().map(Arc::from));
+    Ok((Stream::Tls(Box::new(stream)), Some(binding), server_name))
 }
 
 #[cfg(test)]

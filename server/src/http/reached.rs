@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::link::Binding;
+
 /// How the client's connection reached this server.
 #[derive(Debug, Clone)]
 pub(super) struct Reached {
     /// The address of this machine that the client connected to.
     pub(super) local: SocketAddr,
-    /// The connection is under TLS.
-    pub(super) is_tls: bool,
+    /// Names the TLS connection, if it is one.
+    pub(super) tls: Option<Binding>,
     /// The name that the client looked for in the certificate, if it is not an address.
     pub(super) server_name: Option<Arc<str>>,
 }

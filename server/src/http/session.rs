@@ -210,7 +210,7 @@ fn socket_url<G: Game>(context: &Context<G>, reached: &Reached, headers: &Header
         return url.socket_url();
     }
     let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
-    let scheme = if reached.is_tls { "wss" } else { "ws" };
+    let scheme = if reached.tls.is_some() { "wss" } else { "ws" };
     let is_certified = |host: &str| reached.server_name.as_ref().is_some_and(|name| is_name(host, name));
     match host.filter(|host| is_this_machine(host) || is_certified(host)) {
         Some(host) => format!("{scheme}://{host}/socket"),

@@ -2,13 +2,13 @@
 
 use std::io;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::VERSIONS;
 use super::handshake::{End, HANDSHAKE_TIMEOUT, NONCE_BYTES, Request, Secret, Terms, UPGRADE, decode, encode, header};
+use super::{Binding, Trust, VERSIONS};
 use crate::clock::Entropy;
 
 /// Longest head of an answer, in bytes.
@@ -17,35 +17,66 @@ const HEAD_BYTES_MAX: usize = 8 * 1_024;
 /// Most header fields of an answer.
 const FIELDS_MAX: usize = 32;
 
-/// Opens a link to a node's process. Returns the connection, and what the node has sent on it already.
+/// A byte stream to a node: TCP, TLS, or what a simulation has in its place.
+pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+/// Opens a link to a node's process, under TLS if `trust` says whose certificates count. Returns the connection, and what
+/// the node has sent on it already.
 ///
 /// # Errors
 ///
-/// Nobody answers in time, another process answers, or it does not know the secret.
+/// Nobody answers in time, another process answers, its certificate is not accepted, or it does not know the secret.
 pub async fn dial(
     address: &str,
     process: Uuid,
     gateway: Uuid,
     secret: &Secret,
+    trust: Option<&Trust>,
     entropy: &Entropy,
-) -> io::Result<(TcpStream, Vec<u8>)> {
+) -> io::Result<(Box<dyn Wire>, Vec<u8>)> {
     let mut nonce = [0; NONCE_BYTES];
     entropy(&mut nonce);
     let request = Request { versions: VERSIONS, process, gateway, nonce };
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no link within {HANDSHAKE_TIMEOUT:?}"));
-    timeout(HANDSHAKE_TIMEOUT, shake_hands(address, &request, secret)).await.map_err(late)?
+    let opening = async {
+        let stream = connect(address).await?;
+        let (mut stream, binding): (Box<dyn Wire>, _) = match trust {
+            None => (Box::new(stream), None),
+            Some(trust) => {
+                let (stream, binding) = trust.connect(address, stream).await?;
+                (Box::new(stream), Some(binding))
+            }
+        };
+        let leftover = shake_hands(&mut stream, address, &request, binding, secret).await?;
+        Ok((stream, leftover))
+    };
+    timeout(HANDSHAKE_TIMEOUT, opening).await.map_err(late)?
 }
 
-async fn shake_hands(address: &str, request: &Request, secret: &Secret) -> io::Result<(TcpStream, Vec<u8>)> {
-    let mut stream = TcpStream::connect(address).await?;
+async fn connect(address: &str) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Returns the bytes that were read after the handshake.
+async fn shake_hands(
+    stream: &mut impl Wire,
+    address: &str,
+    request: &Request,
+    binding: Option<Binding>,
+    secret: &Secret,
+) -> io::Result<Vec<u8>> {
     stream.write_all(head(address, request).as_bytes()).await?;
+    stream.flush().await?;
     let mut read = Vec::new();
     let (terms, length) = loop {
         if stream.read_buf(&mut read).await? == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the node hung up during the handshake"));
         }
-        if let Some(found) = answer(&read, request, secret)? {
+        if let Some(found) = answer(&read, request, binding, secret)? {
             break found;
         }
         if read.len() > HEAD_BYTES_MAX {
@@ -53,7 +84,8 @@ async fn shake_hands(address: &str, request: &Request, secret: &Secret) -> io::R
         }
     };
     stream.write_all(&terms.prove(End::Gateway, secret)).await?;
-    Ok((stream, read.split_off(length)))
+    stream.flush().await?;
+    Ok(read.split_off(length))
 }
 
 fn head(address: &str, request: &Request) -> String {
@@ -73,13 +105,22 @@ fn head(address: &str, request: &Request) -> String {
 
 /// Reads the node's answer and checks its proof. Returns the terms and the length of the answer, or `None` if the rest
 /// of it has not arrived.
-fn answer(bytes: &[u8], request: &Request, secret: &Secret) -> io::Result<Option<(Terms, usize)>> {
+fn answer(
+    bytes: &[u8],
+    request: &Request,
+    binding: Option<Binding>,
+    secret: &Secret,
+) -> io::Result<Option<(Terms, usize)>> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut response = httparse::Response::new(&mut fields);
     let httparse::Status::Complete(length) = response.parse(bytes).map_err(io::Error::other)? else { return Ok(None) };
     match response.code.unwrap_or_default() {
         101 => {}
         421 => return Err(io::Error::other("another process answers at the node's address")),
+        // A listener for TLS answers so to everything else.
+        400 if binding.is_none() => {
+            return Err(io::Error::other("the node refuses the link with status 400; if it uses TLS, set --link-ca"));
+        }
         status => return Err(io::Error::other(format!("the node refuses the link with status {status}"))),
     }
     let field = |name| {
@@ -91,14 +132,20 @@ fn answer(bytes: &[u8], request: &Request, secret: &Secret) -> io::Result<Option
     let node_nonce = decode(field(header::NONCE)?).ok_or_else(|| bad(header::NONCE))?;
     let proof = decode::<32>(field(header::PROOF)?).ok_or_else(|| bad(header::PROOF))?;
     let version: u16 = field(header::VERSION)?.parse().map_err(|_| bad(header::VERSION))?;
-    let terms =
-        Terms { version, process: request.process, gateway: request.gateway, gateway_nonce: request.nonce, node_nonce };
+    let Request { process, gateway, nonce: gateway_nonce, .. } = *request;
+    let terms = Terms { version, process, gateway, gateway_nonce, node_nonce, binding };
     if !(request.versions.0..=request.versions.1).contains(&version) || !field("upgrade")?.eq_ignore_ascii_case(UPGRADE)
     {
         return Err(io::Error::other("the node has chosen a protocol that it was not offered"));
     }
     if !terms.is_proof(End::Node, secret, &proof) {
-        return Err(io::Error::other("the node's proof is wrong: it does not know the secret of the process"));
+        return Err(io::Error::other(match binding {
+            None => "the node's proof is wrong: it does not know the secret of the process",
+            Some(_) => {
+                "the node's proof is wrong: it does not know the secret of the process, or the TLS connection ends at \
+                 something in front of it"
+            }
+        }));
     }
     Ok(Some((terms, length)))
 }
@@ -124,8 +171,8 @@ mod tests {
         (listener, address)
     }
 
-    async fn dial(address: &str) -> io::Result<(TcpStream, Vec<u8>)> {
-        super::dial(address, PROCESS, GATEWAY, &secret(5), &system_entropy()).await
+    async fn dial(address: &str) -> io::Result<(Box<dyn Wire>, Vec<u8>)> {
+        super::dial(address, PROCESS, GATEWAY, &secret(5), None, &system_entropy()).await
     }
 
     /// The request of the next gateway.
@@ -164,7 +211,7 @@ mod tests {
             assert!(sent.is_empty(), "a gateway proves nothing to somebody who has proved nothing");
         };
         let (dialled, ()) = tokio::join!(dial(&address), node);
-        dialled.expect_err("no link").to_string()
+        dialled.map(|_| ()).expect_err("no link").to_string()
     }
 
     #[tokio::test]
@@ -172,7 +219,7 @@ mod tests {
         let (listener, address) = listen().await;
         let node = async {
             let (mut stream, request) = request(&listener).await;
-            let terms = request.accept(PROCESS, [7; NONCE_BYTES]).expect("terms");
+            let terms = request.accept(PROCESS, [7; NONCE_BYTES], None).expect("terms");
             assert_eq!((terms.gateway, terms.version), (GATEWAY, VERSIONS.1));
             stream.write_all((switching(&terms, &secret(5)) + "early").as_bytes()).await.expect("to send");
             let mut heard = confirm(&mut stream, Vec::new(), &terms, &secret(5)).await.expect("a proof");
@@ -183,7 +230,6 @@ mod tests {
         };
         let gateway = async {
             let (mut stream, mut heard) = dial(&address).await.expect("a link");
-            assert!(stream.nodelay().expect("an option"));
             stream.write_all(b"hello").await.expect("to send");
             while heard.len() < 5 {
                 assert!(stream.read_buf(&mut heard).await.expect("a message") > 0);
@@ -191,11 +237,12 @@ mod tests {
             assert_eq!(heard, b"early");
         };
         tokio::join!(node, gateway);
+        assert!(connect(&address).await.expect("a connection").nodelay().expect("an option"));
     }
 
     #[tokio::test]
     async fn a_gateway_believes_only_the_process_that_it_means() {
-        let accept = |request: &Request| request.accept(PROCESS, [7; NONCE_BYTES]).expect("terms");
+        let accept = |request: &Request| request.accept(PROCESS, [7; NONCE_BYTES], None).expect("terms");
         let error = refused(|request| switching(&accept(request), &secret(6))).await;
         assert!(error.contains("proof is wrong"), "{error}");
         // Recorded from an earlier handshake, whose gateway had another random number.
@@ -207,6 +254,8 @@ mod tests {
         assert!(error.contains("not offered"), "{error}");
         let error = refused(|_| "HTTP/1.1 421 Misdirected Request\r\n\r\n".to_owned()).await;
         assert!(error.contains("another process"), "{error}");
+        let error = refused(|_| "HTTP/1.1 400 Bad Request\r\n\r\n".to_owned()).await;
+        assert!(error.contains("--link-ca"), "{error}");
         let error = refused(|_| "HTTP/1.1 503 Service Unavailable\r\n\r\n".to_owned()).await;
         assert!(error.contains("503"), "{error}");
         let error = refused(|request| switching(&accept(request), &secret(5)).replace("castellan-proof", "x")).await;
@@ -221,7 +270,7 @@ mod tests {
     async fn a_node_that_does_not_answer_is_given_up() {
         let (_listener, address) = listen().await;
         let began = tokio::time::Instant::now();
-        let error = dial(&address).await.expect_err("nobody answers");
+        let error = dial(&address).await.map(|_| ()).expect_err("nobody answers");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(began.elapsed() >= HANDSHAKE_TIMEOUT && began.elapsed() < HANDSHAKE_TIMEOUT * 2);
     }

@@ -1,7 +1,8 @@
 //! The handshake of a link: an upgrade of HTTP/1.1 in which both ends prove that they know the node's secret.
 //!
 //! The secret itself never travels. A proof is about everything that both ends have said, and each of them has put a
-//! random number into that. So nobody can use a proof again, or pass it on to another process.
+//! random number into that. So nobody can use a proof again, or pass it on to another process. Under TLS it is also about
+//! the TLS connection, so nobody can pass it on to another one.
 
 use std::fmt;
 use std::io;
@@ -16,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::VERSIONS;
+use super::{Binding, VERSIONS};
 
 /// The protocol that `Upgrade` names.
 pub const UPGRADE: &str = "castellan-link";
@@ -124,12 +125,12 @@ impl Request {
         })
     }
 
-    /// The terms under which this process accepts the request.
+    /// The terms under which this process accepts the request. `binding`: the TLS connection that it came on.
     ///
     /// # Errors
     ///
     /// Another process is meant, or there is no common version.
-    pub fn accept(&self, process: Uuid, node_nonce: Nonce) -> Result<Terms, NoLink> {
+    pub fn accept(&self, process: Uuid, node_nonce: Nonce, binding: Option<Binding>) -> Result<Terms, NoLink> {
         if self.process != process {
             return Err(NoLink::OtherProcess);
         }
@@ -137,7 +138,7 @@ impl Request {
         if version < self.versions.0.max(VERSIONS.0) {
             return Err(NoLink::NoCommonVersion);
         }
-        Ok(Terms { version, process, gateway: self.gateway, gateway_nonce: self.nonce, node_nonce })
+        Ok(Terms { version, process, gateway: self.gateway, gateway_nonce: self.nonce, node_nonce, binding })
     }
 }
 
@@ -154,6 +155,8 @@ pub struct Terms {
     pub gateway_nonce: Nonce,
     /// The node's random number.
     pub node_nonce: Nonce,
+    /// The TLS connection below the link, if there is one.
+    pub binding: Option<Binding>,
 }
 
 /// The end that proves something. A proof of one is none of the other.
@@ -184,7 +187,8 @@ impl Terms {
 
     fn mac(&self, end: End, secret: &Secret) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&secret.0).expect("HMAC takes keys of any length");
-        // The first part ends with a zero byte and all others have a fixed length, so two terms never look the same.
+        // The first part ends with a zero byte, all others have a fixed length, and only the last one may be missing. So
+        // two terms never look the same.
         mac.update(match end {
             End::Node => b"castellan link, node\0",
             End::Gateway => b"castellan link, gateway\0",
@@ -194,6 +198,9 @@ impl Terms {
         mac.update(self.gateway.as_bytes());
         mac.update(&self.gateway_nonce);
         mac.update(&self.node_nonce);
+        if let Some(binding) = &self.binding {
+            mac.update(binding);
+        }
         mac
     }
 }
@@ -257,7 +264,7 @@ mod tests {
     };
 
     fn terms() -> Terms {
-        REQUEST.accept(REQUEST.process, [4; NONCE_BYTES]).expect("terms")
+        REQUEST.accept(REQUEST.process, [4; NONCE_BYTES], None).expect("terms")
     }
 
     fn secret(byte: u8) -> Secret {
@@ -315,10 +322,10 @@ mod tests {
             ((newest + 1, 0), Err(NoLink::NoCommonVersion)),
         ] {
             let request = Request { versions, ..REQUEST };
-            let version = request.accept(request.process, [0; NONCE_BYTES]).map(|terms| terms.version);
+            let version = request.accept(request.process, [0; NONCE_BYTES], None).map(|terms| terms.version);
             assert_eq!(version, expected, "{versions:?}");
         }
-        assert_eq!(REQUEST.accept(Uuid::from_u128(9), [0; NONCE_BYTES]), Err(NoLink::OtherProcess));
+        assert_eq!(REQUEST.accept(Uuid::from_u128(9), [0; NONCE_BYTES], None), Err(NoLink::OtherProcess));
     }
 
     #[test]
@@ -337,9 +344,15 @@ mod tests {
             Terms { gateway_nonce: [9; 32], ..terms },
             Terms { node_nonce: [9; 32], ..terms },
             Terms { gateway_nonce: terms.node_nonce, node_nonce: terms.gateway_nonce, ..terms },
+            Terms { binding: Some([6; 32]), ..terms },
         ] {
             assert!(!other.is_proof(End::Gateway, &secret(5), &proof), "{other:?}");
         }
+        let (here, there) = (Terms { binding: Some([6; 32]), ..terms }, Terms { binding: Some([7; 32]), ..terms });
+        let proof = here.prove(End::Gateway, &secret(5));
+        assert!(here.is_proof(End::Gateway, &secret(5), &proof));
+        assert!(!there.is_proof(End::Gateway, &secret(5), &proof), "passed on to another TLS connection");
+        assert!(!terms.is_proof(End::Gateway, &secret(5), &proof), "passed on without TLS");
     }
 
     #[tokio::test(start_paused = true)]

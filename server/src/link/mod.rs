@@ -7,13 +7,15 @@ mod dial;
 mod handshake;
 mod message;
 mod stream;
+mod trust;
 
-pub use self::dial::dial;
+pub use self::dial::{Wire, dial};
 pub use self::handshake::{
     HANDSHAKE_TIMEOUT, NONCE_BYTES, NoLink, Nonce, Request, Secret, Terms, UPGRADE, Unproven, confirm, header,
 };
 pub use self::message::{Address, Hello, InPlace, Malformed, Message, Said};
 pub use self::stream::LinkStream;
+pub use self::trust::{Binding, Trust, TrustError, binding};
 
 /// The versions of this protocol that we speak, oldest and newest.
 pub const VERSIONS: (u16, u16) = (1, 1);

@@ -7,6 +7,7 @@
 //! A frame counts only under an open attachment. All others are handed back as they came, and so are frames that wait
 //! when the attachment closes.
 
+mod accepted;
 mod attachment;
 mod connection;
 mod cut;
@@ -30,6 +31,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep};
 
+pub use self::accepted::{AcceptedLink, serve_link};
 use self::attachment::{Attachment, Stage};
 use self::connection::{Busy, Connection, Heard, Parts, QUEUE_MAX};
 use self::cut::Cut;
@@ -76,15 +78,6 @@ const TURNS_IN_A_ROW_MAX: u32 = 4;
 
 const _: () = assert!(BEAT.as_millis() * 2 < SILENCE_MAX.as_millis(), "one late sign of life ends no link");
 
-/// A link after its handshake.
-#[derive(Debug)]
-pub struct AcceptedLink {
-    /// The connection.
-    pub stream: std::net::TcpStream,
-    /// Bytes that were read after the handshake.
-    pub leftover: Vec<u8>,
-}
-
 /// Answers a request of a client over HTTP. `None` means that its shard is not ours and that it did nothing.
 pub type RequestHandler = Arc<dyn Fn(Vec<u8>) -> BoxFuture<'static, Option<Vec<u8>>> + Send + Sync>;
 
@@ -100,24 +93,6 @@ pub struct House<G: Game> {
     pub registry: Arc<Registry>,
     /// Answers requests over HTTP.
     pub requests: RequestHandler,
-}
-
-/// Serves a link until it ends.
-pub async fn serve_link<G: Game>(
-    accepted: AcceptedLink,
-    links: Links,
-    context: Arc<Context<G>>,
-    registry: Arc<Registry>,
-    requests: RequestHandler,
-) {
-    let AcceptedLink { stream, leftover } = accepted;
-    match tokio::net::TcpStream::from_std(stream).and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp)) {
-        Ok(stream) => {
-            let stream = LinkStream::new(stream, leftover);
-            serve_link_over(stream, links, House { context, registry, requests }).await;
-        }
-        Err(error) => tracing::warn!(%error, "cannot take over a link"),
-    }
 }
 
 /// Serves a link over any byte stream until it ends.

@@ -1,6 +1,7 @@
 //! Nodes and gateways as processes of their own: shards come and go, and nobody notices.
 
 mod sessions;
+mod tls;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};

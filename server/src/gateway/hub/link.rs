@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use uuid::Uuid;
 
+use super::Hub;
 use super::hear::NotForUs;
-use super::{Hub, Wire};
 use crate::gateway::owners::NodeAddress;
-use crate::link::{LinkId, LinkStream, Malformed, Message};
+use crate::link::{LinkId, LinkStream, Malformed, Message, Wire};
 use crate::planted::{self, Bug};
 
 /// How long opening a link may take.

@@ -17,7 +17,6 @@ use std::time::Duration;
 use castellan_protocol::{CharacterId, UserId};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
@@ -25,7 +24,7 @@ use tokio::time::{MissedTickBehavior, interval};
 pub(super) use self::sockets::Client;
 use self::state::State;
 use super::owners::{NodeAddress, Owners};
-use crate::link::SocketId;
+use crate::link::{SocketId, Wire};
 use crate::storage::ShardId;
 
 /// How often a hub looks at its deadlines while it has any.
@@ -36,11 +35,6 @@ pub type Dial = Arc<dyn Fn(NodeAddress) -> Dialling + Send + Sync>;
 
 /// A link that is being opened.
 pub type Dialling = BoxFuture<'static, io::Result<(Box<dyn Wire>, Vec<u8>)>>;
-
-/// A byte stream to a node: TCP, or what a simulation has in its place.
-pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
 /// The hub of a socket thread. Its clones are the same hub.
 #[derive(Clone)]

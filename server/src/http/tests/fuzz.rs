@@ -87,7 +87,7 @@ impl House {
         let mut request = request.body(Body::from(asked.body.0.clone())).ok()?;
         let client = ClientAddress::of([127, 0, 0, 1].into(), request.headers(), &[]);
         request.extensions_mut().insert(client);
-        request.extensions_mut().insert(Reached { local: self.address, is_tls: false, server_name: None });
+        request.extensions_mut().insert(Reached { local: self.address, tls: None, server_name: None });
         let service = TowerToHyperService::new(self.routes.0.clone());
         let answer = service.call(request).await.expect("routes answer everything");
         let status = answer.status();

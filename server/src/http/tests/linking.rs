@@ -4,7 +4,8 @@ use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::*;
-use crate::link::{HANDSHAKE_TIMEOUT, NONCE_BYTES, Secret, dial};
+use crate::link::{HANDSHAKE_TIMEOUT, NONCE_BYTES, Secret, Trust, Wire, dial};
+use crate::socket::{Line, settle};
 
 const PROCESS: Uuid = Uuid::from_u128(1);
 const GATEWAY: Uuid = Uuid::from_u128(2);
@@ -16,7 +17,7 @@ const LONG: Duration = Duration::from_secs(10);
 /// A node's internal address, and the links that it has accepted.
 struct Node {
     house: House,
-    links: mpsc::Receiver<(std::net::TcpStream, Vec<u8>)>,
+    links: mpsc::Receiver<(Line, Vec<u8>)>,
 }
 
 fn secret(byte: u8) -> Secret {
@@ -24,6 +25,10 @@ fn secret(byte: u8) -> Secret {
 }
 
 async fn node() -> Node {
+    node_under(None).await
+}
+
+async fn node_under(tls: Option<Arc<Tls>>) -> Node {
     let mut house = house(&[]).await;
     let (sender, links) = mpsc::channel(4);
     let accept = move |stream, leftover| sender.try_send((stream, leftover)).is_ok();
@@ -31,13 +36,13 @@ async fn node() -> Node {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     house.address = listener.local_addr().expect("its number");
     let limits = Limits::from(&house.context.settings);
-    tokio::spawn(serve(listener, None, routes, limits, house.stop.subscribe()));
+    tokio::spawn(serve(listener, tls, routes, limits, house.stop.subscribe()));
     Node { house, links }
 }
 
 impl Node {
-    async fn dial(&self, process: Uuid, secret: &Secret) -> std::io::Result<(TcpStream, Vec<u8>)> {
-        dial(&self.house.address.to_string(), process, GATEWAY, secret, &system_entropy()).await
+    async fn dial(&self, process: Uuid, secret: &Secret) -> std::io::Result<(Box<dyn Wire>, Vec<u8>)> {
+        dial(&self.house.address.to_string(), process, GATEWAY, secret, None, &system_entropy()).await
     }
 
     /// Sends a request for a link and reads the head of the answer.
@@ -78,6 +83,7 @@ async fn a_gateway_that_knows_the_secret_gets_a_link() {
     assert!(read.is_empty());
     gateway.write_all(b"hello").await.expect("to send");
     let (stream, mut heard) = timeout(LONG, node.links.recv()).await.expect("in time").expect("a link");
+    let Line::Plain(stream) = stream else { panic!("TLS") };
     assert!(stream.nodelay().expect("an option"));
     let mut stream = TcpStream::from_std(stream).expect("a connection that does not block");
     while heard.len() < 5 {
@@ -93,11 +99,109 @@ async fn a_gateway_that_knows_the_secret_gets_a_link() {
 #[tokio::test]
 async fn a_link_is_refused_to_whoever_means_another_process_or_does_not_know_the_secret() {
     let mut node = node().await;
-    let error = node.dial(Uuid::from_u128(3), &secret(5)).await.expect_err("another process");
+    let error = node.dial(Uuid::from_u128(3), &secret(5)).await.map(|_| ()).expect_err("another process");
     assert!(error.to_string().contains("another process"), "{error}");
-    let error = node.dial(PROCESS, &secret(6)).await.expect_err("another secret");
+    let error = node.dial(PROCESS, &secret(6)).await.map(|_| ()).expect_err("another secret");
     assert!(error.to_string().contains("proof is wrong"), "{error}");
     node.assert_no_link();
+}
+
+/// Certificates for 127.0.0.1, and a file of authorities that has them all.
+struct Certificates {
+    folder: tempfile::TempDir,
+}
+
+impl Certificates {
+    fn new(names: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut authorities = String::new();
+        for name in names {
+            let signed = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+            authorities += &signed.cert.pem();
+            std::fs::write(folder.path().join(name), signed.cert.pem()).expect("written");
+            std::fs::write(folder.path().join(format!("{name}.key")), signed.signing_key.serialize_pem())
+                .expect("written");
+        }
+        std::fs::write(folder.path().join("all"), authorities).expect("written");
+        Self { folder }
+    }
+
+    fn tls(&self, name: &str) -> Arc<Tls> {
+        let file = |name: &str| self.folder.path().join(name);
+        Arc::new(Tls::open(&file(name), &file(&format!("{name}.key"))).expect("a certificate"))
+    }
+
+    fn trust(&self, name: &str) -> Trust {
+        Trust::open(&self.folder.path().join(name)).expect("certificates")
+    }
+}
+
+/// Tries to open a link under TLS.
+async fn dial_tls(address: SocketAddr, trust: &Trust) -> Result<Box<dyn Wire>, String> {
+    let dialled = dial(&address.to_string(), PROCESS, GATEWAY, &secret(5), Some(trust), &system_entropy()).await;
+    dialled.map(|(stream, _)| stream).map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn a_link_under_tls_carries_bytes_both_ways() {
+    let certificates = Certificates::new(&["node", "other"]);
+    let mut node = node_under(Some(certificates.tls("node"))).await;
+    let mut gateway = dial_tls(node.house.address, &certificates.trust("node")).await.expect("a link");
+    let (line, _) = timeout(LONG, node.links.recv()).await.expect("in time").expect("a link");
+    let Line::Tls(stream, tcp) = line else { panic!("no TLS") };
+    let mut stream = settle(stream, tcp).expect("on this runtime");
+    let (mut here, mut there) = (vec![1; 300_000], vec![2; 300_000]);
+    let (hello, welcome) = (here.clone(), there.clone());
+    let (mut node_reads, mut node_writes) = tokio::io::split(&mut stream);
+    let (mut gateway_reads, mut gateway_writes) = tokio::io::split(&mut gateway);
+    let (sent, answered, heard, read) = tokio::join!(
+        async {
+            gateway_writes.write_all(&hello).await?;
+            gateway_writes.flush().await
+        },
+        async {
+            node_writes.write_all(&welcome).await?;
+            node_writes.flush().await
+        },
+        node_reads.read_exact(&mut there),
+        gateway_reads.read_exact(&mut here),
+    );
+    for result in [sent, answered, heard.map(|_| ()), read.map(|_| ())] {
+        result.expect("all bytes travel");
+    }
+    assert!(there == hello && here == welcome);
+
+    let error = dial_tls(node.house.address, &certificates.trust("other")).await.map(|_| ()).expect_err("no link");
+    assert!(error.contains("--link-ca") && error.contains("invalid peer certificate"), "{error}");
+    let error = node.dial(PROCESS, &secret(5)).await.map(|_| ()).expect_err("no link");
+    assert!(error.to_string().contains("set --link-ca"), "{error}");
+    node.assert_no_link();
+    let plain = self::node().await;
+    let error = dial_tls(plain.house.address, &certificates.trust("node")).await.map(|_| ()).expect_err("no link");
+    assert!(error.contains("--link-ca allows nothing else"), "{error}");
+}
+
+#[tokio::test]
+async fn nobody_with_another_good_certificate_can_pass_the_proofs_on() {
+    let certificates = Certificates::new(&["node", "thief"]);
+    let mut node = node_under(Some(certificates.tls("node"))).await;
+    let wire = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let (address, tls) = (wire.local_addr().expect("its number"), certificates.tls("thief"));
+    let (trust, there) = (certificates.trust("all"), node.house.address);
+    let between = tokio::spawn(async move {
+        let (gateway, _) = wire.accept().await.expect("a gateway");
+        let mut gateway = tls.accept(gateway).await.expect("the gateway accepts the certificate");
+        let tcp = TcpStream::connect(there).await.expect("a node");
+        let (mut node, _) = trust.connect(&there.to_string(), tcp).await.expect("the node's certificate is good");
+        // It ends when one of the two hangs up.
+        let _ = tokio::io::copy_bidirectional(&mut gateway, &mut node).await;
+    });
+    let error = dial_tls(address, &certificates.trust("all")).await.map(|_| ()).expect_err("no link");
+    assert!(error.contains("proof is wrong") && error.contains("in front of it"), "{error}");
+    between.await.expect("it ran");
+    node.assert_no_link();
+    dial_tls(there, &certificates.trust("all")).await.expect("a link, if nobody is between");
+    timeout(LONG, node.links.recv()).await.expect("in time").expect("a link");
 }
 
 #[tokio::test]
@@ -169,7 +273,7 @@ async fn a_recorded_handshake_opens_no_second_link() {
         there.write_all(&proof).await.expect("to send");
         [request, proof.to_vec()]
     };
-    let (dialled, recorded) = tokio::join!(dial(&address, PROCESS, GATEWAY, &secret, &entropy), listening);
+    let (dialled, recorded) = tokio::join!(dial(&address, PROCESS, GATEWAY, &secret, None, &entropy), listening);
     dialled.expect("a link");
     timeout(LONG, node.links.recv()).await.expect("in time").expect("the first link");
 

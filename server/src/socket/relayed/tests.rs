@@ -18,8 +18,8 @@ use super::*;
 use crate::link::{LinkId, SocketId};
 use crate::node::FromLink;
 use crate::shard::tests::{InMemory, character, over, user};
-use crate::socket::SocketLimits;
 use crate::socket::session::fuzz::House;
+use crate::socket::{Line, SocketLimits};
 use crate::storage::{ShardId, StorageOptions, connect};
 
 /// Something that a gateway hears.
@@ -148,7 +148,7 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let near = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a connection");
         let (far, _) = listener.accept().await.expect("a connection");
-        let accepted = AcceptedLink { stream: far.into_std().expect("a stream"), leftover: Vec::new() };
+        let accepted = AcceptedLink { line: Line::Plain(far.into_std().expect("a stream")), leftover: Vec::new() };
         let (links, mut from_link) = Links::new();
         let context = house.context(&server, 1_024);
         let serving = tokio::spawn(serve_link(accepted, links, context, Arc::clone(&registry), requests));

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use castellan::auth::Session;
-use castellan::gateway::{self, Dial, Hub, Owners, Wire, serve_over};
+use castellan::gateway::{self, Dial, Hub, Owners, serve_over};
+use castellan::link::Wire;
 use castellan::socket::{Opener, Registry, SocketLimits};
 use castellan::storage::Storage;
 use castellan::storage::faulty::FaultyStorage;

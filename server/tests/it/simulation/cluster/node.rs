@@ -210,7 +210,7 @@ impl Life {
             pass(1_000).await;
         }
         // Nobody is asked about the database: a node that is cut off stops answering.
-        let shares = Shares { renewed, database: seen, entropy: None };
+        let shares = Shares { renewed, database: seen, entropy: None, trust: None };
         let beating = app::beat(&storage, &row, String::new, Some(&shares));
         let working = async {
             let (stop_flusher, flusher_stopped) = watch::channel(false);
