@@ -83,6 +83,13 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         self.queue(queue).len()
     }
 
+    /// When the oldest change was applied that waits for the flusher, in milliseconds since the Unix epoch.
+    pub fn oldest_dirty_ms(&self) -> Option<i64> {
+        let entry = |(user, id): &(_, _)| self.rosters.get(user)?.entries.iter().find(|entry| entry.id() == *id);
+        let entries = self.dirty.iter().filter_map(entry);
+        entries.filter(|entry| entry.queued).map(|entry| entry.dirty_since_ms).min()
+    }
+
     /// Takes the newest states of a queue. Returns the lease to write them under, if there are any.
     pub fn collect(&mut self, queue: Queue, snapshots: &mut Vec<Snapshot<G>>) -> Option<Lease> {
         let lease = self.held()?;

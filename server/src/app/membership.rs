@@ -19,7 +19,7 @@ use crate::clock::Entropy;
 use crate::config;
 use crate::link::Trust;
 use crate::node::{DatabaseSeen, Renewed, View};
-use crate::storage::{self, Membership, Node, Present, Seen, Storage, StorageOptions};
+use crate::storage::{self, Membership, Node, Present, Report, Seen, Storage, StorageOptions};
 
 /// How long a renewal may take. After that a node asks the others if the database is away.
 const RENEWAL: Duration = Duration::from_millis(1_500);
@@ -119,12 +119,12 @@ pub(super) struct Heartbeat {
 impl Heartbeat {
     /// Starts it, if the database knows of processes. Call it on the main thread, whose priority it gets.
     ///
-    /// `catalogue` returns the present revision of the catalogue.
+    /// `report` makes what the others are told.
     pub(super) fn start(
         settings: &config::Database,
         storage: &Arc<dyn Storage>,
         node: Node,
-        catalogue: impl Fn() -> String + Send + 'static,
+        report: impl FnMut() -> Report + Send + 'static,
         shares: Option<Shares>,
     ) -> anyhow::Result<Option<Self>> {
         if storage.membership().is_none() {
@@ -141,7 +141,7 @@ impl Heartbeat {
             };
             tokio::select! {
                 _ = stopped.wait_for(|stopped| *stopped) => {}
-                () = beat(&storage, &node, catalogue, shares.as_ref()) => {}
+                () = beat(&storage, &node, report, shares.as_ref()) => {}
             }
         };
         let thread = std::thread::Builder::new()
@@ -174,16 +174,22 @@ pub struct Shares {
 }
 
 /// Raises the heartbeat once a second. A failure is logged once, and it goes on.
-pub async fn beat(storage: &Arc<dyn Storage>, node: &Node, catalogue: impl Fn() -> String, shares: Option<&Shares>) {
+pub async fn beat(
+    storage: &Arc<dyn Storage>,
+    node: &Node,
+    mut report: impl FnMut() -> Report,
+    shares: Option<&Shares>,
+) {
     let Some(membership) = storage.membership() else { return };
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut watched, mut is_failing) = (Watched::new(Instant::now()), false);
     loop {
         ticks.tick().await;
-        let node = Node { catalogue: catalogue(), ..node.clone() };
+        let report = report();
+        let node = Node { catalogue: report.catalogue.clone(), ..node.clone() };
         let asked = Instant::now();
-        let renewed = timeout(RENEWAL, renew(membership, &node, &mut watched, shares)).await;
+        let renewed = timeout(RENEWAL, renew(membership, &node, &report, &mut watched, shares)).await;
         let result = renewed.map_err(|_| anyhow::anyhow!("the database does not answer in time")).flatten();
         if let Some(shares) = shares {
             share(shares, &node, &result, asked).await;
@@ -225,10 +231,11 @@ async fn share(shares: &Shares, node: &Node, result: &anyhow::Result<Arc<View>>,
 async fn renew(
     membership: &dyn Membership,
     node: &Node,
+    report: &Report,
     watched: &mut Watched,
     shares: Option<&Shares>,
 ) -> anyhow::Result<Arc<View>> {
-    let leases = membership.renew(node.process, &node.catalogue).await?;
+    let leases = membership.renew(node.process, report).await?;
     let asked = Instant::now();
     let found = membership.nodes().await?;
     if shares.is_some_and(|shares| shares.database.read(asked)) {
@@ -263,7 +270,7 @@ pub(super) async fn end(heartbeat: Option<Heartbeat>, storage: &Arc<dyn Storage>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::NodeKind;
+    use crate::storage::{Load, NodeKind};
 
     fn present(process: u128, heartbeat: i64) -> Present {
         let node = Node {
@@ -277,7 +284,7 @@ mod tests {
             catalogue: String::new(),
             schema_version: 0,
         };
-        Present { node, heartbeat, started_at_ms: 0, age_ms: 0, seen_ago_ms: 0 }
+        Present { node, load: Load::default(), heartbeat, started_at_ms: 0, age_ms: 0, seen_ago_ms: 0 }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod origin;
 mod parts;
 mod peers;
 mod purge;
+mod report;
 mod running;
 mod start;
 
@@ -26,6 +27,7 @@ use tokio::task::JoinSet;
 
 use self::membership::Heartbeat;
 use self::parts::Parts;
+use self::report::reporter;
 use self::running::{Running, StopSignals};
 use self::start::{Bound, Patience};
 use crate::config::Config;
@@ -107,16 +109,8 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let node = start::this_server::<G>(address, &rules);
     patience.with(|| membership::register(&storage, &node)).await?;
     let (name, process) = (node.name.clone(), node.process);
-    let heartbeat = Heartbeat::start(
-        &config.database,
-        &storage,
-        node,
-        {
-            let published = Arc::clone(&published);
-            move || published.read().revision.clone()
-        },
-        None,
-    )?;
+    let heartbeat =
+        Heartbeat::start(&config.database, &storage, node, reporter(&published, &shards, &registry, &clock), None)?;
     if let Err(error) = patience.with(|| start::take_shards(&config, &name, &storage, &shards, &clock)).await {
         membership::end(heartbeat, &storage, process).await;
         return Err(error);
@@ -149,13 +143,13 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
 
     let mut running = Running {
         config,
-        trust: None,
         storage,
         shards,
         registry,
         published,
         issuers,
         tls,
+        trust: None,
         stop_accepting,
         listeners,
         stop,

@@ -17,6 +17,7 @@ use super::background;
 use super::health;
 use super::membership::{self, Heartbeat, Shares};
 use super::parts::Parts;
+use super::report::reporter;
 use super::running::{Running, StopSignals};
 use super::start::{self, Bound, Patience};
 use super::{LAST_RECORDS, open_files, print, purge};
@@ -159,17 +160,14 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
     spool::bring_in(&config.flush.spool, &storage, clock()).await?;
     patience.with(|| membership::register(&storage, &this)).await?;
     let (name, process) = (this.name.clone(), this.process);
-    let catalogue = {
-        let published = Arc::clone(&published);
-        move || published.read().revision.clone()
-    };
+    let report = reporter(&published, &shards, &registry, &clock);
     let shares = Shares {
         renewed,
         database: Arc::clone(links.database()),
         entropy: Some(Arc::clone(&entropy)),
         trust: trust.clone(),
     };
-    let heartbeat = Heartbeat::start(&config.database, &storage, this.clone(), catalogue, Some(shares))?;
+    let heartbeat = Heartbeat::start(&config.database, &storage, this.clone(), report, Some(shares))?;
     let moves = on_a_thread_of_its_own("moves", moves.run())?;
 
     // Nothing below can fail.

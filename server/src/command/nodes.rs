@@ -9,7 +9,23 @@ use castellan_cluster::membership::PERIOD;
 use crate::storage::{Membership, NodeKind, Present, Storage};
 
 /// The names of the columns.
-const HEAD: [&str; 9] = ["name", "kind", "process", "address", "shards", "weight", "draining", "seen", "versions"];
+const HEAD: [&str; COLUMNS] = [
+    "name",
+    "kind",
+    "process",
+    "address",
+    "shards",
+    "weight",
+    "draining",
+    "sockets",
+    "intents/s",
+    "dirty",
+    "lag ms",
+    "seen",
+    "versions",
+];
+
+const COLUMNS: usize = 13;
 
 /// How often `drain` looks how many shards are left.
 const LOOK: Duration = Duration::from_millis(100);
@@ -75,7 +91,7 @@ pub(super) async fn list(storage: &dyn Storage, out: &mut dyn Write) -> anyhow::
     let membership = membership(storage).await?;
     let (nodes, owners) = (membership.nodes().await?, membership.owners().await?);
     let shards_of = |present: &Present| owners.iter().filter(|owned| owned.owner == Some(present.node.process)).count();
-    let rows: Vec<[String; 9]> = nodes.iter().map(|present| row(present, shards_of(present))).collect();
+    let rows: Vec<[String; COLUMNS]> = nodes.iter().map(|present| row(present, shards_of(present))).collect();
     if rows.is_empty() {
         writeln!(out, "no server or node is registered on this database")?;
     } else {
@@ -96,7 +112,7 @@ pub(super) async fn list(storage: &dyn Storage, out: &mut dyn Write) -> anyhow::
     Ok(())
 }
 
-fn row(Present { node, seen_ago_ms, .. }: &Present, shards: usize) -> [String; 9] {
+fn row(Present { node, load, seen_ago_ms, .. }: &Present, shards: usize) -> [String; COLUMNS] {
     let mut versions = format!("catalogue {}, schema {}", node.catalogue, node.schema_version);
     if let Some(link) = &node.link {
         versions.push_str(&format!(", link {} to {}", link.oldest, link.newest));
@@ -109,13 +125,17 @@ fn row(Present { node, seen_ago_ms, .. }: &Present, shards: usize) -> [String; 9
         shards.to_string(),
         node.weight.to_string(),
         if node.draining { "yes" } else { "no" }.to_owned(),
+        load.sockets.to_string(),
+        load.intents_per_second.to_string(),
+        load.dirty.to_string(),
+        load.lag_ms.to_string(),
         format!("{} s ago", seen_ago_ms.max(&0) / 1_000),
         versions,
     ]
 }
 
 /// Writes rows below the names of their columns.
-fn write_table(rows: &[[String; 9]], out: &mut dyn Write) -> std::io::Result<()> {
+fn write_table(rows: &[[String; COLUMNS]], out: &mut dyn Write) -> std::io::Result<()> {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([HEAD[column].len()]).max().unwrap_or_default()

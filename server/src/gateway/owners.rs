@@ -184,7 +184,7 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
-    use crate::storage::{self, Link, Node};
+    use crate::storage::{self, Link, Load, Node};
 
     fn process(number: u128) -> Uuid {
         Uuid::from_u128(number)
@@ -202,7 +202,7 @@ mod tests {
             catalogue: String::new(),
             schema_version: 1,
         };
-        Present { node, heartbeat: 1, started_at_ms: 0, age_ms: 0, seen_ago_ms: 0 }
+        Present { node, load: Load::default(), heartbeat: 1, started_at_ms: 0, age_ms: 0, seen_ago_ms: 0 }
     }
 
     fn owned(shard: ShardId, epoch: i64, owner: Option<u128>, released: bool) -> Owned {

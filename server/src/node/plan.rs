@@ -90,7 +90,7 @@ impl View {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::{Lease, Node};
+    use crate::storage::{Lease, Load, Node};
 
     const OLD: i64 = 60_000;
 
@@ -110,7 +110,7 @@ mod tests {
             catalogue: String::new(),
             schema_version: 1,
         };
-        Present { node, heartbeat: 7, started_at_ms: -age_ms, age_ms, seen_ago_ms: 0 }
+        Present { node, load: Load::default(), heartbeat: 7, started_at_ms: -age_ms, age_ms, seen_ago_ms: 0 }
     }
 
     fn owners(owner: impl Fn(u16) -> Option<u128>) -> Vec<Owned> {

@@ -421,6 +421,12 @@ impl<G: Game> Shards<G> {
         self.dirty.load(Ordering::Relaxed)
     }
 
+    /// When the oldest change was applied that waits for the flusher, in milliseconds since the Unix epoch. Looks at every
+    /// dirty character.
+    pub fn oldest_dirty_ms(&self) -> Option<i64> {
+        ShardId::all().filter_map(|shard| self.lock(shard).core.oldest_dirty_ms()).min()
+    }
+
     /// Number of characters whose unsaved changes were dropped, because another server took their shard.
     pub fn dropped(&self) -> usize {
         self.dropped.load(Ordering::Relaxed)

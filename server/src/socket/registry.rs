@@ -201,6 +201,11 @@ impl Registry {
     pub fn is_empty(&self) -> bool {
         self.open.lock().of_user.is_empty()
     }
+
+    /// The number of open sockets. One of the role `game` counts once, in however many shards it is.
+    pub fn sockets(&self) -> usize {
+        self.open.lock().counts.all
+    }
 }
 
 impl Open {

@@ -23,12 +23,12 @@ pub trait Membership: Send + Sync {
     /// Whoever is in `still` with its present heartbeat is dead. Of two that register at once, the second finds the first.
     async fn register(&self, node: &Node, still: &[Seen]) -> Result<Vec<Present>, StorageError>;
 
-    /// Raises the heartbeat of a process, and then reads the leases that it owns. Tells the others its present catalogue.
-    /// Returns `None` if it is not registered any more.
+    /// Raises the heartbeat of a process, tells the others its report, and then reads the leases that it owns. Returns
+    /// `None` if it is not registered any more.
     ///
     /// Either a take of one of its shards sees the new heartbeat and takes nothing, or these leases no longer have that
     /// shard.
-    async fn renew(&self, process: Uuid, catalogue: &str) -> Result<Option<Vec<Lease>>, StorageError>;
+    async fn renew(&self, process: Uuid, report: &Report) -> Result<Option<Vec<Lease>>, StorageError>;
 
     /// All registered processes by name, even dead ones.
     async fn nodes(&self) -> Result<Vec<Present>, StorageError>;
@@ -126,11 +126,35 @@ impl fmt::Debug for Link {
     }
 }
 
+/// What a process tells the others with its heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// The revision of its catalogue.
+    pub catalogue: String,
+    /// How much it has to do.
+    pub load: Load,
+}
+
+/// How much a process has to do, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Load {
+    /// Open sockets; at a node those at gateways.
+    pub sockets: u32,
+    /// Intents that it answered, per second since the last heartbeat.
+    pub intents_per_second: u32,
+    /// Characters with changes that are not in the database.
+    pub dirty: u32,
+    /// Age of the oldest of these changes, in milliseconds.
+    pub lag_ms: u32,
+}
+
 /// A registered process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Present {
     /// The process.
     pub node: Node,
+    /// Its load, as of its last heartbeat.
+    pub load: Load,
     /// Grows as long as it lives.
     pub heartbeat: i64,
     /// When it registered, in milliseconds since the Unix epoch, by the database's clock.

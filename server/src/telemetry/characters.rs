@@ -2,7 +2,8 @@
 //!
 //! Handles are created once, so that an intent pays for an addition and not for a look-up by name.
 
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use castellan_protocol::RejectionCode;
@@ -21,10 +22,31 @@ pub enum IntentOutcome {
     Rejected(RejectionCode),
 }
 
+/// A counter that this process reads itself. The metrics get its value when they are read.
+struct Tally {
+    value: Arc<AtomicU64>,
+    counter: Counter,
+}
+
+impl Tally {
+    fn new(counter: Counter) -> Self {
+        Self { value: Arc::default(), counter }
+    }
+
+    fn increment(&self) {
+        self.value.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn value(&self) -> u64 {
+        self.value.load(Ordering::Relaxed)
+    }
+}
+
 struct Handles {
-    applied: Counter,
-    duplicate: Counter,
-    conflict: Counter,
+    applied: Tally,
+    duplicate: Tally,
+    conflict: Tally,
+    rejected: Tally,
     hits: Counter,
     misses: Counter,
     evictions: Counter,
@@ -45,12 +67,13 @@ struct Handles {
 }
 
 static HANDLES: LazyLock<Handles> = LazyLock::new(|| {
-    let intents = |outcome: &'static str| counter!("castellan_intents_total", "outcome" => outcome);
+    let intents = |outcome: &'static str| Tally::new(counter!("castellan_intents_total", "outcome" => outcome));
     let lookups = |result: &'static str| counter!("castellan_cache_lookups_total", "result" => result);
     Handles {
         applied: intents("applied"),
         duplicate: intents("duplicate"),
         conflict: intents("conflict"),
+        rejected: intents("rejected"),
         hits: lookups("hit"),
         misses: lookups("miss"),
         evictions: counter!("castellan_cache_evictions_total"),
@@ -74,14 +97,28 @@ static HANDLES: LazyLock<Handles> = LazyLock::new(|| {
 /// An intent over the socket was answered.
 pub fn intent(outcome: IntentOutcome) {
     match outcome {
-        IntentOutcome::Applied => HANDLES.applied.increment(1),
-        IntentOutcome::Duplicate => HANDLES.duplicate.increment(1),
-        IntentOutcome::Conflict => HANDLES.conflict.increment(1),
+        IntentOutcome::Applied => HANDLES.applied.increment(),
+        IntentOutcome::Duplicate => HANDLES.duplicate.increment(),
+        IntentOutcome::Conflict => HANDLES.conflict.increment(),
         IntentOutcome::Rejected(code) => {
-            counter!("castellan_intents_total", "outcome" => "rejected").increment(1);
+            HANDLES.rejected.increment();
             counter!("castellan_rejections_total", "code" => code.as_str().to_owned()).increment(1);
         }
     }
+}
+
+/// The number of intents that were answered so far.
+pub fn intents() -> u64 {
+    tallies().map(Tally::value).sum()
+}
+
+/// Brings the metrics up to date.
+pub(super) fn publish() {
+    tallies().for_each(|tally| tally.counter.absolute(tally.value()));
+}
+
+fn tallies() -> impl Iterator<Item = &'static Tally> {
+    [&HANDLES.applied, &HANDLES.duplicate, &HANDLES.conflict, &HANDLES.rejected].into_iter()
 }
 
 /// All answers to one read were sent, this long after the read.

@@ -12,7 +12,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer};
 
 use super::table::{Kind, METRICS};
-use super::{process, traces};
+use super::{characters, process, traces};
 use crate::config::{self, LogFormat};
 
 /// How often samples are folded into buckets. Otherwise they pile up until the metrics are read.
@@ -40,6 +40,7 @@ impl Metrics {
     /// All metrics in Prometheus' text format.
     pub fn render(&self) -> String {
         process::observe();
+        characters::publish();
         self.0.render()
     }
 }

@@ -217,6 +217,30 @@ fn shards_move_while_players_play_and_nobody_notices() {
 }
 
 #[test]
+#[test]
+fn nodes_tell_their_load() {
+    let cluster = Cluster::new();
+    let slow = ["node", "--name", "castor", "--policy", "permissive", "--flush-interval", "1m"];
+    let _node = cluster.house.server(&slow);
+    let gateway = cluster.gateway();
+    until_ready(&gateway);
+    let mut players = Players::enter(&gateway, 3);
+    let told =
+        "SELECT count(*) FROM nodes WHERE sockets = 3 AND intents_per_second > 0 AND dirty = 3 AND lag_ms > 1000";
+    players.play_while(|| run_on(cluster.house.url(), told) == 0);
+    drop(players);
+    let quiet = "SELECT count(*) FROM nodes WHERE sockets = 0 AND intents_per_second = 0";
+    let deadline = Instant::now() + SETTLED;
+    while run_on(cluster.house.url(), quiet) == 0 {
+        assert!(Instant::now() < deadline, "{}", cluster.house.log());
+        std::thread::yield_now();
+    }
+    let listed = String::from_utf8(cluster.castellan(&["nodes"]).stdout).expect("text");
+    let lines: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0][7..11], ["sockets", "intents/s", "dirty", "lag"]);
+    assert_eq!(lines[1][4..9], ["256", "100", "no", "0", "0"], "{listed}");
+}
+
 fn a_killed_node_costs_only_its_own_players_their_sockets() {
     let cluster = Cluster::new();
     let castor = cluster.node("castor");

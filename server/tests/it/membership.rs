@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use castellan::storage::{Node, NodeKind, ShardId, Storage, Wanted, connect};
+use castellan::storage::{Node, NodeKind, Report, ShardId, Storage, Wanted, connect};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -86,7 +86,7 @@ fn a_server_does_not_start_while_a_node_is_alive() {
         async move {
             let members = storage.membership().expect("PostgreSQL");
             while !ended.load(Ordering::Relaxed) {
-                members.renew(process, "r1").await.expect("renewed").expect("registered");
+                members.renew(process, &Report::default()).await.expect("renewed").expect("registered");
             }
         }
     });

@@ -21,7 +21,7 @@ use crate::link::{Address, Hello, Message, Said, Wire};
 use crate::shard::shard_of;
 use crate::socket::{Accepted, Line, Opener, Registry, Replies, SocketLimits, SocketSettings};
 use crate::storage::faulty::MemoryStorage;
-use crate::storage::{Lease, Link, Node, NodeKind, Owned, Present, ShardId};
+use crate::storage::{Lease, Link, Load, Node, NodeKind, Owned, Present, ShardId};
 
 pub(super) const NOW_MS: i64 = 1_800_000_000_000;
 
@@ -123,7 +123,14 @@ impl Gateway {
             catalogue: String::new(),
             schema_version: 1,
         };
-        self.rows.lock().present.push(Present { node, heartbeat: 1, started_at_ms: 0, age_ms: 0, seen_ago_ms: 0 });
+        self.rows.lock().present.push(Present {
+            node,
+            load: Load::default(),
+            heartbeat: 1,
+            started_at_ms: 0,
+            age_ms: 0,
+            seen_ago_ms: 0,
+        });
     }
 
     /// The database names an owner.

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::FaultyStorage;
-use crate::storage::{Lease, Membership, Node, Owned, Present, Seen, Storage, StorageError, Wanted};
+use crate::storage::{Lease, Membership, Node, Owned, Present, Report, Seen, Storage, StorageError, Wanted};
 
 /// The processes on a database that has them: there is no other way to come here.
 fn of(storage: &dyn Storage) -> Result<&dyn Membership, StorageError> {
@@ -18,9 +18,9 @@ impl Membership for FaultyStorage {
         self.run(move |storage| async move { of(&*storage)?.register(&node, &still).await }).await
     }
 
-    async fn renew(&self, process: Uuid, catalogue: &str) -> Result<Option<Vec<Lease>>, StorageError> {
-        let catalogue = catalogue.to_owned();
-        self.run(move |storage| async move { of(&*storage)?.renew(process, &catalogue).await }).await
+    async fn renew(&self, process: Uuid, report: &Report) -> Result<Option<Vec<Lease>>, StorageError> {
+        let report = report.clone();
+        self.run(move |storage| async move { of(&*storage)?.renew(process, &report).await }).await
     }
 
     async fn nodes(&self) -> Result<Vec<Present>, StorageError> {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{PostgresStorage, commits, nodes, owners};
-use crate::storage::{Lease, Membership, Node, Owned, Present, Seen, StorageError, Wanted};
+use crate::storage::{Lease, Membership, Node, Owned, Present, Report, Seen, StorageError, Wanted};
 
 #[async_trait]
 impl Membership for PostgresStorage {
@@ -12,8 +12,8 @@ impl Membership for PostgresStorage {
         look_up!(self, nodes::register(node, still))
     }
 
-    async fn renew(&self, process: Uuid, catalogue: &str) -> Result<Option<Vec<Lease>>, StorageError> {
-        on_connection!(self, nodes::renew(process, catalogue))
+    async fn renew(&self, process: Uuid, report: &Report) -> Result<Option<Vec<Lease>>, StorageError> {
+        on_connection!(self, nodes::renew(process, report))
     }
 
     async fn nodes(&self) -> Result<Vec<Present>, StorageError> {

@@ -6,13 +6,13 @@ use uuid::Uuid;
 
 use super::commits::confirm;
 use super::leases;
-use crate::storage::{Lease, Link, Node, NodeKind, Present, Seen, StorageError};
+use crate::storage::{Lease, Link, Load, Node, NodeKind, Present, Report, Seen, StorageError};
 
 /// The columns of [`Present`].
 macro_rules! present {
     () => {
         "SELECT id, kind, name, coalesce(address, '') AS address, link_secret, link_oldest, link_newest, weight, \
-         draining, catalogue, schema_version, heartbeat, (extract(epoch FROM started_at) * 1000)::bigint AS \
+         draining, catalogue, schema_version, sockets, intents_per_second, dirty, lag_ms, heartbeat, (extract(epoch FROM started_at) * 1000)::bigint AS \
          started_at_ms, (extract(epoch FROM clock_timestamp() - started_at) * 1000)::bigint AS age_ms, (extract(epoch FROM clock_timestamp() - seen_at) * 1000)::bigint AS seen_ago_ms FROM nodes "
     };
 }
@@ -72,14 +72,20 @@ pub(super) async fn register(
 pub(super) async fn renew(
     connection: &mut PgConnection,
     process: Uuid,
-    catalogue: &str,
+    report: &Report,
 ) -> Result<Option<Vec<Lease>>, StorageError> {
+    let Report { catalogue, load } = report;
     let mut transaction = connection.begin().await?;
     let renewed = sqlx::query(
-        "UPDATE nodes SET heartbeat = heartbeat + 1, seen_at = clock_timestamp(), catalogue = $2 WHERE id = $1",
+        "UPDATE nodes SET heartbeat = heartbeat + 1, seen_at = clock_timestamp(), catalogue = $2, sockets = $3, \
+         intents_per_second = $4, dirty = $5, lag_ms = $6 WHERE id = $1",
     )
     .bind(process)
     .bind(catalogue)
+    .bind(capped(load.sockets))
+    .bind(capped(load.intents_per_second))
+    .bind(capped(load.dirty))
+    .bind(capped(load.lag_ms))
     .execute(&mut *transaction)
     .await?
     .rows_affected();
@@ -158,13 +164,25 @@ fn present(row: &PgRow) -> Result<Present, StorageError> {
         catalogue: row.try_get("catalogue")?,
         schema_version: row.try_get("schema_version")?,
     };
+    let load = Load {
+        sockets: small(row.try_get("sockets")?)?,
+        intents_per_second: small(row.try_get("intents_per_second")?)?,
+        dirty: small(row.try_get("dirty")?)?,
+        lag_ms: small(row.try_get("lag_ms")?)?,
+    };
     Ok(Present {
         node,
+        load,
         heartbeat: row.try_get("heartbeat")?,
         started_at_ms: row.try_get("started_at_ms")?,
         age_ms: row.try_get("age_ms")?,
         seen_ago_ms: row.try_get("seen_ago_ms")?,
     })
+}
+
+/// A number for a column of integers.
+fn capped(number: u32) -> i32 {
+    number.try_into().unwrap_or(i32::MAX)
 }
 
 fn small<T: TryFrom<i32>>(number: i32) -> Result<T, StorageError> {

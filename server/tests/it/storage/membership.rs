@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use castellan::storage::{
-    Lease, Link, Membership, Node, NodeKind, Owned, Present, Seen, ShardId, Storage, StorageError, Wanted,
+    Lease, Link, Load, Membership, Node, NodeKind, Owned, Present, Report, Seen, ShardId, Storage, StorageError, Wanted,
 };
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
@@ -17,6 +17,8 @@ const SHARD: ShardId = ShardId::new(7);
 /// An old server's statement: it does not know that leases name processes.
 const OLD_TAKE_OVER: &str = "UPDATE shard_leases SET epoch = epoch + 1, recoveries = recoveries + (NOT released)::integer, \
      released = false, node = 'old server', taken_at = now() WHERE released OR $1";
+
+const LOAD: Load = Load { sockets: 1, intents_per_second: 2, dirty: 3, lag_ms: 4 };
 
 fn membership(storage: &Arc<dyn Storage>) -> &dyn Membership {
     storage.membership().expect("the database has several processes")
@@ -37,6 +39,11 @@ fn process(kind: NodeKind, name: &str) -> Node {
 }
 
 /// Registers a node.
+/// What a process reports.
+pub(super) fn report(catalogue: &str) -> Report {
+    Report { catalogue: catalogue.to_owned(), load: LOAD }
+}
+
 async fn node(storage: &Arc<dyn Storage>, name: &str) -> Uuid {
     let node = process(NodeKind::Node, name);
     assert_eq!(membership(storage).register(&node, &[]).await.expect("an answer"), [], "nobody is in its way");
@@ -101,7 +108,7 @@ pub(super) async fn servers_and_nodes_keep_one_another_out_until_they_are_seen_d
         let others = seen(members.nodes().await.expect("all processes"));
         assert_eq!(seen(members.register(&new, &[]).await.expect("an answer")), others);
 
-        members.renew(dead.process, "r1").await.expect("renewed");
+        members.renew(dead.process, &report("r1")).await.expect("renewed");
         let back = Seen { process: dead.process, heartbeat: 2 };
         assert_eq!(seen(members.register(&new, &others).await.expect("an answer")), [back]);
         assert_eq!(members.nodes().await.expect("all processes").len(), 2);
@@ -131,12 +138,13 @@ pub(super) async fn a_renewal_raises_the_heartbeat_and_reads_the_leases(database
     let (first, second) = (node(storage, "a").await, node(storage, "b").await);
     let lease = take(storage, first, SHARD).await;
     take(storage, second, ShardId::new(8)).await;
-    let renewed = membership(storage).renew(first, "r2").await.expect("an answer");
+    let renewed = membership(storage).renew(first, &report("r2")).await.expect("an answer");
     assert_eq!(renewed, Some(vec![lease]));
     let found = membership(storage).nodes().await.expect("all processes");
     let seen: Vec<_> = found.iter().map(|present| (present.heartbeat, present.node.catalogue.as_str())).collect();
     assert_eq!(seen, [(2, "r2"), (1, "r1")]);
-    assert_eq!(membership(storage).renew(Uuid::new_v4(), "r1").await.expect("an answer"), None);
+    assert_eq!((found[0].load, found[1].load), (LOAD, Load::default()));
+    assert_eq!(membership(storage).renew(Uuid::new_v4(), &report("r1")).await.expect("an answer"), None);
 }
 
 pub(super) async fn the_leases_of_a_registered_server_name_its_process(database: &Database) {
@@ -192,9 +200,12 @@ pub(super) async fn a_take_needs_the_epoch_and_the_heartbeat_that_were_seen(data
     let taken = [lease(1, 2, 1), lease(2, 2, 1), lease(9, 1, 0)];
     assert_eq!(members.take(taker, &list).await.expect("an answer"), taken, "a death is counted, a first owner is not");
     assert_eq!(members.take(taker, &list).await.expect("an answer"), nobody, "a repetition takes nothing twice");
-    assert_eq!(members.renew(taker, "r1").await.expect("an answer"), Some(taken.to_vec()));
+    assert_eq!(members.renew(taker, &report("r1")).await.expect("an answer"), Some(taken.to_vec()));
 
-    assert_eq!(members.renew(dead, "r1").await.expect("an answer"), Some(vec![lease(0, 1, 0), lease(3, 1, 0)]));
+    assert_eq!(
+        members.renew(dead, &report("r1")).await.expect("an answer"),
+        Some(vec![lease(0, 1, 0), lease(3, 1, 0)])
+    );
     assert_eq!(members.take(taker, &[wanted(3, 1, Some(1))]).await.expect("an answer"), nobody, "it came back");
 }
 
@@ -238,7 +249,7 @@ async fn a_take_behind_a_renewal_takes_nothing() {
     until_waiting(&database, 1).await;
     renewal.commit().await.expect("renewed");
     assert_eq!(take.await.expect("it ran").expect("an answer"), []);
-    assert_eq!(membership(storage).renew(owner, "r1").await.expect("an answer"), Some(vec![lease]));
+    assert_eq!(membership(storage).renew(owner, &report("r1")).await.expect("an answer"), Some(vec![lease]));
 }
 
 /// The take is under way when the renewal comes: the renewal waits for it, and no longer finds the lease.
@@ -259,7 +270,7 @@ async fn a_renewal_behind_a_take_does_not_find_the_lease() {
     });
     until_waiting(&database, 1).await;
     let late = Arc::clone(storage);
-    let renewal = tokio::spawn(async move { membership(&late).renew(owner, "r1").await });
+    let renewal = tokio::spawn(async move { membership(&late).renew(owner, &report("r1")).await });
     until_waiting(&database, 2).await;
     obstacle.rollback().await.expect("rolled back");
     let taken = Lease { epoch: lease.epoch + 1, recoveries: lease.recoveries + 1, ..lease };
@@ -323,7 +334,7 @@ pub(super) async fn the_dead_are_forgotten_once_they_own_nothing(database: &Data
     let [owner, back, dead] = [node(storage, "a").await, node(storage, "b").await, node(storage, "c").await];
     let lease = take(storage, owner, SHARD).await;
     let still = [owner, back, dead].map(|process| Seen { process, heartbeat: 1 });
-    members.renew(back, "r1").await.expect("renewed");
+    members.renew(back, &report("r1")).await.expect("renewed");
     assert_eq!(members.forget(&still).await.expect("an answer"), 1);
     let left = |nodes: Vec<Present>| nodes.into_iter().map(|present| present.node.process).collect();
     let processes: Vec<Uuid> = left(members.nodes().await.expect("all processes"));
@@ -396,7 +407,7 @@ async fn a_restore_leaves_the_shards_to_nobody_even_beside_nodes() {
     let left = owner(storage, SHARD).await;
     assert_eq!((left.owner, left.released), (None, false));
     assert!(left.lease.epoch > lease.epoch);
-    assert_eq!(membership(storage).renew(node, "r1").await.expect("an answer"), Some(Vec::new()));
+    assert_eq!(membership(storage).renew(node, &report("r1")).await.expect("an answer"), Some(Vec::new()));
     let old_restored = "UPDATE shard_leases SET epoch = epoch + 4096, released = false, node = NULL WHERE $1";
     let again = take(storage, node, SHARD).await;
     assert_eq!((again.epoch, again.recoveries), (left.lease.epoch + 1, left.lease.recoveries + 1));

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use xtask::postgres::{Cluster, ClusterOptions, Stop};
 
 use super::accounts::{account, login};
+use super::membership::report;
 use super::rows::{assert_same, character, later, only, take_over, user};
 use crate::harness::{options, until};
 
@@ -163,8 +164,13 @@ async fn what_only_the_primary_has_is_not_believed() {
     is_unknown(repeated);
     // Nobody is watched, so nobody seems dead, while no heartbeat can be stored.
     let members = storage.membership().expect("PostgreSQL has several processes");
-    let (nodes, owners, renewed, left) =
-        tokio::join!(members.nodes(), members.owners(), members.renew(Uuid::nil(), "r1"), members.leave(Uuid::nil()),);
+    let report = report("r1");
+    let (nodes, owners, renewed, left) = tokio::join!(
+        members.nodes(),
+        members.owners(),
+        members.renew(Uuid::nil(), &report),
+        members.leave(Uuid::nil()),
+    );
     is_unknown(nodes);
     is_unknown(owners);
     is_unknown(renewed);

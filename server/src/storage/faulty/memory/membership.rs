@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::super::replication::{Lock, Purpose};
 use super::super::tables::Tables;
 use super::MemoryStorage;
-use crate::storage::{Lease, Membership, Node, Owned, Present, Seen, StorageError, Wanted};
+use crate::storage::{Lease, Membership, Node, Owned, Present, Report, Seen, StorageError, Wanted};
 
 #[async_trait]
 impl Membership for MemoryStorage {
@@ -26,9 +26,9 @@ impl Membership for MemoryStorage {
         .await
     }
 
-    async fn renew(&self, process: Uuid, catalogue: &str) -> Result<Option<Vec<Lease>>, StorageError> {
-        let (now, catalogue) = (Instant::now(), catalogue.to_owned());
-        self.write(|_| vec![Lock::Process(process)], move |tables| Ok(tables.renew(process, &catalogue, now))).await
+    async fn renew(&self, process: Uuid, report: &Report) -> Result<Option<Vec<Lease>>, StorageError> {
+        let (now, report) = (Instant::now(), report.clone());
+        self.write(|_| vec![Lock::Process(process)], move |tables| Ok(tables.renew(process, &report, now))).await
     }
 
     async fn nodes(&self) -> Result<Vec<Present>, StorageError> {

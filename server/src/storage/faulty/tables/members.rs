@@ -5,12 +5,13 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{HeldLease, Tables};
-use crate::storage::{Lease, Node, NodeKind, Owned, Present, Seen, ShardId, StorageError, Wanted};
+use crate::storage::{Lease, Load, Node, NodeKind, Owned, Present, Report, Seen, ShardId, StorageError, Wanted};
 
 /// A registered process.
 #[derive(Clone)]
 pub(super) struct Registered {
     node: Node,
+    load: Load,
     heartbeat: i64,
     started_at: Instant,
     seen_at: Instant,
@@ -49,7 +50,8 @@ impl Tables {
         if others.is_empty() {
             i32::try_from(node.weight)
                 .map_err(|_| StorageError::Refused(format!("no such weight: {}", node.weight)))?;
-            let registered = Registered { node: node.clone(), heartbeat: 1, started_at: now, seen_at: now };
+            let registered =
+                Registered { node: node.clone(), load: Load::default(), heartbeat: 1, started_at: now, seen_at: now };
             self.processes.entry(node.process).or_insert(registered);
         }
         Ok(others)
@@ -58,13 +60,14 @@ impl Tables {
     pub(in crate::storage::faulty) fn renew(
         &mut self,
         process: Uuid,
-        catalogue: &str,
+        report: &Report,
         now: Instant,
     ) -> Option<Vec<Lease>> {
         let registered = self.processes.get_mut(&process)?;
         registered.heartbeat += 1;
         registered.seen_at = now;
-        catalogue.clone_into(&mut registered.node.catalogue);
+        report.catalogue.clone_into(&mut registered.node.catalogue);
+        registered.load = report.load;
         let mine = self.leases.iter().filter(|row| row.process == Some(process) && !row.released);
         Some(mine.map(|row| row.lease).collect())
     }
@@ -76,6 +79,7 @@ impl Tables {
         };
         let present = |one: &Registered| Present {
             node: one.node.clone(),
+            load: one.load,
             heartbeat: one.heartbeat,
             started_at_ms: millis(self.origin, one.started_at),
             age_ms: millis(one.started_at, now),

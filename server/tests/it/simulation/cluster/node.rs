@@ -12,7 +12,7 @@ use castellan::node::{DatabaseSeen, Links, Moves, Renewed};
 use castellan::shard::{Capacity, Shards};
 use castellan::socket::{self, House, Registry, RequestHandler, SocketLimits, serve_link_over};
 use castellan::storage::faulty::FaultyStorage;
-use castellan::storage::{Link, Node as Row, NodeKind, Storage};
+use castellan::storage::{Link, Node as Row, NodeKind, Report, Storage};
 use castellan_srd::{Catalogue, Srd};
 use parking_lot::Mutex;
 use rand::SeedableRng;
@@ -211,7 +211,7 @@ impl Life {
         }
         // Nobody is asked about the database: a node that is cut off stops answering.
         let shares = Shares { renewed, database: seen, entropy: None, trust: None };
-        let beating = app::beat(&storage, &row, String::new, Some(&shares));
+        let beating = app::beat(&storage, &row, Report::default, Some(&shares));
         let working = async {
             let (stop_flusher, flusher_stopped) = watch::channel(false);
             let giving_away = async {

@@ -1,0 +1,44 @@
+//! What a process tells the others with its heartbeat: its catalogue, and how much it has to do.
+
+use std::sync::Arc;
+
+use castellan_game::Game;
+use parking_lot::RwLock;
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+use crate::http::Published;
+use crate::shard::Shards;
+use crate::socket::Registry;
+use crate::storage::{Load, Report};
+use crate::telemetry;
+
+/// Makes a report whenever it is called.
+pub(super) fn reporter<G: Game>(
+    published: &Arc<RwLock<Arc<Published>>>,
+    shards: &Arc<Shards<G>>,
+    registry: &Arc<Registry>,
+    clock: &Clock,
+) -> impl FnMut() -> Report + Send + 'static {
+    let (published, shards, registry) = (Arc::clone(published), Arc::clone(shards), Arc::clone(registry));
+    let clock = Arc::clone(clock);
+    let (mut counted, mut counted_at) = (telemetry::intents(), Instant::now());
+    move || {
+        let (intents, now) = (telemetry::intents(), Instant::now());
+        let seconds = (now - counted_at).as_secs_f64().max(f64::MIN_POSITIVE);
+        let intents_per_second = ((intents - counted) as f64 / seconds).round() as u32;
+        (counted, counted_at) = (intents, now);
+        let lag_ms = shards.oldest_dirty_ms().map_or(0, |since_ms| clock().saturating_sub(since_ms).max(0));
+        let load = Load {
+            sockets: small(registry.sockets()),
+            intents_per_second,
+            dirty: small(shards.dirty()),
+            lag_ms: lag_ms.try_into().unwrap_or(u32::MAX),
+        };
+        Report { catalogue: published.read().revision.clone(), load }
+    }
+}
+
+fn small(count: usize) -> u32 {
+    count.try_into().unwrap_or(u32::MAX)
+}
