@@ -1,5 +1,6 @@
 //! Nodes and gateways as processes of their own: shards come and go, and nobody notices.
 
+mod replacing;
 mod sessions;
 mod tls;
 
@@ -217,7 +218,6 @@ fn shards_move_while_players_play_and_nobody_notices() {
 }
 
 #[test]
-#[test]
 fn nodes_tell_their_load() {
     let cluster = Cluster::new();
     let slow = ["node", "--name", "castor", "--policy", "permissive", "--flush-interval", "1m"];
@@ -241,6 +241,7 @@ fn nodes_tell_their_load() {
     assert_eq!(lines[1][4..9], ["256", "100", "no", "0", "0"], "{listed}");
 }
 
+#[test]
 fn a_killed_node_costs_only_its_own_players_their_sockets() {
     let cluster = Cluster::new();
     let castor = cluster.node("castor");
