@@ -50,6 +50,11 @@ impl Observed {
         self.last = asked;
     }
 
+    /// Returns true if a read was asked at this time or later.
+    pub fn has_read(&self, since: Duration) -> bool {
+        self.last >= since
+    }
+
     /// The heartbeat found last.
     ///
     /// The statement that takes a shard compares it once more: the node may have come back since.

@@ -3,10 +3,13 @@
 //! One node holds a shard, another one observes it; both run the state machines of `castellan_cluster::membership`
 //! with a clock that the search advances by a second at a time. Each statement is sent, executed and answered, at any
 //! later time or never. A node that is frozen takes no steps while the clock goes on.
+//!
+//! The holder may also be cut off from the database, and believe that all others are, too: nobody whom it knows says
+//! otherwise, because it knows nobody, or the observer joined after the holder had read for the last time.
 
 use std::time::Duration;
 
-use castellan_cluster::membership::{Observed, Validity};
+use castellan_cluster::membership::{EXPIRY, Observed, Validity};
 use stateright::{Model, Property};
 
 /// A rule of membership that can be left out.
@@ -20,6 +23,12 @@ pub enum Rule {
     RenewalReadsLeases,
     /// After a gap in the reads the observer begins anew. Left out: it does not notice the gap.
     GapBeginsAnew,
+    /// The observer warns a node before it takes its shards. Left out: it does not.
+    WarnsFirst,
+    /// Then it waits for as long as the node may still answer. Left out: it takes at once.
+    WaitsAfterWarning,
+    /// A node that was warned does not go on without the database. Left out: it does.
+    WarnedStops,
 }
 
 /// A search.
@@ -33,6 +42,8 @@ pub struct Plan {
     pub healthy: bool,
     /// The database is away from this second on, until before the other one.
     pub away: (u8, u8),
+    /// True if it is away for the holder only, and the holder knows nobody who says so. Then it goes on without renewals.
+    pub alone: bool,
 }
 
 /// A statement on its way.
@@ -67,6 +78,12 @@ pub struct System {
     pub observed: Option<Observed>,
     /// Its read; the result is the heartbeat.
     pub read: Statement<u8>,
+    /// Its warning to the holder; the result says nothing.
+    pub warning: Statement<()>,
+    /// When it learned that the warning had arrived.
+    pub warned_at: Option<u8>,
+    /// When the holder heard it, if it has sent no renewal since that succeeded.
+    pub heard_at: Option<u8>,
 }
 
 /// A step.
@@ -88,6 +105,14 @@ pub enum Step {
     Read,
     /// The observer learns it.
     LearnRead,
+    /// The holder goes on without the database.
+    GoOn,
+    /// The observer warns the holder over a link.
+    SendWarning,
+    /// The holder hears it.
+    HearWarning,
+    /// The observer learns that.
+    LearnWarning,
     /// The observer takes the shard, in one statement.
     Take,
 }
@@ -112,6 +137,19 @@ impl Plan {
     fn is_away(&self, now: u8) -> bool {
         (self.away.0..self.away.1).contains(&now)
     }
+
+    /// Returns true if the observer may take the shard of a dead holder.
+    fn may_take(&self, system: &System) -> bool {
+        let waits = |at| seconds(system.now) >= seconds(at) + EXPIRY || self.lacks(Rule::WaitsAfterWarning);
+        !self.alone || self.lacks(Rule::WarnsFirst) || system.warned_at.is_some_and(waits)
+    }
+}
+
+impl System {
+    /// Returns true if the observer takes the holder for dead.
+    fn is_dead(&self) -> bool {
+        self.observed.is_some_and(|observed| observed.is_dead())
+    }
 }
 
 impl Model for Plan {
@@ -129,6 +167,9 @@ impl Model for Plan {
             renewal: Statement::Idle,
             observed: None,
             read: Statement::Idle,
+            warning: Statement::Idle,
+            warned_at: None,
+            heard_at: None,
         }]
     }
 
@@ -144,16 +185,31 @@ impl Model for Plan {
         }
         match system.read {
             Statement::Idle => steps.push(Step::SendRead),
-            Statement::Sent(_) if away => {}
+            Statement::Sent(_) if away && !self.alone => {}
             Statement::Sent(_) => steps.push(Step::Read),
             Statement::Executed(..) => steps.push(Step::LearnRead),
         }
-        if system.observed.is_some_and(|observed| observed.is_dead()) && !system.taken && !away {
+        if self.alone {
+            let is_silenced = system.heard_at.is_some() && !self.lacks(Rule::WarnedStops);
+            if system.validity.holds(seconds(system.now)) && !is_silenced {
+                steps.push(Step::GoOn);
+            }
+            if system.is_dead() && system.warning == Statement::Idle && system.warned_at.is_none() {
+                steps.push(Step::SendWarning);
+            }
+        }
+        match system.warning {
+            Statement::Idle => {}
+            Statement::Sent(_) => steps.push(Step::HearWarning),
+            Statement::Executed(..) => steps.push(Step::LearnWarning),
+        }
+        if system.is_dead() && !system.taken && (!away || self.alone) && self.may_take(system) {
             steps.push(Step::Take);
         }
-        // A healthy node does its work each second.
+        // A healthy node does its work each second, and so does an observer with a holder that is alone.
         let busy = self.healthy && !away && (system.renewed < system.now || system.renewal != Statement::Idle);
-        if system.now < self.seconds && !busy {
+        let reads = self.alone && system.observed.is_none_or(|observed| !observed.has_read(seconds(system.now)));
+        if system.now < self.seconds && !busy && !reads {
             steps.push(Step::Tick);
         }
     }
@@ -175,6 +231,7 @@ impl Model for Plan {
                 next.renewal = Statement::Idle;
                 next.knows |= taken && !self.lacks(Rule::RenewalReadsLeases);
                 next.validity.renewed(seconds(if self.lacks(Rule::CountsFromBefore) { now } else { asked }));
+                next.heard_at = system.heard_at.filter(|heard| asked <= *heard);
             }
             (Step::LoseRenewal, ..) => next.renewal = Statement::Idle,
             (Step::SendRead, ..) => next.read = Statement::Sent(now),
@@ -188,6 +245,19 @@ impl Model for Plan {
                 }
                 observed.read(heartbeat, seconds(asked), seconds(now));
                 next.observed = Some(observed);
+                if !observed.is_dead() {
+                    next.warned_at = None;
+                }
+            }
+            (Step::GoOn, ..) => next.validity.renewed(seconds(now)),
+            (Step::SendWarning, ..) => next.warning = Statement::Sent(now),
+            (Step::HearWarning, ..) => {
+                next.warning = Statement::Executed(now, ());
+                next.heard_at = Some(now);
+            }
+            (Step::LearnWarning, ..) => {
+                next.warning = Statement::Idle;
+                next.warned_at = Some(now);
             }
             (Step::Take, ..) => {
                 let seen = system.observed.map(|observed| observed.heartbeat());
@@ -217,9 +287,11 @@ mod tests {
     use crate::search::{shortest, turn};
 
     /// The holder may be slow, frozen, or cut off from the database.
-    const SLOW: Plan = Plan { left_out: None, seconds: 9, healthy: false, away: (0, 0) };
+    const SLOW: Plan = Plan { left_out: None, seconds: 9, healthy: false, away: (0, 0), alone: false };
     /// The database is away for a while.
-    const OUTAGE: Plan = Plan { left_out: None, seconds: 14, healthy: true, away: (3, 11) };
+    const OUTAGE: Plan = Plan { left_out: None, seconds: 14, healthy: true, away: (3, 11), alone: false };
+    /// The holder is cut off from the database, and goes on.
+    const ALONE: Plan = Plan { left_out: None, seconds: 14, healthy: false, away: (2, 12), alone: true };
 
     fn holds(plan: Plan, states: usize) {
         let _turn = turn();
@@ -248,6 +320,26 @@ mod tests {
     #[test]
     fn nothing_is_taken_after_an_outage_of_the_database() {
         holds(OUTAGE, 129_913);
+    }
+
+    #[test]
+    fn a_node_that_goes_on_alone_stops_before_its_shard_is_taken() {
+        holds(ALONE, 3_415_956);
+    }
+
+    #[test]
+    fn without_a_warning_a_promise_breaks() {
+        breaks(Rule::WarnsFirst, ALONE, STOPS_FIRST, 28);
+    }
+
+    #[test]
+    fn without_waiting_after_a_warning_a_promise_breaks() {
+        breaks(Rule::WaitsAfterWarning, ALONE, STOPS_FIRST, 31);
+    }
+
+    #[test]
+    fn without_heeding_a_warning_a_promise_breaks() {
+        breaks(Rule::WarnedStops, ALONE, STOPS_FIRST, 50);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, timeout};
 use uuid::Uuid;
 
 use super::peers;
+use super::warnings::Warnings;
 use crate::clock::Entropy;
 use crate::config;
 use crate::link::Trust;
@@ -63,6 +64,12 @@ impl Watched {
         dead.map(|(process, observed)| Seen { process: *process, heartbeat: observed.heartbeat().cast_signed() })
             .collect()
     }
+}
+
+/// What a process knows of others, and has told them.
+struct Others {
+    watched: Watched,
+    warnings: Warnings,
 }
 
 /// Registers this process. A database that only one process can use needs no registration.
@@ -183,13 +190,14 @@ pub async fn beat(
     let Some(membership) = storage.membership() else { return };
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut watched, mut is_failing) = (Watched::new(Instant::now()), false);
+    let mut others = Others { watched: Watched::new(Instant::now()), warnings: Warnings::default() };
+    let mut is_failing = false;
     loop {
         ticks.tick().await;
         let report = report();
         let node = Node { catalogue: report.catalogue.clone(), ..node.clone() };
         let asked = Instant::now();
-        let renewed = timeout(RENEWAL, renew(membership, &node, &report, &mut watched, shares)).await;
+        let renewed = timeout(RENEWAL, renew(membership, &node, &report, &mut others, shares)).await;
         let result = renewed.map_err(|_| anyhow::anyhow!("the database does not answer in time")).flatten();
         if let Some(shares) = shares {
             share(shares, &node, &result, asked).await;
@@ -209,6 +217,7 @@ pub async fn beat(
 /// with what it knows.
 async fn share(shares: &Shares, node: &Node, result: &anyhow::Result<Arc<View>>, asked: Instant) {
     if let Ok(view) = result {
+        shares.database.renewed(asked);
         let renewed = Renewed { asked, is_agreed: false, view: Arc::clone(view) };
         shares.renewed.send_replace(Some(renewed));
         return;
@@ -218,6 +227,9 @@ async fn share(shares: &Shares, node: &Node, result: &anyhow::Result<Arc<View>>,
     };
     // The others notice an outage at other moments.
     for _ in 0..QUESTIONS_MAX {
+        if shares.database.is_warned() {
+            return;
+        }
         let asked = Instant::now();
         if peers::all_say_away(&view, node.process, shares.trust.as_deref(), entropy).await {
             shares.renewed.send_replace(Some(Renewed { asked, is_agreed: true, view }));
@@ -232,7 +244,7 @@ async fn renew(
     membership: &dyn Membership,
     node: &Node,
     report: &Report,
-    watched: &mut Watched,
+    Others { watched, warnings }: &mut Others,
     shares: Option<&Shares>,
 ) -> anyhow::Result<Arc<View>> {
     let leases = membership.renew(node.process, report).await?;
@@ -242,7 +254,15 @@ async fn renew(
         *watched = Watched::new(asked);
     }
     watched.read(&found, asked, Instant::now());
-    let dead = watched.dead();
+    let mut dead = watched.dead();
+    if let Some(Shares { entropy: Some(entropy), trust, .. }) = shares {
+        let warn = |other: &Node| {
+            let (other, me) = (other.clone(), node.process);
+            let (trust, entropy) = (trust.clone(), Arc::clone(entropy));
+            tokio::spawn(async move { peers::warn(&other, me, trust.as_deref(), &entropy).await })
+        };
+        dead = warnings.silenced(dead, &found, warn).await;
+    }
     if leases.is_none()
         && let [other, ..] = &membership.register(node, &dead).await?[..]
     {

@@ -16,6 +16,7 @@ mod purge;
 mod report;
 mod running;
 mod start;
+mod warnings;
 
 use std::io::Write;
 use std::sync::Arc;

@@ -22,22 +22,37 @@ pub(super) async fn all_say_away(view: &View, me: Uuid, trust: Option<&Trust>, e
     let is_dead = |node: &Node| view.dead.iter().any(|dead| dead.process == node.process);
     let others = view.nodes.iter().map(|present| &present.node);
     let others = others.filter(|node| node.kind == NodeKind::Node && node.process != me && !is_dead(node));
-    let answers = join_all(others.map(|other| timeout(PATIENCE, ask(other, me, trust, entropy)))).await;
+    let is_away = |said: &Said<'_>| if let Said::Database(is_away) = said { Some(*is_away) } else { None };
+    let ask = |other| timeout(PATIENCE, call(other, me, trust, entropy, Said::AskDatabase, is_away));
+    let answers = join_all(others.map(ask)).await;
     answers.into_iter().all(|answer| matches!(answer, Ok(Ok(true))))
 }
 
-/// Returns true if the database is away for another node.
-async fn ask(other: &Node, me: Uuid, trust: Option<&Trust>, entropy: &Entropy) -> io::Result<bool> {
+/// Tells a node that its shards are about to be taken. Returns true if it has heard that.
+pub(super) async fn warn(other: &Node, me: Uuid, trust: Option<&Trust>, entropy: &Entropy) -> bool {
+    let has_heard = |said: &Said<'_>| matches!(said, Said::Warned).then_some(());
+    matches!(timeout(PATIENCE, call(other, me, trust, entropy, Said::Warning, has_heard)).await, Ok(Ok(())))
+}
+
+/// Says something to another node, and returns its answer.
+async fn call<T>(
+    other: &Node,
+    me: Uuid,
+    trust: Option<&Trust>,
+    entropy: &Entropy,
+    said: Said<'_>,
+    answer: impl Fn(&Said<'_>) -> Option<T>,
+) -> io::Result<T> {
     let secret = other.link.as_ref().and_then(|link| Secret::new(&link.secret));
     let secret = secret.ok_or_else(|| io::Error::other("it takes no links"))?;
     let (stream, leftover) = link::dial(&other.address, other.process, me, &secret, trust, entropy).await?;
     let mut stream = LinkStream::new(stream, leftover);
-    stream.put(&Message::about_nothing(Said::AskDatabase));
+    stream.put(&Message::about_nothing(said));
     poll_fn(|cx| stream.poll_flush(cx)).await?;
     loop {
         while let Some(message) = stream.next_message().map_err(io::Error::other)? {
-            if let Said::Database(is_away) = message.said {
-                return Ok(is_away);
+            if let Some(answer) = answer(&message.said) {
+                return Ok(answer);
             }
         }
         if !poll_fn(|cx| stream.poll_read(cx)).await? {

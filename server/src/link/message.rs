@@ -65,6 +65,8 @@ pub enum Said<'a> {
     Slow(bool),
     /// Another node asks if the database is away for this one, too.
     AskDatabase,
+    /// Another node can reach the database, finds that this one has renewed nothing, and is about to take its shards.
+    Warning,
 
     /// A word about the attachment.
     Word(Word<Uuid>),
@@ -84,6 +86,8 @@ pub enum Said<'a> {
     Close(u16, &'a str),
     /// True: the database is away for this node, too. Before it takes a shard, it watches all heartbeats anew.
     Database(bool),
+    /// The warning was heard: this node does not go on without the database any more.
+    Warned,
 }
 
 /// A socket, as its gateway introduces it.
@@ -127,6 +131,7 @@ mod kind {
     pub(super) const GONE: u8 = 6;
     pub(super) const SLOW: u8 = 7;
     pub(super) const ASK_DATABASE: u8 = 8;
+    pub(super) const WARNING: u8 = 12;
     pub(super) const ATTACHED: u8 = 16;
     pub(super) const NOT_MINE: u8 = 17;
     pub(super) const LEAVING: u8 = 18;
@@ -141,6 +146,7 @@ mod kind {
     pub(super) const RESPONSE: u8 = 27;
     pub(super) const CLOSE: u8 = 28;
     pub(super) const DATABASE: u8 = 29;
+    pub(super) const WARNED: u8 = 30;
 }
 
 impl<'a> Message<'a> {
@@ -167,6 +173,8 @@ impl<'a> Message<'a> {
             | Said::Marker
             | Said::Gone
             | Said::AskDatabase
+            | Said::Warning
+            | Said::Warned
             | Said::Word(Word::NotMine | Word::Leaving | Word::Resume) => {}
             Said::Attach(epoch) | Said::Word(Word::Attached { epoch } | Word::Moved { to: None, epoch }) => {
                 out.extend_from_slice(&epoch.to_le_bytes());
@@ -236,6 +244,8 @@ impl<'a> Said<'a> {
             Self::Slow(_) => kind::SLOW,
             Self::AskDatabase => kind::ASK_DATABASE,
             Self::Database(_) => kind::DATABASE,
+            Self::Warning => kind::WARNING,
+            Self::Warned => kind::WARNED,
             Self::Word(Word::Attached { .. }) => kind::ATTACHED,
             Self::Word(Word::NotMine) => kind::NOT_MINE,
             Self::Word(Word::Leaving) => kind::LEAVING,
@@ -272,6 +282,8 @@ impl<'a> Said<'a> {
             kind::SLOW => Self::Slow(body == [1]),
             kind::ASK_DATABASE => return nothing(Self::AskDatabase),
             kind::DATABASE => Self::Database(body == [1]),
+            kind::WARNING => return nothing(Self::Warning),
+            kind::WARNED => return nothing(Self::Warned),
             kind::ATTACHED => Self::Word(Word::Attached { epoch: epoch()?.0 }),
             kind::NOT_MINE => return nothing(Self::Word(Word::NotMine)),
             kind::LEAVING => return nothing(Self::Word(Word::Leaving)),

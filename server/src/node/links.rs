@@ -69,6 +69,8 @@ pub struct DatabaseSeen {
     /// When the last successful read of the heartbeats was sent; `None` before the first one.
     read_at: Mutex<Option<Instant>>,
     was_called_away: AtomicBool,
+    /// When another node said that it can reach the database, and takes what is this one's.
+    warned_at: Mutex<Option<Instant>>,
 }
 
 impl DatabaseSeen {
@@ -79,6 +81,22 @@ impl DatabaseSeen {
     pub fn read(&self, sent_at: Instant) -> bool {
         *self.read_at.lock() = Some(sent_at);
         self.was_called_away.swap(false, Ordering::SeqCst)
+    }
+
+    /// Another node can reach the database, and is about to take the shards of this one.
+    fn warned(&self) {
+        tracing::warn!("another node can reach the database, and is about to take the shards of this one");
+        *self.warned_at.lock() = Some(Instant::now());
+    }
+
+    /// A renewal succeeded that was sent then.
+    pub fn renewed(&self, sent_at: Instant) {
+        self.warned_at.lock().take_if(|warned_at| sent_at > *warned_at);
+    }
+
+    /// Returns true if this node was warned and has renewed nothing since: it must not go on without the database.
+    pub fn is_warned(&self) -> bool {
+        self.warned_at.lock().is_some()
     }
 
     /// Returns true if the database is away. From then on this node takes nothing before it has watched all heartbeats
@@ -153,6 +171,11 @@ impl LinkEnd {
     /// Another node asks. Returns true if the database is away for this one, too.
     pub fn is_database_away(&self) -> bool {
         self.database.is_away()
+    }
+
+    /// Another node is about to take the shards of this one.
+    pub fn warned(&self) {
+        self.database.warned();
     }
 
     /// It has obeyed [`ToLink::Tell`].

@@ -341,6 +341,10 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
                     let is_away = self.end.is_database_away();
                     self.stream.put(&Message::about_nothing(Said::Database(is_away)));
                 }
+                Said::Warning => {
+                    self.end.warned();
+                    self.stream.put(&Message::about_nothing(Said::Warned));
+                }
                 Said::Attach(epoch) => self.attach(address, epoch)?,
                 Said::Marker => {
                     let attachment = &mut self.attachments[usize::from(address.shard.number())];

@@ -383,6 +383,27 @@ fn a_node_that_alone_cannot_reach_the_database_is_not_ready() {
     pollux.until_owned("castor", 128..=128);
 }
 
+#[test]
+fn a_node_that_goes_on_alone_stops_before_a_node_that_joins_takes_its_shards() {
+    let url = crate::harness::database_url(Kind::Postgres).expect("a database");
+    let (_runtime, proxy, cut_off) = behind_a_proxy(&url);
+    let (castor, cluster) = (cut_off.node("castor"), Cluster { house: House::at(url) });
+    let gateway = cluster.gateway();
+    until_ready(&gateway);
+    let mut players = Players::enter(&gateway, 3);
+    proxy.silence();
+    let until = Instant::now() + Duration::from_secs(6);
+    players.play_while(|| Instant::now() < until);
+    let health = Http::new(castor.address()).get("/health/ready");
+    assert_eq!(health.json["status"], "degraded", "it goes on, because it is alone: {health:?}");
+    let _pollux = cluster.node("pollux");
+    for (mut socket, _) in players.all {
+        assert_eq!(socket.closed().1, 4401);
+    }
+    cluster.until_owned("pollux", 256..=256);
+    assert_eq!(Http::new(castor.address()).get("/health/ready").json["status"], "unready");
+}
+
 /// A cluster whose way to the database can be cut.
 fn behind_a_proxy(url: &str) -> (tokio::runtime::Runtime, Proxy, Cluster) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

@@ -30,6 +30,8 @@ impl State {
             | Said::Gone
             | Said::Slow(_)
             | Said::AskDatabase
+            | Said::Warning
+            | Said::Warned
             | Said::Database(_) => return Err(NotForUs),
             Said::Word(word) => self.word(from, shard, number, *word),
             _ if !is_theirs => {}

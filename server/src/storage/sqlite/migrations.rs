@@ -13,6 +13,7 @@ pub(super) fn migrator() -> Migrator {
         (5, "deleted", include_str!("../../../../migrations/sqlite/0005_deleted.sql")),
         (6, "guests identities", include_str!("../../../../migrations/sqlite/0006_guests_identities.sql")),
         (7, "nodes", include_str!("../../../../migrations/sqlite/0007_nodes.sql")),
+        (9, "load", include_str!("../../../../migrations/sqlite/0009_load.sql")),
     ];
     let migrations = files.map(|(version, name, sql)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
