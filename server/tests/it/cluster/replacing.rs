@@ -41,10 +41,10 @@ fn the_script_replaces_a_node_while_players_play() {
     );
     fs::write(at("newer"), "the newer program").expect("written");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/two-machines/replace-node.sh");
-    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap_or_default());
     let mut command = Command::new("sh");
-    command.arg(script).args(["castor", "10.0.0.1", "newer"]).current_dir(folder.path());
-    command.env("PATH", path).env("CASTELLAN_DATABASE_URL", cluster.house.url());
+    command.args(["-c", "PATH=\"$PWD:$PATH\" exec sh \"$@\"", "sh"]).arg(script);
+    command.args(["castor", "10.0.0.1", "newer"]).current_dir(folder.path());
+    command.env("CASTELLAN_DATABASE_URL", cluster.house.url());
     let mut script = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     let mut has_restarted = false;
     players.play_while(|| {
