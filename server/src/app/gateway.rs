@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::parts::Parts;
 use super::running::{GOODBYE, StopSignals, reload};
 use super::start::{self, Bound, Patience};
-use super::{LAST_RECORDS, background, health, open_files, print};
+use super::{LAST_RECORDS, background, health, hints, open_files, print};
 use crate::clock::Entropy;
 use crate::config::{Config, Scheduling};
 use crate::flush::Signals;
@@ -98,6 +98,7 @@ pub async fn gateway<G: Game>(config: Config) -> anyhow::Result<()> {
     });
     let mut signals = StopSignals::listen()?;
     background::start(&auth, &registry);
+    hints::follow(&storage, &auth, Some(owners.clone()));
     let (stop_accepting, accepting) = watch::channel(false);
     let limits = http::Limits {
         connections_max: room.http,

@@ -6,6 +6,7 @@
 mod background;
 mod gateway;
 mod health;
+mod hints;
 mod membership;
 mod node;
 mod open_files;
@@ -121,6 +122,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let flusher = background::start_flusher(&config, &shards, &storage, &signals, &clock, stopped.clone());
     let housekeeping = background::start_housekeeping(&shards, &signals, Some(name), stopped);
     background::start(&auth, &registry);
+    hints::follow(&storage, &auth, None);
     purge::start(&config.keep, &shards, &storage, &auth, &audit, &clock);
     let (stop_accepting, accepting) = watch::channel(false);
     let limits = http::Limits {

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::background;
 use super::health;
+use super::hints;
 use super::membership::{self, Heartbeat, Shares};
 use super::parts::Parts;
 use super::report::reporter;
@@ -174,6 +175,7 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
     let flusher = background::start_flusher(&config, &shards, &storage, &signals, &clock, stopped.clone());
     let housekeeping = background::start_housekeeping(&shards, &signals, None, stopped);
     background::start(&auth, &registry);
+    hints::follow(&storage, &auth, None);
     purge::start(&config.keep, &shards, &storage, &auth, &audit, &clock);
     let (stop_accepting, accepting) = watch::channel(false);
     let limits = http::Limits {

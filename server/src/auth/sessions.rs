@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use castellan_protocol::limits::REFRESH_REPEAT_SECONDS;
 use castellan_protocol::{SessionId, UserId};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use uuid::Builder;
 
 use super::attempts::Attempts;
@@ -72,6 +72,8 @@ pub struct Auth {
     pub(super) in_flight: InFlight,
     pub(super) sessions_per_user: u32,
     pub(super) revoked: Revoked,
+    /// Some session may have ended.
+    hinted: Notify,
     pub(super) refresh_ttl_ms: i64,
     registration: Registration,
     guests: Registration,
@@ -101,6 +103,7 @@ impl Auth {
             in_flight: InFlight::new(settings.logins_per_name, settings.logins_per_address),
             sessions_per_user: settings.sessions_per_user,
             revoked: Revoked::new(milliseconds(settings.access_ttl)),
+            hinted: Notify::new(),
             refresh_ttl_ms: milliseconds(settings.refresh_ttl),
             registration: settings.registration,
             guests: settings.guests,
@@ -266,13 +269,21 @@ impl Auth {
         self.revoked.subscribe()
     }
 
-    /// Looks every second for sessions that other servers have ended, until dropped.
+    /// Looks soon for sessions that other servers have ended.
+    pub fn look_for_revocations(&self) {
+        self.hinted.notify_one();
+    }
+
+    /// Looks every second for sessions that other servers have ended, and soon after a hint, until dropped.
     pub async fn follow_revocations(&self) {
         let mut ticks = tokio::time::interval(POLL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut failing = false;
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.hinted.notified() => {}
+            }
             match self.update_revocations().await {
                 Ok(()) => failing = false,
                 // Logged once per outage: the flusher reports the database's trouble.

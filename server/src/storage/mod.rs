@@ -27,6 +27,15 @@ pub use membership::{Link, Load, Membership, Node, NodeKind, Owned, Present, Rep
 pub use origin::{Change, Origin};
 pub use rows::{AccountChange, AccountRow, AuditRow, Claim, DeadLetter, KeyRow, SessionRow, Verdict};
 
+/// What has changed in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hint {
+    /// A shard has another owner, or none.
+    Leases,
+    /// A session has ended.
+    Sessions,
+}
+
 /// A database, as the server uses it.
 #[async_trait]
 pub trait Storage: Send + Sync + 'static {
@@ -36,6 +45,12 @@ pub trait Storage: Send + Sync + 'static {
     /// The processes on this database and the shards that they own; `None` if only one process at a time can use it.
     fn membership(&self) -> Option<&dyn Membership> {
         None
+    }
+
+    /// Calls `hear` soon after somebody has changed one of these, as long as it is polled. A hint may be missing, so the
+    /// caller also reads from time to time.
+    async fn hints(&self, _hear: &(dyn Fn(Hint) + Send + Sync)) {
+        std::future::pending().await
     }
 
     /// Checks that the database answers.

@@ -80,6 +80,11 @@ impl Connections {
         })
     }
 
+    /// The servers that the URL names.
+    pub(super) fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
     /// A connection for one call: the most recently used one, or a new one.
     pub(super) async fn acquire(&self) -> Result<Held, StorageError> {
         let deadline = Instant::now() + self.acquire_timeout;

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sqlx::postgres::{PgConnection, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, Row};
 use tokio::time::{Instant, timeout};
 
@@ -61,6 +61,11 @@ impl Hosts {
             host.options = host.options.clone().application_name(name);
         }
         Ok(Self { target, current: AtomicUsize::new(0) })
+    }
+
+    /// How to connect to a host.
+    pub(super) fn options(&self, host: usize) -> PgConnectOptions {
+        self.target.hosts[host].options.clone()
     }
 
     /// The number of hosts.

@@ -8,6 +8,7 @@ mod commits;
 mod connection;
 mod dead_letters;
 mod guests;
+mod hints;
 mod hosts;
 mod identities;
 mod leases;
@@ -22,7 +23,7 @@ use castellan_protocol::{CharacterId, SessionId, UserId};
 
 use self::connection::Connections;
 use super::{
-    AccountChange, AccountRow, AuditRow, CharacterRow, Claim, DeadLetter, KeyRow, Lease, Membership, Origin,
+    AccountChange, AccountRow, AuditRow, CharacterRow, Claim, DeadLetter, Hint, KeyRow, Lease, Membership, Origin,
     SessionRow, ShardId, Storage, StorageError, StorageOptions, Verdict,
 };
 
@@ -80,6 +81,10 @@ mod membership;
 impl Storage for PostgresStorage {
     fn membership(&self) -> Option<&dyn Membership> {
         Some(self)
+    }
+
+    async fn hints(&self, hear: &(dyn Fn(Hint) + Send + Sync)) {
+        hints::follow(self.connections.hosts(), hear).await;
     }
 
     async fn migrate(&self) -> Result<(), StorageError> {

@@ -14,6 +14,7 @@ pub(super) fn migrator() -> Migrator {
         (6, "guests identities", include_str!("../../../../migrations/sqlite/0006_guests_identities.sql")),
         (7, "nodes", include_str!("../../../../migrations/sqlite/0007_nodes.sql")),
         (9, "load", include_str!("../../../../migrations/sqlite/0009_load.sql")),
+        (10, "hints", include_str!("../../../../migrations/sqlite/0010_hints.sql")),
     ];
     let migrations = files.map(|(version, name, sql)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)

@@ -20,7 +20,7 @@ const OLD_TAKE_OVER: &str = "UPDATE shard_leases SET epoch = epoch + 1, recoveri
 
 const LOAD: Load = Load { sockets: 1, intents_per_second: 2, dirty: 3, lag_ms: 4 };
 
-fn membership(storage: &Arc<dyn Storage>) -> &dyn Membership {
+pub(super) fn membership(storage: &Arc<dyn Storage>) -> &dyn Membership {
     storage.membership().expect("the database has several processes")
 }
 
@@ -44,7 +44,7 @@ pub(super) fn report(catalogue: &str) -> Report {
     Report { catalogue: catalogue.to_owned(), load: LOAD }
 }
 
-async fn node(storage: &Arc<dyn Storage>, name: &str) -> Uuid {
+pub(super) async fn node(storage: &Arc<dyn Storage>, name: &str) -> Uuid {
     let node = process(NodeKind::Node, name);
     assert_eq!(membership(storage).register(&node, &[]).await.expect("an answer"), [], "nobody is in its way");
     node.process
@@ -60,7 +60,7 @@ async fn owner(storage: &Arc<dyn Storage>, shard: ShardId) -> Owned {
 }
 
 /// Takes a shard that nobody owns.
-async fn take(storage: &Arc<dyn Storage>, process: Uuid, shard: ShardId) -> Lease {
+pub(super) async fn take(storage: &Arc<dyn Storage>, process: Uuid, shard: ShardId) -> Lease {
     let epoch = owner(storage, shard).await.lease.epoch;
     let wanted = [Wanted { shard, epoch, heartbeat: None }];
     membership(storage).take(process, &wanted).await.expect("an answer")[0]

@@ -5,6 +5,7 @@ mod characters;
 mod dead_letters;
 mod fences;
 mod guests;
+mod hints;
 mod hosts;
 mod identities;
 mod leases;
