@@ -77,7 +77,7 @@ pub(super) async fn upgrade(linking: Arc<Linking>, mut request: Request) -> Resp
     let binding = request.extensions().get::<Reached>().and_then(|reached| reached.tls);
     let mut nonce = [0; NONCE_BYTES];
     (linking.entropy)(&mut nonce);
-    let terms = match asked.and_then(|asked| asked.accept(linking.process, nonce, binding)) {
+    let terms = match asked.and_then(|asked| asked.accept(link::VERSIONS, linking.process, nonce, binding)) {
         Ok(terms) => terms,
         Err(error) => {
             linking.log(if error == NoLink::OtherProcess { "other process" } else { "request" }, &error);
@@ -92,12 +92,14 @@ pub(super) async fn upgrade(linking: Arc<Linking>, mut request: Request) -> Resp
 fn refusal(error: NoLink) -> Response {
     let status = match error {
         NoLink::OtherProcess => StatusCode::MISDIRECTED_REQUEST,
-        NoLink::NoUpgrade | NoLink::NoCommonVersion => StatusCode::UPGRADE_REQUIRED,
+        NoLink::NoUpgrade | NoLink::NoCommonVersion { .. } => StatusCode::UPGRADE_REQUIRED,
         NoLink::Malformed(_) => StatusCode::BAD_REQUEST,
     };
     let mut response = Problem::malformed(error.to_string()).with_status(status).into_response();
     if status == StatusCode::UPGRADE_REQUIRED {
         name_the_upgrade(&mut response);
+        let spoken = HeaderValue::try_from(link::range(link::VERSIONS)).expect("digits and a hyphen");
+        response.headers_mut().insert(link::header::VERSIONS, spoken);
     }
     response
 }

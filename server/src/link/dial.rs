@@ -7,7 +7,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::handshake::{End, HANDSHAKE_TIMEOUT, NONCE_BYTES, Request, Secret, Terms, UPGRADE, decode, encode, header};
+use super::handshake::{
+    End, HANDSHAKE_TIMEOUT, NONCE_BYTES, Request, Secret, Terms, UPGRADE, decode, encode, header, range,
+};
 use super::{Binding, Trust, VERSIONS};
 use crate::clock::Entropy;
 
@@ -89,12 +91,12 @@ async fn shake_hands(
 }
 
 fn head(address: &str, request: &Request) -> String {
-    let Request { versions: (oldest, newest), process, gateway, nonce } = request;
+    let Request { versions, process, gateway, nonce } = request;
     let fields = [
         ("host", address.to_owned()),
         ("connection", "Upgrade".to_owned()),
         ("upgrade", UPGRADE.to_owned()),
-        (header::VERSIONS, format!("{oldest}-{newest}")),
+        (header::VERSIONS, range(*versions)),
         (header::PROCESS, process.to_string()),
         (header::GATEWAY, gateway.to_string()),
         (header::NONCE, encode(nonce)),
@@ -114,20 +116,27 @@ fn answer(
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut response = httparse::Response::new(&mut fields);
     let httparse::Status::Complete(length) = response.parse(bytes).map_err(io::Error::other)? else { return Ok(None) };
-    match response.code.unwrap_or_default() {
-        101 => {}
-        421 => return Err(io::Error::other("another process answers at the node's address")),
-        // A listener for TLS answers so to everything else.
-        400 if binding.is_none() => {
-            return Err(io::Error::other("the node refuses the link with status 400; if it uses TLS, set --link-ca"));
-        }
-        status => return Err(io::Error::other(format!("the node refuses the link with status {status}"))),
-    }
     let field = |name| {
         let found = response.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name));
         let value = found.and_then(|field| std::str::from_utf8(field.value).ok());
         value.ok_or_else(|| io::Error::other(format!("{name} is missing in the node's answer")))
     };
+    match (response.code.unwrap_or_default(), field(header::VERSIONS)) {
+        (101, _) => {}
+        (421, _) => return Err(io::Error::other("another process answers at the node's address")),
+        (426, Ok(spoken)) => {
+            let ours = range(request.versions);
+            let error = format!(
+                "no common version of the link: the node speaks {spoken}, this process {ours}; update the older one"
+            );
+            return Err(io::Error::other(error));
+        }
+        // A listener for TLS answers so to everything else.
+        (400, _) if binding.is_none() => {
+            return Err(io::Error::other("the node refuses the link with status 400; if it uses TLS, set --link-ca"));
+        }
+        (status, _) => return Err(io::Error::other(format!("the node refuses the link with status {status}"))),
+    }
     let bad = |name| io::Error::other(format!("{name} in the node's answer cannot be read"));
     let node_nonce = decode(field(header::NONCE)?).ok_or_else(|| bad(header::NONCE))?;
     let proof = decode::<32>(field(header::PROOF)?).ok_or_else(|| bad(header::PROOF))?;
@@ -219,7 +228,7 @@ mod tests {
         let (listener, address) = listen().await;
         let node = async {
             let (mut stream, request) = request(&listener).await;
-            let terms = request.accept(PROCESS, [7; NONCE_BYTES], None).expect("terms");
+            let terms = request.accept(VERSIONS, PROCESS, [7; NONCE_BYTES], None).expect("terms");
             assert_eq!((terms.gateway, terms.version), (GATEWAY, VERSIONS.1));
             stream.write_all((switching(&terms, &secret(5)) + "early").as_bytes()).await.expect("to send");
             let mut heard = confirm(&mut stream, Vec::new(), &terms, &secret(5)).await.expect("a proof");
@@ -242,7 +251,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_gateway_believes_only_the_process_that_it_means() {
-        let accept = |request: &Request| request.accept(PROCESS, [7; NONCE_BYTES], None).expect("terms");
+        let accept = |request: &Request| request.accept(VERSIONS, PROCESS, [7; NONCE_BYTES], None).expect("terms");
         let error = refused(|request| switching(&accept(request), &secret(6))).await;
         assert!(error.contains("proof is wrong"), "{error}");
         // Recorded from an earlier handshake, whose gateway had another random number.
@@ -264,6 +273,52 @@ mod tests {
         assert!(error.contains("hung up"), "{error}");
         let error = refused(|_| format!("HTTP/1.1 101 Fine\r\nx: {}", "y".repeat(HEAD_BYTES_MAX))).await;
         assert!(error.contains("too long"), "{error}");
+    }
+
+    /// A gateway that speaks some versions dials a node that speaks others. Returns what each of the two has found.
+    async fn negotiate(asked: (u16, u16), spoken: (u16, u16)) -> (Result<u16, String>, Result<u16, String>) {
+        let (listener, address) = listen().await;
+        let node = async {
+            let (mut stream, request) = request(&listener).await;
+            match request.accept(spoken, PROCESS, [7; NONCE_BYTES], None) {
+                Ok(terms) => {
+                    stream.write_all(switching(&terms, &secret(5)).as_bytes()).await.expect("to send");
+                    confirm(&mut stream, Vec::new(), &terms, &secret(5)).await.expect("a proof");
+                    Ok(terms.version)
+                }
+                Err(error) => {
+                    let answer =
+                        format!("HTTP/1.1 426 Upgrade Required\r\n{}: {}\r\n\r\n", header::VERSIONS, range(spoken));
+                    stream.write_all(answer.as_bytes()).await.expect("to send");
+                    Err(error.to_string())
+                }
+            }
+        };
+        let request = Request { versions: asked, process: PROCESS, gateway: GATEWAY, nonce: [3; NONCE_BYTES] };
+        let secret = secret(5);
+        let gateway = async { shake_hands(&mut connect(&address).await?, &address, &request, None, &secret).await };
+        let (dialled, accepted) = tokio::join!(gateway, node);
+        let version = |accepted: &Result<u16, String>| *accepted.as_ref().expect("a link has a version");
+        (dialled.map(|_| version(&accepted)).map_err(|error| error.to_string()), accepted)
+    }
+
+    #[tokio::test]
+    async fn processes_of_two_releases_speak_the_older_ones_version() {
+        for (asked, spoken) in [((1, 2), (1, 1)), ((1, 1), (1, 2))] {
+            assert_eq!(negotiate(asked, spoken).await, (Ok(1), Ok(1)), "{asked:?} and {spoken:?}");
+        }
+        assert_eq!(negotiate((1, 2), (2, 3)).await, (Ok(2), Ok(2)));
+    }
+
+    #[tokio::test]
+    async fn without_a_common_version_both_ends_say_what_each_of_them_speaks() {
+        for (asked, spoken) in [((1, 1), (2, 3)), ((2, 3), (1, 1))] {
+            let (Err(dialled), Err(accepted)) = negotiate(asked, spoken).await else { panic!("they spoke") };
+            for said in [&dialled, &accepted] {
+                let names_both = said.contains(&range(asked)) && said.contains(&range(spoken));
+                assert!(names_both && said.contains("update the older one"), "{said}");
+            }
+        }
     }
 
     #[tokio::test(start_paused = true)]

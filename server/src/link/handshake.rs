@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{Binding, VERSIONS};
+use super::Binding;
 
 /// The protocol that `Upgrade` names.
 pub const UPGRADE: &str = "castellan-link";
@@ -96,8 +96,15 @@ pub enum NoLink {
     #[error("this process is not the one that the link is meant for")]
     OtherProcess,
     /// The two have no version in common.
-    #[error("castellan-link-versions: this node speaks the versions {} to {}", VERSIONS.0, VERSIONS.1)]
-    NoCommonVersion,
+    #[error(
+        "castellan-link-versions: the gateway speaks {}, this node {}; update the older one", range(*.asked), range(*.spoken)
+    )]
+    NoCommonVersion {
+        /// The oldest and the newest version that the gateway speaks.
+        asked: (u16, u16),
+        /// Those of the node.
+        spoken: (u16, u16),
+    },
 }
 
 impl Request {
@@ -125,18 +132,25 @@ impl Request {
         })
     }
 
-    /// The terms under which this process accepts the request. `binding`: the TLS connection that it came on.
+    /// The terms under which this process, which speaks these versions, accepts the request. `binding`: the TLS connection
+    /// that it came on.
     ///
     /// # Errors
     ///
     /// Another process is meant, or there is no common version.
-    pub fn accept(&self, process: Uuid, node_nonce: Nonce, binding: Option<Binding>) -> Result<Terms, NoLink> {
+    pub fn accept(
+        &self,
+        spoken: (u16, u16),
+        process: Uuid,
+        node_nonce: Nonce,
+        binding: Option<Binding>,
+    ) -> Result<Terms, NoLink> {
         if self.process != process {
             return Err(NoLink::OtherProcess);
         }
-        let version = self.versions.1.min(VERSIONS.1);
-        if version < self.versions.0.max(VERSIONS.0) {
-            return Err(NoLink::NoCommonVersion);
+        let version = self.versions.1.min(spoken.1);
+        if version < self.versions.0.max(spoken.0) {
+            return Err(NoLink::NoCommonVersion { asked: self.versions, spoken });
         }
         Ok(Terms { version, process, gateway: self.gateway, gateway_nonce: self.nonce, node_nonce, binding })
     }
@@ -244,6 +258,11 @@ pub async fn confirm(
     if terms.is_proof(End::Gateway, secret, &leftover) { Ok(rest) } else { Err(Unproven::Wrong) }
 }
 
+/// Versions, as they travel: the oldest and the newest.
+pub fn range((oldest, newest): (u16, u16)) -> String {
+    format!("{oldest}-{newest}")
+}
+
 pub(super) fn encode(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
@@ -254,6 +273,7 @@ pub(super) fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::VERSIONS;
     use super::*;
 
     const REQUEST: Request = Request {
@@ -264,7 +284,7 @@ mod tests {
     };
 
     fn terms() -> Terms {
-        REQUEST.accept(REQUEST.process, [4; NONCE_BYTES], None).expect("terms")
+        REQUEST.accept(VERSIONS, REQUEST.process, [4; NONCE_BYTES], None).expect("terms")
     }
 
     fn secret(byte: u8) -> Secret {
@@ -313,19 +333,23 @@ mod tests {
 
     #[test]
     fn the_newest_common_version_is_chosen_and_only_for_the_process_that_is_meant() {
-        let newest = VERSIONS.1;
-        for (versions, expected) in [
-            ((newest, newest), Ok(newest)),
-            ((0, newest + 7), Ok(newest)),
-            ((newest + 1, newest + 7), Err(NoLink::NoCommonVersion)),
-            ((0, VERSIONS.0 - 1), Err(NoLink::NoCommonVersion)),
-            ((newest + 1, 0), Err(NoLink::NoCommonVersion)),
+        for (asked, spoken, expected) in [
+            ((1, 1), (1, 1), Some(1)),
+            ((1, 2), (1, 1), Some(1)),
+            ((1, 1), (1, 2), Some(1)),
+            ((1, 2), (1, 2), Some(2)),
+            ((2, 3), (1, 2), Some(2)),
+            ((1, 2), (2, 3), Some(2)),
+            ((0, 9), (3, 4), Some(4)),
+            ((2, 3), (1, 1), None),
+            ((1, 1), (2, 3), None),
+            ((2, 1), (1, 2), None),
         ] {
-            let request = Request { versions, ..REQUEST };
-            let version = request.accept(request.process, [0; NONCE_BYTES], None).map(|terms| terms.version);
-            assert_eq!(version, expected, "{versions:?}");
+            let request = Request { versions: asked, ..REQUEST };
+            let version = request.accept(spoken, request.process, [0; NONCE_BYTES], None).map(|terms| terms.version);
+            assert_eq!(version, expected.ok_or(NoLink::NoCommonVersion { asked, spoken }), "{asked:?} and {spoken:?}");
         }
-        assert_eq!(REQUEST.accept(Uuid::from_u128(9), [0; NONCE_BYTES], None), Err(NoLink::OtherProcess));
+        assert_eq!(REQUEST.accept(VERSIONS, Uuid::from_u128(9), [0; NONCE_BYTES], None), Err(NoLink::OtherProcess));
     }
 
     #[test]

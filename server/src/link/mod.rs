@@ -11,7 +11,7 @@ mod trust;
 
 pub use self::dial::{Wire, dial};
 pub use self::handshake::{
-    HANDSHAKE_TIMEOUT, NONCE_BYTES, NoLink, Nonce, Request, Secret, Terms, UPGRADE, Unproven, confirm, header,
+    HANDSHAKE_TIMEOUT, NONCE_BYTES, NoLink, Nonce, Request, Secret, Terms, UPGRADE, Unproven, confirm, header, range,
 };
 pub use self::message::{Address, Hello, InPlace, Malformed, Message, Said};
 pub use self::stream::LinkStream;
@@ -20,7 +20,9 @@ pub use self::trust::{Binding, Trust, TrustError, binding};
 /// The versions of this protocol that we speak, oldest and newest.
 pub const VERSIONS: (u16, u16) = (1, 1);
 
-const _: () = assert!(VERSIONS.0 <= VERSIONS.1);
+/// During an update, the processes of two releases speak the older one's version.
+const _: () =
+    assert!(VERSIONS.0 == VERSIONS.1 || VERSIONS.0 + 1 == VERSIONS.1, "the present version and the one before");
 
 /// Names a link within a process. Never used again.
 pub type LinkId = u64;

@@ -47,8 +47,15 @@ impl Node {
 
     /// Sends a request for a link and reads the head of the answer.
     async fn ask(&self) -> (TcpStream, String) {
+        self.ask_for("1-1").await
+    }
+
+    /// The same, for a gateway that speaks these versions.
+    async fn ask_for(&self, versions: &str) -> (TcpStream, String) {
         let mut stream = TcpStream::connect(self.house.address).await.expect("a connection");
-        let fields = fields().map(|field| format!("{field}\r\n")).concat();
+        let mut fields = fields();
+        fields[2] = format!("Castellan-Link-Versions: {versions}");
+        let fields = fields.map(|field| format!("{field}\r\n")).concat();
         let request = format!("GET /link HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
         stream.write_all(request.as_bytes()).await.expect("to send");
         let mut head = Vec::new();
@@ -230,6 +237,16 @@ async fn a_request_that_asks_for_no_link_is_refused_with_the_reason() {
         assert!(answer.text.contains(named), "{field}: {answer:?}");
         assert_eq!(answer.header("upgrade"), (status == 426).then_some("castellan-link"), "{field}");
     }
+    node.assert_no_link();
+}
+
+#[tokio::test]
+async fn a_gateway_of_the_next_release_gets_a_link_of_this_version_and_a_later_one_hears_what_is_spoken() {
+    let mut node = node().await;
+    let (_, head) = node.ask_for("1-2").await;
+    assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("castellan-link-version: 1\r\n"), "{head}");
+    let (_, head) = node.ask_for("2-3").await;
+    assert!(head.starts_with("HTTP/1.1 426 ") && head.contains("castellan-link-versions: 1-1\r\n"), "{head}");
     node.assert_no_link();
 }
 
