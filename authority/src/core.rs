@@ -139,6 +139,8 @@ pub struct Core<G: Game, S> {
     /// How often memory has fallen back to the database. A load that began before the last time comes too late.
     pub(crate) fallbacks: u64,
     pub(crate) rules: Arc<G::Rules>,
+    /// The schema that states are stored in.
+    pub(crate) schema_version: i32,
     dice_secret: Arc<[u8]>,
 }
 
@@ -155,6 +157,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
             buried: Buried::default(),
             fallbacks: 0,
             rules,
+            schema_version: G::SCHEMA_VERSION,
             dice_secret,
         }
     }
@@ -234,10 +237,18 @@ impl<G: Game, S: Subscriber> Core<G, S> {
             Change::Action(action) => {
                 let rolled = G::dice_rolled(&entry.state);
                 let mut dice = Dice::new(&self.dice_secret, command.character, command.id, rolled);
+                // Only during an update of several servers.
+                let before = (self.schema_version < G::SCHEMA_VERSION).then(|| entry.state.clone());
                 match G::apply(&self.rules, &mut entry.state, action, &mut dice) {
                     Ok(Touched::Fresh) => {}
                     Ok(Touched::Kept) => entry.kept.clear(),
                     Err(violation) => return Decision::Refused(violation.into()),
+                }
+                if let Some(before) = before
+                    && !G::fits(self.schema_version, &entry.state)
+                {
+                    entry.state = before;
+                    return Decision::Refused(Refusal::update_unfinished());
                 }
             }
             Change::Delete => entry.deleted_at_ms = Some(now_ms),
@@ -295,6 +306,9 @@ impl<G: Game, S: Subscriber> Core<G, S> {
             Ok(made) => made,
             Err(violation) => return Decision::Refused(violation.into()),
         };
+        if self.schema_version < G::SCHEMA_VERSION && !G::fits(self.schema_version, &made) {
+            return Decision::Refused(Refusal::update_unfinished());
+        }
         let header = Header {
             id: character,
             user: owner,
@@ -313,12 +327,6 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         roster.entries.push(entry);
         let entry = roster.entries.last_mut().expect("pushed just now");
         Decision::Applied { entry, duplicate: false }
-    }
-
-    /// Switches to other rules.
-    pub fn use_rules(&mut self, rules: &Arc<G::Rules>) {
-        self.rules = Arc::clone(rules);
-        self.rosters.values_mut().flat_map(|roster| &mut roster.entries).for_each(|entry| entry.kept.clear());
     }
 
     /// The present state of a character, for this reader.

@@ -33,16 +33,19 @@ pub struct Snapshot<G: Game> {
     request_ids: Vec<u64>,
     deleted_at_ms: Option<i64>,
     lease: Lease,
+    /// The schema to store it in.
+    schema_version: i32,
 }
 
 impl<G: Game> Snapshot<G> {
-    fn of<S>(entry: &Entry<G, S>, lease: Lease) -> Self {
+    fn of<S>(entry: &Entry<G, S>, lease: Lease, schema_version: i32) -> Self {
         Self {
             header: entry.header,
             state: entry.state.clone(),
             request_ids: planted::request_ids(entry.ring.oldest_first()),
             deleted_at_ms: entry.deleted_at_ms,
             lease,
+            schema_version,
         }
     }
 
@@ -52,6 +55,13 @@ impl<G: Game> Snapshot<G> {
         self.header.store::<G>(&self.state, &mut packed);
         let mut state = Vec::with_capacity(STATE_BYTES);
         write_json(&mut packed.as_slice(), &mut state);
+        let mut state = String::from_utf8(state).expect("JSON is UTF-8");
+        let mut schema_version = G::SCHEMA_VERSION;
+        // A state that does not fit was stored in the present schema before, and must not lose anything.
+        if self.schema_version < G::SCHEMA_VERSION && G::fits(self.schema_version, &self.state) {
+            schema_version = self.schema_version;
+            state = G::downgrade(schema_version, state);
+        }
         CharacterRow {
             id: self.header.id,
             user: self.header.user,
@@ -59,8 +69,8 @@ impl<G: Game> Snapshot<G> {
             name: G::name(&self.state).to_owned(),
             version: self.header.version.get(),
             recoveries: self.lease.recoveries,
-            schema_version: G::SCHEMA_VERSION,
-            state: String::from_utf8(state).expect("JSON is UTF-8"),
+            schema_version,
+            state,
             request_ids: self.request_ids,
             created_at_ms: self.header.created_at_ms,
             updated_at_ms: self.header.updated_at_ms,
@@ -101,7 +111,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
                 && entry.queued
             {
                 (entry.queued, entry.hurried) = (false, false);
-                snapshots.push(Snapshot::of(entry, lease));
+                snapshots.push(Snapshot::of(entry, lease, self.schema_version));
             }
         }
         *self.queue(queue) = queued;

@@ -11,6 +11,7 @@ mod core;
 mod effect;
 mod entry;
 mod flushing;
+mod following;
 mod frame;
 mod header;
 mod leaving;

@@ -105,6 +105,15 @@ impl Refusal {
         Self::retry(RejectionCode::OVERLOADED, "too many changes are waiting to be stored", RETRY_BOUND_MS)
     }
 
+    /// Servers of the release before could not read the state that this would lead to.
+    pub fn update_unfinished() -> Self {
+        Self::retry(
+            RejectionCode::UNAVAILABLE,
+            "this is possible once the update of the servers is finished",
+            30 * RETRY_BOUND_MS,
+        )
+    }
+
     /// The user has as many characters as a user may have.
     pub fn too_many_characters() -> Self {
         Self::new(RejectionCode::LIMIT_EXCEEDED, "a user may have at most 32 characters")

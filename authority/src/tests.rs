@@ -15,6 +15,7 @@ use crate::row::{CharacterRow, Lease, ShardId, VERSION_JUMP};
 
 mod ear;
 mod frames;
+mod schema;
 mod toy;
 
 use castellan_game::Game;

@@ -18,7 +18,7 @@
 
 use std::cmp::Reverse;
 
-/// A node that may own shards: alive, not draining, and with the current catalogue.
+/// A node that may own shards: alive, not draining, and with the published catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member<'a> {
     /// Its name, which a restart keeps: a node that comes back gets its shards back.

@@ -32,7 +32,7 @@ const ACTIONS_MAX: usize = 40;
 ///   law.
 /// - An action that says it touched only fresh fields leaves the kept fields as they were.
 /// - The packed state equals what serde makes of the sheet, in MessagePack and in JSON, and fits a frame.
-/// - A stored state is read back as the same state.
+/// - A stored state is read back as the same state, also if it fits an older schema and was stored in that one.
 /// - Every sample is still read: `stored` holds states as released versions wrote them, each with its schema version,
 ///   at least one for each.
 /// - The merge patch between two states leads from one to the other.
@@ -206,6 +206,12 @@ fn is_well_written<G: Game>(rules: &G::Rules, state: &G::State) {
     match G::restore(G::SCHEMA_VERSION, &text) {
         Ok(restored) => assert_eq!(restored, *state, "a stored state is read back as it was"),
         Err(error) => panic!("{error}: {text}"),
+    }
+    for older in (G::OLDEST_STORED_SCHEMA..G::SCHEMA_VERSION).filter(|older| G::fits(*older, state)) {
+        match G::restore(older, &G::downgrade(older, text.clone())) {
+            Ok(restored) => assert_eq!(restored, *state, "schema {older} holds all of a state that fits"),
+            Err(error) => panic!("schema {older}: {error}: {text}"),
+        }
     }
 }
 

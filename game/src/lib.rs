@@ -68,6 +68,9 @@ pub struct RuleOption {
 /// The chosen value of each [`RuleOption`].
 pub type RuleOptions = BTreeMap<String, String>;
 
+/// The text files that rules are read from, by name.
+pub type RuleFiles = BTreeMap<String, String>;
+
 /// A game, as the authority sees it.
 ///
 /// Everything here is deterministic, and nothing here panics for any input. `laws` lists the rules in full.
@@ -89,13 +92,26 @@ pub trait Game: GameTypes + Debug + Send + Sync {
     const ROUTES: &'static [ActionRoute] = &[];
     /// The schema version of newly stored states.
     const SCHEMA_VERSION: i32;
+    /// The oldest schema version in which states can still be stored.
+    ///
+    /// While nodes are updated one by one, all store states in the schema of the older release. A game that can store
+    /// only the present schema is updated by stopping all nodes first.
+    const OLDEST_STORED_SCHEMA: i32 = Self::SCHEMA_VERSION;
 
-    /// Reads the rules from a folder, or the built-in ones.
+    /// The files of the rules: those in a folder, or the built-in ones. Several servers that share the work all use the
+    /// files that one of them has read.
+    ///
+    /// # Errors
+    ///
+    /// All mistakes, one per line, each with its file.
+    fn rule_files(folder: Option<&Path>) -> Result<RuleFiles, String>;
+
+    /// Reads the rules.
     ///
     /// # Errors
     ///
     /// All mistakes, one per line, each with its file and field.
-    fn read_rules(folder: Option<&Path>, options: &RuleOptions) -> Result<Self::Rules, String>;
+    fn read_rules(files: &RuleFiles, options: &RuleOptions) -> Result<Self::Rules, String>;
 
     /// The rules as clients see them at `GET /catalogue`, in JSON.
     fn catalogue(rules: &Self::Rules) -> Vec<u8>;
@@ -141,6 +157,19 @@ pub trait Game: GameTypes + Debug + Send + Sync {
     /// The right that an action needs.
     fn right(action: &Self::Action) -> Right {
         Right(action.index())
+    }
+
+    /// Returns true if a state can be stored in this older schema, from [`Game::OLDEST_STORED_SCHEMA`] on, and be read back
+    /// unchanged. While that schema is stored, actions that lead to other states are refused.
+    fn fits(schema_version: i32, state: &Self::State) -> bool {
+        let _ = (schema_version, state);
+        true
+    }
+
+    /// Turns the stored form of a state that fits into that of this older schema. Keeps the fields of the envelope.
+    fn downgrade(schema_version: i32, stored: String) -> String {
+        let _ = schema_version;
+        stored
     }
 
     /// Reads a stored state of any schema version so far. Ignores the fields of the envelope.

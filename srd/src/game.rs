@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use castellan_game::{ActionRoute, Corrupt, Dice, Game, Right, RuleOption, RuleOptions, Touched, Violation};
+use castellan_game::{ActionRoute, Corrupt, Dice, Game, Right, RuleFiles, RuleOption, RuleOptions, Touched, Violation};
 use castellan_protocol::GameTypes;
 
 use crate::character::fields::Sheet;
@@ -58,12 +58,17 @@ impl Game for Srd {
     ];
 
     const SCHEMA_VERSION: i32 = stored::SCHEMA_VERSION;
+    const OLDEST_STORED_SCHEMA: i32 = stored::OLDEST_STORED_SCHEMA;
 
-    fn read_rules(folder: Option<&Path>, options: &RuleOptions) -> Result<Catalogue, String> {
-        let catalogue = match folder {
-            Some(folder) => Catalogue::load(folder).map_err(|errors| errors.to_string())?,
-            None => Catalogue::embedded(),
-        };
+    fn rule_files(folder: Option<&Path>) -> Result<RuleFiles, String> {
+        match folder {
+            Some(folder) => Catalogue::files(folder).map_err(|errors| errors.to_string()),
+            None => Ok(Catalogue::embedded_files()),
+        }
+    }
+
+    fn read_rules(files: &RuleFiles, options: &RuleOptions) -> Result<Catalogue, String> {
+        let catalogue = Catalogue::from_files(files).map_err(|errors| errors.to_string())?;
         let variant_encumbrance = options.get("encumbrance").is_some_and(|value| value == "variant");
         Ok(catalogue.with_options(Options { variant_encumbrance }))
     }
@@ -111,6 +116,14 @@ impl Game for Srd {
             Action::ModifyCurrency(fields) => Action::KINDS.len() + 2 + usize::from(gains(fields)),
             _ => action.index(),
         })
+    }
+
+    fn fits(schema_version: i32, state: &Character) -> bool {
+        stored::fits(schema_version, state)
+    }
+
+    fn downgrade(schema_version: i32, stored: String) -> String {
+        stored::downgrade(schema_version, stored)
     }
 
     fn restore(schema_version: i32, stored: &str) -> Result<Character, Corrupt> {

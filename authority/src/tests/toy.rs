@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use castellan_game::{Corrupt, Dice, Game, RuleOptions, Touched, Violation};
+use castellan_game::{Corrupt, Dice, Game, RuleFiles, RuleOptions, Touched, Violation};
 use castellan_protocol::{GameTypes, RejectionCode, actions, wire_map};
+use serde_json::{Map, Value};
 
 const INSUFFICIENT_FUNDS: RejectionCode = RejectionCode::new("insufficient_funds");
 
@@ -56,6 +57,9 @@ castellan_game::fields! {
 
 const GOLD_MAX: i64 = 1_000_000;
 
+/// Most gold in schema 1, which called it coins.
+pub(crate) const COINS_MAX: i64 = 1_000;
+
 #[derive(Debug)]
 pub(crate) struct Toy;
 
@@ -71,9 +75,14 @@ impl Game for Toy {
     type Rules = ();
 
     const STRICT: &'static [&'static str] = &["pay"];
-    const SCHEMA_VERSION: i32 = 1;
+    const SCHEMA_VERSION: i32 = 2;
+    const OLDEST_STORED_SCHEMA: i32 = 1;
 
-    fn read_rules(_: Option<&Path>, _: &RuleOptions) -> Result<(), String> {
+    fn rule_files(_: Option<&Path>) -> Result<RuleFiles, String> {
+        Ok(RuleFiles::new())
+    }
+
+    fn read_rules(_: &RuleFiles, _: &RuleOptions) -> Result<(), String> {
         Ok(())
     }
 
@@ -116,8 +125,21 @@ impl Game for Toy {
         &state.name
     }
 
-    fn restore(_: i32, stored: &str) -> Result<Purse, Corrupt> {
-        serde_json::from_str::<Row>(stored)?.restore()
+    fn fits(_: i32, state: &Purse) -> bool {
+        state.gold <= COINS_MAX
+    }
+
+    fn downgrade(_: i32, stored: String) -> String {
+        stored.replace(r#""gold":"#, r#""coins":"#)
+    }
+
+    fn restore(schema_version: i32, stored: &str) -> Result<Purse, Corrupt> {
+        let mut fields: Map<String, Value> = serde_json::from_str(stored)?;
+        if schema_version == 1 {
+            let coins = fields.remove("coins").unwrap_or_default();
+            fields.insert("gold".to_owned(), coins);
+        }
+        serde_json::from_value::<Row>(Value::Object(fields))?.restore()
     }
 }
 
@@ -127,5 +149,10 @@ fn the_toy_obeys_the_laws() {
     let creations = "[a-zß🐉]{0,60}".prop_map(|name| NewPurse { name });
     let gold = prop_oneof![-20i64..60, any::<i64>(), Just(GOLD_MAX), Just(i64::MIN)];
     let actions = gold.prop_map(|gold| Action::Pay(Pay { gold }));
-    castellan_game::laws::hold::<Toy>(&(), creations, actions, &[(1, r#"{"name": "purse", "gold": 3}"#)]);
+    castellan_game::laws::hold::<Toy>(
+        &(),
+        creations,
+        actions,
+        &[(1, r#"{"name": "purse", "coins": 3}"#), (2, r#"{"name": "purse", "gold": 3}"#)],
+    );
 }

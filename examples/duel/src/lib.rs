@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use castellan_game::{Corrupt, Dice, Game, RuleOptions, Touched, Violation};
+use castellan_game::{Corrupt, Dice, Game, RuleFiles, RuleOptions, Touched, Violation};
 use castellan_protocol::{GameTypes, actions, rejection_codes, wire_map};
 
 actions! {
@@ -133,7 +133,11 @@ impl Game for Duel {
 
     const SCHEMA_VERSION: i32 = 1;
 
-    fn read_rules(_: Option<&Path>, _: &RuleOptions) -> Result<(), String> {
+    fn rule_files(_: Option<&Path>) -> Result<RuleFiles, String> {
+        Ok(RuleFiles::new())
+    }
+
+    fn read_rules(_: &RuleFiles, _: &RuleOptions) -> Result<(), String> {
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::parts::Parts;
+use super::rules::Rules;
 use super::running::{GOODBYE, StopSignals, reload};
 use super::start::{self, Bound, Patience};
 use super::{LAST_RECORDS, background, health, hints, open_files, print};
@@ -55,6 +56,8 @@ pub async fn gateway<G: Game>(config: Config) -> anyhow::Result<()> {
     let Parts { clock, entropy, published, exposure, policy, storage, issuers, auth, stop, audit, recording, .. } =
         parts;
     let owners = Owners::start(Arc::clone(&storage));
+    let rules = Rules::new(&config, "gateway", &storage, &shards, &policy, &published);
+    patience.with(async || Ok(rules.follow().await?)).await?;
     let workers =
         Arc::new(start_workers::<G>(&config, workers_count, &owners, trust.clone(), Arc::clone(&entropy), || {
             gateway::Context {
@@ -99,6 +102,7 @@ pub async fn gateway<G: Game>(config: Config) -> anyhow::Result<()> {
     let mut signals = StopSignals::listen()?;
     background::start(&auth, &registry);
     hints::follow(&storage, &auth, Some(owners.clone()));
+    tokio::spawn(async move { rules.look_again_and_again().await });
     let (stop_accepting, accepting) = watch::channel(false);
     let limits = http::Limits {
         connections_max: room.http,
@@ -117,7 +121,7 @@ pub async fn gateway<G: Game>(config: Config) -> anyhow::Result<()> {
     print(&open);
 
     while signals.next().await {
-        reload::<G>(&config, tls.as_deref(), trust.as_deref(), &issuers, &shards, &published);
+        reload(tls.as_deref(), trust.as_deref(), &issuers);
     }
     const GOING_AWAY: CloseOrder =
         CloseOrder { code: CloseCode::GoingAway, reason: "the gateway is stopping; reconnect" };

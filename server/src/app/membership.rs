@@ -195,7 +195,7 @@ pub async fn beat(
     loop {
         ticks.tick().await;
         let report = report();
-        let node = Node { catalogue: report.catalogue.clone(), ..node.clone() };
+        let node = Node { rules: report.rules.clone(), ..node.clone() };
         let asked = Instant::now();
         let renewed = timeout(RENEWAL, renew(membership, &node, &report, &mut others, shares)).await;
         let result = renewed.map_err(|_| anyhow::anyhow!("the database does not answer in time")).flatten();
@@ -247,7 +247,7 @@ async fn renew(
     Others { watched, warnings }: &mut Others,
     shares: Option<&Shares>,
 ) -> anyhow::Result<Arc<View>> {
-    let leases = membership.renew(node.process, report).await?;
+    let renewal = membership.renew(node.process, report).await?;
     let asked = Instant::now();
     let found = membership.nodes().await?;
     if shares.is_some_and(|shares| shares.database.read(asked)) {
@@ -263,7 +263,7 @@ async fn renew(
         };
         dead = warnings.silenced(dead, &found, warn).await;
     }
-    if leases.is_none()
+    if renewal.is_none()
         && let [other, ..] = &membership.register(node, &dead).await?[..]
     {
         let (kind, name) = (other.node.kind.name(), &other.node.name);
@@ -272,7 +272,11 @@ async fn renew(
     if !dead.is_empty() {
         membership.forget(&dead).await?;
     }
-    Ok(Arc::new(View { nodes: found, dead }))
+    let agreed = match renewal {
+        Some(renewal) => renewal.agreed,
+        None => membership.agreed().await?,
+    };
+    Ok(Arc::new(View { nodes: found, dead, agreed }))
 }
 
 /// Ends the heartbeat, and removes this process if it owns no shard any more. Others see it as dead otherwise.
@@ -290,7 +294,7 @@ pub(super) async fn end(heartbeat: Option<Heartbeat>, storage: &Arc<dyn Storage>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::{Load, NodeKind};
+    use crate::storage::{InUse, Load, NodeKind};
 
     fn present(process: u128, heartbeat: i64) -> Present {
         let node = Node {
@@ -301,7 +305,7 @@ mod tests {
             link: None,
             weight: 0,
             draining: false,
-            catalogue: String::new(),
+            rules: InUse::default(),
             schema_version: 0,
         };
         Present { node, load: Load::default(), heartbeat, started_at_ms: 0, age_ms: 0, seen_ago_ms: 0 }

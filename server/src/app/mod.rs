@@ -15,6 +15,7 @@ mod parts;
 mod peers;
 mod purge;
 mod report;
+mod rules;
 mod running;
 mod start;
 mod warnings;
@@ -36,6 +37,7 @@ use crate::config::Config;
 use crate::flush::Signals;
 use crate::http;
 use crate::socket::{self, Registry};
+use crate::storage::InUse;
 use crate::telemetry;
 
 pub use self::gateway::gateway;
@@ -111,8 +113,12 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let node = start::this_server::<G>(address, &rules);
     patience.with(|| membership::register(&storage, &node)).await?;
     let (name, process) = (node.name.clone(), node.process);
-    let heartbeat =
-        Heartbeat::start(&config.database, &storage, node, reporter(&published, &shards, &registry, &clock), None)?;
+    let in_use = {
+        let published = Arc::clone(&published);
+        move || InUse::own(&published.read().revision)
+    };
+    let report = reporter(in_use, &shards, &registry, &clock);
+    let heartbeat = Heartbeat::start(&config.database, &storage, node, report, None)?;
     if let Err(error) = patience.with(|| start::take_shards(&config, &name, &storage, &shards, &clock)).await {
         membership::end(heartbeat, &storage, process).await;
         return Err(error);
@@ -161,6 +167,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
         heartbeat,
         process,
         clock,
+        rules: None,
     };
     running.until_told_to_stop(stop_signals).await?;
     let outcome = running.drain().await;

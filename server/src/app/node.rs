@@ -19,6 +19,7 @@ use super::hints;
 use super::membership::{self, Heartbeat, Shares};
 use super::parts::Parts;
 use super::report::reporter;
+use super::rules::Rules;
 use super::running::{Running, StopSignals};
 use super::start::{self, Bound, Patience};
 use super::{LAST_RECORDS, open_files, print, purge};
@@ -73,22 +74,11 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
     }
     let signals = Arc::new(Signals::default());
     let shards = parts.shards(&config, &signals);
-    let Parts {
-        clock,
-        entropy,
-        rules,
-        published,
-        exposure,
-        policy,
-        storage,
-        issuers,
-        auth,
-        stop,
-        audit,
-        recording,
-        ..
-    } = parts;
+    let Parts { clock, entropy, published, exposure, policy, storage, issuers, auth, stop, audit, recording, .. } =
+        parts;
     let stopped = stop.subscribe();
+    let rules = Arc::new(Rules::new(&config, &name, &storage, &shards, &policy, &published));
+    patience.with(|| rules.begin()).await?;
     let secret_bytes = rand::random::<[u8; 32]>();
     let secret = Secret::new(&secret_bytes).context("a secret of 32 bytes")?;
     let this = Node {
@@ -99,13 +89,14 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
         link: Some(Link { secret: secret_bytes.to_vec(), oldest: link::VERSIONS.0, newest: link::VERSIONS.1 }),
         weight: config.node.weight,
         draining: false,
-        catalogue: G::revision(&rules).to_owned(),
+        rules: rules.in_use(),
         schema_version: G::SCHEMA_VERSION,
     };
     let (renewed, renewals) = watch::channel(None::<Renewed>);
     let (stop_moves, moves_stopped) = watch::channel(false);
     let (links, moves) =
         Moves::new(this.process, Arc::clone(&shards), Arc::clone(&storage), renewals.clone(), moves_stopped);
+    let follows = renewals.clone();
     let registry = Arc::new(Registry::new(start::socket_limits(&config.socket, usize::MAX)));
     let sockets = Arc::new(socket::Context {
         shards: Arc::clone(&shards),
@@ -160,8 +151,13 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
     };
     spool::bring_in(&config.flush.spool, &storage, clock()).await?;
     patience.with(|| membership::register(&storage, &this)).await?;
+    patience.with(|| rules.agree_on_schema(this.process)).await?;
     let (name, process) = (this.name.clone(), this.process);
-    let report = reporter(&published, &shards, &registry, &clock);
+    let in_use = {
+        let rules = Arc::clone(&rules);
+        move || rules.in_use()
+    };
+    let report = reporter(in_use, &shards, &registry, &clock);
     let shares = Shares {
         renewed,
         database: Arc::clone(links.database()),
@@ -177,6 +173,10 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
     background::start(&auth, &registry);
     hints::follow(&storage, &auth, None);
     purge::start(&config.keep, &shards, &storage, &auth, &audit, &clock);
+    tokio::spawn({
+        let rules = Arc::clone(&rules);
+        async move { rules.stay(follows).await }
+    });
     let (stop_accepting, accepting) = watch::channel(false);
     let limits = http::Limits {
         connections_max: room.http,
@@ -209,6 +209,7 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
         heartbeat,
         process,
         clock,
+        rules: Some(rules),
     };
     running.until_told_to_stop(stop_signals).await?;
     give_everything_away(&storage, &name, &stop_moves, moves, running.config.listen.shutdown_timeout).await;

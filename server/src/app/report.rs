@@ -1,26 +1,24 @@
-//! What a process tells the others with its heartbeat: its catalogue, and how much it has to do.
+//! What a process tells the others with its heartbeat: its rules, and how much it has to do.
 
 use std::sync::Arc;
 
 use castellan_game::Game;
-use parking_lot::RwLock;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::http::Published;
 use crate::shard::Shards;
 use crate::socket::Registry;
-use crate::storage::{Load, Report};
+use crate::storage::{InUse, Load, Report};
 use crate::telemetry;
 
 /// Makes a report whenever it is called.
 pub(super) fn reporter<G: Game>(
-    published: &Arc<RwLock<Arc<Published>>>,
+    rules: impl Fn() -> InUse + Send + 'static,
     shards: &Arc<Shards<G>>,
     registry: &Arc<Registry>,
     clock: &Clock,
 ) -> impl FnMut() -> Report + Send + 'static {
-    let (published, shards, registry) = (Arc::clone(published), Arc::clone(shards), Arc::clone(registry));
+    let (shards, registry) = (Arc::clone(shards), Arc::clone(registry));
     let clock = Arc::clone(clock);
     let (mut counted, mut counted_at) = (telemetry::intents(), Instant::now());
     move || {
@@ -35,7 +33,7 @@ pub(super) fn reporter<G: Game>(
             dirty: small(shards.dirty()),
             lag_ms: lag_ms.try_into().unwrap_or(u32::MAX),
         };
-        Report { catalogue: published.read().revision.clone(), load }
+        Report { rules: rules(), load }
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::membership::{self, Heartbeat};
+use super::rules::Rules;
 use super::start::{publish, read_rules};
 use crate::auth::Issuers;
 use crate::clock::Clock;
@@ -56,16 +57,8 @@ impl StopSignals {
     }
 }
 
-/// Switches to the catalogue, the certificates and the keys of outside issuers as their files are now; a bad one changes
-/// nothing.
-pub(super) fn reload<G: Game>(
-    config: &Config,
-    tls: Option<&http::Tls>,
-    trust: Option<&Trust>,
-    issuers: &Issuers,
-    shards: &Shards<G>,
-    published: &RwLock<Arc<http::Published>>,
-) {
+/// Switches to the certificates and the keys of outside issuers as their files are now; a bad one changes nothing.
+pub(super) fn reload(tls: Option<&http::Tls>, trust: Option<&Trust>, issuers: &Issuers) {
     match tls.map(http::Tls::reload) {
         None => {}
         Some(Ok(())) => tracing::info!("the certificate was read again"),
@@ -81,6 +74,10 @@ pub(super) fn reload<G: Game>(
     if let Err(errors) = issuers.reload() {
         tracing::error!(%errors, "cannot read the keys of outside issuers again; the old ones stay in use");
     }
+}
+
+/// Switches to the catalogue as its files are now; a bad one changes nothing.
+fn reload_rules<G: Game>(config: &Config, shards: &Shards<G>, published: &RwLock<Arc<http::Published>>) {
     match read_rules::<G>(config) {
         Ok(rules) => {
             let rules = Arc::new(rules);
@@ -110,6 +107,8 @@ pub(super) struct Running<G: Game> {
     pub(super) heartbeat: Option<Heartbeat>,
     pub(super) process: Uuid,
     pub(super) clock: Clock,
+    /// A node's rules are those of all nodes. A server has its own.
+    pub(super) rules: Option<Arc<Rules<G>>>,
 }
 
 impl<G: Game> Running<G> {
@@ -126,8 +125,11 @@ impl<G: Game> Running<G> {
                     if !must_reload {
                         return Ok(());
                     }
-                    let (tls, trust) = (self.tls.as_deref(), self.trust.as_deref());
-                    reload::<G>(&self.config, tls, trust, &self.issuers, &self.shards, &self.published);
+                    reload(self.tls.as_deref(), self.trust.as_deref(), &self.issuers);
+                    match &self.rules {
+                        Some(rules) => rules.ask_to_publish(),
+                        None => reload_rules::<G>(&self.config, &self.shards, &self.published),
+                    }
                 }
                 _ = &mut self.flusher => anyhow::bail!("the flusher has panicked, so nothing can be stored; stopping"),
             }

@@ -19,7 +19,7 @@ use crate::http;
 use crate::link::Trust;
 use crate::shard::Shards;
 use crate::socket::{self, Accepted, Workers};
-use crate::storage::{self, Node, NodeKind, Storage, StorageError};
+use crate::storage::{self, InUse, Node, NodeKind, Storage, StorageError};
 
 /// How long a client may leave its answers unread.
 const SLOW_CONSUMER: Duration = Duration::from_secs(10);
@@ -222,7 +222,7 @@ pub(super) fn this_server<G: Game>(address: SocketAddr, rules: &G::Rules) -> Nod
         link: None,
         weight: 0,
         draining: false,
-        catalogue: G::revision(rules).to_owned(),
+        rules: InUse::own(G::revision(rules)),
         schema_version: G::SCHEMA_VERSION,
     }
 }
@@ -285,7 +285,7 @@ pub(super) fn socket_limits(settings: &config::Socket, all_max: usize) -> socket
 
 /// Reads the rules from the folder that the settings name, or takes the built-in ones.
 pub(super) fn read_rules<G: Game>(config: &Config) -> Result<G::Rules, String> {
-    G::read_rules(config.rules.catalogue.as_deref(), &config.options)
+    G::read_rules(&G::rule_files(config.rules.catalogue.as_deref())?, &config.options)
 }
 
 /// The catalogue as it is served.

@@ -62,7 +62,7 @@ impl Warnings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::{Link, Load, NodeKind};
+    use crate::storage::{InUse, Link, Load, NodeKind};
 
     fn present(process: u128) -> Present {
         let node = Node {
@@ -73,7 +73,7 @@ mod tests {
             link: Some(Link { secret: Vec::new(), oldest: 1, newest: 1 }),
             weight: 0,
             draining: false,
-            catalogue: String::new(),
+            rules: InUse::default(),
             schema_version: 0,
         };
         Present { node, heartbeat: 7, started_at_ms: 0, age_ms: 0, seen_ago_ms: 0, load: Load::default() }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use castellan_game::{Game, Right};
 use castellan_protocol::UserId;
@@ -22,10 +23,10 @@ fn rights_named(rights: &[&str], name: &str) -> Vec<Right> {
 }
 
 /// Which role may send which action.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Policy {
     /// For each role, the rights that it lacks.
-    denied: [Vec<bool>; ROLES],
+    denied: [Vec<AtomicBool>; ROLES],
     /// If present, they are lacking only while strangers can reach this server.
     exposure: Option<Arc<Exposure>>,
 }
@@ -77,14 +78,14 @@ impl Session {
 impl Policy {
     /// Every role may send every action.
     pub fn permissive<G: Game>() -> Self {
-        let none = vec![false; G::rights().len()];
-        Self { denied: [none.clone(), none.clone(), none], exposure: None }
+        let rights = G::rights();
+        Self { denied: std::array::from_fn(|_| rights.iter().map(|_| AtomicBool::default()).collect()), exposure: None }
     }
 
     /// Only the role `game` may send actions that create something from nothing.
     pub fn strict<G: Game>() -> Self {
         let rights = G::rights();
-        let mut policy = Self::permissive::<G>();
+        let policy = Self::permissive::<G>();
         for right in G::STRICT.iter().flat_map(|name| rights_named(&rights, name)) {
             policy.set(Role::Player, right, true);
             policy.set(Role::Operator, right, true);
@@ -92,8 +93,30 @@ impl Policy {
         policy
     }
 
-    fn set(&mut self, role: Role, right: Right, denied: bool) {
-        self.denied[role as usize][right.0] = denied;
+    fn set(&self, role: Role, right: Right, denied: bool) {
+        self.denied[role as usize][right.0].store(denied, Ordering::Relaxed);
+    }
+
+    /// Judges like another policy of the same game from now on.
+    pub fn become_like(&self, other: &Self) {
+        for (mine, theirs) in self.denied.iter().flatten().zip(other.denied.iter().flatten()) {
+            mine.store(theirs.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
+    /// The text of a policy, for [`Policy::parse`], on a server that strangers can reach.
+    ///
+    /// # Errors
+    ///
+    /// Its file cannot be read.
+    pub fn text_of(choice: &PolicyChoice) -> Result<String, PolicyError> {
+        match choice {
+            PolicyChoice::Permissive => Ok("base = \"permissive\"".to_owned()),
+            PolicyChoice::Auto | PolicyChoice::Strict => Ok("base = \"strict\"".to_owned()),
+            PolicyChoice::File(file) => {
+                fs::read_to_string(file).map_err(|error| PolicyError(vec![format!("{}: {error}", file.display())]))
+            }
+        }
     }
 
     /// The configured policy.
@@ -145,7 +168,7 @@ impl Policy {
             toml::from_str(text).map_err(|error| PolicyError(vec![error.to_string().trim_end().to_owned()]))?;
         let mut mistakes = Vec::new();
         let base = configured.base.as_deref().unwrap_or("permissive");
-        let mut policy = Self::named::<G>(base).unwrap_or_else(|| {
+        let policy = Self::named::<G>(base).unwrap_or_else(|| {
             mistakes.push(format!("base: must be `permissive` or `strict`, not `{base}`"));
             Self::permissive::<G>()
         });
@@ -172,7 +195,8 @@ impl Policy {
 
     /// Returns true if a role has a right.
     pub fn permits(&self, role: Role, right: Right) -> bool {
-        !self.denied[role as usize][right.0] || self.exposure.as_ref().is_some_and(|exposure| !exposure.is_exposed())
+        !self.denied[role as usize][right.0].load(Ordering::Relaxed)
+            || self.exposure.as_ref().is_some_and(|exposure| !exposure.is_exposed())
     }
 }
 

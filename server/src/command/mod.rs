@@ -8,6 +8,7 @@ mod backup;
 mod dead_letters;
 mod keys;
 mod nodes;
+mod upgrade;
 
 use std::io::{BufRead, Write};
 use std::sync::Arc;
@@ -54,6 +55,7 @@ fn recorded(task: &Task) -> Option<(&'static str, Target)> {
         Task::Migrate | Task::Nodes | Task::Keys(Keys::List) => return None,
         Task::Drain(node) => ("drain", Target::Named(format!("node {node}"))),
         Task::Undrain(node) => ("undrain", Target::Named(format!("node {node}"))),
+        Task::FinishUpgrade => ("upgrade finish", Target::Nothing),
         Task::DeadLetters(DeadLetters::List | DeadLetters::Show(_)) => return None,
         Task::Account(Account::List) => return None,
         Task::Account(Account::Create { name, role, .. }) => {
@@ -99,6 +101,7 @@ async fn perform(config: &Config, task: Task, input: &mut dyn BufRead, out: &mut
         Task::Nodes => nodes::list(open(config).await?.as_ref(), out).await?,
         Task::Drain(node) => nodes::drain(open(config).await?.as_ref(), &node, out).await?,
         Task::Undrain(node) => nodes::undrain(open(config).await?.as_ref(), &node, out).await?,
+        Task::FinishUpgrade => upgrade::finish(open(config).await?.as_ref(), out).await?,
         Task::Keys(task) => keys::run(config, open(config).await?, task, out).await?,
         Task::DeadLetters(task) => dead_letters::run(open(config).await?.as_ref(), task, out).await?,
     }

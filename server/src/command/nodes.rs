@@ -1,12 +1,11 @@
 //! `castellan nodes`, `drain` and `undrain`: the processes on this database.
 
-use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;
 
 use castellan_cluster::membership::PERIOD;
 
-use crate::storage::{Membership, NodeKind, Present, Storage};
+use crate::storage::{Agreed, Membership, NodeKind, Present, Storage};
 
 /// The names of the columns.
 const HEAD: [&str; COLUMNS] = [
@@ -31,7 +30,7 @@ const COLUMNS: usize = 13;
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Opens the table of processes.
-async fn membership(storage: &dyn Storage) -> anyhow::Result<&dyn Membership> {
+pub(super) async fn membership(storage: &dyn Storage) -> anyhow::Result<&dyn Membership> {
     let Some(membership) = storage.membership() else {
         anyhow::bail!("only one server at a time can use an SQLite database; nodes need PostgreSQL (--database-url)")
     };
@@ -64,7 +63,7 @@ pub(super) async fn drain(storage: &dyn Storage, name: &str, out: &mut dyn Write
 }
 
 /// After so many milliseconds without a heartbeat a person may call a node dead.
-const DEAD_MS: i64 = 10 * PERIOD.as_millis() as i64;
+pub(super) const DEAD_MS: i64 = 10 * PERIOD.as_millis() as i64;
 
 /// Lets a node have shards again.
 pub(super) async fn undrain(storage: &dyn Storage, name: &str, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -97,9 +96,18 @@ pub(super) async fn list(storage: &dyn Storage, out: &mut dyn Write) -> anyhow::
     } else {
         write_table(&rows, out)?;
     }
-    let catalogues: BTreeSet<&str> = nodes.iter().map(|present| &*present.node.catalogue).collect();
-    if catalogues.len() > 1 {
-        writeln!(out, "the catalogues differ: players see other rules after their shard has moved")?;
+    let agreed = membership.agreed().await?;
+    for present in &nodes {
+        if let Some(problem) = problem(present, agreed) {
+            writeln!(out, "{problem}")?;
+        }
+    }
+    let newest = nodes.iter().filter(|present| present.node.kind == NodeKind::Node);
+    if let Some(newest) = newest.map(|present| present.node.schema_version).max()
+        && newest > agreed.stored_schema
+    {
+        let stored = agreed.stored_schema;
+        writeln!(out, "characters are stored in schema {stored}; castellan upgrade finish raises that to {newest}")?;
     }
     let unknown = owners.iter().filter(|owned| owned.owner.is_none() && !owned.released).count();
     if unknown > 0 {
@@ -112,8 +120,25 @@ pub(super) async fn list(storage: &dyn Storage, out: &mut dyn Write) -> anyhow::
     Ok(())
 }
 
+/// Why a node does not use the rules that were published.
+fn problem(Present { node, .. }: &Present, Agreed { revision, age_ms, .. }: Agreed) -> Option<String> {
+    if node.kind != NodeKind::Node || node.rules.revision == revision {
+        return None;
+    }
+    let (name, own) = (&node.name, node.rules.revision);
+    match &node.rules.complaint {
+        Some(complaint) => Some(format!("{name} uses revision {own} and gets no more shards: {complaint}")),
+        None if age_ms > DEAD_MS => Some(format!("{name} uses revision {own} and gets no more shards")),
+        None => Some(format!("{name} uses revision {own}; revision {revision} was published {} s ago", age_ms / 1_000)),
+    }
+}
+
 fn row(Present { node, load, seen_ago_ms, .. }: &Present, shards: usize) -> [String; COLUMNS] {
-    let mut versions = format!("catalogue {}, schema {}", node.catalogue, node.schema_version);
+    let mut versions = format!("catalogue {}", node.rules.catalogue);
+    if node.rules.revision > 0 {
+        versions.push_str(&format!(" (revision {})", node.rules.revision));
+    }
+    versions.push_str(&format!(", schema {}", node.schema_version));
     if let Some(link) = &node.link {
         versions.push_str(&format!(", link {} to {}", link.oldest, link.newest));
     }

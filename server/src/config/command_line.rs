@@ -44,6 +44,8 @@ pub enum Task {
     Drain(String),
     /// Let a node have shards again.
     Undrain(String),
+    /// Let nodes store what only the present release reads.
+    FinishUpgrade,
     /// Copy the SQLite database to this file.
     Backup(PathBuf),
     /// Treat the database as restored from a backup.
@@ -191,6 +193,7 @@ fn task(matches: &ArgMatches) -> Option<Task> {
         Some(("nodes", _)) => Some(Task::Nodes),
         Some(("drain", below)) => Some(Task::Drain(below.try_get_one::<String>("node").ok()??.clone())),
         Some(("undrain", below)) => Some(Task::Undrain(below.try_get_one::<String>("node").ok()??.clone())),
+        Some(("upgrade", _)) => Some(Task::FinishUpgrade),
         Some(("backup", below)) => Some(Task::Backup(below.try_get_one::<PathBuf>("file").ok()??.clone())),
         Some(("restored", _)) => Some(Task::Restored),
         Some(("account", below)) => {
@@ -274,6 +277,14 @@ fn grammar(options: &'static [RuleOption]) -> Clap {
         .subcommand(Clap::new("undrain").about("Let a node have shards again").arg(node))
         .subcommand(
             Clap::new("nodes").about("List the servers and nodes on this database, and how many shards each owns"),
+        )
+        .subcommand(
+            Clap::new("upgrade").about("Commands about an update of all nodes").subcommand_required(true).subcommand(
+                Clap::new("finish").about(
+                    "Let nodes store characters in the newest schema that they know, once all nodes are updated. \
+                     Nodes of the version before cannot start after that",
+                ),
+            ),
         )
         .subcommand(account())
         .subcommand(keys())

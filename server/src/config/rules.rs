@@ -11,9 +11,11 @@ settings! {
     /// The game: catalogue, policy, variants.
     Rules under "Rules" {
         /// Which roles may send which actions: permissive, strict, or a TOML file with your own policy. auto: permissive
-        /// while only this machine reaches the server, else strict.
+        /// while only this machine reaches the server, else strict. Nodes use the policy that was published last; SIGHUP to
+        /// a node publishes its own.
         "policy" policy: PolicyChoice = "auto";
-        /// Folder with the catalogue's files. Default: the built-in catalogue.
+        /// Folder with the catalogue's files. Default: the built-in catalogue. SIGHUP reads it again. Nodes and gateways use
+        /// the catalogue that was published last; SIGHUP to a node publishes its own.
         "catalogue" catalogue: Option<PathBuf>;
     }
 }

@@ -184,7 +184,7 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
-    use crate::storage::{self, Link, Load, Node};
+    use crate::storage::{self, InUse, Link, Load, Node};
 
     fn process(number: u128) -> Uuid {
         Uuid::from_u128(number)
@@ -199,7 +199,7 @@ mod tests {
             link: (kind == NodeKind::Node).then(|| Link { secret: vec![1], oldest: 1, newest: 1 }),
             weight: 1,
             draining: false,
-            catalogue: String::new(),
+            rules: InUse::default(),
             schema_version: 1,
         };
         Present { node, load: Load::default(), heartbeat: 1, started_at_ms: 0, age_ms: 0, seen_ago_ms: 0 }

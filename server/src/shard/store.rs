@@ -150,6 +150,11 @@ impl<G: Game> Shards<G> {
         }
     }
 
+    /// Stores states in this schema from here on, which may be older than the newest one.
+    pub fn store_in_schema(&self, schema_version: i32) {
+        ShardId::all().for_each(|shard| self.lock(shard).core.store_in_schema(schema_version));
+    }
+
     /// Decides a change and appends the answer to `out`. Appends nothing for a refusal.
     ///
     /// `sender` is the connection that asks, if any. If the owner's characters are not in memory, loads them first.

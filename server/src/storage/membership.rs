@@ -21,14 +21,30 @@ pub trait Membership: Send + Sync {
     /// there are none, the process is registered.
     ///
     /// Whoever is in `still` with its present heartbeat is dead. Of two that register at once, the second finds the first.
+    ///
+    /// A node that cannot read the schema that is stored is [`StorageError::Refused`].
     async fn register(&self, node: &Node, still: &[Seen]) -> Result<Vec<Present>, StorageError>;
 
-    /// Raises the heartbeat of a process, tells the others its report, and then reads the leases that it owns. Returns
-    /// `None` if it is not registered any more.
+    /// Raises the heartbeat of a process, tells the others its report, and then reads what it owns, and what all nodes
+    /// follow. Returns `None` if it is not registered any more.
     ///
     /// Either a take of one of its shards sees the new heartbeat and takes nothing, or these leases no longer have that
     /// shard.
-    async fn renew(&self, process: Uuid, report: &Report) -> Result<Option<Vec<Lease>>, StorageError>;
+    async fn renew(&self, process: Uuid, report: &Report) -> Result<Option<Renewal>, StorageError>;
+
+    /// What all nodes follow.
+    async fn agreed(&self) -> Result<Agreed, StorageError>;
+
+    /// Publishes rules in the name of a node, and returns the revision that counts from now on. Nothing changes if
+    /// these are the present rules, or if they should only be the first and there are some.
+    async fn publish(&self, rules: &str, by: &str, first: bool) -> Result<i64, StorageError>;
+
+    /// The rules that count; `None` if nobody has published any.
+    async fn published(&self) -> Result<Option<Published>, StorageError>;
+
+    /// Lets nodes store states in this schema from now on, if it is newer than the present one and every registered node
+    /// reads it that has renewed within this time. Returns the schema that is stored now.
+    async fn raise_schema(&self, to: i32, alive_within_ms: i64) -> Result<i32, StorageError>;
 
     /// All registered processes by name, even dead ones.
     async fn nodes(&self) -> Result<Vec<Present>, StorageError>;
@@ -103,10 +119,59 @@ pub struct Node {
     pub weight: u32,
     /// True if it should give its shards away.
     pub draining: bool,
-    /// The revision of its catalogue.
-    pub catalogue: String,
+    /// The rules that it uses.
+    pub rules: InUse,
     /// The newest schema of stored states that it reads.
     pub schema_version: i32,
+}
+
+/// The rules that a process uses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InUse {
+    /// The name of its catalogue's content.
+    pub catalogue: String,
+    /// The revision that it follows; 0 if it has rules of its own, as a server has.
+    pub revision: i64,
+    /// Why it cannot use a newer one.
+    pub complaint: Option<String>,
+}
+
+impl InUse {
+    /// Rules of its own, with this catalogue.
+    pub fn own(catalogue: &str) -> Self {
+        Self { catalogue: catalogue.to_owned(), ..Self::default() }
+    }
+}
+
+/// What all nodes follow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Agreed {
+    /// The revision of the rules; 0 if there is none.
+    pub revision: i64,
+    /// How long ago it was published, in milliseconds, by the database's clock.
+    pub age_ms: i64,
+    /// The schema in which states are stored; 0 before the first process has registered.
+    pub stored_schema: i32,
+}
+
+/// Rules that count for all nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// Their revision, not 0.
+    pub revision: i64,
+    /// The document.
+    pub rules: String,
+    /// The name of the node that has published them.
+    pub by: String,
+}
+
+/// What a renewal has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renewal {
+    /// The leases of the process.
+    pub leases: Vec<Lease>,
+    /// What all nodes follow.
+    pub agreed: Agreed,
 }
 
 /// How links to a node are opened.
@@ -129,8 +194,8 @@ impl fmt::Debug for Link {
 /// What a process tells the others with its heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
-    /// The revision of its catalogue.
-    pub catalogue: String,
+    /// The rules that it uses.
+    pub rules: InUse,
     /// How much it has to do.
     pub load: Load,
 }
@@ -201,4 +266,22 @@ pub struct Wanted {
     pub epoch: i64,
     /// The heartbeat of its owner, which the taker saw stand still; `None` if it had no owner.
     pub heartbeat: Option<i64>,
+}
+
+/// The schema in which states are stored once a process has registered beside this one; 0: nobody ever has.
+///
+/// # Errors
+///
+/// It is a node that cannot read what others store.
+pub(super) fn schema_beside(present: i32, node: &Node) -> Result<i32, StorageError> {
+    match node.kind {
+        // It stores in its own schema, like every server.
+        NodeKind::Serve => Ok(present.max(node.schema_version)),
+        NodeKind::Node if present == 0 => Ok(node.schema_version),
+        NodeKind::Node if present <= node.schema_version => Ok(present),
+        NodeKind::Node => Err(StorageError::Refused(format!(
+            "characters are stored in schema {present}, and this program reads only up to {}; use a newer version of it",
+            node.schema_version
+        ))),
+    }
 }

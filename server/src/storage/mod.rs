@@ -23,7 +23,9 @@ pub use backup::{Copied, backup};
 pub use castellan_authority::{CharacterRow, Lease, SHARDS, ShardId, VERSION_JUMP};
 pub use connect::{StorageOptions, check_url, connect};
 pub use error::StorageError;
-pub use membership::{Link, Load, Membership, Node, NodeKind, Owned, Present, Report, Seen, Wanted};
+pub use membership::{
+    Agreed, InUse, Link, Load, Membership, Node, NodeKind, Owned, Present, Published, Renewal, Report, Seen, Wanted,
+};
 pub use origin::{Change, Origin};
 pub use rows::{AccountChange, AccountRow, AuditRow, Claim, DeadLetter, KeyRow, SessionRow, Verdict};
 

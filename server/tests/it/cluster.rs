@@ -1,8 +1,10 @@
 //! Nodes and gateways as processes of their own: shards come and go, and nobody notices.
 
+mod catalogue;
 mod replacing;
 mod sessions;
 mod tls;
+mod upgrade;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -397,7 +399,7 @@ fn a_node_that_goes_on_alone_stops_before_a_node_that_joins_takes_its_shards() {
     let health = Http::new(castor.address()).get("/health/ready");
     assert_eq!(health.json["status"], "degraded", "it goes on, because it is alone: {health:?}");
     let _pollux = cluster.node("pollux");
-    for (mut socket, _) in players.all {
+    for (socket, _) in players.all {
         assert_eq!(socket.closed().1, 4401);
     }
     cluster.until_owned("pollux", 256..=256);

@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use castellan::storage::{Node, NodeKind, Report, ShardId, Storage, Wanted, connect};
+use castellan::storage::{InUse, Node, NodeKind, Report, ShardId, Storage, Wanted, connect};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -44,7 +44,7 @@ fn node_with_a_shard(runtime: &Runtime, house: &House) -> (Arc<dyn Storage>, Uui
             link: None,
             weight: 100,
             draining: false,
-            catalogue: "r1".to_owned(),
+            rules: InUse::own("r1"),
             schema_version: 3,
         };
         let members = storage.membership().expect("PostgreSQL");

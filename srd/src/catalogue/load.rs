@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use castellan_game::RuleFiles;
+
 use super::Catalogue;
 use super::mistakes::{CatalogueErrors, Mistakes};
 
@@ -39,43 +41,55 @@ impl Catalogue {
         Self::read(EMBEDDED, EMBEDDED_NOTICE, Mistakes::default()).expect("a test reads the embedded catalogue")
     }
 
+    /// The files of the embedded catalogue.
+    pub fn embedded_files() -> RuleFiles {
+        let files = EMBEDDED.iter().copied().chain([(NOTICE, EMBEDDED_NOTICE)]);
+        files.map(|(name, text)| (name.to_owned(), text.to_owned())).collect()
+    }
+
     /// Reads every `*.toml` of a folder. Entries may be in any file.
     ///
     /// A notice there, named as `catalogue/NOTICE.md` is, takes the place of the embedded one.
     ///
     /// # Errors
     ///
-    /// All mistakes together, with file, entry and field, including unreadable files.
+    /// All mistakes together, with file, entry and field.
     pub fn load(dir: &Path) -> Result<Self, CatalogueErrors> {
+        Self::from_files(&Self::files(dir)?)
+    }
+
+    /// The files of a folder that [`Catalogue::load`] reads.
+    ///
+    /// # Errors
+    ///
+    /// All unreadable files.
+    pub fn files(dir: &Path) -> Result<RuleFiles, CatalogueErrors> {
         let mistakes = Mistakes::default();
-        let mut names = match file_names(dir) {
-            Ok(names) => names,
-            Err(error) => {
-                mistakes.add(&dir.display().to_string(), "", "", error.to_string());
-                return Err(CatalogueErrors::new(mistakes.into_inner()));
-            }
-        };
-        names.retain(|name| name.ends_with(".toml"));
-        names.sort_unstable();
-        let mut files = Vec::new();
-        for name in &names {
-            match fs::read_to_string(dir.join(name)) {
-                Ok(text) => files.push((name.as_str(), text)),
-                Err(error) => mistakes.add(name, "", "", error.to_string()),
+        let names = file_names(dir).unwrap_or_else(|error| {
+            mistakes.add(&dir.display().to_string(), "", "", error.to_string());
+            Vec::new()
+        });
+        let mut files = RuleFiles::new();
+        for name in names.into_iter().filter(|name| name.ends_with(".toml") || name == NOTICE) {
+            match fs::read_to_string(dir.join(&name)) {
+                Ok(text) => drop(files.insert(name, text)),
+                Err(error) => mistakes.add(&name, "", "", error.to_string()),
             }
         }
-        let notice = dir.join(NOTICE);
-        let notice = match fs::read_to_string(&notice) {
-            Ok(text) => text,
-            Err(error) => {
-                if notice.exists() {
-                    mistakes.add(NOTICE, "", "", error.to_string());
-                }
-                EMBEDDED_NOTICE.to_owned()
-            }
-        };
-        let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
-        Self::read(&files, &notice, mistakes)
+        let mistakes = mistakes.into_inner();
+        if mistakes.is_empty() { Ok(files) } else { Err(CatalogueErrors::new(mistakes)) }
+    }
+
+    /// Reads files, in the order of their names.
+    ///
+    /// # Errors
+    ///
+    /// All mistakes together, with file, entry and field.
+    pub fn from_files(files: &RuleFiles) -> Result<Self, CatalogueErrors> {
+        let notice = files.get(NOTICE).map_or(EMBEDDED_NOTICE, String::as_str);
+        let entries = files.iter().filter(|(name, _)| *name != NOTICE);
+        let entries: Vec<_> = entries.map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        Self::read(&entries, notice, Mistakes::default())
     }
 }
 

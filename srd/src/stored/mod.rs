@@ -7,12 +7,30 @@
 mod upcast;
 
 use castellan_game::Corrupt;
+use serde_json::{Map, Value};
 
 use super::character::Character;
 use crate::character::fields::Row;
 
 /// The current schema version.
 pub const SCHEMA_VERSION: i32 = 3;
+
+/// The oldest schema that characters can still be stored in.
+pub const OLDEST_STORED_SCHEMA: i32 = 2;
+
+/// Returns true if an older schema holds everything of a character.
+pub fn fits(schema_version: i32, character: &Character) -> bool {
+    schema_version > 2 || character.expertise().is_empty()
+}
+
+/// Turns the stored form of a character that fits into that of an older schema.
+pub fn downgrade(schema_version: i32, stored: String) -> String {
+    let Ok(mut fields) = serde_json::from_str::<Map<String, Value>>(&stored) else { return stored };
+    if schema_version <= 2 {
+        fields.remove("expertise");
+    }
+    Value::Object(fields).to_string()
+}
 
 /// Reads a stored character; ignores the fields of its header.
 ///
@@ -27,7 +45,7 @@ pub fn decode(schema_version: i32, state: &str) -> Result<Character, Corrupt> {
         older @ 1..SCHEMA_VERSION => {
             let mut fields = serde_json::from_str(state)?;
             upcast::to_present(older, &mut fields)?;
-            serde_json::from_value(serde_json::Value::Object(fields))?
+            serde_json::from_value(Value::Object(fields))?
         }
         unknown => return Err(Corrupt::UnknownSchema { found: unknown, newest: SCHEMA_VERSION }),
     };

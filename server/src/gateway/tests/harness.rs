@@ -21,7 +21,7 @@ use crate::link::{Address, Hello, Message, Said, Wire};
 use crate::shard::shard_of;
 use crate::socket::{Accepted, Line, Opener, Registry, Replies, SocketLimits, SocketSettings};
 use crate::storage::faulty::MemoryStorage;
-use crate::storage::{Lease, Link, Load, Node, NodeKind, Owned, Present, ShardId};
+use crate::storage::{InUse, Lease, Link, Load, Node, NodeKind, Owned, Present, ShardId};
 
 pub(super) const NOW_MS: i64 = 1_800_000_000_000;
 
@@ -120,7 +120,7 @@ impl Gateway {
             link: Some(Link { secret: vec![7], oldest: 1, newest: 1 }),
             weight: 1,
             draining: false,
-            catalogue: String::new(),
+            rules: InUse::default(),
             schema_version: 1,
         };
         self.rows.lock().present.push(Present {

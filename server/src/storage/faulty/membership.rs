@@ -4,7 +4,9 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::FaultyStorage;
-use crate::storage::{Lease, Membership, Node, Owned, Present, Report, Seen, Storage, StorageError, Wanted};
+use crate::storage::{
+    Agreed, Lease, Membership, Node, Owned, Present, Published, Renewal, Report, Seen, Storage, StorageError, Wanted,
+};
 
 /// The processes on a database that has them: there is no other way to come here.
 fn of(storage: &dyn Storage) -> Result<&dyn Membership, StorageError> {
@@ -18,9 +20,26 @@ impl Membership for FaultyStorage {
         self.run(move |storage| async move { of(&*storage)?.register(&node, &still).await }).await
     }
 
-    async fn renew(&self, process: Uuid, report: &Report) -> Result<Option<Vec<Lease>>, StorageError> {
+    async fn renew(&self, process: Uuid, report: &Report) -> Result<Option<Renewal>, StorageError> {
         let report = report.clone();
         self.run(move |storage| async move { of(&*storage)?.renew(process, &report).await }).await
+    }
+
+    async fn agreed(&self) -> Result<Agreed, StorageError> {
+        self.run(move |storage| async move { of(&*storage)?.agreed().await }).await
+    }
+
+    async fn publish(&self, rules: &str, by: &str, first: bool) -> Result<i64, StorageError> {
+        let (rules, by) = (rules.to_owned(), by.to_owned());
+        self.run(move |storage| async move { of(&*storage)?.publish(&rules, &by, first).await }).await
+    }
+
+    async fn raise_schema(&self, to: i32, alive_within_ms: i64) -> Result<i32, StorageError> {
+        self.run(move |storage| async move { of(&*storage)?.raise_schema(to, alive_within_ms).await }).await
+    }
+
+    async fn published(&self) -> Result<Option<Published>, StorageError> {
+        self.run(move |storage| async move { of(&*storage)?.published().await }).await
     }
 
     async fn nodes(&self) -> Result<Vec<Present>, StorageError> {

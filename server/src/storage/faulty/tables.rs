@@ -13,8 +13,8 @@ use self::members::Registered;
 use crate::storage::columns::{covered, not_overtaken, signed};
 use crate::storage::origin::jumped;
 use crate::storage::{
-    AccountChange, AccountRow, AuditRow, CharacterRow, Claim, DeadLetter, KeyRow, Lease, SessionRow, ShardId,
-    StorageError, VERSION_JUMP, Verdict,
+    AccountChange, AccountRow, AuditRow, CharacterRow, Claim, DeadLetter, KeyRow, Lease, Published, SessionRow,
+    ShardId, StorageError, VERSION_JUMP, Verdict,
 };
 
 /// All rows. A call that returns an error has changed none of them.
@@ -24,6 +24,9 @@ pub(super) struct Tables {
     origin: Instant,
     leases: Vec<HeldLease>,
     processes: BTreeMap<Uuid, Registered>,
+    /// What all nodes follow, and when it was published.
+    published: Option<(Published, Instant)>,
+    stored_schema: i32,
     /// How many shards were taken from a process that had renewed so recently that nobody may call it dead.
     pub(super) taken_alive: u64,
     pub(super) characters: BTreeMap<CharacterId, CharacterRow>,
@@ -76,6 +79,8 @@ impl Default for Tables {
             origin: Instant::now(),
             leases: ShardId::all().map(born).collect(),
             processes: BTreeMap::new(),
+            published: None,
+            stored_schema: 0,
             taken_alive: 0,
             characters: BTreeMap::new(),
             dead_letters: BTreeMap::new(),

@@ -3,8 +3,10 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{PostgresStorage, commits, nodes, owners};
-use crate::storage::{Lease, Membership, Node, Owned, Present, Report, Seen, StorageError, Wanted};
+use super::{PostgresStorage, agreed, commits, nodes, owners};
+use crate::storage::{
+    Agreed, Lease, Membership, Node, Owned, Present, Published, Renewal, Report, Seen, StorageError, Wanted,
+};
 
 #[async_trait]
 impl Membership for PostgresStorage {
@@ -12,8 +14,24 @@ impl Membership for PostgresStorage {
         look_up!(self, nodes::register(node, still))
     }
 
-    async fn renew(&self, process: Uuid, report: &Report) -> Result<Option<Vec<Lease>>, StorageError> {
+    async fn renew(&self, process: Uuid, report: &Report) -> Result<Option<Renewal>, StorageError> {
         on_connection!(self, nodes::renew(process, report))
+    }
+
+    async fn agreed(&self) -> Result<Agreed, StorageError> {
+        look_up!(self, agreed::agreed())
+    }
+
+    async fn publish(&self, rules: &str, by: &str, first: bool) -> Result<i64, StorageError> {
+        look_up!(self, agreed::publish(rules, by, first))
+    }
+
+    async fn raise_schema(&self, to: i32, alive_within_ms: i64) -> Result<i32, StorageError> {
+        look_up!(self, agreed::raise_schema(to, alive_within_ms))
+    }
+
+    async fn published(&self) -> Result<Option<Published>, StorageError> {
+        look_up!(self, agreed::published())
     }
 
     async fn nodes(&self) -> Result<Vec<Present>, StorageError> {

@@ -1,6 +1,7 @@
 //! PostgreSQL: the database for more than one server.
 
 mod accounts;
+mod agreed;
 mod audit;
 mod characters;
 mod checks;

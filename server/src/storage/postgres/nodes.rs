@@ -5,20 +5,20 @@ use sqlx::{Connection, Row};
 use uuid::Uuid;
 
 use super::commits::confirm;
-use super::leases;
-use crate::storage::{Lease, Link, Load, Node, NodeKind, Present, Report, Seen, StorageError};
+use super::{agreed, leases};
+use crate::storage::{InUse, Link, Load, Node, NodeKind, Present, Renewal, Report, Seen, StorageError};
 
 /// The columns of [`Present`].
 macro_rules! present {
     () => {
         "SELECT id, kind, name, coalesce(address, '') AS address, link_secret, link_oldest, link_newest, weight, \
-         draining, catalogue, schema_version, sockets, intents_per_second, dirty, lag_ms, heartbeat, (extract(epoch FROM started_at) * 1000)::bigint AS \
+         draining, catalogue, revision, complaint, schema_version, sockets, intents_per_second, dirty, lag_ms, heartbeat, (extract(epoch FROM started_at) * 1000)::bigint AS \
          started_at_ms, (extract(epoch FROM clock_timestamp() - started_at) * 1000)::bigint AS age_ms, (extract(epoch FROM clock_timestamp() - seen_at) * 1000)::bigint AS seen_ago_ms FROM nodes "
     };
 }
 
 /// Makes registrations wait for one another, but for nothing else: heartbeats go on. The number has no meaning.
-const ONE_AT_A_TIME: &str = "SELECT pg_advisory_xact_lock(7165066980124812911)";
+pub(super) const ONE_AT_A_TIME: &str = "SELECT pg_advisory_xact_lock(7165066980124812911)";
 
 pub(super) async fn register(
     connection: &mut PgConnection,
@@ -45,11 +45,12 @@ pub(super) async fn register(
         transaction.rollback().await?;
         return rows.iter().map(present).collect();
     }
+    agreed::agree_on_schema(&mut transaction, node).await?;
     let link = node.link.as_ref();
     sqlx::query(
         "INSERT INTO nodes (id, kind, name, address, link_secret, link_oldest, link_newest, weight, draining, catalogue, \
-         schema_version, heartbeat, started_at, seen_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, clock_timestamp(), clock_timestamp()) \
+         revision, complaint, schema_version, heartbeat, started_at, seen_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, clock_timestamp(), clock_timestamp()) \
          ON CONFLICT (id) DO NOTHING",
     )
     .bind(node.process)
@@ -61,7 +62,9 @@ pub(super) async fn register(
     .bind(link.map(|link| i32::from(link.newest)))
     .bind(i32::try_from(node.weight).map_err(|_| StorageError::Refused(format!("no such weight: {}", node.weight)))?)
     .bind(node.draining)
-    .bind(&node.catalogue)
+    .bind(&node.rules.catalogue)
+    .bind(node.rules.revision)
+    .bind(&node.rules.complaint)
     .bind(node.schema_version)
     .execute(&mut *transaction)
     .await?;
@@ -73,33 +76,36 @@ pub(super) async fn renew(
     connection: &mut PgConnection,
     process: Uuid,
     report: &Report,
-) -> Result<Option<Vec<Lease>>, StorageError> {
-    let Report { catalogue, load } = report;
+) -> Result<Option<Renewal>, StorageError> {
+    let Report { rules, load } = report;
     let mut transaction = connection.begin().await?;
-    let renewed = sqlx::query(
-        "UPDATE nodes SET heartbeat = heartbeat + 1, seen_at = clock_timestamp(), catalogue = $2, sockets = $3, \
-         intents_per_second = $4, dirty = $5, lag_ms = $6 WHERE id = $1",
-    )
+    let renewed = sqlx::query(concat!(
+        "UPDATE nodes SET heartbeat = heartbeat + 1, seen_at = clock_timestamp(), catalogue = $2, revision = $3, \
+         complaint = $4, sockets = $5, intents_per_second = $6, dirty = $7, lag_ms = $8 FROM (",
+        agreed::select_agreed!(),
+        ") AS agreed WHERE id = $1 RETURNING agreed.*"
+    ))
     .bind(process)
-    .bind(catalogue)
+    .bind(&rules.catalogue)
+    .bind(rules.revision)
+    .bind(&rules.complaint)
     .bind(capped(load.sockets))
     .bind(capped(load.intents_per_second))
     .bind(capped(load.dirty))
     .bind(capped(load.lag_ms))
-    .execute(&mut *transaction)
-    .await?
-    .rows_affected();
+    .fetch_optional(&mut *transaction)
+    .await?;
     // A statement of its own: the first one may have waited for a take, and this one sees what that has taken.
     let rows = sqlx::query("SELECT shard, epoch, recoveries FROM shard_leases WHERE process = $1 AND NOT released")
         .bind(process)
         .fetch_all(&mut *transaction)
         .await?;
     transaction.commit().await?;
-    if renewed == 0 {
+    let Some(renewed) = renewed else {
         confirm(connection).await?;
         return Ok(None);
-    }
-    leases::in_order(&rows).map(Some)
+    };
+    Ok(Some(Renewal { leases: leases::in_order(&rows)?, agreed: agreed::read(&renewed)? }))
 }
 
 pub(super) async fn nodes(connection: &mut PgConnection) -> Result<Vec<Present>, StorageError> {
@@ -161,7 +167,11 @@ fn present(row: &PgRow) -> Result<Present, StorageError> {
         link,
         weight: small(row.try_get("weight")?)?,
         draining: row.try_get("draining")?,
-        catalogue: row.try_get("catalogue")?,
+        rules: InUse {
+            catalogue: row.try_get("catalogue")?,
+            revision: row.try_get("revision")?,
+            complaint: row.try_get("complaint")?,
+        },
         schema_version: row.try_get("schema_version")?,
     };
     let load = Load {

@@ -13,6 +13,7 @@ pub(super) fn migrator() -> Migrator {
         (5, "deleted", include_str!("../../../../migrations/sqlite/0005_deleted.sql")),
         (6, "guests identities", include_str!("../../../../migrations/sqlite/0006_guests_identities.sql")),
         (7, "nodes", include_str!("../../../../migrations/sqlite/0007_nodes.sql")),
+        (8, "cluster", include_str!("../../../../migrations/sqlite/0008_cluster.sql")),
         (9, "load", include_str!("../../../../migrations/sqlite/0009_load.sql")),
         (10, "hints", include_str!("../../../../migrations/sqlite/0010_hints.sql")),
     ];

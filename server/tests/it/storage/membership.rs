@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use castellan::storage::{
-    Lease, Link, Load, Membership, Node, NodeKind, Owned, Present, Report, Seen, ShardId, Storage, StorageError, Wanted,
+    InUse, Lease, Link, Load, Membership, Node, NodeKind, Owned, Present, Published, Report, Seen, ShardId, Storage,
+    StorageError, Wanted,
 };
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
@@ -33,7 +34,7 @@ fn process(kind: NodeKind, name: &str) -> Node {
         link: None,
         weight: 100,
         draining: false,
-        catalogue: "r1".to_owned(),
+        rules: InUse::own("r1"),
         schema_version: 3,
     }
 }
@@ -41,13 +42,19 @@ fn process(kind: NodeKind, name: &str) -> Node {
 /// Registers a node.
 /// What a process reports.
 pub(super) fn report(catalogue: &str) -> Report {
-    Report { catalogue: catalogue.to_owned(), load: LOAD }
+    Report { rules: InUse::own(catalogue), load: LOAD }
 }
 
 pub(super) async fn node(storage: &Arc<dyn Storage>, name: &str) -> Uuid {
     let node = process(NodeKind::Node, name);
     assert_eq!(membership(storage).register(&node, &[]).await.expect("an answer"), [], "nobody is in its way");
     node.process
+}
+
+/// The leases that a renewal reads.
+async fn leases_of(storage: &Arc<dyn Storage>, process: Uuid) -> Option<Vec<Lease>> {
+    let renewal = membership(storage).renew(process, &report("r1")).await.expect("an answer");
+    renewal.map(|renewal| renewal.leases)
 }
 
 async fn heartbeat(storage: &Arc<dyn Storage>, process: Uuid) -> i64 {
@@ -133,18 +140,44 @@ pub(super) async fn of_a_server_and_a_node_that_register_at_once_one_is_refused(
     }
 }
 
+pub(super) async fn all_nodes_follow_what_was_published_last(database: &Database) {
+    let storage = &database.storage;
+    let members = membership(storage);
+    let node = node(storage, "a").await;
+    assert_eq!(members.agreed().await.expect("an answer").revision, 0);
+    assert_eq!(members.published().await.expect("an answer"), None);
+    let publish = async |rules, first| members.publish(rules, "a", first).await.expect("an answer");
+    assert_eq!(publish("first", true).await, 1);
+    assert_eq!(publish("late", true).await, 1, "only the first one");
+    assert_eq!(publish("first", false).await, 1, "these are the present ones");
+    assert_eq!(publish("second", false).await, 2);
+    let published = Published { revision: 2, rules: "second".to_owned(), by: "a".to_owned() };
+    assert_eq!(members.published().await.expect("an answer"), Some(published));
+    let complaint = Some("revision 2: why".to_owned());
+    let rules = InUse { revision: 1, complaint, ..InUse::own("r1") };
+    let agreed = members
+        .renew(node, &Report { rules: rules.clone(), load: LOAD })
+        .await
+        .expect("an answer")
+        .expect("registered")
+        .agreed;
+    assert!(agreed.revision == 2 && (0..60_000).contains(&agreed.age_ms), "{agreed:?}");
+    assert_eq!(members.nodes().await.expect("all processes")[0].node.rules, rules, "others see it");
+    assert_eq!(members.agreed().await.expect("an answer").revision, 2);
+}
+
 pub(super) async fn a_renewal_raises_the_heartbeat_and_reads_the_leases(database: &Database) {
     let storage = &database.storage;
     let (first, second) = (node(storage, "a").await, node(storage, "b").await);
     let lease = take(storage, first, SHARD).await;
     take(storage, second, ShardId::new(8)).await;
     let renewed = membership(storage).renew(first, &report("r2")).await.expect("an answer");
-    assert_eq!(renewed, Some(vec![lease]));
+    assert_eq!(renewed.map(|renewal| renewal.leases), Some(vec![lease]));
     let found = membership(storage).nodes().await.expect("all processes");
-    let seen: Vec<_> = found.iter().map(|present| (present.heartbeat, present.node.catalogue.as_str())).collect();
+    let seen: Vec<_> = found.iter().map(|present| (present.heartbeat, present.node.rules.catalogue.as_str())).collect();
     assert_eq!(seen, [(2, "r2"), (1, "r1")]);
     assert_eq!((found[0].load, found[1].load), (LOAD, Load::default()));
-    assert_eq!(membership(storage).renew(Uuid::new_v4(), &report("r1")).await.expect("an answer"), None);
+    assert_eq!(leases_of(storage, Uuid::new_v4()).await, None);
 }
 
 pub(super) async fn the_leases_of_a_registered_server_name_its_process(database: &Database) {
@@ -200,12 +233,9 @@ pub(super) async fn a_take_needs_the_epoch_and_the_heartbeat_that_were_seen(data
     let taken = [lease(1, 2, 1), lease(2, 2, 1), lease(9, 1, 0)];
     assert_eq!(members.take(taker, &list).await.expect("an answer"), taken, "a death is counted, a first owner is not");
     assert_eq!(members.take(taker, &list).await.expect("an answer"), nobody, "a repetition takes nothing twice");
-    assert_eq!(members.renew(taker, &report("r1")).await.expect("an answer"), Some(taken.to_vec()));
+    assert_eq!(leases_of(storage, taker).await, Some(taken.to_vec()));
 
-    assert_eq!(
-        members.renew(dead, &report("r1")).await.expect("an answer"),
-        Some(vec![lease(0, 1, 0), lease(3, 1, 0)])
-    );
+    assert_eq!(leases_of(storage, dead).await, Some(vec![lease(0, 1, 0), lease(3, 1, 0)]));
     assert_eq!(members.take(taker, &[wanted(3, 1, Some(1))]).await.expect("an answer"), nobody, "it came back");
 }
 
@@ -249,7 +279,7 @@ async fn a_take_behind_a_renewal_takes_nothing() {
     until_waiting(&database, 1).await;
     renewal.commit().await.expect("renewed");
     assert_eq!(take.await.expect("it ran").expect("an answer"), []);
-    assert_eq!(membership(storage).renew(owner, &report("r1")).await.expect("an answer"), Some(vec![lease]));
+    assert_eq!(leases_of(storage, owner).await, Some(vec![lease]));
 }
 
 /// The take is under way when the renewal comes: the renewal waits for it, and no longer finds the lease.
@@ -275,7 +305,8 @@ async fn a_renewal_behind_a_take_does_not_find_the_lease() {
     obstacle.rollback().await.expect("rolled back");
     let taken = Lease { epoch: lease.epoch + 1, recoveries: lease.recoveries + 1, ..lease };
     assert_eq!(take.await.expect("it ran").expect("an answer"), [taken]);
-    assert_eq!(renewal.await.expect("it ran").expect("an answer"), Some(vec![kept]));
+    let renewal = renewal.await.expect("it ran").expect("an answer").expect("registered");
+    assert_eq!(renewal.leases, [kept]);
 }
 
 pub(super) async fn a_transfer_happens_once_and_tells_the_lease_however_often_it_is_repeated(database: &Database) {
@@ -407,7 +438,7 @@ async fn a_restore_leaves_the_shards_to_nobody_even_beside_nodes() {
     let left = owner(storage, SHARD).await;
     assert_eq!((left.owner, left.released), (None, false));
     assert!(left.lease.epoch > lease.epoch);
-    assert_eq!(membership(storage).renew(node, &report("r1")).await.expect("an answer"), Some(Vec::new()));
+    assert_eq!(leases_of(storage, node).await, Some(Vec::new()));
     let old_restored = "UPDATE shard_leases SET epoch = epoch + 4096, released = false, node = NULL WHERE $1";
     let again = take(storage, node, SHARD).await;
     assert_eq!((again.epoch, again.recoveries), (left.lease.epoch + 1, left.lease.recoveries + 1));

@@ -118,6 +118,7 @@ contract! { [processes_on_postgres: Postgres, processes_in_memory: Memory] {
     membership::servers_and_nodes_keep_one_another_out_until_they_are_seen_dead,
     membership::of_a_server_and_a_node_that_register_at_once_one_is_refused,
     membership::a_renewal_raises_the_heartbeat_and_reads_the_leases,
+    membership::all_nodes_follow_what_was_published_last,
     membership::the_leases_of_a_registered_server_name_its_process,
     membership::a_take_needs_the_epoch_and_the_heartbeat_that_were_seen,
     membership::of_two_takes_at_once_one_gets_each_shard,

@@ -7,7 +7,9 @@ use uuid::Uuid;
 use super::super::replication::{Lock, Purpose};
 use super::super::tables::Tables;
 use super::MemoryStorage;
-use crate::storage::{Lease, Membership, Node, Owned, Present, Report, Seen, StorageError, Wanted};
+use crate::storage::{
+    Agreed, Lease, Membership, Node, Owned, Present, Published, Renewal, Report, Seen, StorageError, Wanted,
+};
 
 #[async_trait]
 impl Membership for MemoryStorage {
@@ -26,9 +28,28 @@ impl Membership for MemoryStorage {
         .await
     }
 
-    async fn renew(&self, process: Uuid, report: &Report) -> Result<Option<Vec<Lease>>, StorageError> {
+    async fn renew(&self, process: Uuid, report: &Report) -> Result<Option<Renewal>, StorageError> {
         let (now, report) = (Instant::now(), report.clone());
         self.write(|_| vec![Lock::Process(process)], move |tables| Ok(tables.renew(process, &report, now))).await
+    }
+
+    async fn agreed(&self) -> Result<Agreed, StorageError> {
+        let now = Instant::now();
+        self.look_up(move |tables| tables.agreed(now)).await
+    }
+
+    async fn publish(&self, rules: &str, by: &str, first: bool) -> Result<i64, StorageError> {
+        let (now, rules, by) = (Instant::now(), rules.to_owned(), by.to_owned());
+        self.write(|_| vec![Lock::Registration], move |tables| Ok(tables.publish(&rules, &by, first, now))).await
+    }
+
+    async fn raise_schema(&self, to: i32, alive_within_ms: i64) -> Result<i32, StorageError> {
+        let now = Instant::now();
+        self.write(|_| vec![Lock::Registration], move |tables| Ok(tables.raise_schema(to, alive_within_ms, now))).await
+    }
+
+    async fn published(&self) -> Result<Option<Published>, StorageError> {
+        self.look_up(Tables::published).await
     }
 
     async fn nodes(&self) -> Result<Vec<Present>, StorageError> {

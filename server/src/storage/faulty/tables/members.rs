@@ -5,7 +5,11 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{HeldLease, Tables};
-use crate::storage::{Lease, Load, Node, NodeKind, Owned, Present, Report, Seen, ShardId, StorageError, Wanted};
+use crate::storage::membership::schema_beside;
+use crate::storage::{
+    Agreed, Lease, Load, Node, NodeKind, Owned, Present, Published, Renewal, Report, Seen, ShardId, StorageError,
+    Wanted,
+};
 
 /// A registered process.
 #[derive(Clone)]
@@ -48,6 +52,7 @@ impl Tables {
         };
         let others: Vec<Uuid> = self.processes.values().filter(is_in_the_way).map(|one| one.node.process).collect();
         if others.is_empty() {
+            self.stored_schema = schema_beside(self.stored_schema, node)?;
             i32::try_from(node.weight)
                 .map_err(|_| StorageError::Refused(format!("no such weight: {}", node.weight)))?;
             let registered =
@@ -62,21 +67,48 @@ impl Tables {
         process: Uuid,
         report: &Report,
         now: Instant,
-    ) -> Option<Vec<Lease>> {
+    ) -> Option<Renewal> {
         let registered = self.processes.get_mut(&process)?;
         registered.heartbeat += 1;
         registered.seen_at = now;
-        report.catalogue.clone_into(&mut registered.node.catalogue);
+        registered.node.rules.clone_from(&report.rules);
         registered.load = report.load;
         let mine = self.leases.iter().filter(|row| row.process == Some(process) && !row.released);
-        Some(mine.map(|row| row.lease).collect())
+        Some(Renewal { leases: mine.map(|row| row.lease).collect(), agreed: self.agreed(now) })
+    }
+
+    pub(in crate::storage::faulty) fn agreed(&self, now: Instant) -> Agreed {
+        let published = self.published.as_ref().map(|(published, at)| (published.revision, millis(*at, now)));
+        let (revision, age_ms) = published.unwrap_or_default();
+        Agreed { revision, age_ms, stored_schema: self.stored_schema }
+    }
+
+    pub(in crate::storage::faulty) fn publish(&mut self, rules: &str, by: &str, first: bool, now: Instant) -> i64 {
+        let revision = match &self.published {
+            Some((present, _)) if first || present.rules == rules => return present.revision,
+            Some((present, _)) => present.revision + 1,
+            None => 1,
+        };
+        let published = Published { revision, rules: rules.to_owned(), by: by.to_owned() };
+        self.published = Some((published, now));
+        revision
+    }
+
+    pub(in crate::storage::faulty) fn raise_schema(&mut self, to: i32, alive_within_ms: i64, now: Instant) -> i32 {
+        let mut nodes = self.processes.values().filter(|one| one.node.kind == NodeKind::Node);
+        let is_behind = |one: &Registered| one.node.schema_version < to && millis(one.seen_at, now) < alive_within_ms;
+        if !nodes.any(is_behind) {
+            self.stored_schema = self.stored_schema.max(to);
+        }
+        self.stored_schema
+    }
+
+    pub(in crate::storage::faulty) fn published(&self) -> Option<Published> {
+        self.published.as_ref().map(|(published, _)| published.clone())
     }
 
     /// All processes by name.
     pub(in crate::storage::faulty) fn nodes(&self, now: Instant) -> Vec<Present> {
-        let millis = |from: Instant, to: Instant| {
-            i64::try_from(to.saturating_duration_since(from).as_millis()).unwrap_or(i64::MAX)
-        };
         let present = |one: &Registered| Present {
             node: one.node.clone(),
             load: one.load,
@@ -153,6 +185,10 @@ impl Tables {
         }
         owned(row)
     }
+}
+
+fn millis(from: Instant, to: Instant) -> i64 {
+    i64::try_from(to.saturating_duration_since(from).as_millis()).unwrap_or(i64::MAX)
 }
 
 fn owned(row: &HeldLease) -> Owned {

@@ -12,7 +12,7 @@ use castellan::node::{DatabaseSeen, Links, Moves, Renewed};
 use castellan::shard::{Capacity, Shards};
 use castellan::socket::{self, House, Registry, RequestHandler, SocketLimits, serve_link_over};
 use castellan::storage::faulty::FaultyStorage;
-use castellan::storage::{Link, Node as Row, NodeKind, Report, Storage};
+use castellan::storage::{InUse, Link, Node as Row, NodeKind, Report, Storage};
 use castellan_srd::{Catalogue, Srd};
 use parking_lot::Mutex;
 use rand::SeedableRng;
@@ -109,7 +109,7 @@ impl Node {
             link: Some(Link { secret: vec![7; 32], oldest: 1, newest: 1 }),
             weight: 100,
             draining: false,
-            catalogue: String::new(),
+            rules: InUse::default(),
             schema_version: 1,
         };
         let ((renewed, renewals), (stop_moves, moves_stopped)) = (watch::channel(None), watch::channel(false));

@@ -1,0 +1,21 @@
+//! What a shard follows: the rules, and the schema that states are stored in.
+
+use std::sync::Arc;
+
+use castellan_game::Game;
+
+use crate::core::Core;
+use crate::effect::Subscriber;
+
+impl<G: Game, S: Subscriber> Core<G, S> {
+    /// Switches to other rules.
+    pub fn use_rules(&mut self, rules: &Arc<G::Rules>) {
+        self.rules = Arc::clone(rules);
+        self.rosters.values_mut().flat_map(|roster| &mut roster.entries).for_each(|entry| entry.kept.clear());
+    }
+
+    /// Stores states in this schema from here on, which may be older than the newest one.
+    pub fn store_in_schema(&mut self, schema_version: i32) {
+        self.schema_version = schema_version.min(G::SCHEMA_VERSION);
+    }
+}

@@ -1,0 +1,1 @@
+-- Nothing: only PostgreSQL has several servers. An SQLite file belongs to one process at a time, which locks it.
