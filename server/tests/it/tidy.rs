@@ -36,7 +36,7 @@ const KEEPERS: &[(&str, &[&str])] = &[
     ("sqlx", &["storage"]),
     ("jsonwebtoken", &["auth"]),
     ("argon2", &["auth"]),
-    ("tokio_rustls", &["fetch", "http", "socket"]),
+    ("tokio_rustls", &["fetch", "http", "link", "socket"]),
     ("tokio_tungstenite", &["socket"]),
 ];
 
