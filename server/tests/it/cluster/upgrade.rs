@@ -82,10 +82,8 @@ fn stored(cluster: &Cluster, socket: &mut Socket, character: &str) -> i64 {
 #[test]
 fn nodes_store_what_all_of_them_read_until_the_upgrade_is_finished() {
     let cluster = Cluster::new();
-    assert_eq!(
-        finish(&cluster),
-        (false, "castellan: no node is alive on this database; start all nodes first\n".to_owned())
-    );
+    let (done, said) = finish(&cluster);
+    assert!(!done && said.contains("no node is alive on this database; start all nodes first"), "{said}");
     let older = OlderNode::start(&cluster);
     let _castor = cluster.node("castor");
     let gateway = cluster.gateway();
