@@ -48,7 +48,7 @@ impl Folder {
 }
 
 impl Cluster {
-    /// A node that takes everything, or nothing, of the others' load.
+    /// A node with a folder and a weight of its own.
     fn node_with(&self, name: &str, folder: &Folder, weight: &str) -> Server {
         let settings = ["--policy", "permissive", "--catalogue", folder.path(), "--weight", weight];
         self.house.server(&[&["node", "--name", name], &settings[..]].concat())
@@ -82,9 +82,9 @@ fn soon(what: &str, cluster: &Cluster, mut is_so: impl FnMut() -> bool) {
 fn a_catalogue_that_one_node_publishes_is_used_by_all_within_two_seconds() {
     let cluster = Cluster::new();
     let (theirs, mine) = (Folder::new(&cluster, "theirs"), Folder::new(&cluster, "mine"));
-    // The other node owns everything; this one has weight 0, and only publishes.
-    let castor = cluster.node_with("castor", &theirs, "100");
-    let pollux = cluster.node_with("pollux", &mine, "0");
+    // The share of the node that publishes is less than a shard, so the other one owns everything.
+    let castor = cluster.node_with("castor", &theirs, "10000");
+    let pollux = cluster.node_with("pollux", &mine, "1");
     let gateway = cluster.gateway();
     until_ready(&gateway);
     assert_eq!((cluster.revision(), cluster.shards_of("castor")), (1, 256));
