@@ -38,7 +38,7 @@ pub struct Snapshot<G: Game> {
 }
 
 impl<G: Game> Snapshot<G> {
-    fn of<S>(entry: &Entry<G, S>, lease: Lease, schema_version: i32) -> Self {
+    pub(crate) fn of<S>(entry: &Entry<G, S>, lease: Lease, schema_version: i32) -> Self {
         Self {
             header: entry.header,
             state: entry.state.clone(),

@@ -5,6 +5,15 @@ use crate::effect::{Effect, Effects, Subscriber};
 use crate::row::Lease;
 use castellan_game::Game;
 
+/// How much of a shard is not stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unstored {
+    /// Characters that the flusher must write, or is writing.
+    pub characters: usize,
+    /// Those among them that it is writing, or will write next.
+    pub on_their_way: usize,
+}
+
 impl<G: Game, S: Subscriber> Core<G, S> {
     /// The lease, while the shard is served or still written.
     pub fn held(&self) -> Option<Lease> {
@@ -45,6 +54,18 @@ impl<G: Game, S: Subscriber> Core<G, S> {
     /// Returns true if nothing is left to store, and nothing is being stored.
     pub fn is_stored(&self) -> bool {
         !self.rosters.values().flat_map(|roster| &roster.entries).any(|entry| entry.queued || entry.is_flushable())
+    }
+
+    /// How much is not stored.
+    pub fn unstored(&self) -> Unstored {
+        let mut unstored = Unstored::default();
+        for entry in self.rosters.values().flat_map(|roster| &roster.entries) {
+            if entry.queued || entry.is_flushable() {
+                unstored.characters += 1;
+                unstored.on_their_way += usize::from(entry.hurried || !entry.queued);
+            }
+        }
+        unstored
     }
 
     /// Another process owns the shard now, and everything was stored: forgets all of it. No connection ends, because

@@ -7,6 +7,7 @@
 mod answer;
 mod burial;
 mod buried;
+mod copying;
 mod core;
 mod effect;
 mod entry;
@@ -24,12 +25,14 @@ mod row;
 mod timestamp;
 
 pub use crate::answer::{Answer, Answered, Shape, Shown, Writer};
+pub use crate::copying::Versions;
 pub use crate::core::{Base, Change, Command, Core, Creation, Decision, LoadPermit, Reader};
 pub use crate::effect::{Effect, Effects, Subscriber};
 pub use crate::entry::Entry;
 pub use crate::flushing::{Queue, Snapshot};
 pub use crate::frame::{Packed, encode_packed};
 pub use crate::header::Header;
+pub use crate::leaving::Unstored;
 pub use crate::refusal::Refusal;
 pub use crate::roster::Roster;
 pub use crate::router::shard_of;

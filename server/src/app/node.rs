@@ -18,6 +18,7 @@ use super::health;
 use super::hints;
 use super::membership::{self, Heartbeat, Shares};
 use super::parts::Parts;
+use super::peers;
 use super::report::reporter;
 use super::rules::Rules;
 use super::running::{Running, StopSignals};
@@ -94,8 +95,9 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
     };
     let (renewed, renewals) = watch::channel(None::<Renewed>);
     let (stop_moves, moves_stopped) = watch::channel(false);
+    let dial = peers::dialler(this.process, trust.clone(), &entropy);
     let (links, moves) =
-        Moves::new(this.process, Arc::clone(&shards), Arc::clone(&storage), renewals.clone(), moves_stopped);
+        Moves::new(this.process, Arc::clone(&shards), Arc::clone(&storage), renewals.clone(), moves_stopped, dial);
     let follows = renewals.clone();
     let registry = Arc::new(Registry::new(start::socket_limits(&config.socket, usize::MAX)));
     let sockets = Arc::new(socket::Context {

@@ -1,16 +1,19 @@
-//! If a node cannot renew its lease, it asks the other nodes if the database is away for them, too.
+//! Links to other nodes. If a node cannot renew its lease, it asks the others if the database is away for them, too; and
+//! before it gives a shard away, it sends copies of what is in it.
 
 use std::future::poll_fn;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::clock::Entropy;
-use crate::link::{self, LinkStream, Message, Said, Secret, Trust};
-use crate::node::View;
+use crate::link::{self, LinkStream, Message, Said, Secret, Trust, Wire};
+use crate::node::{Dial, View};
 use crate::storage::{Node, NodeKind};
 
 /// How long the others have for their answers.
@@ -43,10 +46,7 @@ async fn call<T>(
     said: Said<'_>,
     answer: impl Fn(&Said<'_>) -> Option<T>,
 ) -> io::Result<T> {
-    let secret = other.link.as_ref().and_then(|link| Secret::new(&link.secret));
-    let secret = secret.ok_or_else(|| io::Error::other("it takes no links"))?;
-    let (stream, leftover) = link::dial(&other.address, other.process, me, &secret, trust, entropy).await?;
-    let mut stream = LinkStream::new(stream, leftover);
+    let mut stream = open(other, me, trust, entropy).await?;
     stream.put(&Message::about_nothing(said));
     poll_fn(|cx| stream.poll_flush(cx)).await?;
     loop {
@@ -59,4 +59,25 @@ async fn call<T>(
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
+}
+
+/// How this process opens links to other nodes.
+pub(super) fn dialler(me: Uuid, trust: Option<Arc<Trust>>, entropy: &Entropy) -> Dial {
+    let entropy = Arc::clone(entropy);
+    Arc::new(move |other: &Node| {
+        let (other, trust, entropy) = (other.clone(), trust.clone(), Arc::clone(&entropy));
+        async move { open(&other, me, trust.as_deref(), &entropy).await }.boxed()
+    })
+}
+
+async fn open(
+    other: &Node,
+    me: Uuid,
+    trust: Option<&Trust>,
+    entropy: &Entropy,
+) -> io::Result<LinkStream<Box<dyn Wire>>> {
+    let secret = other.link.as_ref().and_then(|link| Secret::new(&link.secret));
+    let secret = secret.ok_or_else(|| io::Error::other("it takes no links"))?;
+    let (stream, leftover) = link::dial(&other.address, other.process, me, &secret, trust, entropy).await?;
+    Ok(LinkStream::new(stream, leftover))
 }

@@ -43,7 +43,7 @@ pub struct Message<'a> {
     pub said: Said<'a>,
 }
 
-/// The content of a message. Gateways say the first half, nodes the second.
+/// The content of a message. Gateways, and other nodes, say the first half, nodes the second.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said<'a> {
     /// Both say it when they have said nothing else for a while.
@@ -67,6 +67,13 @@ pub enum Said<'a> {
     AskDatabase,
     /// Another node can reach the database, finds that this one has renewed nothing, and is about to take its shards.
     Warning,
+    /// The characters of a user, from another node that will give the shard to this one. The number is that of its
+    /// attempt.
+    Copy(&'a [u8]),
+    /// Another node has given the shard to this one.
+    Given(&'a [u8]),
+    /// Another node keeps the shard after all.
+    CalledOff,
 
     /// A word about the attachment.
     Word(Word<Uuid>),
@@ -132,6 +139,9 @@ mod kind {
     pub(super) const SLOW: u8 = 7;
     pub(super) const ASK_DATABASE: u8 = 8;
     pub(super) const WARNING: u8 = 12;
+    pub(super) const COPY: u8 = 9;
+    pub(super) const GIVEN: u8 = 10;
+    pub(super) const CALLED_OFF: u8 = 11;
     pub(super) const ATTACHED: u8 = 16;
     pub(super) const NOT_MINE: u8 = 17;
     pub(super) const LEAVING: u8 = 18;
@@ -175,6 +185,7 @@ impl<'a> Message<'a> {
             | Said::AskDatabase
             | Said::Warning
             | Said::Warned
+            | Said::CalledOff
             | Said::Word(Word::NotMine | Word::Leaving | Word::Resume) => {}
             Said::Attach(epoch) | Said::Word(Word::Attached { epoch } | Word::Moved { to: None, epoch }) => {
                 out.extend_from_slice(&epoch.to_le_bytes());
@@ -188,6 +199,8 @@ impl<'a> Message<'a> {
             }
             Said::Frame(bytes)
             | Said::Request(bytes)
+            | Said::Copy(bytes)
+            | Said::Given(bytes)
             | Said::Welcome(bytes)
             | Said::Answer(bytes)
             | Said::Notice(bytes)
@@ -243,6 +256,9 @@ impl<'a> Said<'a> {
             Self::Gone => kind::GONE,
             Self::Slow(_) => kind::SLOW,
             Self::AskDatabase => kind::ASK_DATABASE,
+            Self::Copy(_) => kind::COPY,
+            Self::Given(_) => kind::GIVEN,
+            Self::CalledOff => kind::CALLED_OFF,
             Self::Database(_) => kind::DATABASE,
             Self::Warning => kind::WARNING,
             Self::Warned => kind::WARNED,
@@ -281,6 +297,9 @@ impl<'a> Said<'a> {
             kind::GONE => return nothing(Self::Gone),
             kind::SLOW => Self::Slow(body == [1]),
             kind::ASK_DATABASE => return nothing(Self::AskDatabase),
+            kind::COPY => Self::Copy(body),
+            kind::GIVEN => Self::Given(body),
+            kind::CALLED_OFF => return nothing(Self::CalledOff),
             kind::DATABASE => Self::Database(body == [1]),
             kind::WARNING => return nothing(Self::Warning),
             kind::WARNED => return nothing(Self::Warned),
@@ -393,6 +412,9 @@ mod tests {
             Said::Response(b"response"),
             Said::Close(4401, "gone"),
             Said::AskDatabase,
+            Said::Copy(b"characters"),
+            Said::Given(b"versions"),
+            Said::CalledOff,
             Said::Database(true),
             Said::Database(false),
         ]

@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::link::LinkId;
+use super::copies::FromPeers;
+use crate::link::{Address, LinkId, Said};
 use crate::storage::ShardId;
 
 /// Messages from all links that may wait for the task. A link that finds the queue full is cut.
@@ -115,6 +116,7 @@ impl DatabaseSeen {
 pub struct Links {
     sender: mpsc::Sender<(LinkId, FromLink)>,
     database: Arc<DatabaseSeen>,
+    peers: Arc<FromPeers>,
     next: Arc<AtomicU64>,
 }
 
@@ -122,12 +124,18 @@ impl Links {
     /// The way to the task, and the task's end of it.
     pub(crate) fn new() -> (Self, mpsc::Receiver<(LinkId, FromLink)>) {
         let (sender, receiver) = mpsc::channel(FROM_LINKS_MAX);
-        (Self { sender, database: Arc::default(), next: Arc::default() }, receiver)
+        let (database, peers, next) = Default::default();
+        (Self { sender, database, peers, next }, receiver)
     }
 
     /// The state of the database as this node sees it.
     pub fn database(&self) -> &Arc<DatabaseSeen> {
         &self.database
+    }
+
+    /// What other nodes say about shards that will move here.
+    pub(super) fn peers(&self) -> &Arc<FromPeers> {
+        &self.peers
     }
 
     /// A new link's end. `None` if the node is overloaded or stops.
@@ -139,7 +147,9 @@ impl Links {
             id,
             sender: self.sender.clone(),
             database: Arc::clone(&self.database),
+            peers: Arc::clone(&self.peers),
             receiver,
+            is_peers: false,
             is_down: false,
         })
     }
@@ -150,8 +160,11 @@ impl Links {
 pub struct LinkEnd {
     id: LinkId,
     database: Arc<DatabaseSeen>,
+    peers: Arc<FromPeers>,
     sender: mpsc::Sender<(LinkId, FromLink)>,
     receiver: mpsc::Receiver<ToLink>,
+    /// Another node has said something about a move.
+    is_peers: bool,
     is_down: bool,
 }
 
@@ -178,6 +191,12 @@ impl LinkEnd {
         self.database.warned();
     }
 
+    /// Another node says something about a shard that will move here.
+    pub(crate) fn peer(&mut self, address: Address, said: &Said<'_>) {
+        self.is_peers = true;
+        self.peers.put(self.id, address, said);
+    }
+
     /// It has obeyed [`ToLink::Tell`].
     pub fn told(&self, shard: ShardId) {
         // If this gets lost, the shard's memory is kept until the link is down or the shard comes back.
@@ -200,6 +219,9 @@ impl LinkEnd {
     fn go_down(&mut self) {
         if std::mem::replace(&mut self.is_down, true) {
             return;
+        }
+        if self.is_peers {
+            self.peers.put_down(self.id);
         }
         let down = (self.id, FromLink::Down);
         // The task must hear of it, or a shard that leaves would wait for this link's marker.

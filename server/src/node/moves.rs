@@ -1,11 +1,13 @@
 //! The task that holds the life of every shard, and performs the effects.
 
+mod ahead;
 mod astray;
 mod leases;
 mod leaving;
 mod statements;
 
 use std::collections::{HashMap, VecDeque};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +15,18 @@ use castellan_cluster::lease::Lease;
 use castellan_cluster::membership::Validity;
 use castellan_cluster::node::{Effect, ShardLife, State};
 use castellan_game::Game;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use self::ahead::Ahead;
 use self::leases::{lease_as_read, lease_as_taken, lease_of};
+use super::copies::{Dial, FromPeer, FromPeers, Gift, Given, Order, Received, carry};
 use super::links::{FromLink, Links, ToLink};
 use super::plan::View;
 use crate::link::LinkId;
@@ -30,9 +37,6 @@ use crate::telemetry;
 
 /// Most shards that leave at the same time.
 const LEAVING_MAX: usize = 4;
-
-/// How long a shard is stored ahead while it is still served, before it leaves. Then little is left for the pause.
-const AHEAD: Duration = Duration::from_millis(100);
 
 /// How long a shard may need to be stored after it has left. Then the move is called off: gateways keep frames for twice
 /// as long.
@@ -72,14 +76,6 @@ enum Done {
     Recalled(Vec<(ShardId, Lease<Uuid>)>, Result<(), StorageError>),
 }
 
-/// A shard that is about to leave.
-#[derive(Debug, Clone, Copy)]
-struct Ahead {
-    shard: ShardId,
-    to: Option<Uuid>,
-    until: Instant,
-}
-
 /// The shards of a node, as they come and go.
 pub struct Moves<G: Game> {
     me: Uuid,
@@ -107,6 +103,15 @@ pub struct Moves<G: Game> {
     /// Shards that should leave, and that are stored ahead.
     queue: VecDeque<(ShardId, Option<Uuid>)>,
     ahead: Vec<Ahead>,
+    /// The orders for those who carry copies to other nodes, by process.
+    couriers: HashMap<Uuid, mpsc::Sender<Order>>,
+    carrying: FuturesUnordered<BoxFuture<'static, ()>>,
+    dial: Dial,
+    attempts: u64,
+    from_peers: Arc<FromPeers>,
+    received: Received<G>,
+    /// Shards that other nodes have given to this one, and whose dead letters it still reads.
+    gifts: HashMap<ShardId, Gift<G>>,
     /// Shards whose transfer must be sent again.
     repeat: Vec<(ShardId, Instant)>,
     rest_until: Instant,
@@ -116,13 +121,15 @@ pub struct Moves<G: Game> {
 }
 
 impl<G: Game> Moves<G> {
-    /// A node without shards, and the way to it for its links. Its statements run on the present runtime.
+    /// A node without shards, and the way to it for its links. Its statements run on the present runtime. With `dial` it
+    /// opens links to other nodes.
     pub fn new(
         me: Uuid,
         shards: Arc<Shards<G>>,
         storage: Arc<dyn Storage>,
         renewed: watch::Receiver<Option<Renewed>>,
         stop: watch::Receiver<bool>,
+        dial: Dial,
     ) -> (Links, Self) {
         let (links, receiver) = Links::new();
         let start = Instant::now();
@@ -145,6 +152,13 @@ impl<G: Game> Moves<G> {
             has_looked: false,
             queue: VecDeque::new(),
             ahead: Vec::new(),
+            couriers: HashMap::new(),
+            carrying: FuturesUnordered::new(),
+            dial,
+            attempts: 0,
+            from_peers: Arc::clone(links.peers()),
+            received: Received::default(),
+            gifts: HashMap::new(),
             repeat: Vec::new(),
             rest_until: start,
             validity: Validity::default(),
@@ -156,7 +170,7 @@ impl<G: Game> Moves<G> {
 
     /// Runs until it was told to stop and owns nothing any more.
     pub async fn run(mut self) {
-        let shards = Arc::clone(&self.shards);
+        let (shards, from_peers) = (Arc::clone(&self.shards), Arc::clone(&self.from_peers));
         while !self.is_done() {
             let wake_at = self.wake_at();
             tokio::select! {
@@ -167,6 +181,8 @@ impl<G: Game> Moves<G> {
                 },
                 Ok(()) = self.renewed.changed() => self.renewed(),
                 () = shards.news() => {}
+                heard = from_peers.take() => heard.into_iter().for_each(|(link, said)| self.hear_peer(link, said)),
+                Some(()) = self.carrying.next() => self.couriers.retain(|_, orders| !orders.is_closed()),
                 Ok(()) = self.stop.changed(), if !self.has_looked => {
                     // The others may just have handed something over.
                     self.has_looked = true;
@@ -176,6 +192,10 @@ impl<G: Game> Moves<G> {
             }
             self.look();
         }
+        // They have orders about the last shards.
+        self.couriers.clear();
+        let last = pin!(self.carrying.for_each(|()| std::future::ready(())));
+        let _ = tokio::time::timeout(PATIENCE, last).await;
     }
 
     fn is_stopping(&self) -> bool {
@@ -254,6 +274,11 @@ impl<G: Game> Moves<G> {
     }
 
     fn perform(&mut self, shard: ShardId, effects: Effects) {
+        self.perform_with(shard, effects, None);
+    }
+
+    /// Performs effects. Before a new shard is served, installs the copies that came with it.
+    fn perform_with(&mut self, shard: ShardId, effects: Effects, mut gift: Option<Gift<G>>) {
         let mut told = Vec::new();
         for effect in effects {
             match effect {
@@ -266,10 +291,16 @@ impl<G: Game> Moves<G> {
                 Effect::Flush => {
                     self.left_at.insert(shard, Instant::now());
                     self.shards.set_aside(shard);
+                    if let State::Leaving { to: Some(to), .. } = self.life(shard).state() {
+                        self.order(to, Order::Left(shard));
+                    }
                 }
                 Effect::Transfer { to, .. } => self.transfer(shard, to),
-                // The new owner reads its leases each second, and at once if a gateway attaches.
-                Effect::Moved { .. } => {}
+                // It also reads its leases each second, and at once if a gateway attaches.
+                Effect::Moved { to, held } => {
+                    let rosters = self.shards.versions(shard, true);
+                    self.order(to, Order::Given(shard, Given { to, held, rosters }));
+                }
                 Effect::Serve => {
                     // It is back before all links have said their last words.
                     if let Some((lease, _)) = self.telling.remove(&shard) {
@@ -278,6 +309,7 @@ impl<G: Game> Moves<G> {
                     self.served_at.insert(shard, Instant::now());
                     if let Some(held) = self.life(shard).held() {
                         self.shards.take(&[lease_of(shard, held)]);
+                        self.install(lease_of(shard, held), gift.take());
                     }
                 }
                 Effect::Drop => self.drop(shard, std::mem::take(&mut told)),
@@ -291,6 +323,7 @@ impl<G: Game> Moves<G> {
         if self.left_at.contains_key(&shard) && matches!(self.life(shard).state(), State::Owned(_)) {
             self.left_at.remove(&shard);
             self.shards.resume(shard);
+            self.call_off(shard);
             telemetry::shard_moved(telemetry::Move::CalledOff, None);
         }
     }
@@ -306,6 +339,7 @@ impl<G: Game> Moves<G> {
 
     /// The shard has another owner, or none. What is in memory is forgotten once the links have `told` the rest of it.
     fn drop(&mut self, shard: ShardId, mut told: Vec<LinkId>) {
+        self.call_off(shard);
         let left_at = self.left_at.remove(&shard);
         let Some(lease) = self.shards.held(shard) else { return };
         match left_at {
@@ -402,8 +436,16 @@ impl<G: Game> Moves<G> {
 
     fn tell(&mut self, shard: ShardId, lease: Lease<Uuid>) {
         let mut effects = Effects::new();
-        self.life(shard).lease(lease, &mut effects);
-        self.perform(shard, effects);
+        let mut gift = self.gift(shard, lease);
+        match &gift {
+            // Only what made this process the owner may be installed.
+            Some(Gift { to, held, .. }) => {
+                let is_new = self.life(shard).moved(*to, *held, &mut effects);
+                gift = gift.filter(|_| is_new);
+            }
+            None => self.life(shard).lease(lease, &mut effects),
+        }
+        self.perform_with(shard, effects, gift);
     }
 
     /// Takes and gives what the view asks for.
@@ -427,7 +469,7 @@ impl<G: Game> Moves<G> {
 
     /// Looks at everything that time or the flusher may have changed.
     fn look(&mut self) {
-        let (now, since_start) = (Instant::now(), self.now());
+        let now = Instant::now();
         if !self.is_valid() && !self.links.is_empty() {
             tracing::error!("this node cannot show that it lives: it stops answering until it can");
             self.links.clear();
@@ -437,20 +479,7 @@ impl<G: Game> Moves<G> {
             self.life(shard).repeat(&mut effects);
             self.perform(shard, effects);
         }
-        while self.left_at.len() + self.ahead.len() < LEAVING_MAX
-            && let Some((shard, to)) = self.queue.pop_front()
-        {
-            self.shards.hurry_shard(shard);
-            self.ahead.push(Ahead { shard, to, until: now + AHEAD });
-        }
-        let shards = &self.shards;
-        let ready: Vec<Ahead> =
-            self.ahead.extract_if(.., |ahead| ahead.until <= now || shards.is_stored(ahead.shard)).collect();
-        for Ahead { shard, to, .. } in ready {
-            let mut effects = Effects::new();
-            self.life(shard).leave(to, since_start, &mut effects);
-            self.perform(shard, effects);
-        }
+        self.look_ahead();
         let (mut is_lost, mut owned) = (false, 0);
         for shard in ShardId::all() {
             match self.life(shard).state() {

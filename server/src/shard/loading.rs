@@ -125,29 +125,23 @@ impl<G: Game> Shards<G> {
         for row in rows {
             of_user.entry(row.user).or_default().push(row);
         }
-        let results = users.iter().map(|user| self.install(*user, permit, of_user.remove(user).unwrap_or_default()));
+        let results = users.iter().map(|user| {
+            let characters = restore::<G>(of_user.remove(user).unwrap_or_default())?;
+            self.install(*user, permit, characters);
+            Ok(())
+        });
         let results = results.collect();
         telemetry::loaded(began.elapsed());
         results
     }
 
-    /// Brings the rows of a user into memory.
-    fn install(&self, user: UserId, permit: LoadPermit, rows: Vec<CharacterRow>) -> Result<(), Refusal> {
-        let mut characters = Vec::with_capacity(rows.len());
-        for row in rows {
-            match G::restore(row.schema_version, &row.state) {
-                Ok(state) => characters.push((row, state)),
-                Err(error) => {
-                    tracing::error!(character = %row.id, %error, "a stored character cannot be read");
-                    return Err(Refusal::unreadable());
-                }
-            }
-        }
+    /// Brings the characters of a user into memory. Returns false if the permit has ended, or they are there already.
+    pub(super) fn install(&self, user: UserId, permit: LoadPermit, characters: Vec<(CharacterRow, G::State)>) -> bool {
         let mut effects = Effects::default();
         let mut shard = self.lock(permit.lease.shard);
-        shard.core.install(user, permit, characters, (self.clock)(), &mut effects);
+        let is_installed = shard.core.install(user, permit, characters, (self.clock)(), &mut effects);
         self.perform(shard, effects);
-        Ok(())
+        is_installed
     }
 
     /// Proves the lease of a shard against the database.
@@ -181,4 +175,16 @@ impl<G: Game> Shards<G> {
             evicted.is_some() && self.occupied() < self.capacity.characters_max
         })
     }
+}
+
+/// Reads the states of rows.
+fn restore<G: Game>(rows: Vec<CharacterRow>) -> Result<Vec<(CharacterRow, G::State)>, Refusal> {
+    let restore = |row: CharacterRow| match G::restore(row.schema_version, &row.state) {
+        Ok(state) => Ok((row, state)),
+        Err(error) => {
+            tracing::error!(character = %row.id, %error, "a stored character cannot be read");
+            Err(Refusal::unreadable())
+        }
+    };
+    rows.into_iter().map(restore).collect()
 }

@@ -15,12 +15,14 @@ mod store;
 mod waits;
 
 pub use castellan_authority::{
-    Answer, Answered, Base, Change, Command, Creation, Packed, Reader, Refusal, Shape, Shown, encode_packed, shard_of,
+    Answer, Answered, Base, Change, Command, Creation, Packed, Reader, Refusal, Shape, Shown, Unstored, Versions,
+    encode_packed, shard_of,
 };
 pub use castellan_protocol::pack::merge_patch;
 
 pub use self::counting::{count_intent, outcome_of};
 pub use self::mailbox::{CloseOrder, Mail, Mailbox};
+pub use self::moving::Restored;
 pub use self::store::{Capacity, Shards};
 pub use self::waits::{Wait, Waiter, Waits};
 

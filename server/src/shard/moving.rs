@@ -1,11 +1,15 @@
 //! Shards that come and go while the server runs. `crate::node` decides when.
 
-use castellan_authority::Effects;
+use castellan_authority::{CharacterRow, Effects, Snapshot, Unstored, Versions};
 use castellan_game::Game;
+use castellan_protocol::UserId;
 
 use super::store::Shards;
 use crate::planted::{self, Bug};
 use crate::storage::{Lease, ShardId};
+
+/// The characters of a user: their rows, and the states that were read from them.
+pub type Restored<G> = Vec<(CharacterRow, <G as Game>::State)>;
 
 impl<G: Game> Shards<G> {
     /// Serves nobody in a shard from now on, and stores everything as soon as possible.
@@ -34,6 +38,36 @@ impl<G: Game> Shards<G> {
         self.lock(shard).core.is_stored() || planted::is(Bug::TransferBeforeStored)
     }
 
+    /// How much of a shard is not stored.
+    pub fn unstored(&self, shard: ShardId) -> Unstored {
+        self.lock(shard).core.unstored()
+    }
+
+    /// The users in memory whose characters can be copied, with the versions. With `only_stored`, those of whom the
+    /// database has everything.
+    pub fn versions(&self, shard: ShardId, only_stored: bool) -> Vec<(UserId, Versions)> {
+        self.lock(shard).core.versions(only_stored)
+    }
+
+    /// Copies of the characters of those among these users who can be copied, as a flush would write them.
+    pub fn copies(&self, shard: ShardId, users: &[UserId]) -> Vec<(UserId, Vec<CharacterRow>)> {
+        let copies: Vec<_> = {
+            let shard = self.lock(shard);
+            users.iter().filter_map(|user| Some((*user, shard.core.copy(*user)?))).collect()
+        };
+        copies.into_iter().map(|(user, copy)| (user, copy.into_iter().map(Snapshot::into_row).collect())).collect()
+    }
+
+    /// Installs characters as if they had just been loaded. Returns the number of users; none whose characters are in
+    /// memory already.
+    pub fn install_copies(&self, lease: Lease, copies: Vec<(UserId, Restored<G>)>) -> usize {
+        let install = |(user, characters)| {
+            let permit = self.make_room(lease.shard).then(|| self.lock(lease.shard).core.load_permit()).flatten();
+            permit.is_some_and(|permit| permit.lease == lease && self.install(user, permit, characters))
+        };
+        copies.into_iter().map(install).filter(|is_installed| *is_installed).count()
+    }
+
     /// The lease of a shard, while it is served or still written.
     pub fn held(&self, shard: ShardId) -> Option<Lease> {
         self.lock(shard).core.held()
@@ -49,7 +83,12 @@ impl<G: Game> Shards<G> {
         }
     }
 
-    /// Waits until something was stored or a shard was lost since the last call. Only one task calls it.
+    /// Wakes the task that moves shards.
+    pub fn wake_moves(&self) {
+        self.news.notify_one();
+    }
+
+    /// Waits until it was woken, or something was stored or a shard was lost since the last call. Only one task calls it.
     pub async fn news(&self) {
         self.news.notified().await;
     }

@@ -4,8 +4,7 @@
 //! never waits for one of them: characters are loaded beside it, and meanwhile the connection that needs them keeps its
 //! later frames.
 //!
-//! A frame counts only under an open attachment. All others are handed back as they came, and so are frames that wait
-//! when the attachment closes.
+//! A frame counts only under an open attachment. All others go back as they came, also those that wait when it closes.
 
 mod accepted;
 mod attachment;
@@ -276,8 +275,7 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
             self.stream.put(&Message::beat());
         }
         let mut waiting = std::mem::take(&mut self.waiting);
-        // A key may have been noted for an earlier connection too.
-        // Those whose gateway attaches again are looked at later.
+        // A key may be there twice. Those whose gateway attaches again are looked at later.
         self.waiting.extend(waiting.extract_if(.., |key| !self.attachments[usize::from(key.0.number())].is_heard()));
         waiting.retain(|key| {
             connection(&mut self.attachments, *key).is_some_and(|found| std::mem::take(&mut found.is_noted))
@@ -345,6 +343,7 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
                     self.end.warned();
                     self.stream.put(&Message::about_nothing(Said::Warned));
                 }
+                Said::Copy(_) | Said::Given(_) | Said::CalledOff => self.end.peer(address, &said),
                 Said::Attach(epoch) => self.attach(address, epoch)?,
                 Said::Marker => {
                     let attachment = &mut self.attachments[usize::from(address.shard.number())];

@@ -48,3 +48,9 @@ pub fn shard_moved(outcome: Move, pause: Option<Duration>) {
 pub fn shards_owned(shards: usize) {
     HANDLES.owned.set(shards as f64);
 }
+
+/// A shard came with copies of users' characters.
+pub fn copies(installed: usize, unused: usize) {
+    counter!("castellan_copies_total", "outcome" => "installed").increment(installed as u64);
+    counter!("castellan_copies_total", "outcome" => "unused").increment(unused as u64);
+}

@@ -88,6 +88,10 @@ pub(super) const METRICS: &[Metric] = &[
         "Time from the last intent that a node takes in a shard that moves, until the shard has its new owner.",
     ),
     counter(
+        "castellan_copies_total",
+        "Users of whose characters a copy came with a shard, by outcome: installed, unused (loaded when needed).",
+    ),
+    counter(
         "castellan_characters_dropped_total",
         "Characters with unsaved changes when another server took over their shard.",
     ),

@@ -128,6 +128,21 @@ impl Players {
         self.coins += AT_ONCE;
     }
 
+    /// Each gets a coin. Returns the ids of the intents.
+    fn get_a_coin(&mut self) -> Vec<u64> {
+        self.coins += 1;
+        let coins = self.coins;
+        (self.all.iter_mut())
+            .map(|(socket, character)| {
+                let action = json!({"modify_currency": {"cp": 1}});
+                let id = socket.ask("intent", json!({"character": character, "expect": 0, "action": action}));
+                let (kind, answer) = socket.answer(id);
+                assert_eq!((kind.as_str(), answer["character"]["currency"]["cp"].as_u64()), ("applied", Some(coins)));
+                id
+            })
+            .collect()
+    }
+
     /// Plays as long as something goes on.
     fn play_while(&mut self, mut goes_on: impl FnMut() -> bool) {
         while goes_on() {
@@ -241,6 +256,37 @@ fn nodes_tell_their_load() {
     let lines: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines[0][7..11], ["sockets", "intents/s", "dirty", "lag"]);
     assert_eq!(lines[1][4..9], ["256", "100", "no", "0", "0"], "{listed}");
+}
+
+#[test]
+fn a_new_owner_gets_copies_of_characters_and_still_knows_their_intents() {
+    let cluster = Cluster::new();
+    let castor = cluster.node("castor");
+    let gateway = cluster.gateway();
+    until_ready(&gateway);
+    let mut players = Players::enter(&gateway, 12);
+    let pollux = cluster.node("pollux");
+    cluster.until_owned("pollux", 128..=128);
+    let ids = players.get_a_coin();
+    let installed = || -> f64 {
+        let metrics = Http::new(pollux.address()).get("/metrics").text;
+        let name = "castellan_copies_total{outcome=\"installed\"}";
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("0");
+        line.trim().parse().expect("a number")
+    };
+    let before = installed();
+    assert!(cluster.castellan(&["drain", "castor"]).status.success());
+    assert_eq!((cluster.shards_of("castor"), cluster.shards_of("pollux")), (0, 256));
+    assert!(installed() > before, "nobody plays, so every copy is the newest");
+    for ((socket, character), id) in players.all.iter_mut().zip(ids) {
+        let action = json!({"modify_currency": {"cp": 1}});
+        socket.send_frame(&json!({"intent": {"id": id, "character": character, "expect": 0, "action": action}}));
+        let (kind, answer) = socket.answer(id);
+        let coins = answer["character"]["currency"]["cp"].as_u64();
+        assert_eq!((kind.as_str(), &answer["duplicate"], coins), ("applied", &json!(true), Some(players.coins)));
+    }
+    players.play();
+    drop(castor);
 }
 
 #[test]

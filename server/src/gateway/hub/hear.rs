@@ -32,6 +32,9 @@ impl State {
             | Said::AskDatabase
             | Said::Warning
             | Said::Warned
+            | Said::Copy(_)
+            | Said::Given(_)
+            | Said::CalledOff
             | Said::Database(_) => return Err(NotForUs),
             Said::Word(word) => self.word(from, shard, number, *word),
             _ if !is_theirs => {}

@@ -2,8 +2,8 @@
 //! with a character each, in as many shards.
 //!
 //! All of them are the real ones, from the WebSocket to the statements, with byte streams in memory in place of TCP.
-//! Nodes are killed, stand still, are cut off from the database, drain, stop and start; links break or fall silent;
-//! gateways are killed. Whatever happens, a state that was called durable is in the database, no version names two
+//! Nodes are killed, stand still, are cut off from the database, drain, stop and start; links break or fall silent, among
+//! them many of those that carry copies; gateways are killed. Whatever happens, a state that was called durable is in the database, no version names two
 //! states, and no shard is taken from a node that has just renewed. Once nothing goes wrong any more, every shard has one
 //! owner within 30 s, every intent is in the database exactly once, and every client knows it. In one run of four nothing
 //! goes wrong at all, and shards only move by plan: then no socket closes.

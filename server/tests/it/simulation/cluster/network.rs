@@ -65,6 +65,24 @@ impl Network {
         (Line(Arc::new(way)), one, other)
     }
 
+    /// Lets a connection break, or be silent for a while, or do neither.
+    pub(super) async fn trouble(self, line: Line) {
+        let (kind, wait_ms, silent_ms) = {
+            let mut chance = self.0.chance.lock();
+            (chance.random_range(0..10), chance.random_range(0..200), chance.random_range(1..1_500))
+        };
+        if kind > 1 {
+            return;
+        }
+        pass(wait_ms).await;
+        if kind == 0 {
+            return line.cut();
+        }
+        line.set_silent(true);
+        pass(silent_ms).await;
+        line.set_silent(false);
+    }
+
     fn latency_ms(&self) -> u64 {
         self.0.chance.lock().random_range(0..=LATENCY_MS)
     }

@@ -1,14 +1,15 @@
 //! A node: everything that `castellan node` starts, except for threads and HTTP.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use castellan::app::{self, Shares};
 use castellan::clock::Clock;
 use castellan::flush::{FlushSettings, Flusher, Signals};
-use castellan::link::LinkStream;
-use castellan::node::{DatabaseSeen, Links, Moves, Renewed};
+use castellan::link::{LinkStream, Wire};
+use castellan::node::{DatabaseSeen, Dial, Links, Moves, Renewed};
 use castellan::shard::{Capacity, Shards};
 use castellan::socket::{self, House, Registry, RequestHandler, SocketLimits, serve_link_over};
 use castellan::storage::faulty::FaultyStorage;
@@ -113,7 +114,9 @@ impl Node {
             schema_version: 1,
         };
         let ((renewed, renewals), (stop_moves, moves_stopped)) = (watch::channel(None), watch::channel(false));
-        let (links, moves) = Moves::new(process, Arc::clone(&shards), Arc::clone(&database), renewals, moves_stopped);
+        let dial = dialler(&common.doors, common.network.clone());
+        let (links, moves) =
+            Moves::new(process, Arc::clone(&shards), Arc::clone(&database), renewals, moves_stopped, dial);
         let seen = Arc::clone(links.database());
         let settings = FlushSettings {
             interval: Duration::from_secs(1),
@@ -198,6 +201,21 @@ impl Node {
             line.cut();
         }
     }
+}
+
+/// How a node opens links to the others. Many break, or fall silent for a while, so that copies are lost or late.
+fn dialler(doors: &Doors, network: Network) -> Dial {
+    let doors = Arc::downgrade(doors);
+    Arc::new(move |other| {
+        let door = doors.upgrade().and_then(|doors| doors.lock().get(&other.process).cloned());
+        let network = network.clone();
+        Box::pin(async move {
+            let door = door.ok_or_else(|| io::Error::other("nobody answers"))?;
+            let (line, stream) = door.open().await;
+            tokio::spawn(network.trouble(line));
+            Ok(LinkStream::new(Box::new(stream) as Box<dyn Wire>, Vec::new()))
+        })
+    })
 }
 
 impl Life {
