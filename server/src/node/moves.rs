@@ -302,10 +302,6 @@ impl<G: Game> Moves<G> {
                     self.order(to, Order::Given(shard, Given { to, held, rosters }));
                 }
                 Effect::Serve => {
-                    // It is back before all links have said their last words.
-                    if let Some((lease, _)) = self.telling.remove(&shard) {
-                        self.shards.hand_over(lease);
-                    }
                     self.served_at.insert(shard, Instant::now());
                     if let Some(held) = self.life(shard).held() {
                         self.shards.take(&[lease_of(shard, held)]);
@@ -410,42 +406,6 @@ impl<G: Game> Moves<G> {
             }
             Done::Recalled(_, Err(error)) => tracing::warn!(%error, "cannot read the dead letters of new shards"),
         }
-    }
-
-    /// Leases were read. A shard that becomes ours is served only after its dead letters were read.
-    fn learn(&mut self, leases: Vec<(ShardId, Lease<Uuid>)>) {
-        let mut new = Vec::new();
-        for (shard, lease) in leases {
-            let me = Some(self.me);
-            let life = self.life(shard);
-            if life.state() == State::Absent && lease.owner == me && lease.held.epoch > life.gone() {
-                new.push((shard, lease));
-            } else {
-                self.tell(shard, lease);
-            }
-        }
-        if new.is_empty() {
-            return;
-        }
-        let shards = Arc::clone(&self.shards);
-        self.statement(async move {
-            let recalled = shards.recall_dead_letters_of(|shard| new.iter().any(|(new, _)| *new == shard)).await;
-            Done::Recalled(new, recalled)
-        });
-    }
-
-    fn tell(&mut self, shard: ShardId, lease: Lease<Uuid>) {
-        let mut effects = Effects::new();
-        let mut gift = self.gift(shard, lease);
-        match &gift {
-            // Only what made this process the owner may be installed.
-            Some(Gift { to, held, .. }) => {
-                let is_new = self.life(shard).moved(*to, *held, &mut effects);
-                gift = gift.filter(|_| is_new);
-            }
-            None => self.life(shard).lease(lease, &mut effects),
-        }
-        self.perform_with(shard, effects, gift);
     }
 
     /// Takes and gives what the view asks for.
