@@ -2,6 +2,7 @@
 
 use crate::core::Core;
 use crate::effect::{Effect, Effects, Subscriber};
+use crate::entry::Link;
 use crate::row::Lease;
 use castellan_game::Game;
 
@@ -42,6 +43,35 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         if !self.hurried.is_empty() {
             effects.push(Effect::Hurry);
         }
+    }
+
+    /// Lets these connections hear when everything that they may have seen is in the database.
+    pub fn await_seen(&mut self, is_one: impl Fn(&S) -> bool) {
+        for entry in self.rosters.values_mut().flat_map(|roster| &mut roster.entries) {
+            let version = entry.is_flushable().then(|| entry.version());
+            for link in entry.links.iter_mut().filter(|link| version.is_some() && is_one(&link.subscriber)) {
+                link.unsafe_until = version;
+            }
+        }
+    }
+
+    /// Hurries everything into the database that these connections wait for. Returns true if there is something.
+    pub fn hurry_awaited(&mut self, is_one: impl Fn(&S) -> bool, effects: &mut Effects<S>) -> bool {
+        let mut is_awaited = false;
+        for (user, roster) in &mut self.rosters {
+            for entry in roster.entries.iter_mut().filter(|entry| entry.is_flushable()) {
+                let awaits = |link: &Link<S>| link.unsafe_until.is_some() && is_one(&link.subscriber);
+                if !entry.links.iter().any(awaits) {
+                    continue;
+                }
+                is_awaited = true;
+                if entry.queued && !std::mem::replace(&mut entry.hurried, true) {
+                    self.hurried.push((*user, entry.id()));
+                    effects.push(Effect::Hurry);
+                }
+            }
+        }
+        is_awaited
     }
 
     /// Serves again.

@@ -12,6 +12,9 @@
 //!                         not mine, link broken, too late: sockets that the node told something are closed
 //! ```
 //!
+//! A gateway that will be replaced *parts* from its nodes: attached → parting → idle. A socket of an idle routing was told
+//! nothing that only a node's memory has, so another process may go on with it.
+//!
 //! A [`Routing`] belongs to one thread of the gateway, and has one link to each node. The words on a link arrive in the
 //! order in which they were said. Inputs and the time go in, [`Effect`]s come out.
 
@@ -59,6 +62,13 @@ pub enum Effect<P, S, F> {
         /// The attachment.
         number: u64,
     },
+    /// Say that the gateway parts: the node answers everything, stores everything that it has told, and says `parted`.
+    Part {
+        /// The process.
+        to: P,
+        /// The attachment.
+        number: u64,
+    },
     /// Close a socket with 4401. Its frames are dropped, and it is forgotten.
     Close(S),
 }
@@ -66,7 +76,7 @@ pub enum Effect<P, S, F> {
 /// Where the frames of a shard go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State<P> {
-    /// No socket needs the shard.
+    /// No socket needs the shard, or the gateway has parted from its owner.
     Idle,
     /// The owner is being looked up.
     Asking,
@@ -76,6 +86,8 @@ pub enum State<P> {
     Attached(P),
     /// The process is about to hand the shard over.
     Held(P),
+    /// The gateway parts from the process, and sends it nothing more.
+    Parting(P),
 }
 
 impl<P: Copy> State<P> {
@@ -83,7 +95,9 @@ impl<P: Copy> State<P> {
     pub fn process(self) -> Option<P> {
         match self {
             Self::Idle | Self::Asking => None,
-            Self::Attaching(process) | Self::Attached(process) | Self::Held(process) => Some(process),
+            Self::Attaching(process) | Self::Attached(process) | Self::Held(process) | Self::Parting(process) => {
+                Some(process)
+            }
         }
     }
 }
@@ -141,7 +155,7 @@ impl<P: Copy + Eq, S: Copy + Ord, F> Routing<P, S, F> {
 
     /// Returns true if an answer or a notice under this attachment may be passed on.
     pub fn passes(&self, number: u64) -> bool {
-        number == self.number && matches!(self.state, State::Attached(_) | State::Held(_))
+        number == self.number && matches!(self.state, State::Attached(_) | State::Held(_) | State::Parting(_))
     }
 
     /// A socket needs the shard.
@@ -168,7 +182,49 @@ impl<P: Copy + Eq, S: Copy + Ord, F> Routing<P, S, F> {
         }
     }
 
-    /// The node hands back a frame that it did not apply. So it is leaving, even if that word was lost.
+    /// The gateway will be replaced: parts from the owner. Call it again after each other input, until it [has
+    /// parted](Self::has_parted): a shard that moves does so first.
+    pub fn part(&mut self, effects: &mut Vec<Effect<P, S, F>>) {
+        match self.state {
+            State::Attached(to) => {
+                self.state = State::Parting(to);
+                effects.push(Effect::Part { to, number: self.number });
+            }
+            State::Asking | State::Attaching(_) if self.sockets.values().all(|socket| socket.told.is_none()) => {
+                self.state = State::Idle;
+                self.deadline = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns true if the sockets depend on no process any more.
+    pub fn has_parted(&self) -> bool {
+        matches!(self.state, State::Idle)
+    }
+
+    /// The gateway is not replaced after all: looks for the owner again. Call it also after each word, because answers are
+    /// on their way until the node says `parted`; frames are kept for a limited time until then.
+    pub fn stay(&mut self, now: Duration, effects: &mut Vec<Effect<P, S, F>>) {
+        match self.state {
+            State::Idle => self.ask(now, effects),
+            State::Parting(_) => {
+                self.deadline.get_or_insert(now + KEEP);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes a socket out, with the frames that wait in the order in which they must be sent. `None` if a process may
+    /// have told it something that only its memory has: then it must close.
+    pub fn take(&mut self, socket: S) -> Option<Vec<F>> {
+        let Socket { told, mut handed_back, kept } = self.sockets.remove(&socket)?;
+        handed_back.extend(kept);
+        told.is_none().then_some(handed_back)
+    }
+
+    /// The node hands back a frame that it did not apply. Unless the gateway parts, it is leaving, even if that word was
+    /// lost.
     pub fn handed_back(
         &mut self,
         from: P,
@@ -181,8 +237,10 @@ impl<P: Copy + Eq, S: Copy + Ord, F> Routing<P, S, F> {
         if !self.is_present(from, number) {
             return;
         }
-        self.word(from, number, Word::Leaving, now, effects);
-        if matches!(self.state, State::Held(_))
+        if !matches!(self.state, State::Parting(_)) {
+            self.word(from, number, Word::Leaving, now, effects);
+        }
+        if matches!(self.state, State::Held(_) | State::Parting(_))
             && let Some(from) = self.sockets.get_mut(&socket)
         {
             from.handed_back.push(frame);
@@ -202,7 +260,7 @@ impl<P: Copy + Eq, S: Copy + Ord, F> Routing<P, S, F> {
         }
         match (self.state, word) {
             (State::Attaching(to), Word::Attached { epoch }) => self.go_on(to, epoch, effects),
-            (State::Attaching(to) | State::Attached(to), Word::Leaving) => {
+            (State::Attaching(to) | State::Attached(to) | State::Parting(to), Word::Leaving) => {
                 self.state = State::Held(to);
                 self.deadline.get_or_insert(now + KEEP);
                 effects.push(Effect::Marker { to, number });
@@ -217,7 +275,13 @@ impl<P: Copy + Eq, S: Copy + Ord, F> Routing<P, S, F> {
                     None => self.ask(now, effects),
                 }
             }
-            (State::Attaching(_) | State::Attached(_) | State::Held(_), Word::NotMine) => self.fall_back(now, effects),
+            (State::Parting(_), Word::Parted) => {
+                self.sockets.values_mut().for_each(|socket| socket.told = None);
+                self.state = State::Idle;
+            }
+            (State::Attaching(_) | State::Attached(_) | State::Held(_) | State::Parting(_), Word::NotMine) => {
+                self.fall_back(now, effects)
+            }
             _ => {}
         }
     }
@@ -301,153 +365,4 @@ impl<P: Copy + Eq, S: Copy + Ord, F> Routing<P, S, F> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::lease::Held;
-
-    const NOW: Duration = Duration::ZERO;
-
-    type Routed = Routing<char, u8, &'static str>;
-    type Effects = Vec<Effect<char, u8, &'static str>>;
-
-    fn lease(owner: char, epoch: u64) -> Lease<char> {
-        Lease { held: Held { epoch, recoveries: 0 }, owner: Some(owner) }
-    }
-
-    fn frame(to: char, number: u64, socket: u8, frame: &'static str) -> Effect<char, u8, &'static str> {
-        Effect::Frame { to, number, socket, frame }
-    }
-
-    /// Performs one input and returns its effects.
-    fn effects(routing: &mut Routed, input: impl FnOnce(&mut Routed, &mut Effects)) -> Effects {
-        let mut effects = Vec::new();
-        input(routing, &mut effects);
-        effects
-    }
-
-    /// A routing with the sockets 1 and 2, attached to process `a` under epoch 1. Socket 1 has sent a frame.
-    fn attached() -> Routed {
-        let mut routing = Routed::default();
-        let all = effects(&mut routing, |routing, effects| {
-            routing.open(1, NOW, effects);
-            routing.open(2, NOW, effects);
-            routing.frame(1, "hello", effects);
-            routing.lease(lease('a', 1), effects);
-            routing.word('a', 1, Word::Attached { epoch: 1 }, NOW, effects);
-        });
-        let attach = Effect::Attach { to: 'a', number: 1, epoch: 1 };
-        assert_eq!(all, [Effect::ReadLease, attach, frame('a', 1, 1, "hello")]);
-        routing
-    }
-
-    /// The same while the shard leaves: the frame `first` came back, `second` was never sent.
-    fn held() -> Routed {
-        let mut routing = attached();
-        let all = effects(&mut routing, |routing, effects| {
-            routing.frame(1, "first", effects);
-            routing.word('a', 1, Word::Leaving, NOW, effects);
-            routing.frame(1, "second", effects);
-            routing.handed_back('a', 1, 1, "first", NOW, effects);
-        });
-        assert_eq!(all, [frame('a', 1, 1, "first"), Effect::Marker { to: 'a', number: 1 }]);
-        routing
-    }
-
-    #[test]
-    fn frames_that_came_back_go_before_those_that_were_kept() {
-        let mut routing = held();
-        let all = effects(&mut routing, |routing, effects| {
-            routing.word('a', 1, Word::Moved { to: Some('b'), epoch: 2 }, NOW, effects);
-            routing.word('b', 2, Word::Attached { epoch: 2 }, NOW, effects);
-            routing.frame(1, "third", effects);
-        });
-        let attach = Effect::Attach { to: 'b', number: 2, epoch: 2 };
-        let expected = [attach, frame('b', 2, 1, "first"), frame('b', 2, 1, "second"), frame('b', 2, 1, "third")];
-        assert_eq!(all, expected);
-        assert_eq!(routing.deadline(), None);
-    }
-
-    #[test]
-    fn a_shard_that_was_given_up_does_not_keep_the_node_waiting() {
-        let mut routing = attached();
-        let all = effects(&mut routing, |routing, effects| {
-            routing.kept_too_long(KEEP, effects);
-            routing.word('a', 1, Word::Leaving, NOW, effects);
-            routing.open(3, NOW, effects);
-            routing.lease(lease('b', 2), effects);
-            routing.word('a', 1, Word::Resume, NOW, effects);
-        });
-        let marker = Effect::Marker { to: 'a', number: 1 };
-        let attach = Effect::Attach { to: 'b', number: 2, epoch: 2 };
-        assert_eq!(all, [Effect::Close(1), Effect::Close(2), marker.clone(), Effect::ReadLease, attach, marker]);
-    }
-
-    #[test]
-    fn a_broken_link_closes_every_socket_that_was_attached_over_it() {
-        let mut routing = held();
-        let all = effects(&mut routing, |routing, effects| {
-            routing.open(3, NOW, effects);
-            routing.link_down('b', NOW, effects);
-            routing.link_down('a', NOW, effects);
-        });
-        assert_eq!(all, [Effect::Close(1), Effect::Close(2), Effect::ReadLease], "socket 3 was never attached");
-    }
-
-    #[test]
-    fn sockets_survive_the_death_of_a_node_that_they_are_moving_to() {
-        let mut routing = held();
-        let all = effects(&mut routing, |routing, effects| {
-            routing.word('a', 1, Word::Moved { to: Some('b'), epoch: 2 }, NOW, effects);
-            routing.link_down('b', NOW, effects);
-            routing.lease(lease('a', 1), effects);
-            routing.lease(lease('c', 3), effects);
-            routing.word('c', 3, Word::Attached { epoch: 3 }, NOW, effects);
-        });
-        let [_, Effect::ReadLease, Effect::Attach { to: 'c', .. }, first, second] = &all[..] else {
-            panic!("a lease older than the one that was heard of counts for nothing: {all:?}");
-        };
-        assert_eq!([first, second], [&frame('c', 3, 1, "first"), &frame('c', 3, 1, "second")]);
-    }
-
-    #[test]
-    fn sockets_wait_for_the_next_owner_of_a_released_shard() {
-        let mut routing = held();
-        let all = effects(&mut routing, |routing, effects| {
-            routing.word('a', 1, Word::Moved { to: None, epoch: 1 }, NOW, effects);
-            routing.lease(Lease { owner: None, ..lease('a', 1) }, effects);
-            routing.lease(lease('b', 2), effects);
-        });
-        assert_eq!(all, [Effect::ReadLease, Effect::Attach { to: 'b', number: 2, epoch: 2 }]);
-    }
-
-    #[test]
-    fn frames_are_kept_for_a_second() {
-        let mut routing = held();
-        assert_eq!(routing.deadline(), Some(KEEP));
-        let all = effects(&mut routing, |routing, effects| routing.kept_too_long(KEEP, effects));
-        assert_eq!(all, [Effect::Close(1), Effect::Close(2)]);
-        assert_eq!((routing.state(), routing.waiting()), (State::Idle, 0));
-    }
-
-    #[test]
-    fn words_about_an_older_attachment_are_ignored() {
-        let mut routing = held();
-        let all = effects(&mut routing, |routing, effects| {
-            routing.word('a', 1, Word::Resume, NOW, effects);
-            routing.word('a', 1, Word::Moved { to: Some('b'), epoch: 2 }, NOW, effects);
-            routing.word('a', 1, Word::NotMine, NOW, effects);
-        });
-        assert_eq!(all, [Effect::Attach { to: 'a', number: 2, epoch: 1 }]);
-        assert!(!routing.passes(1));
-    }
-
-    #[test]
-    fn a_node_that_got_its_shard_back_without_its_memory_closes_the_sockets_that_it_told_something() {
-        let mut routing = held();
-        let all = effects(&mut routing, |routing, effects| {
-            routing.word('a', 1, Word::Resume, NOW, effects);
-            routing.word('a', 2, Word::Attached { epoch: 3 }, NOW, effects);
-        });
-        assert_eq!(all[1..], [Effect::Close(1), Effect::Close(2)]);
-    }
-}
+mod tests;

@@ -24,4 +24,7 @@ pub enum Word<P> {
         /// The newest epoch.
         epoch: u64,
     },
+    /// The gateway has parted, as it asked: everything that it sent was answered or handed back, and everything that its
+    /// sockets were told is stored. The node keeps the shard and has forgotten these sockets.
+    Parted,
 }

@@ -57,7 +57,7 @@ async fn work<G: Game>(config: Config, task: Task) -> anyhow::Result<()> {
     match task {
         Task::Serve => return app::serve::<G>(config).await,
         Task::Node => return app::node::<G>(config).await,
-        Task::Gateway => return app::gateway::<G>(config).await,
+        Task::Gateway(replaced) => return app::gateway::<G>(config, replaced).await,
         _ => {}
     }
     telemetry::start_logs(&config.telemetry)?;

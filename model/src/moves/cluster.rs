@@ -93,6 +93,8 @@ pub struct Node {
     pub waits: Vec<Wait>,
     /// News for each gateway.
     pub mail: Vec<(u8, Mail)>,
+    /// Gateways that part: the attachment, and the version that must be stored first.
+    pub parting: Vec<(u8, u64, u8)>,
 }
 
 impl Node {
@@ -109,6 +111,7 @@ impl Node {
             reading: Reading::Idle,
             waits: Vec::new(),
             mail: Vec::new(),
+            parting: Vec::new(),
         }
     }
 
@@ -141,6 +144,8 @@ pub struct Gateway {
     pub routing: Routing<u8, u8, Frame>,
     /// Its link to each node.
     pub pipes: [Pipe; 2],
+    /// Another process waits for its sockets.
+    pub leaving: bool,
 }
 
 /// A client's connection, as its gateway and an onlooker see it.
@@ -224,7 +229,7 @@ impl Cluster {
         let lease = Lease { held, owner: Some(0) };
         let mut owner = Node::new(0);
         owner.life.lease(lease, &mut Vec::new());
-        let gateway = Gateway { routing: Routing::default(), pipes: [Pipe::new(0), Pipe::new(1)] };
+        let gateway = Gateway { routing: Routing::default(), pipes: [Pipe::new(0), Pipe::new(1)], leaving: false };
         let gateways = 1 + usize::from(*plan.bounds.gateways.iter().max().expect("two clients"));
         Self {
             row: Row { version: 1, recoveries: 0, state: History::default(), ring: History::default() },

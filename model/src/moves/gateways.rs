@@ -48,6 +48,7 @@ impl Cluster {
                         self.send_to_node(gateway, to, ToNode::Marker(number));
                     }
                 }
+                Effect::Part { to, number } => self.send_to_node(gateway, to, ToNode::Part(number)),
                 Effect::Close(client) => self.close(gateway, usize::from(client), because, plan),
             }
         }
@@ -170,7 +171,8 @@ impl Cluster {
             let socket = &mut self.sockets[socket];
             match (before, after, word) {
                 (State::Attaching(_), State::Attached(to), _) if socket.open => socket.home = Some(to),
-                (State::Held(_), State::Attaching(_) | State::Asking, Word::Moved { .. }) => socket.home = None,
+                (State::Held(_), State::Attaching(_) | State::Asking, Word::Moved { .. })
+                | (State::Parting(_), State::Idle, Word::Parted) => socket.home = None,
                 _ => {}
             }
         }
@@ -263,15 +265,73 @@ impl Cluster {
         self.clients[client].disconnect(plan.rules(), &plan.bounds.clients);
     }
 
-    /// A gateway dies, and starts again. Its clients lose their connections.
-    pub(super) fn kill_gateway(&mut self, gateway: usize, plan: &Plan) {
+    /// Another process goes on with a gateway's sockets, except for those that must close.
+    pub(super) fn hand_over(&mut self, gateway: usize, plan: &Plan) {
+        let mut carried = Vec::new();
+        for client in 0..2_usize {
+            let number = client as u8;
+            if usize::from(plan.bounds.gateways[client]) != gateway || !self.sockets[client].open {
+                continue;
+            }
+            let frames = self.gateways[gateway].routing.take(number);
+            match frames.or(plan.lacks(Rule::PartBeforeGiving).then(Vec::new)) {
+                Some(frames) if plan.lacks(Rule::WaitingFramesTravel) => drop(frames),
+                Some(frames) => {
+                    carried.push((number, frames));
+                    continue;
+                }
+                None => {
+                    self.close(gateway, client, None, plan);
+                    continue;
+                }
+            }
+            carried.push((number, Vec::new()));
+        }
+        self.forget_gateway(gateway);
+        self.late = self.late.filter(|(of, ..)| usize::from(*of) != gateway);
+        // The next links have other ids, which this model does not have. So the nodes notice the end of the old ones first.
+        for node in 0..2 {
+            let pipe = &mut self.gateways[gateway].pipes[node];
+            if pipe.node_end {
+                pipe.drop_node_end();
+                self.node_loses_link(node, gateway as u8, plan);
+            }
+        }
+        for (client, frames) in carried {
+            self.sockets[usize::from(client)].home = None;
+            self.route(gateway, None, plan, |routing, effects| {
+                routing.open(client, NOW, effects);
+                frames.into_iter().for_each(|frame| routing.frame(client, frame, effects));
+            });
+        }
+    }
+
+    /// A gateway that will be replaced parts, as soon as it can. One that stays looks for the owner again.
+    pub(super) fn part_or_stay(&mut self, plan: &Plan) {
+        for gateway in 0..self.gateways.len() {
+            if !self.gateways[gateway].leaving {
+                self.route(gateway, None, plan, |routing, effects| routing.stay(NOW, effects));
+            } else if !plan.lacks(Rule::PartBeforeGiving) {
+                self.route(gateway, None, plan, |routing, effects| routing.part(effects));
+            }
+        }
+    }
+
+    /// A gateway's process ends, and another one begins.
+    fn forget_gateway(&mut self, gateway: usize) {
         self.gateways[gateway].routing = Routing::default();
+        self.gateways[gateway].leaving = false;
         for pipe in &mut self.gateways[gateway].pipes {
             if pipe.opening {
                 *pipe = Pipe { node_end: pipe.node_end, ..Pipe::none(pipe.process) };
             }
             pipe.drop_gateway_end();
         }
+    }
+
+    /// A gateway dies, and starts again. Its clients lose their connections.
+    pub(super) fn kill_gateway(&mut self, gateway: usize, plan: &Plan) {
+        self.forget_gateway(gateway);
         for client in 0..2 {
             let socket = self.sockets[client];
             if usize::from(plan.bounds.gateways[client]) == gateway && socket.open {

@@ -4,7 +4,7 @@
 use super::plan::{Bounds, Events, NONE};
 use super::promises::*;
 use super::rule::Rule;
-use super::searches::{LOST_ANSWER, LOST_WORD, MOVE, RESTART, ZOMBIE, breaks, is_trapped};
+use super::searches::{LOST_ANSWER, LOST_WORD, MOVE, REPLACEMENT, RESTART, ZOMBIE, breaks, is_trapped};
 
 #[test]
 fn without_explicit_attachments_a_promise_breaks() {
@@ -130,4 +130,25 @@ fn without_credit_a_promise_breaks() {
 fn without_a_limit_on_keeping_a_promise_breaks() {
     breaks(Rule::KeepIsLimited, Bounds::one(1).with(LOST_WORD), REST_IS_SERVED, 3);
     assert!(is_trapped(Bounds::one(1).with(LOST_WORD), Some(Rule::KeepIsLimited)).1);
+}
+
+#[test]
+fn without_storing_everything_before_a_gateway_parts_a_promise_breaks() {
+    let events = Events { replacements: 1, kills: 1, ..NONE };
+    breaks(Rule::PartedWhenStored, Bounds::one(2).with(events), COVERED_IS_STORED, 22);
+}
+
+#[test]
+fn without_answers_before_a_gateway_parts_a_promise_breaks() {
+    breaks(Rule::AnswersBeforeParted, Bounds::one(1).durable().with(REPLACEMENT), REST_IS_SERVED, 19);
+}
+
+#[test]
+fn without_parting_before_sockets_are_given_away_a_promise_breaks() {
+    breaks(Rule::PartBeforeGiving, Bounds::one(2).with(REPLACEMENT), FRAMES_IN_ORDER, 15);
+}
+
+#[test]
+fn without_frames_that_travel_with_their_socket_a_promise_breaks() {
+    breaks(Rule::WaitingFramesTravel, Bounds::one(2).with(REPLACEMENT), FRAMES_IN_ORDER, 17);
 }

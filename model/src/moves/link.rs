@@ -43,6 +43,8 @@ pub enum ToNode {
     Frame(u64, Frame),
     /// The marker.
     Marker(u64),
+    /// The gateway parts.
+    Part(u64),
 }
 
 /// A word from a node to a gateway, with the number of the attachment.

@@ -25,8 +25,8 @@
 //! takeover from a live node stands for a node that was frozen, and for one that cannot reach the database: both are
 //! slow in some of their steps, and a search tries every order of steps.
 //!
-//! A move, a release, an undo, a copy and a repeated word are no faults. As long as there was no fault no socket may
-//! close, so no client has a reason to send anything again.
+//! A move, a release, an undo, a copy, a repeated word and the replacement of a gateway are no faults. As long as there
+//! was no fault no socket may close, so no client has a reason to send anything again.
 //!
 //! # Searches
 //!
@@ -48,6 +48,10 @@
 //! | 1 | 2 moves, undo, 2 early deadlines | 2,052,210 |
 //! | 2, at two gateways | move, undo | 185,773 |
 //! | 1 | move, node killed, gateway killed | 377,253 |
+//! | 1 | move, gateway replaced, undo | 51,385 |
+//! | 2, at two gateways, which wait for commits | 2 gateways replaced | 33,492 |
+//! | 1 | gateway replaced, node killed | 7,057 |
+//! | 1 | gateway replaced, lost word, repeated word, early deadline | 62,465 |
 //! | 1, which waits for commits | move, node killed, lost answer | 44,868 |
 //! | 2 | move, node killed | 150,951 |
 //! | 2, which read late | move | 265,992 |

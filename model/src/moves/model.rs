@@ -53,6 +53,13 @@ impl Plan {
     }
 }
 
+impl Step {
+    /// Returns true if a deadline passes.
+    pub(super) fn is_deadline(self) -> bool {
+        matches!(self, Self::MarkerIsLate { .. } | Self::KeptTooLong { .. } | Self::PartsTooLong { .. })
+    }
+}
+
 impl Cluster {
     fn take_step(&mut self, step: Step, plan: &Plan) {
         self.count(step, plan);
@@ -122,6 +129,9 @@ impl Cluster {
             Step::Release { node } => self.leave(node, true, plan),
             Step::CopyAhead { node } => self.copy_ahead(node),
             Step::Kill { node } => self.kill(node),
+            Step::Replace { gateway } => self.gateways[gateway].leaving = true,
+            Step::HandOver { gateway } | Step::PartsTooLong { gateway } => self.hand_over(gateway, plan),
+            Step::Stay { gateway } => self.gateways[gateway].leaving = false,
             Step::KillGateway { gateway } => self.kill_gateway(gateway, plan),
             Step::Cut { gateway, node } => self.gateways[gateway].pipes[node].broken = true,
             Step::LoseFlush { node } => self.nodes[node].iter_mut().for_each(|node| node.flush = Flush::Idle),
@@ -151,7 +161,8 @@ impl Cluster {
             Step::Leave { .. } => (&mut events.moves, false),
             Step::Release { .. } => (&mut events.releases, false),
             Step::CopyAhead { .. } => (&mut events.copies, false),
-            Step::Undo { .. } => (&mut events.undos, false),
+            Step::Undo { .. } | Step::Stay { .. } => (&mut events.undos, false),
+            Step::Replace { .. } => (&mut events.replacements, false),
             Step::Take { .. } if zombie => (&mut events.zombies, true),
             Step::Kill { .. } => (&mut events.kills, true),
             Step::Restart { .. } => (&mut events.restarts, true),
@@ -163,7 +174,7 @@ impl Cluster {
             Step::LoseWord { .. } => (&mut events.lost_words, true),
             // Words that are said again are harmless: the promises of a planned move hold with them too.
             Step::RepeatWord { .. } | Step::News { again: true, .. } => (&mut events.repeated_words, false),
-            Step::MarkerIsLate { .. } | Step::KeptTooLong { .. } if !in_time => (&mut events.early_deadlines, true),
+            step if step.is_deadline() && !in_time => (&mut events.early_deadlines, true),
             _ => return,
         };
         *event = event.saturating_sub(1);
@@ -173,6 +184,8 @@ impl Cluster {
     /// Performs steps without visible effect at once, which reduces the number of states.
     pub(super) fn settle(&mut self, plan: &Plan) {
         self.report_quiet(plan);
+        self.part_or_stay(plan);
+        self.report_parted(plan);
         for number in 0..2 {
             let client = &mut self.clients[number];
             if client.is_finished(&plan.bounds.clients) {

@@ -58,6 +58,8 @@ impl Cluster {
         let Some(node) = &mut self.nodes[number] else { return };
         match effect {
             Effect::Say(gateway, attachment, word) => {
+                // The gateway hears what becomes of the shard instead.
+                node.parting.retain(|(link, ..)| *link != gateway);
                 self.say(number, gateway, ToGateway::Word(attachment, word));
                 if word == Word::Leaving && plan.lacks(Rule::Marker) {
                     self.live(number, plan, |life, effects| life.marker(gateway, attachment, effects));
@@ -78,6 +80,7 @@ impl Cluster {
                 node.entry = None;
                 node.waits.clear();
                 node.mail.clear();
+                node.parting.clear();
             }
             Effect::Cut(gateway) => {
                 let pipe = &mut self.gateways[usize::from(gateway)].pipes[number];
@@ -102,6 +105,7 @@ impl Cluster {
         if let Some(node) = &mut self.nodes[number] {
             node.waits.retain(|wait| wait.gateway != gateway);
             node.mail.retain(|(to, _)| *to != gateway);
+            node.parting.retain(|(link, ..)| *link != gateway);
         }
         self.live(number, plan, |life, effects| life.link_down(gateway, effects));
     }
@@ -119,11 +123,47 @@ impl Cluster {
         }
     }
 
+    /// Says `parted` to gateways, as soon as everything that they were told is stored.
+    pub(super) fn report_parted(&mut self, plan: &Plan) {
+        for number in 0..2 {
+            let Some(node) = &mut self.nodes[number] else { continue };
+            let Node { entry, waits, mail, parting, .. } = node;
+            let durable = entry.map_or(0, |entry| entry.durable);
+            let parted: Vec<_> = parting
+                .extract_if(.., |(gateway, _, version)| {
+                    let is_stored = durable >= *version || plan.lacks(Rule::PartedWhenStored);
+                    let owes =
+                        waits.iter().any(|wait| wait.gateway == *gateway) || mail.iter().any(|(to, _)| to == gateway);
+                    is_stored && (!owes || plan.lacks(Rule::AnswersBeforeParted))
+                })
+                .collect();
+            for (gateway, attachment, _) in parted {
+                if let Some(node) = self.nodes[number].as_mut().filter(|_| plan.lacks(Rule::AnswersBeforeParted)) {
+                    // Nobody hears them any more.
+                    node.mail.retain(|(to, _)| *to != gateway);
+                }
+                self.say(number, gateway, ToGateway::Word(attachment, Word::Parted));
+            }
+        }
+    }
+
     /// A node reads a word.
     pub(super) fn node_reads(&mut self, number: usize, gateway: usize, word: ToNode, plan: &Plan) {
         let link = gateway as u8;
         match word {
+            ToNode::Part(attachment) => {
+                let Some(node) = &mut self.nodes[number] else { return };
+                let is_known = node.parting.iter().any(|(other, ..)| *other == link);
+                if node.owns() && node.life.attachment(link) == Some(attachment) && !is_known {
+                    let version = node.entry.map_or(0, |entry| entry.version);
+                    node.parting.push((link, attachment, version));
+                }
+            }
             ToNode::Attach(attachment, epoch) => {
+                self.nodes[number].iter_mut().for_each(|node| {
+                    // A repeated word changes nothing.
+                    node.parting.retain(|(other, number, _)| *other != link || *number >= attachment);
+                });
                 let epoch = if plan.lacks(Rule::AttachNamesEpoch) { 0 } else { epoch };
                 self.live(number, plan, |life, effects| life.attach(link, attachment, epoch, effects));
             }
@@ -248,6 +288,10 @@ impl Cluster {
         for wait in node.waits.extract_if(.., |wait| wait.version <= entry.durable) {
             let answer = Answer::new(usize::from(wait.intent), Decision::Applied, &entry);
             node.mail.push((wait.gateway, Mail::Answer(wait.client, wait.connection, answer)));
+            // It shows the present state, which must be stored, too.
+            for (_, _, version) in node.parting.iter_mut().filter(|(gateway, ..)| *gateway == wait.gateway) {
+                *version = entry.version;
+            }
         }
     }
 

@@ -12,7 +12,7 @@ pub struct Events {
     pub moves: u8,
     /// Releases: a node hands the shard to nobody.
     pub releases: u8,
-    /// Moves that are called off.
+    /// Moves that are called off, and replacements of gateways.
     pub undos: u8,
     /// Characters that are sent ahead to the other node.
     pub copies: u8,
@@ -24,6 +24,8 @@ pub struct Events {
     pub restarts: u8,
     /// `kill -9` of a gateway, which starts again at once.
     pub gateway_kills: u8,
+    /// Gateways that are replaced by another process, which goes on with their sockets.
+    pub replacements: u8,
     /// Links that break.
     pub cuts: u8,
     /// Statements with a lost answer, executed or not.
@@ -97,6 +99,7 @@ pub const NONE: Events = Events {
     kills: 0,
     restarts: 0,
     gateway_kills: 0,
+    replacements: 0,
     cuts: 0,
     lost_answers: 0,
     lost_words: 0,

@@ -79,7 +79,7 @@ impl Cluster {
             gateway::State::Idle => true,
             gateway::State::Attached(to) => Some(to) == self.lease.owner && gateway.routing.waiting() == 0,
             _ => false,
-        });
+        }) && self.gateways.iter().all(|gateway| !gateway.leaving);
         self.is_finished(plan) && owner.is_some() && alone && routed
     }
 }

@@ -51,6 +51,14 @@ pub enum Rule {
     /// A frame is taken from a client only if there is room for its answer. Left out: always, and a gateway that has no
     /// room for an answer stops reading the link.
     Credit,
+    /// A node says `parted` when everything that it told the gateway's sockets is stored. Left out: at once.
+    PartedWhenStored,
+    /// Answers and notices go out before `parted`. Left out: when their turn comes.
+    AnswersBeforeParted,
+    /// A gateway gives its sockets away when it has parted. Left out: at once.
+    PartBeforeGiving,
+    /// Frames that wait travel with their socket. Left out: they are forgotten.
+    WaitingFramesTravel,
     /// Frames are kept for a limited time. Left out: for ever.
     KeepIsLimited,
 }

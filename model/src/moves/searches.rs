@@ -21,6 +21,8 @@ pub(super) const RESTART: Events = Events { restarts: 1, ..KILL };
 pub(super) const ZOMBIE: Events = Events { zombies: 1, ..MOVE };
 /// A planned move, and a lost answer of a statement.
 pub(super) const LOST_ANSWER: Events = Events { lost_answers: 1, ..MOVE };
+/// A gateway that is replaced.
+pub(super) const REPLACEMENT: Events = Events { replacements: 1, ..NONE };
 /// A planned move, and a lost word on a link that lives.
 pub(super) const LOST_WORD: Events = Events { lost_words: 1, ..MOVE };
 
@@ -132,6 +134,27 @@ fn promises_hold_with_two_gateways() {
 #[test]
 fn promises_hold_when_gateways_die() {
     holds(Bounds::one(2).with(Events { gateway_kills: 1, ..KILL }), 377_253);
+}
+
+#[test]
+fn gateways_that_are_replaced_close_nothing() {
+    holds(Bounds::one(2).with(Events { replacements: 1, undos: 1, ..MOVE }), 51_385);
+}
+
+#[test]
+fn gateways_that_are_replaced_one_after_the_other_close_nothing() {
+    holds(Bounds::two(1, 1).two_gateways().durable().with(Events { replacements: 2, ..NONE }), 33_492);
+}
+
+#[test]
+fn promises_hold_when_gateways_are_replaced_and_nodes_die() {
+    holds(Bounds::one(2).with(Events { replacements: 1, kills: 1, ..NONE }), 7_057);
+}
+
+#[test]
+fn promises_hold_when_gateways_are_replaced_and_words_are_lost_or_said_again() {
+    let events = Events { replacements: 1, lost_words: 1, repeated_words: 1, early_deadlines: 1, ..NONE };
+    holds(Bounds::one(2).with(events), 62_465);
 }
 
 #[test]

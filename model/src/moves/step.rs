@@ -174,6 +174,26 @@ pub enum Step {
         /// The gateway.
         gateway: usize,
     },
+    /// Chance: another process wants a gateway's sockets.
+    Replace {
+        /// The gateway.
+        gateway: usize,
+    },
+    /// The other process goes on with them.
+    HandOver {
+        /// The gateway.
+        gateway: usize,
+    },
+    /// The same, although the gateway has not parted in time: sockets close.
+    PartsTooLong {
+        /// The gateway.
+        gateway: usize,
+    },
+    /// Chance: the other process dies first.
+    Stay {
+        /// The gateway.
+        gateway: usize,
+    },
     /// Chance: a link breaks.
     Cut {
         /// One end.
@@ -262,9 +282,7 @@ impl Cluster {
     pub(super) fn only_deadlines_pass(&self, plan: &Plan) -> bool {
         let mut steps = Vec::new();
         self.progress(plan, &mut steps);
-        steps
-            .iter()
-            .all(|step| matches!(step, Step::MarkerIsLate { .. } | Step::KeptTooLong { .. } | Step::Read { .. }))
+        steps.iter().all(|step| step.is_deadline() || matches!(step, Step::Read { .. }))
     }
 
     fn client_progress(&self, plan: &Plan, steps: &mut Vec<Step>) {
@@ -322,7 +340,7 @@ impl Cluster {
     }
 
     fn link_progress(&self, plan: &Plan, steps: &mut Vec<Step>) {
-        for (gateway, Gateway { routing, pipes }) in self.gateways.iter().enumerate() {
+        for (gateway, Gateway { routing, pipes, .. }) in self.gateways.iter().enumerate() {
             for (node, pipe) in pipes.iter().enumerate() {
                 if pipe.opening {
                     steps.push(Step::Open { gateway, node });
@@ -340,6 +358,9 @@ impl Cluster {
                 if pipe.broken && pipe.gateway_end {
                     steps.push(Step::GatewayNotices { gateway, node });
                 }
+            }
+            if self.gateways[gateway].leaving && (routing.has_parted() || plan.lacks(Rule::PartBeforeGiving)) {
+                steps.push(Step::HandOver { gateway });
             }
             let finds = self.owner_lives() || plan.lacks(Rule::ProcessesAreNamed);
             if routing.state() == gateway::State::Asking && finds {
@@ -359,6 +380,9 @@ impl Cluster {
         for (number, gateway) in self.gateways.iter().enumerate() {
             if gateway.routing.deadline().is_some() && !plan.lacks(Rule::KeepIsLimited) {
                 steps.push(Step::KeptTooLong { gateway: number });
+            }
+            if gateway.leaving && !gateway.routing.has_parted() {
+                steps.push(Step::PartsTooLong { gateway: number });
             }
         }
     }
@@ -423,7 +447,13 @@ impl Cluster {
 
     fn link_chance(&self, plan: &Plan, steps: &mut Vec<Step>) {
         let events = self.events;
-        for (gateway, Gateway { routing, pipes }) in self.gateways.iter().enumerate() {
+        for (gateway, Gateway { routing, pipes, leaving }) in self.gateways.iter().enumerate() {
+            if events.replacements > 0 && !leaving {
+                steps.push(Step::Replace { gateway });
+            }
+            if events.undos > 0 && *leaving {
+                steps.push(Step::Stay { gateway });
+            }
             if events.gateway_kills > 0 {
                 steps.push(Step::KillGateway { gateway });
             }
@@ -441,7 +471,8 @@ impl Cluster {
                 if pipe.broken {
                     continue;
                 }
-                let to_node = matches!(pipe.to_node.front(), Some(ToNode::Attach(..) | ToNode::Marker(_)));
+                let to_node =
+                    matches!(pipe.to_node.front(), Some(ToNode::Attach(..) | ToNode::Marker(_) | ToNode::Part(_)));
                 let to_gateway = matches!(pipe.to_gateway.front(), Some(ToGateway::Word(..)));
                 for (to_node, _) in [(true, to_node), (false, to_gateway)].into_iter().filter(|(_, found)| *found) {
                     if events.lost_words > 0 {

@@ -1,51 +1,48 @@
 //! `castellan gateway`: holds players' connections, and passes everything about characters to nodes.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use castellan_game::Game;
 use castellan_protocol::CloseCode;
 use futures_util::FutureExt;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::parts::Parts;
+use super::replacing::{self, Hosts, Work};
 use super::rules::Rules;
 use super::running::{GOODBYE, StopSignals, reload};
-use super::start::{self, Bound, Patience};
+use super::start::{self, Patience};
 use super::{LAST_RECORDS, background, health, hints, open_files, print};
 use crate::clock::Entropy;
 use crate::config::{Config, Scheduling};
 use crate::flush::Signals;
-use crate::gateway::{self, Dial, Hub, NodeAddress, Owners};
+use crate::gateway::{self, Dial, Hub, Listeners, NodeAddress, Owners};
 use crate::http;
 use crate::link::{self, Secret, Trust};
 use crate::shard::CloseOrder;
-use crate::socket::{Accepted, Registry, Workers};
-use crate::storage::ShardId;
+use crate::socket::{Registry, Workers};
 use crate::telemetry;
 
-/// Work for a socket thread of a gateway.
-enum Work {
-    /// A client's connection.
-    Socket(Box<Accepted>),
-    /// A request for a node.
-    Request(ShardId, Vec<u8>, oneshot::Sender<Vec<u8>>),
-}
-
-/// Runs a gateway until it is told to stop.
+/// Runs a gateway until it is told to stop, or is replaced. Replaces the gateway that waits at the Unix socket `replace`,
+/// if one does, and then waits there itself.
 ///
 /// # Errors
 ///
 /// Why it could not start.
-pub async fn gateway<G: Game>(config: Config) -> anyhow::Result<()> {
+pub async fn gateway<G: Game>(config: Config, replace: Option<PathBuf>) -> anyhow::Result<()> {
     let metrics = telemetry::install(&config.telemetry)?;
     let workers_count = start::worker_count(&config.socket);
     let room = open_files::share_out(&config, workers_count)?;
     let tls = start::read_certificate(&config.listen)?;
     let trust = start::read_link_ca(&config.node)?;
-    let Bound { players, operators, address } = start::bind(&config.listen)?;
+    // A gateway that is to be replaced has the addresses.
+    let bound = if replace.is_none() { Some(start::bind(&config.listen)?) } else { None };
     let mut patience = Patience::new(&config.database);
     let parts = Parts::<G>::make(&config, config.listen.is_exposed(), &mut patience).await?;
     if parts.storage.membership().is_none() {
@@ -103,26 +100,75 @@ pub async fn gateway<G: Game>(config: Config) -> anyhow::Result<()> {
     background::start(&auth, &registry);
     hints::follow(&storage, &auth, Some(owners.clone()));
     tokio::spawn(async move { rules.look_again_and_again().await });
-    let (stop_accepting, accepting) = watch::channel(false);
     let limits = http::Limits {
         connections_max: room.http,
         numbers_below: room.players_below,
         ..http::Limits::from(&config.listen)
     };
-    let open = start::what_is_open(&config, &auth, operators.as_ref().map(|(_, address)| *address));
-    let mut listeners = JoinSet::new();
-    if let Some((listener, _)) = operators {
-        let limits = start::limits_of_operators(&room, &limits);
-        listeners.spawn(http::serve(listener, None, http::for_operators(&routes), limits, accepting.clone()));
+    let serve = |listeners: &Listeners| -> io::Result<Serving> {
+        let (stop_accepting, accepting) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        if let Some(listener) = &listeners.operators {
+            let listener = TcpListener::from_std(listener.try_clone()?)?;
+            let limits = start::limits_of_operators(&room, &limits);
+            tasks.spawn(http::serve(listener, None, http::for_operators(&routes), limits, accepting.clone()));
+        }
+        let players = TcpListener::from_std(listeners.players.try_clone()?)?;
+        tasks.spawn(http::serve(players, tls.clone(), http::for_players(&routes), limits.clone(), accepting));
+        Ok(Serving { stop_accepting, tasks })
+    };
+    let predecessor = match &replace {
+        Some(socket) => replacing::ask(socket.clone(), &owners).await?,
+        None => None,
+    };
+    let (arrival, listeners) = match (predecessor, bound) {
+        (Some((arrival, listeners)), _) => (Some(arrival), listeners),
+        (None, Some(bound)) => (None, replacing::listeners_of(bound)?),
+        (None, None) => (None, replacing::listeners_of(start::bind(&config.listen)?)?),
+    };
+    let mut serving = serve(&listeners)?;
+    if let Some(arrival) = &arrival {
+        arrival.got_it()?;
     }
-    listeners.spawn(http::serve(players, tls.clone(), http::for_players(&routes), limits, accepting));
+    let address = listeners.players.local_addr()?;
+    let operators = listeners.operators.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     print(&format!("castellan gateway is listening on {scheme}://{address}"));
-    print(&open);
-
-    while signals.next().await {
-        reload(tls.as_deref(), trust.as_deref(), &issuers);
+    print(&start::what_is_open(&config, &auth, operators));
+    let hosts = Hosts { auth, registry: Arc::clone(&registry), workers, sockets_max: room.sockets };
+    let (sender, mut successors) = mpsc::channel(1);
+    if let Some(socket) = replace {
+        tokio::spawn(replacing::wait_for_successor(arrival, socket, hosts.clone(), sender));
     }
+    let listeners = Arc::new(listeners);
+    loop {
+        let successor = tokio::select! {
+            must_reload = signals.next() => {
+                if !must_reload {
+                    break;
+                }
+                reload(tls.as_deref(), trust.as_deref(), &issuers);
+                continue;
+            }
+            Some(successor) = successors.recv() => Arc::new(successor),
+        };
+        tracing::info!("another process replaces this gateway");
+        let (offer, offered) = (Arc::clone(&successor), Arc::clone(&listeners));
+        if let Err(error) = tokio::task::spawn_blocking(move || offer.listeners(&offered)).await? {
+            tracing::error!(%error, "this gateway is not replaced");
+            continue;
+        }
+        serving.stop_accepting.send_replace(true);
+        replacing::finish_requests(&mut serving.tasks).await;
+        match hosts.give_away(successor).await {
+            Ok(()) => break,
+            Err(error) => tracing::error!(%error, "this gateway is not replaced; it goes on"),
+        }
+        serving = serve(&listeners)?;
+    }
+    // Nobody waits in a queue that is never served.
+    drop(listeners);
+    let Serving { stop_accepting, mut tasks } = serving;
     const GOING_AWAY: CloseOrder =
         CloseOrder { code: CloseCode::GoingAway, reason: "the gateway is stopping; reconnect" };
     tracing::info!("stopping");
@@ -134,7 +180,7 @@ pub async fn gateway<G: Game>(config: Config) -> anyhow::Result<()> {
         registry.close_all(&GOING_AWAY);
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
-    let requests = async { while listeners.join_next().await.is_some() {} };
+    let requests = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout_at(goodbye, requests).await.is_err() {
         tracing::warn!("requests were cut off: they took too long");
     }
@@ -142,6 +188,12 @@ pub async fn gateway<G: Game>(config: Config) -> anyhow::Result<()> {
         tracing::error!("the last rows of the audit are not stored; the log has them");
     }
     Ok(())
+}
+
+/// Listeners that are served.
+struct Serving {
+    stop_accepting: watch::Sender<bool>,
+    tasks: JoinSet<()>,
 }
 
 /// Starts the socket threads, each with a hub of its own.
@@ -171,6 +223,15 @@ fn start_workers<G: Game>(
             async move {
                 match work {
                     Work::Socket(accepted) => gateway::serve::<G>(*accepted, hub, context).await,
+                    Work::Carried(carried) => {
+                        let (carried, seat) = *carried;
+                        gateway::resume::<G>(carried, seat, hub, context).await;
+                    }
+                    Work::Leave(given, within, leaving) => {
+                        hub.leave(given, within).await;
+                        drop(leaving);
+                    }
+                    Work::Stay => hub.stay(),
                     Work::Request(shard, request, mut reply) => {
                         let answer = tokio::select! {
                             answer = hub.request(shard, request) => answer,

@@ -14,6 +14,7 @@ mod origin;
 mod parts;
 mod peers;
 mod purge;
+mod replacing;
 mod report;
 mod rules;
 mod running;

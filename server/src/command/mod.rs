@@ -51,7 +51,7 @@ pub async fn run(config: &Config, task: Task, input: &mut dyn BufRead, out: &mut
 fn recorded(task: &Task) -> Option<(&'static str, Target)> {
     let character = |id: &CharacterId| Target::Named(format!("character {id}"));
     Some(match task {
-        Task::Serve | Task::Node | Task::Gateway => return None,
+        Task::Serve | Task::Node | Task::Gateway(_) => return None,
         Task::Migrate | Task::Nodes | Task::Keys(Keys::List) => return None,
         Task::Drain(node) => ("drain", Target::Named(format!("node {node}"))),
         Task::Undrain(node) => ("undrain", Target::Named(format!("node {node}"))),
@@ -90,7 +90,7 @@ fn recorded(task: &Task) -> Option<(&'static str, Target)> {
 
 async fn perform(config: &Config, task: Task, input: &mut dyn BufRead, out: &mut dyn Write) -> anyhow::Result<()> {
     match task {
-        Task::Serve | Task::Node | Task::Gateway => anyhow::bail!("a server is not started here"),
+        Task::Serve | Task::Node | Task::Gateway(_) => anyhow::bail!("a server is not started here"),
         Task::Migrate => {
             open(config).await?.migrate().await?;
             writeln!(out, "{} has the current schema", config.database.url)?;

@@ -36,8 +36,8 @@ pub enum Task {
     Keys(Keys),
     /// Run a node.
     Node,
-    /// Run a gateway.
-    Gateway,
+    /// Run a gateway. It replaces the one that waits at this Unix socket, if one does, and then waits there itself.
+    Gateway(Option<PathBuf>),
     /// List the processes on the database.
     Nodes,
     /// Let a node give its shards away, and wait until it has none.
@@ -189,7 +189,7 @@ fn task(matches: &ArgMatches) -> Option<Task> {
         None | Some(("serve", _)) => Some(Task::Serve),
         Some(("migrate", _)) => Some(Task::Migrate),
         Some(("node", _)) => Some(Task::Node),
-        Some(("gateway", _)) => Some(Task::Gateway),
+        Some(("gateway", below)) => Some(Task::Gateway(below.try_get_one::<PathBuf>("replace").ok()?.cloned())),
         Some(("nodes", _)) => Some(Task::Nodes),
         Some(("drain", below)) => Some(Task::Drain(below.try_get_one::<String>("node").ok()??.clone())),
         Some(("undrain", below)) => Some(Task::Undrain(below.try_get_one::<String>("node").ok()??.clone())),
@@ -250,6 +250,11 @@ fn account_task(verb: &str, given: &ArgMatches) -> Option<Account> {
 
 fn grammar(options: &'static [RuleOption]) -> Clap {
     let settings = std::iter::once(config_argument()).chain(all_settings(options).map(argument));
+    let replace =
+        Arg::new("replace").long("replace").value_name("SOCKET").value_parser(clap::value_parser!(PathBuf)).help(
+            "Unix socket. If a gateway of the same user waits there, take over its listeners and connections: no \
+             WebSocket closes, and the other process exits. Then wait there to be replaced in the same way",
+        );
     let node = Arg::new("node").required(true).value_name("NAME").help("Name of the node, as in `castellan nodes`");
     Clap::new("castellan")
         .version(env!("CARGO_PKG_VERSION"))
@@ -266,9 +271,11 @@ fn grammar(options: &'static [RuleOption]) -> Clap {
         .subcommand(Clap::new("node").about(
             "Run a node: it owns some of the shards, and gateways reach it at --listen. Needs PostgreSQL and --name",
         ))
-        .subcommand(Clap::new("gateway").about(
-            "Run a gateway: players connect to it at --listen, and it passes everything about characters to nodes",
-        ))
+        .subcommand(
+            Clap::new("gateway")
+                .about("Run a gateway: players connect to it at --listen, and it passes everything about characters to nodes")
+                .arg(replace),
+        )
         .subcommand(
             Clap::new("drain")
                 .about("Let a node give all its shards to the other nodes, and wait until it has none left")

@@ -19,14 +19,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, timeout};
+use uuid::Uuid;
 
 use self::traffic::{Reply, Traffic};
+use super::carried::{Blob, Carried, CarriedPlace, CarriedState};
 use super::context::Context;
 use super::hub::{Client, Hub};
-use super::outbox::{Outbox, frames};
+use super::outbox::{Listened, Outbox, frames};
 use crate::auth::Session;
+use crate::shard::CloseOrder;
 use crate::socket::{
-    Accepted, End, FRAMES_IN_A_TURN_MAX, GOODBYE, Heard, Io, Line, Outbound, Replies, Seat, TURNS_IN_A_ROW_MAX,
+    Accepted, End, FRAMES_IN_A_TURN_MAX, GOODBYE, Heard, Io, Line, Outbound, Paused, Replies, Seat, TURNS_IN_A_ROW_MAX,
     Transport, say_goodbye, settle,
 };
 use crate::telemetry;
@@ -35,16 +38,17 @@ use crate::telemetry;
 pub async fn serve<G: Game>(accepted: Accepted, hub: Hub, context: Arc<Context>) {
     // Boxed, because most connections have no TLS here, or all of them do.
     let served: io::Result<()> = async {
-        let Accepted { line, address, leftover, codec, replies, ticket } = accepted;
-        let begin = Begin { address, leftover, codec, replies };
+        let Accepted { line, address, leftover: unheard, codec, replies, ticket } = accepted;
+        let begin = Begin { address, codec, replies, carried: None };
         match line {
             Line::Plain(stream) => {
-                let stream = TcpStream::from_std(stream)?;
-                Box::pin(begin.serve::<G, _>(stream, ticket, hub, context)).await;
+                let paused = Paused { io: TcpStream::from_std(stream)?, unheard, unsent: Vec::new() };
+                Box::pin(begin.serve::<G, _>(paused, ticket, hub, context, Some(give))).await;
             }
             Line::Tls(stream, tcp) => {
-                let stream = settle(stream, tcp)?;
-                Box::pin(begin.serve::<G, _>(stream, ticket, hub, context)).await;
+                let paused = Paused { io: settle(stream, tcp)?, unheard, unsent: Vec::new() };
+                // The state of the encryption cannot leave this process.
+                Box::pin(begin.serve::<G, _>(paused, ticket, hub, context, None)).await;
             }
         }
         Ok(())
@@ -55,6 +59,29 @@ pub async fn serve<G: Game>(accepted: Accepted, hub: Hub, context: Arc<Context>)
     }
 }
 
+/// Goes on with a connection of another process, with its seat, until it ends. Call it on the hub's own thread.
+pub async fn resume<G: Game>(carried: Carried, seat: Seat, hub: Hub, context: Arc<Context>) {
+    let Carried { stream, mut state } = carried;
+    let stream = match TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => return tracing::warn!(%error, "cannot go on with a connection"),
+    };
+    let (unheard, unsent) = (std::mem::take(&mut state.unheard.0), std::mem::take(&mut state.unsent.0));
+    let begin = Begin {
+        address: state.address,
+        codec: if state.is_json { Codec::Json } else { Codec::MessagePack },
+        replies: if state.wants_changes { Replies::Changes } else { Replies::Whole },
+        carried: Some(state.place),
+    };
+    let paused = Paused { io: stream, unheard, unsent };
+    Box::pin(begin.serve::<G, _>(paused, Ok((state.session.into(), seat)), hub, context, Some(give))).await;
+}
+
+/// Takes a connection off this runtime.
+fn give(stream: TcpStream) -> Option<std::net::TcpStream> {
+    stream.into_std().ok()
+}
+
 /// Serves a client's connection over any byte stream, for simulations: it has no address, and wants whole states in JSON.
 pub async fn serve_over<G: Game>(
     io: impl AsyncRead + AsyncWrite + Unpin,
@@ -63,33 +90,52 @@ pub async fn serve_over<G: Game>(
     context: Arc<Context>,
 ) {
     let address = std::net::Ipv4Addr::UNSPECIFIED.into();
-    let begin = Begin { address, leftover: Vec::new(), codec: Codec::Json, replies: Replies::Whole };
-    begin.serve::<G, _>(io, Ok(admitted), hub, context).await;
+    let begin = Begin { address, codec: Codec::Json, replies: Replies::Whole, carried: None };
+    let paused = Paused { io, unheard: Vec::new(), unsent: Vec::new() };
+    begin.serve::<G, _>(paused, Ok(admitted), hub, context, None).await;
+}
+
+/// Takes a byte stream off its runtime, for another process.
+type Give<IO> = fn(IO) -> Option<std::net::TcpStream>;
+
+/// The order for a connection that no other process can go on with.
+const REPLACED: CloseOrder =
+    CloseOrder { code: CloseCode::GoingAway, reason: "the gateway is being replaced; reconnect" };
+
+/// What was known of a connection when it began.
+struct Known {
+    address: IpAddr,
+    client: Option<Uuid>,
+    wants_changes: bool,
 }
 
 /// An accepted connection without its byte stream and its session.
 struct Begin {
     address: IpAddr,
-    leftover: Vec<u8>,
     codec: Codec,
     replies: Replies,
+    /// Its place in the hub of another process, if it comes from there.
+    carried: Option<CarriedPlace>,
 }
 
 impl Begin {
     async fn serve<G: Game, IO: Io>(
         self,
-        io: IO,
-        ticket: Result<(Session, Seat), crate::shard::CloseOrder>,
+        paused: Paused<IO>,
+        ticket: Result<(Session, Seat), CloseOrder>,
         hub: Hub,
         context: Arc<Context>,
+        give: Option<Give<IO>>,
     ) {
-        let transport = Transport::new(io, self.leftover, context.settings.read_buffer_bytes);
+        let transport = Transport::resume(paused, context.settings.read_buffer_bytes);
         let outbound = Outbound::new(transport, self.codec, context.settings.slow_consumer);
         let (session, mut seat) = match ticket {
             Ok(admitted) => admitted,
             Err(order) => return say_goodbye(outbound, &order).await,
         };
         telemetry::socket_opened();
+        let wants_changes = self.replies == Replies::Changes;
+        let known = Known { address: self.address, client: seat.client(), wants_changes };
         let mailbox = seat.mailbox().clone();
         mailbox.live_on(Handle::current());
         let mut connection = None;
@@ -101,16 +147,17 @@ impl Begin {
             end = async {
                 seat.predecessors_ended().await;
                 let outbox = Arc::<Outbox>::default();
-                let place = hub.open(Client {
+                let client = Client {
                     session,
                     address: self.address,
-                    client: seat.client(),
+                    client: known.client,
                     is_json: self.codec == Codec::Json,
-                    wants_changes: self.replies == Replies::Changes,
+                    wants_changes,
                     watch_max: context.settings.watch_max,
                     mailbox: mailbox.clone(),
                     outbox: Arc::clone(&outbox),
-                });
+                };
+                let place = hub.open(client, self.carried);
                 let now = Instant::now();
                 let traffic = Traffic::new(session, place, context, now);
                 let outbound = outbound.take().expect("taken once");
@@ -118,12 +165,16 @@ impl Begin {
             } => end,
         };
         // The nodes hear that it is gone before a successor begins.
-        let outbound = match connection {
+        let (end, outbound) = match connection {
+            Some(connection) if matches!(end, End::MovesOn) => match connection.move_on(&known, give) {
+                None => return telemetry::socket_moved_on(),
+                Some(outbound) => (End::Order(REPLACED), Some(outbound)),
+            },
             Some(Connection { outbound, traffic, .. }) => {
                 drop(traffic);
-                Some(outbound)
+                (end, Some(outbound))
             }
-            None => outbound,
+            None => (end, outbound),
         };
         seat.serve_no_more();
         let code = if let End::Order(order) = &end { order.code } else { CloseCode::Normal };
@@ -163,6 +214,10 @@ impl<G: Game, IO: Io> Connection<G, IO> {
 
     /// Serves until the connection ends.
     async fn run(&mut self) -> End {
+        // Another process may have left something to send.
+        if let Err(end) = self.send().await {
+            return end;
+        }
         let mut timer = pin!(tokio::time::sleep_until(self.next_deadline()));
         let mut in_a_row = 0;
         loop {
@@ -205,7 +260,10 @@ impl<G: Game, IO: Io> Connection<G, IO> {
     }
 
     fn poll_event(&mut self, timer: Pin<&mut Sleep>, cx: &mut TaskContext<'_>) -> Poll<Result<Event, End>> {
-        let (has_mail, may_read) = self.outbox.listen(cx.waker());
+        let Listened { has_mail, may_read, moves_on } = self.outbox.listen(cx.waker());
+        if moves_on {
+            return Poll::Ready(Err(End::MovesOn));
+        }
         if may_read {
             if std::mem::take(&mut self.is_paused) {
                 // Silence counts from now on.
@@ -267,7 +325,9 @@ impl<G: Game, IO: Io> Connection<G, IO> {
                     }
                 }
             }
-            self.outbound.flush_if_full().await?;
+            if self.outbound.is_full() {
+                self.send().await?;
+            }
         }
         // The rest has its turn later.
         self.outbound.transport().put_off();
@@ -276,16 +336,52 @@ impl<G: Game, IO: Io> Connection<G, IO> {
 
     /// Writes what nodes said, and sends everything.
     async fn deliver(&mut self) -> Result<(), End> {
-        let taken = self.outbox.take();
-        for frame in frames(&taken) {
-            self.outbound.relay(frame);
-            self.outbound.flush_if_full().await?;
-        }
-        self.outbound.flush().await?;
+        self.relay();
+        self.send().await?;
         if self.outbox.sent() {
             self.traffic.caught_up();
         }
         Ok(())
+    }
+
+    /// Writes what nodes said.
+    fn relay(&mut self) {
+        for frame in frames(&self.outbox.take()) {
+            self.outbound.relay(frame);
+        }
+    }
+
+    /// Sends everything, unless another process will go on with that.
+    async fn send(&mut self) -> Result<(), End> {
+        let outbox = &self.outbox;
+        tokio::select! {
+            biased;
+            sent = self.outbound.flush() => sent,
+            () = poll_fn(|cx| if outbox.listen(cx.waker()).moves_on { Poll::Ready(()) } else { Poll::Pending }) => {
+                Err(End::MovesOn)
+            }
+        }
+    }
+
+    /// Gives the connection to another process. Returns it if that is impossible: it must close.
+    fn move_on(mut self, of: &Known, give: Option<Give<IO>>) -> Option<Outbound<Transport<IO>>> {
+        self.relay();
+        let (Some(give), Some((session, place))) = (give, self.traffic.carry()) else { return Some(self.outbound) };
+        let is_json = self.outbound.codec() == Codec::Json;
+        // If it is closing already, nothing is left to say.
+        let Paused { io, unheard, unsent } = self.outbound.into_transport().pause()?;
+        let state = CarriedState {
+            session: session.into(),
+            address: of.address,
+            client: of.client,
+            is_json,
+            wants_changes: of.wants_changes,
+            place,
+            unheard: Blob(unheard),
+            unsent: Blob(unsent),
+        };
+        self.traffic.give(Carried { stream: give(io)?, state });
+        None
     }
 
     /// Handles passed deadlines: pings, silence, the token's expiry.

@@ -23,6 +23,18 @@ const LENGTH_BYTES: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct Outbox(Mutex<Slots>);
 
+/// Whether the connection stays in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Stay {
+    /// It does.
+    #[default]
+    Stays,
+    /// Another process will go on with it: its frames are not read any more.
+    Parts,
+    /// Another process goes on with it now.
+    MovesOn,
+}
+
 #[derive(Debug, Default)]
 struct Slots {
     /// Frames for the client, each after its length. Has no memory when all are taken.
@@ -39,12 +51,17 @@ struct Slots {
     is_welcomed: bool,
     /// The nodes know that the client is slow.
     is_slow: bool,
+    stay: Stay,
     waker: Option<Waker>,
 }
 
 impl Slots {
     fn may_read(&self) -> bool {
-        self.is_welcomed && self.unanswered < UNANSWERED_MAX && self.kept_bytes <= KEPT_BYTES_MAX && !self.is_link_full
+        self.is_welcomed
+            && self.unanswered < UNANSWERED_MAX
+            && self.kept_bytes <= KEPT_BYTES_MAX
+            && !self.is_link_full
+            && self.stay == Stay::Stays
     }
 
     fn wake(&mut self) {
@@ -122,14 +139,24 @@ impl Outbox {
         self.0.lock().may_read()
     }
 
-    /// Registers the connection's task. Returns true if there are frames for the client, and true if its frames may be
-    /// read.
-    pub(super) fn listen(&self, waker: &Waker) -> (bool, bool) {
+    /// Whether the connection stays in this process.
+    pub(super) fn set_stay(&self, stay: Stay) {
+        let mut slots = self.0.lock();
+        slots.stay = stay;
+        slots.wake();
+    }
+
+    /// Registers the connection's task.
+    pub(super) fn listen(&self, waker: &Waker) -> Listened {
         let mut slots = self.0.lock();
         if !slots.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             slots.waker = Some(waker.clone());
         }
-        (!slots.frames.is_empty(), slots.may_read())
+        Listened {
+            has_mail: !slots.frames.is_empty(),
+            may_read: slots.may_read(),
+            moves_on: slots.stay == Stay::MovesOn,
+        }
     }
 
     /// Takes all frames for the client.
@@ -146,6 +173,17 @@ impl Outbox {
         slots.taken_bytes = 0;
         slots.frames.is_empty() && std::mem::take(&mut slots.is_slow)
     }
+}
+
+/// What a connection's task finds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Listened {
+    /// There are frames for the client.
+    pub(super) has_mail: bool,
+    /// Frames of the client may be read.
+    pub(super) may_read: bool,
+    /// Another process goes on with the connection.
+    pub(super) moves_on: bool,
 }
 
 /// The frames of a box, as they were pushed.

@@ -3,4 +3,5 @@
 mod harness;
 mod links;
 mod moves;
+mod replacing;
 mod sockets;

@@ -162,7 +162,9 @@ impl House {
         place: Arc<Place>,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        // Also a connection that was accepted just before a stop gets its answer, if its client speaks at once.
         let client = tokio::select! {
+            biased;
             client = timeout(self.limits.header_timeout, proxied::client(&mut stream)) => client??,
             () = place.evicted() => return Ok(()),
             () = stopped(stop) => return Ok(()),
@@ -192,6 +194,7 @@ impl House {
         stream.set_nodelay(true)?;
         let local = stream.local_addr()?;
         let (stream, tls, server_name) = tokio::select! {
+            biased;
             accepted = accept(stream, self.tls.as_deref(), limits.header_timeout) => accepted?,
             () = place.evicted() => return Ok(()),
             () = stopped(stop) => return Ok(()),

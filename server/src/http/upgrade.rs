@@ -160,9 +160,7 @@ fn admit<G: Game>(
         Standing::Live => {}
     }
     let session = ticket.session;
-    // Many game servers may share an account and an address.
-    let limited_by = (!session.is_game_server()).then(|| address.network());
-    let opener = Opener { session: session.id, user: session.user, limited_by };
+    let opener = Opener::of(&session, address.ip());
     match context.registry.take_seat(&opener, client) {
         // Revoked since the token was verified: its sockets may have been closed before this one took its seat.
         Ok(_) if context.auth.is_revoked(session.id) => order(CloseCode::SessionRevoked, "the session was ended"),

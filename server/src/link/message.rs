@@ -53,6 +53,8 @@ pub enum Said<'a> {
     Attach(u64),
     /// No more frames follow under this attachment.
     Marker,
+    /// The gateway parts: it sends nothing more under this attachment, and hears `parted`.
+    Part,
     /// Introduces a socket. The first message about it under each attachment.
     Hello(Box<Hello>),
     /// A frame of a client, as the client encoded it.
@@ -138,10 +140,11 @@ mod kind {
     pub(super) const GONE: u8 = 6;
     pub(super) const SLOW: u8 = 7;
     pub(super) const ASK_DATABASE: u8 = 8;
-    pub(super) const WARNING: u8 = 12;
     pub(super) const COPY: u8 = 9;
     pub(super) const GIVEN: u8 = 10;
     pub(super) const CALLED_OFF: u8 = 11;
+    pub(super) const WARNING: u8 = 12;
+    pub(super) const PART: u8 = 13;
     pub(super) const ATTACHED: u8 = 16;
     pub(super) const NOT_MINE: u8 = 17;
     pub(super) const LEAVING: u8 = 18;
@@ -157,6 +160,7 @@ mod kind {
     pub(super) const CLOSE: u8 = 28;
     pub(super) const DATABASE: u8 = 29;
     pub(super) const WARNED: u8 = 30;
+    pub(super) const PARTED: u8 = 31;
 }
 
 impl<'a> Message<'a> {
@@ -181,12 +185,13 @@ impl<'a> Message<'a> {
         match &self.said {
             Said::Beat
             | Said::Marker
+            | Said::Part
             | Said::Gone
             | Said::AskDatabase
             | Said::Warning
             | Said::Warned
             | Said::CalledOff
-            | Said::Word(Word::NotMine | Word::Leaving | Word::Resume) => {}
+            | Said::Word(Word::NotMine | Word::Leaving | Word::Resume | Word::Parted) => {}
             Said::Attach(epoch) | Said::Word(Word::Attached { epoch } | Word::Moved { to: None, epoch }) => {
                 out.extend_from_slice(&epoch.to_le_bytes());
             }
@@ -250,6 +255,7 @@ impl<'a> Said<'a> {
             Self::Beat => kind::BEAT,
             Self::Attach(_) => kind::ATTACH,
             Self::Marker => kind::MARKER,
+            Self::Part => kind::PART,
             Self::Hello(_) => kind::HELLO,
             Self::Frame(_) => kind::FRAME,
             Self::Request(_) => kind::REQUEST,
@@ -266,6 +272,7 @@ impl<'a> Said<'a> {
             Self::Word(Word::NotMine) => kind::NOT_MINE,
             Self::Word(Word::Leaving) => kind::LEAVING,
             Self::Word(Word::Resume) => kind::RESUME,
+            Self::Word(Word::Parted) => kind::PARTED,
             Self::Word(Word::Moved { to: Some(_), .. }) => kind::MOVED,
             Self::Word(Word::Moved { to: None, .. }) => kind::RELEASED,
             Self::Welcome(_) => kind::WELCOME,
@@ -288,6 +295,7 @@ impl<'a> Said<'a> {
             kind::BEAT => return nothing(Self::Beat),
             kind::ATTACH => Self::Attach(epoch()?.0),
             kind::MARKER => return nothing(Self::Marker),
+            kind::PART => return nothing(Self::Part),
             kind::HELLO => Self::Hello(serde_json::from_slice(body).map_err(|_| Malformed("a hello cannot be read"))?),
             kind::FRAME if body.len() > CLIENT_FRAME_BYTES_MAX => {
                 return Err(Malformed("a frame is longer than clients may send"));
@@ -307,6 +315,7 @@ impl<'a> Said<'a> {
             kind::NOT_MINE => return nothing(Self::Word(Word::NotMine)),
             kind::LEAVING => return nothing(Self::Word(Word::Leaving)),
             kind::RESUME => return nothing(Self::Word(Word::Resume)),
+            kind::PARTED => return nothing(Self::Word(Word::Parted)),
             kind::MOVED => {
                 let (epoch, process) = epoch()?;
                 let process = Uuid::from_slice(process).map_err(|_| Malformed("a process has sixteen bytes"))?;
@@ -392,6 +401,7 @@ mod tests {
             Said::Beat,
             Said::Attach(9),
             Said::Marker,
+            Said::Part,
             Said::Hello(Box::new(hello)),
             Said::Frame(b"frame"),
             Said::Request(b"request"),
@@ -402,6 +412,7 @@ mod tests {
             Said::Word(Word::NotMine),
             Said::Word(Word::Leaving),
             Said::Word(Word::Resume),
+            Said::Word(Word::Parted),
             Said::Word(Word::Moved { to: Some(Uuid::from_u128(6)), epoch: 2 }),
             Said::Word(Word::Moved { to: None, epoch: 3 }),
             Said::Welcome(b""),

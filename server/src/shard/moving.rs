@@ -4,6 +4,7 @@ use castellan_authority::{CharacterRow, Effects, Snapshot, Unstored, Versions};
 use castellan_game::Game;
 use castellan_protocol::UserId;
 
+use super::mailbox::Mailbox;
 use super::store::Shards;
 use crate::planted::{self, Bug};
 use crate::storage::{Lease, ShardId};
@@ -31,6 +32,21 @@ impl<G: Game> Shards<G> {
         let mut shard = self.lock(shard);
         shard.core.hurry_all(&mut effects);
         self.perform(shard, effects);
+    }
+
+    /// Lets these connections hear when everything in a shard that they may have seen is in the database.
+    pub fn await_seen(&self, shard: ShardId, is_one: impl Fn(&Mailbox) -> bool) {
+        self.lock(shard).core.await_seen(is_one);
+    }
+
+    /// Hurries everything in a shard into the database that these connections wait for. Returns true if there is
+    /// something.
+    pub fn hurry_awaited(&self, shard: ShardId, is_one: impl Fn(&Mailbox) -> bool) -> bool {
+        let mut effects = Effects::default();
+        let mut shard = self.lock(shard);
+        let is_awaited = shard.core.hurry_awaited(is_one, &mut effects);
+        self.perform(shard, effects);
+        is_awaited
     }
 
     /// Returns true if nothing in a shard is left to store, and nothing is being stored.

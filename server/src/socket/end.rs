@@ -13,6 +13,8 @@ pub(crate) enum End {
     Order(CloseOrder),
     /// The peer closed it or disappeared.
     Gone,
+    /// Another process goes on with it.
+    MovesOn,
 }
 
 impl End {

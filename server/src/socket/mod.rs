@@ -31,7 +31,7 @@ pub(crate) use self::meter::{Excess, over_rate, unreadable};
 pub(crate) use self::outbound::Outbound;
 pub(crate) use self::renewal::{renewed, seconds_until, until};
 pub(crate) use self::session::{FRAMES_IN_A_TURN_MAX, GOODBYE, TURNS_IN_A_ROW_MAX, say_goodbye};
-pub(crate) use self::transport::{Heard, Io, Transport};
+pub(crate) use self::transport::{Heard, Io, Paused, Transport};
 
 /// The answer to a handshake's key. Source: RFC 6455, section 4.2.2.
 pub fn accept_key(key: &[u8]) -> String {

@@ -159,9 +159,19 @@ impl<IO: Io> Outbound<Transport<IO>> {
         &mut self.frames
     }
 
+    /// The transport, with everything that was written.
+    pub(crate) fn into_transport(self) -> Transport<IO> {
+        self.frames
+    }
+
+    /// Returns true if too many bytes are unsent.
+    pub(crate) fn is_full(&self) -> bool {
+        self.frames.unsent_bytes() >= UNSENT_BYTES_MAX
+    }
+
     /// Sends the written frames if too many bytes are unsent.
     pub(crate) async fn flush_if_full(&mut self) -> Result<(), End> {
-        if self.frames.unsent_bytes() < UNSENT_BYTES_MAX { Ok(()) } else { self.flush().await }
+        if self.is_full() { self.flush().await } else { Ok(()) }
     }
 
     /// Sends all written frames.

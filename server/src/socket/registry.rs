@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use castellan_protocol::limits::SOCKETS_PER_SESSION_MAX;
@@ -11,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::auth::Session;
 use crate::network::Network;
 use crate::shard::{CloseOrder, Mailbox};
 use crate::telemetry::{self, Limit, Who};
@@ -35,6 +37,14 @@ pub struct Opener {
     pub user: UserId,
     /// The client's network; `None` if neither its sockets nor the user's are limited.
     pub limited_by: Option<Network>,
+}
+
+impl Opener {
+    /// A session that opens a socket from this address. Many game servers may share an account and an address.
+    pub fn of(session: &Session, address: IpAddr) -> Self {
+        let limited_by = (!session.is_game_server()).then(|| Network::of(address));
+        Self { session: session.id, user: session.user, limited_by }
+    }
 }
 
 /// Why there is no seat for a socket.

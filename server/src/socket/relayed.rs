@@ -10,6 +10,7 @@ mod accepted;
 mod attachment;
 mod connection;
 mod cut;
+mod news;
 mod ready;
 mod steps;
 mod writer;
@@ -45,7 +46,7 @@ use crate::link::{Address, Hello, LinkStream, Message, Said};
 use crate::node::{LinkEnd, Links, ToLink};
 use crate::planted::{self, Bug};
 use crate::shard::{CloseOrder, Mailbox, Refusal, shard_of};
-use crate::storage::SHARDS;
+use crate::storage::{SHARDS, ShardId};
 use crate::telemetry;
 
 /// A sign of life is sent after this long without another message.
@@ -119,6 +120,8 @@ struct Link<G: Game, IO> {
     ready: Arc<Ready>,
     /// Connections in which an intent waits for its commit.
     waiting: Vec<Key>,
+    /// Shards from which the gateway parts.
+    parting: Vec<ShardId>,
     house: House<G>,
     next_id: u64,
     now: Instant,
@@ -145,6 +148,7 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
             working: FuturesUnordered::new(),
             ready: Arc::default(),
             waiting: Vec::new(),
+            parting: Vec::new(),
             now_ms: (house.context.clock)(),
             house,
             next_id: 0,
@@ -225,6 +229,9 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
         if self.now >= self.due_at || timer.as_mut().poll(cx).is_ready() {
             self.on_time()?;
             is_busy = true;
+        }
+        if !self.parting.is_empty() {
+            self.say_parted();
         }
         let due_at = self.next_deadline();
         if due_at < self.due_at || self.now >= self.due_at {
@@ -355,6 +362,7 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
                         return Err(Cut::Behind);
                     }
                 }
+                Said::Part => self.part(address),
                 Said::Hello(hello) => self.hello(address, &hello),
                 Said::Request(bytes) => {
                     let request = bytes.to_vec();
@@ -394,7 +402,7 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
                 attachment.close(&mut self.stream);
             }
             Err(End::Order(order)) => self.close(key, &order),
-            Err(End::Gone) => drop(attachment.connections.remove(&key.1)),
+            Err(End::Gone | End::MovesOn) => drop(attachment.connections.remove(&key.1)),
         }
     }
 
@@ -410,62 +418,6 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
             let frame = connection.decode(&bytes);
             let heard = connection.hear(&mut self.stream, frame);
             self.heard(key, heard, bytes);
-        }
-    }
-
-    /// Looks after a connection that has news or an order. `now`: the client hears the news even if it does not read.
-    fn attend(&mut self, key: Key, now: bool) {
-        let attachment = &mut self.attachments[usize::from(key.0.number())];
-        let (stage, is_heard) = (attachment.stage, attachment.is_heard());
-        let Some(connection) = attachment.connections.get_mut(&key.1) else { return };
-        if !is_heard {
-            // It is looked at again once the gateway has attached.
-            let _ = connection.listen();
-            return;
-        }
-        // If the attachment is closed, the gateway hears what becomes of the shard, and decides itself.
-        if let Some(order) = connection.listen()
-            && !(order == CloseOrder::SHARD_MOVED && stage == Stage::Closed)
-        {
-            return self.close(key, &order);
-        }
-        let notices = now || !connection.is_slow;
-        if connection.busy != Busy::Welcome && (connection.mailbox().has_mail() || (notices && connection.has_news())) {
-            connection.set_now(self.now, self.now_ms);
-            let absent = connection.deliver(&mut self.stream, notices);
-            self.note(key, absent);
-        }
-    }
-
-    /// Remembers that a connection waits: for a commit, or for a load so that it can tell its news.
-    fn note(&mut self, key: Key, absent: Option<UserId>) {
-        let Some(connection) = connection(&mut self.attachments, key) else { return };
-        if connection.is_waiting() && !connection.is_noted {
-            connection.is_noted = true;
-            self.waiting.push(key);
-        }
-        if let Some(user) = absent
-            && connection.loads_news.is_none()
-        {
-            connection.loads_news = Some(user);
-            let id = connection.id;
-            self.load(key, id, user);
-        }
-    }
-
-    fn load(&mut self, key: Key, id: u64, user: UserId) {
-        let shards = Arc::clone(&self.house.context.shards);
-        self.working.push(Box::pin(async move {
-            let result = shards.load(user).await;
-            Done::Loaded { key, id, user, result }
-        }));
-    }
-
-    /// Closes a connection's socket.
-    fn close(&mut self, key: Key, order: &CloseOrder) {
-        let attachment = &mut self.attachments[usize::from(key.0.number())];
-        if let Some(connection) = attachment.connections.remove(&key.1) {
-            self.stream.put(&Message::new(connection.address, Said::Close(order.code.number(), order.reason)));
         }
     }
 }

@@ -34,6 +34,10 @@ const HEADER_BYTES_MAX: usize = 10;
 /// First capacity of the output buffer, in bytes: most answers fit.
 const OUTPUT_BYTES: usize = 4 * 1_024;
 
+/// Most bytes of a message in fragments that can move to another process. The fragments of a message of the largest size
+/// need more only if they are tiny.
+const FRAGMENTS_BYTES_MAX: usize = 2 * CLIENT_FRAME_BYTES_MAX;
+
 /// Largest buffer that is kept for reuse, in bytes.
 const SPARE_BYTES_MAX: usize = 256 * 1_024;
 
@@ -60,7 +64,24 @@ pub(crate) struct Transport<IO> {
     /// The current message is in fragments.
     is_fragmented: bool,
     /// Present while a message is in fragments or the connection is closing.
-    tungstenite: Option<Box<WebSocketContext>>,
+    tungstenite: Option<Box<Slow>>,
+}
+
+/// What a connection needs while a message is in fragments or it is closing.
+struct Slow {
+    context: WebSocketContext,
+    /// The fragments of the message so far, as they came.
+    fragments: Vec<u8>,
+}
+
+/// A WebSocket that another process can go on with.
+pub(crate) struct Paused<IO> {
+    /// The byte stream.
+    pub(crate) io: IO,
+    /// Bytes that were read, and belong to messages that were not processed.
+    pub(crate) unheard: Vec<u8>,
+    /// Bytes to send.
+    pub(crate) unsent: Vec<u8>,
 }
 
 /// A message or control frame that arrived.
@@ -106,6 +127,26 @@ impl<IO: Io> Transport<IO> {
         Self { io, buffers, read_bytes, has_leftover, is_fragmented: false, tungstenite: None }
     }
 
+    /// Goes on where another process has paused.
+    pub(crate) fn resume(paused: Paused<IO>, read_bytes: usize) -> Self {
+        let mut transport = Self::new(paused.io, paused.unheard, read_bytes);
+        transport.buffers.output = paused.unsent;
+        transport
+    }
+
+    /// Stops between two messages. `None` if nobody could go on, because the connection is closing.
+    pub(crate) fn pause(mut self) -> Option<Paused<IO>> {
+        self.take_back_frame();
+        let Buffers { input, heard, output, sent, .. } = self.buffers;
+        let mut unheard = match self.tungstenite {
+            Some(slow) if !slow.context.can_write() || slow.fragments.len() > FRAGMENTS_BYTES_MAX => return None,
+            Some(slow) => slow.fragments,
+            None => Vec::new(),
+        };
+        unheard.extend_from_slice(&input[heard..]);
+        Some(Paused { io: self.io, unheard, unsent: output[sent..].to_vec() })
+    }
+
     /// Reads the available bytes. Returns false at the end of the stream.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         if std::mem::take(&mut self.has_leftover) {
@@ -141,8 +182,10 @@ impl<IO: Io> Transport<IO> {
                     if let OpCode::Data(_) = header.opcode {
                         self.is_fragmented = !header.is_final;
                     }
+                    let begin = self.buffers.heard;
                     self.buffers.shown = payload.end;
-                    return self.hear_by_tungstenite().map(Some);
+                    let is_data = matches!(header.opcode, OpCode::Data(_));
+                    return self.hear_by_tungstenite(is_data.then_some(begin..payload.end)).map(Some);
                 }
             }
         }
@@ -150,9 +193,13 @@ impl<IO: Io> Transport<IO> {
         Ok(None)
     }
 
-    /// Lets tungstenite read the bytes shown to it.
-    fn hear_by_tungstenite(&mut self) -> Result<Heard<'static>, Error> {
-        let mut context = self.tungstenite.take().unwrap_or_else(new_tungstenite);
+    /// Lets tungstenite read the bytes shown to it. `data`: the whole frame, if it is a part of a message.
+    fn hear_by_tungstenite(&mut self, data: Option<Range<usize>>) -> Result<Heard<'static>, Error> {
+        let mut slow = self.tungstenite.take().unwrap_or_else(new_tungstenite);
+        if let Some(frame) = data.filter(|_| self.is_fragmented && slow.fragments.len() <= FRAGMENTS_BYTES_MAX) {
+            slow.fragments.extend_from_slice(&self.buffers.input[frame]);
+        }
+        let context = &mut slow.context;
         let message = match context.read(&mut self.buffers) {
             Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => None,
             message => Some(message?),
@@ -174,7 +221,7 @@ impl<IO: Io> Transport<IO> {
             },
         };
         if self.is_fragmented || !context.can_write() {
-            self.tungstenite = Some(context);
+            self.tungstenite = Some(slow);
         }
         Ok(heard)
     }
@@ -233,7 +280,7 @@ impl<IO: Io> Transport<IO> {
     /// Writes the close frame. Discards a frame that was begun and not ended.
     pub(super) fn close(&mut self, frame: CloseFrame) -> Result<(), Error> {
         self.take_back_frame();
-        self.tungstenite.get_or_insert_with(new_tungstenite).close(&mut self.buffers, Some(frame))
+        self.tungstenite.get_or_insert_with(new_tungstenite).context.close(&mut self.buffers, Some(frame))
     }
 
     /// Discards a frame that was begun and not ended.
@@ -326,14 +373,14 @@ fn give_back(mut buffer: Vec<u8>, spare: &'static LocalKey<Cell<Vec<u8>>>) {
     }
 }
 
-fn new_tungstenite() -> Box<WebSocketContext> {
+fn new_tungstenite() -> Box<Slow> {
     let config = WebSocketConfig::default()
         .read_buffer_size(CLIENT_FRAME_BYTES_MAX)
         // Its frames go to our buffer at once, in order with ours.
         .write_buffer_size(0)
         .max_message_size(Some(CLIENT_FRAME_BYTES_MAX))
         .max_frame_size(Some(CLIENT_FRAME_BYTES_MAX));
-    Box::new(WebSocketContext::new(Role::Server, Some(config)))
+    Box::new(Slow { context: WebSocketContext::new(Role::Server, Some(config)), fragments: Vec::new() })
 }
 
 /// `Some` if a frame is a complete message: true for text, false for binary.

@@ -52,8 +52,24 @@ impl<A: Send + 'static> Workers<A> {
 
     /// Hands a connection to the next thread in turn. Returns false if too many wait for it.
     pub fn hand_over(&self, accepted: A) -> bool {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.senders.len();
-        self.senders[turn].try_send(accepted).is_ok()
+        self.next().try_send(accepted).is_ok()
+    }
+
+    /// Hands a connection to the next thread in turn, and waits if too many wait for it.
+    pub async fn hand_over_patiently(&self, accepted: A) {
+        // The threads live as long as their senders.
+        let _ = self.next().send(accepted).await;
+    }
+
+    /// Hands one to each thread, and waits if too many wait for it.
+    pub async fn hand_to_each(&self, make: impl Fn() -> A) {
+        for sender in &self.senders {
+            let _ = sender.send(make()).await;
+        }
+    }
+
+    fn next(&self) -> &mpsc::Sender<A> {
+        &self.senders[self.next.fetch_add(1, Ordering::Relaxed) % self.senders.len()]
     }
 }
 

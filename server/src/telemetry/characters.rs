@@ -178,6 +178,11 @@ pub fn socket_opened() {
     HANDLES.sockets_open.increment(1);
 }
 
+/// Another process goes on with a socket.
+pub fn socket_moved_on() {
+    HANDLES.sockets_open.decrement(1);
+}
+
 /// A socket ended, with this close code.
 pub fn socket_closed(code: u16) {
     HANDLES.sockets_open.decrement(1);

@@ -1,6 +1,7 @@
 //! Nodes and gateways as processes of their own: shards come and go, and nobody notices.
 
 mod catalogue;
+mod gateways;
 mod replacing;
 mod sessions;
 mod tls;

@@ -8,6 +8,7 @@ use castellan_protocol::{ClientFrame, FrameError, Refresh, RequestId, UserId};
 use tokio::time::Instant;
 
 use crate::auth::Session;
+use crate::gateway::carried::{Carried, CarriedPlace};
 use crate::gateway::context::Context;
 use crate::gateway::hub::Place;
 use crate::rate::Bucket;
@@ -131,6 +132,16 @@ impl Traffic {
         self.expires_at = self.now + until(expires_at_ms, now_ms);
         self.place.refreshed(expires_at_ms);
         Ok(seconds_until(expires_at_ms, now_ms))
+    }
+
+    /// Takes the socket out of its hub. `None` if no other process can go on with it.
+    pub(super) fn carry(&self) -> Option<(Session, CarriedPlace)> {
+        Some((self.session, self.place.carry()?))
+    }
+
+    /// Gives the connection to another process.
+    pub(super) fn give(&self, carried: Carried) {
+        self.place.give(carried);
     }
 
     /// The client has read everything.

@@ -2,6 +2,7 @@
 
 use castellan_cluster::gateway::State as Stage;
 use castellan_cluster::word::Word;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::sockets::{Kind, Socket, order_of};
@@ -24,6 +25,7 @@ impl State {
             Said::Beat => {}
             Said::Attach(_)
             | Said::Marker
+            | Said::Part
             | Said::Hello(_)
             | Said::Frame(_)
             | Said::Request(_)
@@ -76,11 +78,22 @@ impl State {
                 self.introduce(socket, shard);
             }
         }
+        if word == Word::Parted && self.leaving.is_none() {
+            self.drive(shard, |routing, now, effects| routing.stay(now, effects));
+        }
     }
 
     fn handed_back(&mut self, from: Uuid, shard: ShardId, number: u64, socket: SocketId, travelling: Travelling) {
         self.drive(shard, |routing, now, effects| routing.handed_back(from, number, socket, travelling, now, effects));
         self.begin_to_hold(shard);
+    }
+
+    /// Frames of a shard may wait from now on.
+    fn begin_to_hold(&mut self, shard: ShardId) {
+        let shard = self.shard(shard);
+        if shard.routing.waiting() > 0 {
+            shard.held_since.get_or_insert_with(Instant::now);
+        }
     }
 
     /// The first welcome is for the client; a later one only says that the node knows the socket.

@@ -5,6 +5,7 @@
 //! owners are, and the time.
 
 mod hear;
+mod leaving;
 mod link;
 mod sockets;
 mod state;
@@ -23,6 +24,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 pub(super) use self::sockets::Client;
 use self::state::State;
+use super::carried::CarriedPlace;
 use super::owners::{NodeAddress, Owners};
 use crate::link::{SocketId, Wire};
 use crate::storage::ShardId;
@@ -69,10 +71,16 @@ impl Hub {
         answer.await.ok()
     }
 
-    /// A client's connection begins.
-    pub(super) fn open(&self, client: Client) -> Place {
+    /// A client's connection begins, or goes on here.
+    pub(super) fn open(&self, client: Client, carried: Option<CarriedPlace>) -> Place {
         self.settle();
-        let id = self.with(|state| state.open(client));
+        let id = self.with(|state| {
+            state.tell_newcomer(&client);
+            match carried {
+                None => state.open(client),
+                Some(place) => state.adopt(client, place),
+            }
+        });
         Place { hub: self.clone(), id }
     }
 

@@ -5,11 +5,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use castellan_protocol::{CharacterId, CloseCode, UserId};
+use tokio::sync::mpsc::Sender;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::auth::Session;
-use crate::gateway::outbox::Outbox;
+use crate::gateway::carried::Carried;
+use crate::gateway::outbox::{Outbox, Stay};
 use crate::link::Hello;
 use crate::shard::{CloseOrder, Mailbox, shard_of};
 use crate::storage::ShardId;
@@ -124,6 +126,12 @@ impl Connected {
             watched: self.watched.iter().filter_map(there).collect(),
         }
     }
+}
+
+/// What becomes of the sockets of a hub that is left.
+pub(super) struct Leaving {
+    pub(super) given: Sender<Carried>,
+    pub(super) stay: Stay,
 }
 
 /// The order for a close code that a node has said. Its reason must be one of ours.

@@ -13,7 +13,7 @@ use foldhash::fast::RandomState;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::sockets::{Client, Connected, Kind, Leg, Socket};
+use super::sockets::{Client, Connected, Kind, Leaving, Leg, Socket};
 use super::wire::{Link, Phase};
 use crate::gateway::owners::{NodeAddress, Owners, Snapshot};
 use crate::link::{Address, LinkId, Message, Said, SocketId};
@@ -48,7 +48,7 @@ pub(super) struct Shard {
     /// Sockets to introduce as soon as it is attached.
     pub(super) eager: BTreeSet<SocketId>,
     /// Since when frames wait here.
-    held_since: Option<Instant>,
+    pub(super) held_since: Option<Instant>,
 }
 
 /// The state of a hub.
@@ -72,8 +72,10 @@ pub(super) struct State {
     spare: Vec<u8>,
     /// The number of frames held, as the metric knows it.
     held: usize,
+    /// Present while the gateway is replaced.
+    pub(super) leaving: Option<Leaving>,
     /// A routing may have a deadline: [`State::tick`] must be called soon.
-    is_busy: bool,
+    pub(super) is_busy: bool,
 }
 
 impl State {
@@ -91,6 +93,7 @@ impl State {
             effects: Vec::new(),
             spare: Vec::new(),
             held: 0,
+            leaving: None,
             is_busy: false,
         }
     }
@@ -343,6 +346,7 @@ impl State {
                 self.is_busy = true;
                 self.say(to, shard, number, 0, Said::Marker);
             }
+            Effect::Part { to, number } => self.say(to, shard, number, 0, Said::Part),
             Effect::Close(socket) if planted::is(Bug::OnlyTheUnansweredClosed) && self.has_all_answers(socket) => {
                 self.drive(shard, |routing, now, effects| routing.open(socket, now, effects));
             }
@@ -446,13 +450,13 @@ impl State {
         }
     }
 
-    fn add(&mut self, kind: Kind) -> SocketId {
+    pub(super) fn add(&mut self, kind: Kind) -> SocketId {
         let id = self.new_id();
         self.sockets.insert(id, Socket::new(kind));
         id
     }
 
-    fn open_leg(&mut self, id: SocketId, shard: ShardId) {
+    pub(super) fn open_leg(&mut self, id: SocketId, shard: ShardId) {
         if let Some(socket) = self.sockets.get_mut(&id) {
             socket.legs.push(Leg { shard, introduced: 0 });
         }
@@ -466,14 +470,6 @@ impl State {
 
     fn now(&self) -> Duration {
         self.began_at.elapsed()
-    }
-
-    /// Frames of a shard may wait from now on.
-    pub(super) fn begin_to_hold(&mut self, shard: ShardId) {
-        let shard = self.shard(shard);
-        if shard.routing.waiting() > 0 {
-            shard.held_since.get_or_insert_with(Instant::now);
-        }
     }
 
     /// Measures for how long frames of a shard were held.

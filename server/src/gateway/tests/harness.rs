@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::auth::{Auth, Exposure, Session};
 use crate::clock::{Clock, system_entropy};
 use crate::config::{Command, Config, Role};
-use crate::gateway::{Context, Dial, Hub, Owners, serve};
+use crate::gateway::{Carried, Context, Dial, Hub, Owners, resume, serve};
 use crate::link::{Address, Hello, Message, Said, Wire};
 use crate::shard::shard_of;
 use crate::socket::{Accepted, Line, Opener, Registry, Replies, SocketLimits, SocketSettings};
@@ -169,6 +169,13 @@ impl Gateway {
         tokio::spawn(serve::<Srd>(accepted, self.hub.clone(), Arc::clone(&self.context)));
         Client { tcp: far.expect("a connection"), input: Vec::new() }
     }
+
+    /// Goes on with a connection of another gateway.
+    pub(super) fn go_on(&self, carried: Carried) {
+        let opener = Opener::of(&carried.state.session(), carried.state.address());
+        let seat = self.registry.keep_seat(&opener, carried.state.client(), true);
+        tokio::spawn(resume::<Srd>(carried, seat, self.hub.clone(), Arc::clone(&self.context)));
+    }
 }
 
 /// A node.
@@ -298,6 +305,11 @@ impl Client {
             frames.extend(text.as_bytes());
         }
         soon(self.tcp.write_all(&frames)).await.expect("the connection lives");
+    }
+
+    /// Sends bytes as they are.
+    pub(super) async fn send_bytes(&mut self, bytes: &[u8]) {
+        soon(self.tcp.write_all(bytes)).await.expect("the connection lives");
     }
 
     /// The next message, or the end.

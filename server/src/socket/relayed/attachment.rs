@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::connection::{Busy, Connection};
 use crate::link::{LinkStream, Message, Said, SocketId};
 use crate::node::ToLink;
-use crate::shard::CloseOrder;
+use crate::shard::{CloseOrder, Mailbox};
 
 /// How far the attachment is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,6 +20,8 @@ pub(super) enum Stage {
     Open,
     /// Frames are handed back. Answers and notices still go out.
     Closed,
+    /// The gateway parts. Frames are handed back; answers, and notices of what is stored, still go out.
+    Parting,
     /// The shard stays after all. The connections are kept, and nothing is said until the gateway has attached again.
     Resumed,
 }
@@ -57,7 +59,17 @@ impl<G: Game> Attachment<G> {
 
     /// Returns true if the gateway passes on answers and notices.
     pub(super) fn is_heard(&self) -> bool {
-        matches!(self.stage, Stage::Open | Stage::Closed)
+        matches!(self.stage, Stage::Open | Stage::Closed | Stage::Parting)
+    }
+
+    /// Returns true if everything was answered that the gateway has sent.
+    pub(super) fn owes_nothing(&self) -> bool {
+        self.requests == 0 && !self.connections.values().any(|connection| connection.owes_answers())
+    }
+
+    /// Returns true if this is the mailbox of a connection.
+    pub(super) fn has(&self, mailbox: &Mailbox) -> bool {
+        self.connections.values().any(|connection| connection.mailbox() == mailbox)
     }
 
     /// Returns true if frames under this number count.
@@ -69,6 +81,7 @@ impl<G: Game> Attachment<G> {
     pub(super) fn close<IO: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut LinkStream<IO>) {
         self.stage = Stage::Closed;
         for connection in self.connections.values_mut() {
+            connection.is_parting = false;
             if let Busy::Load(_) = connection.busy {
                 connection.busy = Busy::No;
             }

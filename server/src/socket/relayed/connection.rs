@@ -78,6 +78,8 @@ pub(super) struct Connection<G: Game> {
     unanswered: Vec<Unanswered>,
     /// Durable versions, to be told after these answers.
     durable: BTreeMap<CharacterId, Version>,
+    /// Its gateway parts: it is shown no new states.
+    pub(super) is_parting: bool,
     /// The link knows that it waits for a commit.
     pub(super) is_noted: bool,
 }
@@ -116,6 +118,7 @@ impl<G: Game> Connection<G> {
             unseen: hello.watched.iter().copied().collect(),
             unanswered: Vec::new(),
             durable: BTreeMap::new(),
+            is_parting: false,
             is_noted: false,
         }
     }
@@ -227,6 +230,7 @@ impl<G: Game> Connection<G> {
     ) -> Option<UserId> {
         let mail = self.mailbox().take();
         self.unseen.extend(mail.changed);
+        let (states, notices) = (notices && !self.is_parting, notices || self.is_parting);
         for (character, version) in mail.durable {
             if self.inbound.is_waiting() {
                 self.unanswered.extend(self.inbound.take_covered(character, version));
@@ -234,7 +238,7 @@ impl<G: Game> Connection<G> {
             self.durable.insert(character, version);
         }
         let mut absent = None;
-        for (character, owner) in if notices { std::mem::take(&mut self.unseen) } else { BTreeMap::new() } {
+        for (character, owner) in if states { std::mem::take(&mut self.unseen) } else { BTreeMap::new() } {
             let writer = Writer::of(InPlace::Notice, stream, self.address);
             if !self.write(writer, |inbound, out| inbound.changed_at_once(out, owner, character)).0 {
                 self.unseen.insert(character, owner);

@@ -23,6 +23,45 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
         if self.end.attach(shard, number, epoch) { Ok(()) } else { Err(Cut::Behind) }
     }
 
+    /// The gateway parts: everything that its sockets were told is stored now.
+    pub(super) fn part(&mut self, address: Address) {
+        let Address { shard, number, .. } = address;
+        let attachment = &mut self.attachments[usize::from(shard.number())];
+        if !attachment.is_open(number) {
+            // The gateway hears what becomes of the shard instead.
+            return;
+        }
+        attachment.close(&mut self.stream);
+        attachment.stage = Stage::Parting;
+        // The gateway introduces these again as new ones.
+        attachment.connections.retain(|_, connection| connection.busy != Busy::Welcome);
+        attachment.connections.values_mut().for_each(|connection| connection.is_parting = true);
+        self.parting.push(shard);
+        self.house.context.shards.await_seen(shard, |mailbox| attachment.has(mailbox));
+    }
+
+    /// Says `parted` where everything is answered and stored, and told.
+    pub(super) fn say_parted(&mut self) {
+        let shards = Arc::clone(&self.house.context.shards);
+        for shard in std::mem::take(&mut self.parting) {
+            let attachment = &mut self.attachments[usize::from(shard.number())];
+            if attachment.stage != Stage::Parting {
+                continue;
+            }
+            if !attachment.owes_nothing() || shards.hurry_awaited(shard, |mailbox| attachment.has(mailbox)) {
+                self.parting.push(shard);
+                continue;
+            }
+            // Whatever they waited for is in their mailboxes by now. No answer can follow that shows a newer state.
+            let sockets: Vec<_> = attachment.connections.keys().copied().collect();
+            sockets.into_iter().for_each(|socket| self.attend((shard, socket), true));
+            let attachment = &mut self.attachments[usize::from(shard.number())];
+            attachment.forget(&mut self.stream, true);
+            let address = Address { shard, number: attachment.number, socket: 0 };
+            self.stream.put(&Message::new(address, Said::Word(Word::Parted)));
+        }
+    }
+
     /// The task that moves shards says something.
     pub(super) fn told(&mut self, said: ToLink) {
         let (ToLink::Say { shard, .. } | ToLink::Tell { shard, .. }) = said;
@@ -68,6 +107,7 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
                         }
                         Word::Moved { .. } => attachment.forget(&mut self.stream, true),
                         Word::NotMine => attachment.forget(&mut self.stream, false),
+                        Word::Parted => {}
                     }
                 }
                 self.stream.put(&Message::new(Address { shard, number, socket: 0 }, Said::Word(word)));

@@ -1,6 +1,7 @@
 //! A node over a real database, and a gateway at the other end of a real connection.
 
 mod fuzz;
+mod parting;
 mod seats;
 
 use std::collections::HashMap;

@@ -110,9 +110,14 @@ impl Server {
     }
 
     /// Asks it to end (SIGTERM), kills it if it does not, and returns how it ended.
-    pub(crate) fn terminate(mut self) -> ExitStatus {
+    pub(crate) fn terminate(self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// Waits until it ends by itself, kills it if it does not, and returns how it ended.
+    pub(crate) fn wait(mut self) -> ExitStatus {
         let pid = self.pid();
-        kill_process(pid, Signal::TERM).expect("the server still runs");
         let (ended, end) = mpsc::channel::<()>();
         let killer = std::thread::spawn(move || {
             if end.recv_timeout(STOP_TIMEOUT) == Err(mpsc::RecvTimeoutError::Timeout) {

@@ -1,6 +1,7 @@
 //! A plain WebSocket client that speaks frames of either subprotocol and checks the guarantees that every answer
 //! must keep.
 
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -70,6 +71,25 @@ impl Socket {
     /// Sends any message.
     pub(crate) fn send(&mut self, message: Message) {
         self.socket.send(message).expect("the socket takes it");
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
+        self.socket.get_mut().write_all(bytes).expect("the socket takes them");
+    }
+
+    /// Sends a frame and waits for the answer that carries its id. `None` if the connection has ended.
+    pub(crate) fn try_call(&mut self, kind: &str, mut fields: Value) -> Option<(String, Value)> {
+        self.next_id += 1;
+        fields["id"] = json!(self.next_id);
+        self.socket.send(Message::text(json!({ kind: fields }).to_string())).ok()?;
+        loop {
+            let frame: Value = serde_json::from_slice(&self.socket.read().ok()?.into_data()).ok()?;
+            let (kind, fields) = frame.as_object().and_then(|map| map.iter().next()).expect("one entry");
+            if fields["id"] == json!(self.next_id) {
+                return Some((kind.clone(), fields.clone()));
+            }
+        }
     }
 
     /// Sends a frame under a new id, which is returned.
