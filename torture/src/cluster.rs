@@ -163,7 +163,12 @@ impl<'a> ClusterWorld<'a> {
     }
 
     async fn start_gateway(&mut self, gateway: usize) -> Result<()> {
-        let launch = Launch { role: &Role::Gateway, database_url: &self.gateways_url, clock: None, crash_at: None };
+        let launch = Launch {
+            role: &Role::Gateway { place: gateway },
+            database_url: &self.gateways_url,
+            clock: None,
+            crash_at: None,
+        };
         self.gateways[gateway] = Some(self.servers.launch(&self.children, launch).await?);
         self.look_at_all();
         Ok(())

@@ -90,6 +90,7 @@ impl World<'_> {
             | Fault::NodeCutOff
             | Fault::LinkCut
             | Fault::LinkSilent
+            | Fault::GatewayReplaced
             | Fault::GatewayKilled
             | Fault::TransferAnswerLost
             | Fault::DatabaseAway => bail!("this is for a cluster only"),

@@ -88,6 +88,8 @@ pub enum Fault {
     LinkCut,
     /// No byte passes on the links to a node for 3 s: on all of them, or some.
     LinkSilent,
+    /// Another process takes the place of a gateway, with all connections (`castellan gateway --replace`).
+    GatewayReplaced,
     /// `kill -9` of a gateway, and a new start.
     GatewayKilled,
     /// A node hands a shard over, and does not get the answer of the database.
@@ -97,7 +99,7 @@ pub enum Fault {
 }
 
 /// The faults of a cluster. The first ones are the most telling: a short run gets no further.
-const OF_CLUSTER: [Fault; 17] = [
+const OF_CLUSTER: [Fault; 18] = [
     Fault::DrainInterrupted,
     Fault::NodeDrained,
     Fault::NodeCutOff,
@@ -106,6 +108,7 @@ const OF_CLUSTER: [Fault; 17] = [
     Fault::NodeFrozen,
     Fault::NodeRestarted,
     Fault::TargetsChange,
+    Fault::GatewayReplaced,
     Fault::LinkCut,
     Fault::GatewayKilled,
     Fault::TransferAnswerLost,
@@ -197,9 +200,9 @@ impl Fault {
             )
     }
 
-    /// Returns true if shards move by plan and nothing breaks: no socket may be closed.
+    /// Returns true if shards or connections move by plan and nothing breaks: no socket may be closed.
     pub const fn is_planned(self) -> bool {
-        matches!(self, Self::NodeDrained | Self::TargetsChange | Self::NodeRestarted)
+        matches!(self, Self::NodeDrained | Self::TargetsChange | Self::NodeRestarted | Self::GatewayReplaced)
     }
 
     /// Returns true if it needs a separate disk for a SQLite database.

@@ -38,7 +38,10 @@ pub enum Role {
         advertise: SocketAddr,
     },
     /// Has players.
-    Gateway,
+    Gateway {
+        /// Its place. A later one there takes over from it, if it still runs.
+        place: usize,
+    },
 }
 
 /// The choices for the start of one process.
@@ -187,7 +190,7 @@ impl Servers {
         let log = self.setup.folder.join(match launch.role {
             Role::Server => format!("server-{number}"),
             Role::Node { name, .. } => format!("{name}-{number}"),
-            Role::Gateway => format!("gateway-{number}"),
+            Role::Gateway { .. } => format!("gateway-{number}"),
         });
         let mut command = self.command(number, launch);
         if let Some((point, time)) = launch.crash_at {
@@ -228,8 +231,8 @@ impl Servers {
                 // Nodes are never open to strangers here, but they cannot know.
                 command.args(["--policy", "permissive"]);
             }
-            Role::Gateway => {
-                command.arg("gateway");
+            Role::Gateway { place } => {
+                command.args(["gateway", "--replace", &format!("gateway-{place}.sock")]);
             }
         }
         let mut database_url = launch.database_url.to_owned();

@@ -25,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(45);
 /// Time that sockets need to hear of a fault: a broken link is noticed after 2 s, and frames are kept for 1 s.
 const AFTERMATH: Duration = Duration::from_secs(5);
 
+/// Time limit for a gateway to give everything to another process.
+const REPLACED: Duration = Duration::from_secs(20);
+
 /// How long targets change, and how often.
 const CHANGING: Duration = Duration::from_secs(12);
 const CHANGE: Duration = Duration::from_secs(2);
@@ -59,6 +62,7 @@ impl ClusterWorld<'_> {
             Fault::NodeCutOff => self.cut_off(node, ms(rng, 2_000..12_000)).await,
             Fault::LinkCut => self.disturb_links(node, Passage::Closed, ms(rng, 0..3_000), rng).await,
             Fault::LinkSilent => self.disturb_links(node, Passage::Silent, Duration::from_secs(3), rng).await,
+            Fault::GatewayReplaced => self.replace_gateway(rng).await,
             Fault::GatewayKilled => self.kill_gateway(rng).await,
             Fault::TransferAnswerLost => self.lose_transfer(node, rng).await,
             Fault::DatabaseAway => self.send_database_away(Duration::from_secs(3)).await,
@@ -241,6 +245,16 @@ impl ClusterWorld<'_> {
         }
         tokio::time::sleep(ms(rng, 0..1_000)).await;
         self.start_gateway(gateway).await
+    }
+
+    async fn replace_gateway(&mut self, rng: &mut StdRng) -> Result<()> {
+        let gateway = rng.random_range(0..self.gateways.len());
+        let Some(old) = self.gateways[gateway].take() else { return Ok(()) };
+        self.start_gateway(gateway).await?;
+        match self.servers.wait(old, REPLACED).await? {
+            Some(status) if status.success() => Ok(()),
+            ended => bail!("a gateway that was replaced ended with {ended:?}"),
+        }
     }
 
     /// The commits of many transfers are lost, or their answers.
