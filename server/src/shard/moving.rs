@@ -56,6 +56,9 @@ impl<G: Game> Shards<G> {
 
     /// How much of a shard is not stored.
     pub fn unstored(&self, shard: ShardId) -> Unstored {
+        if planted::is(Bug::TransferBeforeStored) {
+            return Unstored::default();
+        }
         self.lock(shard).core.unstored()
     }
 

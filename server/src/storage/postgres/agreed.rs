@@ -3,9 +3,11 @@
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection, Row};
 
-use super::nodes;
 use crate::storage::membership::schema_beside;
 use crate::storage::{Agreed, Node, Published, StorageError};
+
+/// Makes registrations wait for one another, but for nothing else: heartbeats go on. The number has no meaning.
+pub(super) const ONE_AT_A_TIME: &str = "SELECT pg_advisory_xact_lock(7165066980124812911)";
 
 /// The columns of [`Agreed`].
 macro_rules! select_agreed {
@@ -55,7 +57,7 @@ pub(super) async fn raise_schema(
 ) -> Result<i32, StorageError> {
     let mut transaction = connection.begin().await?;
     // No node registers meanwhile.
-    sqlx::query(nodes::ONE_AT_A_TIME).execute(&mut *transaction).await?;
+    sqlx::query(ONE_AT_A_TIME).execute(&mut *transaction).await?;
     sqlx::query(
         "UPDATE cluster SET stored_schema = $1 WHERE stored_schema < $1 AND NOT EXISTS (SELECT FROM nodes \
          WHERE kind = 'node' AND schema_version < $1 AND seen_at > clock_timestamp() - $2 * interval '1 millisecond')",

@@ -17,9 +17,6 @@ macro_rules! present {
     };
 }
 
-/// Makes registrations wait for one another, but for nothing else: heartbeats go on. The number has no meaning.
-pub(super) const ONE_AT_A_TIME: &str = "SELECT pg_advisory_xact_lock(7165066980124812911)";
-
 pub(super) async fn register(
     connection: &mut PgConnection,
     node: &Node,
@@ -27,7 +24,7 @@ pub(super) async fn register(
 ) -> Result<Vec<Present>, StorageError> {
     let (processes, heartbeats) = columns(still);
     let mut transaction = connection.begin().await?;
-    sqlx::query(ONE_AT_A_TIME).execute(&mut *transaction).await?;
+    sqlx::query(agreed::ONE_AT_A_TIME).execute(&mut *transaction).await?;
     let rows = sqlx::query(concat!(
         present!(),
         "WHERE (kind <> $1 OR name = $4) AND id <> $5 \
