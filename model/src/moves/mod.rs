@@ -36,7 +36,7 @@
 //! | clients | events | states |
 //! | --- | --- | --- |
 //! | 1 | 2 moves, undo | 509,185 |
-//! | 2 | move, undo, copy | 73,047 |
+//! | 2 | move, undo, copy | 62,766 |
 //! | 1 | 2 releases, undo | 26,798 |
 //! | 1 | release, node killed, new process, lost answer | 316,983 |
 //! | 1 | move, undo, copy, repeated word | 230,595 |
@@ -53,8 +53,8 @@
 //! | 1 | gateway replaced, node killed | 7,057 |
 //! | 1 | gateway replaced, lost word, repeated word, early deadline | 62,465 |
 //! | 1, which waits for commits | move, node killed, lost answer | 44,868 |
-//! | 2 | move, node killed | 150,951 |
-//! | 2, which read late | move | 265,992 |
+//! | 2 | move, node killed | 125,363 |
+//! | 2, which read late | move | 225,056 |
 //! | 1, which reads late | move, node killed | 119,622 |
 //!
 //! In smaller searches, from every state the steps without faults lead to rest: the owner serves, no move is under way,

@@ -78,7 +78,7 @@ fn planned_moves_close_nothing_and_keep_the_order() {
 
 #[test]
 fn planned_moves_with_two_clients_and_copies_close_nothing() {
-    holds(Bounds::two(1, 1).with(Events { undos: 1, copies: 1, ..MOVE }), 73_047);
+    holds(Bounds::two(1, 1).with(Events { undos: 1, copies: 1, ..MOVE }), 62_766);
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn promises_hold_for_clients_that_wait_for_commits() {
 
 #[test]
 fn clients_that_do_not_read_delay_no_move() {
-    holds(Bounds::two(2, 1).slow_readers().with(MOVE), 265_992);
+    holds(Bounds::two(2, 1).slow_readers().with(MOVE), 225_056);
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn promises_hold_for_clients_that_do_not_read_when_nodes_die() {
 
 #[test]
 fn promises_hold_for_two_clients_and_a_death() {
-    holds(Bounds::two(1, 1).with(KILL), 150_951);
+    holds(Bounds::two(1, 1).with(KILL), 125_363);
 }
 
 /// Searches that take minutes: `cargo test -p castellan-model --features long`.
