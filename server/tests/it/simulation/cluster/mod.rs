@@ -3,10 +3,11 @@
 //!
 //! All of them are the real ones, from the WebSocket to the statements, with byte streams in memory in place of TCP.
 //! Nodes are killed, stand still, are cut off from the database, drain, stop and start; links break or fall silent, among
-//! them many of those that carry copies; gateways are killed. Whatever happens, a state that was called durable is in the database, no version names two
-//! states, and no shard is taken from a node that has just renewed. Once nothing goes wrong any more, every shard has one
-//! owner within 30 s, every intent is in the database exactly once, and every client knows it. In one run of four nothing
-//! goes wrong at all, and shards only move by plan: then no socket closes.
+//! them many of those that carry copies; gateways are killed. Whatever happens, a state that was called durable is in the
+//! database, no version names two states, and no shard is taken from a node that has just renewed. Once nothing goes wrong
+//! any more, every shard has one owner within 30 s, every intent is in the database exactly once, and every client knows
+//! it. In one run of four nothing goes wrong at all, and shards only move by plan: then no socket closes. In half of those
+//! runs the clients never rest.
 //!
 //! `CASTELLAN_SIMULATION_SEED` chooses seeds as for the other simulation. A step is a statement, a packet that arrived, or
 //! a frame that a client sent or heard.
@@ -138,8 +139,25 @@ impl Tally {
     }
 }
 
+/// What happens in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    /// Everything fails at times.
+    Faulty,
+    /// Shards only move by plan.
+    Planned,
+    /// The same, and every client sends an intent every few milliseconds, so that some arrive at each step of a move.
+    Busy,
+}
+
+impl Course {
+    const fn is_planned(self) -> bool {
+        matches!(self, Self::Planned | Self::Busy)
+    }
+}
+
 /// Runs one seed. The error is the panic with which it found a fault.
-fn try_seed(seed: u64, rules: Rules) -> Result<Tally, Box<dyn Any + Send>> {
+fn try_seed(seed: u64, rules: Rules, course: Course) -> Result<Tally, Box<dyn Any + Send>> {
     static COUNT: Once = Once::new();
     COUNT.call_once(|| {
         let before = std::panic::take_hook();
@@ -150,8 +168,7 @@ fn try_seed(seed: u64, rules: Rules) -> Result<Tally, Box<dyn Any + Send>> {
     });
     PANICS.set(0);
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
-    let is_planned = seed.is_multiple_of(4);
-    catch_unwind(AssertUnwindSafe(|| runtime.block_on(world::run(seed, rules, is_planned))))
+    catch_unwind(AssertUnwindSafe(|| runtime.block_on(world::run(seed, rules, course))))
 }
 
 #[test]
@@ -159,7 +176,12 @@ fn whatever_happens_in_a_cluster_every_intent_is_stored_exactly_once() {
     let asked = asked();
     let (mut all, began) = (Tally::default(), std::time::Instant::now());
     for seed in asked.clone().unwrap_or(0..SEEDS) {
-        match try_seed(seed, Rules::default()) {
+        let course = match seed % 8 {
+            0 => Course::Busy,
+            4 => Course::Planned,
+            _ => Course::Faulty,
+        };
+        match try_seed(seed, Rules::default(), course) {
             Ok(tally) => all.add(&tally),
             Err(panic) => {
                 eprintln!("seed {seed}: run it alone with CASTELLAN_SIMULATION_SEED={seed}");
@@ -180,16 +202,19 @@ mod left_out {
     use castellan::planted::{self, Bug};
     use castellan::storage::faulty::Rules;
 
-    use super::try_seed;
+    use super::{Course, try_seed};
 
     /// Runs within which the simulation must notice it.
-    const SEEDS_UNTIL_NOTICED: u64 = 200;
+    const SEEDS_UNTIL_NOTICED: u64 = 100;
 
     /// A seed counts only if nothing is wrong with it while the rule is kept.
+    ///
+    /// These runs are busy: in the others few intents are under way while a shard moves, and which ones depends on the
+    /// order of maps that no seed decides.
     fn is_noticed(bug: Bug) {
         let fails = |seed: u64, bug| {
             planted::plant(bug);
-            let failed = try_seed(seed, Rules::default()).is_err();
+            let failed = try_seed(seed, Rules::default(), Course::Busy).is_err();
             planted::plant(None);
             failed
         };

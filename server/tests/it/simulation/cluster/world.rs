@@ -19,10 +19,13 @@ use super::client::Client;
 use super::gateway::Gateway;
 use super::network::Line;
 use super::node::Node;
-use super::{Common, PANICS, Tally};
+use super::{Common, Course, PANICS, Tally};
 
 /// Things that happen in one run.
 const EVENTS: usize = 70;
+
+/// The same where clients never rest.
+const BUSY_EVENTS: usize = 20;
 
 const NODES: [&str; 3] = ["a", "b", "c"];
 
@@ -30,6 +33,9 @@ const GATEWAYS: usize = 2;
 
 /// Longest time between two looks of a client, in milliseconds.
 const SLICE_MS: u64 = 50;
+
+/// The same where clients never rest. Shorter than what a move takes, so that intents arrive at each of its steps.
+const BUSY_SLICE_MS: u64 = 3;
 
 /// How long after its start all others know of a node.
 const KNOWN_TO_ALL: Duration = Duration::from_secs(12);
@@ -52,8 +58,9 @@ struct World {
     memory: MemoryStorage,
     common: Common,
     faults: Faults,
-    /// Only planned moves happen.
-    is_planned: bool,
+    course: Course,
+    /// Things still happen.
+    is_eventful: bool,
     nodes: Vec<Node>,
     gateways: Vec<Gateway>,
     clients: Vec<Client>,
@@ -68,11 +75,11 @@ struct World {
 }
 
 /// One run, over a database that keeps these rules.
-pub(super) async fn run(seed: u64, rules: Rules, is_planned: bool) -> Tally {
+pub(super) async fn run(seed: u64, rules: Rules, course: Course) -> Tally {
     let mut chance = StdRng::seed_from_u64(seed);
     let memory = MemoryStorage::new();
     memory.set_rules(rules);
-    let faults = if is_planned {
+    let faults = if course.is_planned() {
         Faults { delay_max: Duration::from_millis(10), ..Faults::default() }
     } else {
         Faults {
@@ -89,7 +96,8 @@ pub(super) async fn run(seed: u64, rules: Rules, is_planned: bool) -> Tally {
         chance,
         memory,
         faults,
-        is_planned,
+        course,
+        is_eventful: false,
         nodes: Vec::new(),
         gateways: Vec::new(),
         clients,
@@ -104,11 +112,13 @@ pub(super) async fn run(seed: u64, rules: Rules, is_planned: bool) -> Tally {
         world.start_gateway();
     }
     // The others count a node as soon as it is old enough.
-    world.live(if is_planned { 12_000 } else { 3_000 }).await;
+    world.live(if course.is_planned() { 12_000 } else { 3_000 }).await;
     world.clients.iter_mut().for_each(Client::begin_to_count);
-    for _ in 0..EVENTS {
+    world.is_eventful = true;
+    for _ in 0..if course == Course::Busy { BUSY_EVENTS } else { EVENTS } {
         world.happen().await;
     }
+    world.is_eventful = false;
     world.end().await
 }
 
@@ -136,7 +146,7 @@ async fn make_clients(chance: &mut StdRng, memory: &MemoryStorage) -> Vec<Client
 
 impl World {
     async fn happen(&mut self) {
-        let may_fail = if self.is_planned { 70..100 } else { 0..100 };
+        let may_fail = if self.course.is_planned() { 70..100 } else { 0..100 };
         match self.chance.random_range(0..100) {
             0..30 => {
                 for _ in 0..self.chance.random_range(1..12) {
@@ -154,7 +164,7 @@ impl World {
                 self.live(time_ms).await;
             }
             number if !may_fail.contains(&number) => {}
-            _ if self.is_planned => self.plan(),
+            _ if self.course.is_planned() => self.plan(),
             70..76 => self.plan(),
             76..79 => self.kill_node(),
             79..83 => self.freeze(),
@@ -175,7 +185,7 @@ impl World {
         let name = NODES[self.chance.random_range(0..NODES.len())];
         match self.chance.random_range(0..4) {
             0 if self.others_can_serve(name) => self.set_draining(name, true),
-            1 if !self.is_planned || !self.nodes.iter().any(|node| node.name == name && node.is_stopping) => {
+            1 if !self.course.is_planned() || !self.nodes.iter().any(|node| node.name == name && node.is_stopping) => {
                 self.set_draining(name, false);
             }
             2 if self.others_can_serve(name) => {
@@ -196,7 +206,7 @@ impl World {
             let is_known = node.started_at.elapsed() > KNOWN_TO_ALL;
             node.name != name && is_known && !self.draining.contains(node.name)
         };
-        !self.is_planned || (self.nodes.iter().any(may) && !self.nodes.iter().any(|node| node.is_stopping))
+        !self.course.is_planned() || (self.nodes.iter().any(may) && !self.nodes.iter().any(|node| node.is_stopping))
     }
 
     fn set_draining(&mut self, name: &'static str, draining: bool) {
@@ -315,7 +325,8 @@ impl World {
             if left_ms == 0 {
                 return;
             }
-            pass(left_ms.min(self.chance.random_range(1..=SLICE_MS))).await;
+            let slice_ms = if self.course == Course::Busy { BUSY_SLICE_MS } else { SLICE_MS };
+            pass(left_ms.min(self.chance.random_range(1..=slice_ms))).await;
         }
     }
 
@@ -329,9 +340,13 @@ impl World {
                 self.forget_node(index);
             }
         }
+        let is_busy = self.course == Course::Busy && self.is_eventful;
         for client in &mut self.clients {
             client.hear();
             client.check(&self.memory);
+            if is_busy && self.chance.random_bool(0.2) {
+                client.intend(false);
+            }
             let chosen = self.chance.random_range(0..2);
             client.send(&self.gateways, chosen);
         }
@@ -381,7 +396,7 @@ impl World {
             self.tally.intents += client.gold;
             self.tally.frames += client.frames;
             self.tally.closed += client.closed;
-            if self.is_planned {
+            if self.course.is_planned() {
                 assert_eq!(
                     (client.closed, client.refused),
                     (0, 0),
@@ -390,7 +405,7 @@ impl World {
                 );
             }
         }
-        self.tally.planned += u64::from(self.is_planned);
+        self.tally.planned += u64::from(self.course.is_planned());
         self.tally.packets = self.common.network.carried();
         let storages = self.nodes.iter().map(|node| &node.storage);
         let storages = storages.chain(self.gateways.iter().map(|gateway| &gateway.storage));
