@@ -150,7 +150,7 @@ impl Guarded {
 
 /// Ends the sockets of sessions that were ended.
 async fn close_revoked(auth: Arc<Auth>, registry: Arc<Registry>) {
-    const REVOKED: CloseOrder = CloseOrder { code: CloseCode::SessionRevoked, reason: "the session was ended" };
+    const REVOKED: CloseOrder = CloseOrder::new(CloseCode::SessionRevoked, "the session was ended");
     let mut revocations = auth.revocations();
     loop {
         match revocations.recv().await {
@@ -166,7 +166,7 @@ async fn close_revoked(auth: Arc<Auth>, registry: Arc<Registry>) {
 /// Ends all sockets when a key was removed before its tokens had expired: nothing tells which of them it opened. Clients
 /// refresh their sessions and come back.
 async fn close_cut_off(mut cut_off: watch::Receiver<()>, registry: Arc<Registry>) {
-    const EXPIRED: CloseOrder = CloseOrder { code: CloseCode::TokenExpired, reason: "the token's key was removed" };
+    const EXPIRED: CloseOrder = CloseOrder::new(CloseCode::TokenExpired, "the token's key was removed");
     while cut_off.changed().await.is_ok() {
         registry.close_all(&EXPIRED);
     }

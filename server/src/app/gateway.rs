@@ -169,8 +169,7 @@ pub async fn gateway<G: Game>(config: Config, replace: Option<PathBuf>) -> anyho
     // Nobody waits in a queue that is never served.
     drop(listeners);
     let Serving { stop_accepting, mut tasks } = serving;
-    const GOING_AWAY: CloseOrder =
-        CloseOrder { code: CloseCode::GoingAway, reason: "the gateway is stopping; reconnect" };
+    const GOING_AWAY: CloseOrder = CloseOrder::new(CloseCode::GoingAway, "the gateway is stopping; reconnect");
     tracing::info!("stopping");
     stop.send_replace(true);
     stop_accepting.send_replace(true);

@@ -118,7 +118,7 @@ async fn take_over(arrival: Arc<Arrival>, hosts: &Hosts) -> io::Result<()> {
 impl Hosts {
     /// Goes on with a connection.
     async fn go_on(&self, carried: Carried) {
-        const REVOKED: CloseOrder = CloseOrder { code: CloseCode::SessionRevoked, reason: "the session was ended" };
+        const REVOKED: CloseOrder = CloseOrder::new(CloseCode::SessionRevoked, "the session was ended");
         let session = carried.state.session();
         let opener = Opener::of(&session, carried.state.address());
         let seat = self.registry.keep_seat(&opener, carried.state.client(), true);

@@ -138,8 +138,7 @@ impl<G: Game> Running<G> {
 
     /// Stops accepting, tells the sockets, finishes what was read, flushes, releases the leases.
     pub(super) async fn drain(mut self) -> anyhow::Result<()> {
-        const GOING_AWAY: CloseOrder =
-            CloseOrder { code: CloseCode::GoingAway, reason: "the server is stopping; reconnect" };
+        const GOING_AWAY: CloseOrder = CloseOrder::new(CloseCode::GoingAway, "the server is stopping; reconnect");
         tracing::info!("stopping");
         let deadline = Instant::now() + self.config.listen.shutdown_timeout;
         let goodbye = (Instant::now() + GOODBYE).min(deadline);

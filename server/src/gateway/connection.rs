@@ -99,8 +99,7 @@ pub async fn serve_over<G: Game>(
 type Give<IO> = fn(IO) -> Option<std::net::TcpStream>;
 
 /// The order for a connection that no other process can go on with.
-const REPLACED: CloseOrder =
-    CloseOrder { code: CloseCode::GoingAway, reason: "the gateway is being replaced; reconnect" };
+const REPLACED: CloseOrder = CloseOrder::new(CloseCode::GoingAway, "the gateway is being replaced; reconnect");
 
 /// What was known of a connection when it began.
 struct Known {

@@ -151,7 +151,7 @@ fn admit<G: Game>(
     address: ClientAddress,
     client: Option<Uuid>,
 ) -> Result<Result<(crate::auth::Session, Seat), CloseOrder>, Problem> {
-    let order = |code, reason| Ok(Err(CloseOrder { code, reason }));
+    let order = |code, reason| Ok(Err(CloseOrder::new(code, reason)));
     match ticket.standing {
         Standing::Expired => {
             return order(CloseCode::TokenExpired, "the token has expired; refresh the session, then reconnect");

@@ -9,6 +9,7 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use castellan_protocol::{CharacterId, CloseCode, UserId, Version};
 use futures_util::task::AtomicWaker;
@@ -24,15 +25,21 @@ pub struct CloseOrder {
     pub code: CloseCode,
     /// The reason, for a person.
     pub reason: &'static str,
+    /// No sooner can anybody serve the client again. When it may come back, it is told with some time added at random.
+    pub wait: Duration,
 }
 
 impl CloseOrder {
+    /// An order that lets the client come back soon, if it may.
+    pub const fn new(code: CloseCode, reason: &'static str) -> Self {
+        Self { code, reason, wait: Duration::ZERO }
+    }
+
     /// Memory has fallen back to the database, or another server has the shard.
-    pub const SHARD_MOVED: Self = Self {
-        code: CloseCode::ShardMoved,
-        reason: "characters moved to another server or were reloaded; reconnect and resend all intents that are not \
-                 durable",
-    };
+    pub const SHARD_MOVED: Self = Self::new(
+        CloseCode::ShardMoved,
+        "characters moved to another server or were reloaded; reconnect and resend all intents that are not durable",
+    );
 }
 
 /// The contents of a mailbox.

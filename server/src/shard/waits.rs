@@ -111,6 +111,6 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        self.0.order_close(CloseOrder { code: CloseCode::Normal, reason: "the request has ended" });
+        self.0.order_close(CloseOrder::new(CloseCode::Normal, "the request has ended"));
     }
 }

@@ -31,7 +31,7 @@ impl End {
         Self::order(CloseCode::TokenExpired, "the token has expired; refresh the session, then reconnect");
 
     pub(crate) const fn order(code: CloseCode, reason: &'static str) -> Self {
-        Self::Order(CloseOrder { code, reason })
+        Self::Order(CloseOrder::new(code, reason))
     }
 }
 

@@ -197,7 +197,7 @@ impl<IO: Io> Outbound<Transport<IO>> {
         self.write(&ServerFrame::Closing(Closing {
             code: order.code.number(),
             reason: order.reason.to_owned(),
-            retry_after_ms: come_back_after(order.code),
+            retry_after_ms: come_back_after(order),
         }));
         let code = SocketCode::from(order.code.number());
         self.frames.close(CloseFrame { code, reason: Utf8Bytes::from_static(order.reason) })?;
@@ -248,8 +248,11 @@ impl<F: Frames> Drop for Draft<'_, F> {
     }
 }
 
-/// When a client may reconnect: a random delay, in milliseconds.
-fn come_back_after(code: CloseCode) -> u64 {
-    let within = if code.invites_back() { COME_BACK_WITHIN } else { Duration::ZERO };
-    rand::rng().random_range(0..=u64::try_from(within.as_millis()).unwrap_or(u64::MAX))
+/// When a client may reconnect, in milliseconds: the wait that was ordered, and a random delay.
+fn come_back_after(order: &CloseOrder) -> u64 {
+    if !order.code.invites_back() {
+        return 0;
+    }
+    let spread = rand::rng().random_range(Duration::ZERO..=COME_BACK_WITHIN);
+    u64::try_from((order.wait + spread).as_millis()).unwrap_or(u64::MAX)
 }

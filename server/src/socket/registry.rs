@@ -124,8 +124,7 @@ impl Registry {
     ///
     /// The limit that the connection would exceed.
     pub fn take_seat(self: &Arc<Self>, opener: &Opener, client: Option<Uuid>) -> Result<Seat, NoSeat> {
-        const REPLACED: CloseOrder =
-            CloseOrder { code: CloseCode::Normal, reason: "a newer connection of this client took over" };
+        const REPLACED: CloseOrder = CloseOrder::new(CloseCode::Normal, "a newer connection of this client took over");
         let Opener { session, user, .. } = *opener;
         let is_older = |socket: &Registered| {
             client.is_some() && socket.session == session && socket.client.as_ref().map(|client| client.0) == client
@@ -249,7 +248,7 @@ impl Open {
     /// Closes a socket of the user who has most, if those are more than `held`. Returns false if nobody has.
     fn close_one_of_more_than(&mut self, held: u32) -> bool {
         const CROWDED: CloseOrder =
-            CloseOrder { code: CloseCode::GoingAway, reason: "the server is full, and you have most of the sockets" };
+            CloseOrder::new(CloseCode::GoingAway, "the server is full, and you have most of the sockets");
         let most = u32::try_from(self.counts.users_with.len().saturating_sub(1)).unwrap_or(u32::MAX);
         if most <= held {
             return false;
@@ -361,7 +360,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        const ENDED: CloseOrder = CloseOrder { code: CloseCode::Normal, reason: "the connection has ended" };
+        const ENDED: CloseOrder = CloseOrder::new(CloseCode::Normal, "the connection has ended");
         self.mailbox.order_close(ENDED);
         let mut open = self.registry.open.lock();
         let Open { of_user, counts } = &mut *open;
@@ -418,7 +417,7 @@ mod tests {
 
     #[test]
     fn the_end_of_a_session_closes_its_sockets_and_no_other_ones_of_its_user() {
-        const ENDED: CloseOrder = CloseOrder { code: CloseCode::SessionRevoked, reason: "the session was ended" };
+        const ENDED: CloseOrder = CloseOrder::new(CloseCode::SessionRevoked, "the session was ended");
         let registry = registry(100, 100, 100);
         let [ended, other] = [session_of(1, 1), session_of(1, 2)];
         let take = |opener: &Opener| registry.take_seat(opener, None).expect("room");

@@ -82,8 +82,7 @@ const _: () = assert!(BEAT.as_millis() * 2 < SILENCE_MAX.as_millis(), "one late 
 pub type RequestHandler = Arc<dyn Fn(Vec<u8>) -> BoxFuture<'static, Option<Vec<u8>>> + Send + Sync>;
 
 /// The order for a connection whose characters cannot be loaded.
-const CANNOT_LOAD: CloseOrder =
-    CloseOrder { code: CloseCode::GoingAway, reason: "your characters cannot be loaded right now" };
+const CANNOT_LOAD: CloseOrder = CloseOrder::new(CloseCode::GoingAway, "your characters cannot be loaded right now");
 
 /// The things that all links share.
 pub struct House<G: Game> {

@@ -7,6 +7,7 @@
 mod hear;
 mod leaving;
 mod link;
+mod shard;
 mod sockets;
 mod state;
 mod wire;

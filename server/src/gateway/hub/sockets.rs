@@ -145,5 +145,5 @@ pub(super) fn order_of(code: u16) -> CloseOrder {
         Some(CloseCode::ProtocolError) => (CloseCode::ProtocolError, "the message is not a frame"),
         _ => (CloseCode::GoingAway, "your characters cannot be loaded right now"),
     };
-    CloseOrder { code, reason }
+    CloseOrder::new(code, reason)
 }

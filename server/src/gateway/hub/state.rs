@@ -2,7 +2,7 @@
 //!
 //! Nothing here waits. Links to open are left in [`State::take_dials`] for the caller.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use foldhash::fast::RandomState;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::shard::Shard;
 use super::sockets::{Client, Connected, Kind, Leaving, Leg, Socket};
 use super::wire::{Link, Phase};
 use crate::gateway::owners::{NodeAddress, Owners, Snapshot};
@@ -38,18 +39,6 @@ pub(super) enum Travelling {
 
 pub(super) type Routed = Routing<Uuid, SocketId, Travelling>;
 pub(super) type Effects = Vec<Effect<Uuid, SocketId, Travelling>>;
-
-/// A shard, as this thread knows it.
-#[derive(Default)]
-pub(super) struct Shard {
-    pub(super) routing: Routed,
-    /// The read of the owners that it asked for. Earlier ones count for nothing.
-    asked: u64,
-    /// Sockets to introduce as soon as it is attached.
-    pub(super) eager: BTreeSet<SocketId>,
-    /// Since when frames wait here.
-    pub(super) held_since: Option<Instant>,
-}
 
 /// The state of a hub.
 pub(super) struct State {
@@ -304,7 +293,9 @@ impl State {
     pub(super) fn drive(&mut self, shard: ShardId, input: impl FnOnce(&mut Routed, Duration, &mut Effects)) {
         let mut effects = std::mem::take(&mut self.effects);
         let now = self.now();
-        input(&mut self.shard(shard).routing, now, &mut effects);
+        let this = self.shard(shard);
+        input(&mut this.routing, now, &mut effects);
+        this.note_served();
         for effect in effects.drain(..) {
             self.perform(shard, effect);
         }
@@ -350,7 +341,10 @@ impl State {
             Effect::Close(socket) if planted::is(Bug::OnlyTheUnansweredClosed) && self.has_all_answers(socket) => {
                 self.drive(shard, |routing, now, effects| routing.open(socket, now, effects));
             }
-            Effect::Close(socket) => self.close_by_order(socket, CloseOrder::SHARD_MOVED),
+            Effect::Close(socket) => {
+                let wait = self.shards[usize::from(shard.number())].wait(self.sockets.len());
+                self.close_by_order(socket, CloseOrder { wait, ..CloseOrder::SHARD_MOVED });
+            }
         }
     }
 

@@ -34,6 +34,30 @@ async fn a_broken_link_closes_the_sockets_that_were_told_something_and_no_others
     lose_a_link(async |link, _| drop(link)).await;
 }
 
+/// The time that a client is told to wait when its socket closes, in milliseconds.
+async fn told_to_wait(client: &mut Client) -> u64 {
+    let Incoming::Text(text) = client.next().await else { panic!("the socket closes without a word") };
+    let frame: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(frame["closing"]["code"], CloseCode::ShardMoved.number());
+    frame["closing"]["retry_after_ms"].as_u64().expect("a time")
+}
+
+#[tokio::test]
+async fn clients_of_a_dead_node_are_told_to_come_back_after_the_takeover() {
+    let gateway = Gateway::new().await;
+    let a = FakeNode::new(1).await;
+    gateway.register(&a);
+    gateway.own(home(1), a.process, 1);
+    let mut client = gateway.client(1).await;
+    let (at_a, _) = a.welcome(&mut client, home(1), 1).await;
+    drop((a, at_a));
+    let at_first = told_to_wait(&mut client).await;
+    assert!(at_first <= 1_000, "the node may be back at once: {at_first}");
+    // Nobody is there. The shard has another owner 6.5 s after the death; a random second comes on top.
+    let later = told_to_wait(&mut gateway.client(1).await).await;
+    assert!((2_000..6_600).contains(&later), "{later}");
+}
+
 #[tokio::test]
 async fn bytes_that_are_no_message_end_the_link_only() {
     lose_a_link(async |mut link, _| {

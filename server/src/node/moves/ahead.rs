@@ -7,9 +7,8 @@ use crate::shard::Unstored;
 
 /// How long a shard is stored and copied ahead at most, while it is still served.
 ///
-/// Long, because a shard that leaves in the middle of a round must wait for the rest of it, and then store everything
-/// once more.
-const AHEAD_MAX: Duration = Duration::from_secs(1);
+/// Short, because a crowded shard is changed as fast as it is stored: more rounds make the move longer, not its pause.
+const AHEAD_MAX: Duration = Duration::from_millis(100);
 
 /// Orders that may wait for a courier. One that falls behind further gets no more.
 const ORDERS_MAX: usize = 8 * LEAVING_MAX;

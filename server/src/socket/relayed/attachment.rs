@@ -100,7 +100,7 @@ impl<G: Game> Attachment<G> {
             }
             if connection.mailbox().is_closing() {
                 // Memory is gone, and with it the answers.
-                let CloseOrder { code, reason } = CloseOrder::SHARD_MOVED;
+                let CloseOrder { code, reason, .. } = CloseOrder::SHARD_MOVED;
                 stream.put(&Message::new(connection.address, Said::Close(code.number(), reason)));
             } else {
                 connection.answer_overdue(stream, true);

@@ -10,7 +10,7 @@ async fn a_session_that_ends_closes_its_sockets() {
     node.attach(shard_of(owner), 1).await;
     node.welcome(1, 1, owner).await;
     let session = hello(owner).session;
-    let order = CloseOrder { code: CloseCode::SessionRevoked, reason: "the session was ended" };
+    let order = CloseOrder::new(CloseCode::SessionRevoked, "the session was ended");
     node.registry.close_session(owner, session, &order);
     assert_eq!(node.gateway.told(1).await, Told::Close(CloseCode::SessionRevoked.number()));
     assert!(node.registry.is_empty());
