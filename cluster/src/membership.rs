@@ -87,6 +87,11 @@ impl Validity {
         self.until
     }
 
+    /// From when on another node may take its shards at once, if only a renewal lets this one answer again.
+    pub fn over(&self) -> Duration {
+        self.until + MARGIN
+    }
+
     /// Returns true if no other node can have taken a shard by now, apart from the leases that were read.
     pub fn holds(&self, now: Duration) -> bool {
         now < self.until

@@ -25,7 +25,7 @@ pub enum Rule {
     GapBeginsAnew,
     /// The observer warns a node before it takes its shards. Left out: it does not.
     WarnsFirst,
-    /// Then it waits for as long as the node may still answer. Left out: it takes at once.
+    /// If the node may still answer, it waits for as long as that can last. Left out: it takes at once.
     WaitsAfterWarning,
     /// A node that was warned does not go on without the database. Left out: it does.
     WarnedStops,
@@ -78,10 +78,10 @@ pub struct System {
     pub observed: Option<Observed>,
     /// Its read; the result is the heartbeat.
     pub read: Statement<u8>,
-    /// Its warning to the holder; the result says nothing.
-    pub warning: Statement<()>,
-    /// When it learned that the warning had arrived.
-    pub warned_at: Option<u8>,
+    /// Its warning to the holder; the result is true if the holder may still answer.
+    pub warning: Statement<bool>,
+    /// When it learned that the warning had arrived, and the result.
+    pub warned_at: Option<(u8, bool)>,
     /// When the holder heard it, if it has sent no renewal since that succeeded.
     pub heard_at: Option<u8>,
 }
@@ -140,8 +140,10 @@ impl Plan {
 
     /// Returns true if the observer may take the shard of a dead holder.
     fn may_take(&self, system: &System) -> bool {
-        let waits = |at| seconds(system.now) >= seconds(at) + EXPIRY || self.lacks(Rule::WaitsAfterWarning);
-        !self.alone || self.lacks(Rule::WarnsFirst) || system.warned_at.is_some_and(waits)
+        let has_waited = |(at, may_answer): (u8, bool)| {
+            !may_answer || seconds(system.now) >= seconds(at) + EXPIRY || self.lacks(Rule::WaitsAfterWarning)
+        };
+        !self.alone || self.lacks(Rule::WarnsFirst) || system.warned_at.is_some_and(has_waited)
     }
 }
 
@@ -252,12 +254,13 @@ impl Model for Plan {
             (Step::GoOn, ..) => next.validity.renewed(seconds(now)),
             (Step::SendWarning, ..) => next.warning = Statement::Sent(now),
             (Step::HearWarning, ..) => {
-                next.warning = Statement::Executed(now, ());
+                next.warning = Statement::Executed(now, seconds(now) < system.validity.over());
                 next.heard_at = Some(now);
             }
             (Step::LearnWarning, ..) => {
+                let Statement::Executed(_, may_answer) = system.warning else { return None };
                 next.warning = Statement::Idle;
-                next.warned_at = Some(now);
+                next.warned_at = Some((now, may_answer));
             }
             (Step::Take, ..) => {
                 let seen = system.observed.map(|observed| observed.heartbeat());
@@ -324,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_node_that_goes_on_alone_stops_before_its_shard_is_taken() {
-        holds(ALONE, 3_415_956);
+        holds(ALONE, 4_602_075);
     }
 
     #[test]

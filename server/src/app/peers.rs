@@ -31,10 +31,10 @@ pub(super) async fn all_say_away(view: &View, me: Uuid, trust: Option<&Trust>, e
     answers.into_iter().all(|answer| matches!(answer, Ok(Ok(true))))
 }
 
-/// Tells a node that its shards are about to be taken. Returns true if it has heard that.
+/// Tells a node that its shards are about to be taken. Returns true if it has heard that, and may still answer clients.
 pub(super) async fn warn(other: &Node, me: Uuid, trust: Option<&Trust>, entropy: &Entropy) -> bool {
-    let has_heard = |said: &Said<'_>| matches!(said, Said::Warned).then_some(());
-    matches!(timeout(PATIENCE, call(other, me, trust, entropy, Said::Warning, has_heard)).await, Ok(Ok(())))
+    let may_answer = |said: &Said<'_>| if let Said::Warned(may_answer) = said { Some(*may_answer) } else { None };
+    matches!(timeout(PATIENCE, call(other, me, trust, entropy, Said::Warning, may_answer)).await, Ok(Ok(true)))
 }
 
 /// Says something to another node, and returns its answer.

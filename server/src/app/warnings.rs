@@ -22,12 +22,12 @@ pub(super) struct Warnings(HashMap<Uuid, Warning>);
 
 /// What became of a warning.
 enum Warning {
-    /// It is on its way. The result is true if it was heard.
+    /// It is on its way. The result is true if it was heard by a process that may still answer clients.
     UnderWay(JoinHandle<bool>),
-    /// It was heard by then.
-    Heard(Instant),
-    /// The process does not answer, or takes no links.
-    Unheard,
+    /// It was heard by then, by such a process.
+    Answers(Instant),
+    /// The process answers no client any more, or no warning, or takes no links.
+    Silent,
 }
 
 impl Warnings {
@@ -42,18 +42,18 @@ impl Warnings {
         for Seen { process, .. } in &dead {
             let warning = self.0.entry(*process).or_insert_with(|| {
                 let node = found.iter().map(|present| &present.node).find(|node| node.process == *process);
-                node.filter(|node| node.link.is_some()).map_or(Warning::Unheard, |node| Warning::UnderWay(warn(node)))
+                node.filter(|node| node.link.is_some()).map_or(Warning::Silent, |node| Warning::UnderWay(warn(node)))
             });
             if let Warning::UnderWay(way) = warning
-                && let Ok(has_heard) = timeout(AT_ONCE, way).await
+                && let Ok(may_answer) = timeout(AT_ONCE, way).await
             {
-                *warning = if let Ok(true) = has_heard { Warning::Heard(Instant::now()) } else { Warning::Unheard };
+                *warning = if let Ok(true) = may_answer { Warning::Answers(Instant::now()) } else { Warning::Silent };
             }
         }
         dead.retain(|dead| match self.0[&dead.process] {
             Warning::UnderWay(_) => false,
-            Warning::Heard(at) => at.elapsed() >= EXPIRY,
-            Warning::Unheard => true,
+            Warning::Answers(at) => at.elapsed() >= EXPIRY,
+            Warning::Silent => true,
         });
         dead
     }
@@ -80,15 +80,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_node_that_hears_its_warning_is_left_in_peace_until_it_answers_nobody() {
+    async fn a_node_that_may_answer_is_left_in_peace_until_it_answers_nobody() {
         let found = [present(1), present(2)];
-        let (hears, refuses) = (found[0].seen(), found[1].seen());
+        let (answers, refuses) = (found[0].seen(), found[1].seen());
         let warn = |node: &Node| {
-            let hears = node.process == Uuid::from_u128(1);
-            tokio::spawn(async move { hears })
+            let may_answer = node.process == Uuid::from_u128(1);
+            tokio::spawn(async move { may_answer })
         };
         let mut warnings = Warnings::default();
-        let both = || vec![hears, refuses];
+        let both = || vec![answers, refuses];
         assert_eq!(warnings.silenced(both(), &found, warn).await, [refuses]);
         tokio::time::advance(EXPIRY - Duration::from_millis(1)).await;
         assert_eq!(warnings.silenced(both(), &found, warn).await, [refuses]);

@@ -95,8 +95,8 @@ pub enum Said<'a> {
     Close(u16, &'a str),
     /// True: the database is away for this node, too. Before it takes a shard, it watches all heartbeats anew.
     Database(bool),
-    /// The warning was heard: this node does not go on without the database any more.
-    Warned,
+    /// The warning was heard: this node does not go on without the database any more. True: it may still answer clients.
+    Warned(bool),
 }
 
 /// A socket, as its gateway introduces it.
@@ -189,7 +189,6 @@ impl<'a> Message<'a> {
             | Said::Gone
             | Said::AskDatabase
             | Said::Warning
-            | Said::Warned
             | Said::CalledOff
             | Said::Word(Word::NotMine | Word::Leaving | Word::Resume | Word::Parted) => {}
             Said::Attach(epoch) | Said::Word(Word::Attached { epoch } | Word::Moved { to: None, epoch }) => {
@@ -212,7 +211,7 @@ impl<'a> Message<'a> {
             | Said::FrameBack(bytes)
             | Said::RequestBack(bytes)
             | Said::Response(bytes) => out.extend_from_slice(bytes),
-            Said::Slow(is) | Said::Database(is) => out.push(u8::from(*is)),
+            Said::Slow(is) | Said::Database(is) | Said::Warned(is) => out.push(u8::from(*is)),
             Said::Close(code, reason) => {
                 out.extend_from_slice(&code.to_le_bytes());
                 out.extend_from_slice(reason.as_bytes());
@@ -267,7 +266,7 @@ impl<'a> Said<'a> {
             Self::CalledOff => kind::CALLED_OFF,
             Self::Database(_) => kind::DATABASE,
             Self::Warning => kind::WARNING,
-            Self::Warned => kind::WARNED,
+            Self::Warned(_) => kind::WARNED,
             Self::Word(Word::Attached { .. }) => kind::ATTACHED,
             Self::Word(Word::NotMine) => kind::NOT_MINE,
             Self::Word(Word::Leaving) => kind::LEAVING,
@@ -310,7 +309,7 @@ impl<'a> Said<'a> {
             kind::CALLED_OFF => return nothing(Self::CalledOff),
             kind::DATABASE => Self::Database(body == [1]),
             kind::WARNING => return nothing(Self::Warning),
-            kind::WARNED => return nothing(Self::Warned),
+            kind::WARNED => Self::Warned(body != [0]),
             kind::ATTACHED => Self::Word(Word::Attached { epoch: epoch()?.0 }),
             kind::NOT_MINE => return nothing(Self::Word(Word::NotMine)),
             kind::LEAVING => return nothing(Self::Word(Word::Leaving)),

@@ -72,6 +72,8 @@ pub struct DatabaseSeen {
     was_called_away: AtomicBool,
     /// When another node said that it can reach the database, and takes what is this one's.
     warned_at: Mutex<Option<Instant>>,
+    /// From when on this node answers no client, unless it renews. `None` before the first renewal.
+    silent_from: Mutex<Option<Instant>>,
 }
 
 impl DatabaseSeen {
@@ -84,10 +86,18 @@ impl DatabaseSeen {
         self.was_called_away.swap(false, Ordering::SeqCst)
     }
 
-    /// Another node can reach the database, and is about to take the shards of this one.
-    fn warned(&self) {
+    /// Another node can reach the database, and is about to take the shards of this one. Returns true if this node may
+    /// still answer clients.
+    fn warned(&self) -> bool {
         tracing::warn!("another node can reach the database, and is about to take the shards of this one");
-        *self.warned_at.lock() = Some(Instant::now());
+        let now = Instant::now();
+        *self.warned_at.lock() = Some(now);
+        self.silent_from.lock().is_some_and(|silent_from| now < silent_from)
+    }
+
+    /// This node may answer clients until then.
+    pub(super) fn silent_from(&self, at: Instant) {
+        *self.silent_from.lock() = Some(at);
     }
 
     /// A renewal succeeded that was sent then.
@@ -186,9 +196,9 @@ impl LinkEnd {
         self.database.is_away()
     }
 
-    /// Another node is about to take the shards of this one.
-    pub fn warned(&self) {
-        self.database.warned();
+    /// Another node is about to take the shards of this one. Returns true if this one may still answer clients.
+    pub fn warned(&self) -> bool {
+        self.database.warned()
     }
 
     /// Another node says something about a shard that will move here.
@@ -256,5 +266,17 @@ mod tests {
         assert!(matches!(task.try_recv(), Ok((down, FromLink::Down)) if down == id));
         drop(end);
         assert!(task.try_recv().is_err(), "it is said once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_warned_node_says_if_it_may_still_answer() {
+        let (links, _task) = Links::new();
+        let end = links.open().unwrap();
+        assert!(!end.warned(), "it has never renewed");
+        links.database().silent_from(Instant::now() + Duration::from_secs(5));
+        assert!(end.warned());
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert!(!end.warned());
+        assert!(links.database().is_warned(), "it must not go on either way");
     }
 }

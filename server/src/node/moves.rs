@@ -27,7 +27,7 @@ use uuid::Uuid;
 use self::ahead::Ahead;
 use self::leases::{lease_as_read, lease_as_taken, lease_of};
 use super::copies::{Dial, FromPeer, FromPeers, Gift, Given, Order, Received, carry};
-use super::links::{FromLink, Links, ToLink};
+use super::links::{DatabaseSeen, FromLink, Links, ToLink};
 use super::plan::View;
 use crate::link::LinkId;
 use crate::planted::{self, Bug};
@@ -109,6 +109,7 @@ pub struct Moves<G: Game> {
     dial: Dial,
     attempts: u64,
     from_peers: Arc<FromPeers>,
+    database: Arc<DatabaseSeen>,
     received: Received<G>,
     /// Shards that other nodes have given to this one, and whose dead letters it still reads.
     gifts: HashMap<ShardId, Gift<G>>,
@@ -157,6 +158,7 @@ impl<G: Game> Moves<G> {
             dial,
             attempts: 0,
             from_peers: Arc::clone(links.peers()),
+            database: Arc::clone(links.database()),
             received: Received::default(),
             gifts: HashMap::new(),
             repeat: Vec::new(),
@@ -232,6 +234,7 @@ impl<G: Game> Moves<G> {
             return;
         }
         self.validity.renewed(asked.saturating_duration_since(self.start));
+        self.database.silent_from(self.start + self.validity.over());
         self.view = view;
         self.read();
     }

@@ -346,8 +346,8 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
                     self.stream.put(&Message::about_nothing(Said::Database(is_away)));
                 }
                 Said::Warning => {
-                    self.end.warned();
-                    self.stream.put(&Message::about_nothing(Said::Warned));
+                    let may_answer = self.end.warned();
+                    self.stream.put(&Message::about_nothing(Said::Warned(may_answer)));
                 }
                 Said::Copy(_) | Said::Given(_) | Said::CalledOff => self.end.peer(address, &said),
                 Said::Attach(epoch) => self.attach(address, epoch)?,

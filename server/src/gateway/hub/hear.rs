@@ -33,7 +33,7 @@ impl State {
             | Said::Slow(_)
             | Said::AskDatabase
             | Said::Warning
-            | Said::Warned
+            | Said::Warned(_)
             | Said::Copy(_)
             | Said::Given(_)
             | Said::CalledOff
