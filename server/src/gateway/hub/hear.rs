@@ -5,8 +5,9 @@ use castellan_cluster::word::Word;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::shard::Travelling;
 use super::sockets::{Kind, Socket, order_of};
-use super::state::{State, Travelling};
+use super::state::State;
 use crate::link::{Address, Message, Said, SocketId};
 use crate::storage::ShardId;
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, sleep};
 
+use super::shard::Travelling;
 use super::sockets::{Client, Connected, Kind, Leaving, Socket};
-use super::state::{State, Travelling};
+use super::state::State;
 use super::{Hub, Place};
 use crate::gateway::carried::{Blob, Carried, CarriedPlace};
 use crate::gateway::outbox::Stay;

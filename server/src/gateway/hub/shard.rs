@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use castellan_cluster::gateway::{KEEP, State as Stage};
+use castellan_cluster::gateway::{KEEP, Routing, State as Stage};
 use castellan_cluster::membership::EXPIRY;
 use rand::RngExt;
 use tokio::time::Instant;
+use uuid::Uuid;
 
-use super::state::Routed;
 use crate::link::SocketId;
 
 /// How long after its death the shards of a node have another owner: the others notice the death after [`EXPIRY`] and the
@@ -18,6 +18,18 @@ const TAKEOVER: Duration = EXPIRY.saturating_add(Duration::from_millis(1_500));
 /// How much longer clients may take to come back after a takeover, for each socket of the thread.
 const SPREAD_PER_SOCKET: Duration = Duration::from_millis(1);
 
+/// A frame or a request that a routing keeps and sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Travelling {
+    /// The introduction of a socket that waits for its welcome.
+    Hello,
+    /// A client's frame.
+    Frame(Vec<u8>),
+    /// A request.
+    Request(Vec<u8>),
+}
+
+pub(super) type Routed = Routing<Uuid, SocketId, Travelling>;
 /// A shard, as this thread knows it.
 #[derive(Default)]
 pub(super) struct Shard {

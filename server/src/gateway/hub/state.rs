@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use castellan_cluster::gateway::{Effect, Routing, State as Stage};
+use castellan_cluster::gateway::{Effect, State as Stage};
 use castellan_protocol::{CharacterId, UserId};
 use foldhash::fast::RandomState;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::shard::Shard;
+use super::shard::{Routed, Shard, Travelling};
 use super::sockets::{Client, Connected, Kind, Leaving, Leg, Socket};
 use super::wire::{Link, Phase};
 use crate::gateway::owners::{NodeAddress, Owners, Snapshot};
@@ -26,18 +26,6 @@ use crate::telemetry;
 /// Largest buffer that is kept for the next frame, in bytes.
 const SPARE_BYTES_MAX: usize = 4 * 1_024;
 
-/// A frame or a request that a routing keeps and sends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Travelling {
-    /// The introduction of a socket that waits for its welcome.
-    Hello,
-    /// A client's frame.
-    Frame(Vec<u8>),
-    /// A request.
-    Request(Vec<u8>),
-}
-
-pub(super) type Routed = Routing<Uuid, SocketId, Travelling>;
 pub(super) type Effects = Vec<Effect<Uuid, SocketId, Travelling>>;
 
 /// The state of a hub.
