@@ -33,6 +33,8 @@ pub enum Bug {
     TransferBeforeMarkers,
     /// A shard is handed over although not everything is stored. For simulations.
     TransferBeforeStored,
+    /// Copies that were made before a shard left are installed whatever has changed since. For simulations.
+    OldCopiesInstalled,
 }
 
 impl Bug {
@@ -71,6 +73,7 @@ impl Bug {
             Self::FrozenNodeAnswers => "frozen-node-answers",
             Self::TransferBeforeMarkers => "transfer-before-markers",
             Self::TransferBeforeStored => "transfer-before-stored",
+            Self::OldCopiesInstalled => "old-copies-installed",
         }
     }
 }

@@ -19,7 +19,7 @@ pub const fn revealing_faults(bug: Bug) -> &'static [Fault] {
         Bug::BelieveTheVisibleRow => &[Fault::VisibleThenLost],
         Bug::IgnoreTheWarning => &[Fault::CommitCancelled],
         // Only the simulation plants these.
-        Bug::TransferBeforeMarkers | Bug::TransferBeforeStored => &[],
+        Bug::TransferBeforeMarkers | Bug::TransferBeforeStored | Bug::OldCopiesInstalled => &[],
         Bug::DroppedWhileLeaving => &[Fault::TargetsChange, Fault::NodeDrained],
         Bug::OwnerAfterLostTransfer => &[Fault::TransferAnswerLost],
         Bug::OnlyTheUnansweredClosed => &[Fault::NodeKilled],

@@ -235,6 +235,11 @@ mod left_out {
     }
 
     #[test]
+    fn copies_that_are_installed_whatever_has_changed_since_are_noticed() {
+        is_noticed(Bug::OldCopiesInstalled);
+    }
+
+    #[test]
     fn a_transfer_that_does_not_wait_until_everything_is_stored_is_noticed() {
         is_noticed(Bug::TransferBeforeStored);
     }
