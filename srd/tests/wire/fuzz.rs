@@ -85,6 +85,13 @@ fn a_server_frame_is_read_or_refused(codec: Codec) {
 }
 
 #[test]
+fn a_large_number_in_a_change_comes_back() {
+    let frame = br#"{"state":{"changes":{"last":1831e63,"version":8},"durable":5}}"#;
+    let frame = Codec::Json.decode_reply_frame::<Character>(frame).expect("a good frame").expect("a known kind");
+    comes_back(Codec::Json, &frame);
+}
+
+#[test]
 fn a_server_frame_in_json_is_read_or_refused() {
     a_server_frame_is_read_or_refused(Codec::Json);
 }
