@@ -38,6 +38,17 @@ fn write(number: u128) -> Event {
 }
 
 impl House {
+    /// Waits until the database has so many logins.
+    async fn has_logins(&self, logins: usize) {
+        let has_them = |rows: Vec<AuditRow>| rows.iter().filter(|row| row.action == "login").count() >= logins;
+        let waiting = async {
+            while !self.storage.audit(u32::MAX).await.is_ok_and(has_them) {
+                tokio::time::advance(Duration::from_secs(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(3_600), waiting).await.expect("they are stored");
+    }
+
     /// Stops, and returns all rows.
     async fn rows(self) -> Vec<AuditRow> {
         self.stop.send_replace(true);
@@ -57,7 +68,7 @@ async fn every_event_becomes_one_row_even_if_calls_and_answers_are_lost() {
         }
     }
     // The last batch is tried once after the stop, so it must find the database well.
-    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    house.has_logins(2_000).await;
     house.storage.set_faults(Faults::default());
     let rows = house.rows().await;
     let mut targets: Vec<_> = rows.iter().map(|row| row.target.clone()).collect();
@@ -85,9 +96,8 @@ async fn while_the_database_is_away_memory_is_bounded_and_writes_of_games_leave_
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
-    // Longer than any pause between two tries.
     house.storage.set_away(false);
-    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    house.has_logins(10_000).await;
     let rows = house.rows().await;
     let logins = rows.iter().filter(|row| row.action == "login").count();
     assert_eq!(logins, 10_000);

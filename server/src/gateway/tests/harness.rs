@@ -69,6 +69,14 @@ impl Gateway {
         Self::with_rate(1_000_000).await
     }
 
+    /// A gateway, and a node that owns the home of the first user.
+    pub(super) async fn with_node() -> (Self, FakeNode) {
+        let (gateway, node) = (Self::new().await, FakeNode::new(1).await);
+        gateway.register(&node);
+        gateway.own(home(1), node.process, 1);
+        (gateway, node)
+    }
+
     /// Clients may send so many frames at once.
     pub(super) async fn with_rate(rate_burst: u32) -> Self {
         let rows = Arc::<Mutex<Rows>>::default();

@@ -7,12 +7,10 @@ use crate::link::{Address, Message, Said};
 
 /// Two clients, each at a node of its own: one of them loses its node by what `spoil` does to the link.
 async fn lose_a_link(spoil: impl AsyncFnOnce(FakeLink, Address)) {
-    let gateway = Gateway::new().await;
-    let (a, b) = (FakeNode::new(1).await, FakeNode::new(2).await);
+    let (gateway, a) = Gateway::with_node().await;
+    let b = FakeNode::new(2).await;
     assert_ne!(home(1), home(2));
-    gateway.register(&a);
     gateway.register(&b);
-    gateway.own(home(1), a.process, 1);
     gateway.own(home(2), b.process, 1);
     let mut first = gateway.client(1).await;
     let (at_a, socket) = a.welcome(&mut first, home(1), 1).await;
@@ -44,10 +42,7 @@ async fn told_to_wait(client: &mut Client) -> u64 {
 
 #[tokio::test]
 async fn clients_of_a_dead_node_are_told_to_come_back_after_the_takeover() {
-    let gateway = Gateway::new().await;
-    let a = FakeNode::new(1).await;
-    gateway.register(&a);
-    gateway.own(home(1), a.process, 1);
+    let (gateway, a) = Gateway::with_node().await;
     let mut client = gateway.client(1).await;
     let (at_a, _) = a.welcome(&mut client, home(1), 1).await;
     drop((a, at_a));
@@ -78,11 +73,9 @@ async fn a_node_that_speaks_like_a_gateway_loses_its_link_only() {
 
 #[tokio::test]
 async fn a_node_can_neither_answer_nor_close_the_sockets_of_another() {
-    let gateway = Gateway::new().await;
-    let (a, b) = (FakeNode::new(1).await, FakeNode::new(2).await);
-    gateway.register(&a);
+    let (gateway, a) = Gateway::with_node().await;
+    let b = FakeNode::new(2).await;
     gateway.register(&b);
-    gateway.own(home(1), a.process, 1);
     gateway.own(home(2), b.process, 1);
     let mut first = gateway.client(1).await;
     let (mut at_a, socket) = a.welcome(&mut first, home(1), 1).await;
@@ -101,10 +94,7 @@ async fn a_node_can_neither_answer_nor_close_the_sockets_of_another() {
 
 #[tokio::test]
 async fn a_client_that_leaves_is_gone_at_its_node() {
-    let gateway = Gateway::new().await;
-    let a = FakeNode::new(1).await;
-    gateway.register(&a);
-    gateway.own(home(1), a.process, 1);
+    let (gateway, a) = Gateway::with_node().await;
     let mut client = gateway.client(1).await;
     let (mut at_a, socket) = a.welcome(&mut client, home(1), 1).await;
     drop(client);

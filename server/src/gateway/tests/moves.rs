@@ -12,12 +12,10 @@ use crate::link::{Message, Said};
 
 #[tokio::test]
 async fn a_move_answers_every_frame_once_and_in_order() {
-    let gateway = Gateway::new().await;
-    let (a, b) = (FakeNode::new(1).await, FakeNode::new(2).await);
+    let (gateway, a) = Gateway::with_node().await;
+    let b = FakeNode::new(2).await;
     let shard = home(1);
-    gateway.register(&a);
     gateway.register(&b);
-    gateway.own(shard, a.process, 1);
     let mut client = gateway.client(1).await;
     let (mut at_a, socket) = a.welcome(&mut client, shard, 1).await;
     let mut quiet = gateway.client(1).await;
@@ -71,11 +69,9 @@ async fn a_move_answers_every_frame_once_and_in_order() {
 
 #[tokio::test]
 async fn a_welcome_that_was_lost_in_a_move_is_asked_for_again() {
-    let gateway = Gateway::new().await;
-    let (a, b) = (FakeNode::new(1).await, FakeNode::new(2).await);
+    let (gateway, a) = Gateway::with_node().await;
+    let b = FakeNode::new(2).await;
     let shard = home(1);
-    gateway.register(&a);
-    gateway.own(shard, a.process, 1);
     let mut client = gateway.client(1).await;
     let mut at_a = a.accept().await;
     let address = at_a.attached(shard, 1).await;
@@ -98,12 +94,10 @@ async fn a_welcome_that_was_lost_in_a_move_is_asked_for_again() {
 
 #[tokio::test]
 async fn a_request_that_comes_back_is_sent_to_the_next_owner() {
-    let gateway = Gateway::new().await;
-    let (a, b) = (FakeNode::new(1).await, FakeNode::new(2).await);
+    let (gateway, a) = Gateway::with_node().await;
+    let b = FakeNode::new(2).await;
     let shard = home(1);
-    gateway.register(&a);
     gateway.register(&b);
-    gateway.own(shard, a.process, 1);
     let hub = gateway.hub.clone();
     let asking = tokio::spawn(async move { hub.request(shard, b"get".to_vec()).await });
     let mut at_a = a.accept().await;
@@ -135,11 +129,8 @@ async fn a_request_that_comes_back_is_sent_to_the_next_owner() {
 
 #[tokio::test]
 async fn frames_for_a_node_that_cannot_be_reached_are_kept_for_a_second() {
-    let gateway = Gateway::new().await;
-    let a = FakeNode::new(1).await;
+    let (gateway, a) = Gateway::with_node().await;
     let shard = home(1);
-    gateway.register(&a);
-    gateway.own(shard, a.process, 1);
     let nobody = Uuid::from_u128(2);
     // A port that nothing listens on any more.
     let address = std::net::TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("a port");

@@ -96,11 +96,8 @@ async fn another_gateway_goes_on_with_a_connection_in_the_middle_of_everything()
 
 #[tokio::test]
 async fn a_connection_closes_if_its_node_does_not_let_it_go_in_time() {
-    let gateway = Gateway::new().await;
-    let a = FakeNode::new(1).await;
+    let (gateway, a) = Gateway::with_node().await;
     let shard = home(1);
-    gateway.register(&a);
-    gateway.own(shard, a.process, 1);
     let mut client = gateway.client(1).await;
     let (mut at_a, _) = a.welcome(&mut client, shard, 1).await;
     let mut carried = leave(&gateway, Duration::from_millis(50));
@@ -111,11 +108,8 @@ async fn a_connection_closes_if_its_node_does_not_let_it_go_in_time() {
 
 #[tokio::test]
 async fn a_gateway_that_stays_closes_nothing_and_loses_nothing() {
-    let gateway = Gateway::new().await;
-    let a = FakeNode::new(1).await;
+    let (gateway, a) = Gateway::with_node().await;
     let shard = home(1);
-    gateway.register(&a);
-    gateway.own(shard, a.process, 1);
     let mut client = gateway.client(1).await;
     let (mut at_a, socket) = a.welcome(&mut client, shard, 1).await;
     client.send(&ping(1)).await;

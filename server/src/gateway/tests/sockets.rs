@@ -65,10 +65,7 @@ async fn a_token_is_refreshed_at_the_gateway() {
 
 #[tokio::test]
 async fn a_client_may_have_twice_as_many_frames_unanswered_as_intents_in_flight() {
-    let gateway = Gateway::new().await;
-    let a = FakeNode::new(1).await;
-    gateway.register(&a);
-    gateway.own(home(1), a.process, 1);
+    let (gateway, a) = Gateway::with_node().await;
     let mut client = gateway.client(1).await;
     let (mut at_a, socket) = a.welcome(&mut client, home(1), 1).await;
     let most = 2 * IN_FLIGHT_MAX as u64;
@@ -92,10 +89,7 @@ async fn a_client_may_have_twice_as_many_frames_unanswered_as_intents_in_flight(
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_slow_and_delays_no_marker() {
-    let gateway = Gateway::new().await;
-    let a = FakeNode::new(1).await;
-    gateway.register(&a);
-    gateway.own(home(1), a.process, 1);
+    let (gateway, a) = Gateway::with_node().await;
     let mut client = gateway.client(1).await;
     let (mut at_a, socket) = a.welcome(&mut client, home(1), 1).await;
     // More than the buffers of two sockets hold.
@@ -136,11 +130,9 @@ async fn a_client_that_does_not_read_is_slow_and_delays_no_marker() {
 
 #[tokio::test]
 async fn a_game_server_reaches_the_nodes_of_all_its_users_over_one_socket() {
-    let gateway = Gateway::new().await;
-    let (a, b) = (FakeNode::new(1).await, FakeNode::new(2).await);
-    gateway.register(&a);
+    let (gateway, a) = Gateway::with_node().await;
+    let b = FakeNode::new(2).await;
     gateway.register(&b);
-    gateway.own(home(1), a.process, 1);
     gateway.own(home(2), b.process, 1);
     let id = SessionId::from_uuid(Uuid::from_u128(1));
     let session = Session { id, user: user(1), role: Role::Game, expires_at_ms: NOW_MS + 900_000 };
