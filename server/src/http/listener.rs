@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -14,7 +15,7 @@ use hyper_util::service::TowerToHyperService;
 use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::client_address::{ClientAddress, is_trusted};
 use super::connection::{Connection, Stream};
@@ -36,6 +37,9 @@ const HEADER_FIELDS_MAX: usize = 64;
 
 /// Pause after a connection that cannot be had, for example because too many files are open.
 const REST: Duration = Duration::from_millis(50);
+
+/// How long after a stop a client that has just connected may take to say its first word.
+const FIRST_WORD: Duration = Duration::from_millis(250);
 
 /// The answer to a connection for which there is no place.
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n\
@@ -111,7 +115,7 @@ pub async fn serve(
                 if !std::mem::replace(&mut is_refusing, true) {
                     tracing::warn!(%error, "cannot accept connections; trying again until it works");
                 }
-                tokio::time::sleep(REST).await;
+                sleep(REST).await;
             }
         }
     }
@@ -128,6 +132,13 @@ fn leave_the_reserve(stream: TcpStream, limits: &Limits) -> io::Result<TcpStream
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     // An error means that the sender was dropped: also a stop.
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// The same, for a connection on which nothing was heard: one that was accepted just before a stop gets its answer, too,
+/// if its client speaks soon.
+async fn stopped_before_a_word(stop: &mut watch::Receiver<bool>) {
+    stopped(stop).await;
+    sleep(FIRST_WORD).await;
 }
 
 impl House {
@@ -162,12 +173,10 @@ impl House {
         place: Arc<Place>,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        // Also a connection that was accepted just before a stop gets its answer, if its client speaks at once.
         let client = tokio::select! {
-            biased;
             client = timeout(self.limits.header_timeout, proxied::client(&mut stream)) => client??,
             () = place.evicted() => return Ok(()),
-            () = stopped(stop) => return Ok(()),
+            () = stopped_before_a_word(stop) => return Ok(()),
         };
         let Some(client) = client.map(|client| client.to_canonical()) else {
             return self.serve(stream, peer, place, stop).await;
@@ -194,14 +203,15 @@ impl House {
         stream.set_nodelay(true)?;
         let local = stream.local_addr()?;
         let (stream, tls, server_name) = tokio::select! {
-            biased;
             accepted = accept(stream, self.tls.as_deref(), limits.header_timeout) => accepted?,
             () = place.evicted() => return Ok(()),
-            () = stopped(stop) => return Ok(()),
+            () = stopped_before_a_word(stop) => return Ok(()),
         };
         let reached = Reached { local, tls, server_name };
+        let has_asked = AtomicBool::new(false);
         let service = TowerToHyperService::new(self.routes.0.clone());
         let service = service_fn(|mut request: hyper::Request<Incoming>| {
+            has_asked.store(true, Ordering::Relaxed);
             let client = ClientAddress::of(peer, request.headers(), &limits.trusted_proxies);
             request.extensions_mut().insert(client);
             request.extensions_mut().insert(reached.clone());
@@ -225,7 +235,12 @@ impl House {
         tokio::pin!(connection);
         tokio::select! {
             result = connection.as_mut() => return Ok(result?),
-            () = stopped(stop) => {}
+            () = async {
+                stopped(stop).await;
+                if !has_asked.load(Ordering::Relaxed) {
+                    sleep(FIRST_WORD).await;
+                }
+            } => {}
             // It may have begun a request since.
             () = place.evicted() => if !place.is_busy() { return Ok(()) },
         }
@@ -262,7 +277,9 @@ async fn accept(
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt;
+    use std::net::SocketAddr;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
@@ -274,23 +291,50 @@ mod tests {
         serde_json::from_str::<castellan_protocol::http::ErrorBody<()>>(body).expect("an error as the protocol has it");
     }
 
-    #[tokio::test]
-    async fn a_connection_whose_file_belongs_to_the_reserve_is_closed_at_once() {
+    /// A listener without routes, and the sender that stops it.
+    async fn listening(numbers_below: u64) -> (SocketAddr, watch::Sender<bool>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its number");
-        let mut peer = TcpStream::connect(address).await.expect("the kernel's queue");
-        let (_stop, stopped) = watch::channel(false);
-        let second = Duration::from_secs(1);
+        let (stop, stopped) = watch::channel(false);
         let limits = Limits {
-            header_timeout: second * 60,
-            write_timeout: second,
+            header_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(1),
             connections_max: 9,
             connections_per_address: 9,
             trusted_proxies: Arc::default(),
-            numbers_below: 1,
+            numbers_below,
         };
         tokio::spawn(serve(listener, None, Routes(axum::Router::new()), limits, stopped));
-        let end = tokio::time::timeout(second * 10, peer.read(&mut [0])).await.expect("long before the header's time");
+        (address, stop)
+    }
+
+    async fn answer(stream: &mut TcpStream) -> String {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: castellan\r\nConnection: close\r\n\r\n").await.expect("sent");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.expect("an answer");
+        text
+    }
+
+    #[tokio::test]
+    async fn a_connection_whose_file_belongs_to_the_reserve_is_closed_at_once() {
+        let (address, _stop) = listening(1).await;
+        let mut peer = TcpStream::connect(address).await.expect("the kernel's queue");
+        let end = timeout(Duration::from_secs(10), peer.read(&mut [0])).await.expect("long before the header's time");
         assert_eq!(end.expect("an end"), 0);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_connected_just_before_a_stop_gets_its_answer() {
+        let (address, stop) = listening(u64::MAX).await;
+        let mut first = TcpStream::connect(address).await.expect("a connection");
+        let mut second = TcpStream::connect(address).await.expect("a connection");
+        // Connections are accepted in their order, so the first one was, too.
+        assert!(answer(&mut second).await.starts_with("HTTP/1.1 404"));
+        stop.send_replace(true);
+        // The stop was noticed once nobody can connect any more.
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        assert!(answer(&mut first).await.starts_with("HTTP/1.1 404"));
     }
 }
