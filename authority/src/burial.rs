@@ -35,6 +35,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
     /// The refusal may come twice: the flusher also collects an intent that was applied while the dead letter was being
     /// written.
     pub fn bury(&mut self, user: UserId, character: CharacterId, version: Version, effects: &mut Effects<S>) {
+        self.writing = self.writing.saturating_sub(1);
         let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
         let Some(entry) = entry.filter(|entry| entry.is_of_this_life(version)) else { return };
         self.buried.insert(user, character);

@@ -132,6 +132,8 @@ pub struct Core<G: Game, S> {
     pub(crate) dirty: Vec<(UserId, CharacterId)>,
     /// The hurried ones among them, which the flusher collects first.
     pub(crate) hurried: Vec<(UserId, CharacterId)>,
+    /// Rows that the flusher has collected, and not reported yet.
+    pub(crate) writing: usize,
     /// Connections of this shard's own users.
     pub(crate) sockets: Vec<S>,
     /// Characters that take no intents until memory has fallen back to the database.
@@ -153,6 +155,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
             rosters: HashMap::default(),
             dirty: Vec::new(),
             hurried: Vec::new(),
+            writing: 0,
             sockets: Vec::new(),
             buried: Buried::default(),
             fallbacks: 0,
@@ -489,6 +492,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         self.buried = Buried::default();
         self.dirty.clear();
         self.hurried.clear();
+        self.writing = 0;
         let mut places = 0;
         for (_, roster) in self.rosters.drain() {
             places += roster.places();

@@ -115,6 +115,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
             }
         }
         *self.queue(queue) = queued;
+        self.writing += snapshots.len() - before;
         (snapshots.len() > before).then_some(lease)
     }
 
@@ -144,6 +145,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         now_ms: i64,
         effects: &mut Effects<S>,
     ) {
+        self.writing = self.writing.saturating_sub(1);
         let Some(roster) = self.rosters.get_mut(&user) else { return };
         let Some(entry) = roster.any_mut(character).filter(|entry| entry.is_of_this_life(version)) else { return };
         if version > entry.header.version {
@@ -169,6 +171,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
 
     /// The database has not taken this version of a character: the flusher must collect it again.
     pub fn put_back(&mut self, user: UserId, character: CharacterId, version: Version) {
+        self.writing = self.writing.saturating_sub(1);
         let entry = self.rosters.get_mut(&user).and_then(|roster| roster.any_mut(character));
         if let Some(entry) = entry
             && entry.is_of_this_life(version)

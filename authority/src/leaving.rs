@@ -9,10 +9,12 @@ use castellan_game::Game;
 /// How much of a shard is not stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Unstored {
-    /// Characters that the flusher must write, or is writing.
+    /// Characters whose newest state is not stored.
     pub characters: usize,
-    /// Those among them that it is writing, or will write next.
-    pub on_their_way: usize,
+    /// Those among them that the flusher will write next. An upper bound.
+    pub hurried: usize,
+    /// Rows that it is writing, perhaps of older states.
+    pub writing: usize,
 }
 
 impl<G: Game, S: Subscriber> Core<G, S> {
@@ -88,14 +90,9 @@ impl<G: Game, S: Subscriber> Core<G, S> {
 
     /// How much is not stored.
     pub fn unstored(&self) -> Unstored {
-        let mut unstored = Unstored::default();
-        for entry in self.rosters.values().flat_map(|roster| &roster.entries) {
-            if entry.queued || entry.is_flushable() {
-                unstored.characters += 1;
-                unstored.on_their_way += usize::from(entry.hurried || !entry.queued);
-            }
-        }
-        unstored
+        let entries = self.rosters.values().flat_map(|roster| &roster.entries);
+        let characters = entries.filter(|entry| entry.queued || entry.is_flushable()).count();
+        Unstored { characters, hurried: self.hurried.len(), writing: self.writing }
     }
 
     /// Another process owns the shard now, and everything was stored: forgets all of it. No connection ends, because

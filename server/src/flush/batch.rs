@@ -23,6 +23,20 @@ impl Batch {
         self.rows.iter().filter(|row| counts(row.shard)).map(|row| written(self.lease_of(row.shard), row)).collect()
     }
 
+    /// Halves a batch until no part has more than `rows` rows. None if it is empty.
+    pub(super) fn parts(self, rows: usize) -> Vec<Self> {
+        let mut parts = Vec::new();
+        let mut open = vec![self];
+        while let Some(batch) = open.pop() {
+            if batch.rows.len() > rows {
+                open.extend(batch.halves());
+            } else if !batch.rows.is_empty() {
+                parts.push(batch);
+            }
+        }
+        parts
+    }
+
     /// Splits a batch of at least two rows in half, to find the row that the database refuses.
     pub(super) fn halves(self) -> [Self; 2] {
         let Self { leases, mut rows } = self;

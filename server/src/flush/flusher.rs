@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
@@ -17,6 +18,9 @@ const STEPS: usize = 32;
 
 /// Fewest rows worth a transaction of their own: fewer are not split into steps.
 const STEP_ROWS_MIN: usize = 32;
+
+/// Most transactions at the same time. There are several only for a shard that has more rows than one may have.
+const TRANSACTIONS_MAX: usize = 4;
 
 /// The flusher's settings.
 #[derive(Debug, Clone, Copy)]
@@ -154,37 +158,32 @@ impl<E: Entries> Flusher<E> {
         (self.settings.batch_rows >> self.failures.min(usize::BITS - 1)).max(1)
     }
 
-    /// Writes a batch. Halves it if it is too large, and if the database refuses it, until it finds the row at fault.
+    /// Writes a batch: one transaction, or several at the same time if a crowded shard has more rows than one may have.
+    /// Halves a batch that the database refuses, until it finds the row at fault.
     async fn write(&mut self, batch: Batch) -> Result<(), Away> {
-        let mut open = vec![batch];
-        while let Some(batch) = open.pop() {
-            if batch.rows.is_empty() {
-                continue;
+        let mut open = batch.parts(self.rows_max());
+        while !open.is_empty() {
+            let some = open.split_off(open.len().saturating_sub(TRANSACTIONS_MAX));
+            let saved = join_all(some.iter().map(|batch| self.save(batch))).await;
+            let mut failed = None;
+            for (batch, saved) in some.into_iter().zip(saved) {
+                match saved {
+                    Ok(fenced) => self.report(&batch, &fenced),
+                    Err(StorageError::Fenced(shard)) => self.report_fence(&batch, shard),
+                    Err(StorageError::Refused(error)) if batch.rows.len() == 1 => {
+                        if let Err(error) = self.bury(&batch, &error).await {
+                            failed = Some(error);
+                            open.push(batch);
+                        }
+                    }
+                    Err(StorageError::Refused(_)) => open.extend(batch.halves()),
+                    Err(error) => {
+                        failed = Some(error);
+                        open.push(batch);
+                    }
+                }
             }
-            if batch.rows.len() > self.rows_max() {
-                open.extend(batch.halves());
-                continue;
-            }
-            let failed = match self.save(&batch).await {
-                Ok(fenced) => {
-                    self.report(&batch, &fenced);
-                    None
-                }
-                Err(StorageError::Fenced(shard)) => {
-                    self.report_fence(&batch, shard);
-                    None
-                }
-                Err(StorageError::Refused(error)) if batch.rows.len() == 1 => {
-                    self.bury(&batch, &error).await.err().map(|error| (error, batch))
-                }
-                Err(StorageError::Refused(_)) => {
-                    open.extend(batch.halves());
-                    None
-                }
-                Err(error) => Some((error, batch)),
-            };
-            if let Some((error, batch)) = failed {
-                open.push(batch);
+            if let Some(error) = failed {
                 return Err(self.give_back(&open, &error));
             }
             self.succeeded();

@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 use self::ahead::Ahead;
 use self::leases::{lease_as_read, lease_as_taken, lease_of};
+use self::leaving::Departure;
 use super::copies::{Dial, FromPeer, FromPeers, Gift, Given, Order, Received, carry};
 use super::links::{DatabaseSeen, FromLink, Links, ToLink};
 use super::plan::View;
@@ -87,8 +88,8 @@ pub struct Moves<G: Game> {
     lives: Vec<ShardLife<Uuid, LinkId>>,
     /// When each shard came here. It stays for a while, because not all nodes see a change at the same moment.
     served_at: HashMap<ShardId, Instant>,
-    /// When each shard began to leave, if it does.
-    left_at: HashMap<ShardId, Instant>,
+    /// The shards that leave, from the moment in which nobody is served any more.
+    leaving: HashMap<ShardId, Departure>,
     links: HashMap<LinkId, mpsc::Sender<ToLink>>,
     /// Shards that have another owner, while links still answer from memory.
     telling: HashMap<ShardId, (storage::Lease, Vec<LinkId>)>,
@@ -143,7 +144,7 @@ impl<G: Game> Moves<G> {
             stop,
             lives: ShardId::all().map(|_| ShardLife::new(me)).collect(),
             served_at: HashMap::new(),
-            left_at: HashMap::new(),
+            leaving: HashMap::new(),
             links: HashMap::new(),
             telling: HashMap::new(),
             statements: JoinSet::new(),
@@ -219,7 +220,7 @@ impl<G: Game> Moves<G> {
     }
 
     fn wake_at(&self) -> Instant {
-        let is_busy = !self.left_at.is_empty() || !self.ahead.is_empty() || !self.repeat.is_empty();
+        let is_busy = !self.leaving.is_empty() || !self.ahead.is_empty() || !self.repeat.is_empty();
         let tick = if is_busy { TICK } else { Duration::from_secs(1) };
         let valid_until = self.start + self.validity.until();
         let next = Instant::now() + tick;
@@ -292,13 +293,15 @@ impl<G: Game> Moves<G> {
                 }
                 Effect::ReadLease => self.read(),
                 Effect::Flush => {
-                    self.left_at.insert(shard, Instant::now());
+                    self.leaving.insert(shard, Departure::new(self.shards.unstored(shard).characters));
                     self.shards.set_aside(shard);
-                    if let State::Leaving { to: Some(to), .. } = self.life(shard).state() {
-                        self.order(to, Order::Left(shard));
-                    }
                 }
-                Effect::Transfer { to, .. } => self.transfer(shard, to),
+                Effect::Transfer { to, .. } => {
+                    if let Some(departure) = self.leaving.get_mut(&shard) {
+                        departure.is_sent();
+                    }
+                    self.transfer(shard, to);
+                }
                 // It also reads its leases each second, and at once if a gateway attaches.
                 Effect::Moved { to, held } => {
                     let rosters = self.shards.versions(shard, true);
@@ -319,8 +322,8 @@ impl<G: Game> Moves<G> {
             }
         }
         // A move was called off.
-        if self.left_at.contains_key(&shard) && matches!(self.life(shard).state(), State::Owned(_)) {
-            self.left_at.remove(&shard);
+        if self.leaving.contains_key(&shard) && matches!(self.life(shard).state(), State::Owned(_)) {
+            self.leaving.remove(&shard);
             self.shards.resume(shard);
             self.call_off(shard);
             telemetry::shard_moved(telemetry::Move::CalledOff, None);
@@ -339,11 +342,11 @@ impl<G: Game> Moves<G> {
     /// The shard has another owner, or none. What is in memory is forgotten once the links have `told` the rest of it.
     fn drop(&mut self, shard: ShardId, mut told: Vec<LinkId>) {
         self.call_off(shard);
-        let left_at = self.left_at.remove(&shard);
+        let departure = self.leaving.remove(&shard);
         let Some(lease) = self.shards.held(shard) else { return };
-        match left_at {
-            Some(left_at) if self.shards.is_stored(shard) => {
-                telemetry::shard_moved(telemetry::Move::Done, Some(left_at.elapsed()));
+        match departure {
+            Some(departure) if self.shards.is_stored(shard) => {
+                departure.is_over(shard);
                 told.retain(|link| self.links.contains_key(link));
                 if told.is_empty() {
                     self.shards.hand_over(lease);

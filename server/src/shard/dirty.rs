@@ -28,6 +28,9 @@ impl<G: Game> Entries for Shards<G> {
             next.fetch_add(1, Ordering::Relaxed);
             passed += 1;
         }
+        if matches!(queue, Queue::Hurried) && !snapshots.is_empty() {
+            self.news.notify_one();
+        }
         (Batch { leases, rows: snapshots.into_iter().map(Snapshot::into_row).collect() }, passed)
     }
 

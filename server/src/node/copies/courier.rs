@@ -33,8 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(in crate::node) enum Order {
     /// The shard will be given away: copy what was not copied in this attempt, then drop the sender.
     Ahead { shard: ShardId, number: u64, copied: oneshot::Sender<()> },
-    /// It leaves: copy what has changed since.
-    Left(ShardId),
+    /// It leaves: copy what has changed since, then drop the sender.
+    Left { shard: ShardId, copied: oneshot::Sender<()> },
     /// It was given away.
     Given(ShardId, Given),
     /// It stays after all.
@@ -106,8 +106,12 @@ impl<G: Game> Courier<G> {
                 drop(copied);
                 self.shards.wake_moves();
             }
-            Order::Left(_) if planted::is(Bug::OldCopiesInstalled) => {}
-            Order::Left(shard) => self.copy(shard).await?,
+            Order::Left { .. } if planted::is(Bug::OldCopiesInstalled) => {}
+            Order::Left { shard, copied } => {
+                self.copy(shard).await?;
+                drop(copied);
+                self.shards.wake_moves();
+            }
             Order::Given(shard, given) => {
                 if let Some(attempt) = self.attempts.remove(&shard) {
                     self.put(shard, attempt.number, Said::Given(&wire::write_given(given)));

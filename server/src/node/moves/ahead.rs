@@ -5,10 +5,14 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::shard::Unstored;
 
-/// How long a shard is stored and copied ahead at most, while it is still served.
+/// How long after the first round another one may begin, in which a shard is stored and copied while it is still served.
 ///
 /// Short, because a crowded shard is changed as fast as it is stored: more rounds make the move longer, not its pause.
 const AHEAD_MAX: Duration = Duration::from_millis(100);
+
+/// How long a shard stays after that at most, until the last round has ended. If it left in the middle of a round, the
+/// pause would also be the rest of that round.
+const ROUND_MAX: Duration = Duration::from_millis(500);
 
 /// Orders that may wait for a courier. One that falls behind further gets no more.
 const ORDERS_MAX: usize = 8 * LEAVING_MAX;
@@ -26,9 +30,14 @@ pub(super) struct Ahead {
     copied: oneshot::Receiver<()>,
 }
 
+/// Returns true once the sender was dropped.
+pub(super) fn is_over(copied: &mut oneshot::Receiver<()>) -> bool {
+    !matches!(copied.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+}
+
 impl Ahead {
     fn is_copied(&mut self) -> bool {
-        !matches!(self.copied.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+        is_over(&mut self.copied)
     }
 }
 
@@ -37,8 +46,9 @@ impl<G: Game> Moves<G> {
     pub(super) fn look_ahead(&mut self) {
         let (now, since_start) = (Instant::now(), self.now());
         for mut ahead in std::mem::take(&mut self.ahead) {
-            let Unstored { characters, on_their_way } = self.shards.unstored(ahead.shard);
-            if ahead.until > now && (on_their_way > 0 || !ahead.is_copied()) {
+            let Unstored { characters, hurried, writing } = self.shards.unstored(ahead.shard);
+            let is_under_way = hurried > 0 || writing > 0 || !ahead.is_copied();
+            if is_under_way && ahead.until + ROUND_MAX > now {
                 self.ahead.push(ahead);
             } else if ahead.until > now && characters > 0 && characters <= ahead.unstored / 2 {
                 self.begin_round(Ahead { unstored: characters, ..ahead });
@@ -47,7 +57,7 @@ impl<G: Game> Moves<G> {
                 self.leave(&ahead, since_start);
             }
         }
-        while self.left_at.len() + self.ahead.len() < LEAVING_MAX
+        while self.leaving.len() + self.ahead.len() < LEAVING_MAX
             && let Some((shard, to)) = self.queue.pop_front()
         {
             self.attempts += 1;
@@ -72,7 +82,7 @@ impl<G: Game> Moves<G> {
         let mut effects = Effects::new();
         self.life(ahead.shard).leave(ahead.to, since_start, &mut effects);
         self.perform(ahead.shard, effects);
-        if !self.left_at.contains_key(&ahead.shard) {
+        if !self.leaving.contains_key(&ahead.shard) {
             // It was lost meanwhile.
             self.call_off(ahead.shard);
         }

@@ -11,7 +11,7 @@ impl<G: Game> Moves<G> {
         let before = std::mem::replace(self.life(shard), ShardLife::new(me));
         let Some(held) = before.held() else { return };
         self.life(shard).lease(Lease { held, owner: Some(me) }, &mut Effects::new());
-        self.left_at.remove(&shard);
+        self.leaving.remove(&shard);
         self.shards.resume(shard);
         for link in self.links.keys().copied().collect::<Vec<_>>() {
             if let Some(number) = before.attachment(link) {
