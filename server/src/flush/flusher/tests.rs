@@ -274,6 +274,30 @@ async fn more_rows_of_a_shard_than_a_transaction_may_have_are_several() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_transactions_of_a_crowded_shard_take_place_at_the_same_time() {
+    let (line, storage, mut flusher) = flusher(0, Duration::from_secs(1)).await;
+    let crowd = |from: u128| (from..from + 25).for_each(|index| line.change(1 + index * u128::from(SHARDS)));
+    crowd(0);
+    let began = Instant::now();
+    assert!(flusher.drain(began + Duration::from_secs(10)).await);
+    let ended: BTreeSet<Instant> = line.saved.lock().iter().flatten().map(|(_, at)| *at).collect();
+    assert_eq!(ended, BTreeSet::from([Instant::now()]), "the slowest of four has ended");
+    assert!(began.elapsed() > Duration::ZERO, "the database takes its time");
+    assert_eq!(storage.calls(), 4);
+
+    // Some of the four fail: what they have is written once more, and the rest is not.
+    storage.set_faults(Faults { refused_per_mille: 400, ..Faults::default() });
+    for from in (25..525).step_by(25) {
+        crowd(from);
+        assert!(flusher.drain(Instant::now() + Duration::from_secs(600)).await);
+    }
+    let numbers: Vec<u128> = line.saved.lock().iter().flatten().map(|(number, _)| *number).collect();
+    assert_eq!(numbers.iter().collect::<BTreeSet<_>>().len(), 525, "all of them");
+    assert_eq!(numbers.len(), 525, "each once");
+    assert!(storage.calls() > 84, "calls were lost");
+}
+
+#[tokio::test(start_paused = true)]
 async fn gathers_until_as_many_wait_as_the_last_time_or_the_time_is_over() {
     let (_, _, mut flusher) = flusher(0, Duration::ZERO).await;
     let signals = Arc::clone(&flusher.signals);
