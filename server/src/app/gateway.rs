@@ -53,7 +53,7 @@ pub async fn gateway<G: Game>(config: Config, replace: Option<PathBuf>) -> anyho
     let Parts { clock, entropy, published, exposure, policy, storage, issuers, auth, stop, audit, recording, .. } =
         parts;
     let owners = Owners::start(Arc::clone(&storage));
-    let rules = Rules::new(&config, "gateway", &storage, &shards, &policy, &published);
+    let rules = Rules::new(&config, "gateway", &storage, &shards, &policy, &published, &audit);
     patience.with(async || Ok(rules.follow().await?)).await?;
     let workers =
         Arc::new(start_workers::<G>(&config, workers_count, &owners, trust.clone(), Arc::clone(&entropy), || {

@@ -168,6 +168,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
         heartbeat,
         process,
         clock,
+        audit,
         rules: None,
     };
     running.until_told_to_stop(stop_signals).await?;

@@ -78,7 +78,7 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
     let Parts { clock, entropy, published, exposure, policy, storage, issuers, auth, stop, audit, recording, .. } =
         parts;
     let stopped = stop.subscribe();
-    let rules = Arc::new(Rules::new(&config, &name, &storage, &shards, &policy, &published));
+    let rules = Arc::new(Rules::new(&config, &name, &storage, &shards, &policy, &published, &audit));
     patience.with(|| rules.begin()).await?;
     let secret_bytes = rand::random::<[u8; 32]>();
     let secret = Secret::new(&secret_bytes).context("a secret of 32 bytes")?;
@@ -211,6 +211,7 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
         heartbeat,
         process,
         clock,
+        audit,
         rules: Some(rules),
     };
     running.until_told_to_stop(stop_signals).await?;

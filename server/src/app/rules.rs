@@ -14,6 +14,7 @@ use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::start;
+use crate::audit::{Actor, Audit, Event, Outcome, Target};
 use crate::auth::Policy;
 use crate::config::{Config, PolicyChoice};
 use crate::http;
@@ -91,6 +92,7 @@ pub(super) struct Rules<G: Game> {
     shards: Arc<Shards<G>>,
     policy: Arc<Policy>,
     published: Arc<RwLock<Arc<http::Published>>>,
+    audit: Audit,
     in_use: Mutex<InUse>,
     /// The newest revision that was looked at.
     seen: Mutex<i64>,
@@ -106,6 +108,7 @@ impl<G: Game> Rules<G> {
         shards: &Arc<Shards<G>>,
         policy: &Arc<Policy>,
         published: &Arc<RwLock<Arc<http::Published>>>,
+        audit: &Audit,
     ) -> Self {
         let rules = &config.rules;
         Self {
@@ -119,6 +122,7 @@ impl<G: Game> Rules<G> {
             shards: Arc::clone(shards),
             policy: Arc::clone(policy),
             published: Arc::clone(published),
+            audit: audit.clone(),
             in_use: Mutex::new(InUse::own(&published.read().revision)),
             seen: Mutex::new(0),
             publish: Notify::new(),
@@ -253,9 +257,24 @@ impl<G: Game> Rules<G> {
 
     /// Publishes the own files, and follows them at once. Bad ones change nothing.
     async fn publish(&self) {
+        let published = self.try_to_publish().await;
+        let outcome = if published.is_some() { Outcome::Done } else { Outcome::Failed };
+        let target = match published {
+            Some(revision) => format!("rules of {}, revision {revision}", self.name),
+            None => format!("rules of {}", self.name),
+        };
+        let target = Target::Named(target);
+        self.audit.record(Event { actor: Actor::Operator, address: None, target, action: "publish", outcome });
+    }
+
+    /// Returns the revision.
+    async fn try_to_publish(&self) -> Option<i64> {
         let own = match self.own.document::<G>() {
             Ok(own) => own,
-            Err(errors) => return tracing::error!(%errors, "nothing was published; the old catalogue stays in use"),
+            Err(errors) => {
+                tracing::error!(%errors, "nothing was published; the old catalogue stays in use");
+                return None;
+            }
         };
         let outcome = async {
             let revision = self.membership()?.publish(&own, &self.name, false).await?;
@@ -263,8 +282,14 @@ impl<G: Game> Rules<G> {
             Ok::<_, StorageError>(revision)
         };
         match outcome.await {
-            Ok(revision) => tracing::info!(revision, "the catalogue, the options and the policy are published"),
-            Err(error) => tracing::error!(%error, "cannot publish; send SIGHUP again"),
+            Ok(revision) => {
+                tracing::info!(revision, "the catalogue, the options and the policy are published");
+                Some(revision)
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot publish; send SIGHUP again");
+                None
+            }
         }
     }
 }

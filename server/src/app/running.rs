@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::membership::{self, Heartbeat};
 use super::rules::Rules;
 use super::start::{publish, read_rules};
+use crate::audit::{Actor, Audit, Event, Outcome, Target};
 use crate::auth::Issuers;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -77,15 +78,19 @@ pub(super) fn reload(tls: Option<&http::Tls>, trust: Option<&Trust>, issuers: &I
 }
 
 /// Switches to the catalogue as its files are now; a bad one changes nothing.
-fn reload_rules<G: Game>(config: &Config, shards: &Shards<G>, published: &RwLock<Arc<http::Published>>) {
+fn reload_rules<G: Game>(config: &Config, shards: &Shards<G>, published: &RwLock<Arc<http::Published>>) -> Outcome {
     match read_rules::<G>(config) {
         Ok(rules) => {
             let rules = Arc::new(rules);
             shards.use_rules(&rules);
             *published.write() = publish::<G>(&rules);
             tracing::info!(revision = G::revision(&rules), "the catalogue was reloaded");
+            Outcome::Done
         }
-        Err(errors) => tracing::error!(%errors, "cannot reload the catalogue; the old one stays in use"),
+        Err(errors) => {
+            tracing::error!(%errors, "cannot reload the catalogue; the old one stays in use");
+            Outcome::Failed
+        }
     }
 }
 
@@ -107,6 +112,7 @@ pub(super) struct Running<G: Game> {
     pub(super) heartbeat: Option<Heartbeat>,
     pub(super) process: Uuid,
     pub(super) clock: Clock,
+    pub(super) audit: Audit,
     /// A node's rules are those of all nodes. A server has its own.
     pub(super) rules: Option<Arc<Rules<G>>>,
 }
@@ -128,7 +134,12 @@ impl<G: Game> Running<G> {
                     reload(self.tls.as_deref(), self.trust.as_deref(), &self.issuers);
                     match &self.rules {
                         Some(rules) => rules.ask_to_publish(),
-                        None => reload_rules::<G>(&self.config, &self.shards, &self.published),
+                        None => {
+                            let outcome = reload_rules::<G>(&self.config, &self.shards, &self.published);
+                            let target = Target::Named("rules of this server".to_owned());
+                            let (actor, action) = (Actor::Operator, "reload");
+                            self.audit.record(Event { actor, address: None, target, action, outcome });
+                        }
                     }
                 }
                 _ = &mut self.flusher => anyhow::bail!("the flusher has panicked, so nothing can be stored; stopping"),

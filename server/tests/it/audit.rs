@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use castellan::storage::{AuditRow, Storage, connect};
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::harness::{Http, Kind, Socket, options, until};
@@ -42,6 +43,8 @@ fn what_is_done_is_recorded(kind: Kind) {
     let (_, again) = Http::new(server.address()).login("ada", "open sesame");
     let mut own = Socket::open(server.address(), again["token"].as_str().expect("a token"));
     assert_eq!(own.act(&id(&made), json!({"modify_currency": {"gp": 1}})).0, "applied");
+    server.signal(Signal::HUP);
+    server.logged("the catalogue was reloaded");
     assert!(server.terminate().success(), "a stop stores what is not stored yet");
     castellan(&house, kind, &["keys", "rotate"], "");
 
@@ -50,7 +53,7 @@ fn what_is_done_is_recorded(kind: Kind) {
         let file = format!("sqlite://{}", house.folder().join("data/castellan.db").display());
         let url = if kind == Kind::Postgres { house.url() } else { &file };
         let storage: Arc<dyn Storage> = connect(url, &options()).await.expect("it opens");
-        until("the last row", || async { storage.audit(100).await.expect("rows").len() == 6 }).await;
+        until("the last row", || async { storage.audit(100).await.expect("rows").len() == 7 }).await;
         let mut rows = storage.audit(100).await.expect("rows");
         rows.reverse();
         rows
@@ -63,7 +66,8 @@ fn what_is_done_is_recorded(kind: Kind) {
     assert_eq!(told(writes[0]), [actor, &target, "modify_currency", "applied"]);
     assert_eq!(writes[0].address.as_deref(), Some("127.0.0.1"));
     assert_eq!(rows.iter().filter(|row| (&*row.action, &*row.outcome) == ("login", "done")).count(), 3);
-    assert_eq!(told(&rows[5]), ["operator", "", "keys rotate", "done"]);
+    assert_eq!(told(&rows[5]), ["operator", "rules of this server", "reload", "done"]);
+    assert_eq!(told(&rows[6]), ["operator", "", "keys rotate", "done"]);
     let log = house.log();
     let line = log.lines().find(|line| line.contains("modify_currency")).expect("a line");
     assert!(line.contains("audit") && line.contains(actor) && line.contains(&target), "{line}");

@@ -58,6 +58,12 @@ impl Cluster {
         run_on(self.house.url(), "SELECT revision FROM cluster")
     }
 
+    /// How often publishing has ended like this, in the audit.
+    fn published(&self, outcome: &str) -> i64 {
+        let rows = format!("SELECT count(*) FROM audit WHERE action = 'publish' AND outcome = '{outcome}'");
+        run_on(self.house.url(), &rows)
+    }
+
     fn listed(&self) -> String {
         String::from_utf8(self.castellan(&["nodes"]).stdout).expect("text")
     }
@@ -106,10 +112,13 @@ fn a_catalogue_that_one_node_publishes_is_used_by_all_within_two_seconds() {
     pollux.signal(Signal::HUP);
     soon("it is published once more", &cluster, || pollux.log().matches("the policy are published").count() == 3);
 
+    soon("the audit knows", &cluster, || cluster.published("done") == 3);
+
     // What cannot be read is not published, and nothing changes.
     mine.breaks();
     pollux.signal(Signal::HUP);
     pollux.logged("nothing was published");
+    soon("the audit knows of that, too", &cluster, || cluster.published("failed") == 1);
     assert!(pollux.log().contains("things.toml"), "{}", pollux.log());
     assert_eq!(cluster.revision(), 3, "what is there already is not published again");
     assert!(sold(&gateway, "thing").is_some());
