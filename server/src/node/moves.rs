@@ -298,7 +298,7 @@ impl<G: Game> Moves<G> {
                 }
                 Effect::Transfer { to, .. } => {
                     if let Some(departure) = self.leaving.get_mut(&shard) {
-                        departure.is_sent();
+                        departure.sent();
                     }
                     self.transfer(shard, to);
                 }
@@ -346,7 +346,7 @@ impl<G: Game> Moves<G> {
         let Some(lease) = self.shards.held(shard) else { return };
         match departure {
             Some(departure) if self.shards.is_stored(shard) => {
-                departure.is_over(shard);
+                departure.ended(shard);
                 told.retain(|link| self.links.contains_key(link));
                 if told.is_empty() {
                     self.shards.hand_over(lease);

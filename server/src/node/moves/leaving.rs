@@ -25,12 +25,12 @@ impl Departure {
     }
 
     /// The transfer was sent, perhaps not for the first time.
-    pub(super) fn is_sent(&mut self) {
+    pub(super) fn sent(&mut self) {
         self.sent_after.get_or_insert(self.at.elapsed());
     }
 
     /// The shard has another owner.
-    pub(super) fn is_over(self, shard: ShardId) {
+    pub(super) fn ended(self, shard: ShardId) {
         let Self { at, unstored, stored_after, sent_after, .. } = self;
         let pause = at.elapsed();
         tracing::debug!(%shard, unstored, ?stored_after, ?sent_after, ?pause, "a shard was handed over");
@@ -48,7 +48,8 @@ impl<G: Game> Moves<G> {
         self.copy_the_rest(shard);
         if !quiet && self.shards.is_stored(shard) && self.is_copied(shard) {
             self.life(shard).quiet(&mut effects);
-        } else if !quiet && !undo && self.leaving.get(&shard).is_some_and(|departure| departure.at.elapsed() > PATIENCE) {
+        } else if !quiet && !undo && self.leaving.get(&shard).is_some_and(|departure| departure.at.elapsed() > PATIENCE)
+        {
             tracing::warn!(%shard, "a shard could not be stored in time, so it stays here; the move is tried again later");
             self.rest_until = Instant::now() + REST;
             self.queue.clear();
@@ -64,7 +65,9 @@ impl<G: Game> Moves<G> {
     /// busy, and the flusher need not wait for a core.
     fn copy_the_rest(&mut self, shard: ShardId) {
         let Unstored { hurried, .. } = self.shards.unstored(shard);
-        let Some(departure) = self.leaving.get_mut(&shard).filter(|departure| departure.copied.is_none()) else { return };
+        let Some(departure) = self.leaving.get_mut(&shard).filter(|departure| departure.copied.is_none()) else {
+            return;
+        };
         if hurried > 0 {
             return;
         }
