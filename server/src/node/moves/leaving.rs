@@ -50,7 +50,7 @@ impl<G: Game> Moves<G> {
             self.life(shard).quiet(&mut effects);
         } else if !quiet && !undo && self.leaving.get(&shard).is_some_and(|departure| departure.at.elapsed() > PATIENCE)
         {
-            tracing::warn!(%shard, "a shard could not be stored in time, so it stays here; the move is tried again later");
+            tracing::warn!(%shard, "a shard could not be stored and copied in time, so it stays here; the move is tried again later");
             self.rest_until = Instant::now() + REST;
             self.queue.clear();
             self.life(shard).undo(&mut effects);
