@@ -259,6 +259,9 @@ impl ClusterWorld<'_> {
 
     /// The commits of many transfers are lost, or their answers.
     async fn lose_transfer(&mut self, node: usize, rng: &mut StdRng) -> Result<()> {
+        // A node that was restarted a moment ago has nothing yet.
+        let process = self.nodes[node].running.as_ref().and_then(|server| server.registered);
+        self.until("the node owns a shard", |owners, _| process.is_none_or(|process| owners.of(process) > 0)).await?;
         let drain = self.order("drain", node);
         let name = self.nodes[node].name;
         if !self.nodes[node].database.lose_transfer(true, PATIENCE).await {

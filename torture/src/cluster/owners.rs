@@ -37,7 +37,7 @@ pub(super) async fn read(url: &str) -> Result<Owners> {
 }
 
 impl Owners {
-    fn of(&self, process: Uuid) -> i64 {
+    pub(super) fn of(&self, process: Uuid) -> i64 {
         self.0.get(&process.to_string()).copied().unwrap_or_default()
     }
 
