@@ -463,25 +463,6 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         if self.is_stored() { self.lease.take() } else { None }
     }
 
-    /// Another process has the shard: forgets everything and ends every connection that was told of it.
-    ///
-    /// Returns how many characters and users were dropped and how many characters were dirty.
-    pub fn lose(&mut self, effects: &mut Effects<S>) -> (usize, usize) {
-        let mut unflushed = 0;
-        let places = self.forget(effects, |entry, effects| {
-            unflushed += usize::from(entry.is_flushable());
-            for link in entry.links {
-                effects.push(Effect::Close { to: link.subscriber });
-            }
-        });
-        // They stay in the list until their farewell; the shard may come back before that.
-        for subscriber in &self.sockets {
-            effects.push(Effect::Close { to: subscriber.clone() });
-        }
-        effects.push(Effect::Dirty(-unflushed.cast_signed()));
-        (places.unsigned_abs(), unflushed)
-    }
-
     /// Gives the lease up and forgets all characters. Returns the places that they took.
     pub(crate) fn forget(
         &mut self,

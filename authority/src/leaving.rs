@@ -1,4 +1,5 @@
-//! A shard that another process will own: it serves nobody, but is still written.
+//! A shard that another process will own: it serves nobody, but is still written. And one that another process has
+//! already.
 
 use crate::core::Core;
 use crate::effect::{Effect, Effects, Subscriber};
@@ -93,6 +94,25 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         let entries = self.rosters.values().flat_map(|roster| &roster.entries);
         let characters = entries.filter(|entry| entry.queued || entry.is_flushable()).count();
         Unstored { characters, hurried: self.hurried.len(), writing: self.writing }
+    }
+
+    /// Another process has the shard: forgets everything and ends every connection that was told of it.
+    ///
+    /// Returns how many characters and users were dropped and how many characters were dirty.
+    pub fn lose(&mut self, effects: &mut Effects<S>) -> (usize, usize) {
+        let mut unflushed = 0;
+        let places = self.forget(effects, |entry, effects| {
+            unflushed += usize::from(entry.is_flushable());
+            for link in entry.links {
+                effects.push(Effect::Close { to: link.subscriber });
+            }
+        });
+        // They stay in the list until their farewell; the shard may come back before that.
+        for subscriber in &self.sockets {
+            effects.push(Effect::Close { to: subscriber.clone() });
+        }
+        effects.push(Effect::Dirty(-unflushed.cast_signed()));
+        (places.unsigned_abs(), unflushed)
     }
 
     /// Another process owns the shard now, and everything was stored: forgets all of it. No connection ends, because

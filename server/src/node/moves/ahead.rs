@@ -35,19 +35,13 @@ pub(super) fn is_over(copied: &mut oneshot::Receiver<()>) -> bool {
     !matches!(copied.try_recv(), Err(oneshot::error::TryRecvError::Empty))
 }
 
-impl Ahead {
-    fn is_copied(&mut self) -> bool {
-        is_over(&mut self.copied)
-    }
-}
-
 impl<G: Game> Moves<G> {
     /// Prepares shards, and lets those leave that are prepared.
     pub(super) fn look_ahead(&mut self) {
         let (now, since_start) = (Instant::now(), self.now());
         for mut ahead in std::mem::take(&mut self.ahead) {
             let Unstored { characters, hurried, writing } = self.shards.unstored(ahead.shard);
-            let is_under_way = hurried > 0 || writing > 0 || !ahead.is_copied();
+            let is_under_way = hurried > 0 || writing > 0 || !is_over(&mut ahead.copied);
             if is_under_way && ahead.until + ROUND_MAX > now {
                 self.ahead.push(ahead);
             } else if ahead.until > now && characters > 0 && characters <= ahead.unstored / 2 {
