@@ -17,6 +17,7 @@ use crate::config::{self, Config, PolicyChoice, Scheduling};
 use crate::flush::spool;
 use crate::http;
 use crate::link::Trust;
+use crate::rate::Rate;
 use crate::shard::Shards;
 use crate::socket::{self, Accepted, Workers};
 use crate::storage::{self, InUse, Node, NodeKind, Storage, StorageError};
@@ -266,8 +267,7 @@ pub(super) fn socket_settings(config: &Config) -> socket::SocketSettings {
     socket::SocketSettings {
         ping_interval: config.socket.ping_interval,
         watch_max: config.socket.watch_max,
-        rate_per_second: config.socket.rate_per_second,
-        rate_burst: config.socket.rate_burst,
+        rate: Rate::new(config.socket.rate_per_second, config.socket.rate_burst),
         slow_consumer: SLOW_CONSUMER,
         durable_timeout: config.flush.durable_timeout,
         read_buffer_bytes: usize::try_from(config.socket.read_buffer.0).expect("at most 1 MiB"),

@@ -308,7 +308,7 @@ impl<G: Game, IO: Io> Connection<G, IO> {
                 }
                 Heard::Close => {
                     // A peer that disappeared needs no answer.
-                    let _ = timeout(GOODBYE, self.outbound.flush()).await;
+                    let _ = Box::pin(timeout(GOODBYE, self.outbound.flush())).await;
                     return Err(End::Gone);
                 }
             };

@@ -13,7 +13,7 @@ use super::problem::Problem;
 use crate::auth::Session;
 use crate::config;
 use crate::network::Network;
-use crate::rate::Bucket;
+use crate::rate::{Bucket, Rate};
 use crate::telemetry::{self, Limit, Who};
 
 /// Most keys tracked at a time in one table. A key with a full bucket need not be tracked.
@@ -34,19 +34,12 @@ pub struct Rates {
 impl Rates {
     /// Takes the rates from the settings.
     pub fn new(listen: &config::Listen, socket: &config::Socket) -> Self {
-        let [requests, anonymous, handshakes] = [
-            (listen.rate_per_second, listen.rate_burst),
-            (listen.anonymous_per_second, listen.anonymous_burst),
-            (socket.handshakes_per_second, socket.handshakes_burst),
-        ]
-        .map(|(per_second, burst)| move |now| Bucket::new(per_second, burst, now));
-        let (characters_per_day, guests_per_day) = (listen.creations_per_day, listen.guests_per_day);
         Self {
-            requests: Buckets::new(requests),
-            anonymous: Buckets::new(anonymous),
-            handshakes: Buckets::new(handshakes),
-            creations: Buckets::new(move |now| Bucket::daily(characters_per_day, now)),
-            guests: Buckets::new(move |now| Bucket::daily(guests_per_day, now)),
+            requests: Buckets::new(Rate::new(listen.rate_per_second, listen.rate_burst)),
+            anonymous: Buckets::new(Rate::new(listen.anonymous_per_second, listen.anonymous_burst)),
+            handshakes: Buckets::new(Rate::new(socket.handshakes_per_second, socket.handshakes_burst)),
+            creations: Buckets::new(Rate::daily(listen.creations_per_day)),
+            guests: Buckets::new(Rate::daily(listen.guests_per_day)),
         }
     }
 
@@ -129,7 +122,7 @@ fn refusal(limit: Limit, who: Who, wait: Duration, message: &'static str) -> Pro
 /// governor's keyed limiter (0.10.4) is as fast, 64 ns to our 68 ns, but cannot tell a tracked key from a new one, so a
 /// full table would have to refuse both.
 struct Buckets<K> {
-    full: Box<dyn Fn(Instant) -> Bucket + Send + Sync>,
+    rate: Rate,
     table: Mutex<Table<K>>,
 }
 
@@ -140,28 +133,27 @@ struct Table<K> {
 }
 
 impl<K: Eq + Hash> Buckets<K> {
-    /// `full` makes a full bucket.
-    fn new(full: impl Fn(Instant) -> Bucket + Send + Sync + 'static) -> Self {
+    fn new(rate: Rate) -> Self {
         let table = Table { buckets: HashMap::new(), sweep_at: SWEEP_MIN };
-        Self { full: Box::new(full), table: Mutex::new(table) }
+        Self { rate, table: Mutex::new(table) }
     }
 
     fn take(&self, key: K, now: Instant) -> Result<(), Duration> {
         let Table { buckets, sweep_at } = &mut *self.table.lock();
         if buckets.len() >= *sweep_at && !buckets.contains_key(&key) {
-            buckets.retain(|_, bucket| !bucket.is_full(now));
+            buckets.retain(|_, bucket| !bucket.is_full(&self.rate, now));
             // Twice as many, so that the work for each key stays the same however many there are.
             *sweep_at = (buckets.len() * 2).clamp(SWEEP_MIN, KEYS_MAX);
             if buckets.len() >= KEYS_MAX {
                 return Err(Duration::from_secs(1));
             }
         }
-        buckets.entry(key).or_insert_with(|| (self.full)(now)).take(now)
+        buckets.entry(key).or_insert_with(|| Bucket::new(&self.rate, now)).take(&self.rate, now)
     }
 
     fn give_back(&self, key: &K) {
         if let Some(bucket) = self.table.lock().buckets.get_mut(key) {
-            bucket.give_back();
+            bucket.give_back(&self.rate);
         }
     }
 }
@@ -172,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_number_of_tracked_keys_is_bounded_and_a_full_bucket_makes_room() {
-        let rates = Buckets::new(|now| Bucket::new(10, 2, now));
+        let rates = Buckets::new(Rate::new(10, 2));
         let start = Instant::now();
         for number in 0..KEYS_MAX {
             assert_eq!(rates.take(number, start), Ok(()));

@@ -8,6 +8,7 @@ use castellan_game::Game;
 use crate::audit::Audit;
 use crate::auth::{Auth, Policy};
 use crate::clock::Clock;
+use crate::rate::Rate;
 use crate::shard::Shards;
 
 /// The settings of all connections.
@@ -17,10 +18,8 @@ pub struct SocketSettings {
     pub ping_interval: Duration,
     /// Most characters that one connection may watch.
     pub watch_max: usize,
-    /// Frames per second that one connection may send in the long run.
-    pub rate_per_second: u32,
-    /// Most frames that one connection may send in a burst on top of that.
-    pub rate_burst: u32,
+    /// The frames that one connection may send.
+    pub rate: Rate,
     /// How long a client may leave answers unread.
     pub slow_consumer: Duration,
     /// How long an intent with `ack: "durable"` waits for the commit.

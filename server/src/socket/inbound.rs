@@ -104,7 +104,7 @@ impl<G: Game> Inbound<G> {
         let settings = &context.settings;
         let now_ms = (context.clock)();
         Self {
-            bucket: Bucket::new(settings.rate_per_second, settings.rate_burst, now),
+            bucket: Bucket::new(&settings.rate, now),
             expires_at: now + until(session.expires_at_ms, now_ms),
             special: session
                 .is_game_server()

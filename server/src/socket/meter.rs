@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::context::SocketSettings;
 use super::end::End;
-use crate::rate::Bucket;
+use crate::rate::{Bucket, Rate};
 use crate::shard::Refusal;
 use crate::telemetry::{self, IntentOutcome};
 
@@ -33,10 +33,8 @@ impl Excess {
     ///
     /// The end, if the client keeps sending above its rate.
     pub(crate) fn count_chatter(&mut self, settings: &SocketSettings, now: Instant) -> Result<Option<Duration>, End> {
-        let [per_second, burst] =
-            [settings.rate_per_second, settings.rate_burst].map(|rate| rate.min(CHATTER_FRAMES_PER_SECOND));
-        let full = || Bucket::new(per_second, burst, now);
-        match self.chatter.get_or_insert_with(full).take(now) {
+        let rate = settings.rate.at_most(CHATTER_FRAMES_PER_SECOND);
+        match self.chatter.get_or_insert_with(|| Bucket::new(&rate, now)).take(&rate, now) {
             Ok(()) => Ok(None),
             Err(wait) => self.exceeds(wait, now),
         }
@@ -48,8 +46,8 @@ impl Excess {
     ///
     /// The end, if the client keeps sending above its rate.
     pub(crate) fn exceeds(&mut self, wait: Duration, now: Instant) -> Result<Option<Duration>, End> {
-        let full = || Bucket::new(FORGIVEN_PER_SECOND, FRAMES_OVER_RATE_MAX, now);
-        match self.over.get_or_insert_with(full).take(now) {
+        let rate = Rate::new(FORGIVEN_PER_SECOND, FRAMES_OVER_RATE_MAX);
+        match self.over.get_or_insert_with(|| Bucket::new(&rate, now)).take(&rate, now) {
             Ok(()) => Ok(Some(wait)),
             Err(_) => Err(End::order(
                 CloseCode::RateLimit,

@@ -179,12 +179,12 @@ impl<IO: Io> Outbound<Transport<IO>> {
         if self.frames.unsent_bytes() == 0 {
             return Ok(());
         }
-        // Most sockets accept everything at once. Only the others pay for a timer.
+        // Most sockets accept everything at once. Only the others pay for a timer, in time and in memory.
         let sending = poll_fn(|cx| self.frames.poll_flush(cx));
         tokio::pin!(sending);
         let sent = match sending.as_mut().now_or_never() {
             Some(sent) => Ok(sent),
-            None => timeout(self.patience, sending).await,
+            None => Box::pin(timeout(self.patience, sending)).await,
         };
         match sent {
             Ok(sent) => sent.map_err(|_| End::Gone),

@@ -43,7 +43,7 @@ impl Traffic {
     pub(super) fn new(session: Session, place: Place, context: Arc<Context>, now: Instant) -> Self {
         let settings = &context.settings;
         Self {
-            bucket: Bucket::new(settings.rate_per_second, settings.rate_burst, now),
+            bucket: Bucket::new(&settings.rate, now),
             expires_at: now + until(session.expires_at_ms, (context.clock)()),
             excess: None,
             session,
@@ -71,7 +71,7 @@ impl Traffic {
     ///
     /// The end, if the client keeps sending above its rate.
     pub(super) fn count(&mut self) -> Result<Option<Duration>, End> {
-        match self.bucket.take(self.now) {
+        match self.bucket.take(&self.context.settings.rate, self.now) {
             Ok(()) => Ok(None),
             Err(wait) => self.excess.get_or_insert_default().exceeds(wait, self.now),
         }

@@ -18,6 +18,7 @@ use crate::clock::{Clock, system_entropy};
 use crate::config::{Command, Config, Role};
 use crate::gateway::{Carried, Context, Dial, Hub, Owners, resume, serve};
 use crate::link::{Address, Hello, Message, Said, Wire};
+use crate::rate::Rate;
 use crate::shard::shard_of;
 use crate::socket::{Accepted, Line, Opener, Registry, Replies, SocketLimits, SocketSettings};
 use crate::storage::faulty::MemoryStorage;
@@ -103,8 +104,7 @@ impl Gateway {
         let settings = SocketSettings {
             ping_interval: Duration::from_secs(20),
             watch_max: 64,
-            rate_per_second: if rate_burst < 100 { 1 } else { rate_burst },
-            rate_burst,
+            rate: Rate::new(if rate_burst < 100 { 1 } else { rate_burst }, rate_burst),
             slow_consumer: Duration::from_secs(10),
             durable_timeout: Duration::from_secs(1),
             read_buffer_bytes: 16 * 1_024,

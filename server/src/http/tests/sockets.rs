@@ -8,6 +8,7 @@ use castellan_srd::wire::{CloseCode, Codec};
 use tokio::time::timeout;
 
 use super::*;
+use crate::rate::Rate;
 use crate::socket::{self, Line, Workers};
 
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
@@ -228,8 +229,7 @@ async fn a_panic_costs_the_connection_that_it_happens_on_and_nothing_else() {
         settings: socket::SocketSettings {
             ping_interval: Duration::from_secs(20),
             watch_max: 64,
-            rate_per_second: 100,
-            rate_burst: 100,
+            rate: Rate::new(100, 100),
             slow_consumer: Duration::from_secs(10),
             durable_timeout: Duration::from_secs(10),
             read_buffer_bytes: 1_024,

@@ -14,7 +14,7 @@ impl<G: Game> Inbound<G> {
     ///
     /// The end, if the client keeps sending above its rate.
     pub(in crate::socket) fn count(&mut self) -> Result<Option<Duration>, End> {
-        match self.bucket.take(self.now) {
+        match self.bucket.take(&self.context.settings.rate, self.now) {
             Ok(()) => Ok(None),
             Err(wait) => self.special.get_or_insert_default().excess.exceeds(wait, self.now),
         }

@@ -22,6 +22,7 @@ use crate::audit::Audit;
 use crate::auth::{Auth, Exposure, Policy};
 use crate::clock::Clock;
 use crate::config::{Command, Config, Role};
+use crate::rate::Rate;
 use crate::shard::tests::{InMemory, in_memory};
 use crate::socket::{Opener, Registry, SocketLimits, SocketSettings};
 
@@ -208,8 +209,7 @@ impl House {
             settings: SocketSettings {
                 ping_interval: Duration::from_secs(20),
                 watch_max: 64,
-                rate_per_second: 1_000_000,
-                rate_burst: 1_000_000,
+                rate: Rate::new(1_000_000, 1_000_000),
                 slow_consumer: Duration::from_secs(10),
                 durable_timeout: DURABLE_TIMEOUT,
                 read_buffer_bytes,

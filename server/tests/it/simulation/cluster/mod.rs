@@ -29,6 +29,7 @@ use castellan::audit::Audit;
 use castellan::auth::{Auth, Exposure, Policy};
 use castellan::clock::{Clock, system_entropy};
 use castellan::config::{Command, Config};
+use castellan::rate::Rate;
 use castellan::socket::SocketSettings;
 use castellan::storage::faulty::{MemoryStorage, Rules};
 use castellan_srd::Srd;
@@ -76,8 +77,7 @@ impl Common {
         let settings = SocketSettings {
             ping_interval: Duration::from_secs(20),
             watch_max: 64,
-            rate_per_second: 1_000_000,
-            rate_burst: 1_000_000,
+            rate: Rate::new(1_000_000, 1_000_000),
             slow_consumer: Duration::from_secs(10),
             durable_timeout: Duration::from_secs(1),
             read_buffer_bytes: 16 * 1_024,
