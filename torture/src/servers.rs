@@ -22,6 +22,9 @@ const START_PATIENCE: Duration = Duration::from_secs(40);
 /// Whoever serves prints this before its address. A node's process follows in brackets.
 const ANNOUNCEMENT: &str = " is listening on http://";
 
+/// Directives for the logs. They tell each move of a shard, and why a gateway closes sockets.
+const LOGGED: &str = "info,castellan::gateway::hub=debug,castellan::node::moves=debug";
+
 /// Time limit for the answer to `GET /health/ready`.
 const READINESS_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -242,7 +245,7 @@ impl Servers {
         command
             .current_dir(&setup.folder)
             .env("CASTELLAN_DATABASE_URL", database_url)
-            .args(["--listen", "127.0.0.1:0", "--registration", "open", "--log-filter", "info"])
+            .args(["--listen", "127.0.0.1:0", "--registration", "open", "--log-filter", LOGGED])
             .args(["--flush-interval", "250ms", "--durable-timeout", "3s"])
             .args(["--shutdown-timeout", &format!("{shutdown_ms}ms")])
             .args(["--auth-argon2-memory", "64KiB", "--auth-argon2-iterations", "1"])

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{ClusterWorld, NAMES, owners};
+use super::{ClusterWorld, LOOK_AGAIN, NAMES, owners};
 use crate::check::{Finding, Rule, Standing};
 use crate::faults::{cut_sockets, ms, send_twice};
 use crate::link_proxy::{Links, Passage};
@@ -92,6 +92,17 @@ impl ClusterWorld<'_> {
         self.nodes.iter_mut().for_each(|place| place.has_lost = true);
     }
 
+    /// Runs `castellan undrain`, again if it fails: a node that was cut off counts as dead until it is heard of again.
+    async fn undrain(&self, node: usize) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.order("undrain", node).await? {
+                Err(_) if Instant::now() < deadline => tokio::time::sleep(LOOK_AGAIN).await,
+                done => return done,
+            }
+        }
+    }
+
     /// Starts `castellan drain` or `undrain`.
     fn order(&self, verb: &'static str, node: usize) -> Running {
         let (url, name) = (self.history.place().url(), self.nodes[node].name);
@@ -109,7 +120,7 @@ impl ClusterWorld<'_> {
             }
         }
         tokio::time::sleep(ms(rng, 0..1_500)).await;
-        self.order("undrain", node).await?
+        self.undrain(node).await
     }
 
     /// The order to drain is carried out as far as possible, and then taken back.
@@ -149,7 +160,7 @@ impl ClusterWorld<'_> {
         // It may have given up, or wait for a node that does not exist any more.
         drain.abort();
         outcome?;
-        self.order("undrain", node).await?
+        self.undrain(node).await
     }
 
     async fn change_targets(&mut self, first: usize) -> Result<()> {
@@ -160,7 +171,7 @@ impl ClusterWorld<'_> {
             let drain = self.order("drain", node);
             tokio::time::sleep_until(next).await;
             drain.abort();
-            self.order("undrain", node).await??;
+            self.undrain(node).await?;
             node = (node + 1) % NAMES.len();
         }
         Ok(())
@@ -276,7 +287,7 @@ impl ClusterWorld<'_> {
             Ok(drained) => drained??,
             Err(_) => bail!("the drain took more than {DRAIN_PATIENCE:?} after an answer was lost"),
         }
-        self.order("undrain", node).await?
+        self.undrain(node).await
     }
 
     async fn send_database_away(&mut self, pause: Duration) -> Result<()> {
@@ -305,7 +316,7 @@ impl ClusterWorld<'_> {
         send_twice(&self.front, rng).await;
         let Some(drain) = drain else { return Ok(()) };
         drain.abort();
-        self.order("undrain", node).await?
+        self.undrain(node).await
     }
 
     fn expect_no_closed_socket(&mut self, period: &Period, fault: Fault) -> Result<()> {

@@ -282,8 +282,14 @@ impl State {
         let mut effects = std::mem::take(&mut self.effects);
         let now = self.now();
         let this = self.shard(shard);
+        let before = this.routing.state();
         input(&mut this.routing, now, &mut effects);
         this.note_served();
+        let closed = effects.iter().filter(|effect| matches!(effect, Effect::Close(_))).count();
+        if closed > 0 {
+            let now = this.routing.state();
+            tracing::debug!(%shard, closed, ?before, ?now, "sockets of a shard are closed, because no node can go on with them");
+        }
         for effect in effects.drain(..) {
             self.perform(shard, effect);
         }
