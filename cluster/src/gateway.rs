@@ -26,9 +26,11 @@ use crate::lease::Lease;
 use crate::word::Word;
 
 /// How long frames are kept while nobody serves their shard. Then their sockets are closed with 4401.
-///
-/// Four times the longest pause of a planned move.
 pub const KEEP: Duration = Duration::from_secs(1);
+
+/// How long frames are kept while a node that can be heard hands their shard over. A move takes a fraction of a second,
+/// but the database decides when the transfer is done, and it may be slow.
+pub const KEEP_HELD: Duration = Duration::from_secs(5);
 
 /// Work for the shell, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -262,7 +264,7 @@ impl<P: Copy + Eq, S: Copy + Ord, F> Routing<P, S, F> {
             (State::Attaching(to), Word::Attached { epoch }) => self.go_on(to, epoch, effects),
             (State::Attaching(to) | State::Attached(to) | State::Parting(to), Word::Leaving) => {
                 self.state = State::Held(to);
-                self.deadline.get_or_insert(now + KEEP);
+                self.deadline.get_or_insert(now + KEEP_HELD);
                 effects.push(Effect::Marker { to, number });
             }
             (State::Held(to), Word::Resume) => self.attach(to, effects),
@@ -353,7 +355,8 @@ impl<P: Copy + Eq, S: Copy + Ord, F> Routing<P, S, F> {
             self.deadline = None;
         } else {
             self.state = State::Asking;
-            self.deadline.get_or_insert(now + KEEP);
+            let latest = now + KEEP;
+            self.deadline = Some(self.deadline.map_or(latest, |deadline| deadline.min(latest)));
             effects.push(Effect::ReadLease);
         }
     }

@@ -178,10 +178,25 @@ fn sockets_wait_for_the_next_owner_of_a_released_shard() {
 }
 
 #[test]
-fn frames_are_kept_for_a_second() {
+fn frames_are_kept_longer_while_a_node_hands_the_shard_over() {
     let mut routing = held();
-    assert_eq!(routing.deadline(), Some(KEEP));
-    let all = effects(&mut routing, |routing, effects| routing.kept_too_long(KEEP, effects));
+    assert_eq!(routing.deadline(), Some(NOW + KEEP_HELD));
+    let late = NOW + KEEP;
+    effects(&mut routing, |routing, effects| {
+        routing.word('a', 1, Word::Moved { to: Some('b'), epoch: 2 }, late, effects);
+        assert_eq!(routing.deadline(), Some(NOW + KEEP_HELD), "the next owner is known");
+        routing.link_down('b', late, effects);
+        assert_eq!(routing.deadline(), Some(late + KEEP), "nobody is known to come");
+        routing.lease(lease('c', 3), effects);
+        routing.link_down('c', late + KEEP / 2, effects);
+    });
+    assert_eq!(routing.deadline(), Some(late + KEEP), "the second has begun already");
+}
+
+#[test]
+fn the_sockets_of_frames_that_were_kept_too_long_are_closed() {
+    let mut routing = held();
+    let all = effects(&mut routing, |routing, effects| routing.kept_too_long(KEEP_HELD, effects));
     assert_eq!(all, [Effect::Close(1), Effect::Close(2)]);
     assert_eq!((routing.state(), routing.waiting()), (State::Idle, 0));
 }

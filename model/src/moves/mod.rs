@@ -35,25 +35,25 @@
 //!
 //! | clients | events | states |
 //! | --- | --- | --- |
-//! | 1 | 2 moves, undo | 509,185 |
+//! | 1 | 2 moves, undo | 510,155 |
 //! | 2 | move, undo, copy | 62,766 |
-//! | 1 | 2 releases, undo | 26,798 |
-//! | 1 | release, node killed, new process, lost answer | 316,983 |
+//! | 1 | 2 releases, undo | 27,614 |
+//! | 1 | release, node killed, new process, lost answer | 324,109 |
 //! | 1 | move, undo, copy, repeated word | 230,595 |
 //! | 1 | move, copy, node killed, new process | 556,519 |
-//! | 1 | move, undo, frozen node, lost answer | 249,760 |
-//! | 1 | move, frozen node, node killed | 464,900 |
-//! | 1 | move, node killed, link cut | 560,442 |
+//! | 1 | move, undo, frozen node, lost answer | 249,764 |
+//! | 1 | move, frozen node, node killed | 464,910 |
+//! | 1 | move, node killed, link cut | 560,982 |
 //! | 1 | move, lost word, early deadline | 150,182 |
-//! | 1 | 2 moves, undo, 2 early deadlines | 2,052,210 |
+//! | 1 | 2 moves, undo, 2 early deadlines | 2,058,219 |
 //! | 2, at two gateways | move, undo | 185,773 |
 //! | 1 | move, node killed, gateway killed | 377,253 |
-//! | 1 | move, gateway replaced, undo | 51,385 |
+//! | 1 | move, gateway replaced, undo | 52,139 |
 //! | 2, at two gateways, which wait for commits | 2 gateways replaced | 33,492 |
 //! | 1 | gateway replaced, node killed | 7,057 |
 //! | 1 | gateway replaced, lost word, repeated word, early deadline | 62,465 |
 //! | 1, which waits for commits | move, node killed, lost answer | 44,868 |
-//! | 2 | move, node killed | 125,363 |
+//! | 2 | move, node killed | 125,385 |
 //! | 2, which read late | move | 225,056 |
 //! | 1, which reads late | move, node killed | 119,622 |
 //!
