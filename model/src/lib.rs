@@ -28,7 +28,7 @@
 //!   [`milestones`]: the situations that a search must reach.
 //!
 //! [`moves`] is a second model: a shard that moves between two nodes, behind gateways. [`membership`] is a third: who is
-//! alive.
+//! alive. [`trades`] is a fourth: goods that leave one character and enter another.
 //!
 //! # Steps
 //!
@@ -128,6 +128,7 @@ pub mod scenario;
 pub mod server;
 pub mod step;
 pub mod system;
+pub mod trades;
 
 #[cfg(test)]
 mod left_out;
