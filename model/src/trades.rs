@@ -22,7 +22,7 @@
 //!
 //! In the committed rows at one moment, each unit of goods is in exactly one of these places:
 //!
-//! - with a character;
+//! - with a character, or waiting in its books;
 //! - in an open offer;
 //! - in a parcel that was sent, if its receiver has not taken it;
 //! - in the receipt of the receiver that has taken it, as what the sender gets for it, if the sender has not settled.
@@ -31,8 +31,8 @@
 //!
 //! # Not modelled
 //!
-//! The fence and the versions (the models beside this one have them), the bounds of the books, and goods that cannot be
-//! put in when a parcel is settled: then the server tries again later.
+//! The fence and the versions (the models beside this one have them), the bounds of the books, and goods that wait in the
+//! books because they do not fit into the character.
 
 mod system;
 #[cfg(test)]
@@ -65,6 +65,8 @@ pub enum Rule {
     NumbersAreNew,
     /// Reads are used in their order. Left out: an older one may be used after a newer one.
     ReadsInOrder,
+    /// A read counts only in the life of the entry in which it began. Left out: a read that was slow arrives after a crash.
+    ReadsOfOneLife,
     /// A deleted character stays in the database until its books are settled. Left out: it is purged before.
     PurgedWhenSettled,
 }
@@ -199,7 +201,8 @@ impl Plan {
         }
     }
 
-    fn act(&self, system: &mut System, index: usize) {
+    /// Applies a request. `None` if the number is in use.
+    fn act(&self, system: &mut System, index: usize) -> Option<()> {
         let (who, act) = self.acts[index];
         let lacks_one = self.lacks(Rule::OneDecides);
         let seen_offer = match act {
@@ -214,18 +217,18 @@ impl Plan {
         match act {
             Act::Give(to, goods) => {
                 take(&mut row.goods, goods);
-                row.books.send(number, Parcel { to, goods, accepts: None }).expect("few parcels");
+                row.books.send(number, Parcel { to, goods, accepts: None }).ok()?;
             }
             Act::Accept(to, goods) => {
                 take(&mut row.goods, goods);
-                row.books.send(number, Parcel { to, goods, accepts: Some(FIRST) }).expect("few parcels");
+                row.books.send(number, Parcel { to, goods, accepts: Some(FIRST) }).ok()?;
                 if let Some(offer) = seen_offer {
                     add(&mut row.goods, offer.held);
                 }
             }
             Act::Offer(to, held, wanted) => {
                 take(&mut row.goods, held);
-                row.books.offer(number, Offer { to, held, wanted, until_ms: UNTIL_MS }).expect("few offers");
+                row.books.offer(number, Offer { to, held, wanted, until_ms: UNTIL_MS }).ok()?;
             }
             Act::Withdraw => row.return_offer(FIRST),
             Act::Delete => {
@@ -233,6 +236,7 @@ impl Plan {
                 row.return_offer(FIRST);
             }
         }
+        Some(())
     }
 
     /// What the server of a character would do with what it has read.
@@ -274,29 +278,30 @@ impl Plan {
             _ => None,
         })?;
         let now_ms = system.now_ms();
-        let row = &mut system.characters[usize::from(who)].memory;
-        let accepted = row.books.accepted_by(from, &parcel, now_ms).filter(|_| is_taken);
-        let accepted = accepted.filter(|_| !self.lacks(Rule::ReceiptPays));
-        if is_taken {
-            add(&mut row.goods, parcel.goods);
-        } else if self.lacks(Rule::RefusedIsRemembered) {
+        if !is_taken && self.lacks(Rule::RefusedIsRemembered) {
             system.refused.insert((from, number));
             return Some(());
         }
-        if self.lacks(Rule::OneDecides)
-            && let Some(offer) = accepted
-        {
-            // The other side has got the goods already.
-            row.books.withdraw(offer);
+        let Row { goods, books, .. } = &mut system.characters[usize::from(who)].memory;
+        if self.lacks(Rule::TakenIsRemembered) {
+            books.forget(from, number);
         }
-        row.books.receive(from, number, is_taken, accepted);
+        let accepts = parcel.accepts.filter(|_| !self.lacks(Rule::ReceiptPays));
+        let put_in = |parcel: &Goods| {
+            if is_taken {
+                add(goods, *parcel);
+            }
+            is_taken
+        };
+        books.receive(from, number, &Parcel { accepts, ..parcel }, now_ms, put_in).ok()?;
         Some(())
     }
 
     /// Returns true if the rules of the game and the offers let a character take a parcel; and if it may refuse it.
-    fn may_decide(&self, system: &System, who: Who, from: Who, parcel: &Parcel<Who, Goods>) -> (bool, bool) {
+    fn may_decide(&self, system: &System, who: Who, parcel: &Parcel<Who, Goods>) -> (bool, bool) {
         let row = &system.characters[usize::from(who)].memory;
-        let is_welcome = parcel.accepts.is_none() || row.books.accepted_by(from, parcel, system.now_ms()).is_some();
+        let is_open = |number| row.books.offers().contains_key(&number) && !system.is_late;
+        let is_welcome = parcel.accepts.is_none_or(is_open);
         let may_take = is_welcome && !row.is_deleted;
         (may_take, !may_take || system.refusals < self.refusals)
     }
@@ -339,13 +344,13 @@ impl Model for Plan {
             let others = self.everybody().filter(|other| *other != who);
             let is_new = |of: &Who| character.look.as_ref() != Some(&system.look(self, *of));
             steps.extend(others.filter(is_new).map(|of| Step::Read(who, of)));
-            if character.older.is_some() {
+            if character.older.is_some() && (character.has_crashed || self.lacks(Rule::ReadsInOrder)) {
                 steps.push(Step::UseOlder(who));
             }
             for (of, task) in self.tasks(system, who) {
                 match task {
                     Task::Receive { number, parcel } => {
-                        let (may_take, may_refuse) = self.may_decide(system, who, of, &parcel);
+                        let (may_take, may_refuse) = self.may_decide(system, who, &parcel);
                         steps.extend(may_take.then_some(Step::Take(who, of, number)));
                         steps.extend(may_refuse.then_some(Step::Refuse(who, of, number)));
                     }
@@ -366,7 +371,7 @@ impl Model for Plan {
     fn next_state(&self, system: &System, step: Step) -> Option<System> {
         let mut next = system.clone();
         match step {
-            Step::Act(index) => self.act(&mut next, index),
+            Step::Act(index) => self.act(&mut next, index)?,
             Step::LeaveRing(index) => {
                 next.repeats += 1;
                 next.characters[usize::from(self.acts[index].0)].memory.acts &= !(1 << index);
@@ -379,7 +384,7 @@ impl Model for Plan {
                 let look = next.look(self, of);
                 let character = &mut next.characters[usize::from(who)];
                 let older = character.look.replace(look);
-                if self.lacks(Rule::ReadsInOrder) {
+                if self.lacks(Rule::ReadsInOrder) || self.lacks(Rule::ReadsOfOneLife) {
                     character.older = older;
                 }
             }
@@ -394,7 +399,7 @@ impl Model for Plan {
                     Task::Receive { number: this, parcel } if (*of, *this) == (from, number) => Some(parcel),
                     _ => None,
                 })?;
-                next.refusals += u8::from(self.may_decide(system, who, from, parcel).0);
+                next.refusals += u8::from(self.may_decide(system, who, parcel).0);
                 self.receive(&mut next, who, from, number, false)?;
             }
             Step::Settle(who, number) => {
@@ -405,18 +410,17 @@ impl Model for Plan {
                 let row = &mut next.characters[usize::from(who)].memory;
                 let accepted = row.books.sent().get(&number).is_some_and(|parcel| parcel.accepts.is_some());
                 let is_taken = matches!(receipt, Receipt::Taken(_));
-                let goods = row.books.settle(number, receipt).unwrap_or_default();
+                row.books.settle(number, receipt);
                 // Without the rule, it has put in what the offer held when it accepted.
-                if !(self.lacks(Rule::OneDecides) && accepted && is_taken) {
-                    add(&mut row.goods, goods);
-                }
+                let has_it = self.lacks(Rule::OneDecides) && accepted && is_taken;
+                row.unpack(has_it);
             }
             Step::Forget(who, from, number) => {
                 next.characters[usize::from(who)].memory.books.forget(from, number);
             }
             Step::Crash(who) => {
                 next.crashes += 1;
-                next.characters[usize::from(who)].crash();
+                next.characters[usize::from(who)].crash(self.lacks(Rule::ReadsOfOneLife));
             }
             Step::Purge(who) => next.purge(who),
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{OFFERS_MAX, RECEIPTS_MAX, SENT_MAX};
+use crate::{OFFERS_MAX, RECEIPTS_MAX, RECEIPTS_OF_ONE_MAX, SENT_MAX};
 
 /// Goods on their way to another character.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -40,15 +40,14 @@ pub enum Receipt<G> {
 /// Something that must be done with a parcel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task<C, G> {
-    /// Take a parcel or refuse it, and call [`Books::receive`] in the same change.
+    /// Call [`Books::receive`].
     Receive {
         /// Its number.
         number: u64,
         /// The parcel.
         parcel: Parcel<C, G>,
     },
-    /// Call [`Books::settle`], and put in the goods that it returns in the same change. If they cannot be put in now, do
-    /// neither, and try again later.
+    /// Call [`Books::settle`].
     Settle {
         /// The parcel's number.
         number: u64,
@@ -62,7 +61,7 @@ pub enum Task<C, G> {
     },
 }
 
-/// A bound was reached.
+/// The books do not take it: a bound was reached, or the number is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
@@ -76,11 +75,13 @@ pub struct Books<C: Ord, G> {
     /// By sender and number.
     receipts: BTreeMap<(C, u64), Receipt<G>>,
     offers: BTreeMap<u64, Offer<C, G>>,
+    /// Goods of settled parcels and of offers that were withdrawn, until they fit into the character.
+    waiting: BTreeMap<u64, G>,
 }
 
 impl<C: Ord, G> Default for Books<C, G> {
     fn default() -> Self {
-        Self { sent: BTreeMap::new(), receipts: BTreeMap::new(), offers: BTreeMap::new() }
+        Self { sent: BTreeMap::new(), receipts: BTreeMap::new(), offers: BTreeMap::new(), waiting: BTreeMap::new() }
     }
 }
 
@@ -100,6 +101,11 @@ impl<C: Copy + Ord, G: Clone + PartialEq> Books<C, G> {
         &self.offers
     }
 
+    /// The character's own goods that wait until they fit, by the number of their parcel or offer.
+    pub fn waiting(&self) -> &BTreeMap<u64, G> {
+        &self.waiting
+    }
+
     /// Returns true if no parcel needs these books any more. A character whose books are not settled must stay in the
     /// database, even if it was deleted.
     pub fn is_settled(&self) -> bool {
@@ -110,23 +116,39 @@ impl<C: Copy + Ord, G: Clone + PartialEq> Books<C, G> {
     ///
     /// # Errors
     ///
-    /// [`Full`] if [`SENT_MAX`] parcels are not settled.
+    /// [`Full`] if [`SENT_MAX`] parcels are not settled or wait, or if the number is in use.
     pub fn send(&mut self, number: u64, parcel: Parcel<C, G>) -> Result<(), Full> {
-        insert(&mut self.sent, SENT_MAX, number, parcel)
+        self.check(number, self.sent.len() + self.waiting.len(), SENT_MAX)?;
+        self.sent.insert(number, parcel);
+        Ok(())
     }
 
     /// Makes an offer. The goods that it holds leave the character in the same change.
     ///
     /// # Errors
     ///
-    /// [`Full`] if [`OFFERS_MAX`] offers are open.
+    /// [`Full`] if [`OFFERS_MAX`] offers are open, or if the number is in use.
     pub fn offer(&mut self, number: u64, offer: Offer<C, G>) -> Result<(), Full> {
-        insert(&mut self.offers, OFFERS_MAX, number, offer)
+        self.check(number, self.offers.len(), OFFERS_MAX)?;
+        self.offers.insert(number, offer);
+        Ok(())
     }
 
-    /// Takes an offer back. Put its goods in, in the same change. `None` if it is not open.
-    pub fn withdraw(&mut self, number: u64) -> Option<G> {
-        self.offers.remove(&number).map(|offer| offer.held)
+    fn check(&self, number: u64, len: usize, max: usize) -> Result<(), Full> {
+        let in_use = self.sent.contains_key(&number) || self.offers.contains_key(&number);
+        if len >= max || in_use || self.waiting.contains_key(&number) { Err(Full) } else { Ok(()) }
+    }
+
+    /// Ends an offer, so that its goods wait. [Unpack](Self::unpack) them in the same change. Returns false if it is not
+    /// open.
+    pub fn withdraw(&mut self, number: u64) -> bool {
+        let offer = self.offers.remove(&number);
+        offer.map(|offer| self.waiting.insert(number, offer.held)).is_some()
+    }
+
+    /// Puts waiting goods into the character, as far as they fit. `put_in` puts in all of them, or returns false.
+    pub fn unpack(&mut self, mut put_in: impl FnMut(&G) -> bool) {
+        self.waiting.retain(|_, goods| !put_in(goods));
     }
 
     /// What must be done with the parcels between these books and those of another character, as they were read in the
@@ -145,55 +167,76 @@ impl<C: Copy + Ord, G: Clone + PartialEq> Books<C, G> {
         });
         let theirs = books.into_iter().flat_map(|books| &books.sent).filter(|(_, parcel)| parcel.to == own);
         let new = theirs.filter(|(number, _)| !self.receipts.contains_key(&(other, **number)));
-        let room = RECEIPTS_MAX.saturating_sub(self.receipts.len());
-        let receive = new.take(room).map(|(&number, parcel)| Task::Receive { number, parcel: parcel.clone() });
+        let receive = new.take(self.room_for(other));
+        let receive = receive.map(|(&number, parcel)| Task::Receive { number, parcel: parcel.clone() });
         let kept = self.receipts.keys().filter(|(from, _)| *from == other);
         let gone = kept.filter(|(_, number)| books.is_none_or(|books| !books.sent.contains_key(number)));
         let forget = gone.map(|&(_, number)| Task::Forget { number });
         settled.chain(receive).chain(forget).collect()
     }
 
+    /// How many more parcels of one sender can be received now.
+    fn room_for(&self, from: C) -> usize {
+        let of_one = self.receipts.keys().filter(|(sender, _)| *sender == from).count();
+        let of_all = RECEIPTS_MAX.saturating_sub(self.receipts.len());
+        of_all.min(RECEIPTS_OF_ONE_MAX.saturating_sub(of_one))
+    }
+
     /// The offer that a parcel accepts, if it may: the offer is open, it is not over at `now_ms`, the sender may accept
     /// it, and the parcel holds what is wanted.
-    pub fn accepted_by(&self, from: C, parcel: &Parcel<C, G>, now_ms: i64) -> Option<u64> {
+    fn accepted_by(&self, from: C, parcel: &Parcel<C, G>, now_ms: i64) -> Option<u64> {
         let number = parcel.accepts?;
         let offer = self.offers.get(&number)?;
         let may = offer.to.is_none_or(|to| to == from) && now_ms < offer.until_ms && offer.wanted == parcel.goods;
         may.then_some(number)
     }
 
-    /// Keeps the receipt about a parcel. If it was taken, its goods are put in in the same change.
+    /// Takes a parcel or refuses it, and keeps the receipt. `put_in` puts the goods into the character in the same change,
+    /// or returns false; it is not called if the parcel accepts something else than an open offer. Returns true if the
+    /// parcel was taken.
     ///
-    /// `accepted` is the offer for which it was taken; the sender gets what that held.
-    pub fn receive(&mut self, from: C, number: u64, is_taken: bool, accepted: Option<u64>) {
-        let receipt = match is_taken {
-            true => Receipt::Taken(accepted.and_then(|offer| self.withdraw(offer))),
-            false => Receipt::Refused,
+    /// # Errors
+    ///
+    /// [`Full`] if there is no room for the receipt, or if there is one already. Nothing has changed.
+    pub fn receive(
+        &mut self,
+        from: C,
+        number: u64,
+        parcel: &Parcel<C, G>,
+        now_ms: i64,
+        put_in: impl FnOnce(&G) -> bool,
+    ) -> Result<bool, Full> {
+        if self.room_for(from) == 0 || self.receipts.contains_key(&(from, number)) {
+            return Err(Full);
+        }
+        let accepted = self.accepted_by(from, parcel, now_ms);
+        let is_welcome = parcel.accepts.is_none() || accepted.is_some();
+        let is_taken = is_welcome && put_in(&parcel.goods);
+        let receipt = if is_taken {
+            let offer = accepted.and_then(|offer| self.offers.remove(&offer));
+            Receipt::Taken(offer.map(|offer| offer.held))
+        } else {
+            Receipt::Refused
         };
         self.receipts.insert((from, number), receipt);
+        Ok(is_taken)
     }
 
-    /// Settles a parcel as its receiver has receipts. Returns the goods that this character gets.
-    pub fn settle(&mut self, number: u64, receipt: Receipt<G>) -> Option<G> {
-        let parcel = self.sent.remove(&number)?;
-        match receipt {
+    /// Settles a parcel as its receipt says. If the sender gets goods, they wait: [unpack](Self::unpack) them in the same
+    /// change. So a parcel is settled whether they fit or not, and the receiver can forget it.
+    pub fn settle(&mut self, number: u64, receipt: Receipt<G>) {
+        let Some(parcel) = self.sent.remove(&number) else { return };
+        let goods = match receipt {
             Receipt::Taken(goods) => goods,
             Receipt::Refused => Some(parcel.goods),
-        }
+        };
+        goods.map(|goods| self.waiting.insert(number, goods));
     }
 
     /// Forgets the receipt about a parcel that its sender has settled.
     pub fn forget(&mut self, from: C, number: u64) {
         self.receipts.remove(&(from, number));
     }
-}
-
-fn insert<T>(into: &mut BTreeMap<u64, T>, max: usize, number: u64, value: T) -> Result<(), Full> {
-    if into.len() >= max {
-        return Err(Full);
-    }
-    into.insert(number, value);
-    Ok(())
 }
 
 #[cfg(test)]

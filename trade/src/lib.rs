@@ -8,8 +8,8 @@
 //!   sender's row                                     receiver's row
 //!
 //!   1 send: goods out, parcel in  ── stored ──▶  2 receive: goods in, or not; receipt in
-//!   3 settle: parcel out, and goods ◀── stored ──┘
-//!     in if some come back        ── stored ──▶  4 forget: receipt out
+//!   3 settle: parcel out; goods in, ◀── stored ──┘
+//!     if some come back           ── stored ──▶  4 forget: receipt out
 //! ```
 //!
 //! Neither side believes the other. What a side does next depends on its own books and on what it has *read in the
@@ -30,7 +30,7 @@ mod books;
 
 pub use books::{Books, Full, Offer, Parcel, Receipt, Task};
 
-/// Most parcels that a character may have sent and not settled.
+/// Most parcels that a character may have sent and not settled, with the goods that wait until they fit.
 pub const SENT_MAX: usize = 16;
 
 /// Most offers of a character that are open.
@@ -38,3 +38,6 @@ pub const OFFERS_MAX: usize = 16;
 
 /// Most receipts that a character keeps. Further parcels wait at their senders until some are forgotten.
 pub const RECEIPTS_MAX: usize = 64;
+
+/// Most receipts for parcels of the same sender.
+pub const RECEIPTS_OF_ONE_MAX: usize = 8;

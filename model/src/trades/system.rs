@@ -63,6 +63,8 @@ pub struct Character {
     pub look: Option<Look>,
     /// What it had read before, if a rule is left out.
     pub older: Option<Look>,
+    /// Its server has crashed, if a rule is left out.
+    pub has_crashed: bool,
     /// It is not in the database any more.
     pub is_purged: bool,
 }
@@ -89,9 +91,17 @@ pub struct System {
 impl Row {
     /// Takes an offer back, if it is open.
     pub(super) fn return_offer(&mut self, number: u64) {
-        if let Some(held) = self.books.withdraw(number) {
-            add(&mut self.goods, held);
-        }
+        self.books.withdraw(number);
+        self.unpack(false);
+    }
+
+    /// Puts in what waits in the books, unless the character has it already.
+    pub(super) fn unpack(&mut self, has_it: bool) {
+        let Self { goods, books, .. } = self;
+        books.unpack(|waiting| {
+            add(goods, if has_it { Goods::default() } else { *waiting });
+            true
+        });
     }
 }
 
@@ -110,9 +120,12 @@ impl Character {
     }
 
     /// Memory falls back to the database. A flush that was under way has been committed before, or never will be.
-    pub(super) fn crash(&mut self) {
+    /// `keeps` keeps a read that is on its way.
+    pub(super) fn crash(&mut self, keeps: bool) {
         self.memory = self.committed.clone().unwrap_or_default();
-        (self.collected, self.look, self.older) = (None, None, None);
+        (self.collected, self.look) = (None, None);
+        self.older = self.older.take().filter(|_| keeps);
+        self.has_crashed = keeps;
     }
 }
 
@@ -126,6 +139,7 @@ impl System {
                 collected: None,
                 look: None,
                 older: None,
+                has_crashed: false,
                 is_purged: false,
             }
         };
@@ -168,6 +182,7 @@ impl System {
             collected: None,
             look: None,
             older: None,
+            has_crashed: false,
             is_purged: true,
         };
     }
@@ -180,6 +195,7 @@ impl System {
             let Some(Row { goods, books, .. }) = &character.committed else { continue };
             add(&mut all, *goods);
             books.offers().values().for_each(|offer| add(&mut all, offer.held));
+            books.waiting().values().for_each(|waiting| add(&mut all, *waiting));
             for (number, parcel) in books.sent() {
                 match row(parcel.to).and_then(|to| to.books.receipts().get(&(who, *number))) {
                     Some(Receipt::Taken(goods)) => add(&mut all, goods.unwrap_or_default()),

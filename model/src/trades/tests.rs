@@ -122,8 +122,13 @@ fn a_deleted_character_loses_nothing_of_others() {
 
 #[test]
 fn every_parcel_is_settled_at_last() {
-    for (plan, states) in [(GIFT, 475), (Plan { crashes: 1, ..TRADE }, 2_686), (Plan { crashes: 0, ..MARKET }, 91_890)]
-    {
+    for (plan, states) in [
+        (GIFT, 475),
+        (Plan { crashes: 1, ..TRADE }, 2_686),
+        (Plan { crashes: 0, ..MARKET }, 91_890),
+        (Plan { crashes: 1, ..DELETED }, 4_368),
+        (Plan { crashes: 0, ..CROSSED }, 14_400),
+    ] {
         let _turn = turn();
         let (all, trapped) = traps(plan, Plan::progress, |_, system| system.is_settled());
         assert!(trapped.is_empty(), "{trapped:?}");
@@ -168,12 +173,17 @@ fn without_paying_with_the_receipt_a_promise_breaks() {
 
 #[test]
 fn without_new_numbers_a_promise_breaks() {
-    breaks(Rule::NumbersAreNew, BACK_AND_FORTH, CONSERVED, 14);
+    breaks(Rule::NumbersAreNew, BACK_AND_FORTH, CONSERVED, 15);
 }
 
 #[test]
 fn without_the_order_of_reads_a_promise_breaks() {
     breaks(Rule::ReadsInOrder, GIFT, CONSERVED, 10);
+}
+
+#[test]
+fn without_reads_of_one_life_a_promise_breaks() {
+    breaks(Rule::ReadsOfOneLife, GIFT, CONSERVED, 12);
 }
 
 #[test]
