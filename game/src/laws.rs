@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::Value;
 
-use crate::{Dice, Fields, Game, Kept, RUNS_MAX, Touched};
+use crate::{Amounts, Dice, Fields, Game, Goods, Kept, RUNS_MAX, Touched, Violation};
 
 /// Most bytes of a frame outside the game's part: the frame's own fields and the envelope.
 const ENVELOPE_BYTES_MAX: usize = 1_024;
@@ -25,7 +25,10 @@ const ENVELOPE_RUNS: usize = 2;
 /// Most actions of one life.
 const ACTIONS_MAX: usize = 40;
 
-/// Checks all laws.
+/// Most goods that go out or in, in one life.
+const DEALINGS_MAX: usize = 8;
+
+/// Checks all laws but those about goods, which [`conserve`] checks.
 ///
 /// - Creations and actions are deterministic.
 /// - No action panics. A refused action leaves the state as it was. So does one that panics, although it breaks the
@@ -51,9 +54,7 @@ pub fn hold<G: Game>(
     names_are_known::<G>();
     every_stored_shape_loads::<G>(stored);
     let lives = (creations, prop::collection::vec(actions, 0..ACTIONS_MAX));
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    let mut runner = TestRunner::new(config);
-    let result = runner.run(&lives, |(creation, actions)| {
+    let result = runner().run(&lives, |(creation, actions)| {
         let Ok(mut state) = G::create(rules, &creation) else { return Ok(()) };
         let again = G::create(rules, &creation);
         prop_assert_eq!(Ok(&state), again.as_ref(), "a creation is deterministic");
@@ -67,6 +68,95 @@ pub fn hold<G: Game>(
     if let Err(error) = result {
         panic!("{error}");
     }
+}
+
+/// Checks the laws about goods.
+///
+/// - Goods go out and in deterministically, without a panic.
+/// - A refusal leaves the state as it was, and says why.
+/// - Otherwise exactly these amounts have gone out or in, and it is said if that changed kept fields.
+/// - What has just gone out can go in again.
+/// - Nothing is no goods: it is refused.
+/// - Goods are read back as they were written, in MessagePack and in JSON.
+///
+/// # Panics
+///
+/// If a law is broken. The message has the smallest case that was found.
+pub fn conserve<G: Game>(
+    rules: &G::Rules,
+    creations: impl Strategy<Value = G::Creation>,
+    actions: impl Strategy<Value = G::Action>,
+    goods: impl Strategy<Value = G::Goods>,
+) {
+    let dealings = prop::collection::vec((any::<bool>(), goods), 1..DEALINGS_MAX);
+    let lives = (creations, prop::collection::vec(actions, 0..ACTIONS_MAX), dealings);
+    let result = runner().run(&lives, |(creation, actions, dealings)| {
+        let Ok(mut state) = G::create(rules, &creation) else { return Ok(()) };
+        for (action, request) in actions.iter().zip(1..) {
+            let mut dice = dice::<G>(&state, request);
+            // A refused action changes nothing.
+            let _ = G::apply(rules, &mut state, action, &mut dice);
+        }
+        for (goes_out, goods) in dealings {
+            is_read_back(&goods);
+            deals::<G>(rules, &mut state, goes_out, &goods);
+        }
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+}
+
+fn is_read_back<T: Goods>(goods: &T) {
+    for codec in [Codec::MessagePack, Codec::Json] {
+        let mut bytes = Vec::new();
+        codec.encode(goods, &mut bytes);
+        assert_eq!(reads::<T>(codec, &bytes), *goods, "goods are read back as they were");
+    }
+}
+
+/// Takes goods out or puts them in, and checks the laws about it.
+fn deals<G: Game>(rules: &G::Rules, state: &mut G::State, goes_out: bool, goods: &G::Goods) {
+    let deal = |state: &mut G::State, goes_out: bool| -> Result<Touched, Violation> {
+        if goes_out { G::take_out(rules, state, goods) } else { G::put_in(rules, state, goods) }
+    };
+    let (before, mut again) = (state.clone(), state.clone());
+    let outcome = deal(state, goes_out);
+    assert_eq!((&outcome, &*state), (&deal(&mut again, goes_out), &again), "a deal is deterministic: {goods:?}");
+    let touched = match outcome {
+        Err(violation) => {
+            assert_eq!(*state, before, "a refused deal leaves the state as it was: {goods:?}");
+            return assert!(!violation.message.is_empty(), "a refusal says why: {goods:?}");
+        }
+        Ok(touched) => touched,
+    };
+    let amounts = goods.amounts();
+    assert!(!amounts.is_empty() && amounts.values().all(|amount| *amount > 0), "nothing is no goods: {goods:?}");
+    let (more, less) = if goes_out { (&before, &*state) } else { (&*state, &before) };
+    assert_eq!(sum(&G::holdings(less), &amounts), G::holdings(more), "exactly these go out or in: {goods:?}");
+    leads(&packed::<G>(rules, &before), &packed::<G>(rules, state));
+    is_well_written::<G>(rules, state);
+    if touched == Touched::Fresh {
+        let same = kept::<G>(rules, &before) == kept::<G>(rules, state);
+        assert!(same, "{goods:?} changed kept fields, which was not said");
+    }
+    if goes_out {
+        let back = deal(&mut state.clone(), false);
+        assert!(back.is_ok(), "what has just gone out can go in again: {goods:?}: {back:?}");
+    }
+}
+
+fn sum(one: &Amounts, other: &Amounts) -> Amounts {
+    let mut sum = one.clone();
+    for (kind, amount) in other {
+        *sum.entry(kind.clone()).or_default() += amount;
+    }
+    sum
+}
+
+fn runner() -> TestRunner {
+    TestRunner::new(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })
 }
 
 /// Checks the fixed parts of a game: rights, routes, options, runs.

@@ -8,6 +8,7 @@
 mod dice;
 mod field;
 mod fields;
+mod goods;
 mod kept;
 #[cfg(feature = "testing")]
 pub mod laws;
@@ -26,6 +27,7 @@ use castellan_protocol::{Action, GameTypes};
 pub use dice::Dice;
 pub use field::{Field, Restore};
 pub use fields::Fields;
+pub use goods::{Amounts, Goods, NoGoods};
 pub use kept::{Kept, RUNS_MAX, Runs};
 pub use stored::Corrupt;
 pub use violation::{Violation, quote};
@@ -81,6 +83,8 @@ pub trait Game: GameTypes + Debug + Send + Sync {
     type Derived: Default + Debug + Send;
     /// Catalogue and options. A reload replaces them while the server runs.
     type Rules: Debug + Send + Sync;
+    /// The goods that can leave a character and enter another; [`NoGoods`] if there are none.
+    type Goods: Goods;
 
     /// The options of the rules.
     const OPTIONS: &'static [RuleOption] = &[];
@@ -137,6 +141,33 @@ pub trait Game: GameTypes + Debug + Send + Sync {
         action: &Self::Action,
         dice: &mut Dice<'_>,
     ) -> Result<Touched, Violation>;
+
+    /// The goods of a state, also those that cannot leave it at the moment.
+    fn holdings(state: &Self::State) -> Amounts {
+        let _ = state;
+        Amounts::new()
+    }
+
+    /// Takes goods out of a state: exactly these amounts, or none. A refusal leaves it bit for bit as it was.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`] if the rules refuse it, or if `goods` are no goods.
+    fn take_out(rules: &Self::Rules, state: &mut Self::State, goods: &Self::Goods) -> Result<Touched, Violation> {
+        let _ = (rules, state, goods);
+        Err(Violation::malformed("this game has no goods"))
+    }
+
+    /// Puts goods into a state that were taken out of one, perhaps under older rules: exactly these amounts, or none. A
+    /// refusal leaves it bit for bit as it was.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`] if the rules refuse it.
+    fn put_in(rules: &Self::Rules, state: &mut Self::State, goods: &Self::Goods) -> Result<Touched, Violation> {
+        let _ = (rules, state, goods);
+        Err(Violation::malformed("this game has no goods"))
+    }
 
     /// How many dice were rolled for a state. [`Game::apply`] adds [`Dice::rolled`]; the next dice depend on it.
     fn dice_rolled(state: &Self::State) -> u64;

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use castellan_game::{ActionRoute, Corrupt, Dice, Game, Right, RuleFiles, RuleOption, RuleOptions, Touched, Violation};
+use castellan_game::{
+    ActionRoute, Amounts, Corrupt, Dice, Game, Right, RuleFiles, RuleOption, RuleOptions, Touched, Violation,
+};
 use castellan_protocol::GameTypes;
 
 use crate::character::fields::Sheet;
 use crate::request::{Action, ModifyCurrency, NewCharacter};
-use crate::{Catalogue, Character, Derived, Options, actions, creation, derive, stored};
+use crate::{Catalogue, Character, Derived, Goods, Options, actions, creation, derive, goods, stored};
 
 /// The game of the System Reference Document 5.1.
 #[derive(Debug)]
@@ -27,6 +29,7 @@ impl Game for Srd {
     type State = Character;
     type Derived = Derived;
     type Rules = Catalogue;
+    type Goods = Goods;
 
     const OPTIONS: &'static [RuleOption] = &[RuleOption {
         name: "encumbrance",
@@ -92,6 +95,18 @@ impl Game for Srd {
         dice: &mut Dice<'_>,
     ) -> Result<Touched, Violation> {
         actions::apply(state, action, rules, dice)
+    }
+
+    fn holdings(state: &Character) -> Amounts {
+        goods::holdings(state)
+    }
+
+    fn take_out(rules: &Catalogue, state: &mut Character, goods: &Goods) -> Result<Touched, Violation> {
+        goods.take_out(state, rules)
+    }
+
+    fn put_in(_: &Catalogue, state: &mut Character, goods: &Goods) -> Result<Touched, Violation> {
+        goods.put_in(state)
     }
 
     fn dice_rolled(state: &Character) -> u64 {

@@ -4,19 +4,25 @@ use crate::code;
 use crate::request::limits::COINS_MAX;
 
 use castellan_game::Violation;
+use serde::{Deserialize, Serialize};
 
 /// A kind of coin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Coin {
     /// Copper, the unit of all prices.
+    #[serde(rename = "cp")]
     Copper,
     /// Silver: 10 copper.
+    #[serde(rename = "sp")]
     Silver,
     /// Electrum: 50 copper.
+    #[serde(rename = "ep")]
     Electrum,
     /// Gold: 100 copper.
+    #[serde(rename = "gp")]
     Gold,
     /// Platinum: 1,000 copper.
+    #[serde(rename = "pp")]
     Platinum,
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use castellan_game::{Corrupt, Dice, Game, RuleFiles, RuleOptions, Touched, Violation};
+use castellan_game::{Corrupt, Dice, Game, NoGoods, RuleFiles, RuleOptions, Touched, Violation};
 use castellan_protocol::{GameTypes, RejectionCode, actions, wire_map};
 use serde_json::{Map, Value};
 
@@ -73,6 +73,7 @@ impl Game for Toy {
     type State = Purse;
     type Derived = ();
     type Rules = ();
+    type Goods = NoGoods;
 
     const STRICT: &'static [&'static str] = &["pay"];
     const SCHEMA_VERSION: i32 = 2;

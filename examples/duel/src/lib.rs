@@ -5,8 +5,9 @@
 
 use std::path::Path;
 
-use castellan_game::{Corrupt, Dice, Game, RuleFiles, RuleOptions, Touched, Violation};
+use castellan_game::{Amounts, Corrupt, Dice, Game, Goods, RuleFiles, RuleOptions, Touched, Violation};
 use castellan_protocol::{GameTypes, actions, rejection_codes, wire_map};
+use serde::{Deserialize, Serialize};
 
 actions! {
     /// What a duellist may do.
@@ -56,6 +57,34 @@ const LIFE: i64 = 20;
 
 /// The cards that a new duellist holds.
 const FIRST_HAND: [u8; 3] = [3, 5, 8];
+
+/// Most cards in a hand.
+const HAND_MAX: usize = 10;
+
+/// Cards that leave one hand for another: how many of each value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cards(pub Amounts);
+
+impl Goods for Cards {
+    fn amounts(&self) -> Amounts {
+        self.0.clone()
+    }
+}
+
+impl Cards {
+    /// The value of each card.
+    fn values(&self) -> Result<Vec<u8>, Violation> {
+        let mut values = Vec::new();
+        for (name, count) in &self.0 {
+            let value = name.parse().ok().filter(|value: &u8| value.to_string() == *name);
+            let value = value.ok_or_else(|| Violation::new(code::NO_SUCH_CARD, "cards: there is no such card"))?;
+            let count = usize::try_from(*count).ok().filter(|count| (1..=HAND_MAX).contains(count));
+            let count = count.ok_or_else(|| Violation::malformed("cards: 1 to 10 of each value"))?;
+            values.resize(values.len() + count, value);
+        }
+        if values.is_empty() { Err(Violation::malformed("cards: at least one")) } else { Ok(values) }
+    }
+}
 
 /// A duellist and the present duel.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -130,6 +159,7 @@ impl Game for Duel {
     type State = Duellist;
     type Derived = ();
     type Rules = ();
+    type Goods = Cards;
 
     const SCHEMA_VERSION: i32 = 1;
 
@@ -168,6 +198,33 @@ impl Game for Duel {
         }
         next.dice_rolled += dice.rolled();
         *state = next;
+        Ok(Touched::Fresh)
+    }
+
+    fn holdings(state: &Duellist) -> Amounts {
+        let mut cards = Amounts::new();
+        for card in &state.hand {
+            *cards.entry(card.to_string()).or_default() += 1;
+        }
+        cards
+    }
+
+    fn take_out((): &(), state: &mut Duellist, cards: &Cards) -> Result<Touched, Violation> {
+        let mut hand = state.hand.clone();
+        for value in cards.values()? {
+            let place = hand.iter().position(|card| *card == value);
+            hand.remove(place.ok_or_else(|| Violation::new(code::NO_SUCH_CARD, "cards: not in the hand"))?);
+        }
+        state.hand = hand;
+        Ok(Touched::Fresh)
+    }
+
+    fn put_in((): &(), state: &mut Duellist, cards: &Cards) -> Result<Touched, Violation> {
+        let values = cards.values()?;
+        if state.hand.len() + values.len() > HAND_MAX {
+            return Err(Violation::limit("cards: a hand holds at most 10"));
+        }
+        state.hand.extend(values);
         Ok(Touched::Fresh)
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use castellan_client::{Client, Credentials, Options, Outcome};
-use castellan_duel::{Action, Challenge, Duel, NewDuellist, Play};
+use castellan_duel::{Action, Cards, Challenge, Duel, NewDuellist, Play};
 use proptest::prelude::*;
 
 #[test]
@@ -15,6 +15,16 @@ fn the_duel_obeys_the_laws() {
     let actions = prop_oneof![9 => card, 1 => Just(Action::Challenge(Challenge {}))];
     let stored = r#"{"name": "Ana", "hand": [1, 10], "life": 3, "foe": -2, "wins": 7, "dice_rolled": 40}"#;
     castellan_game::laws::hold::<Duel>(&(), creations, actions, &[(1, stored)]);
+}
+
+#[test]
+fn cards_are_conserved() {
+    let creations = Just(NewDuellist { name: "Ana".to_owned() });
+    let actions = Just(Action::Play(Play { card: 0 }));
+    let value = prop_oneof![9 => (1u8..=10).prop_map(|value| value.to_string()), 1 => "[0-9a-z]{0,4}"];
+    let count = prop_oneof![9 => 1u64..3, 1 => any::<u64>()];
+    let cards = prop::collection::btree_map(value, count, 0..3).prop_map(Cards);
+    castellan_game::laws::conserve::<Duel>(&(), creations, actions, cards);
 }
 
 /// Starts the server on a free port; returns it and its address.

@@ -20,6 +20,8 @@ use castellan_game::Dice;
 use castellan_game::Violation;
 use castellan_game::{Touched, quote};
 
+pub(super) use trade::{hand_in, hand_out};
+
 type Ruling = Result<(), Violation>;
 
 /// Applies an action by the rules. Returns the kind of fields that it has touched.
@@ -58,9 +60,17 @@ pub fn applied(
     Ok(after)
 }
 
-fn act(character: &mut Character, action: &Action, catalogue: &Catalogue, dice: &mut Dice<'_>) -> Ruling {
-    if character.vitals.life == Life::Dead && !matches!(action, Action::Revive(_) | Action::Rename(_)) {
+/// Refuses what the dead cannot do.
+pub(super) fn must_live(character: &Character) -> Ruling {
+    if character.vitals.life == Life::Dead {
         return Err(Violation::new(code::DEAD, "the character is dead; it can only be revived or renamed"));
+    }
+    Ok(())
+}
+
+fn act(character: &mut Character, action: &Action, catalogue: &Catalogue, dice: &mut Dice<'_>) -> Ruling {
+    if !matches!(action, Action::Revive(_) | Action::Rename(_)) {
+        must_live(character)?;
     }
     match action {
         Action::ModifyHitpoints(fields) => health::modify(character, fields, catalogue),

@@ -27,6 +27,25 @@ pub(super) fn remove(character: &mut Character, fields: &RemoveItem, catalogue: 
     Ok(())
 }
 
+/// Takes units out for another character. The last unit of an item that this one is attuned to stays.
+pub(crate) fn hand_out(character: &mut Character, item: &str, units: i64, catalogue: &Catalogue) -> Ruling {
+    let quantity = quantity(units)?;
+    let id = spare(character, item, quantity, catalogue)?;
+    let left = character.build.inventory.quantity(id) - i64::from(quantity);
+    if left == 0 && character.build.attuned.contains(&id) {
+        let message = format!("item: the character is attuned to `{id}`; end the attunement first");
+        return Err(Violation::new(code::ITEM_EQUIPPED, message));
+    }
+    take(character, id, quantity, catalogue);
+    Ok(())
+}
+
+/// Puts units in that another character has handed out. The catalogue may not know the item any more.
+pub(crate) fn hand_in(character: &mut Character, item: &str, units: i64) -> Ruling {
+    let quantity = quantity(units)?;
+    character.build_mut().inventory.add(Symbol::new(item), quantity)
+}
+
 /// Finds an item and checks that enough units of it are carried but not worn.
 fn spare(character: &Character, name: &str, quantity: i32, catalogue: &Catalogue) -> Result<Symbol, Violation> {
     let id = carried(character, name, catalogue)?;

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::{CATALOGUE, action};
-use crate::testing::{any_action, dressing};
+use crate::testing::{any_action, dressing, item, number};
 use crate::wire::{Ability, NewCharacter};
-use crate::{Character, Derived, INVENTORY_ENTRIES_MAX, Srd, apply, create};
+use crate::{Character, Coin, Derived, Goods, INVENTORY_ENTRIES_MAX, Srd, apply, create};
 
 /// Creations that a client may ask for, good and bad.
 fn any_creation() -> impl Strategy<Value = NewCharacter> {
@@ -33,6 +33,17 @@ fn the_game_obeys_the_laws() {
     ];
     let actions = prop_oneof![2 => any_action(), 1 => dressing()];
     laws::hold::<Srd>(&CATALOGUE, any_creation(), actions, &stored);
+}
+
+#[test]
+fn goods_are_conserved() {
+    let quantity = prop_oneof![6 => 1i64..3, 1 => number()];
+    let coin = select(&Coin::ALL[..]);
+    let items = prop::collection::btree_map(item(), quantity.clone(), 0..3);
+    let currency = prop::collection::btree_map(coin, quantity, 0..2);
+    let goods = (items, currency).prop_map(|(items, currency)| Goods { items, currency });
+    let actions = prop_oneof![2 => any_action(), 1 => dressing()];
+    laws::conserve::<Srd>(&CATALOGUE, any_creation(), actions, goods);
 }
 
 /// The fields that are shown of a character, as JSON.
