@@ -1,6 +1,6 @@
 //! Runs other programs, and stops them when this program is interrupted.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -60,6 +60,8 @@ pub fn cargo() -> Command {
 
 /// The folder of the workspace.
 pub fn workspace() -> PathBuf {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Cargo names the folder again when it starts the program: clones that share a build folder share the program, too.
+    let started = std::env::var_os("CARGO_MANIFEST_DIR");
+    let xtask = started.map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     xtask.parent().expect("xtask is a folder of the workspace").to_owned()
 }
