@@ -127,9 +127,9 @@ impl<C: Copy + Ord, G: Clone + PartialEq> Books<C, G> {
     ///
     /// # Errors
     ///
-    /// [`Full`] if [`OFFERS_MAX`] offers are open, or if the number is in use.
+    /// [`Full`] if [`OFFERS_MAX`] offers are open or goods wait, or if the number is in use.
     pub fn offer(&mut self, number: u64, offer: Offer<C, G>) -> Result<(), Full> {
-        self.check(number, self.offers.len(), OFFERS_MAX)?;
+        self.check(number, self.offers.len() + self.waiting.len(), OFFERS_MAX)?;
         self.offers.insert(number, offer);
         Ok(())
     }
@@ -154,8 +154,8 @@ impl<C: Copy + Ord, G: Clone + PartialEq> Books<C, G> {
     /// What must be done with the parcels between these books and those of another character, as they were read in the
     /// database: `None` if it has no row.
     ///
-    /// Results of two reads of the same row must be used in the order of the reads: a parcel that was forgotten must not
-    /// appear again. The rest of the rules is in `docs/trades.md`.
+    /// Reads of a row must be used in the order of what they saw: a parcel that was forgotten must not appear again. The
+    /// rest of the rules is in `docs/trades.md`.
     pub fn tasks(&self, own: C, other: C, books: Option<&Self>) -> Vec<Task<C, G>> {
         let ours = self.sent.iter().filter(|(_, parcel)| parcel.to == other);
         let settled = ours.filter_map(|(&number, _)| {

@@ -33,7 +33,7 @@ pub use books::{Books, Full, Offer, Parcel, Receipt, Task};
 /// Most parcels that a character may have sent and not settled, with the goods that wait until they fit.
 pub const SENT_MAX: usize = 16;
 
-/// Most offers of a character that are open.
+/// Most offers of a character that are open, with the goods that wait until they fit.
 pub const OFFERS_MAX: usize = 16;
 
 /// Most receipts that a character keeps. Further parcels wait at their senders until some are forgotten.

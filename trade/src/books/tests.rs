@@ -121,10 +121,14 @@ fn the_books_are_bounded_and_further_parcels_wait() {
     assert_eq!(a.send(99, parcel('b', 1)), Err(Full));
     a.settle(0, Receipt::Refused);
     assert_eq!(a.send(99, parcel('b', 1)), Err(Full), "what waits counts, too");
-    for number in 100..100 + OFFERS_MAX as u64 {
+    for number in 101..100 + OFFERS_MAX as u64 {
         a.offer(number, offer(None)).expect("room");
     }
     assert_eq!(a.offer(99, offer(None)), Err(Full));
+    assert!(a.withdraw(101));
+    assert_eq!(a.offer(99, offer(None)), Err(Full), "otherwise offers that are withdrawn would pile up");
+    a.unpack(|_| true);
+    assert_eq!((a.offer(99, offer(None)), a.waiting().len()), (Ok(()), 0));
     assert_eq!(b.tasks('b', 'a', Some(&a)).len(), RECEIPTS_OF_ONE_MAX, "one sender cannot take all the room");
     for sender in ('c'..).take(RECEIPTS_MAX - 1) {
         b.receive(sender, 1, &parcel('b', 1), NOW, |_| true).expect("room");
