@@ -4,8 +4,8 @@ use crate::code;
 use crate::wire::RejectionCode;
 
 use super::book::equipped;
-use super::{play, play_with, refusal};
-use crate::{Character, Coin};
+use super::{CATALOGUE, play, play_with, refusal};
+use crate::{Character, Coin, Goods};
 
 fn start(kit: &str) -> Character {
     equipped("human fighter", 1, [10, 10, 14, 10, 10, 10], kit)
@@ -154,4 +154,43 @@ fn a_potion_heals_and_is_used_up() {
     check_refused("~torch", r#"{"use_item": {"item": "torch"}}"#, code::CANNOT_USE);
     check_refused("", drink, code::NOT_IN_INVENTORY);
     check_refused("", r#"{"use_item": {"item": "vorpal-spoon"}}"#, code::UNKNOWN_ITEM);
+}
+
+fn goods(json: &str) -> Goods {
+    serde_json::from_str(json).expect("goods")
+}
+
+#[track_caller]
+fn check_kept(character: &Character, json: &str, code: RejectionCode) {
+    let mut after = character.clone();
+    let refused = goods(json).take_out(&mut after, &CATALOGUE).expect_err("refused");
+    assert_eq!((refused.code, &after), (code, character), "{json}");
+}
+
+#[test]
+fn goods_leave_one_character_and_enter_another() {
+    let (mut giver, mut receiver) = (start("~arrow:20 $gp:5"), start("~arrow:1"));
+    let goods = goods(r#"{"items": {"arrow": 15}, "currency": {"gp": 2}}"#);
+    goods.take_out(&mut giver, &CATALOGUE).expect("it has them");
+    goods.put_in(&mut receiver).expect("they fit");
+    assert_eq!((coins(&giver).as_str(), pack(&giver).as_str()), ("0 0 0 3 0", "arrow:5"));
+    assert_eq!((coins(&receiver).as_str(), pack(&receiver).as_str()), ("0 0 0 2 0", "arrow:16"));
+}
+
+#[test]
+fn what_is_worn_attuned_or_not_there_stays() {
+    check_kept(&start("longsword"), r#"{"items": {"longsword": 1}}"#, code::ITEM_EQUIPPED);
+    check_kept(&start("~longsword"), r#"{"items": {"longsword": 2}}"#, code::NOT_IN_INVENTORY);
+    check_kept(&start("$gp:1"), r#"{"currency": {"gp": 2}}"#, code::INSUFFICIENT_FUNDS);
+    check_kept(&start("~dagger"), r#"{"items": {"dagger": 1, "vorpal-spoon": 1}}"#, code::UNKNOWN_ITEM);
+    for nothing in ["{}", r#"{"items": {"dagger": 0}}"#, r#"{"currency": {"gp": 0}}"#] {
+        check_kept(&start("~dagger"), nothing, RejectionCode::MALFORMED);
+    }
+    let attune = r#"{"attune": {"item": "cloak-of-protection"}}"#;
+    let attuned = play(&start("~cloak-of-protection"), &[attune]);
+    check_kept(&attuned, r#"{"items": {"cloak-of-protection": 1}}"#, code::ITEM_EQUIPPED);
+    let with_another = play(&start("~cloak-of-protection:2"), &[attune]);
+    let mut after = with_another.clone();
+    goods(r#"{"items": {"cloak-of-protection": 1}}"#).take_out(&mut after, &CATALOGUE).expect("the other one");
+    assert_eq!(after.attuned(), with_another.attuned());
 }
