@@ -7,7 +7,7 @@ use crate::entry::Link;
 use crate::row::Lease;
 use castellan_game::Game;
 
-/// How much of a shard is not stored.
+/// The part of a shard that is not stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Unstored {
     /// Characters whose newest state is not stored.
@@ -89,7 +89,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         !self.rosters.values().flat_map(|roster| &roster.entries).any(|entry| entry.queued || entry.is_flushable())
     }
 
-    /// How much is not stored.
+    /// The part that is not stored.
     pub fn unstored(&self) -> Unstored {
         let entries = self.rosters.values().flat_map(|roster| &roster.entries);
         let characters = entries.filter(|entry| entry.queued || entry.is_flushable()).count();

@@ -239,7 +239,7 @@ impl Plan {
         Some(())
     }
 
-    /// What the server of a character would do with what it has read.
+    /// The tasks of a character's server, according to its last read.
     fn tasks(&self, system: &System, who: Who) -> Vec<(Who, Task<Who, Goods>)> {
         let character = &system.characters[usize::from(who)];
         let Some(look) = &character.look else { return Vec::new() };

@@ -28,7 +28,7 @@ pub struct Offer<C, G> {
     pub until_ms: i64,
 }
 
-/// What became of a parcel.
+/// The receiver's answer to a parcel.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Receipt<G> {
     /// The receiver has the goods. The sender gets these for them; for a gift, none.

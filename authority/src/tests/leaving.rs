@@ -1,4 +1,4 @@
-//! What a shard that leaves still has to store.
+//! A shard that leaves knows which of its characters the database does not have yet.
 
 use super::*;
 use crate::leaving::Unstored;

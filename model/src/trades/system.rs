@@ -37,7 +37,7 @@ pub struct Row {
     pub is_deleted: bool,
 }
 
-/// What the server of a character has read of another one. The three are the same, unless a rule is left out.
+/// The books of another character, as a server has read them. All three copies are equal, unless a rule is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Look {
     /// The other one.
@@ -57,11 +57,11 @@ pub struct Character {
     pub committed: Option<Row>,
     /// The character in memory.
     pub memory: Row,
-    /// What a flush will commit.
+    /// The row that a flush will commit.
     pub collected: Option<Row>,
-    /// What its server read last.
+    /// The last read of its server.
     pub look: Option<Look>,
-    /// What it had read before, if a rule is left out.
+    /// The read before that, kept only if a rule is left out.
     pub older: Option<Look>,
     /// Its server has crashed, if a rule is left out.
     pub has_crashed: bool,
