@@ -106,7 +106,7 @@ impl<G: Game> Writer<G> {
         self.rules = Arc::clone(rules);
     }
 
-    /// Writes the answer to a command. Returns `None` if the characters must be loaded first.
+    /// Writes the answer to a command. Returns `None` if something must be read first.
     pub fn answer<S: Subscriber>(
         &mut self,
         decision: Decision<'_, G, S>,
@@ -116,7 +116,7 @@ impl<G: Game> Writer<G> {
     ) -> Option<Answered> {
         let id = request.unwrap_or_default();
         Some(match decision {
-            Decision::Absent => return None,
+            Decision::Absent | Decision::Unknown => return None,
             Decision::Refused(refusal) => Answered::Refused(refusal),
             Decision::Applied { entry, duplicate } => {
                 let shown = self.write(entry, Answer::Applied { id, duplicate }, shape, out);
@@ -141,7 +141,8 @@ impl<G: Game> Writer<G> {
         }
         if entry.kept.is_empty() {
             G::derive(&self.rules, &entry.state, &mut self.derived);
-            entry.header.keep::<G>(&entry.state, &self.derived, &mut entry.kept);
+            let books = entry.ledger.as_ref().map(|ledger| &ledger.books);
+            entry.header.keep::<G>(&entry.state, books, &self.derived, &mut entry.kept);
         }
         let whole = Whole::<G> { header: &entry.header, state: &entry.state, kept: &entry.kept };
         match shape {

@@ -9,6 +9,7 @@
 use castellan_game::Game;
 use castellan_protocol::{CharacterId, UserId, Version};
 
+use crate::books::Loaded;
 use crate::core::Core;
 use crate::effect::{Effect, Effects, Subscriber};
 use crate::entry::Entry;
@@ -91,7 +92,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         lease: Lease,
         user: UserId,
         id: CharacterId,
-        stored: Option<(CharacterRow, G::State)>,
+        stored: Option<(CharacterRow, Loaded<G>)>,
         effects: &mut Effects<S>,
     ) {
         self.buried.remove(id);
@@ -101,7 +102,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         if let Some(index) = roster.entries.iter().position(|entry| entry.id() == id) {
             roster.entries.remove(index).close_links(effects);
         }
-        roster.entries.extend(stored.map(|(row, state)| Entry::loaded(row, state, lease)));
+        roster.entries.extend(stored.map(|(row, loaded)| Entry::loaded(row, loaded, lease)));
         effects.push(Effect::Places(roster.places() - before));
         self.try_leave(user, effects);
     }

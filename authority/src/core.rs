@@ -4,21 +4,21 @@
 //! and the shell performs them. A refused command changes nothing.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as Place;
 use std::sync::Arc;
 use std::time::Duration;
 
-use castellan_game::{Dice, Game, Touched};
+use castellan_game::Game;
 use castellan_protocol::limits::CHARACTERS_PER_USER_MAX;
 use castellan_protocol::{CharacterId, GameTypes, RequestId, UserId, Version};
 
+use crate::books::Receiver;
 use crate::buried::Buried;
 use crate::effect::{Effect, Effects, Subscriber};
 use crate::entry::{Entry, UNFLUSHED_MAX};
 use crate::header::Header;
 use crate::refusal::Refusal;
 use crate::roster::Roster;
-use crate::row::{CharacterRow, Lease};
+use crate::row::Lease;
 
 /// The state that a change is based on. Each field that is given must match the present state.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -96,14 +96,8 @@ pub enum Decision<'a, G: Game, S> {
     Refused(Refusal),
     /// The owner's characters are not in memory.
     Absent,
-}
-
-/// The conditions under which a load began; the load counts only if they still hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LoadPermit {
-    /// The lease that the rows are read under.
-    pub lease: Lease,
-    fallbacks: u64,
+    /// Somebody must look if the receiver of the goods exists.
+    Unknown,
 }
 
 /// A reader of a character's state.
@@ -143,6 +137,8 @@ pub struct Core<G: Game, S> {
     pub(crate) rules: Arc<G::Rules>,
     /// The schema that states are stored in.
     pub(crate) schema_version: i32,
+    /// True if all servers can read books.
+    pub(crate) stores_books: bool,
     dice_secret: Arc<[u8]>,
 }
 
@@ -161,6 +157,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
             fallbacks: 0,
             rules,
             schema_version: G::SCHEMA_VERSION,
+            stores_books: true,
             dice_secret,
         }
     }
@@ -189,11 +186,13 @@ impl<G: Game, S: Subscriber> Core<G, S> {
 
     /// Decides a change. Checks run in the wire's order: character, permission, id, version, rule.
     ///
-    /// `sender` is the connection that asks. `has_room` is true if another character may become dirty.
+    /// `sender` is the connection that asks. `receiver` matters only if the action names one. `has_room` is true if another
+    /// character may become dirty.
     pub fn change(
         &mut self,
         command: &Command<'_, G::Action>,
         sender: Option<&S>,
+        receiver: Receiver,
         has_room: bool,
         now_ms: i64,
         effects: &mut Effects<S>,
@@ -224,49 +223,51 @@ impl<G: Game, S: Subscriber> Core<G, S> {
             }
             return Decision::Conflict { entry };
         }
-        let clean = entry.is_clean();
         match entry.unflushed() {
             None => {
                 entry.take_out_of_play(effects);
                 self.buried.insert(command.owner, command.character);
                 return Decision::Refused(Refusal::out_of_play());
             }
-            Some(unflushed) if unflushed >= UNFLUSHED_MAX || (clean && !has_room) => {
+            Some(unflushed) if unflushed >= UNFLUSHED_MAX || (entry.is_clean() && !has_room) => {
                 return Decision::Refused(Refusal::flush_behind());
             }
             Some(_) => {}
         }
+        let mut is_deal = false;
         match command.change {
             Change::Action(action) => {
-                let rolled = G::dice_rolled(&entry.state);
-                let mut dice = Dice::new(&self.dice_secret, command.character, command.id, rolled);
-                // Only during an update of several servers.
-                let before = (self.schema_version < G::SCHEMA_VERSION).then(|| entry.state.clone());
-                match G::apply(&self.rules, &mut entry.state, action, &mut dice) {
-                    Ok(Touched::Fresh) => {}
-                    Ok(Touched::Kept) => entry.kept.clear(),
-                    Err(violation) => return Decision::Refused(violation.into()),
-                }
-                if let Some(before) = before
-                    && !G::fits(self.schema_version, &entry.state)
+                if let Some(deal) = G::deal(action) {
+                    if deal.other().is_some() {
+                        match receiver {
+                            Receiver::There => {}
+                            Receiver::Unknown => return Decision::Unknown,
+                            Receiver::Nowhere => return Decision::Refused(Refusal::no_such_receiver()),
+                        }
+                    }
+                    if !self.stores_books {
+                        return Decision::Refused(Refusal::update_unfinished());
+                    }
+                    if let Err(refusal) = entry.deal(&self.rules, self.schema_version, &deal, now_ms) {
+                        return Decision::Refused(refusal);
+                    }
+                    is_deal = true;
+                } else if let Err(refusal) =
+                    entry.act(&self.rules, self.schema_version, action, command.id, &self.dice_secret)
                 {
-                    entry.state = before;
-                    return Decision::Refused(Refusal::update_unfinished());
+                    return Decision::Refused(refusal);
                 }
             }
             Change::Delete => entry.deleted_at_ms = Some(now_ms),
         }
-        entry.header.version = entry.header.version.next();
         entry.header.last = command.id;
-        entry.header.updated_at_ms = now_ms.max(entry.header.updated_at_ms);
         entry.ring.push(command.id);
-        if clean {
-            entry.dirty_since_ms = now_ms;
-            effects.push(Effect::Dirty(1));
+        changed(entry, &mut self.dirty, now_ms, effects);
+        if entry.ledger.is_some() {
+            entry.tidy_ledger(&self.rules, self.schema_version, now_ms);
         }
-        if !entry.queued {
-            entry.queued = true;
-            self.dirty.push((command.owner, command.character));
+        if is_deal {
+            entry.hurry(&mut self.hurried, effects);
         }
         if let Some(sender) = sender {
             entry.await_durability(sender);
@@ -398,66 +399,6 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         }
     }
 
-    /// The permit for a load that begins now; `None` without a lease.
-    pub fn load_permit(&self) -> Option<LoadPermit> {
-        self.lease.map(|lease| LoadPermit { lease, fallbacks: self.fallbacks })
-    }
-
-    /// Installs the characters that were loaded with `permit`.
-    ///
-    /// Returns false, and installs nothing, if the shard has changed hands, if memory has fallen back to the database
-    /// meanwhile, or if another load was first.
-    pub fn install(
-        &mut self,
-        user: UserId,
-        permit: LoadPermit,
-        loaded: Vec<(CharacterRow, G::State)>,
-        now_ms: i64,
-        effects: &mut Effects<S>,
-    ) -> bool {
-        if self.load_permit() != Some(permit) {
-            return false;
-        }
-        let Place::Vacant(place) = self.rosters.entry(user) else { return false };
-        let entry = |(row, state)| {
-            let mut entry = Entry::loaded(row, state, permit.lease);
-            entry.dead_letter = self.buried.contains(entry.id());
-            entry
-        };
-        let entries = loaded.into_iter().map(entry).collect();
-        let roster = place.insert(Roster::new(entries, now_ms));
-        effects.push(Effect::Places(roster.places()));
-        true
-    }
-
-    /// Drops the least recently used user of those that may leave memory. Returns how many places became free.
-    pub fn evict(&mut self, effects: &mut Effects<S>) -> Option<usize> {
-        let idle = self.rosters.iter().filter(|(_, roster)| roster.entries.iter().all(Entry::is_evictable));
-        let (&user, _) = idle.min_by_key(|(_, roster)| roster.used_at_ms)?;
-        self.drop_roster(user, effects)
-    }
-
-    fn drop_roster(&mut self, user: UserId, effects: &mut Effects<S>) -> Option<usize> {
-        let places = self.rosters.remove(&user)?.places();
-        effects.push(Effect::Places(-places));
-        Some(places.unsigned_abs())
-    }
-
-    /// Lets a user's characters leave memory: now, or as soon as they are flushed and no connection is left.
-    pub fn leave(&mut self, user: UserId, effects: &mut Effects<S>) {
-        if let Some(roster) = self.rosters.get_mut(&user) {
-            roster.may_leave();
-            self.try_leave(user, effects);
-        }
-    }
-
-    /// Drops a user's characters if they should leave and nothing keeps them.
-    pub(crate) fn try_leave(&mut self, user: UserId, effects: &mut Effects<S>) {
-        if self.rosters.get(&user).is_some_and(Roster::leaves) {
-            self.drop_roster(user, effects);
-        }
-    }
-
     /// Gives the lease up if nothing is left to flush. From then on every change is refused.
     pub fn retire(&mut self) -> Option<Lease> {
         if self.is_stored() { self.lease.take() } else { None }
@@ -481,5 +422,24 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         }
         effects.push(Effect::Places(-places));
         places
+    }
+}
+
+/// Notes a change of an entry: it has the next version, and the flusher must collect it.
+pub(crate) fn changed<G: Game, S: Subscriber>(
+    entry: &mut Entry<G, S>,
+    dirty: &mut Vec<(UserId, CharacterId)>,
+    now_ms: i64,
+    effects: &mut Effects<S>,
+) {
+    if entry.is_clean() {
+        entry.dirty_since_ms = now_ms;
+        effects.push(Effect::Dirty(1));
+    }
+    entry.header.version = entry.header.version.next();
+    entry.header.updated_at_ms = now_ms.max(entry.header.updated_at_ms);
+    if !entry.queued {
+        entry.queued = true;
+        dirty.push((entry.header.user, entry.header.id));
     }
 }

@@ -1,5 +1,7 @@
 //! The consequences of an input to the core, beyond its answer.
 
+use std::collections::BTreeSet;
+
 use castellan_protocol::{CharacterId, UserId, Version};
 use smallvec::SmallVec;
 
@@ -46,6 +48,13 @@ pub enum Effect<S> {
     Persisted {
         /// How long it waited, in milliseconds.
         waited_ms: u64,
+    },
+    /// The database has new books of a character.
+    BooksStored {
+        /// The character.
+        character: CharacterId,
+        /// The characters that must look at its row.
+        others: BTreeSet<CharacterId>,
     },
     /// Somebody waits for a commit that the flusher has not started.
     Hurry,

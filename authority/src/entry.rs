@@ -1,12 +1,14 @@
 //! A character in memory.
 
-use castellan_game::{Game, Kept};
+use castellan_game::{Dice, Game, Kept, Touched};
 use castellan_protocol::{CharacterId, RequestId, Version};
 use smallvec::SmallVec;
 
+use crate::books::{Ledger, Loaded};
 use crate::effect::{Effect, Effects, Subscriber};
 use crate::header::Header;
 use crate::planted;
+use crate::refusal::Refusal;
 use crate::ring::Ring;
 use crate::row::{CharacterRow, Lease, VERSION_JUMP};
 
@@ -50,6 +52,8 @@ pub struct Entry<G: Game, S> {
     /// Takes no intents until memory has fallen back to the database. Either the database refuses this state and an
     /// operator must decide, or the entry's versions contradicted each other.
     pub(crate) dead_letter: bool,
+    /// Its gifts and trades, if it has any.
+    pub(crate) ledger: Option<Box<Ledger<G>>>,
     /// Stored inline for one connection: most characters have just one, and each intent looks at its link.
     pub(crate) links: SmallVec<[Link<S>; 1]>,
 }
@@ -74,6 +78,7 @@ impl<G: Game, S: Subscriber> Entry<G, S> {
             dirty_since_ms,
             deleted_at_ms: None,
             dead_letter: false,
+            ledger: None,
             links: SmallVec::new(),
         }
     }
@@ -81,7 +86,7 @@ impl<G: Game, S: Subscriber> Entry<G, S> {
     /// A character as the database has it, under the lease that the row was read with.
     ///
     /// The version jumps once for each takeover that came after the row was written and may have lost memory.
-    pub(crate) fn loaded(row: CharacterRow, state: G::State, lease: Lease) -> Self {
+    pub(crate) fn loaded(row: CharacterRow, loaded: Loaded<G>, lease: Lease) -> Self {
         let crashes = planted::crashes(lease.crashes_since(row.recoveries));
         let version = Version::new(row.version + crashes * VERSION_JUMP);
         let ring = Ring::from_oldest_first(row.request_ids);
@@ -93,7 +98,37 @@ impl<G: Game, S: Subscriber> Entry<G, S> {
             created_at_ms: row.created_at_ms,
             updated_at_ms: row.updated_at_ms,
         };
-        Self { durable: version, ring, ..Self::new(header, state, None) }
+        let ledger = loaded.books.map(|books| Box::new(Ledger::new(books)));
+        let deleted_at_ms = row.deleted_at_ms;
+        Self { durable: version, ring, ledger, deleted_at_ms, ..Self::new(header, loaded.state, None) }
+    }
+
+    /// Lets the game carry out an action. The caller notes the change.
+    ///
+    /// # Errors
+    ///
+    /// The refusal. Nothing has changed.
+    pub(crate) fn act(
+        &mut self,
+        rules: &G::Rules,
+        schema_version: i32,
+        action: &G::Action,
+        request: RequestId,
+        dice_secret: &[u8],
+    ) -> Result<(), Refusal> {
+        let mut dice = Dice::new(dice_secret, self.header.id, request, G::dice_rolled(&self.state));
+        // Only during an update of several servers.
+        let before = (schema_version < G::SCHEMA_VERSION).then(|| self.state.clone());
+        if G::apply(rules, &mut self.state, action, &mut dice)? == Touched::Kept {
+            self.kept.clear();
+        }
+        if let Some(before) = before
+            && !G::fits(schema_version, &self.state)
+        {
+            self.state = before;
+            return Err(Refusal::update_unfinished());
+        }
+        Ok(())
     }
 
     /// True if nothing is unflushed.
@@ -191,6 +226,15 @@ impl<G: Game, S: Subscriber> Entry<G, S> {
                 link.unsafe_until = None;
             }
             effects.push(Effect::Durable { to: link.subscriber.clone(), character, version: durable });
+        }
+        if let Some(ledger) = &mut self.ledger {
+            let others = ledger.stored(durable);
+            if ledger.is_over() {
+                self.ledger = None;
+            }
+            if !others.is_empty() {
+                effects.push(Effect::BooksStored { character, others });
+            }
         }
     }
 

@@ -6,12 +6,13 @@ use castellan_game::Game;
 use castellan_protocol::pack::write_json;
 use castellan_protocol::{CharacterId, UserId, Version};
 
+use crate::books::BooksOf;
 use crate::core::Core;
 use crate::effect::{Effect, Effects, Subscriber};
 use crate::entry::Entry;
 use crate::header::Header;
 use crate::planted;
-use crate::row::{CharacterRow, Lease};
+use crate::row::{CharacterRow, Lease, WITH_BOOKS};
 
 /// Selects dirty characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,7 @@ pub struct Snapshot<G: Game> {
     state: G::State,
     request_ids: Vec<u64>,
     deleted_at_ms: Option<i64>,
+    books: Option<BooksOf<G>>,
     lease: Lease,
     /// The schema to store it in.
     schema_version: i32,
@@ -44,6 +46,7 @@ impl<G: Game> Snapshot<G> {
             state: entry.state.clone(),
             request_ids: planted::request_ids(entry.ring.oldest_first()),
             deleted_at_ms: entry.deleted_at_ms,
+            books: entry.ledger.as_ref().map(|ledger| &ledger.books).filter(|books| !books.is_empty()).cloned(),
             lease,
             schema_version,
         }
@@ -52,7 +55,7 @@ impl<G: Game> Snapshot<G> {
     /// The row to write.
     pub fn into_row(self) -> CharacterRow {
         let mut packed = Vec::with_capacity(STATE_BYTES);
-        self.header.store::<G>(&self.state, &mut packed);
+        self.header.store::<G>(&self.state, self.books.as_ref(), &mut packed);
         let mut state = Vec::with_capacity(STATE_BYTES);
         write_json(&mut packed.as_slice(), &mut state);
         let mut state = String::from_utf8(state).expect("JSON is UTF-8");
@@ -61,6 +64,9 @@ impl<G: Game> Snapshot<G> {
         if self.schema_version < G::SCHEMA_VERSION && G::fits(self.schema_version, &self.state) {
             schema_version = self.schema_version;
             state = G::downgrade(schema_version, state);
+        }
+        if self.books.is_some() {
+            schema_version += WITH_BOOKS;
         }
         CharacterRow {
             id: self.header.id,
@@ -162,7 +168,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         if was_flushable && entry.is_clean() {
             effects.push(Effect::Dirty(-1));
         }
-        if entry.is_clean() && entry.deleted_at_ms.is_some() {
+        if entry.is_clean() && entry.deleted_at_ms.is_some() && entry.is_settled() {
             roster.entries.retain(|entry| entry.id() != character);
             effects.push(Effect::Places(-1));
         }

@@ -6,6 +6,7 @@ use castellan_game::Game;
 
 use crate::core::Core;
 use crate::effect::Subscriber;
+use crate::row::WITH_BOOKS;
 
 impl<G: Game, S: Subscriber> Core<G, S> {
     /// Switches to other rules.
@@ -14,8 +15,10 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         self.rosters.values_mut().flat_map(|roster| &mut roster.entries).for_each(|entry| entry.kept.clear());
     }
 
-    /// Stores states in this schema from here on, which may be older than the newest one.
+    /// Stores states in this schema from here on, which may be older than the newest one. Below [`WITH_BOOKS`] there is a
+    /// server that cannot read books, so there are no gifts and trades.
     pub fn store_in_schema(&mut self, schema_version: i32) {
-        self.schema_version = schema_version.min(G::SCHEMA_VERSION);
+        self.stores_books = schema_version >= WITH_BOOKS;
+        self.schema_version = (schema_version % WITH_BOOKS).min(G::SCHEMA_VERSION);
     }
 }

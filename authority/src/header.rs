@@ -3,6 +3,7 @@
 use castellan_game::{Fields, Game, Kept, RUNS_MAX};
 use castellan_protocol::{CharacterId, RequestId, UserId, Version, pack, pack_key};
 
+use crate::books::{self, BooksOf};
 use crate::timestamp::Timestamp;
 
 /// A character's fields beside the game's state: its owner, and the identity of this state.
@@ -30,12 +31,21 @@ const RUNS: usize = 2;
 
 impl Header {
     /// Packs the fields that most intents leave alone.
-    pub(crate) fn keep<G: Game>(&self, state: &G::State, derived: &G::Derived, kept: &mut Kept) {
+    pub(crate) fn keep<G: Game>(
+        &self,
+        state: &G::State,
+        books: Option<&BooksOf<G>>,
+        derived: &G::Derived,
+        kept: &mut Kept,
+    ) {
         const { assert!(RUNS + <G::State as Fields>::RUNS <= RUNS_MAX, "a game keeps at most six runs") };
         kept.clear();
-        kept.keep(|out| self.pack_head(state.shown(), out));
+        kept.keep(|out| self.pack_head(state.shown() + books::fields_shown(books), out));
         state.keep(derived, kept);
-        kept.keep(|out| self.pack_birth(out));
+        kept.keep(|out| {
+            books::pack_shown(books, out);
+            self.pack_birth(out);
+        });
     }
 
     /// Appends a character in MessagePack, given its kept part.
@@ -49,9 +59,12 @@ impl Header {
     }
 
     /// Appends a character as its row has it, in MessagePack.
-    pub(crate) fn store<G: Game>(&self, state: &G::State, out: &mut Vec<u8>) {
-        self.pack_head(state.stored(), out);
+    pub(crate) fn store<G: Game>(&self, state: &G::State, books: Option<&BooksOf<G>>, out: &mut Vec<u8>) {
+        self.pack_head(state.stored() + usize::from(books.is_some()), out);
         state.store(out);
+        if let Some(books) = books {
+            books::pack_stored(books, out);
+        }
         self.pack_version(out);
         self.pack_birth(out);
         self.pack_update(out);

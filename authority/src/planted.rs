@@ -33,13 +33,19 @@ pub enum Bug {
     TransferBeforeMarkers,
     /// A shard is handed over although not everything is stored. For simulations.
     TransferBeforeStored,
+    /// A parcel is taken before it is stored.
+    ParcelTakenUnstored,
+    /// A receipt is forgotten before the sender has settled the parcel.
+    ReceiptForgottenEarly,
+    /// Who accepts an offer takes its goods at once.
+    BothSidesDecide,
     /// Copies that were made before a shard left are installed whatever has changed since. For simulations.
     OldCopiesInstalled,
 }
 
 impl Bug {
     /// All bugs that the torture plants.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::FenceWithoutLock,
         Self::DurableBeforeCommit,
         Self::IdsNotStored,
@@ -49,6 +55,9 @@ impl Bug {
         Self::ReleaseWhileDirty,
         Self::BelieveTheVisibleRow,
         Self::IgnoreTheWarning,
+        Self::ParcelTakenUnstored,
+        Self::ReceiptForgottenEarly,
+        Self::BothSidesDecide,
         Self::DroppedWhileLeaving,
         Self::OwnerAfterLostTransfer,
         Self::OnlyTheUnansweredClosed,
@@ -67,6 +76,9 @@ impl Bug {
             Self::ReleaseWhileDirty => "release-while-dirty",
             Self::BelieveTheVisibleRow => "believe-the-visible-row",
             Self::IgnoreTheWarning => "ignore-the-warning",
+            Self::ParcelTakenUnstored => "parcel-taken-unstored",
+            Self::ReceiptForgottenEarly => "receipt-forgotten-early",
+            Self::BothSidesDecide => "both-sides-decide",
             Self::DroppedWhileLeaving => "dropped-while-leaving",
             Self::OwnerAfterLostTransfer => "owner-after-lost-transfer",
             Self::OnlyTheUnansweredClosed => "only-the-unanswered-closed",

@@ -69,6 +69,21 @@ impl Refusal {
         Self::new(RejectionCode::NO_SUCH_CHARACTER, "you have no such character")
     }
 
+    /// A field is out of bounds.
+    pub fn malformed(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(RejectionCode::MALFORMED, message)
+    }
+
+    /// A number would pass its limit.
+    pub fn limit(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(RejectionCode::LIMIT_EXCEEDED, message)
+    }
+
+    /// The receiver of goods does not exist, or was deleted.
+    pub fn no_such_receiver() -> Self {
+        Self::new(RejectionCode::NO_SUCH_RECEIVER, "there is no such character to deal with")
+    }
+
     /// The sender must wait this long before its next request.
     pub fn rate_limited(wait: Duration) -> Self {
         let retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);

@@ -63,6 +63,10 @@ impl Lease {
     }
 }
 
+/// Added to the schema version of a state that has books ([`BooksOf`](crate::BooksOf)). Servers that know no books refuse to
+/// read it, and the database finds such rows by an index.
+pub const WITH_BOOKS: i32 = 1_000_000;
+
 /// A character as a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CharacterRow {
@@ -78,7 +82,7 @@ pub struct CharacterRow {
     pub version: u64,
     /// The lease's `recoveries` when this row was written.
     pub recoveries: i64,
-    /// The schema version of `state`.
+    /// The schema version of `state`; above [`WITH_BOOKS`] if it has books.
     pub schema_version: i32,
     /// JSON: the envelope and the game's stored fields.
     pub state: String,

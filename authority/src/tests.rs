@@ -7,6 +7,7 @@ use castellan_protocol::limits::CHARACTERS_PER_USER_MAX;
 use castellan_protocol::{CharacterId, RejectionCode, RequestId, UserId, Version};
 use uuid::Uuid;
 
+use crate::books::{Receiver, restore};
 use crate::core::{Base, Change, Command, Core, Creation, Decision, Reader};
 use crate::effect::{Effect, Effects};
 use crate::entry::{Entry, UNFLUSHED_MAX};
@@ -18,6 +19,7 @@ mod frames;
 mod leaving;
 mod schema;
 mod toy;
+mod trading;
 
 use castellan_game::Game;
 
@@ -45,12 +47,20 @@ struct Bench {
     now_ms: i64,
     has_room: bool,
     permitted: bool,
+    receiver: Receiver,
 }
 
 impl Bench {
     fn new() -> Self {
         let core = Core::new(Some(LEASE), Arc::new(()), Arc::from([7; 32]));
-        let mut bench = Self { core, effects: Effects::default(), now_ms: 1_000, has_room: true, permitted: true };
+        let mut bench = Self {
+            core,
+            effects: Effects::default(),
+            now_ms: 1_000,
+            has_room: true,
+            permitted: true,
+            receiver: Receiver::There,
+        };
         bench.install(1, 0);
         bench.create(1, 11, None);
         bench.flush();
@@ -93,7 +103,7 @@ impl Bench {
             change,
             permitted: self.permitted,
         };
-        say(self.core.change(&command, sender, self.has_room, self.now_ms, &mut self.effects))
+        say(self.core.change(&command, sender, self.receiver, self.has_room, self.now_ms, &mut self.effects))
     }
 
     fn gold(&mut self, id: u64, base: Base, gp: i64) -> String {
@@ -182,6 +192,7 @@ fn say(decision: Decision<'_, Toy, Ear>) -> String {
         Decision::Conflict { entry: is } => format!("conflict {}", entry(is)),
         Decision::Refused(refusal) => refusal.code.to_string(),
         Decision::Absent => "absent".to_owned(),
+        Decision::Unknown => "unknown".to_owned(),
     }
 }
 
@@ -461,10 +472,10 @@ fn a_version_jumps_for_each_crash_since_the_row_was_written() {
         let mut row = bench.flush().remove(0);
         row.recoveries = row_recoveries;
         let lease = Lease { epoch: 2, recoveries: lease_recoveries, ..LEASE };
-        let stored = Toy::restore(row.schema_version, &row.state).expect("what was just written");
+        let loaded = restore::<Toy>(row.schema_version, &row.state).expect("what was just written");
         bench.core = Core::new(Some(lease), Arc::new(()), Arc::from([7; 32]));
         let permit = bench.core.load_permit().expect("it has a lease");
-        assert!(bench.core.install(user(1), permit, vec![(row, stored)], 0, &mut bench.effects));
+        assert!(bench.core.install(user(1), permit, vec![(row, loaded)], 0, &mut bench.effects));
         let version = 4 + jumps * VERSION_JUMP;
         let same = format!("v{version} last 7 durable {version}");
         assert_eq!(bench.gold(6, expect(1), 1), format!("duplicate {same}"), "the ids are restored too");

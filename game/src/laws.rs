@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::{Amounts, Dice, Fields, Game, Goods, Kept, RUNS_MAX, Touched, Violation};
 
 /// Most bytes of a frame outside the game's part: the frame's own fields and the envelope.
-const ENVELOPE_BYTES_MAX: usize = 1_024;
+const ENVELOPE_BYTES_MAX: usize = 32 * 1_024;
 
 /// Runs of bytes that the envelope keeps beside the game's.
 const ENVELOPE_RUNS: usize = 2;

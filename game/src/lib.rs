@@ -5,6 +5,7 @@
 //! or database. `docs/your-own-game.md` walks through writing one; `laws` (with the feature `testing`) tests the rules
 //! that the authority relies on.
 
+mod deal;
 mod dice;
 mod field;
 mod fields;
@@ -24,6 +25,7 @@ use std::path::Path;
 pub use castellan_protocol as protocol;
 use castellan_protocol::{Action, GameTypes};
 
+pub use deal::{Deal, OFFER_SECONDS_MAX};
 pub use dice::Dice;
 pub use field::{Field, Restore};
 pub use fields::Fields;
@@ -142,10 +144,27 @@ pub trait Game: GameTypes + Debug + Send + Sync {
         dice: &mut Dice<'_>,
     ) -> Result<Touched, Violation>;
 
+    /// The gift or the step of a trade that an action asks for. The authority carries it out, and [`Game::apply`] never sees
+    /// the action.
+    fn deal(action: &Self::Action) -> Option<Deal<'_, Self::Goods>> {
+        let _ = action;
+        None
+    }
+
     /// The goods of a state, also those that cannot leave it at the moment.
     fn holdings(state: &Self::State) -> Amounts {
         let _ = state;
         Amounts::new()
+    }
+
+    /// Checks goods that somebody wants for others, so that an offer that nobody can accept is refused at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`] if they are no goods.
+    fn check_wanted(rules: &Self::Rules, goods: &Self::Goods) -> Result<(), Violation> {
+        let _ = (rules, goods);
+        Ok(())
     }
 
     /// Takes goods out of a state: exactly these amounts, or none. A refusal leaves it bit for bit as it was.

@@ -38,7 +38,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 
-use castellan_trade::{Books, Offer, Parcel, Receipt, Task};
+use castellan_trade::{Accepts, Books, Offer, Parcel, Receipt, Task};
 use stateright::{Model, Property};
 
 pub use self::system::{Character, Goods, Look, Row, System, Who, add, take};
@@ -79,7 +79,7 @@ pub enum Act {
     /// Offer goods for others.
     Offer(Option<Who>, Goods, Goods),
     /// Accept somebody's first offer with these goods.
-    Accept(Who, Goods),
+    Accept(Who, Goods, Goods),
     /// Withdraw the first offer.
     Withdraw,
     /// Delete the character.
@@ -195,7 +195,7 @@ impl Plan {
             return false;
         }
         match act {
-            Act::Give(_, goods) | Act::Accept(_, goods) | Act::Offer(_, goods, _) => has(goods),
+            Act::Give(_, goods) | Act::Accept(_, goods, _) | Act::Offer(_, goods, _) => has(goods),
             Act::Withdraw => row.books.offers().contains_key(&FIRST),
             Act::Delete => true,
         }
@@ -206,7 +206,7 @@ impl Plan {
         let (who, act) = self.acts[index];
         let lacks_one = self.lacks(Rule::OneDecides);
         let seen_offer = match act {
-            Act::Accept(from, _) if lacks_one => system.characters[usize::from(from)].offer(FIRST).cloned(),
+            Act::Accept(from, ..) if lacks_one => system.characters[usize::from(from)].offer(FIRST).cloned(),
             _ => None,
         };
         let reuses = self.lacks(Rule::NumbersAreNew);
@@ -219,9 +219,10 @@ impl Plan {
                 take(&mut row.goods, goods);
                 row.books.send(number, Parcel { to, goods, accepts: None }).ok()?;
             }
-            Act::Accept(to, goods) => {
+            Act::Accept(to, goods, expects) => {
                 take(&mut row.goods, goods);
-                row.books.send(number, Parcel { to, goods, accepts: Some(FIRST) }).ok()?;
+                let accepts = Accepts { offer: FIRST, expects };
+                row.books.send(number, Parcel { to, goods, accepts: Some(accepts) }).ok()?;
                 if let Some(offer) = seen_offer {
                     add(&mut row.goods, offer.held);
                 }
@@ -300,8 +301,8 @@ impl Plan {
     /// Returns true if the rules of the game and the offers let a character take a parcel; and if it may refuse it.
     fn may_decide(&self, system: &System, who: Who, parcel: &Parcel<Who, Goods>) -> (bool, bool) {
         let row = &system.characters[usize::from(who)].memory;
-        let is_open = |number| row.books.offers().contains_key(&number) && !system.is_late;
-        let is_welcome = parcel.accepts.is_none_or(is_open);
+        let is_open = |accepts: &Accepts<_>| row.books.offers().contains_key(&accepts.offer) && !system.is_late;
+        let is_welcome = parcel.accepts.as_ref().is_none_or(is_open);
         let may_take = is_welcome && !row.is_deleted;
         (may_take, !may_take || system.refusals < self.refusals)
     }

@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::id::{CharacterId, RequestId, UserId, Version};
 
@@ -18,6 +19,15 @@ pub struct Character<S> {
     /// The game's fields.
     #[serde(flatten)]
     pub sheet: S,
+    /// Goods on their way to other characters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parcels: Vec<Parcel>,
+    /// Goods that wait for somebody who gives others for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offers: Vec<Offer>,
+    /// Goods that came back and do not fit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<Waiting>,
     /// The version of this state.
     pub version: Version,
     /// The id of the intent that made this state; 0 if there was none yet.
@@ -26,6 +36,54 @@ pub struct Character<S> {
     pub created_at: String,
     /// When it last changed: RFC 3339, UTC.
     pub updated_at: String,
+}
+
+/// Goods on their way to another character. What goods are is up to the game.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Parcel {
+    /// The version of the state that it came with.
+    pub number: u64,
+    /// The receiver.
+    pub to: CharacterId,
+    /// The goods.
+    pub goods: Value,
+    /// The offer that it accepts, if it is no gift.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepts: Option<Accepts>,
+}
+
+/// The acceptance of an offer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Accepts {
+    /// The number of the offer.
+    pub offer: u64,
+    /// The goods that the sender expects.
+    pub expects: Value,
+}
+
+/// An offer that is open.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Offer {
+    /// The version of the state that it came with.
+    pub number: u64,
+    /// The only character that may accept it; `None` if everybody may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<CharacterId>,
+    /// The goods that it holds.
+    pub gives: Value,
+    /// The goods that it wants.
+    pub wants: Value,
+    /// When it ends: RFC 3339, UTC.
+    pub until: String,
+}
+
+/// Goods that go into the character with the next change that makes room.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The number of their parcel or offer.
+    pub number: u64,
+    /// The goods.
+    pub goods: Value,
 }
 
 impl<S> Deref for Character<S> {

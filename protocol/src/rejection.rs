@@ -138,6 +138,10 @@ service_codes! {
     "internal" => INTERNAL,
     /// A number would pass its limit.
     "limit_exceeded" => LIMIT_EXCEEDED,
+    /// The character that should get goods does not exist, or was deleted.
+    "no_such_receiver" => NO_SUCH_RECEIVER,
+    /// The character has no such open offer.
+    "no_such_offer" => NO_SUCH_OFFER,
     /// On the socket: there is no such kind of frame.
     "unknown_frame" => UNKNOWN_FRAME,
     /// On the socket: too many unanswered intents.

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use castellan_game::{
-    ActionRoute, Amounts, Corrupt, Dice, Game, Right, RuleFiles, RuleOption, RuleOptions, Touched, Violation,
+    ActionRoute, Amounts, Corrupt, Deal, Dice, Game, Right, RuleFiles, RuleOption, RuleOptions, Touched, Violation,
 };
 use castellan_protocol::GameTypes;
 
 use crate::character::fields::Sheet;
-use crate::request::{Action, ModifyCurrency, NewCharacter};
+use crate::request::{Accept, Action, Cancel, Give, ModifyCurrency, NewCharacter, Offer};
 use crate::{Catalogue, Character, Derived, Goods, Options, actions, creation, derive, goods, stored};
 
 /// The game of the System Reference Document 5.1.
@@ -95,6 +95,25 @@ impl Game for Srd {
         dice: &mut Dice<'_>,
     ) -> Result<Touched, Violation> {
         actions::apply(state, action, rules, dice)
+    }
+
+    fn deal(action: &Action) -> Option<Deal<'_, Goods>> {
+        let number = |offer: i64| u64::try_from(offer).unwrap_or_default();
+        match action {
+            Action::Give(Give { to, goods }) => Some(Deal::Give { to: *to, goods }),
+            Action::Offer(Offer { to, gives, wants, seconds }) => {
+                Some(Deal::Offer { to: *to, gives, wants, seconds: *seconds })
+            }
+            Action::Accept(Accept { from, offer, gives, gets }) => {
+                Some(Deal::Accept { from: *from, offer: number(*offer), gives, gets })
+            }
+            Action::Cancel(Cancel { offer }) => Some(Deal::Cancel { offer: number(*offer) }),
+            _ => None,
+        }
+    }
+
+    fn check_wanted(rules: &Catalogue, goods: &Goods) -> Result<(), Violation> {
+        goods.check_wanted(rules)
     }
 
     fn holdings(state: &Character) -> Amounts {

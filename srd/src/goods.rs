@@ -1,25 +1,11 @@
 //! Items and coins that leave one character and enter another.
 
-use std::collections::BTreeMap;
-
 use castellan_game::{Amounts, Goods as _, Touched, Violation};
-use serde::{Deserialize, Serialize};
 
 use crate::catalogue::Catalogue;
 use crate::character::Character;
-use crate::money::Coin;
-
-/// Items and coins.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Goods {
-    /// Units of each item, by the item's id: 1 to 1,000,000.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub items: BTreeMap<String, i64>,
-    /// Coins of each kind: 1 to 2,000,000,000.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub currency: BTreeMap<Coin, i64>,
-}
+use crate::request::limits::COINS_MAX;
+use crate::request::{Coin, Goods};
 
 impl castellan_game::Goods for Goods {
     fn amounts(&self) -> Amounts {
@@ -30,6 +16,20 @@ impl castellan_game::Goods for Goods {
 }
 
 impl Goods {
+    /// Checks goods that somebody wants: the catalogue must know the items.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`] if nobody can have them.
+    pub fn check_wanted(&self, catalogue: &Catalogue) -> Result<(), Violation> {
+        self.check()?;
+        self.items.iter().try_for_each(|(item, units)| crate::actions::check_units(item, *units, catalogue))?;
+        match self.currency.iter().find(|(_, coins)| **coins > COINS_MAX) {
+            Some((coin, _)) => Err(Violation::limit(format!("{}: must be at most {COINS_MAX}", coin.as_str()))),
+            None => Ok(()),
+        }
+    }
+
     /// Takes the goods out of a character. Worn units and the last unit of an item that it is attuned to stay.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ pub(crate) fn holdings(character: &Character) -> Amounts {
     for stack in character.inventory().stacks() {
         *held.items.entry(stack.item().as_str().to_owned()).or_default() += i64::from(stack.quantity());
     }
-    let coins = Coin::ALL.into_iter().map(|coin| (coin, character.purse().coins(coin)));
+    let coins = Coin::ALL.iter().map(|coin| (*coin, character.purse().coins(*coin)));
     held.currency = coins.filter(|(_, coins)| *coins > 0).collect();
     held.amounts()
 }

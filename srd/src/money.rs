@@ -4,32 +4,10 @@ use crate::code;
 use crate::request::limits::COINS_MAX;
 
 use castellan_game::Violation;
-use serde::{Deserialize, Serialize};
 
-/// A kind of coin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Coin {
-    /// Copper, the unit of all prices.
-    #[serde(rename = "cp")]
-    Copper,
-    /// Silver: 10 copper.
-    #[serde(rename = "sp")]
-    Silver,
-    /// Electrum: 50 copper.
-    #[serde(rename = "ep")]
-    Electrum,
-    /// Gold: 100 copper.
-    #[serde(rename = "gp")]
-    Gold,
-    /// Platinum: 1,000 copper.
-    #[serde(rename = "pp")]
-    Platinum,
-}
+use crate::request::Coin;
 
 impl Coin {
-    /// All of them, the smallest first.
-    pub const ALL: [Self; 5] = [Self::Copper, Self::Silver, Self::Electrum, Self::Gold, Self::Platinum];
-
     /// Its value in copper. Source: SRD 5.1, "Equipment", "Coinage".
     pub const fn copper(self) -> i64 {
         match self {
@@ -38,17 +16,6 @@ impl Coin {
             Self::Electrum => 50,
             Self::Gold => 100,
             Self::Platinum => 1000,
-        }
-    }
-
-    /// Its name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Copper => "cp",
-            Self::Silver => "sp",
-            Self::Electrum => "ep",
-            Self::Gold => "gp",
-            Self::Platinum => "pp",
         }
     }
 }
@@ -107,7 +74,7 @@ impl Purse {
             return Err(Violation::new(code::INSUFFICIENT_FUNDS, message));
         }
         let mut due_cp = price_cp;
-        for coin in Coin::ALL {
+        for &coin in Coin::ALL {
             if due_cp <= 0 {
                 break;
             }

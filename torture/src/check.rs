@@ -6,6 +6,7 @@
 //! If the run ended early, the players were killed: their records have no end and lack the latest request ids,
 //! and nobody sent again what was applied and not yet stored. Some rules then prove nothing ([`Standing::MayFollow`]).
 
+mod goods;
 mod history;
 mod records;
 #[cfg(test)]
@@ -46,6 +47,8 @@ pub enum Rule {
     Closed,
     /// The coins do not add up.
     Coins,
+    /// What traders have together has changed.
+    Goods,
     /// The server used more memory than allowed.
     Memory,
     /// A server ended or failed to start unexpectedly.
@@ -105,6 +108,10 @@ pub struct Verdict {
     pub unknown: u64,
     /// Refused by rule 9 of `docs/protocol.md#versions-ids-recovery`, on characters with two clients.
     pub refused: u64,
+    /// Goods that were stored as on their way or as held by an offer: gifts, offers and acceptances.
+    pub deals: u64,
+    /// Offers that were accepted in time.
+    pub trades: u64,
     /// All broken rules.
     pub findings: Vec<Finding>,
 }
@@ -116,6 +123,8 @@ impl Verdict {
         self.acknowledged += other.acknowledged;
         self.unknown += other.unknown;
         self.refused += other.refused;
+        self.deals += other.deals;
+        self.trades += other.trades;
         self.findings.extend(other.findings);
     }
 
@@ -148,10 +157,10 @@ pub fn check(evidence: &Evidence) -> Verdict {
     for record in &evidence.records {
         characters.entry(record.character).or_default().records.push(record);
     }
-    for write in &evidence.writes {
+    for write in evidence.writes.iter().filter(|write| !evidence.traders.contains(&write.character)) {
         characters.entry(write.character).or_default().writes.push(write);
     }
-    for row in &evidence.rows {
+    for row in evidence.rows.iter().filter(|row| !evidence.traders.contains(&row.character)) {
         characters.entry(row.character).or_default().row = Some(row);
     }
     let (mut coins, mut coins_expected) = (0, 0);
@@ -165,6 +174,7 @@ pub fn check(evidence: &Evidence) -> Verdict {
         coins_expected += records::counted(character, &applied).coins();
     }
     history::check_fence(evidence, &mut verdict);
+    goods::add_up(evidence, &mut verdict);
     if coins != coins_expected {
         verdict.doubt(
             Rule::Coins,

@@ -4,10 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
+use castellan_authority::BooksOf;
+use castellan_srd::Srd;
 use castellan_srd::wire::{CharacterId, RejectionCode, RequestId, Version};
 use client_sim::recorded::record_file::{self, Line};
 use client_sim::recorded::trace::Counters;
 use uuid::Uuid;
+
+use crate::wares::Wares;
 
 /// A player's knowledge of one of its intents.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +120,10 @@ pub struct Write {
     pub ids: Vec<RequestId>,
     /// The counters in the row's state.
     pub counters: Counters,
+    /// What traders trade, as far as it is in the inventory and the purse.
+    pub goods: Wares,
+    /// The books in the row's state.
+    pub books: BooksOf<Srd>,
     /// The lease at that time; `None` on SQLite.
     pub lease: Option<LeaseThen>,
     /// The number of the server that wrote it; `None` on SQLite.
@@ -148,6 +156,8 @@ pub struct Evidence {
     pub rows: Vec<Write>,
     /// All servers of the run.
     pub lifetimes: Vec<Lifetime>,
+    /// The characters of traders, which have no records.
+    pub traders: BTreeSet<CharacterId>,
     /// Characters with a dead letter that an operator decided on: their versions may jump.
     pub decided: BTreeSet<CharacterId>,
     /// True if the players were killed before everything was durable.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use castellan_authority::BooksOf;
+use castellan_srd::Srd;
 use castellan_srd::wire::{CharacterId, Currency, InventoryEntry, RequestId};
 use client_sim::recorded::trace::Counters;
 use serde::Deserialize;
@@ -14,6 +16,7 @@ use sqlx::{ConnectOptions, Connection};
 use uuid::Uuid;
 
 use crate::evidence::{LeaseThen, Write};
+use crate::wares::Wares;
 
 /// The custom setting that names the server of a connection: `?options[torture.server]=3`.
 pub const SERVER_SETTING: &str = "torture.server";
@@ -35,6 +38,7 @@ CREATE TABLE torture_writes (
     request_ids bigint[] NOT NULL,
     currency jsonb NOT NULL,
     inventory jsonb NOT NULL,
+    books jsonb,
     lease_recoveries bigint NOT NULL,
     lease_released boolean NOT NULL,
     lease_node text,
@@ -48,9 +52,9 @@ BEGIN
         RAISE EXCEPTION 'this character is refused on purpose' USING ERRCODE = 'check_violation';
     END IF;
     INSERT INTO torture_writes (character_id, version, recoveries, request_ids, currency, inventory,
-        lease_recoveries, lease_released, lease_node, lease_process, writer)
+        books, lease_recoveries, lease_released, lease_node, lease_process, writer)
     SELECT NEW.id, NEW.version, NEW.recoveries, NEW.request_ids, NEW.state -> 'currency', NEW.state -> 'inventory',
-        lease.recoveries, lease.released, lease.node, lease.process, current_setting('torture.server', true)
+        NEW.state -> 'books', lease.recoveries, lease.released, lease.node, lease.process, current_setting('torture.server', true)
     FROM shard_leases AS lease WHERE lease.shard = NEW.shard;
     RETURN NULL;
 END $$;
@@ -105,20 +109,23 @@ CREATE TABLE torture_writes (
     recoveries INTEGER NOT NULL,
     request_ids TEXT NOT NULL,
     currency TEXT NOT NULL,
-    inventory TEXT NOT NULL
+    inventory TEXT NOT NULL,
+    books TEXT
 );
 CREATE TABLE torture_refused (character_id TEXT PRIMARY KEY);
 CREATE TRIGGER torture_note_insert AFTER INSERT ON characters BEGIN
     SELECT RAISE(ABORT, 'this character is refused on purpose')
     WHERE EXISTS (SELECT 1 FROM torture_refused WHERE character_id = NEW.id);
-    INSERT INTO torture_writes (character_id, version, recoveries, request_ids, currency, inventory)
-    VALUES (NEW.id, NEW.version, NEW.recoveries, NEW.request_ids, NEW.state -> '$.currency', NEW.state -> '$.inventory');
+    INSERT INTO torture_writes (character_id, version, recoveries, request_ids, currency, inventory, books)
+    VALUES (NEW.id, NEW.version, NEW.recoveries, NEW.request_ids, NEW.state -> '$.currency', NEW.state -> '$.inventory',
+        NEW.state -> '$.books');
 END;
 CREATE TRIGGER torture_note_update AFTER UPDATE ON characters BEGIN
     SELECT RAISE(ABORT, 'this character is refused on purpose')
     WHERE EXISTS (SELECT 1 FROM torture_refused WHERE character_id = NEW.id);
-    INSERT INTO torture_writes (character_id, version, recoveries, request_ids, currency, inventory)
-    VALUES (NEW.id, NEW.version, NEW.recoveries, NEW.request_ids, NEW.state -> '$.currency', NEW.state -> '$.inventory');
+    INSERT INTO torture_writes (character_id, version, recoveries, request_ids, currency, inventory, books)
+    VALUES (NEW.id, NEW.version, NEW.recoveries, NEW.request_ids, NEW.state -> '$.currency', NEW.state -> '$.inventory',
+        NEW.state -> '$.books');
 END;
 ";
 
@@ -130,20 +137,22 @@ struct Statement {
 
 const WRITES: Statement = Statement {
     postgres: "SELECT json_build_object('character', character_id, 'version', version, 'recoveries', recoveries, \
-        'ids', request_ids, 'currency', currency, 'inventory', inventory, 'lease', json_build_object('recoveries', \
+        'ids', request_ids, 'currency', currency, 'inventory', inventory, 'books', books, 'lease', json_build_object('recoveries', \
         lease_recoveries, 'released', lease_released, 'node', lease_node, 'process', lease_process), 'writer', writer)::text \
         FROM torture_writes ORDER BY place",
     sqlite: "SELECT json_object('character', character_id, 'version', version, 'recoveries', recoveries, \
-        'ids', json(request_ids), 'currency', json(currency), 'inventory', json(inventory)) \
+        'ids', json(request_ids), 'currency', json(currency), 'inventory', json(inventory), 'books', json(books)) \
         FROM torture_writes ORDER BY place",
 };
 
 const ROWS: Statement = Statement {
     postgres: "SELECT json_build_object('character', id, 'version', version, 'recoveries', recoveries, \
-        'ids', request_ids, 'currency', state -> 'currency', 'inventory', state -> 'inventory')::text \
+        'ids', request_ids, 'currency', state -> 'currency', 'inventory', state -> 'inventory', \
+        'books', state -> 'books')::text \
         FROM characters ORDER BY id",
     sqlite: "SELECT json_object('character', id, 'version', version, 'recoveries', recoveries, \
-        'ids', json(request_ids), 'currency', state -> '$.currency', 'inventory', state -> '$.inventory') \
+        'ids', json(request_ids), 'currency', state -> '$.currency', 'inventory', state -> '$.inventory', \
+        'books', state -> '$.books') \
         FROM characters ORDER BY id",
 };
 
@@ -181,6 +190,7 @@ struct Noted {
     ids: Vec<RequestId>,
     currency: Currency,
     inventory: Vec<InventoryEntry>,
+    books: Option<BooksOf<Srd>>,
     lease: Option<NotedLease>,
     writer: Option<String>,
 }
@@ -201,6 +211,8 @@ impl From<Noted> for Write {
             recoveries: noted.recoveries,
             ids: noted.ids,
             counters: Counters::read(&noted.currency, &noted.inventory),
+            goods: Wares::read(&noted.currency, &noted.inventory),
+            books: noted.books.unwrap_or_default(),
             lease: noted.lease.map(|lease| LeaseThen {
                 recoveries: lease.recoveries,
                 released: lease.released,

@@ -39,4 +39,5 @@ pub mod run;
 pub mod schedule;
 pub mod servers;
 mod stage;
+pub mod wares;
 mod world;

@@ -122,6 +122,8 @@ struct PlayersArguments {
     #[arg(long)]
     users: u32,
     #[arg(long)]
+    traders: u32,
+    #[arg(long)]
     seed: u64,
     #[arg(long)]
     patience_seconds: u64,
@@ -324,6 +326,7 @@ async fn players(arguments: PlayersArguments) -> Result<bool> {
         server: arguments.server.parse::<BaseUrl>()?,
         records: arguments.records,
         users: arguments.users,
+        traders: arguments.traders,
         intents_per_second: arguments.intents_per_second,
         seed: arguments.seed,
         patience: Duration::from_secs(arguments.patience_seconds),

@@ -18,6 +18,7 @@ pub const fn revealing_faults(bug: Bug) -> &'static [Fault] {
         Bug::ReleaseWhileDirty => &[Fault::Restart],
         Bug::BelieveTheVisibleRow => &[Fault::VisibleThenLost],
         Bug::IgnoreTheWarning => &[Fault::CommitCancelled],
+        Bug::ParcelTakenUnstored | Bug::ReceiptForgottenEarly | Bug::BothSidesDecide => &[Fault::Kill],
         // Only the simulation plants these.
         Bug::TransferBeforeMarkers | Bug::TransferBeforeStored | Bug::OldCopiesInstalled => &[],
         Bug::DroppedWhileLeaving => &[Fault::TargetsChange, Fault::NodeDrained],

@@ -1,12 +1,14 @@
 //! The players of a run: a process of this program with real clients, each of which keeps a record.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use client_sim::recorded::READY;
+use castellan_srd::wire::CharacterId;
+use client_sim::recorded::{READY, trader};
 use rustix::process::Signal;
 use tokio::process::{ChildStdin, Command};
 
@@ -18,16 +20,18 @@ use crate::evidence::Record;
 pub(crate) struct Crowd {
     /// Users, each with one character.
     pub(crate) users: u32,
-    /// Rate of each client.
+    /// Traders, each with one character.
+    pub(crate) traders: u32,
+    /// Rate of each client and each trader.
     pub(crate) intents_per_second: f64,
 }
 
 impl Crowd {
     /// For one server.
-    pub(crate) const ONE_SERVER: Self = Self { users: 16, intents_per_second: 12.0 };
+    pub(crate) const ONE_SERVER: Self = Self { users: 16, traders: 6, intents_per_second: 12.0 };
 
     /// For a cluster: the same load by twice as many, so that more shards have players when they move.
-    pub(crate) const CLUSTER: Self = Self { users: 32, intents_per_second: 6.0 };
+    pub(crate) const CLUSTER: Self = Self { users: 32, traders: 8, intents_per_second: 6.0 };
 }
 
 /// Time limit for players to begin, and at the end for all their intents to become durable.
@@ -56,6 +60,7 @@ impl Players {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("players").arg(format!("http://{front}")).arg(&records);
         command.args(["--users", &crowd.users.to_string(), "--seed", &seed.to_string()]);
+        command.args(["--traders", &crowd.traders.to_string()]);
         command.args(["--intents-per-second", &crowd.intents_per_second.to_string()]);
         command.args(["--patience-seconds", &PATIENCE.as_secs().to_string()]);
         command.stdin(std::process::Stdio::piped());
@@ -107,6 +112,11 @@ impl Players {
     /// `kill -9`.
     pub(crate) async fn kill(&mut self) -> Result<()> {
         self.process.kill().await
+    }
+
+    /// The characters of the traders.
+    pub(crate) fn traders(&self) -> Result<BTreeSet<CharacterId>> {
+        Ok(trader::characters(&self.records)?.into_iter().collect())
     }
 
     /// All records.

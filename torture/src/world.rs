@@ -176,6 +176,7 @@ impl<'a> World<'a> {
         self.database.repair().await?;
         Ok(Evidence {
             records: self.players.read_records()?,
+            traders: self.players.traders()?,
             writes: self.history.writes().await?,
             rows: self.history.rows().await?,
             lifetimes: self.servers.lifetimes(),

@@ -1,7 +1,10 @@
 //! The books of one character.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
+use self::stored::Stored;
 use crate::{OFFERS_MAX, RECEIPTS_MAX, RECEIPTS_OF_ONE_MAX, SENT_MAX};
 
 /// Goods on their way to another character.
@@ -11,8 +14,18 @@ pub struct Parcel<C, G> {
     pub to: C,
     /// The goods.
     pub goods: G,
-    /// The number of the receiver's offer that it accepts, if it is no gift.
-    pub accepts: Option<u64>,
+    /// The receiver's offer that it accepts, if it is no gift.
+    pub accepts: Option<Accepts<G>>,
+}
+
+/// The acceptance of an offer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Accepts<G> {
+    /// The number of the offer.
+    pub offer: u64,
+    /// The goods that the sender expects for the parcel. If the offer holds others, the parcel is refused: so nobody can
+    /// be talked into accepting something else than it was told.
+    pub expects: G,
 }
 
 /// Goods that wait for somebody who gives others for them.
@@ -61,15 +74,18 @@ pub enum Task<C, G> {
     },
 }
 
-/// The books do not take it: a bound was reached, or the number is in use.
+/// The books have no place for it: a bound was reached, or the number is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Full;
+pub struct NoPlace;
 
 /// A character's part in gifts and trades, stored in its row.
 ///
 /// Numbers name parcels and offers. The owner of the books chooses them, and never uses one again, not even after a
 /// crash: a number must not be in the row of the other side for another parcel.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "Stored<C, G>", into = "Stored<C, G>")]
+#[serde(bound(serialize = "C: Copy + Ord + Serialize, G: Clone + Serialize"))]
+#[serde(bound(deserialize = "C: Ord + Deserialize<'de>, G: Deserialize<'de>"))]
 pub struct Books<C: Ord, G> {
     sent: BTreeMap<u64, Parcel<C, G>>,
     /// By sender and number.
@@ -106,19 +122,41 @@ impl<C: Copy + Ord, G: Clone + PartialEq> Books<C, G> {
         &self.waiting
     }
 
+    /// Returns true if there is nothing in them.
+    pub fn is_empty(&self) -> bool {
+        self.is_settled() && self.offers.is_empty() && self.waiting.is_empty()
+    }
+
+    /// The characters whose rows say what is to be done next: the receivers of parcels, and the senders of those that
+    /// have a receipt.
+    pub fn others(&self) -> BTreeSet<C> {
+        let receivers = self.sent.values().map(|parcel| parcel.to);
+        receivers.chain(self.receipts.keys().map(|(from, _)| *from)).collect()
+    }
+
     /// Returns true if no parcel needs these books any more. A character whose books are not settled must stay in the
     /// database, even if it was deleted.
     pub fn is_settled(&self) -> bool {
         self.sent.is_empty() && self.receipts.is_empty()
     }
 
+    /// Returns true if a bound keeps a further parcel from being sent.
+    pub fn is_full_of_parcels(&self) -> bool {
+        self.sent.len() + self.waiting.len() >= SENT_MAX
+    }
+
+    /// Returns true if a bound keeps a further offer from being made.
+    pub fn is_full_of_offers(&self) -> bool {
+        self.offers.len() + self.waiting.len() >= OFFERS_MAX
+    }
+
     /// Sends a parcel. Its goods leave the character in the same change.
     ///
     /// # Errors
     ///
-    /// [`Full`] if [`SENT_MAX`] parcels are not settled or wait, or if the number is in use.
-    pub fn send(&mut self, number: u64, parcel: Parcel<C, G>) -> Result<(), Full> {
-        self.check(number, self.sent.len() + self.waiting.len(), SENT_MAX)?;
+    /// [`NoPlace`] if [`SENT_MAX`] parcels are not settled or wait, or if the number is in use.
+    pub fn send(&mut self, number: u64, parcel: Parcel<C, G>) -> Result<(), NoPlace> {
+        self.check(number, self.is_full_of_parcels())?;
         self.sent.insert(number, parcel);
         Ok(())
     }
@@ -127,16 +165,16 @@ impl<C: Copy + Ord, G: Clone + PartialEq> Books<C, G> {
     ///
     /// # Errors
     ///
-    /// [`Full`] if [`OFFERS_MAX`] offers are open or goods wait, or if the number is in use.
-    pub fn offer(&mut self, number: u64, offer: Offer<C, G>) -> Result<(), Full> {
-        self.check(number, self.offers.len() + self.waiting.len(), OFFERS_MAX)?;
+    /// [`NoPlace`] if [`OFFERS_MAX`] offers are open or goods wait, or if the number is in use.
+    pub fn offer(&mut self, number: u64, offer: Offer<C, G>) -> Result<(), NoPlace> {
+        self.check(number, self.is_full_of_offers())?;
         self.offers.insert(number, offer);
         Ok(())
     }
 
-    fn check(&self, number: u64, len: usize, max: usize) -> Result<(), Full> {
+    fn check(&self, number: u64, is_full: bool) -> Result<(), NoPlace> {
         let in_use = self.sent.contains_key(&number) || self.offers.contains_key(&number);
-        if len >= max || in_use || self.waiting.contains_key(&number) { Err(Full) } else { Ok(()) }
+        if is_full || in_use || self.waiting.contains_key(&number) { Err(NoPlace) } else { Ok(()) }
     }
 
     /// Ends an offer, so that its goods wait. [Unpack](Self::unpack) them in the same change. Returns false if it is not
@@ -144,6 +182,22 @@ impl<C: Copy + Ord, G: Clone + PartialEq> Books<C, G> {
     pub fn withdraw(&mut self, number: u64) -> bool {
         let offer = self.offers.remove(&number);
         offer.map(|offer| self.waiting.insert(number, offer.held)).is_some()
+    }
+
+    /// Ends the offers that are over at `now_ms`, so that their goods wait. Returns true if there were any.
+    pub fn expire(&mut self, now_ms: i64) -> bool {
+        let over = self.offers.extract_if(.., |_, offer| offer.until_ms <= now_ms);
+        let waiting = over.map(|(number, offer)| (number, offer.held));
+        let before = self.waiting.len();
+        self.waiting.extend(waiting);
+        self.waiting.len() > before
+    }
+
+    /// Forgets the goods that are the character's own, because it was deleted. Parcels and receipts stay until they are
+    /// settled.
+    pub fn drop_own(&mut self) {
+        self.offers.clear();
+        self.waiting.clear();
     }
 
     /// Puts waiting goods into the character, as far as they fit. `put_in` puts in all of them, or returns false.
@@ -183,12 +237,12 @@ impl<C: Copy + Ord, G: Clone + PartialEq> Books<C, G> {
     }
 
     /// The offer that a parcel accepts, if it may: the offer is open, it is not over at `now_ms`, the sender may accept
-    /// it, and the parcel holds what is wanted.
+    /// it, the parcel holds what is wanted, and the offer what is expected.
     fn accepted_by(&self, from: C, parcel: &Parcel<C, G>, now_ms: i64) -> Option<u64> {
-        let number = parcel.accepts?;
-        let offer = self.offers.get(&number)?;
-        let may = offer.to.is_none_or(|to| to == from) && now_ms < offer.until_ms && offer.wanted == parcel.goods;
-        may.then_some(number)
+        let Accepts { offer: number, expects } = parcel.accepts.as_ref()?;
+        let offer = self.offers.get(number)?;
+        let is_open = offer.to.is_none_or(|to| to == from) && now_ms < offer.until_ms;
+        (is_open && offer.wanted == parcel.goods && offer.held == *expects).then_some(*number)
     }
 
     /// Takes a parcel or refuses it, and keeps the receipt. `put_in` puts the goods into the character in the same change,
@@ -197,7 +251,7 @@ impl<C: Copy + Ord, G: Clone + PartialEq> Books<C, G> {
     ///
     /// # Errors
     ///
-    /// [`Full`] if there is no room for the receipt, or if there is one already. Nothing has changed.
+    /// [`NoPlace`] if there is no room for the receipt, or if there is one already. Nothing has changed.
     pub fn receive(
         &mut self,
         from: C,
@@ -205,9 +259,9 @@ impl<C: Copy + Ord, G: Clone + PartialEq> Books<C, G> {
         parcel: &Parcel<C, G>,
         now_ms: i64,
         put_in: impl FnOnce(&G) -> bool,
-    ) -> Result<bool, Full> {
+    ) -> Result<bool, NoPlace> {
         if self.room_for(from) == 0 || self.receipts.contains_key(&(from, number)) {
-            return Err(Full);
+            return Err(NoPlace);
         }
         let accepted = self.accepted_by(from, parcel, now_ms);
         let is_welcome = parcel.accepts.is_none() || accepted.is_some();
@@ -239,5 +293,6 @@ impl<C: Copy + Ord, G: Clone + PartialEq> Books<C, G> {
     }
 }
 
+mod stored;
 #[cfg(test)]
 mod tests;

@@ -28,7 +28,7 @@
 
 mod books;
 
-pub use books::{Books, Full, Offer, Parcel, Receipt, Task};
+pub use books::{Accepts, Books, NoPlace, Offer, Parcel, Receipt, Task};
 
 /// Most parcels that a character may have sent and not settled, with the goods that wait until they fit.
 pub const SENT_MAX: usize = 16;

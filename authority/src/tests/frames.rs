@@ -38,13 +38,16 @@ proptest! {
         let mut state = Toy::create(&(), &NewPurse { name: name.clone() }).expect("a purse");
         state.gold = gold;
         let mut kept = castellan_game::Kept::default();
-        header.keep::<Toy>(&state, &(), &mut kept);
+        header.keep::<Toy>(&state, None, &(), &mut kept);
         let whole = || Whole::<Toy> { header: &header, state: &state, kept: &kept };
         let time = |ms| crate::timestamp::Timestamp(ms).text().as_str().to_owned();
         let shown = || Character {
             id: header.id,
             user_id: header.user,
             sheet: Sheet { name: name.clone(), gold },
+            parcels: Vec::new(),
+            offers: Vec::new(),
+            waiting: Vec::new(),
             version: header.version,
             last: header.last,
             created_at: time(header.created_at_ms),

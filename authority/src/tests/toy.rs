@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use castellan_game::{Corrupt, Dice, Game, NoGoods, RuleFiles, RuleOptions, Touched, Violation};
-use castellan_protocol::{GameTypes, RejectionCode, actions, wire_map};
+use castellan_game::{Amounts, Corrupt, Deal, Dice, Game, Goods, RuleFiles, RuleOptions, Touched, Violation};
+use castellan_protocol::wire::{Cursor, Wire};
+use castellan_protocol::{CharacterId, GameTypes, RejectionCode, actions, wire_map};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 const INSUFFICIENT_FUNDS: RejectionCode = RejectionCode::new("insufficient_funds");
@@ -13,6 +15,14 @@ actions! {
     Action {
         /// Adds gold; a negative number takes it.
         "pay" => Pay(Pay),
+        /// Gives gold away.
+        "give" => Give(Give),
+        /// Offers gold for gold.
+        "offer" => Offer(Offer),
+        /// Accepts an offer.
+        "accept" => Accept(Accept),
+        /// Ends an own offer.
+        "cancel" => Cancel(Cancel),
     }
 }
 
@@ -21,6 +31,70 @@ wire_map! {
     action Pay {
         /// Pieces of gold, not 0.
         gold: i64,
+    }
+}
+
+wire_map! {
+    /// Fields of `give`.
+    action Give {
+        /// The receiver.
+        to: CharacterId,
+        /// The goods.
+        goods: Gold,
+    }
+}
+
+wire_map! {
+    /// Fields of `offer`, which is open for ten seconds.
+    action Offer {
+        /// The only one who may accept.
+        to: Option<CharacterId>,
+        /// What it holds.
+        gives: Gold,
+        /// What it wants.
+        wants: Gold,
+    }
+}
+
+wire_map! {
+    /// Fields of `accept`.
+    action Accept {
+        /// The owner of the offer.
+        from: CharacterId,
+        /// Its number.
+        offer: i64,
+        /// What it wants.
+        gives: Gold,
+        /// What it holds.
+        gets: Gold,
+    }
+}
+
+wire_map! {
+    /// Fields of `cancel`.
+    action Cancel {
+        /// The offer's number.
+        offer: i64,
+    }
+}
+
+/// Pieces of gold that leave a purse and enter another.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Gold(pub(crate) i64);
+
+impl Goods for Gold {
+    fn amounts(&self) -> Amounts {
+        [("gold".to_owned(), self.0.unsigned_abs())].into()
+    }
+}
+
+impl<'de> Wire<'de> for Gold {
+    fn read<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        i64::read(deserializer).map(Self)
+    }
+
+    fn quick(cursor: &mut Cursor<'de>) -> Option<Self> {
+        i64::quick(cursor).map(Self)
     }
 }
 
@@ -73,7 +147,7 @@ impl Game for Toy {
     type State = Purse;
     type Derived = ();
     type Rules = ();
-    type Goods = NoGoods;
+    type Goods = Gold;
 
     const STRICT: &'static [&'static str] = &["pay"];
     const SCHEMA_VERSION: i32 = 2;
@@ -103,17 +177,41 @@ impl Game for Toy {
     }
 
     fn apply((): &(), state: &mut Purse, action: &Action, _: &mut Dice<'_>) -> Result<Touched, Violation> {
-        let Action::Pay(Pay { gold }) = action;
+        let Action::Pay(Pay { gold }) = action else { return Err(Violation::malformed("no rule of the game")) };
         if *gold == 0 {
             return Err(Violation::malformed("gold: must not be 0"));
         }
-        let sum = state.gold.checked_add(*gold).filter(|sum| *sum <= GOLD_MAX);
-        let sum = sum.ok_or_else(|| Violation::limit("gold: too much"))?;
-        if sum < 0 {
-            return Err(Violation::new(INSUFFICIENT_FUNDS, "too little gold"));
+        Self::pay(state, *gold)
+    }
+
+    fn deal(action: &Action) -> Option<Deal<'_, Gold>> {
+        Some(match action {
+            Action::Pay(_) => return None,
+            Action::Give(Give { to, goods }) => Deal::Give { to: *to, goods },
+            Action::Offer(Offer { to, gives, wants }) => Deal::Offer { to: *to, gives, wants, seconds: 10 },
+            Action::Accept(Accept { from, offer, gives, gets }) => {
+                Deal::Accept { from: *from, offer: offer.unsigned_abs(), gives, gets }
+            }
+            Action::Cancel(Cancel { offer }) => Deal::Cancel { offer: offer.unsigned_abs() },
+        })
+    }
+
+    fn holdings(state: &Purse) -> Amounts {
+        [("gold".to_owned(), state.gold.unsigned_abs())].into_iter().filter(|(_, gold)| *gold > 0).collect()
+    }
+
+    fn take_out((): &(), state: &mut Purse, gold: &Gold) -> Result<Touched, Violation> {
+        if gold.0 < 1 {
+            return Err(Violation::malformed("goods: at least one piece of gold"));
         }
-        state.gold = sum;
-        Ok(Touched::Fresh)
+        Self::pay(state, -gold.0)
+    }
+
+    fn put_in((): &(), state: &mut Purse, gold: &Gold) -> Result<Touched, Violation> {
+        if gold.0 < 1 {
+            return Err(Violation::malformed("goods: at least one piece of gold"));
+        }
+        Self::pay(state, gold.0)
     }
 
     fn dice_rolled(_: &Purse) -> u64 {
@@ -142,6 +240,27 @@ impl Game for Toy {
         }
         serde_json::from_value::<Row>(Value::Object(fields))?.restore()
     }
+}
+
+impl Toy {
+    fn pay(state: &mut Purse, gold: i64) -> Result<Touched, Violation> {
+        let sum = state.gold.checked_add(gold).filter(|sum| *sum <= GOLD_MAX);
+        let sum = sum.ok_or_else(|| Violation::limit("gold: too much"))?;
+        if sum < 0 {
+            return Err(Violation::new(INSUFFICIENT_FUNDS, "too little gold"));
+        }
+        state.gold = sum;
+        Ok(Touched::Fresh)
+    }
+}
+
+#[test]
+fn the_toy_conserves_gold() {
+    use proptest::prelude::*;
+    let gold = || prop_oneof![-2i64..60, any::<i64>(), Just(GOLD_MAX)];
+    let creations = Just(NewPurse { name: "purse".to_owned() });
+    let actions = gold().prop_map(|gold| Action::Pay(Pay { gold }));
+    castellan_game::laws::conserve::<Toy>(&(), creations, actions, gold().prop_map(Gold));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Turns typed lines into actions.
 
+mod deals;
+
 use std::collections::BTreeMap;
 
 use castellan_srd::wire::{
@@ -18,6 +20,8 @@ pub(super) const HELP: &str = "\
   buy ITEM [N]        sell ITEM [N]   earn N COIN         pay N COIN    (cp sp ep gp pp)
   xp N                level [roll] [str=1 dex=1]          rest short [DICE]   rest long
   condition NAME      cure NAME       rename NAME
+  give ID [N] ITEM|COIN                   offer N THING for N THING [to ID]
+  accept NUMBER of ID N THING for N THING                     cancel NUMBER
   show                the whole sheet                     {\"modify_hitpoints\": {\"delta\": -1}}   any action as JSON
   help                quit";
 
@@ -97,6 +101,7 @@ fn action(name: &str, rest: &[&str]) -> Result<Action, String> {
         "condition" => Action::AddCondition(AddCondition { condition: item()? }),
         "cure" => Action::RemoveCondition(RemoveCondition { condition: item()? }),
         "rename" => Action::Rename(Rename { name: rest.join(" ") }),
+        "give" | "offer" | "accept" | "cancel" => deals::parse(name, rest)?,
         _ => return Err(format!("`{name}` is not a command; try help")),
     })
 }
@@ -173,6 +178,16 @@ mod tests {
         check("level roll str=1 cha=1", Ok(r#"{"level_up":{"hitpoints":"roll","abilities":{"str":1,"cha":1}}}"#));
         check("rest short 2", Ok(r#"{"short_rest":{"hit_dice":2}}"#));
         check("rename Brannor the Bold", Ok(r#"{"rename":{"name":"Brannor the Bold"}}"#));
+        let id = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6";
+        let given = format!(r#"{{"give":{{"to":"{id}","goods":{{"currency":{{"gp":3}}}}}}}}"#);
+        check(&format!("give {id} 3 gp"), Ok(&given));
+        let offered = r#"{"offer":{"gives":{"items":{"club":1}},"wants":{"currency":{"sp":2}},"seconds":3600}}"#;
+        check("offer club for 2 sp", Ok(offered));
+        let accepted = format!(
+            r#"{{"accept":{{"from":"{id}","offer":7,"gives":{{"currency":{{"sp":2}}}},"gets":{{"items":{{"club":1}}}}}}}}"#
+        );
+        check(&format!("accept 7 of {id} 2 sp for club"), Ok(&accepted));
+        check("cancel 7", Ok(r#"{"cancel":{"offer":7}}"#));
         check(r#"{"stabilize": {}}"#, Ok(r#"{"stabilize":{}}"#));
     }
 
@@ -185,6 +200,10 @@ mod tests {
         check("heal 5 6", Err("unexpected `6`"));
         check("equip dagger tail", Err("main_hand"));
         check("pay 3 euros", Err("unknown coin"));
+        check("give ada 3 gp", Err("`ada` is not the id of a character"));
+        check("give f81d4fae-7dec-11d0-a765-00a0c91e6bf6", Err("name one thing"));
+        check("offer club", Err("say what it is for"));
+        check("accept 7", Err("try help"));
         check("level luck=1", Err("not an ability"));
         check("{", Err("not JSON"));
         check(r#"{"dance": {}}"#, Err("unknown_action"));

@@ -1,22 +1,23 @@
 //! The players of one run, from their logins until all their intents are durable.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use castellan_client::{BaseUrl, Client, Credentials, HttpError, Notice, Options, SendError, StartError};
+use castellan_client::{Client, Notice, SendError};
 use castellan_srd::Srd;
-use castellan_srd::wire::{Ability, Ack, Character, CharacterId, Codec, NewCharacter};
+use castellan_srd::wire::{Ack, Character, CharacterId, Codec};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, block_in_place};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::enter::{RecordedSettings, log_in, make_character};
 use super::recorder::{Alarm, Recorder};
 use super::trace::Trace;
+use super::trader::{Market, Trader};
 
 /// Most intents that a client keeps: for a character's only client, and for each of two.
 ///
@@ -30,27 +31,6 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(700);
 /// The line that says that every player has its character.
 pub const READY: &str = "ready";
 
-/// How long to retry a login, because the server may still be starting.
-const LOGIN_PATIENCE: Duration = Duration::from_secs(30);
-
-/// The settings of a run.
-#[derive(Debug, Clone)]
-pub struct RecordedSettings {
-    /// The server's address.
-    pub server: BaseUrl,
-    /// The folder for the records.
-    pub records: PathBuf,
-    /// Number of users, each with one character. Every fourth character has two clients, another fourth has a client
-    /// that only watches.
-    pub users: u32,
-    /// Intents per second of each client.
-    pub intents_per_second: f64,
-    /// Seed of all actions and times.
-    pub seed: u64,
-    /// Time limit at the end for all intents to become durable.
-    pub patience: Duration,
-}
-
 /// Plays until `finish` is true, then waits until everything is durable. Calls `tell` once with [`READY`], and with a
 /// line for everything that should not happen.
 ///
@@ -59,7 +39,18 @@ pub struct RecordedSettings {
 /// Anything that stopped a player: the disk, the login, the creation of its character.
 pub async fn play(settings: RecordedSettings, finish: watch::Receiver<bool>, tell: fn(&str)) -> Result<()> {
     let mut users = JoinSet::new();
-    let beginners = Arc::new(AtomicU32::new(settings.users));
+    let beginners = Arc::new(AtomicU32::new(settings.users + settings.traders));
+    let market = Arc::<Market>::default();
+    for number in 0..settings.traders {
+        let (settings, market) = (settings.clone(), Arc::clone(&market));
+        let (beginners, finish) = (Arc::clone(&beginners), finish.clone());
+        users.spawn(async move {
+            let rng = StdRng::seed_from_u64(settings.seed ^ u64::from(number) << 32);
+            let trader = Trader::begin(&settings, number, market, rng).await?;
+            has_begun(&beginners, tell);
+            trader.trade(settings.intents_per_second, settings.patience, finish).await
+        });
+    }
     for number in 0..settings.users {
         users.spawn(user(settings.clone(), number, Arc::clone(&beginners), finish.clone(), tell));
     }
@@ -92,7 +83,7 @@ async fn user(
         let client = log_in(&settings, &name, kept_max, codec).await?;
         let id = match character {
             Some(id) => id,
-            None => *character.insert(make_character(&client, &name).await?),
+            None => *character.insert(make_character(&client, &name).await?.id),
         };
         let place = lane.map_or_else(|| "watcher".to_owned(), |lane| lane.to_string());
         let recorder =
@@ -110,53 +101,17 @@ async fn user(
         };
         players.spawn(player.play(settings.intents_per_second, settings.patience, finish.clone()));
     }
-    if beginners.fetch_sub(1, Ordering::SeqCst) == 1 {
-        tell(READY);
-    }
+    has_begun(&beginners, tell);
     while let Some(player) = players.join_next().await {
         player.context("a player stopped early")??;
     }
     Ok(())
 }
 
-async fn log_in(settings: &RecordedSettings, name: &str, kept_max: usize, codec: Codec) -> Result<Client<Srd>> {
-    let credentials =
-        Credentials { username: name.to_owned(), password: format!("{name} and a password"), create: true };
-    let options = Options { codec, kept_max, ..Options::new(settings.server.clone(), credentials) };
-    let deadline = Instant::now() + LOGIN_PATIENCE;
-    loop {
-        match Client::start(options.clone()).await {
-            Ok(client) => return Ok(client),
-            Err(StartError::Login(error)) if Instant::now() < deadline => {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                drop(error);
-            }
-            Err(error) => return Err(error).with_context(|| format!("{name} cannot log in")),
-        }
-    }
-}
-
-async fn make_character(client: &Client<Srd>, name: &str) -> Result<CharacterId> {
-    use Ability::{Charisma, Constitution, Dexterity, Intelligence, Strength, Wisdom};
-    let scores = [(Strength, 15), (Dexterity, 14), (Constitution, 13), (Intelligence, 8), (Wisdom, 12), (Charisma, 10)];
-    let wanted = NewCharacter {
-        name: name.to_owned(),
-        race: "human".to_owned(),
-        subrace: None,
-        class: "fighter".to_owned(),
-        abilities: scores.into(),
-        skills: Some(vec!["athletics".to_owned(), "perception".to_owned()]),
-    };
-    let deadline = Instant::now() + LOGIN_PATIENCE;
-    loop {
-        match client.create_character(&wanted).await {
-            Ok(made) => return Ok(made.id),
-            // Nothing was created, so a retry is safe. After a lost answer it could create a second character.
-            Err(HttpError::Refused { retry_after: Some(wait), .. }) if Instant::now() < deadline => {
-                tokio::time::sleep(wait).await;
-            }
-            Err(error) => return Err(error).with_context(|| format!("cannot create a character for {name}")),
-        }
+/// Tells that everybody has begun, if this was the last one.
+fn has_begun(beginners: &AtomicU32, tell: fn(&str)) {
+    if beginners.fetch_sub(1, Ordering::SeqCst) == 1 {
+        tell(READY);
     }
 }
 

@@ -3,10 +3,12 @@
 //! A duellist holds three cards and plays one at a time. It strikes the foe for its value; the foe strikes back with
 //! 1d6; a new card is drawn. `docs/your-own-game.md` walks through this file.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use castellan_game::{Amounts, Corrupt, Dice, Game, Goods, RuleFiles, RuleOptions, Touched, Violation};
-use castellan_protocol::{GameTypes, actions, rejection_codes, wire_map};
+use castellan_game::{Amounts, Corrupt, Deal, Dice, Game, Goods, RuleFiles, RuleOptions, Touched, Violation};
+use castellan_protocol::wire::{Cursor, Wire};
+use castellan_protocol::{CharacterId, GameTypes, actions, rejection_codes, wire_map};
 use serde::{Deserialize, Serialize};
 
 actions! {
@@ -16,6 +18,14 @@ actions! {
         "play" => Play(Play),
         /// Begins the next duel.
         "challenge" => Challenge(Challenge),
+        /// Gives cards to another duellist.
+        "give" => Give(Give),
+        /// Offers cards for others.
+        "offer" => Offer(Offer),
+        /// Accepts an offer.
+        "accept" => Accept(Accept),
+        /// Ends an own offer.
+        "cancel" => Cancel(Cancel),
     }
 }
 
@@ -30,6 +40,53 @@ wire_map! {
 wire_map! {
     /// `challenge` has no fields.
     action Challenge {}
+}
+
+wire_map! {
+    /// Fields of `give`.
+    action Give {
+        /// The receiver.
+        to: CharacterId,
+        /// The cards.
+        cards: Cards,
+    }
+}
+
+wire_map! {
+    /// Fields of `offer`.
+    action Offer {
+        /// The only duellist that may accept; if it is missing, everybody may.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        to: Option<CharacterId>,
+        /// The cards that it holds.
+        gives: Cards,
+        /// The cards that it wants.
+        wants: Cards,
+        /// How long it is open.
+        seconds: i64,
+    }
+}
+
+wire_map! {
+    /// Fields of `accept`.
+    action Accept {
+        /// The duellist that has made the offer.
+        from: CharacterId,
+        /// The number of the offer.
+        offer: i64,
+        /// The cards that it wants.
+        gives: Cards,
+        /// The cards that it holds.
+        gets: Cards,
+    }
+}
+
+wire_map! {
+    /// Fields of `cancel`.
+    action Cancel {
+        /// The number of the offer.
+        offer: i64,
+    }
 }
 
 wire_map! {
@@ -63,11 +120,22 @@ const HAND_MAX: usize = 10;
 
 /// Cards that leave one hand for another: how many of each value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Cards(pub Amounts);
+pub struct Cards(pub BTreeMap<String, i64>);
 
 impl Goods for Cards {
     fn amounts(&self) -> Amounts {
-        self.0.clone()
+        self.0.iter().map(|(card, count)| (card.clone(), u64::try_from(*count).unwrap_or_default())).collect()
+    }
+}
+
+/// On the wire it is the map alone.
+impl<'de> Wire<'de> for Cards {
+    fn read<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        BTreeMap::read(deserializer).map(Self)
+    }
+
+    fn quick(cursor: &mut Cursor<'de>) -> Option<Self> {
+        BTreeMap::quick(cursor).map(Self)
     }
 }
 
@@ -195,10 +263,32 @@ impl Game for Duel {
                 return Err(Violation::new(code::DUEL_GOES_ON, "finish this duel first"));
             }
             Action::Challenge(_) => (next.life, next.foe) = (LIFE, LIFE),
+            Action::Give(_) | Action::Offer(_) | Action::Accept(_) | Action::Cancel(_) => {
+                return Err(Violation::malformed("gifts and trades are no rules of the duel"));
+            }
         }
         next.dice_rolled += dice.rolled();
         *state = next;
         Ok(Touched::Fresh)
+    }
+
+    fn deal(action: &Action) -> Option<Deal<'_, Cards>> {
+        let number = |offer: i64| u64::try_from(offer).unwrap_or_default();
+        match action {
+            Action::Give(Give { to, cards }) => Some(Deal::Give { to: *to, goods: cards }),
+            Action::Offer(Offer { to, gives, wants, seconds }) => {
+                Some(Deal::Offer { to: *to, gives, wants, seconds: *seconds })
+            }
+            Action::Accept(Accept { from, offer, gives, gets }) => {
+                Some(Deal::Accept { from: *from, offer: number(*offer), gives, gets })
+            }
+            Action::Cancel(Cancel { offer }) => Some(Deal::Cancel { offer: number(*offer) }),
+            Action::Play(_) | Action::Challenge(_) => None,
+        }
+    }
+
+    fn check_wanted((): &(), cards: &Cards) -> Result<(), Violation> {
+        cards.values().map(|_| ())
     }
 
     fn holdings(state: &Duellist) -> Amounts {

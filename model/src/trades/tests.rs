@@ -30,7 +30,7 @@ const BACK_AND_FORTH: Plan =
 
 /// A offers its sword to B for a coin. B accepts, and A withdraws.
 const TRADE: Plan = Plan {
-    acts: &[(A, Act::Offer(Some(B), SWORD, COIN)), (B, Act::Accept(A, COIN)), (A, Act::Withdraw)],
+    acts: &[(A, Act::Offer(Some(B), SWORD, COIN)), (B, Act::Accept(A, COIN, SWORD)), (A, Act::Withdraw)],
     crashes: 3,
     refusals: 0,
     ends: true,
@@ -42,8 +42,8 @@ const MARKET: Plan = Plan {
     goods: &[SWORD, COIN, COIN],
     acts: &[
         (A, Act::Offer(None, SWORD, COIN)),
-        (B, Act::Accept(A, COIN)),
-        (C, Act::Accept(A, COIN)),
+        (B, Act::Accept(A, COIN, SWORD)),
+        (C, Act::Accept(A, COIN, SWORD)),
         (A, Act::Withdraw),
     ],
     crashes: 1,
@@ -57,8 +57,8 @@ const CROSSED: Plan = Plan {
     acts: &[
         (A, Act::Offer(Some(B), SWORD, COIN)),
         (B, Act::Offer(Some(A), COIN, SWORD)),
-        (A, Act::Accept(B, SWORD)),
-        (B, Act::Accept(A, COIN)),
+        (A, Act::Accept(B, SWORD, COIN)),
+        (B, Act::Accept(A, COIN, SWORD)),
     ],
     crashes: 1,
     refusals: 0,

@@ -103,6 +103,27 @@ pub(super) fn start_housekeeping<G: Game>(
     })
 }
 
+/// Starts the task that carries out gifts and trades; it ends when `stopped` says so. A panic ends only a round.
+pub(super) fn start_deals<G: Game>(shards: &Arc<Shards<G>>, mut stopped: watch::Receiver<bool>) {
+    let shards = Arc::clone(shards);
+    tokio::spawn(async move {
+        let carry_out = async {
+            loop {
+                if AssertUnwindSafe(shards.carry_out_deals()).catch_unwind().await.is_err() {
+                    tracing::error!(
+                        "the task that carries out gifts and trades panicked; it begins again in {HOUSEKEEPING:?}"
+                    );
+                }
+                tokio::time::sleep(HOUSEKEEPING).await;
+            }
+        };
+        tokio::select! {
+            _ = stopped.wait_for(|stopped| *stopped) => {}
+            () = carry_out => {}
+        }
+    });
+}
+
 async fn look_after_leases<G: Game>(shards: &Arc<Shards<G>>, signals: &Signals, node: &str) {
     let leases = shards.look_after_leases(node).await;
     if signals.set_database_unreachable(leases.is_err()) {

@@ -98,7 +98,7 @@ pub async fn gateway<G: Game>(config: Config, replace: Option<PathBuf>) -> anyho
     });
     let mut signals = StopSignals::listen()?;
     background::start(&auth, &registry);
-    hints::follow(&storage, &auth, Some(owners.clone()));
+    hints::follow(&storage, &auth, Some(owners.clone()), |_| {});
     tokio::spawn(async move { rules.look_again_and_again().await });
     let limits = http::Limits {
         connections_max: room.http,

@@ -127,9 +127,13 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
 
     // Nothing below can fail: from here on the shards are given back only by a clean stop.
     let flusher = background::start_flusher(&config, &shards, &storage, &signals, &clock, stopped.clone());
-    let housekeeping = background::start_housekeeping(&shards, &signals, Some(name), stopped);
+    let housekeeping = background::start_housekeeping(&shards, &signals, Some(name), stopped.clone());
     background::start(&auth, &registry);
-    hints::follow(&storage, &auth, None);
+    hints::follow(&storage, &auth, None, {
+        let shards = Arc::clone(&shards);
+        move |looks| shards.hear_of_books(looks)
+    });
+    background::start_deals(&shards, stopped);
     purge::start(&config.keep, &shards, &storage, &auth, &audit, &clock);
     let (stop_accepting, accepting) = watch::channel(false);
     let limits = http::Limits {

@@ -30,7 +30,7 @@ use crate::http;
 use crate::link::{self, Secret};
 use crate::node::{Moves, Renewed};
 use crate::socket::{self, AcceptedLink, Registry, RequestHandler, Workers, serve_link};
-use crate::storage::{Link, Node, NodeKind, Storage};
+use crate::storage::{Link, Node, NodeKind, Storage, WITH_BOOKS};
 use crate::telemetry;
 
 /// Pause between two tries to tell the others that this node stops.
@@ -91,7 +91,7 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
         weight: config.node.weight,
         draining: false,
         rules: rules.in_use(),
-        schema_version: G::SCHEMA_VERSION,
+        schema_version: G::SCHEMA_VERSION + WITH_BOOKS,
     };
     let (renewed, renewals) = watch::channel(None::<Renewed>);
     let (stop_moves, moves_stopped) = watch::channel(false);
@@ -171,9 +171,13 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
 
     // Nothing below can fail.
     let flusher = background::start_flusher(&config, &shards, &storage, &signals, &clock, stopped.clone());
-    let housekeeping = background::start_housekeeping(&shards, &signals, None, stopped);
+    let housekeeping = background::start_housekeeping(&shards, &signals, None, stopped.clone());
     background::start(&auth, &registry);
-    hints::follow(&storage, &auth, None);
+    hints::follow(&storage, &auth, None, {
+        let shards = Arc::clone(&shards);
+        move |looks| shards.hear_of_books(looks)
+    });
+    background::start_deals(&shards, stopped);
     purge::start(&config.keep, &shards, &storage, &auth, &audit, &clock);
     tokio::spawn({
         let rules = Arc::clone(&rules);

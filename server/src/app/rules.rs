@@ -20,7 +20,7 @@ use crate::config::{Config, PolicyChoice};
 use crate::http;
 use crate::node::Renewed;
 use crate::shard::Shards;
-use crate::storage::{Agreed, InUse, Membership, Storage, StorageError};
+use crate::storage::{Agreed, InUse, Membership, Storage, StorageError, WITH_BOOKS, schema_name};
 
 /// How often a gateway looks for other rules.
 const LOOK: Duration = Duration::from_secs(1);
@@ -170,11 +170,12 @@ impl<G: Game> Rules<G> {
     pub(super) async fn agree_on_schema(&self, process: Uuid) -> anyhow::Result<()> {
         let membership = self.membership()?;
         let stored = membership.agreed().await?.stored_schema;
-        if stored < G::OLDEST_STORED_SCHEMA {
+        if stored % WITH_BOOKS < G::OLDEST_STORED_SCHEMA {
             membership.leave(process).await?;
             anyhow::bail!(
-                "characters are stored in schema {stored}, and this program writes only {} and newer; stop all nodes of \
-                 the older version, or update them to one in between and run castellan upgrade finish",
+                "characters are stored in schema {}, and this program writes only {} and newer; stop all nodes of the older \
+                 version, or update them to one in between and run castellan upgrade finish",
+                schema_name(stored),
                 G::OLDEST_STORED_SCHEMA
             );
         }

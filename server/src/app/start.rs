@@ -20,7 +20,7 @@ use crate::link::Trust;
 use crate::rate::Rate;
 use crate::shard::Shards;
 use crate::socket::{self, Accepted, Workers};
-use crate::storage::{self, InUse, Node, NodeKind, Storage, StorageError};
+use crate::storage::{self, InUse, Node, NodeKind, Storage, StorageError, WITH_BOOKS};
 
 /// How long a client may leave its answers unread.
 const SLOW_CONSUMER: Duration = Duration::from_secs(10);
@@ -224,7 +224,7 @@ pub(super) fn this_server<G: Game>(address: SocketAddr, rules: &G::Rules) -> Nod
         weight: 0,
         draining: false,
         rules: InUse::own(G::revision(rules)),
-        schema_version: G::SCHEMA_VERSION,
+        schema_version: G::SCHEMA_VERSION + WITH_BOOKS,
     }
 }
 

@@ -212,7 +212,7 @@ mod tests {
     }
 
     /// An example of each kind that is one right.
-    const PLAIN: [&str; 20] = [
+    const PLAIN: [&str; 24] = [
         r#"{"grant_temporary_hitpoints": {"amount": 1}}"#,
         r#"{"roll_death_save": {}}"#,
         r#"{"stabilize": {}}"#,
@@ -233,6 +233,10 @@ mod tests {
         r#"{"add_condition": {"condition": "prone"}}"#,
         r#"{"remove_condition": {"condition": "prone"}}"#,
         r#"{"rename": {"name": "x"}}"#,
+        r#"{"give": {"to": "00000000-0000-4000-8000-000000000001", "goods": {}}}"#,
+        r#"{"offer": {"gives": {}, "wants": {}, "seconds": 1}}"#,
+        r#"{"accept": {"from": "00000000-0000-4000-8000-000000000001", "offer": 1, "gives": {}, "gets": {}}}"#,
+        r#"{"cancel": {"offer": 1}}"#,
     ];
     const HARM: [&str; 3] = [
         r#"{"modify_hitpoints": {"delta": -1}}"#,

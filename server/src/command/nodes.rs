@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use castellan_cluster::membership::PERIOD;
 
-use crate::storage::{Agreed, Membership, NodeKind, Present, Storage};
+use crate::storage::{Agreed, Membership, NodeKind, Present, Storage, schema_name};
 
 /// The names of the columns.
 const HEAD: [&str; COLUMNS] = [
@@ -106,7 +106,7 @@ pub(super) async fn list(storage: &dyn Storage, out: &mut dyn Write) -> anyhow::
     if let Some(newest) = newest.map(|present| present.node.schema_version).max()
         && newest > agreed.stored_schema
     {
-        let stored = agreed.stored_schema;
+        let (stored, newest) = (schema_name(agreed.stored_schema), schema_name(newest));
         writeln!(out, "characters are stored in schema {stored}; castellan upgrade finish raises that to {newest}")?;
     }
     let unknown = owners.iter().filter(|owned| owned.owner.is_none() && !owned.released).count();
@@ -138,7 +138,7 @@ fn row(Present { node, load, seen_ago_ms, .. }: &Present, shards: usize) -> [Str
     if node.rules.revision > 0 {
         versions.push_str(&format!(" (revision {})", node.rules.revision));
     }
-    versions.push_str(&format!(", schema {}", node.schema_version));
+    versions.push_str(&format!(", schema {}", schema_name(node.schema_version)));
     if let Some(link) = &node.link {
         versions.push_str(&format!(", link {} to {}", link.oldest, link.newest));
     }

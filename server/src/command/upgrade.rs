@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::nodes::{DEAD_MS, membership};
-use crate::storage::{NodeKind, Present, Storage};
+use crate::storage::{NodeKind, Present, Storage, schema_name};
 
 /// Raises the schema that nodes store to the newest one that a living node reads, if all others read it, too.
 pub(super) async fn finish(storage: &dyn Storage, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -16,19 +16,21 @@ pub(super) async fn finish(storage: &dyn Storage, out: &mut dyn Write) -> anyhow
     };
     let stored = membership.agreed().await?.stored_schema;
     if stored >= newest {
-        writeln!(out, "nothing to do: characters are stored in schema {stored} already")?;
+        writeln!(out, "nothing to do: characters are stored in schema {} already", schema_name(stored))?;
         return Ok(());
     }
     let behind = alive.iter().filter(|present| present.node.schema_version < newest);
-    let behind: Vec<String> =
-        behind.map(|Present { node, .. }| format!("{} (up to {})", node.name, node.schema_version)).collect();
+    let behind: Vec<String> = behind
+        .map(|Present { node, .. }| format!("{} (up to {})", node.name, schema_name(node.schema_version)))
+        .collect();
+    let (newest_name, stored_name) = (schema_name(newest), schema_name(stored));
     if !behind.is_empty() {
-        anyhow::bail!("these nodes cannot read schema {newest}: {}; update or stop them first", behind.join(", "));
+        anyhow::bail!("these nodes cannot read schema {newest_name}: {}; update or stop them first", behind.join(", "));
     }
     if membership.raise_schema(newest, DEAD_MS).await? < newest {
-        anyhow::bail!("a node that cannot read schema {newest} has just joined; see castellan nodes");
+        anyhow::bail!("a node that cannot read schema {newest_name} has just joined; see castellan nodes");
     }
-    writeln!(out, "characters are stored in schema {newest} from now on, before that in schema {stored}")?;
-    writeln!(out, "nodes that cannot read schema {newest} do not start any more")?;
+    writeln!(out, "characters are stored in schema {newest_name} from now on, before that in schema {stored_name}")?;
+    writeln!(out, "nodes that cannot read schema {newest_name} do not start any more")?;
     Ok(())
 }

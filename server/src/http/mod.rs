@@ -31,6 +31,7 @@ mod rates;
 mod reached;
 mod routes;
 mod session;
+mod slowing;
 mod tls;
 mod upgrade;
 mod write;

@@ -14,7 +14,7 @@ use super::bearer::Caller;
 use super::characters::{self, Named};
 use super::context::Context;
 use super::linking::{self, Linking};
-use super::{cors, exposure, forwarding, guard, guests, observe, operations, session, upgrade};
+use super::{cors, exposure, forwarding, guard, guests, observe, operations, session, slowing, upgrade};
 use crate::config::AdminListen;
 
 /// The routes of one address.
@@ -160,6 +160,7 @@ fn finish<G: Game>(router: Router<Arc<Context<G>>>, context: &Arc<Context<G>>) -
         .layer(from_fn_with_state(Arc::clone(context), cors::allow_listed))
         .layer(from_fn(guard::guard))
         .layer(from_fn(observe::observe))
+        .layer(from_fn(slowing::slow_down))
         .with_state(Arc::clone(context));
     Routes(router)
 }

@@ -10,7 +10,7 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use castellan_authority::Effects;
+use castellan_authority::{Effects, restore};
 use castellan_game::Game;
 use castellan_protocol::{CharacterId, UserId};
 use futures_util::FutureExt;
@@ -245,9 +245,9 @@ impl<G: Game> Shards<G> {
         let rows = self.storage.load(lease, &[user]).await?;
         let stored = match rows.into_iter().find(|row| row.id == character) {
             Some(row) => {
-                let state = G::restore(row.schema_version, &row.state)
+                let loaded = restore::<G>(row.schema_version, &row.state)
                     .map_err(|error| StorageError::Corrupt(error.to_string()))?;
-                Some((row, state))
+                Some((row, loaded))
             }
             None => None,
         };

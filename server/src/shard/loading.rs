@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use castellan_authority::{Effects, LoadPermit, Refusal, shard_of};
+use castellan_authority::{Effects, LoadPermit, Loaded, Refusal, restore, shard_of};
 use castellan_game::Game;
-use castellan_protocol::UserId;
+use castellan_protocol::{CharacterId, UserId};
 use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::receivers::Missing;
 use super::store::{Load, Shards};
 use crate::storage::{CharacterRow, ShardId, StorageError};
 use crate::telemetry;
@@ -24,6 +25,42 @@ const STATEMENTS_MAX: usize = 2;
 const USERS_MAX: usize = 128;
 
 impl<G: Game> Shards<G> {
+    /// What must be read before an action can be decided that could not be decided just now.
+    pub fn missing(&self, owner: UserId, action: &G::Action) -> Missing {
+        let receiver = G::deal(action).and_then(|deal| deal.other());
+        match receiver.filter(|_| self.lock(shard_of(owner)).core.has(owner)) {
+            Some(receiver) => Missing::Receiver(receiver),
+            None => Missing::Characters(owner),
+        }
+    }
+
+    /// Reads what is missing.
+    ///
+    /// # Errors
+    ///
+    /// The refusal to answer the request with.
+    pub async fn fetch(self: &Arc<Self>, missing: Missing) -> Result<(), Refusal> {
+        match missing {
+            Missing::Characters(user) => self.load(user).await,
+            Missing::Receiver(character) => self.look_up(character).await,
+        }
+    }
+
+    /// Looks if a character is in the database.
+    pub(super) async fn look_up(&self, character: CharacterId) -> Result<(), Refusal> {
+        match tokio::time::timeout(self.capacity.load_timeout, self.storage.books(&[character])).await {
+            Ok(Ok(rows)) => {
+                self.receivers.remember(&[character], &rows);
+                Ok(())
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%character, %error, "cannot look for the receiver of goods");
+                Err(Refusal::database_away())
+            }
+            Err(_) => Err(Refusal::database_away()),
+        }
+    }
+
     /// Loads a user's characters into memory. Concurrent callers share one load.
     ///
     /// # Errors
@@ -126,7 +163,7 @@ impl<G: Game> Shards<G> {
             of_user.entry(row.user).or_default().push(row);
         }
         let results = users.iter().map(|user| {
-            let characters = restore::<G>(of_user.remove(user).unwrap_or_default())?;
+            let characters = restore_all::<G>(of_user.remove(user).unwrap_or_default())?;
             self.install(*user, permit, characters);
             Ok(())
         });
@@ -136,7 +173,7 @@ impl<G: Game> Shards<G> {
     }
 
     /// Brings the characters of a user into memory. Returns false if the permit has ended, or they are there already.
-    pub(super) fn install(&self, user: UserId, permit: LoadPermit, characters: Vec<(CharacterRow, G::State)>) -> bool {
+    pub(super) fn install(&self, user: UserId, permit: LoadPermit, characters: Vec<(CharacterRow, Loaded<G>)>) -> bool {
         let mut effects = Effects::default();
         let mut shard = self.lock(permit.lease.shard);
         let is_installed = shard.core.install(user, permit, characters, (self.clock)(), &mut effects);
@@ -178,9 +215,9 @@ impl<G: Game> Shards<G> {
 }
 
 /// Reads the states of rows.
-fn restore<G: Game>(rows: Vec<CharacterRow>) -> Result<Vec<(CharacterRow, G::State)>, Refusal> {
-    let restore = |row: CharacterRow| match G::restore(row.schema_version, &row.state) {
-        Ok(state) => Ok((row, state)),
+fn restore_all<G: Game>(rows: Vec<CharacterRow>) -> Result<Vec<(CharacterRow, Loaded<G>)>, Refusal> {
+    let restore = |row: CharacterRow| match restore::<G>(row.schema_version, &row.state) {
+        Ok(loaded) => Ok((row, loaded)),
         Err(error) => {
             tracing::error!(character = %row.id, %error, "a stored character cannot be read");
             Err(Refusal::unreadable())

@@ -5,24 +5,29 @@
 
 mod burial;
 mod counting;
+mod dealing;
 mod departed;
 mod dirty;
 mod leases;
 mod loading;
+mod looks;
 mod mailbox;
 mod moving;
+mod receivers;
 mod store;
+mod visits;
 mod waits;
 
 pub use castellan_authority::{
     Answer, Answered, Base, Change, Command, Creation, Packed, Reader, Refusal, Shape, Shown, Unstored, Versions,
-    encode_packed, shard_of,
+    encode_packed, restore, shard_of,
 };
 pub use castellan_protocol::pack::merge_patch;
 
 pub use self::counting::{count_intent, outcome_of};
 pub use self::mailbox::{CloseOrder, Mail, Mailbox};
 pub use self::moving::Restored;
+pub use self::receivers::Missing;
 pub use self::store::{Capacity, Shards};
 pub use self::waits::{Wait, Waiter, Waits};
 

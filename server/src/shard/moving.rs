@@ -1,6 +1,6 @@
 //! Shards that come and go while the server runs. `crate::node` decides when.
 
-use castellan_authority::{CharacterRow, Effects, Snapshot, Unstored, Versions};
+use castellan_authority::{CharacterRow, Effects, Loaded, Snapshot, Unstored, Versions};
 use castellan_game::Game;
 use castellan_protocol::UserId;
 
@@ -10,7 +10,7 @@ use crate::planted::{self, Bug};
 use crate::storage::{Lease, ShardId};
 
 /// The characters of a user: their rows, and the states that were read from them.
-pub type Restored<G> = Vec<(CharacterRow, <G as Game>::State)>;
+pub type Restored<G> = Vec<(CharacterRow, Loaded<G>)>;
 
 impl<G: Game> Shards<G> {
     /// Serves nobody in a shard from now on, and stores everything as soon as possible.

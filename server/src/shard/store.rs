@@ -9,17 +9,19 @@ use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use castellan_authority::{
-    Answer, Answered, Command, Core, Creation, Decision, Effect, Effects, Entry, Reader, Refusal, Shape, Shown, Writer,
-    shard_of,
+    Answer, Answered, Change, Command, Core, Creation, Decision, Effect, Effects, Entry, Reader, Receiver, Refusal,
+    Shape, Shown, Writer, shard_of,
 };
 use castellan_game::Game;
-use castellan_protocol::{CharacterId, CharacterSummary, GameTypes, RequestId, UserId};
+use castellan_protocol::{CharacterId, GameTypes, RequestId, UserId};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use super::looks::Looks;
 use super::mailbox::{CloseOrder, Mailbox};
+use super::receivers::{Missing, Receivers};
 use crate::clock::Clock;
 use crate::flush::Signals;
 use crate::storage::{Lease, SHARDS, ShardId, Storage};
@@ -79,6 +81,10 @@ pub struct Shards<G: Game> {
     pub(super) dropped: AtomicUsize,
     /// Wakes the task that moves shards: something was stored, or a shard was lost.
     pub(super) news: Notify,
+    /// Characters that may get goods.
+    pub(super) receivers: Receivers,
+    /// Rows that should be read, because their books have changed.
+    pub(super) looks: Looks,
     signals: Arc<Signals>,
     /// The shard at which the flusher continues with the dirty characters.
     pub(super) next_dirty: AtomicU16,
@@ -115,6 +121,8 @@ impl<G: Game> Shards<G> {
             dirty: AtomicUsize::new(0),
             dropped: AtomicUsize::new(0),
             news: Notify::new(),
+            receivers: Receivers::default(),
+            looks: Looks::default(),
             signals,
             next_dirty: AtomicU16::new(0),
             next_hurried: AtomicU16::new(0),
@@ -128,6 +136,7 @@ impl<G: Game> Shards<G> {
         for lease in leases {
             self.lock(lease.shard).core.take(*lease);
         }
+        self.looks.search();
     }
 
     /// The leases held.
@@ -175,13 +184,17 @@ impl<G: Game> Shards<G> {
                 }
                 None => absent = true,
             }
-            if let Err(refusal) = Box::pin(self.load(command.owner)).await {
+            let missing = match command.change {
+                Change::Action(action) => self.missing(command.owner, action),
+                Change::Delete => Missing::Characters(command.owner),
+            };
+            if let Err(refusal) = Box::pin(self.fetch(missing)).await {
                 return Answered::Refused(refusal);
             }
         }
     }
 
-    /// Like [`Shards::change`], but does nothing and returns `None` if the owner's characters must be loaded first.
+    /// Like [`Shards::change`], but does nothing and returns `None` if something is missing.
     pub fn try_change(
         &self,
         command: &Command<'_, G::Action>,
@@ -203,7 +216,7 @@ impl<G: Game> Shards<G> {
         now_ms: i64,
         out: &mut Vec<u8>,
     ) -> Option<Answered> {
-        let has_room = self.has_room();
+        let (has_room, receiver) = (self.has_room(), self.receiver(&command.change));
         let mut effects = Effects::default();
         let mut shard = self.lock(shard_of(command.owner));
         // Under the lock: a shard that falls back orders the close under it too, so no intent slips in between.
@@ -211,7 +224,7 @@ impl<G: Game> Shards<G> {
             return Some(Answered::Closing);
         }
         let Shard { core, writer } = &mut *shard;
-        let decision = core.change(command, sender, has_room, now_ms, &mut effects);
+        let decision = core.change(command, sender, receiver, has_room, now_ms, &mut effects);
         let answered = writer.answer(decision, Some(command.id), shape, out);
         self.perform(shard, effects);
         answered
@@ -362,60 +375,6 @@ impl<G: Game> Shards<G> {
         }
     }
 
-    /// Begins a connection of a user: proves the lease of the user's shard and returns the living characters.
-    ///
-    /// # Errors
-    ///
-    /// The refusal, if the shard is not ours or the database cannot be reached.
-    pub async fn welcome(self: &Arc<Self>, user: UserId, mailbox: &Mailbox) -> Result<Vec<CharacterSummary>, Refusal> {
-        let shard = shard_of(user);
-        loop {
-            self.load(user).await?;
-            self.prove(shard).await?;
-            let mut shard = self.lock(shard);
-            let Some(roster) = shard.core.welcome(user, mailbox, (self.clock)()) else {
-                // Evicted or lost after the load.
-                continue;
-            };
-            let summary = |entry: &Entry<G, Mailbox>| CharacterSummary {
-                id: entry.id(),
-                name: entry.name().to_owned(),
-                version: entry.version(),
-            };
-            return Ok(roster.living().map(summary).collect());
-        }
-    }
-
-    /// Forgets a connection that may have seen characters of a user. Without connections they may leave memory.
-    pub fn farewell(&self, user: UserId, mailbox: &Mailbox) {
-        let mut effects = Effects::default();
-        let mut shard = self.lock(shard_of(user));
-        shard.core.farewell(user, mailbox, &mut effects);
-        self.perform(shard, effects);
-    }
-
-    /// Ends a watch.
-    pub fn unwatch(&self, owner: UserId, character: CharacterId, mailbox: &Mailbox) {
-        self.lock(shard_of(owner)).core.unwatch(owner, character, mailbox);
-    }
-
-    /// Marks a dirty character as hurried: the flusher writes it at once and first.
-    pub fn hurry(&self, owner: UserId, character: CharacterId) {
-        let mut effects = Effects::default();
-        let mut shard = self.lock(shard_of(owner));
-        shard.core.hurry(owner, Some(character), &mut effects);
-        self.perform(shard, effects);
-    }
-
-    /// Flushes a user's characters at once, and lets them leave memory when they are clean and nobody uses them.
-    pub fn leave(&self, user: UserId) {
-        let mut effects = Effects::default();
-        let mut shard = self.lock(shard_of(user));
-        shard.core.hurry(user, None, &mut effects);
-        shard.core.leave(user, &mut effects);
-        self.perform(shard, effects);
-    }
-
     /// Places taken in memory: one for each character and one for each user.
     pub fn occupied(&self) -> usize {
         self.occupied.load(Ordering::Relaxed)
@@ -437,8 +396,15 @@ impl<G: Game> Shards<G> {
         self.dropped.load(Ordering::Relaxed)
     }
 
+    /// What is known of the receiver of goods that a change names.
+    fn receiver(&self, change: &Change<'_, G::Action>) -> Receiver {
+        let Change::Action(action) = change else { return Receiver::There };
+        let Some(other) = G::deal(action).and_then(|deal| deal.other()) else { return Receiver::There };
+        self.receivers.get(other)
+    }
+
     /// Whether another character may become dirty.
-    fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         self.dirty.load(Ordering::Relaxed) < self.capacity.dirty_max
     }
 
@@ -471,6 +437,7 @@ impl<G: Game> Shards<G> {
                 Effect::Dirty(change) => drop(self.dirty.fetch_add(change.cast_unsigned(), Ordering::Relaxed)),
                 Effect::Places(change) => drop(self.occupied.fetch_add(change.cast_unsigned(), Ordering::Relaxed)),
                 Effect::Persisted { waited_ms } => telemetry::persisted(waited_ms),
+                Effect::BooksStored { character, others } => self.looks.put(others, character),
                 Effect::Hurry => self.signals.waiting(),
                 Effect::OutOfPlay(character) => {
                     telemetry::taken_out_of_play();
@@ -491,6 +458,6 @@ fn found<G: Game>(decision: Decision<'_, G, Mailbox>) -> Option<Result<&mut Entr
         Decision::Applied { entry, .. } => Some(Ok(entry)),
         Decision::Refused(refusal) => Some(Err(refusal)),
         Decision::Conflict { .. } => Some(Err(Refusal::shard_lost())),
-        Decision::Absent => None,
+        Decision::Absent | Decision::Unknown => None,
     }
 }

@@ -45,7 +45,7 @@ use crate::config::Role;
 use crate::link::{Address, Hello, LinkStream, Message, Said};
 use crate::node::{LinkEnd, Links, ToLink};
 use crate::planted::{self, Bug};
-use crate::shard::{CloseOrder, Mailbox, Refusal, shard_of};
+use crate::shard::{CloseOrder, Mailbox, Missing, Refusal, shard_of};
 use crate::storage::{SHARDS, ShardId};
 use crate::telemetry;
 
@@ -390,11 +390,11 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
         let Some(connection) = attachment.connections.get_mut(&key.1) else { return };
         match heard {
             Ok(Heard::Answered) => self.note(key, None),
-            Ok(Heard::Absent(user)) => {
+            Ok(Heard::Absent(missing)) => {
                 connection.queue.push_front(frame);
-                connection.busy = Busy::Load(user);
+                connection.busy = Busy::Load(missing);
                 let id = connection.id;
-                self.load(key, id, user);
+                self.load(key, id, missing);
             }
             Ok(Heard::GoesBack) => {
                 self.stream.put(&Message::new(connection.address, Said::FrameBack(&frame)));

@@ -10,7 +10,7 @@ use std::fmt;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{Lease, ShardId, StorageError};
+use super::{Lease, ShardId, StorageError, WITH_BOOKS};
 
 /// The processes on a database and the owners of its shards.
 ///
@@ -268,6 +268,14 @@ pub struct Wanted {
     pub heartbeat: Option<i64>,
 }
 
+/// A schema version as people read it.
+pub fn schema_name(schema_version: i32) -> String {
+    match schema_version.checked_sub(WITH_BOOKS) {
+        Some(version @ 0..) => format!("{version} with trades"),
+        _ => schema_version.to_string(),
+    }
+}
+
 /// The schema in which states are stored once a process has registered beside this one; 0: nobody ever has.
 ///
 /// # Errors
@@ -280,8 +288,9 @@ pub(super) fn schema_beside(present: i32, node: &Node) -> Result<i32, StorageErr
         NodeKind::Node if present == 0 => Ok(node.schema_version),
         NodeKind::Node if present <= node.schema_version => Ok(present),
         NodeKind::Node => Err(StorageError::Refused(format!(
-            "characters are stored in schema {present}, and this program reads only up to {}; use a newer version of it",
-            node.schema_version
+            "characters are stored in schema {}, and this program reads only up to {}; use a newer version of it",
+            schema_name(present),
+            schema_name(node.schema_version)
         ))),
     }
 }

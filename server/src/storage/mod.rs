@@ -20,18 +20,24 @@ use async_trait::async_trait;
 use castellan_protocol::{CharacterId, SessionId, UserId};
 
 pub use backup::{Copied, backup};
-pub use castellan_authority::{CharacterRow, Lease, SHARDS, ShardId, VERSION_JUMP};
+pub use castellan_authority::{CharacterRow, Lease, SHARDS, ShardId, VERSION_JUMP, WITH_BOOKS};
 pub use connect::{StorageOptions, check_url, connect};
 pub use error::StorageError;
 pub use membership::{
     Agreed, InUse, Link, Load, Membership, Node, NodeKind, Owned, Present, Published, Renewal, Report, Seen, Wanted,
+    schema_name,
 };
 pub use origin::{Change, Origin};
-pub use rows::{AccountChange, AccountRow, AuditRow, Claim, DeadLetter, KeyRow, SessionRow, Verdict};
+pub use rows::{AccountChange, AccountRow, AuditRow, BooksRow, Claim, DeadLetter, KeyRow, SessionRow, Verdict};
+
+/// A character, and another one whose row it should look at.
+pub type Look = (CharacterId, CharacterId);
 
 /// What has changed in the database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hint {
+    /// The books of characters: these should look at those.
+    Books(Vec<Look>),
     /// A shard has another owner, or none.
     Leases,
     /// A session has ended.
@@ -92,8 +98,8 @@ pub trait Storage: Send + Sync + 'static {
     /// Epochs jump as well: leases taken before, even ones that this database does not know of, are lost.
     async fn restored(&self, now_ms: i64) -> Result<u64, StorageError>;
 
-    /// All characters of these users that are not deleted, those of each user together and oldest first. The users belong
-    /// to the shard of the lease.
+    /// All characters of these users, those of each user together and oldest first. The users belong to the shard of the
+    /// lease. Of the deleted ones only those that have books.
     ///
     /// # Errors
     ///
@@ -111,10 +117,28 @@ pub trait Storage: Send + Sync + 'static {
     /// `Refused`: nothing was written. At least one row is at fault or has no lease.
     async fn save(&self, leases: &[Lease], rows: &[CharacterRow]) -> Result<Vec<ShardId>, StorageError>;
 
+    /// The books of these characters, also of deleted ones. A character that has no row is left out.
+    ///
+    /// What it returns would survive a failover of the database.
+    async fn books(&self, characters: &[CharacterId]) -> Result<Vec<BooksRow>, StorageError>;
+
+    /// Up to `max` characters of these shards whose rows have books, in the order of their ids, those after `after`.
+    async fn traders(
+        &self,
+        shards: &[ShardId],
+        after: Option<CharacterId>,
+        max: u32,
+    ) -> Result<Vec<BooksRow>, StorageError>;
+
+    /// Sends [`Hint::Books`] to the other servers on this database, if there can be any.
+    async fn hint_books(&self, _looks: &[Look]) -> Result<(), StorageError> {
+        Ok(())
+    }
+
     /// Deletes the rows of up to `max` characters that were deleted before a time, in the shards of these leases. Proves
     /// the leases, and leaves shards alone whose lease is lost. Returns the number of rows.
     ///
-    /// A character with a dead letter is left alone: without its row the letter could bring it back to life. So could a
+    /// A character that has books is left alone: others may still have to read them. So is one with a dead letter: without its row the letter could bring it back to life. So could a
     /// write that is still on its way, so `before_ms` must lie further back than any write lasts.
     async fn purge_characters(&self, leases: &[Lease], before_ms: i64, max: u32) -> Result<u64, StorageError>;
 

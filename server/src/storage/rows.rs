@@ -8,6 +8,19 @@ use uuid::Uuid;
 use super::StorageError;
 use castellan_authority::{CharacterRow, ShardId};
 
+/// What a row says to those who trade with its character.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BooksRow {
+    /// The character.
+    pub id: CharacterId,
+    /// Its owner.
+    pub user: UserId,
+    /// It was deleted.
+    pub is_deleted: bool,
+    /// Its books in JSON, if there is anything in them.
+    pub books: Option<String>,
+}
+
 /// A row that the database refused, kept for an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {

@@ -27,4 +27,5 @@ mod starting;
 mod storage;
 mod tidy;
 mod tls;
+mod trading;
 mod upgrades;

@@ -20,7 +20,7 @@ use castellan_game::Dice;
 use castellan_game::Violation;
 use castellan_game::{Touched, quote};
 
-pub(super) use trade::{hand_in, hand_out};
+pub(super) use trade::{check_units, hand_in, hand_out};
 
 type Ruling = Result<(), Violation>;
 
@@ -98,6 +98,9 @@ fn act(character: &mut Character, action: &Action, catalogue: &Catalogue, dice: 
             let name = name::clean(&fields.name)?;
             character.build_mut().name = name;
             Ok(())
+        }
+        Action::Give(_) | Action::Offer(_) | Action::Accept(_) | Action::Cancel(_) => {
+            Err(Violation::malformed("gifts and trades are no rules of the game"))
         }
     }
 }

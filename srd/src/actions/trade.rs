@@ -7,7 +7,7 @@ use super::wearing::carried;
 use super::{Ruling, health, quantity, refresh_maximum, unknown_item};
 use crate::catalogue::{Catalogue, Item, Purpose};
 use crate::character::Character;
-use crate::money::Coin;
+use crate::request::Coin;
 use crate::symbol::Symbol;
 use castellan_game::Dice;
 use castellan_game::Violation;
@@ -38,6 +38,12 @@ pub(crate) fn hand_out(character: &mut Character, item: &str, units: i64, catalo
     }
     take(character, id, quantity, catalogue);
     Ok(())
+}
+
+/// Checks that a character can have this many units of an item.
+pub(crate) fn check_units(item: &str, units: i64, catalogue: &Catalogue) -> Ruling {
+    quantity(units)?;
+    catalogue.item_named(item).map(|_| ()).ok_or_else(|| unknown_item(item))
 }
 
 /// Puts units in that another character has handed out. The catalogue may not know the item any more.
@@ -116,7 +122,7 @@ pub(super) fn modify_currency(character: &mut Character, fields: &ModifyCurrency
     if deltas == [0; 5] {
         return Err(Violation::malformed("set at least one of cp, sp, ep, gp and pp to a number other than 0"));
     }
-    for (coin, delta) in Coin::ALL.into_iter().zip(deltas) {
+    for (&coin, delta) in Coin::ALL.iter().zip(deltas) {
         character.vitals.purse.change(coin, delta)?;
     }
     Ok(())

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use castellan_protocol::{actions, wire_map, wire_names};
+use castellan_protocol::{CharacterId, actions, wire_map, wire_names};
+
+use super::Goods;
 
 wire_names! {
     /// One of the six abilities.
@@ -111,6 +113,14 @@ actions! {
         "remove_condition" => RemoveCondition(RemoveCondition),
         /// Gives the character another name.
         "rename" => Rename(Rename),
+        /// Gives goods to another character.
+        "give" => Give(Give),
+        /// Offers goods for others.
+        "offer" => Offer(Offer),
+        /// Accepts an offer.
+        "accept" => Accept(Accept),
+        /// Ends an own offer.
+        "cancel" => Cancel(Cancel),
     }
 }
 
@@ -287,6 +297,49 @@ wire_map! {
     action Rename {
         /// The new name: 1 to 40 Unicode scalars after trimming and NFC.
         name: String,
+    }
+}
+wire_map! {
+    /// Fields of `give`.
+    action Give {
+        /// The character that gets the goods.
+        to: CharacterId,
+        /// The goods.
+        goods: Goods,
+    }
+}
+wire_map! {
+    /// Fields of `offer`.
+    action Offer {
+        /// The only character that may accept. If it is missing, everybody may.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        to: Option<CharacterId>,
+        /// The goods that it holds.
+        gives: Goods,
+        /// The goods that it wants.
+        wants: Goods,
+        /// How long it is open, in seconds: 1 to 2,592,000 (30 days).
+        seconds: i64,
+    }
+}
+wire_map! {
+    /// Fields of `accept`.
+    action Accept {
+        /// The character that has made the offer.
+        from: CharacterId,
+        /// The number of the offer.
+        offer: i64,
+        /// The goods that it wants.
+        gives: Goods,
+        /// The goods that it holds. If it holds others, nothing happens.
+        gets: Goods,
+    }
+}
+wire_map! {
+    /// Fields of `cancel`.
+    action Cancel {
+        /// The number of the offer.
+        offer: i64,
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod action;
 mod creation;
+mod goods;
 pub mod limits;
 
 pub use action::*;
 pub use creation::NewCharacter;
+pub use goods::{Coin, Goods};

@@ -38,7 +38,7 @@ fn the_game_obeys_the_laws() {
 #[test]
 fn goods_are_conserved() {
     let quantity = prop_oneof![6 => 1i64..3, 1 => number()];
-    let coin = select(&Coin::ALL[..]);
+    let coin = select(Coin::ALL);
     let items = prop::collection::btree_map(item(), quantity.clone(), 0..3);
     let currency = prop::collection::btree_map(coin, quantity, 0..2);
     let goods = (items, currency).prop_map(|(items, currency)| Goods { items, currency });

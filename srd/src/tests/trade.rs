@@ -17,7 +17,7 @@ fn deal(kind: &str, item: &str, quantity: i64) -> String {
 
 /// Coins as `cp sp ep gp pp`.
 fn coins(character: &Character) -> String {
-    Coin::ALL.map(|coin| character.purse().coins(coin).to_string()).join(" ")
+    Coin::ALL.iter().map(|coin| character.purse().coins(*coin).to_string()).collect::<Vec<_>>().join(" ")
 }
 
 fn pack(character: &Character) -> String {

@@ -29,6 +29,8 @@ fn write(version: u64, recoveries: i64, applied: &[(u8, u64)]) -> Write {
         recoveries,
         ids: kept.iter().map(|(lane, n)| id(*lane, *n)).collect(),
         counters,
+        goods: Default::default(),
+        books: Default::default(),
         lease: Some(LeaseThen { recoveries, released: false, holder: Some(100), owner: None }),
         writer: Some(1),
     }
@@ -245,6 +247,7 @@ fn contested(others_behind: u64) -> Evidence {
         rows: vec![writes.last().expect("there are writes").clone()],
         writes,
         lifetimes: Vec::new(),
+        traders: Default::default(),
         decided: Default::default(),
         broken_off: false,
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::shard::{Restored, Versions, shard_of};
+use crate::shard::{Restored, Versions, restore, shard_of};
 use crate::storage::{CharacterRow, ShardId};
 
 #[derive(Serialize, Deserialize)]
@@ -80,7 +80,7 @@ pub(super) fn write_roster(user: UserId, rows: &[CharacterRow]) -> Option<Vec<u8
 pub(super) fn read_roster<G: Game>(body: &[u8], shard: ShardId) -> Option<(UserId, Restored<G>)> {
     let Roster { user, characters } = serde_json::from_slice(body).ok()?;
     let character = |character: Character<'_>| {
-        let state = G::restore(character.schema_version, character.state.get()).ok()?;
+        let loaded = restore::<G>(character.schema_version, character.state.get()).ok()?;
         let row = CharacterRow {
             id: character.id,
             user,
@@ -95,7 +95,7 @@ pub(super) fn read_roster<G: Game>(body: &[u8], shard: ShardId) -> Option<(UserI
             updated_at_ms: character.updated_at_ms,
             deleted_at_ms: None,
         };
-        Some((row, state))
+        Some((row, loaded))
     };
     let mut characters: Vec<_> = characters.into_iter().map(character).collect::<Option<_>>()?;
     characters.sort_by_key(|(row, _)| (row.created_at_ms, row.id));

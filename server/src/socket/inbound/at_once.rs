@@ -5,7 +5,7 @@ use castellan_game::Game;
 use castellan_protocol::{Action, CharacterId, ClientFrame, CloseCode, UserId, Version};
 
 use super::{Inbound, Sender, Show, Slow, once_durable};
-use crate::shard::{Answer, Answered, Mailbox, Reader, Refusal, Wait};
+use crate::shard::{Answer, Answered, Mailbox, Missing, Reader, Refusal, Wait};
 use crate::socket::end::End;
 use crate::socket::outbound::{Frames, Outbound};
 use crate::socket::replies::About;
@@ -25,7 +25,7 @@ impl<G: Game> Inbound<G> {
         self.session.acts_for(named)
     }
 
-    /// Answers a request that may have to wait. Returns the owner whose characters must be loaded first, if so.
+    /// Answers a request that may have to wait. Returns what must be read first, if so.
     ///
     /// # Errors
     ///
@@ -34,10 +34,13 @@ impl<G: Game> Inbound<G> {
         &mut self,
         out: &mut Outbound<F>,
         slow: Slow<G::Action>,
-    ) -> Result<Option<UserId>, End> {
+    ) -> Result<Option<Missing>, End> {
         match slow {
-            Slow::Intent(intent) => Ok(self.session.acts_for(intent.user)),
-            Slow::Show(show) => Ok((!self.show_at_once(out, &show)).then_some(show.owner)),
+            Slow::Intent(intent) => {
+                let owner = self.session.acts_for(intent.user);
+                Ok(owner.map(|owner| self.context.shards.missing(owner, &intent.action)))
+            }
+            Slow::Show(show) => Ok((!self.show_at_once(out, &show)).then_some(Missing::Characters(show.owner))),
             Slow::Refresh(_) => {
                 Err(End::order(CloseCode::ProtocolError, "a gateway passed on a frame that it answers itself"))
             }

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::writer::Writer;
 use crate::auth::Session;
 use crate::link::{Address, Hello, InPlace, LinkStream};
-use crate::shard::{CloseOrder, Mailbox, Refusal, shard_of};
+use crate::shard::{CloseOrder, Mailbox, Missing, Refusal, shard_of};
 use crate::socket::context::Context;
 use crate::socket::end::End;
 use crate::socket::inbound::{Inbound, Unanswered};
@@ -40,8 +40,8 @@ pub(super) enum Busy {
     No,
     /// The welcome comes first.
     Welcome,
-    /// The first of them waits for the characters of this user.
-    Load(UserId),
+    /// The first of them waits for this.
+    Load(Missing),
 }
 
 /// The outcome of a frame.
@@ -49,8 +49,8 @@ pub(super) enum Busy {
 pub(super) enum Heard {
     /// It is answered, or will be once its commit is done.
     Answered,
-    /// The characters of this user must be loaded first.
-    Absent(UserId),
+    /// This must be read first.
+    Absent(Missing),
     /// The shard leaves or is lost: the frame goes back.
     GoesBack,
 }

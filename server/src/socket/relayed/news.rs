@@ -39,15 +39,15 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
         {
             connection.loads_news = Some(user);
             let id = connection.id;
-            self.load(key, id, user);
+            self.load(key, id, Missing::Characters(user));
         }
     }
 
-    pub(super) fn load(&mut self, key: Key, id: u64, user: UserId) {
+    pub(super) fn load(&mut self, key: Key, id: u64, missing: Missing) {
         let shards = Arc::clone(&self.house.context.shards);
         self.working.push(Box::pin(async move {
-            let result = shards.load(user).await;
-            Done::Loaded { key, id, user, result }
+            let result = shards.fetch(missing).await;
+            Done::Loaded { key, id, missing, result }
         }));
     }
 

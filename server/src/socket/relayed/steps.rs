@@ -5,7 +5,7 @@ use super::*;
 /// The result of work beside the link.
 pub(super) enum Done {
     /// A load for frames or for news ended.
-    Loaded { key: Key, id: u64, user: UserId, result: Result<(), Refusal> },
+    Loaded { key: Key, id: u64, missing: Missing, result: Result<(), Refusal> },
     /// A welcome.
     Welcomed { key: Key, id: u64, user: UserId, mailbox: Mailbox, result: Result<Vec<CharacterSummary>, Refusal> },
     /// A request ended; with the request if it goes back.
@@ -190,7 +190,7 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
     /// Work beside the link has ended.
     pub(super) fn done(&mut self, done: Done) {
         match done {
-            Done::Loaded { key, id, user, result } => self.loaded(key, id, user, result),
+            Done::Loaded { key, id, missing, result } => self.loaded(key, id, missing, result),
             Done::Welcomed { key, id, user, mailbox, result } => {
                 match connection(&mut self.attachments, key).filter(|connection| connection.id == id) {
                     Some(_) => self.welcomed(key, result),
@@ -240,7 +240,7 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
         }
     }
 
-    fn loaded(&mut self, key: Key, id: u64, user: UserId, result: Result<(), Refusal>) {
+    fn loaded(&mut self, key: Key, id: u64, missing: Missing, result: Result<(), Refusal>) {
         let attachment = &mut self.attachments[usize::from(key.0.number())];
         let is_heard = attachment.is_heard();
         let Some(connection) = attachment.connections.get_mut(&key.1).filter(|connection| connection.id == id) else {
@@ -253,7 +253,9 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
         }
         connection.set_now(self.now, self.now_ms);
         let refusal = result.err();
-        if connection.loads_news == Some(user) {
+        if let Missing::Characters(user) = missing
+            && connection.loads_news == Some(user)
+        {
             connection.loads_news = None;
             if let Some(refusal) = &refusal
                 && !connection.give_up_news(&mut self.stream, user, refusal)
@@ -266,7 +268,7 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
         }
         let attachment = &mut self.attachments[usize::from(key.0.number())];
         let Some(connection) = attachment.connections.get_mut(&key.1) else { return };
-        if connection.busy != Busy::Load(user) {
+        if connection.busy != Busy::Load(missing) {
             return;
         }
         connection.busy = Busy::No;

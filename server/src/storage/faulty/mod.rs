@@ -14,8 +14,8 @@ use castellan_protocol::{CharacterId, SessionId, UserId};
 use parking_lot::Mutex;
 
 use super::{
-    AccountChange, AccountRow, AuditRow, CharacterRow, Claim, DeadLetter, KeyRow, Lease, Membership, Origin,
-    SessionRow, ShardId, Storage, StorageError, Verdict,
+    AccountChange, AccountRow, AuditRow, BooksRow, CharacterRow, Claim, DeadLetter, KeyRow, Lease, Look, Membership,
+    Origin, SessionRow, ShardId, Storage, StorageError, Verdict,
 };
 
 pub use memory::MemoryStorage;
@@ -201,6 +201,26 @@ impl Storage for FaultyStorage {
     async fn save(&self, leases: &[Lease], rows: &[CharacterRow]) -> Result<Vec<ShardId>, StorageError> {
         let (leases, rows) = (leases.to_vec(), rows.to_vec());
         self.run(move |storage| async move { storage.save(&leases, &rows).await }).await
+    }
+
+    async fn books(&self, characters: &[CharacterId]) -> Result<Vec<BooksRow>, StorageError> {
+        let characters = characters.to_vec();
+        self.run(move |storage| async move { storage.books(&characters).await }).await
+    }
+
+    async fn traders(
+        &self,
+        shards: &[ShardId],
+        after: Option<CharacterId>,
+        max: u32,
+    ) -> Result<Vec<BooksRow>, StorageError> {
+        let shards = shards.to_vec();
+        self.run(move |storage| async move { storage.traders(&shards, after, max).await }).await
+    }
+
+    async fn hint_books(&self, looks: &[Look]) -> Result<(), StorageError> {
+        let looks = looks.to_vec();
+        self.run(move |storage| async move { storage.hint_books(&looks).await }).await
     }
 
     async fn purge_characters(&self, leases: &[Lease], before_ms: i64, max: u32) -> Result<u64, StorageError> {

@@ -1,5 +1,6 @@
 //! The rows of a database in memory, and what each call does to them.
 
+mod books;
 mod members;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +15,7 @@ use crate::storage::columns::{covered, not_overtaken, signed};
 use crate::storage::origin::jumped;
 use crate::storage::{
     AccountChange, AccountRow, AuditRow, CharacterRow, Claim, DeadLetter, KeyRow, Lease, Published, SessionRow,
-    ShardId, StorageError, VERSION_JUMP, Verdict,
+    ShardId, StorageError, VERSION_JUMP, Verdict, WITH_BOOKS,
 };
 
 /// All rows. A call that returns an error has changed none of them.
@@ -147,7 +148,9 @@ impl Tables {
 
     pub(super) fn load(&self, lease: Lease, users: &[UserId]) -> Result<Vec<CharacterRow>, StorageError> {
         self.check(&lease)?;
-        let theirs = |row: &&CharacterRow| users.contains(&row.user) && row.deleted_at_ms.is_none();
+        let theirs = |row: &&CharacterRow| {
+            users.contains(&row.user) && (row.deleted_at_ms.is_none() || row.schema_version >= WITH_BOOKS)
+        };
         let mut rows: Vec<CharacterRow> = self.characters.values().filter(theirs).cloned().collect();
         rows.sort_by_key(|row| (row.user, row.created_at_ms, row.id));
         Ok(rows)
@@ -168,7 +171,7 @@ impl Tables {
         let mut old: Vec<_> = self
             .characters
             .values()
-            .filter(|row| is_held(row) && !self.dead_letters.contains_key(&row.id))
+            .filter(|row| is_held(row) && !self.dead_letters.contains_key(&row.id) && row.schema_version < WITH_BOOKS)
             .filter_map(|row| Some((row.deleted_at_ms.filter(|at_ms| *at_ms < before_ms)?, row.id)))
             .collect();
         old.sort_unstable();

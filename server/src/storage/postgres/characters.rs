@@ -25,7 +25,7 @@ pub(super) async fn load(
          (extract(epoch FROM created_at) * 1000)::bigint AS created_at_ms, \
          (extract(epoch FROM updated_at) * 1000)::bigint AS updated_at_ms, \
          (extract(epoch FROM deleted_at) * 1000)::bigint AS deleted_at_ms \
-         FROM characters WHERE user_id = ANY ($1) AND deleted_at IS NULL ORDER BY user_id, created_at, id",
+         FROM characters WHERE user_id = ANY ($1) AND (deleted_at IS NULL OR schema_version >= 1000000) ORDER BY user_id, created_at, id",
     )
     .bind(users.iter().map(|user| user.uuid()).collect::<Vec<_>>())
     .fetch_all(&mut *transaction)
@@ -125,6 +125,7 @@ static PURGE: LazyLock<String> = LazyLock::new(|| {
          DELETE FROM characters WHERE deleted_at < to_timestamp($3 * 0.001::float8) AND id = ANY (ARRAY (\
          SELECT id FROM characters AS old WHERE deleted_at < to_timestamp($3 * 0.001::float8) \
          AND shard = ANY (ARRAY (SELECT shard FROM held)) \
+         AND schema_version < 1000000 \
          AND NOT EXISTS (SELECT FROM dead_letters WHERE character_id = old.id) \
          ORDER BY deleted_at LIMIT $4)) RETURNING id) \
          SELECT count(*) AS purged FROM purged",

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::time::{sleep, timeout};
 
+use super::books;
 use super::hosts::Hosts;
 use crate::storage::Hint;
 
@@ -42,8 +43,10 @@ async fn listen(hosts: &Hosts, hear: &(dyn Fn(Hint) + Send + Sync)) -> Result<()
     hear(Hint::Sessions);
     while hosts.current() == host {
         match timeout(SILENCE, listener.try_recv()).await {
-            Ok(Ok(Some(heard))) if heard.payload() == "leases" => hear(Hint::Leases),
-            Ok(Ok(Some(_))) => hear(Hint::Sessions),
+            Ok(Ok(Some(heard))) => hear(match heard.payload() {
+                "leases" => Hint::Leases,
+                other => books::read_hint(other).map_or(Hint::Sessions, Hint::Books),
+            }),
             Ok(Ok(None)) => break,
             Ok(Err(error)) => return Err(error),
             Err(_) => {

@@ -16,6 +16,7 @@ pub(super) fn migrator() -> Migrator {
         (8, "cluster", include_str!("../../../../migrations/postgres/0008_cluster.sql")),
         (9, "load", include_str!("../../../../migrations/postgres/0009_load.sql")),
         (10, "hints", include_str!("../../../../migrations/postgres/0010_hints.sql")),
+        (11, "books", include_str!("../../../../migrations/postgres/0011_books.sql")),
     ];
     let migrations = files.map(|(version, name, sql)| {
         let outside_transaction = sql.starts_with("-- no-transaction");

@@ -3,6 +3,7 @@
 mod accounts;
 mod agreed;
 mod audit;
+mod books;
 mod characters;
 mod checks;
 mod commits;
@@ -24,8 +25,8 @@ use castellan_protocol::{CharacterId, SessionId, UserId};
 
 use self::connection::Connections;
 use super::{
-    AccountChange, AccountRow, AuditRow, CharacterRow, Claim, DeadLetter, Hint, KeyRow, Lease, Membership, Origin,
-    SessionRow, ShardId, Storage, StorageError, StorageOptions, Verdict,
+    AccountChange, AccountRow, AuditRow, BooksRow, CharacterRow, Claim, DeadLetter, Hint, KeyRow, Lease, Look,
+    Membership, Origin, SessionRow, ShardId, Storage, StorageError, StorageOptions, Verdict,
 };
 
 pub(super) use self::url::check as check_url;
@@ -130,6 +131,23 @@ impl Storage for PostgresStorage {
 
     async fn save(&self, leases: &[Lease], rows: &[CharacterRow]) -> Result<Vec<ShardId>, StorageError> {
         on_connection!(self, characters::save(leases, rows))
+    }
+
+    async fn books(&self, characters: &[CharacterId]) -> Result<Vec<BooksRow>, StorageError> {
+        look_up!(self, books::books(characters))
+    }
+
+    async fn traders(
+        &self,
+        shards: &[ShardId],
+        after: Option<CharacterId>,
+        max: u32,
+    ) -> Result<Vec<BooksRow>, StorageError> {
+        look_up!(self, books::traders(shards, after, max))
+    }
+
+    async fn hint_books(&self, looks: &[Look]) -> Result<(), StorageError> {
+        on_connection!(self, books::hint(looks))
     }
 
     async fn purge_characters(&self, leases: &[Lease], before_ms: i64, max: u32) -> Result<u64, StorageError> {

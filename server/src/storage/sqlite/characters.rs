@@ -24,7 +24,8 @@ pub(super) async fn load(
     for user in users {
         let rows = sqlx::query(
             "SELECT id, user_id, shard, name, version, recoveries, schema_version, state, request_ids, created_at_ms, \
-             updated_at_ms, deleted_at_ms FROM characters WHERE user_id = ?1 AND deleted_at_ms IS NULL \
+             updated_at_ms, deleted_at_ms FROM characters WHERE user_id = ?1 \
+             AND (deleted_at_ms IS NULL OR schema_version >= 1000000) \
              ORDER BY created_at_ms, id",
         )
         .bind(user.to_string())
@@ -90,6 +91,7 @@ pub(super) async fn purge(
     let done = sqlx::query(
         "DELETE FROM characters WHERE id IN (SELECT id FROM characters WHERE deleted_at_ms < ?1 \
          AND shard IN (SELECT value FROM json_each(?2)) \
+         AND schema_version < 1000000 \
          AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE character_id = characters.id) \
          ORDER BY deleted_at_ms LIMIT ?3)",
     )

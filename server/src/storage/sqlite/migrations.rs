@@ -16,6 +16,7 @@ pub(super) fn migrator() -> Migrator {
         (8, "cluster", include_str!("../../../../migrations/sqlite/0008_cluster.sql")),
         (9, "load", include_str!("../../../../migrations/sqlite/0009_load.sql")),
         (10, "hints", include_str!("../../../../migrations/sqlite/0010_hints.sql")),
+        (11, "books", include_str!("../../../../migrations/sqlite/0011_books.sql")),
     ];
     let migrations = files.map(|(version, name, sql)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)

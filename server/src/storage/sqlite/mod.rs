@@ -3,6 +3,7 @@
 mod accounts;
 mod audit;
 mod backup;
+mod books;
 mod characters;
 mod columns;
 mod connection;
@@ -24,8 +25,8 @@ use sqlx::{Connection, Sqlite, Transaction};
 pub(super) use self::backup::backup;
 use self::connection::Connections;
 use super::{
-    AccountChange, AccountRow, AuditRow, CharacterRow, Claim, DeadLetter, KeyRow, Lease, Origin, SessionRow, ShardId,
-    Storage, StorageError, StorageOptions, Verdict,
+    AccountChange, AccountRow, AuditRow, BooksRow, CharacterRow, Claim, DeadLetter, KeyRow, Lease, Origin, SessionRow,
+    ShardId, Storage, StorageError, StorageOptions, Verdict,
 };
 
 /// Begins a writing transaction. It has the file's write lock from the start, so everything it reads stays true.
@@ -103,6 +104,19 @@ impl Storage for SqliteStorage {
 
     async fn save(&self, leases: &[Lease], rows: &[CharacterRow]) -> Result<Vec<ShardId>, StorageError> {
         on_connection!(self.writer(), characters::save(leases, rows))
+    }
+
+    async fn books(&self, characters: &[CharacterId]) -> Result<Vec<BooksRow>, StorageError> {
+        on_connection!(self.reader(), books::books(characters))
+    }
+
+    async fn traders(
+        &self,
+        shards: &[ShardId],
+        after: Option<CharacterId>,
+        max: u32,
+    ) -> Result<Vec<BooksRow>, StorageError> {
+        on_connection!(self.reader(), books::traders(shards, after, max))
     }
 
     async fn purge_characters(&self, leases: &[Lease], before_ms: i64, max: u32) -> Result<u64, StorageError> {

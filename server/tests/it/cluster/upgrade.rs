@@ -102,7 +102,7 @@ fn nodes_store_what_all_of_them_read_until_the_upgrade_is_finished() {
 
     older.stop();
     let (done, said) = finish(&cluster);
-    assert!(done && said.contains("in schema 3 from now on, before that in schema 2"), "{said}");
+    assert!(done && said.contains("in schema 3 with trades from now on, before that in schema 2"), "{said}");
     let deadline = Instant::now() + SETTLED;
     while stored(&cluster, &mut socket, &id(&made)) != 3 {
         assert!(Instant::now() < deadline, "it still stores schema 2:\n{}", cluster.house.log());
@@ -117,7 +117,7 @@ fn a_node_that_cannot_read_or_write_what_is_stored_does_not_start() {
     let cluster = Cluster::new();
     assert!(cluster.castellan(&["migrate"]).status.success());
     for (stored, why) in [
-        (4, "characters are stored in schema 4, and this program reads only up to 3"),
+        (1_000_004, "characters are stored in schema 4 with trades, and this program reads only up to 3 with trades"),
         (1, "characters are stored in schema 1, and this program writes only 2 and newer"),
     ] {
         let statement = format!("UPDATE cluster SET stored_schema = {stored} RETURNING revision");

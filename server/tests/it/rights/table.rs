@@ -176,4 +176,11 @@ pub(super) const ACTIONS: &[(&str, bool)] = &[
     (r#"{"add_condition": {"condition": "prone"}}"#, false),
     (r#"{"remove_condition": {"condition": "prone"}}"#, true),
     (r#"{"rename": {"name": "Adah"}}"#, false),
+    (r#"{"give": {"to": "00000000-0000-4000-8000-000000000001", "goods": {"currency": {"cp": 1}}}}"#, false),
+    (r#"{"offer": {"gives": {"currency": {"cp": 1}}, "wants": {"currency": {"cp": 1}}, "seconds": 1}}"#, false),
+    (
+        r#"{"accept": {"from": "00000000-0000-4000-8000-000000000001", "offer": 1, "gives": {"currency": {"cp": 1}}, "gets": {"currency": {"cp": 1}}}}"#,
+        false,
+    ),
+    (r#"{"cancel": {"offer": 1}}"#, false),
 ];

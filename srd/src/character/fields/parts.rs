@@ -11,7 +11,8 @@ use crate::ability::{Abilities, MAGIC_SCORE_MAX};
 use crate::character::{self, Equipment, Life};
 use crate::derived::{self, Flags, Skills};
 use crate::inventory::{INVENTORY_ENTRIES_MAX, Inventory, Stack};
-use crate::money::{Coin, Purse};
+use crate::money::Purse;
+use crate::request::Coin;
 use crate::request::limits::QUANTITY_MAX;
 use crate::request::{Ability, Slot};
 use crate::symbol::Symbol;
@@ -156,7 +157,7 @@ impl Field for Purse {
 
     fn pack(&self, out: &mut Vec<u8>) {
         pack::entries(out, Coin::ALL.len());
-        for coin in Coin::ALL {
+        for &coin in Coin::ALL {
             pack::text(out, coin.as_str());
             pack::signed(out, self.coins(coin));
         }

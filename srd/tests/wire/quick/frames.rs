@@ -70,6 +70,10 @@ pub(crate) fn actions(parts: &Parts) -> Vec<Action> {
         gp: d.then_some(gp),
         pp: e.then_some(number),
     };
+    let goods = |has_coins: bool| Goods {
+        items: [(parts.text.clone(), number), ("club".to_owned(), cp)].into(),
+        currency: if has_coins { [(Coin::Gold, gp), (Coin::Copper, sp)].into() } else { BTreeMap::new() },
+    };
     let level_up = LevelUp { hitpoints: parts.hitpoints, abilities: a.then(|| parts.abilities.clone()) };
     vec![
         Action::ModifyHitpoints(ModifyHitpoints { delta: number, critical: f }),
@@ -94,6 +98,10 @@ pub(crate) fn actions(parts: &Parts) -> Vec<Action> {
         Action::AddCondition(AddCondition { condition: condition.clone() }),
         Action::RemoveCondition(RemoveCondition { condition }),
         Action::Rename(Rename { name }),
+        Action::Give(Give { to: parts.character, goods: goods(c) }),
+        Action::Offer(Offer { to: a.then_some(parts.character), gives: goods(b), wants: goods(d), seconds: number }),
+        Action::Accept(Accept { from: parts.character, offer: number, gives: goods(e), gets: goods(f) }),
+        Action::Cancel(Cancel { offer: number }),
     ]
 }
 

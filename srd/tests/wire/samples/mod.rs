@@ -45,6 +45,9 @@ pub(crate) fn intent(action: Action) -> Intent {
 fn actions() -> Vec<(&'static str, Action)> {
     let item = || "longsword+weapon-1".to_owned();
     let coins = ModifyCurrency { cp: None, sp: Some(5), ep: None, gp: Some(-2), pp: None };
+    let to = id("019ab000-0000-7000-8000-0000000000c2");
+    let coins_only = || Goods { items: BTreeMap::new(), currency: [(Coin::Gold, 3), (Coin::Platinum, 1)].into() };
+    let some = Goods { items: [("arrow".to_owned(), 20), (item(), 1)].into(), ..coins_only() };
     let abilities = BTreeMap::from([(Ability::Strength, 1), (Ability::Charisma, 1)]);
     vec![
         ("intent_modify_hitpoints", Action::ModifyHitpoints(ModifyHitpoints { delta: -10, critical: true })),
@@ -70,6 +73,17 @@ fn actions() -> Vec<(&'static str, Action)> {
         ("intent_long_rest", Action::LongRest(LongRest {})),
         ("intent_add_condition", Action::AddCondition(AddCondition { condition: "poisoned".to_owned() })),
         ("intent_remove_condition", Action::RemoveCondition(RemoveCondition { condition: "exhaustion".to_owned() })),
+        ("intent_give", Action::Give(Give { to, goods: some.clone() })),
+        (
+            "intent_offer",
+            Action::Offer(Offer { to: Some(to), gives: some.clone(), wants: coins_only(), seconds: 3_600 }),
+        ),
+        (
+            "intent_offer_to_all",
+            Action::Offer(Offer { to: None, gives: coins_only(), wants: some.clone(), seconds: 1 }),
+        ),
+        ("intent_accept", Action::Accept(Accept { from: to, offer: 7, gives: coins_only(), gets: some })),
+        ("intent_cancel", Action::Cancel(Cancel { offer: 7 })),
         ("intent_rename", Action::Rename(Rename { name: "Brannör 🪓".to_owned() })),
     ]
 }
@@ -167,6 +181,9 @@ pub(crate) fn character() -> Character {
                 .collect(),
             derived: derived(),
         },
+        parcels: Vec::new(),
+        offers: Vec::new(),
+        waiting: Vec::new(),
         version: Version::new(6),
         last: RequestId::new(1831),
         created_at: "2026-11-22T12:00:00Z".to_owned(),

@@ -4,6 +4,7 @@ use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use super::super::replication::Rules;
 use super::*;
 
 fn row(version: u64) -> CharacterRow {

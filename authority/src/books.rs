@@ -1,0 +1,158 @@
+//! A character's part in gifts and trades, in memory, in its row, and as clients see it.
+//!
+//! [`Books`] are the state machine; `docs/trades.md` has the protocol.
+
+use std::collections::BTreeSet;
+
+use castellan_game::{Corrupt, Game, Goods};
+use castellan_protocol::{CharacterId, Codec, Version, pack_key};
+use castellan_trade::{Accepts, Books};
+use serde::{Deserialize, Serialize};
+
+use crate::row::WITH_BOOKS;
+use crate::timestamp::Timestamp;
+
+/// A character's books in a game.
+pub type BooksOf<G> = Books<CharacterId, <G as Game>::Goods>;
+
+/// What is known of the character that an action names as the receiver of goods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receiver {
+    /// Nothing: somebody must look first.
+    Unknown,
+    /// It was in the database not long ago, and was not deleted.
+    There,
+    /// It was not.
+    Nowhere,
+}
+
+/// The books of a character in memory, and who must look at them.
+#[derive(Debug)]
+pub(crate) struct Ledger<G: Game> {
+    pub(crate) books: BooksOf<G>,
+    /// Characters that must look at the row once it has the version `changed`.
+    pub(crate) news: BTreeSet<CharacterId>,
+    pub(crate) changed: Version,
+}
+
+impl<G: Game> Ledger<G> {
+    pub(crate) fn new(books: BooksOf<G>) -> Self {
+        Self { books, news: BTreeSet::new(), changed: Version::new(0) }
+    }
+
+    /// The characters that must look at the row, which has `version` now.
+    pub(crate) fn stored(&mut self, version: Version) -> BTreeSet<CharacterId> {
+        if version < self.changed { BTreeSet::new() } else { std::mem::take(&mut self.news) }
+    }
+
+    /// Returns true if it can be forgotten.
+    pub(crate) fn is_over(&self) -> bool {
+        self.books.is_empty() && self.news.is_empty()
+    }
+}
+
+/// A character's state and books, as they were read from a row.
+#[derive(Debug)]
+pub struct Loaded<G: Game> {
+    /// The state.
+    pub state: G::State,
+    /// The books, if there is anything in them.
+    pub books: Option<BooksOf<G>>,
+}
+
+/// Reads the state of a row.
+///
+/// # Errors
+///
+/// [`Corrupt`] names the field at fault.
+pub fn restore<G: Game>(schema_version: i32, stored: &str) -> Result<Loaded<G>, Corrupt> {
+    #[derive(Deserialize)]
+    struct WithBooks<B> {
+        books: B,
+    }
+    let has_books = schema_version >= WITH_BOOKS;
+    let state = G::restore(if has_books { schema_version - WITH_BOOKS } else { schema_version }, stored)?;
+    let books = has_books.then(|| serde_json::from_str::<WithBooks<BooksOf<G>>>(stored)).transpose()?;
+    Ok(Loaded { state, books: books.map(|read| read.books) })
+}
+
+/// Reads the field `books` of a row's state.
+///
+/// # Errors
+///
+/// [`Corrupt`] names the field at fault.
+pub fn restore_books<G: Game>(stored: &str) -> Result<BooksOf<G>, Corrupt> {
+    Ok(serde_json::from_str(stored)?)
+}
+
+/// A parcel as clients see it.
+#[derive(Serialize)]
+struct ShownParcel<'a, G> {
+    number: u64,
+    to: CharacterId,
+    goods: &'a G,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepts: Option<&'a Accepts<G>>,
+}
+
+/// An offer as clients see it.
+#[derive(Serialize)]
+struct ShownOffer<'a, G> {
+    number: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<CharacterId>,
+    gives: &'a G,
+    wants: &'a G,
+    until: String,
+}
+
+/// Goods that wait, as clients see them.
+#[derive(Serialize)]
+struct ShownWaiting<'a, G> {
+    number: u64,
+    goods: &'a G,
+}
+
+/// The number of fields that books add to a character as clients see it.
+pub(crate) fn fields_shown<G: Goods>(books: Option<&Books<CharacterId, G>>) -> usize {
+    let Some(books) = books else { return 0 };
+    let fields = [books.sent().is_empty(), books.offers().is_empty(), books.waiting().is_empty()];
+    fields.into_iter().filter(|is_empty| !is_empty).count()
+}
+
+/// Appends these fields: `parcels`, `offers`, `waiting`.
+pub(crate) fn pack_shown<G: Goods>(books: Option<&Books<CharacterId, G>>, out: &mut Vec<u8>) {
+    let Some(books) = books else { return };
+    if !books.sent().is_empty() {
+        pack_key!(out, "parcels");
+        let parcels = books.sent().iter().map(|(number, parcel)| ShownParcel {
+            number: *number,
+            to: parcel.to,
+            goods: &parcel.goods,
+            accepts: parcel.accepts.as_ref(),
+        });
+        Codec::MessagePack.encode(&parcels.collect::<Vec<_>>(), out);
+    }
+    if !books.offers().is_empty() {
+        pack_key!(out, "offers");
+        let offers = books.offers().iter().map(|(number, offer)| ShownOffer {
+            number: *number,
+            to: offer.to,
+            gives: &offer.held,
+            wants: &offer.wanted,
+            until: Timestamp(offer.until_ms).text().as_str().to_owned(),
+        });
+        Codec::MessagePack.encode(&offers.collect::<Vec<_>>(), out);
+    }
+    if !books.waiting().is_empty() {
+        pack_key!(out, "waiting");
+        let waiting = books.waiting().iter().map(|(number, goods)| ShownWaiting { number: *number, goods });
+        Codec::MessagePack.encode(&waiting.collect::<Vec<_>>(), out);
+    }
+}
+
+/// Appends the field of the stored state.
+pub(crate) fn pack_stored<G: Goods>(books: &Books<CharacterId, G>, out: &mut Vec<u8>) {
+    pack_key!(out, "books");
+    Codec::MessagePack.encode(books, out);
+}

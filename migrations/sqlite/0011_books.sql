@@ -1,0 +1,3 @@
+-- Characters that have sent, received or offered goods: states with books have a schema version from 1,000,000 on. The
+-- server looks for them when it takes a shard, and from time to time.
+CREATE INDEX characters_books ON characters (shard) WHERE schema_version >= 1000000;
