@@ -3,6 +3,7 @@
 //! [`Books`] are the state machine; `docs/trades.md` has the protocol.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use castellan_game::{Corrupt, Game, Goods};
 use castellan_protocol::{CharacterId, Codec, Version, pack_key};
@@ -33,11 +34,16 @@ pub(crate) struct Ledger<G: Game> {
     /// Characters that must look at the row once it has the version `changed`.
     pub(crate) news: BTreeSet<CharacterId>,
     pub(crate) changed: Version,
+    /// When the present minute of deals began, in milliseconds since the Unix epoch, and how many there were.
+    minute: (i64, u32),
 }
+
+/// A minute, in milliseconds.
+const MINUTE_MS: i64 = 60_000;
 
 impl<G: Game> Ledger<G> {
     pub(crate) fn new(books: BooksOf<G>) -> Self {
-        Self { books, news: BTreeSet::new(), changed: Version::new(0) }
+        Self { books, news: BTreeSet::new(), changed: Version::new(0), minute: (0, 0) }
     }
 
     /// The characters that must look at the row, which has `version` now.
@@ -45,9 +51,27 @@ impl<G: Game> Ledger<G> {
         if version < self.changed { BTreeSet::new() } else { std::mem::take(&mut self.news) }
     }
 
-    /// Returns true if it can be forgotten.
+    /// Returns true if it can be forgotten. Once there was a deal it stays as long as the character is in memory, because it
+    /// counts them.
     pub(crate) fn is_over(&self) -> bool {
-        self.books.is_empty() && self.news.is_empty()
+        self.books.is_empty() && self.news.is_empty() && self.minute.1 == 0
+    }
+
+    /// Counts a deal.
+    ///
+    /// # Errors
+    ///
+    /// There were `most` in this minute. Returns the time until the next one.
+    pub(crate) fn count(&mut self, most: u32, now_ms: i64) -> Result<(), Duration> {
+        let (began_ms, count) = &mut self.minute;
+        let left_ms = began_ms.saturating_add(MINUTE_MS).saturating_sub(now_ms);
+        if left_ms <= 0 || left_ms > MINUTE_MS {
+            (*began_ms, *count) = (now_ms, 0);
+        } else if *count >= most {
+            return Err(Duration::from_millis(left_ms.unsigned_abs()));
+        }
+        *count += 1;
+        Ok(())
     }
 }
 

@@ -60,6 +60,8 @@ pub struct Command<'a, A> {
     pub change: Change<'a, A>,
     /// True if the policy lets the session's role send this action.
     pub permitted: bool,
+    /// True if the number of deals a minute is limited. It is not for game servers, which trade for their players.
+    pub is_limited: bool,
 }
 
 /// A request to make a character.
@@ -139,6 +141,8 @@ pub struct Core<G: Game, S> {
     pub(crate) schema_version: i32,
     /// True if all servers can read books.
     pub(crate) stores_books: bool,
+    /// Most gifts, offers and acceptances of a character in a minute.
+    pub(crate) deals_per_minute: u32,
     dice_secret: Arc<[u8]>,
 }
 
@@ -158,6 +162,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
             rules,
             schema_version: G::SCHEMA_VERSION,
             stores_books: true,
+            deals_per_minute: u32::MAX,
             dice_secret,
         }
     }
@@ -248,7 +253,8 @@ impl<G: Game, S: Subscriber> Core<G, S> {
                     if !self.stores_books {
                         return Decision::Refused(Refusal::update_unfinished());
                     }
-                    if let Err(refusal) = entry.deal(&self.rules, self.schema_version, &deal, now_ms) {
+                    let most = if command.is_limited { self.deals_per_minute } else { u32::MAX };
+                    if let Err(refusal) = entry.deal(&self.rules, self.schema_version, &deal, most, now_ms) {
                         return Decision::Refused(refusal);
                     }
                     is_deal = true;

@@ -14,7 +14,7 @@ use crate::refusal::Refusal;
 pub(crate) const KINDS_MAX: usize = 8;
 
 impl<G: Game, S: Subscriber> Entry<G, S> {
-    /// Carries out a deal that an action asks for. The caller notes the change.
+    /// Carries out a deal that an action asks for, at most `most` in a minute. The caller notes the change.
     ///
     /// # Errors
     ///
@@ -24,10 +24,16 @@ impl<G: Game, S: Subscriber> Entry<G, S> {
         rules: &G::Rules,
         schema_version: i32,
         deal: &Deal<'_, G::Goods>,
+        most: u32,
         now_ms: i64,
     ) -> Result<(), Refusal> {
         let mut ledger = self.ledger.take().unwrap_or_else(|| Box::new(Ledger::new(Books::default())));
-        let done = self.try_deal(rules, schema_version, &mut ledger, deal, now_ms);
+        let counted = match deal {
+            // It gives back what is the character's own.
+            Deal::Cancel { .. } => Ok(()),
+            _ => ledger.count(most, now_ms).map_err(Refusal::too_many_deals),
+        };
+        let done = counted.and_then(|()| self.try_deal(rules, schema_version, &mut ledger, deal, now_ms));
         if done.is_ok() {
             ledger.changed = self.header.version.next();
         }

@@ -56,6 +56,13 @@ pub enum Effect<S> {
         /// The characters that must look at its row.
         others: BTreeSet<CharacterId>,
     },
+    /// A character has taken or refused a parcel.
+    Received {
+        /// The parcel accepts an offer; otherwise it is a gift.
+        is_trade: bool,
+        /// The character has the goods.
+        is_taken: bool,
+    },
     /// Somebody waits for a commit that the flusher has not started.
     Hurry,
     /// A character's versions contradicted each other, which is a fault of ours. It was taken out of play.

@@ -90,6 +90,12 @@ impl Refusal {
         Self::retry(RejectionCode::RATE_LIMITED, "you are sending too fast", retry_after_ms)
     }
 
+    /// The character must wait this long before the next gift, offer or acceptance.
+    pub fn too_many_deals(wait: Duration) -> Self {
+        let retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+        Self::retry(RejectionCode::RATE_LIMITED, "this character has traded too much in this minute", retry_after_ms)
+    }
+
     /// The owner must wait this long before the next creation.
     pub fn too_many_creations(wait: Duration) -> Self {
         let retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);

@@ -5,11 +5,11 @@
 
 use castellan_game::Game;
 use castellan_protocol::{CharacterId, UserId, Version};
-use castellan_trade::Books;
+use castellan_trade::{Books, Receipt, Task};
 
 use crate::books::{BooksOf, Ledger};
 use crate::core::{Core, changed};
-use crate::effect::{Effects, Subscriber};
+use crate::effect::{Effect, Effects, Subscriber};
 use crate::entry::UNFLUSHED_MAX;
 
 /// Whether a character may look at another one's row, to see what is to be done.
@@ -66,7 +66,16 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         let mut acted = false;
         if let Some((other, books)) = other {
             for task in ledger.books.tasks(character, other, books) {
+                let received = match &task {
+                    Task::Receive { number, parcel } => Some(((other, *number), parcel.accepts.is_some())),
+                    _ => None,
+                };
                 acted |= entry.carry_out(&self.rules, self.schema_version, &mut ledger, other, task, now_ms);
+                if let Some((parcel, is_trade)) = received {
+                    let receipt = ledger.books.receipts().get(&parcel);
+                    let is_taken = matches!(receipt, Some(Receipt::Taken(_)));
+                    effects.push(Effect::Received { is_trade, is_taken });
+                }
             }
         }
         acted |= entry.tidy(&self.rules, self.schema_version, &mut ledger.books, now_ms);

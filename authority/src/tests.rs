@@ -102,6 +102,7 @@ impl Bench {
             base,
             change,
             permitted: self.permitted,
+            is_limited: true,
         };
         say(self.core.change(&command, sender, self.receiver, self.has_room, self.now_ms, &mut self.effects))
     }

@@ -47,8 +47,12 @@ impl World {
         let runtime = Runtime::new().expect("a runtime");
         let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
         let leases = runtime.block_on(storage.take_over("bench")).expect("nobody else has them");
-        let capacity =
-            Capacity { characters_max: 10 * users, dirty_max: 10 * users, load_timeout: Duration::from_secs(2) };
+        let capacity = Capacity {
+            characters_max: 10 * users,
+            dirty_max: 10 * users,
+            deals_per_minute: 100,
+            load_timeout: Duration::from_secs(2),
+        };
         let (catalogue, secret) = (Arc::new(Catalogue::embedded()), Arc::from([7; 32]));
         let clock: Clock = Arc::new(|| NOW_MS);
         let (signals, handle) = (Arc::new(Signals::default()), runtime.handle().clone());
@@ -78,6 +82,7 @@ impl World {
             base: Base { after: None, expect: Some(Version::new(0)) },
             change: Change::Action(&action),
             permitted: true,
+            is_limited: false,
         };
         out.clear();
         let change = self.shards.change(&command, Some(mailbox), Shape::Frame(Codec::MessagePack), NOW_MS, out);

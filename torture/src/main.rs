@@ -216,18 +216,18 @@ impl Total {
 
     /// Prints one line for the runs, then the details.
     fn show(&self, arguments: &RunArguments, seed: u64) {
-        let Verdict { intents, acknowledged, unknown, refused, .. } = &self.verdict;
+        let Verdict { intents, acknowledged, unknown, refused, deals, trades, .. } = &self.verdict;
         let RunArguments { commit, minutes, .. } = arguments;
         let (faults, tally) = (self.tally.total(), &self.tally);
         let wrong: usize = self.runs.iter().map(|run| run.findings.len()).sum();
         let memory_mib = self.memory_kib / 1024;
         println!(
-            "| seed | commit | minutes | intents | acknowledged | faults | unknown | refused | memory | findings |"
+            "| seed | commit | minutes | intents | acknowledged | faults | unknown | refused | deals | trades | memory | findings |"
         );
-        println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+        println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
         println!(
             "| {seed} | {commit} | {minutes} | {intents} | {acknowledged} | {faults}: {tally} | {unknown} | {refused} \
-             | {memory_mib} MiB | {wrong} |"
+             | {deals} | {trades} | {memory_mib} MiB | {wrong} |"
         );
         for (fault, why) in &self.skipped {
             println!("skipped {fault}: {why}");

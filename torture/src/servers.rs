@@ -254,6 +254,7 @@ impl Servers {
             .args(["--socket-handshakes-burst", "1000000", "--http-anonymous-burst", "1000000"])
             .args(["--http-creations-per-day", "1000000"])
             .args(["--database-timeout", &format!("{timeout_ms}ms")])
+            .args(["--deals-per-minute", "100000"])
             .args(["--cache-characters-max", &setup.characters_max.to_string()])
             .arg("--flush-spool")
             .arg(&setup.spool);

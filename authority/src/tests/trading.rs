@@ -91,8 +91,8 @@ impl Fair {
 
     /// Nothing is left in any books, in memory or in the database.
     fn is_settled(&self) -> bool {
-        [11, 22].into_iter().all(|number| self.entry(number).ledger.is_none())
-            && self.rows.values().all(|row| row.schema_version < WITH_BOOKS)
+        let is_empty = |number| self.entry(number).ledger.as_ref().is_none_or(|ledger| ledger.books.is_empty());
+        [11, 22].into_iter().all(is_empty) && self.rows.values().all(|row| row.schema_version < WITH_BOOKS)
     }
 
     /// The number of the newest change of a character.
@@ -329,4 +329,21 @@ fn books_are_shown_stored_and_read_back() {
     let until = "1970-01-01T00:00:11Z";
     assert_eq!(shown["offers"], serde_json::json!([{"number": 4, "to": two, "gives": 1, "wants": 2, "until": until}]));
     assert!(shown.get("waiting").is_none() && shown.get("books").is_none(), "{shown}");
+}
+
+#[test]
+fn a_character_can_make_only_so_many_deals_in_a_minute_but_always_cancel() {
+    let mut fair = Fair::new();
+    fair.bench.core.limit_deals(2);
+    assert!(fair.act(11, &offer(None, 1, 1)).starts_with("applied"));
+    let number = fair.newest(11);
+    assert!(fair.act(11, &give(22, 1)).starts_with("applied"));
+    fair.settle();
+    assert_eq!(fair.act(11, &give(22, 1)), "rate_limited");
+    assert!(fair.act(22, &give(11, 1)).starts_with("applied"), "another one is not meant");
+    assert!(fair.act(11, &Action::Cancel(Cancel { offer: number })).starts_with("applied"));
+    fair.settle();
+    assert_eq!(fair.act(11, &give(22, 1)), "rate_limited", "although its books are empty");
+    fair.bench.now_ms += 60_000;
+    assert!(fair.act(11, &give(22, 1)).starts_with("applied"));
 }

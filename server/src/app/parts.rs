@@ -76,6 +76,7 @@ impl<G: Game> Parts<G> {
         let capacity = Capacity {
             characters_max: config.cache.characters_max,
             dirty_max: config.flush.dirty_max,
+            deals_per_minute: config.rules.deals_per_minute,
             load_timeout: config.database.timeout,
         };
         Arc::new(Shards::new(

@@ -17,6 +17,8 @@ settings! {
         /// Folder with the catalogue's files. Default: the built-in catalogue. SIGHUP reads it again. Nodes and gateways use
         /// the catalogue that was published last; SIGHUP to a node publishes its own.
         "catalogue" catalogue: Option<PathBuf>;
+        /// Gifts, offers and acceptances that a character may make in a minute. Game servers are not limited.
+        "deals_per_minute" deals_per_minute: u32 = "120", "1" to "1000000";
     }
 }
 

@@ -38,7 +38,8 @@ pub(super) async fn change<G: Game>(
         Change::Action(action) => G::Action::KINDS[action.index()],
         Change::Delete => "delete",
     };
-    let command = Command { owner, character, id, base: envelope.base, change, permitted };
+    let is_limited = !caller.session.is_game_server();
+    let command = Command { owner, character, id, base: envelope.base, change, permitted, is_limited };
     let waiter = (envelope.ack == Some(Ack::Durable)).then(Waiter::default);
     let mut body = Vec::with_capacity(BODY_BYTES);
     let sender = waiter.as_ref().map(Waiter::mailbox);

@@ -11,11 +11,12 @@ use std::time::Duration;
 use castellan_authority::{BooksOf, Effects, StepPermit, Turn, restore_books, shard_of};
 use castellan_game::Game;
 use castellan_protocol::{CharacterId, UserId};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::store::Shards;
 use crate::planted::{self, Bug};
 use crate::storage::{BooksRow, Look, ShardId, StorageError};
+use crate::telemetry;
 
 /// How often the database is searched for characters with books. Everything that happens here is known without it; it
 /// finds what was forgotten: after a crash, a lost hint or an error.
@@ -42,12 +43,13 @@ impl<G: Game> Shards<G> {
 
     /// Carries out gifts and trades, without end.
     pub async fn carry_out_deals(self: &Arc<Self>) {
+        let mut known = Parcels::new();
         let mut searches = interval(SEARCH);
         searches.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let done = tokio::select! {
-                _ = searches.tick() => self.search().await,
-                () = self.looks.searches.notified() => self.search().await,
+                _ = searches.tick() => self.search(&mut known).await,
+                () = self.looks.searches.notified() => self.search(&mut known).await,
                 () = self.looks.news.notified() => Ok(()),
             };
             if let Err(error) = done {
@@ -164,7 +166,9 @@ impl<G: Game> Shards<G> {
     }
 
     /// Searches the shards that are served here for characters with books.
-    async fn search(&self) -> Result<(), StorageError> {
+    async fn search(&self, known: &mut Parcels) -> Result<(), StorageError> {
+        let (began, mut traders) = (Instant::now(), 0);
+        let mut found = Parcels::new();
         let shards: Vec<ShardId> = self.leases().into_iter().map(|lease| lease.shard).collect();
         let mut after = None;
         while !shards.is_empty() {
@@ -175,6 +179,9 @@ impl<G: Game> Shards<G> {
             self.receivers.remember(&ids, &rows);
             for row in &rows {
                 let Some(Some(books)) = books::<G>(row) else { continue };
+                traders += 1;
+                let parcels = books.sent().keys().map(|number| (row.id, *number));
+                found.extend(parcels.map(|parcel| (parcel, known.get(&parcel).copied().unwrap_or(began))));
                 let looks = books.others().into_iter().flat_map(|other| [(row.id, other), (other, row.id)]);
                 self.looks.put_all(looks.map(|look| (look, true)));
                 if books.offers().values().any(|offer| offer.until_ms <= (self.clock)()) {
@@ -186,9 +193,15 @@ impl<G: Game> Shards<G> {
                 break;
             }
         }
+        *known = found;
+        let oldest = known.values().min().map(Instant::elapsed).unwrap_or_default();
+        telemetry::traders(traders, oldest);
         Ok(())
     }
 }
+
+/// When a search first found a parcel, by its sender and number.
+type Parcels = HashMap<(CharacterId, u64), Instant>;
 
 /// The books in a row: those of a character that has none are `Some(None)`. `None` if they cannot be read.
 fn books<G: Game>(row: &BooksRow) -> Option<Option<BooksOf<G>>> {

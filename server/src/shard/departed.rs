@@ -55,6 +55,7 @@ impl<G: Game> Shards<G> {
                 base: Base { after: None, expect: Some(Version::new(0)) },
                 change: Change::Delete,
                 permitted: true,
+                is_limited: false,
             };
             match self.change(&command, None, Shape::Body, now_ms, &mut Vec::new()).await {
                 Answered::Applied { .. } => {

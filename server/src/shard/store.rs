@@ -34,6 +34,8 @@ pub struct Capacity {
     pub characters_max: usize,
     /// Most dirty characters. At this bound no other character may become dirty.
     pub dirty_max: usize,
+    /// Most gifts, offers and acceptances of a character in a minute.
+    pub deals_per_minute: u32,
     /// How long a load of a user's characters, or a proof of a lease, may take.
     pub load_timeout: Duration,
 }
@@ -107,7 +109,8 @@ impl<G: Game> Shards<G> {
         clock: Clock,
     ) -> Self {
         let shard = || {
-            let core = Core::new(None, Arc::clone(rules), Arc::clone(dice_secret));
+            let mut core = Core::new(None, Arc::clone(rules), Arc::clone(dice_secret));
+            core.limit_deals(capacity.deals_per_minute);
             Mutex::new(Shard { core, writer: Writer::new(Arc::clone(rules)) })
         };
         Self {
@@ -438,6 +441,7 @@ impl<G: Game> Shards<G> {
                 Effect::Places(change) => drop(self.occupied.fetch_add(change.cast_unsigned(), Ordering::Relaxed)),
                 Effect::Persisted { waited_ms } => telemetry::persisted(waited_ms),
                 Effect::BooksStored { character, others } => self.looks.put(others, character),
+                Effect::Received { is_trade, is_taken } => telemetry::parcel_received(is_trade, is_taken),
                 Effect::Hurry => self.signals.waiting(),
                 Effect::OutOfPlay(character) => {
                     telemetry::taken_out_of_play();

@@ -45,7 +45,8 @@ pub(crate) async fn over(
 ) -> InMemory {
     const MOMENT: Duration = Duration::from_millis(5);
     let signals = Arc::new(Signals::default());
-    let capacity = Capacity { characters_max: 1_000, dirty_max: 1_000, load_timeout: 1_000 * MOMENT };
+    let capacity =
+        Capacity { characters_max: 1_000, dirty_max: 1_000, deals_per_minute: 100, load_timeout: 1_000 * MOMENT };
     let shards = Arc::new(Shards::new(
         Arc::clone(&storage),
         catalogue,

@@ -251,6 +251,7 @@ impl<G: Game> Inbound<G> {
             id: intent.id,
             base: Base { after: intent.after, expect: intent.expect },
             change: Change::Action(&intent.action),
+            is_limited: !self.session.is_game_server(),
             permitted: self.context.policy.permits(self.session.role, G::right(&intent.action)),
         })
     }

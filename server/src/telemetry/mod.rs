@@ -10,6 +10,7 @@ mod process;
 mod refusals;
 mod table;
 mod traces;
+mod trading;
 
 pub use characters::*;
 pub use gateway::*;
@@ -18,3 +19,4 @@ pub use install::{Metrics, TelemetryError, install, start_logs};
 pub use moves::{Move, copies, shard_moved, shards_owned};
 pub use refusals::{Limit, Who, log_refusals, refused};
 pub use traces::{adopt, finish, flush_span, load_span, request_span};
+pub use trading::{parcel_received, traders};

@@ -57,6 +57,18 @@ pub(super) const METRICS: &[Metric] = &[
     ),
     counter("castellan_tls_handshakes_total", "TLS handshakes of clients, by outcome: done, failed."),
     counter("castellan_intents_total", "Intents answered, by outcome: applied, duplicate, conflict, rejected."),
+    counter(
+        "castellan_parcels_total",
+        "Parcels of goods that arrived, by kind: gift, acceptance (of an offer); and by outcome: taken, refused.",
+    ),
+    gauge(
+        "castellan_traders",
+        "Characters with parcels, receipts, offers or waiting goods. Counted every ten seconds.",
+    ),
+    gauge(
+        "castellan_parcel_oldest_seconds",
+        "How long this server has known the oldest parcel that is not settled. Looked at every ten seconds.",
+    ),
     counter("castellan_rejections_total", "Intents rejected, by code."),
     counter(
         "castellan_cache_lookups_total",

@@ -42,8 +42,12 @@ pub(super) fn add_up(evidence: &Evidence, verdict: &mut Verdict) {
         verdict.doubt(Rule::Goods, format!("the traders never had {expected:?} together, but {before:?} at the end"));
     }
     for row in evidence.rows.iter().filter(|row| evidence.traders.contains(&row.character)) {
-        if !row.books.is_empty() {
-            verdict.doubt(Rule::Stuck, format!("the books of {} are not settled: {:?}", row.character, row.books));
+        // Receipts may still have to be forgotten.
+        let (parcels, offers, waiting) = (row.books.sent().len(), row.books.offers().len(), row.books.waiting().len());
+        if parcels + offers + waiting > 0 {
+            let id = row.character;
+            let what = format!("{id} has {parcels} parcels, {offers} offers and {waiting} waiting goods at the end");
+            verdict.doubt(Rule::Stuck, what);
         }
     }
 }
@@ -82,5 +86,86 @@ impl Seen {
         let receipts = write.books.receipts().iter();
         let paid = receipts.filter(|(_, receipt)| matches!(receipt, Receipt::Taken(Some(_))));
         self.trades.extend(paid.map(|(parcel, _)| *parcel));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use castellan_authority::BooksOf;
+    use castellan_srd::Srd;
+    use castellan_srd::wire::{Coin, Goods};
+    use castellan_trade::Parcel;
+    use client_sim::recorded::trace::Counters;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::check::check;
+
+    fn id(number: u128) -> CharacterId {
+        CharacterId::from_uuid(Uuid::from_u128(number))
+    }
+
+    fn coins(gp: i64) -> Goods {
+        Goods { currency: [(Coin::Gold, gp)].into(), ..Goods::default() }
+    }
+
+    fn write(character: CharacterId, version: u64, gp: i64, books: &BooksOf<Srd>) -> Write {
+        Write {
+            character,
+            version,
+            recoveries: 0,
+            ids: Vec::new(),
+            counters: Counters::default(),
+            goods: Wares { gp, ..Wares::FIRST },
+            books: books.clone(),
+            lease: None,
+            writer: None,
+        }
+    }
+
+    /// A gift of 5 gold pieces from 1 to 2, written step by step. The rules that `spoilt` breaks.
+    fn broken(spoil: impl FnOnce(&mut Vec<Write>)) -> Vec<Rule> {
+        let (one, two, full) = (id(1), id(2), Wares::FIRST.gp);
+        let (none, mut sent, mut received) =
+            (BooksOf::<Srd>::default(), BooksOf::<Srd>::default(), BooksOf::<Srd>::default());
+        let parcel = Parcel { to: two, goods: coins(5), accepts: None };
+        sent.send(7, parcel.clone()).expect("room");
+        received.receive(one, 7, &parcel, 0, |_| true).expect("room");
+        let mut writes = vec![
+            write(one, 6, full, &none),
+            write(two, 6, full, &none),
+            write(one, 7, full - 5, &sent),
+            write(two, 7, full + 5, &received),
+            write(one, 8, full - 5, &none),
+            write(two, 8, full + 5, &none),
+        ];
+        spoil(&mut writes);
+        let rows = [one, two].into_iter().filter_map(|id| writes.iter().rfind(|write| write.character == id).cloned());
+        let evidence = Evidence {
+            rows: rows.collect(),
+            traders: [one, two].into(),
+            writes: writes.clone(),
+            ..Evidence::default()
+        };
+        let mut rules: Vec<Rule> = check(&evidence).findings.iter().map(|finding| finding.rule).collect();
+        rules.dedup();
+        rules
+    }
+
+    #[test]
+    fn the_sum_is_right_after_every_step_and_every_missing_step_is_found() {
+        assert_eq!(broken(|_| {}), []);
+        assert_eq!(broken(|writes| drop(writes.pop())), [], "a receipt may be left");
+        assert_eq!(broken(|writes| writes[3].goods.gp -= 5), [Rule::Goods], "swallowed");
+        assert_eq!(broken(|writes| writes[2].goods.gp += 5), [Rule::Goods], "copied");
+        let unsettled = |writes: &mut Vec<Write>| writes[5].books = writes[2].books.clone();
+        assert!(broken(unsettled).contains(&Rule::Stuck));
+        let taken_twice = |writes: &mut Vec<Write>| {
+            let mut again = writes[3].clone();
+            (again.goods.gp, again.version) = (again.goods.gp + 5, 9);
+            writes.insert(4, again);
+        };
+        assert!(broken(taken_twice).contains(&Rule::Goods));
+        assert_eq!(broken(|writes| writes[0].goods.gp += 1), [Rule::Goods], "they never had what they should have");
     }
 }

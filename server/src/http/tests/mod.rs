@@ -174,7 +174,12 @@ fn shards(
     signals: &Arc<Signals>,
     clock: &Clock,
 ) -> Arc<Shards<Srd>> {
-    let capacity = Capacity { characters_max: 1_000, dirty_max: 1_000, load_timeout: Duration::from_secs(5) };
+    let capacity = Capacity {
+        characters_max: 1_000,
+        dirty_max: 1_000,
+        deals_per_minute: 100,
+        load_timeout: Duration::from_secs(5),
+    };
     Arc::new(Shards::new(
         Arc::clone(storage),
         catalogue,

@@ -24,7 +24,12 @@ impl Bench {
     async fn new() -> Self {
         let memory = MemoryStorage::new();
         let leases = memory.take_over("test").await.expect("no other process has them");
-        let capacity = Capacity { characters_max: 100, dirty_max: 100, load_timeout: Duration::from_secs(5) };
+        let capacity = Capacity {
+            characters_max: 100,
+            dirty_max: 100,
+            deals_per_minute: 100,
+            load_timeout: Duration::from_secs(5),
+        };
         let (catalogue, signals) = (Arc::new(Catalogue::embedded()), Arc::new(Signals::default()));
         let storage = Arc::new(memory.clone());
         let secret = Arc::from([7; 32]);
@@ -75,6 +80,7 @@ impl Bench {
             base: Base { after: None, expect: Some(Version::new(0)) },
             change: Change::Action(&action),
             permitted: true,
+            is_limited: false,
         };
         match self.shards.change(&command, sender, Shape::Body, 0, &mut Vec::new()).await {
             Answered::Applied { shown, .. } => Ok((shown.version.get(), shown.durable.get())),

@@ -20,7 +20,12 @@ const ALL: usize = SHARDS as usize;
 async fn shards(users: u128) -> Arc<Shards<Srd>> {
     let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
     let leases = storage.take_over("test").await.expect("no other process has them");
-    let capacity = Capacity { characters_max: 10_000, dirty_max: 10_000, load_timeout: Duration::from_secs(5) };
+    let capacity = Capacity {
+        characters_max: 10_000,
+        dirty_max: 10_000,
+        deals_per_minute: 100,
+        load_timeout: Duration::from_secs(5),
+    };
     let (catalogue, signals) = (Arc::new(Catalogue::embedded()), Arc::new(Signals::default()));
     let secret = Arc::from([7; 32]);
     let shards =

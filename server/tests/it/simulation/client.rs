@@ -95,6 +95,7 @@ impl Client {
                 base: Base { after: Some(kept.after), expect: None },
                 change: Change::Action(&action),
                 permitted: true,
+                is_limited: false,
             };
             let mut body = Vec::new();
             match shards.change(&command, Some(&mailbox), Shape::Body, 0, &mut body).await {

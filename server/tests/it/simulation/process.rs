@@ -41,7 +41,12 @@ impl Process {
         let node = format!("server {}", STARTS.fetch_add(1, Ordering::Relaxed));
         let leases = storage.take_over(&node).await.ok()?;
         let signals = Arc::new(Signals::default());
-        let capacity = Capacity { characters_max: 100, dirty_max: 100, load_timeout: Duration::from_secs(2) };
+        let capacity = Capacity {
+            characters_max: 100,
+            dirty_max: 100,
+            deals_per_minute: 100,
+            load_timeout: Duration::from_secs(2),
+        };
         let origin = Instant::now();
         let clock: Clock = Arc::new(move || i64::try_from(origin.elapsed().as_millis()).expect("a short run"));
         let secret: Arc<[u8]> = Arc::from([7; 32]);

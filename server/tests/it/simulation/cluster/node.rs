@@ -96,7 +96,12 @@ impl Node {
     pub(super) fn start(name: &'static str, process: Uuid, common: &Common, storage: Arc<FaultyStorage>) -> Self {
         let database: Arc<dyn Storage> = Arc::clone(&storage) as _;
         let signals = Arc::new(Signals::default());
-        let capacity = Capacity { characters_max: 1_000, dirty_max: 1_000, load_timeout: Duration::from_secs(2) };
+        let capacity = Capacity {
+            characters_max: 1_000,
+            dirty_max: 1_000,
+            deals_per_minute: 100,
+            load_timeout: Duration::from_secs(2),
+        };
         let (secret, clock): (Arc<[u8]>, Clock) = (Arc::from([7; 32]), Arc::clone(&common.clock));
         let (handle, signalled) = (Handle::current(), Arc::clone(&signals));
         let (shards_storage, shards_clock) = (Arc::clone(&database), Arc::clone(&clock));
