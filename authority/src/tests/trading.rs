@@ -228,7 +228,7 @@ fn a_deal_that_cannot_be_is_refused_and_changes_nothing() {
         let said = fair.act(11, action);
         assert!(said.contains(code), "{action:?}: {said}");
         assert_eq!((fair.gold(), fair.newest(11)), ([10, 3], 2), "{action:?}");
-        assert!(fair.entry(11).ledger.is_none(), "{action:?}");
+        assert!(fair.is_settled(), "{action:?}");
     };
     refused(&mut fair, &give(22, 11), "insufficient_funds");
     refused(&mut fair, &give(22, 0), "malformed");

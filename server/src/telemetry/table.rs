@@ -144,6 +144,7 @@ mod tests {
             include_str!("moves.rs"),
             include_str!("process.rs"),
             include_str!("refusals.rs"),
+            include_str!("trading.rs"),
         ];
         let texts = sources.into_iter().flat_map(|source| source.split('"').skip(1).step_by(2));
         texts.filter(|text| text.starts_with("castellan_") || text.starts_with("process_")).collect()
