@@ -93,7 +93,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         entry.tell_watchers(None, effects);
     }
 
-    /// The books of a character in memory, for [`Bug::ParcelTakenUnstored`].
+    /// The books of a character in memory, for [`Bug::ParcelTakenUnstored`](crate::planted::Bug::ParcelTakenUnstored).
     pub fn books_in_memory(&self, owner: UserId, character: CharacterId) -> Option<&BooksOf<G>> {
         let entry = self.rosters.get(&owner)?.entries.iter().find(|entry| entry.id() == character)?;
         entry.ledger.as_ref().map(|ledger| &ledger.books)

@@ -52,3 +52,4 @@ pub mod stream;
 pub mod system;
 #[cfg(target_os = "linux")]
 pub mod tls;
+pub mod trade;

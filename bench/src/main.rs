@@ -123,8 +123,8 @@ mod linux {
         /// Seconds before, during and after an attack, separated by commas.
         #[arg(long, value_delimiter = ',', default_values_t = [10.0, 15.0, 10.0])]
         attack_seconds: Vec<f64>,
-        /// Parts to measure, separated by commas. Default: everything except `cliff`, `attacks`, `tls` and
-        /// `cluster`.
+        /// Parts to measure, separated by commas. Default: everything except `cliff`, `attacks`, `tls`,
+        /// `cluster` and `trade`.
         #[arg(long, value_delimiter = ',')]
         only: Vec<Part>,
         /// Loads, separated by commas: closed loops as CONNECTIONSxIN_FLIGHT (64x16), open loops as

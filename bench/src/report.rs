@@ -14,6 +14,7 @@ use crate::measure::Cores;
 use crate::number::thousands;
 use crate::series::Series;
 use crate::tls::Tls;
+use crate::trade::Trades;
 
 /// The report of a run.
 #[derive(Debug, Serialize)]
@@ -50,6 +51,8 @@ pub struct Report {
     pub tls: Option<Tls>,
     /// The part `cluster`; `None` if it was not requested.
     pub cluster: Option<Cluster>,
+    /// The part `trade`; `None` if it was not requested.
+    pub trades: Option<Trades>,
     /// All goals.
     pub goals: Vec<Goal>,
     /// Failed measurements.
@@ -110,6 +113,7 @@ impl Report {
             cliff: None,
             attacks: None,
             tls: None,
+            trades: None,
             cluster: None,
             goals: Vec::new(),
             failures: Failures::default(),
@@ -160,6 +164,7 @@ impl Report {
         self.cliff.iter().for_each(|cliff| text += &cliff.markdown());
         self.attacks.iter().for_each(|attacks| text += &attacks.markdown());
         self.tls.iter().for_each(|tls| text += &tls.markdown());
+        self.trades.iter().for_each(|trades| text += &trades.markdown());
         self.cluster.iter().for_each(|cluster| text += &cluster.markdown());
         if !self.failures.lines().is_empty() {
             text += "\n## Failed\n\n";

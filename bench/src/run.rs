@@ -24,6 +24,7 @@ use crate::series::Series;
 use crate::settings::{Part, RunSettings};
 use crate::system::{Castellan, Database, Program, start_echo};
 use crate::tls::tls;
+use crate::trade::trade;
 
 /// The echo that follows the library's example.
 const PLAIN: &str = "echo, plain";
@@ -82,6 +83,9 @@ pub fn run(settings: &RunSettings, wanted: &AttackSettings) -> Result<Report> {
     }
     if settings.has(Part::Cluster) {
         report.cluster = Some(cluster(settings, &mut report.failures)?);
+    }
+    if settings.has(Part::Trade) {
+        report.trades = Some(trade(settings, &mut report.failures)?);
     }
     report.goals = goals(&report);
     Ok(report)

@@ -30,12 +30,14 @@ pub enum Part {
     Tls,
     /// A gateway and its nodes beside a server, and moves of shards, on PostgreSQL. Runs only if requested.
     Cluster,
+    /// Trades between pairs of players: how many a second, and how long they take. Runs only if requested.
+    Trade,
 }
 
 impl Part {
     /// Returns true if it runs without being requested: it then compares the servers with the echoes.
     pub fn runs_by_default(self) -> bool {
-        !matches!(self, Self::Cliff | Self::Attacks | Self::Tls | Self::Cluster)
+        !matches!(self, Self::Cliff | Self::Attacks | Self::Tls | Self::Cluster | Self::Trade)
     }
 }
 
