@@ -2,7 +2,7 @@
 //!
 //! [`Books`] are the state machine; `docs/trades.md` has the protocol.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use castellan_game::{Corrupt, Game, Goods};
@@ -31,9 +31,8 @@ pub enum Receiver {
 #[derive(Debug)]
 pub(crate) struct Ledger<G: Game> {
     pub(crate) books: BooksOf<G>,
-    /// Characters that must look at the row once it has the version `changed`.
-    pub(crate) news: BTreeSet<CharacterId>,
-    pub(crate) changed: Version,
+    /// Characters that must look at the row: once it has the first of these versions, and again once it has the last.
+    news: BTreeMap<CharacterId, (Version, Version)>,
     /// When the present minute of deals began, in milliseconds since the Unix epoch, and how many there were.
     minute: (i64, u32),
 }
@@ -41,14 +40,33 @@ pub(crate) struct Ledger<G: Game> {
 /// A minute, in milliseconds.
 const MINUTE_MS: i64 = 60_000;
 
+impl<G: Game> Clone for Ledger<G> {
+    fn clone(&self) -> Self {
+        Self { books: self.books.clone(), news: self.news.clone(), minute: self.minute }
+    }
+}
+
 impl<G: Game> Ledger<G> {
     pub(crate) fn new(books: BooksOf<G>) -> Self {
-        Self { books, news: BTreeSet::new(), changed: Version::new(0), minute: (0, 0) }
+        Self { books, news: BTreeMap::new(), minute: (0, 0) }
+    }
+
+    /// Another character must look at the row once it has `version`.
+    pub(crate) fn tell(&mut self, other: CharacterId, version: Version) {
+        self.news.entry(other).or_insert((version, version)).1 = version;
+    }
+
+    /// Returns true if somebody must look at the row once it is stored.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.news.is_empty()
     }
 
     /// The characters that must look at the row, which has `version` now.
     pub(crate) fn stored(&mut self, version: Version) -> BTreeSet<CharacterId> {
-        if version < self.changed { BTreeSet::new() } else { std::mem::take(&mut self.news) }
+        let told = self.news.iter().filter(|(_, (first, _))| *first <= version).map(|(other, _)| *other).collect();
+        self.news.retain(|_, (_, last)| *last > version);
+        self.news.values_mut().for_each(|(first, last)| *first = (*first).max(version.next()).min(*last));
+        told
     }
 
     /// Returns true if it can be forgotten. Once there was a deal it stays as long as the character is in memory, because it
@@ -57,21 +75,42 @@ impl<G: Game> Ledger<G> {
         self.books.is_empty() && self.news.is_empty() && self.minute.1 == 0
     }
 
-    /// Counts a deal.
+    /// Checks that another deal may be made in this minute.
     ///
     /// # Errors
     ///
-    /// There were `most` in this minute. Returns the time until the next one.
-    pub(crate) fn count(&mut self, most: u32, now_ms: i64) -> Result<(), Duration> {
-        let (began_ms, count) = &mut self.minute;
-        let left_ms = began_ms.saturating_add(MINUTE_MS).saturating_sub(now_ms);
-        if left_ms <= 0 || left_ms > MINUTE_MS {
-            (*began_ms, *count) = (now_ms, 0);
-        } else if *count >= most {
-            return Err(Duration::from_millis(left_ms.unsigned_abs()));
+    /// There were `most`. Returns the time until the next one.
+    pub(crate) fn check(&self, most: u32, now_ms: i64) -> Result<(), Duration> {
+        match self.left_ms(now_ms) {
+            Some(left_ms) if self.minute.1 >= most => Err(Duration::from_millis(left_ms)),
+            _ => Ok(()),
         }
-        *count += 1;
-        Ok(())
+    }
+
+    /// Counts a deal.
+    pub(crate) fn count(&mut self, now_ms: i64) {
+        if self.left_ms(now_ms).is_none() {
+            self.minute = (now_ms, 0);
+        }
+        self.minute.1 += 1;
+    }
+
+    /// What is left of the present minute, in milliseconds; `None` if it is over.
+    fn left_ms(&self, now_ms: i64) -> Option<u64> {
+        let left_ms = self.minute.0.saturating_add(MINUTE_MS).saturating_sub(now_ms);
+        (1..=MINUTE_MS).contains(&left_ms).then(|| left_ms.unsigned_abs())
+    }
+
+    /// The kinds of goods in all parcels and offers, and in what waits: so many lines a client is shown.
+    pub(crate) fn kinds(&self) -> usize {
+        let of = |goods: &G::Goods| goods.amounts().len();
+        let parcels = self
+            .books
+            .sent()
+            .values()
+            .map(|parcel| of(&parcel.goods) + parcel.accepts.as_ref().map_or(0, |accepts| of(&accepts.expects)));
+        let offers = self.books.offers().values().map(|offer| of(&offer.held) + of(&offer.wanted));
+        parcels.sum::<usize>() + offers.sum::<usize>() + self.books.waiting().values().map(of).sum::<usize>()
     }
 }
 

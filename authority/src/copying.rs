@@ -35,7 +35,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
 }
 
 impl<G: Game, S: Subscriber> Roster<G, S> {
-    /// A deleted character is no part of what a load reads, and one that is out of play is not as the database has it.
+    /// Most deleted characters are no part of what a load reads, and one that is out of play is not as the database has it.
     fn is_copyable(&self) -> bool {
         self.entries.iter().all(|entry| entry.deleted_at_ms.is_none() && !entry.dead_letter)
     }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use castellan_game::Game;
+use castellan_game::{Deal, Game};
 use castellan_protocol::limits::CHARACTERS_PER_USER_MAX;
 use castellan_protocol::{CharacterId, GameTypes, RequestId, UserId, Version};
 
@@ -243,18 +243,26 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         match command.change {
             Change::Action(action) => {
                 if let Some(deal) = G::deal(action) {
-                    if deal.other().is_some() {
-                        match receiver {
-                            Receiver::There => {}
-                            Receiver::Unknown => return Decision::Unknown,
-                            Receiver::Nowhere => return Decision::Refused(Refusal::no_such_receiver()),
-                        }
-                    }
                     if !self.stores_books {
                         return Decision::Refused(Refusal::update_unfinished());
                     }
-                    let most = if command.is_limited { self.deals_per_minute } else { u32::MAX };
-                    if let Err(refusal) = entry.deal(&self.rules, self.schema_version, &deal, most, now_ms) {
+                    let is_limited = command.is_limited;
+                    if is_limited
+                        && !matches!(deal, Deal::Cancel { .. })
+                        && let Err(wait) = entry.check_deals(self.deals_per_minute, now_ms)
+                    {
+                        return Decision::Refused(Refusal::too_many_deals(wait));
+                    }
+                    match receiver {
+                        _ if deal.other().is_none() => {}
+                        Receiver::There => {}
+                        Receiver::Unknown => return Decision::Unknown,
+                        Receiver::Nowhere => {
+                            entry.count_deal(now_ms);
+                            return Decision::Refused(Refusal::no_such_receiver());
+                        }
+                    }
+                    if let Err(refusal) = entry.deal(&self.rules, self.schema_version, &deal, is_limited, now_ms) {
                         return Decision::Refused(refusal);
                     }
                     is_deal = true;
@@ -269,9 +277,7 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         entry.header.last = command.id;
         entry.ring.push(command.id);
         changed(entry, &mut self.dirty, now_ms, effects);
-        if entry.ledger.is_some() {
-            entry.tidy_ledger(&self.rules, self.schema_version, now_ms);
-        }
+        entry.tidy(&self.rules, self.schema_version, now_ms);
         if is_deal {
             entry.hurry(&mut self.hurried, effects);
         }
@@ -296,7 +302,10 @@ impl<G: Game, S: Subscriber> Core<G, S> {
         }
         let Some(roster) = self.rosters.get_mut(&owner) else { return Decision::Absent };
         roster.touch(now_ms);
-        let known = request.and_then(|id| roster.entries.iter().position(|entry| entry.ring.contains(id)));
+        // A deleted one may stay until its books are settled.
+        let made =
+            |entry: &Entry<G, S>, id| entry.ring.contains(id) && !(entry.deleted_at_ms.is_some() && entry.is_clean());
+        let known = request.and_then(|id| roster.entries.iter().position(|entry| made(entry, id)));
         if known.is_some_and(|index| roster.entries[index].dead_letter) || self.buried.made(owner, request) {
             return Decision::Refused(Refusal::dead_letter());
         }

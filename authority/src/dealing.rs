@@ -1,10 +1,12 @@
 //! What gifts and trades do to one character: the deals that its client asks for, and the steps of the server.
 
-use castellan_game::{Deal, Game, Goods, OFFER_SECONDS_MAX, Touched};
-use castellan_protocol::{CharacterId, RejectionCode, UserId};
+use std::time::Duration;
+
+use castellan_game::{Deal, Game, Goods, OFFER_SECONDS_MAX};
+use castellan_protocol::{CharacterId, RejectionCode, UserId, Version};
 use castellan_trade::{Accepts, Books, NoPlace, OFFERS_MAX, Offer, Parcel, SENT_MAX, Task};
 
-use crate::books::{BooksOf, Ledger};
+use crate::books::Ledger;
 use crate::effect::{Effect, Effects, Subscriber};
 use crate::entry::Entry;
 use crate::planted::{self, Bug};
@@ -13,8 +15,169 @@ use crate::refusal::Refusal;
 /// Most kinds of goods in one parcel, and on each side of an offer.
 pub(crate) const KINDS_MAX: usize = 8;
 
+/// Most kinds of goods in all parcels and offers of a character together: it must fit into a frame.
+pub(crate) const ALL_KINDS_MAX: usize = 64;
+
+/// Copies of a character's state and books. They count only once they are [put back](Entry::put_back), so a rule that panics
+/// leaves both as they were.
+pub(crate) struct Desk<'r, G: Game> {
+    rules: &'r G::Rules,
+    /// The schema that the state must fit.
+    schema_version: i32,
+    now_ms: i64,
+    own: CharacterId,
+    is_deleted: bool,
+    /// The version of the change that is being made.
+    version: Version,
+    state: G::State,
+    pub(crate) ledger: Ledger<G>,
+}
+
+impl<G: Game> Desk<'_, G> {
+    fn deal(&mut self, deal: &Deal<'_, G::Goods>) -> Result<(), Refusal> {
+        if deal.other() == Some(self.own) {
+            return Err(Refusal::malformed("a character cannot deal with itself"));
+        }
+        match *deal {
+            Deal::Give { to, goods } => self.send(Parcel { to, goods: goods.clone(), accepts: None })?,
+            Deal::Accept { from, offer, gives, gets } => {
+                check_kinds(gets)?;
+                if planted::is(Bug::BothSidesDecide) {
+                    self.put_in(gets);
+                }
+                let accepts = Some(Accepts { offer, expects: gets.clone() });
+                self.send(Parcel { to: from, goods: gives.clone(), accepts })?;
+            }
+            Deal::Offer { to, gives, wants, seconds } => {
+                if !(1..=OFFER_SECONDS_MAX).contains(&seconds) {
+                    return Err(Refusal::malformed(format!("seconds: must be from 1 to {OFFER_SECONDS_MAX}")));
+                }
+                check_kinds(wants)?;
+                G::check_wanted(self.rules, wants)?;
+                if self.ledger.books.is_full_of_offers() {
+                    return Err(Refusal::limit(format!("a character may have at most {OFFERS_MAX} open offers")));
+                }
+                self.take_out(gives)?;
+                let until_ms = self.now_ms.saturating_add(seconds * 1_000);
+                let offer = Offer { to, held: gives.clone(), wanted: wants.clone(), until_ms };
+                self.ledger.books.offer(self.version.get(), offer).map_err(|NoPlace| Refusal::flush_behind())?;
+            }
+            Deal::Cancel { offer } => {
+                if !self.ledger.books.withdraw(offer) {
+                    return Err(Refusal::new(RejectionCode::NO_SUCH_OFFER, "this character has no such open offer"));
+                }
+                self.tidy();
+                return Ok(());
+            }
+        }
+        if self.ledger.kinds() > ALL_KINDS_MAX {
+            return Err(Refusal::limit(format!(
+                "all parcels and offers of a character may have at most {ALL_KINDS_MAX} kinds of goods"
+            )));
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, parcel: Parcel<CharacterId, G::Goods>) -> Result<(), Refusal> {
+        if self.ledger.books.is_full_of_parcels() {
+            return Err(Refusal::limit(format!("a character may have at most {SENT_MAX} parcels on their way")));
+        }
+        self.take_out(&parcel.goods)?;
+        self.tell(parcel.to);
+        // Its number is new, so there is a place for it.
+        self.ledger.books.send(self.version.get(), parcel).map_err(|NoPlace| Refusal::flush_behind())
+    }
+
+    /// Another character must look at the row once it is stored.
+    fn tell(&mut self, other: CharacterId) {
+        self.ledger.tell(other, self.version);
+    }
+
+    fn take_out(&mut self, goods: &G::Goods) -> Result<(), Refusal> {
+        check_kinds(goods)?;
+        G::take_out(self.rules, &mut self.state, goods)?;
+        if self.fits(&self.state) { Ok(()) } else { Err(Refusal::update_unfinished()) }
+    }
+
+    fn fits(&self, state: &G::State) -> bool {
+        self.schema_version >= G::SCHEMA_VERSION || G::fits(self.schema_version, state)
+    }
+
+    /// Puts goods into the character, all of them or none. Returns false if they do not fit.
+    fn put_in(&mut self, goods: &G::Goods) -> bool {
+        let mut after = self.state.clone();
+        let is_in = G::put_in(self.rules, &mut after, goods).is_ok() && self.fits(&after);
+        if is_in {
+            self.state = after;
+        }
+        is_in
+    }
+
+    /// Takes one step. Returns true if something has changed.
+    pub(crate) fn step(&mut self, other: CharacterId, task: Task<CharacterId, G::Goods>) -> bool {
+        match task {
+            Task::Receive { number, parcel } => {
+                let mut books = std::mem::take(&mut self.ledger.books);
+                let now_ms = self.now_ms;
+                let put_in = |goods: &G::Goods| !self.is_deleted && self.put_in(goods);
+                let received = books.receive(other, number, &parcel, now_ms, put_in);
+                self.ledger.books = books;
+                if received == Err(NoPlace) {
+                    return false;
+                }
+                if planted::is(Bug::ReceiptForgottenEarly) {
+                    self.ledger.books.forget(other, number);
+                }
+                self.tell(other);
+            }
+            Task::Settle { number, receipt } => {
+                self.ledger.books.settle(number, receipt);
+                self.tell(other);
+            }
+            Task::Forget { number } => self.ledger.books.forget(other, number),
+        }
+        true
+    }
+
+    /// Ends the offers that are over, and puts waiting goods into the character as far as they fit. Of a deleted character
+    /// both are dropped. Returns true if something has changed.
+    pub(crate) fn tidy(&mut self) -> bool {
+        let mut books = std::mem::take(&mut self.ledger.books);
+        let before = (books.offers().len(), books.waiting().len());
+        if self.is_deleted {
+            books.drop_own();
+        } else {
+            books.expire(self.now_ms);
+            books.unpack(|goods| self.put_in(goods));
+        }
+        let acted = before != (books.offers().len(), books.waiting().len());
+        self.ledger.books = books;
+        acted
+    }
+}
+
 impl<G: Game, S: Subscriber> Entry<G, S> {
-    /// Carries out a deal that an action asks for, at most `most` in a minute. The caller notes the change.
+    /// Copies for the change that makes this version.
+    pub(crate) fn desk<'r>(
+        &self,
+        rules: &'r G::Rules,
+        schema_version: i32,
+        version: Version,
+        now_ms: i64,
+    ) -> Desk<'r, G> {
+        let ledger = self.ledger.as_deref().cloned().unwrap_or_else(|| Ledger::new(Books::default()));
+        let (own, is_deleted, state) = (self.id(), self.deleted_at_ms.is_some(), self.state.clone());
+        Desk { rules, schema_version, now_ms, own, is_deleted, version, state, ledger }
+    }
+
+    /// Puts the copies in place.
+    pub(crate) fn put_back(&mut self, desk: Desk<'_, G>) {
+        self.state = desk.state;
+        self.ledger = (!desk.ledger.is_over()).then(|| Box::new(desk.ledger));
+        self.kept.clear();
+    }
+
+    /// Carries out a deal that an action asks for. It counts, if the number of deals is limited. The caller notes the change.
     ///
     /// # Errors
     ///
@@ -24,177 +187,43 @@ impl<G: Game, S: Subscriber> Entry<G, S> {
         rules: &G::Rules,
         schema_version: i32,
         deal: &Deal<'_, G::Goods>,
-        most: u32,
+        is_limited: bool,
         now_ms: i64,
     ) -> Result<(), Refusal> {
-        let mut ledger = self.ledger.take().unwrap_or_else(|| Box::new(Ledger::new(Books::default())));
-        let counted = match deal {
-            // It gives back what is the character's own.
-            Deal::Cancel { .. } => Ok(()),
-            _ => ledger.count(most, now_ms).map_err(Refusal::too_many_deals),
-        };
-        let done = counted.and_then(|()| self.try_deal(rules, schema_version, &mut ledger, deal, now_ms));
-        if done.is_ok() {
-            ledger.changed = self.header.version.next();
+        let mut desk = self.desk(rules, schema_version, self.header.version.next(), now_ms);
+        desk.deal(deal)?;
+        // A cancelled offer gives back what is the character's own.
+        if is_limited && !matches!(deal, Deal::Cancel { .. }) {
+            desk.ledger.count(now_ms);
         }
-        self.ledger = (!ledger.is_over()).then_some(ledger);
-        done
-    }
-
-    fn try_deal(
-        &mut self,
-        rules: &G::Rules,
-        schema_version: i32,
-        ledger: &mut Ledger<G>,
-        deal: &Deal<'_, G::Goods>,
-        now_ms: i64,
-    ) -> Result<(), Refusal> {
-        if deal.other() == Some(self.id()) {
-            return Err(Refusal::malformed("a character cannot deal with itself"));
-        }
-        let number = self.header.version.next().get();
-        match *deal {
-            Deal::Give { to, goods } => {
-                self.send(rules, schema_version, ledger, Parcel { to, goods: goods.clone(), accepts: None })?;
-            }
-            Deal::Accept { from, offer, gives, gets } => {
-                check_kinds(gets)?;
-                let accepts = Some(Accepts { offer, expects: gets.clone() });
-                if planted::is(Bug::BothSidesDecide) {
-                    self.put_in(rules, schema_version, gets);
-                }
-                self.send(rules, schema_version, ledger, Parcel { to: from, goods: gives.clone(), accepts })?;
-            }
-            Deal::Offer { to, gives, wants, seconds } => {
-                if !(1..=OFFER_SECONDS_MAX).contains(&seconds) {
-                    return Err(Refusal::malformed(format!("seconds: must be from 1 to {OFFER_SECONDS_MAX}")));
-                }
-                check_kinds(wants)?;
-                G::check_wanted(rules, wants)?;
-                if ledger.books.is_full_of_offers() {
-                    return Err(Refusal::limit(format!("a character may have at most {OFFERS_MAX} open offers")));
-                }
-                self.take_out(rules, schema_version, gives)?;
-                let until_ms = now_ms.saturating_add(seconds * 1_000);
-                let offer = Offer { to, held: gives.clone(), wanted: wants.clone(), until_ms };
-                ledger.books.offer(number, offer).map_err(|NoPlace| Refusal::flush_behind())?;
-            }
-            Deal::Cancel { offer } => {
-                if !ledger.books.withdraw(offer) {
-                    return Err(Refusal::new(RejectionCode::NO_SUCH_OFFER, "this character has no such open offer"));
-                }
-                self.tidy(rules, schema_version, &mut ledger.books, now_ms);
-            }
-        }
-        self.kept.clear();
+        self.put_back(desk);
         Ok(())
     }
 
-    fn send(
-        &mut self,
-        rules: &G::Rules,
-        schema_version: i32,
-        ledger: &mut Ledger<G>,
-        parcel: Parcel<CharacterId, G::Goods>,
-    ) -> Result<(), Refusal> {
-        if ledger.books.is_full_of_parcels() {
-            return Err(Refusal::limit(format!("a character may have at most {SENT_MAX} parcels on their way")));
-        }
-        self.take_out(rules, schema_version, &parcel.goods)?;
-        ledger.news.insert(parcel.to);
-        // Its number is new, so there is a place for it.
-        let number = self.header.version.next().get();
-        ledger.books.send(number, parcel).map_err(|NoPlace| Refusal::flush_behind())
+    /// Checks that it may make another deal in this minute, of which it may make `most`.
+    ///
+    /// # Errors
+    ///
+    /// The time until then.
+    pub(crate) fn check_deals(&self, most: u32, now_ms: i64) -> Result<(), Duration> {
+        self.ledger.as_ref().map_or(Ok(()), |ledger| ledger.check(most, now_ms))
     }
 
-    /// Takes goods out of the character.
-    fn take_out(&mut self, rules: &G::Rules, schema_version: i32, goods: &G::Goods) -> Result<(), Refusal> {
-        check_kinds(goods)?;
-        let before = self.state.clone();
-        G::take_out(rules, &mut self.state, goods)?;
-        if schema_version < G::SCHEMA_VERSION && !G::fits(schema_version, &self.state) {
-            self.state = before;
-            return Err(Refusal::update_unfinished());
-        }
-        Ok(())
+    /// Counts a deal that came to nothing because it has no receiver: each costs a look into the database.
+    pub(crate) fn count_deal(&mut self, now_ms: i64) {
+        self.ledger.get_or_insert_with(|| Box::new(Ledger::new(Books::default()))).count(now_ms);
     }
 
-    /// Takes one step. Returns true if something has changed.
-    pub(crate) fn carry_out(
-        &mut self,
-        rules: &G::Rules,
-        schema_version: i32,
-        ledger: &mut Ledger<G>,
-        other: CharacterId,
-        task: Task<CharacterId, G::Goods>,
-        now_ms: i64,
-    ) -> bool {
-        let is_deleted = self.deleted_at_ms.is_some();
-        match task {
-            Task::Receive { number, parcel } => {
-                let put_in = |goods: &G::Goods| !is_deleted && self.put_in(rules, schema_version, goods);
-                if ledger.books.receive(other, number, &parcel, now_ms, put_in) == Err(NoPlace) {
-                    return false;
-                }
-                if planted::is(Bug::ReceiptForgottenEarly) {
-                    ledger.books.forget(other, number);
-                }
-                ledger.news.insert(other);
+    /// Does what [`Desk::tidy`] does, after another change.
+    pub(crate) fn tidy(&mut self, rules: &G::Rules, schema_version: i32, now_ms: i64) {
+        let Some(ledger) = &self.ledger else { return };
+        let is_over = |offer: &Offer<_, _>| offer.until_ms <= now_ms;
+        let has_own = !ledger.books.waiting().is_empty() || ledger.books.offers().values().any(is_over);
+        if has_own || self.deleted_at_ms.is_some() {
+            let mut desk = self.desk(rules, schema_version, self.header.version, now_ms);
+            if desk.tidy() {
+                self.put_back(desk);
             }
-            Task::Settle { number, receipt } => {
-                ledger.books.settle(number, receipt);
-                ledger.news.insert(other);
-            }
-            Task::Forget { number } => ledger.books.forget(other, number),
-        }
-        self.kept.clear();
-        true
-    }
-
-    /// Puts goods into the character, all of them or none. Returns false if they do not fit.
-    fn put_in(&mut self, rules: &G::Rules, schema_version: i32, goods: &G::Goods) -> bool {
-        let before = (schema_version < G::SCHEMA_VERSION).then(|| self.state.clone());
-        match G::put_in(rules, &mut self.state, goods) {
-            Ok(touched) => {
-                if touched == Touched::Kept {
-                    self.kept.clear();
-                }
-                if let Some(before) = before
-                    && !G::fits(schema_version, &self.state)
-                {
-                    self.state = before;
-                    return false;
-                }
-                true
-            }
-            Err(_) => false,
-        }
-    }
-
-    /// Ends the offers that are over, and puts waiting goods into the character as far as they fit. Returns true if
-    /// something has changed.
-    pub(crate) fn tidy(&mut self, rules: &G::Rules, schema_version: i32, books: &mut BooksOf<G>, now_ms: i64) -> bool {
-        if self.deleted_at_ms.is_some() {
-            books.drop_own();
-            return false;
-        }
-        let mut acted = books.expire(now_ms);
-        let before = books.waiting().len();
-        books.unpack(|goods| self.put_in(rules, schema_version, goods));
-        acted |= books.waiting().len() < before;
-        if acted {
-            self.kept.clear();
-        }
-        acted
-    }
-
-    /// Does what [`Entry::tidy`] does, after another change.
-    pub(crate) fn tidy_ledger(&mut self, rules: &G::Rules, schema_version: i32, now_ms: i64) {
-        if let Some(mut ledger) = self.ledger.take() {
-            if self.tidy(rules, schema_version, &mut ledger.books, now_ms) {
-                ledger.changed = self.header.version;
-            }
-            self.ledger = Some(ledger);
         }
     }
 
@@ -212,7 +241,7 @@ impl<G: Game, S: Subscriber> Entry<G, S> {
     }
 }
 
-/// Refuses goods of too many kinds: a character must fit into a frame.
+/// Refuses goods of too many kinds.
 fn check_kinds(goods: &impl Goods) -> Result<(), Refusal> {
     if goods.amounts().len() > KINDS_MAX {
         return Err(Refusal::malformed(format!("goods: at most {KINDS_MAX} kinds at once")));

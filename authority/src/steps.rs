@@ -5,9 +5,9 @@
 
 use castellan_game::Game;
 use castellan_protocol::{CharacterId, UserId, Version};
-use castellan_trade::{Books, Receipt, Task};
+use castellan_trade::{Receipt, Task};
 
-use crate::books::{BooksOf, Ledger};
+use crate::books::BooksOf;
 use crate::core::{Core, changed};
 use crate::effect::{Effect, Effects, Subscriber};
 use crate::entry::UNFLUSHED_MAX;
@@ -62,31 +62,29 @@ impl<G: Game, S: Subscriber> Core<G, S> {
             // Somebody looks again later.
             return;
         }
-        let mut ledger = entry.ledger.take().unwrap_or_else(|| Box::new(Ledger::new(Books::default())));
+        let mut desk = entry.desk(&self.rules, self.schema_version, entry.header.version.next(), now_ms);
         let mut acted = false;
         if let Some((other, books)) = other {
-            for task in ledger.books.tasks(character, other, books) {
+            for task in desk.ledger.books.tasks(character, other, books) {
                 let received = match &task {
                     Task::Receive { number, parcel } => Some(((other, *number), parcel.accepts.is_some())),
                     _ => None,
                 };
-                acted |= entry.carry_out(&self.rules, self.schema_version, &mut ledger, other, task, now_ms);
+                acted |= desk.step(other, task);
                 if let Some((parcel, is_trade)) = received {
-                    let receipt = ledger.books.receipts().get(&parcel);
+                    let receipt = desk.ledger.books.receipts().get(&parcel);
                     let is_taken = matches!(receipt, Some(Receipt::Taken(_)));
                     effects.push(Effect::Received { is_trade, is_taken });
                 }
             }
         }
-        acted |= entry.tidy(&self.rules, self.schema_version, &mut ledger.books, now_ms);
+        acted |= desk.tidy();
         if !acted {
-            entry.ledger = (!ledger.is_over()).then_some(ledger);
             return;
         }
-        let is_hurried = !ledger.news.is_empty();
+        let is_hurried = desk.ledger.has_news();
+        entry.put_back(desk);
         changed(entry, &mut self.dirty, now_ms, effects);
-        ledger.changed = entry.header.version;
-        entry.ledger = Some(ledger);
         if is_hurried {
             entry.hurry(&mut self.hurried, effects);
         }

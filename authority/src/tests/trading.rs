@@ -33,6 +33,11 @@ impl Fair {
         self.bench.change_of(number / 11, number, self.request, ANY, Change::Action(action), None)
     }
 
+    fn act_of(&mut self, owner: u128, number: u128, id: u64, action: &Action) {
+        let said = self.bench.change_of(owner, number, id, ANY, Change::Action(action), None);
+        assert!(said.starts_with("applied"), "{said}");
+    }
+
     /// Writes everything dirty to the database.
     fn store(&mut self) {
         for row in self.bench.flush() {
@@ -346,4 +351,44 @@ fn a_character_can_make_only_so_many_deals_in_a_minute_but_always_cancel() {
     assert_eq!(fair.act(11, &give(22, 1)), "rate_limited", "although its books are empty");
     fair.bench.now_ms += 60_000;
     assert!(fair.act(11, &give(22, 1)).starts_with("applied"));
+}
+
+#[test]
+fn who_names_receivers_that_do_not_exist_is_limited_like_who_trades() {
+    let mut fair = Fair::new();
+    fair.bench.core.limit_deals(2);
+    fair.bench.receiver = Receiver::Nowhere;
+    assert_eq!([fair.act(11, &give(33, 1)), fair.act(11, &give(33, 1))], ["no_such_receiver"; 2]);
+    fair.bench.receiver = Receiver::Unknown;
+    assert_eq!(fair.act(11, &give(33, 1)), "rate_limited", "nobody looks any more");
+}
+
+#[test]
+fn others_hear_of_a_stored_parcel_although_the_books_have_changed_since() {
+    let mut fair = Fair::new();
+    fair.act(11, &give(22, 1));
+    let mut snapshots = Vec::new();
+    fair.bench.core.collect(Queue::Dirty, &mut snapshots);
+    let row = snapshots.remove(0).into_row();
+    fair.act(11, &give(22, 1));
+    fair.bench.effects();
+    let now_ms = fair.bench.now_ms;
+    fair.bench.core.saved(user(1), character(11), Version::new(row.version), now_ms, &mut fair.bench.effects);
+    let told = fair.bench.effects();
+    let is_told = |effect: &Effect<Ear>| matches!(effect, Effect::BooksStored { .. });
+    assert!(told.iter().any(is_told), "the first one can be taken");
+    fair.store();
+    assert!(fair.bench.effects().iter().any(is_told), "and the second one");
+}
+
+#[test]
+fn a_repeated_creation_does_not_show_a_deleted_character() {
+    let mut fair = Fair::new();
+    fair.bench.create(1, 12, Some(700));
+    fair.act_of(1, 12, 701, &gold(5));
+    fair.act_of(1, 12, 702, &give(22, 1));
+    fair.bench.change_of(1, 12, 703, ANY, Change::Delete, None);
+    fair.store();
+    let made = fair.bench.create(1, 13, Some(700));
+    assert!(made.starts_with("applied v1"), "{made}");
 }

@@ -2,7 +2,7 @@
 //! and guests who never came back.
 //!
 //! In small steps with pauses between them, so that no player feels it. Each server purges the characters of its own
-//! shards. A deleted character leaves memory as soon as its deletion is durable, so no server has one that is old.
+//! shards. A deleted character leaves memory as soon as its deletion is durable and its books are settled; until then its row stays, too.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::nodes::{DEAD_MS, membership};
-use crate::storage::{NodeKind, Present, Storage, schema_name};
+use crate::storage::{NodeKind, Present, Storage, reads, schema_name};
 
 /// Raises the schema that nodes store to the newest one that a living node reads, if all others read it, too.
 pub(super) async fn finish(storage: &dyn Storage, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -19,7 +19,7 @@ pub(super) async fn finish(storage: &dyn Storage, out: &mut dyn Write) -> anyhow
         writeln!(out, "nothing to do: characters are stored in schema {} already", schema_name(stored))?;
         return Ok(());
     }
-    let behind = alive.iter().filter(|present| present.node.schema_version < newest);
+    let behind = alive.iter().filter(|present| !reads(present.node.schema_version, newest));
     let behind: Vec<String> = behind
         .map(|Present { node, .. }| format!("{} (up to {})", node.name, schema_name(node.schema_version)))
         .collect();

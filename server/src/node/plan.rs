@@ -7,7 +7,7 @@ use castellan_cluster::membership::EXPIRY;
 use castellan_cluster::targets::{Member, targets};
 use uuid::Uuid;
 
-use crate::storage::{Agreed, NodeKind, Owned, Present, SHARDS, Seen, ShardId, Wanted};
+use crate::storage::{Agreed, NodeKind, Owned, Present, SHARDS, Seen, ShardId, Wanted, reads};
 
 /// The processes, as one read of the database showed them.
 #[derive(Debug, Clone, Default)]
@@ -41,7 +41,7 @@ impl View {
         let is_dead = |present: &Present| self.dead.iter().any(|dead| dead.process == present.node.process);
         let may = |present: &&Present| {
             let node = &present.node;
-            let reads = node.schema_version >= self.agreed.stored_schema;
+            let reads = reads(node.schema_version, self.agreed.stored_schema);
             reads && node.kind == NodeKind::Node && !node.draining && Some(node.process) != leaving && !is_dead(present)
         };
         let mut candidates: Vec<&Present> = self.nodes.iter().filter(may).collect();

@@ -71,11 +71,11 @@ impl<G: Game> Shards<G> {
 
     /// Takes one round of looks.
     async fn look_all(self: &Arc<Self>, looks: &[(Look, bool)]) -> Result<(), StorageError> {
-        self.find_owners(looks).await?;
+        let owners = self.find_owners(looks).await?;
         let (mut ready, mut elsewhere) = (Vec::new(), Vec::new());
         for &((character, other), is_told) in looks {
             // If it has no owner, there is no such character.
-            let Some(owner) = self.receivers.owner(character) else { continue };
+            let Some(&owner) = owners.get(&character) else { continue };
             let look = (character, other);
             let mut shard = self.lock(shard_of(owner));
             if shard.core.lease().is_none() {
@@ -93,8 +93,11 @@ impl<G: Game> Shards<G> {
                 }
             }
         }
-        if !elsewhere.is_empty() {
-            self.storage.hint_books(&elsewhere).await?;
+        if !elsewhere.is_empty()
+            && let Err(error) = self.storage.hint_books(&elsewhere).await
+        {
+            // Their own servers search for them.
+            tracing::debug!(%error, "cannot tell other servers of new books");
         }
         let others: BTreeSet<CharacterId> = ready.iter().map(|ready| ready.look.1).collect();
         if others.is_empty() {
@@ -138,13 +141,15 @@ impl<G: Game> Shards<G> {
     }
 
     /// Finds out whose the characters are.
-    async fn find_owners(&self, looks: &[(Look, bool)]) -> Result<(), StorageError> {
-        let characters = looks.iter().map(|((character, _), _)| *character);
-        let unknown: BTreeSet<_> = characters.filter(|character| self.receivers.owner(*character).is_none()).collect();
+    async fn find_owners(&self, looks: &[(Look, bool)]) -> Result<HashMap<CharacterId, UserId>, StorageError> {
+        let characters: BTreeSet<_> = looks.iter().map(|((character, _), _)| *character).collect();
+        let known = |character: &CharacterId| Some((*character, self.receivers.owner(*character)?));
+        let mut owners: HashMap<_, _> = characters.iter().filter_map(known).collect();
+        let unknown: Vec<_> = characters.into_iter().filter(|character| !owners.contains_key(character)).collect();
         if !unknown.is_empty() {
-            self.read(&unknown.into_iter().collect::<Vec<_>>()).await?;
+            owners.extend(self.read(&unknown).await?.into_iter().map(|row| (row.id, row.user)));
         }
-        Ok(())
+        Ok(owners)
     }
 
     async fn read(&self, characters: &[CharacterId]) -> Result<Vec<BooksRow>, StorageError> {
@@ -154,20 +159,22 @@ impl<G: Game> Shards<G> {
         Ok(rows)
     }
 
-    /// Looks again once the owner's characters are in memory.
+    /// Looks again once the owner's characters are in memory. If too many are being loaded, the next search finds it.
     fn look_once_loaded(self: &Arc<Self>, owner: UserId, look: Look, is_told: bool) {
+        let Ok(permit) = Arc::clone(&self.looks.loads).try_acquire_owned() else { return };
         let shards = Arc::clone(self);
         self.background.spawn(async move {
             // If they cannot be loaded, the next search finds them.
             if shards.load(owner).await.is_ok() {
                 shards.looks.put_all([(look, is_told)]);
             }
+            drop(permit);
         });
     }
 
     /// Searches the shards that are served here for characters with books.
     async fn search(&self, known: &mut Parcels) -> Result<(), StorageError> {
-        let (began, mut traders) = (Instant::now(), 0);
+        let (began, now_ms, mut traders) = (Instant::now(), (self.clock)(), 0);
         let mut found = Parcels::new();
         let shards: Vec<ShardId> = self.leases().into_iter().map(|lease| lease.shard).collect();
         let mut after = None;
@@ -184,7 +191,7 @@ impl<G: Game> Shards<G> {
                 found.extend(parcels.map(|parcel| (parcel, known.get(&parcel).copied().unwrap_or(began))));
                 let looks = books.others().into_iter().flat_map(|other| [(row.id, other), (other, row.id)]);
                 self.looks.put_all(looks.map(|look| (look, true)));
-                if books.offers().values().any(|offer| offer.until_ms <= (self.clock)()) {
+                if row.is_deleted || books.offers().values().any(|offer| offer.until_ms <= now_ms) {
                     self.looks.put_all([((row.id, row.id), false)]);
                 }
             }

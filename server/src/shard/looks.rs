@@ -1,10 +1,11 @@
 //! Rows that should be read, because the books in them have changed.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use castellan_protocol::CharacterId;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::storage::Look;
 
@@ -12,12 +13,23 @@ use crate::storage::Look;
 const LOOKS_MAX: usize = 500;
 
 /// The looks that have not been taken, and who asked for them.
-#[derive(Default)]
 pub(super) struct Looks {
     /// True if others should hear of it if the character is not served here.
     waiting: Mutex<HashMap<Look, bool>>,
     pub(super) news: Notify,
     pub(super) searches: Notify,
+    /// One permit for each load of users who are not in memory.
+    pub(super) loads: Arc<Semaphore>,
+}
+
+/// Most users that are loaded at the same time for looks: with little memory they would drive each other out.
+const LOADS_MAX: usize = 64;
+
+impl Default for Looks {
+    fn default() -> Self {
+        let loads = Arc::new(Semaphore::new(LOADS_MAX));
+        Self { waiting: Mutex::default(), news: Notify::new(), searches: Notify::new(), loads }
+    }
 }
 
 impl Looks {

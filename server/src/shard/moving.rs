@@ -81,6 +81,11 @@ impl<G: Game> Shards<G> {
     /// memory already.
     pub fn install_copies(&self, lease: Lease, copies: Vec<(UserId, Restored<G>)>) -> usize {
         let install = |(user, characters)| {
+            // A load that is under way may have read older rows, and must find them in memory.
+            let loads = self.loads.lock();
+            if loads.contains_key(&user) {
+                return false;
+            }
             let permit = self.make_room(lease.shard).then(|| self.lock(lease.shard).core.load_permit()).flatten();
             permit.is_some_and(|permit| permit.lease == lease && self.install(user, permit, characters))
         };

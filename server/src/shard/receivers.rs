@@ -64,6 +64,9 @@ impl Receivers {
         let read_at = Instant::now();
         let mut known = self.0.lock();
         if known.len() + asked.len() > REMEMBERED_MAX {
+            known.retain(|_, known| known.is_there && known.read_at.elapsed() < THERE);
+        }
+        if known.len() + asked.len() > REMEMBERED_MAX {
             known.clear();
         }
         known.extend(asked.iter().map(|id| (*id, Known { owner: None, is_there: false, read_at })));

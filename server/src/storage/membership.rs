@@ -268,6 +268,11 @@ pub struct Wanted {
     pub heartbeat: Option<i64>,
 }
 
+/// Returns true if a node that reads up to `newest` can read what is stored in `stored`: the game's schema, and books.
+pub fn reads(newest: i32, stored: i32) -> bool {
+    newest % WITH_BOOKS >= stored % WITH_BOOKS && newest / WITH_BOOKS >= stored / WITH_BOOKS
+}
+
 /// A schema version as people read it.
 pub fn schema_name(schema_version: i32) -> String {
     match schema_version.checked_sub(WITH_BOOKS) {
@@ -286,7 +291,7 @@ pub(super) fn schema_beside(present: i32, node: &Node) -> Result<i32, StorageErr
         // It stores in its own schema, like every server.
         NodeKind::Serve => Ok(present.max(node.schema_version)),
         NodeKind::Node if present == 0 => Ok(node.schema_version),
-        NodeKind::Node if present <= node.schema_version => Ok(present),
+        NodeKind::Node if reads(node.schema_version, present) => Ok(present),
         NodeKind::Node => Err(StorageError::Refused(format!(
             "characters are stored in schema {}, and this program reads only up to {}; use a newer version of it",
             schema_name(present),

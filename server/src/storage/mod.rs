@@ -25,7 +25,7 @@ pub use connect::{StorageOptions, check_url, connect};
 pub use error::StorageError;
 pub use membership::{
     Agreed, InUse, Link, Load, Membership, Node, NodeKind, Owned, Present, Published, Renewal, Report, Seen, Wanted,
-    schema_name,
+    reads, schema_name,
 };
 pub use origin::{Change, Origin};
 pub use rows::{AccountChange, AccountRow, AuditRow, BooksRow, Claim, DeadLetter, KeyRow, SessionRow, Verdict};

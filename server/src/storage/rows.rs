@@ -17,7 +17,7 @@ pub struct BooksRow {
     pub user: UserId,
     /// It was deleted.
     pub is_deleted: bool,
-    /// Its books in JSON, if there is anything in them.
+    /// Its books in JSON, if there is anything in them; `null` if there should be books, and they cannot be found.
     pub books: Option<String>,
 }
 

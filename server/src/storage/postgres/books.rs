@@ -18,7 +18,7 @@ pub(super) async fn books(
     let ids: Vec<Uuid> = characters.iter().map(|character| character.uuid()).collect();
     let rows = sqlx::query(
         "SELECT id, user_id, deleted_at IS NOT NULL AS is_deleted, \
-         CASE WHEN schema_version >= 1000000 THEN (state -> 'books')::text END AS books \
+         CASE WHEN schema_version >= 1000000 THEN coalesce((state -> 'books')::text, 'null') END AS books \
          FROM characters WHERE id = ANY ($1)",
     )
     .bind(ids)
@@ -34,7 +34,7 @@ pub(super) async fn traders(
     max: u32,
 ) -> Result<Vec<BooksRow>, StorageError> {
     let rows = sqlx::query(
-        "SELECT id, user_id, deleted_at IS NOT NULL AS is_deleted, (state -> 'books')::text AS books \
+        "SELECT id, user_id, deleted_at IS NOT NULL AS is_deleted, coalesce((state -> 'books')::text, 'null') AS books \
          FROM characters WHERE schema_version >= 1000000 AND shard = ANY ($1) AND ($2::uuid IS NULL OR id > $2) \
          ORDER BY id LIMIT $3",
     )

@@ -20,19 +20,28 @@ pub(super) async fn load(
 ) -> Result<Vec<CharacterRow>, StorageError> {
     let mut transaction = connection.begin_with(begin_reading()).await?;
     lock_one(&mut transaction, lease).await?;
-    let rows = sqlx::query(
-        "SELECT id, user_id, shard, name, version, recoveries, schema_version, state::text AS state, request_ids, \
-         (extract(epoch FROM created_at) * 1000)::bigint AS created_at_ms, \
-         (extract(epoch FROM updated_at) * 1000)::bigint AS updated_at_ms, \
-         (extract(epoch FROM deleted_at) * 1000)::bigint AS deleted_at_ms \
-         FROM characters WHERE user_id = ANY ($1) AND (deleted_at IS NULL OR schema_version >= 1000000) ORDER BY user_id, created_at, id",
-    )
-    .bind(users.iter().map(|user| user.uuid()).collect::<Vec<_>>())
-    .fetch_all(&mut *transaction)
-    .await?;
+    let rows = sqlx::query(LOAD.as_str())
+        .bind(users.iter().map(|user| user.uuid()).collect::<Vec<_>>())
+        .fetch_all(&mut *transaction)
+        .await?;
     transaction.commit().await?;
     rows.iter().map(character).collect()
 }
+
+/// Reads the characters of users: those that are not deleted, and those that have books. Each part has its own index.
+static LOAD: LazyLock<String> = LazyLock::new(|| {
+    let part = |which: &str| {
+        format!(
+            "SELECT id, user_id, shard, name, version, recoveries, schema_version, state::text AS state, request_ids, \
+             (extract(epoch FROM created_at) * 1000)::bigint AS created_at_ms, \
+             (extract(epoch FROM updated_at) * 1000)::bigint AS updated_at_ms, \
+             (extract(epoch FROM deleted_at) * 1000)::bigint AS deleted_at_ms \
+             FROM characters WHERE user_id = ANY ($1) AND {which}"
+        )
+    };
+    let (living, deleted) = (part("deleted_at IS NULL"), part("deleted_at IS NOT NULL AND schema_version >= 1000000"));
+    format!("{living} UNION ALL {deleted} ORDER BY user_id, created_at_ms, id")
+});
 
 fn character(row: &PgRow) -> Result<CharacterRow, StorageError> {
     Ok(CharacterRow {

@@ -13,7 +13,8 @@ pub(super) async fn books(
 ) -> Result<Vec<BooksRow>, StorageError> {
     let rows = sqlx::query(
         "SELECT id, user_id, deleted_at_ms IS NOT NULL AS is_deleted, \
-         CASE WHEN schema_version >= 1000000 THEN state -> '$.books' END AS books \
+         CASE WHEN schema_version < 1000000 THEN NULL WHEN json_valid(state) THEN coalesce(state -> '$.books', 'null') \
+         ELSE 'null' END AS books \
          FROM characters WHERE id IN (SELECT value FROM json_each(?1))",
     )
     .bind(serde_json::to_string(characters).expect("ids are plain data"))
@@ -30,7 +31,8 @@ pub(super) async fn traders(
 ) -> Result<Vec<BooksRow>, StorageError> {
     let shards: Vec<u16> = shards.iter().map(|shard| shard.number()).collect();
     let rows = sqlx::query(
-        "SELECT id, user_id, deleted_at_ms IS NOT NULL AS is_deleted, state -> '$.books' AS books \
+        "SELECT id, user_id, deleted_at_ms IS NOT NULL AS is_deleted, \
+         CASE WHEN json_valid(state) THEN coalesce(state -> '$.books', 'null') ELSE 'null' END AS books \
          FROM characters WHERE schema_version >= 1000000 AND shard IN (SELECT value FROM json_each(?1)) \
          AND id > ?2 ORDER BY id LIMIT ?3",
     )

@@ -22,15 +22,7 @@ pub(super) async fn load(
     check_one(&mut transaction, lease).await?;
     let mut characters = Vec::new();
     for user in users {
-        let rows = sqlx::query(
-            "SELECT id, user_id, shard, name, version, recoveries, schema_version, state, request_ids, created_at_ms, \
-             updated_at_ms, deleted_at_ms FROM characters WHERE user_id = ?1 \
-             AND (deleted_at_ms IS NULL OR schema_version >= 1000000) \
-             ORDER BY created_at_ms, id",
-        )
-        .bind(user.to_string())
-        .fetch_all(&mut *transaction)
-        .await?;
+        let rows = sqlx::query(LOAD.as_str()).bind(user.to_string()).fetch_all(&mut *transaction).await?;
         for row in &rows {
             characters.push(character(row, "id")?);
         }
@@ -38,6 +30,19 @@ pub(super) async fn load(
     transaction.commit().await?;
     Ok(characters)
 }
+
+/// Reads the characters of a user: those that are not deleted, and those that have books. Each part has its own index.
+static LOAD: LazyLock<String> = LazyLock::new(|| {
+    let part = |which: &str| {
+        format!(
+            "SELECT id, user_id, shard, name, version, recoveries, schema_version, state, request_ids, created_at_ms, \
+             updated_at_ms, deleted_at_ms FROM characters WHERE user_id = ?1 AND {which}"
+        )
+    };
+    let living = part("deleted_at_ms IS NULL");
+    let deleted = part("deleted_at_ms IS NOT NULL AND schema_version >= 1000000");
+    format!("{living} UNION ALL {deleted} ORDER BY created_at_ms, id")
+});
 
 /// The character in a row; `id_column` holds its id.
 pub(super) fn character(row: &SqliteRow, id_column: &str) -> Result<CharacterRow, StorageError> {

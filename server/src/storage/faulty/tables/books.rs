@@ -29,6 +29,6 @@ fn row(row: &CharacterRow) -> BooksRow {
         id: row.id,
         user: row.user,
         is_deleted: row.deleted_at_ms.is_some(),
-        books: state.and_then(|state| Some(state.get("books")?.to_string())),
+        books: state.map(|state| state.get("books").unwrap_or(&Value::Null).to_string()),
     }
 }
