@@ -16,7 +16,7 @@ use crate::timestamp::Timestamp;
 /// A character's books in a game.
 pub type BooksOf<G> = Books<CharacterId, <G as Game>::Goods>;
 
-/// What is known of the character that an action names as the receiver of goods.
+/// The knowledge of a character that an action names as the receiver of goods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Receiver {
     /// Nothing: somebody must look first.
@@ -95,7 +95,7 @@ impl<G: Game> Ledger<G> {
         self.minute.1 += 1;
     }
 
-    /// What is left of the present minute, in milliseconds; `None` if it is over.
+    /// The rest of the present minute, in milliseconds; `None` if it is over.
     fn left_ms(&self, now_ms: i64) -> Option<u64> {
         let left_ms = self.minute.0.saturating_add(MINUTE_MS).saturating_sub(now_ms);
         (1..=MINUTE_MS).contains(&left_ms).then(|| left_ms.unsigned_abs())

@@ -258,7 +258,9 @@ impl<G: Game, S: Subscriber> Core<G, S> {
                         Receiver::There => {}
                         Receiver::Unknown => return Decision::Unknown,
                         Receiver::Nowhere => {
-                            entry.count_deal(now_ms);
+                            if is_limited {
+                                entry.count_deal(now_ms);
+                            }
                             return Decision::Refused(Refusal::no_such_receiver());
                         }
                     }

@@ -200,11 +200,11 @@ impl<G: Game, S: Subscriber> Entry<G, S> {
         Ok(())
     }
 
-    /// Checks that it may make another deal in this minute, of which it may make `most`.
+    /// Checks that it has made fewer than `most` deals in this minute.
     ///
     /// # Errors
     ///
-    /// The time until then.
+    /// The time until the next minute.
     pub(crate) fn check_deals(&self, most: u32, now_ms: i64) -> Result<(), Duration> {
         self.ledger.as_ref().map_or(Ok(()), |ledger| ledger.check(most, now_ms))
     }

@@ -112,7 +112,7 @@ fn load(settings: &RunSettings, target: &Target, process: u32, players: &[Player
     Ok(traded)
 }
 
-/// What a pair waits for.
+/// The event that a pair waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// Its next trade is due at this time, in nanoseconds since the start.

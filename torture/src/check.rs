@@ -47,7 +47,7 @@ pub enum Rule {
     Closed,
     /// The coins do not add up.
     Coins,
-    /// What traders have together has changed.
+    /// The sum of all traders' goods has changed.
     Goods,
     /// The server used more memory than allowed.
     Memory,

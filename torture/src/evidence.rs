@@ -120,7 +120,7 @@ pub struct Write {
     pub ids: Vec<RequestId>,
     /// The counters in the row's state.
     pub counters: Counters,
-    /// What traders trade, as far as it is in the inventory and the purse.
+    /// The traded goods in the inventory and the purse. Those in the books are not counted.
     pub goods: Wares,
     /// The books in the row's state.
     pub books: BooksOf<Srd>,

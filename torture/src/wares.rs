@@ -1,4 +1,4 @@
-//! What traders trade: gold pieces and units of one item.
+//! The goods that traders trade: gold pieces and units of one item.
 
 use std::ops::{Add, AddAssign};
 
@@ -15,7 +15,7 @@ pub struct Wares {
 }
 
 impl Wares {
-    /// What each trader begins with.
+    /// The goods that each trader begins with.
     pub const FIRST: Self = Self { gp: GP, units: UNITS };
 
     /// Those in a purse and an inventory.

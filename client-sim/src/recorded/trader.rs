@@ -19,9 +19,9 @@ use tokio::time::Instant;
 
 use super::enter::{RecordedSettings, log_in, make_character};
 
-/// What each trader begins with.
+/// Gold pieces that each trader begins with.
 pub const GP: i64 = 1_000;
-/// Units of [`ITEM`].
+/// Units of [`ITEM`] that each trader begins with.
 pub const UNITS: i64 = 60;
 /// The item that they trade. A fighter starts with none.
 pub const ITEM: &str = "club";
@@ -39,7 +39,7 @@ struct Seen {
     wants: Goods,
 }
 
-/// What all traders know.
+/// The knowledge that all traders share.
 #[derive(Debug, Default)]
 pub(super) struct Market {
     traders: Mutex<Vec<CharacterId>>,

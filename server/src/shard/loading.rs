@@ -25,7 +25,7 @@ const STATEMENTS_MAX: usize = 2;
 const USERS_MAX: usize = 128;
 
 impl<G: Game> Shards<G> {
-    /// What must be read before an action can be decided that could not be decided just now.
+    /// Names the data without which an action could not be decided just now.
     pub fn missing(&self, owner: UserId, action: &G::Action) -> Missing {
         let receiver = G::deal(action).and_then(|deal| deal.other());
         match receiver.filter(|_| self.lock(shard_of(owner)).core.has(owner)) {

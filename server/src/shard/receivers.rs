@@ -32,7 +32,7 @@ pub enum Missing {
     Receiver(CharacterId),
 }
 
-/// What was read about characters not long ago.
+/// Characters that were looked up not long ago.
 #[derive(Default)]
 pub(super) struct Receivers(Mutex<HashMap<CharacterId, Known>>);
 
@@ -45,7 +45,7 @@ struct Known {
 }
 
 impl Receivers {
-    /// What is known of a character.
+    /// Says if a character is in the database, if that was read not long ago.
     pub(super) fn get(&self, character: CharacterId) -> Receiver {
         match self.0.lock().get(&character) {
             Some(known) if known.is_there && known.read_at.elapsed() < THERE => Receiver::There,

@@ -399,7 +399,7 @@ impl<G: Game> Shards<G> {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// What is known of the receiver of goods that a change names.
+    /// Says if the receiver of goods that a change names is in the database, as far as that is known.
     fn receiver(&self, change: &Change<'_, G::Action>) -> Receiver {
         let Change::Action(action) = change else { return Receiver::There };
         let Some(other) = G::deal(action).and_then(|deal| deal.other()) else { return Receiver::There };

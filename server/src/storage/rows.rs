@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::StorageError;
 use castellan_authority::{CharacterRow, ShardId};
 
-/// What a row says to those who trade with its character.
+/// The part of a character's row that others read to trade with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BooksRow {
     /// The character.

@@ -1,4 +1,4 @@
-//! Adds up what the traders have, after every write, in the order of the writes.
+//! Adds up the traders' goods after every write, in the order of the writes.
 //!
 //! A step of a gift or a trade depends only on rows that were committed before, so the sum is right between any two
 //! writes. `docs/trades.md` has the rule by which goods are counted.
@@ -71,7 +71,7 @@ fn sum(rows: &BTreeMap<CharacterId, &Write>) -> Wares {
     sum
 }
 
-/// What was seen in rows.
+/// Deals and trades that rows have shown.
 #[derive(Default)]
 struct Seen {
     /// By character and number.
