@@ -100,18 +100,6 @@ impl<G: Game> Ledger<G> {
         let left_ms = self.minute.0.saturating_add(MINUTE_MS).saturating_sub(now_ms);
         (1..=MINUTE_MS).contains(&left_ms).then(|| left_ms.unsigned_abs())
     }
-
-    /// The kinds of goods in all parcels and offers, and in what waits: so many lines a client is shown.
-    pub(crate) fn kinds(&self) -> usize {
-        let of = |goods: &G::Goods| goods.amounts().len();
-        let parcels = self
-            .books
-            .sent()
-            .values()
-            .map(|parcel| of(&parcel.goods) + parcel.accepts.as_ref().map_or(0, |accepts| of(&accepts.expects)));
-        let offers = self.books.offers().values().map(|offer| of(&offer.held) + of(&offer.wanted));
-        parcels.sum::<usize>() + offers.sum::<usize>() + self.books.waiting().values().map(of).sum::<usize>()
-    }
 }
 
 /// A character's state and books, as they were read from a row.

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use castellan_game::{Deal, Game, Goods, OFFER_SECONDS_MAX};
+use castellan_protocol::limits::BOOKS_BYTES_MAX;
 use castellan_protocol::{CharacterId, RejectionCode, UserId, Version};
 use castellan_trade::{Accepts, Books, NoPlace, OFFERS_MAX, Offer, Parcel, SENT_MAX, Task};
 
-use crate::books::Ledger;
+use crate::books::{Ledger, pack_shown};
 use crate::effect::{Effect, Effects, Subscriber};
 use crate::entry::Entry;
 use crate::planted::{self, Bug};
@@ -14,9 +15,6 @@ use crate::refusal::Refusal;
 
 /// Most kinds of goods in one parcel, and on each side of an offer.
 pub(crate) const KINDS_MAX: usize = 8;
-
-/// Most kinds of goods in all parcels and offers of a character together: it must fit into a frame.
-pub(crate) const ALL_KINDS_MAX: usize = 64;
 
 /// Copies of a character's state and books. They count only once they are [put back](Entry::put_back), so a rule that panics
 /// leaves both as they were.
@@ -70,9 +68,11 @@ impl<G: Game> Desk<'_, G> {
                 return Ok(());
             }
         }
-        if self.ledger.kinds() > ALL_KINDS_MAX {
+        let mut shown = Vec::new();
+        pack_shown(Some(&self.ledger.books), &mut shown);
+        if shown.len() > BOOKS_BYTES_MAX {
             return Err(Refusal::limit(format!(
-                "all parcels and offers of a character may have at most {ALL_KINDS_MAX} kinds of goods"
+                "all parcels and offers of a character may take at most {BOOKS_BYTES_MAX} bytes of a frame"
             )));
         }
         Ok(())

@@ -11,6 +11,10 @@ pub const CLIENT_FRAME_BYTES_MAX: usize = 16 * 1024;
 /// Server messages stay below this size, in bytes, so that a client can use a fixed buffer.
 pub const SERVER_FRAME_BYTES_MAX: usize = 64_000;
 
+/// Largest part of a frame for the parcels, offers and waiting goods of a character, in bytes of MessagePack: then every
+/// character fits a frame.
+pub const BOOKS_BYTES_MAX: usize = 4_200;
+
 /// Deepest nesting of maps and lists that is decoded from MessagePack, in levels.
 ///
 /// For JSON, serde_json's own bound of 127 applies. Both only protect the stack from a deeply nested message.

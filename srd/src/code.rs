@@ -17,6 +17,8 @@ castellan_protocol::rejection_codes! {
     "cannot_use" => CANNOT_USE,
     /// The item has no price.
     "not_for_sale" => NOT_FOR_SALE,
+    /// The item cannot be given away or traded.
+    "item_bound" => ITEM_BOUND,
     /// A fourth item, a second copy, or an item that takes no attunement.
     "attunement_refused" => ATTUNEMENT_REFUSED,
     /// Too few experience points for the next level.

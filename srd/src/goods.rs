@@ -30,7 +30,7 @@ impl Goods {
         }
     }
 
-    /// Takes the goods out of a character. Worn units and the last unit of an item that it is attuned to stay.
+    /// Takes the goods out of a character. Bound items, worn units and the last unit of an item that it is attuned to stay.
     ///
     /// # Errors
     ///

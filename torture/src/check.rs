@@ -110,6 +110,8 @@ pub struct Verdict {
     pub refused: u64,
     /// Goods that were stored as on their way or as held by an offer: gifts, offers and acceptances.
     pub deals: u64,
+    /// Times that the goods of all traders were added up: after each of their writes.
+    pub sums: u64,
     /// Offers that were accepted in time.
     pub trades: u64,
     /// All broken rules.
@@ -124,6 +126,7 @@ impl Verdict {
         self.unknown += other.unknown;
         self.refused += other.refused;
         self.deals += other.deals;
+        self.sums += other.sums;
         self.trades += other.trades;
         self.findings.extend(other.findings);
     }

@@ -45,9 +45,6 @@ const GATEWAYS: usize = 2;
 /// Time between two pings to a player: long enough for players to be suspended until a dead node's shards are taken.
 const PING_INTERVAL: Duration = Duration::from_secs(6);
 
-/// Characters and users in a node's memory: room for its own share and some more.
-const CHARACTERS_MAX: u32 = 40;
-
 /// The processes' own time limit for a clean stop: a node gives all its shards away in half of it.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(24);
 
@@ -119,14 +116,14 @@ impl<'a> ClusterWorld<'a> {
             database_timeout: DATABASE_TIMEOUT,
             shutdown_timeout: SHUTDOWN_TIMEOUT,
             ping_interval: PING_INTERVAL,
-            characters_max: CHARACTERS_MAX,
+            characters_max: Crowd::of(options).characters_max,
             planted: options.bug.map(Bug::name),
         };
         let servers = Servers::new(setup);
         servers.command_line(&place.url(), &["migrate"]).await?;
         let history = History::set_up(place).await?;
         let front = Front::start().await?;
-        let players = Players::start(&children, path, front.address(), Crowd::CLUSTER, options.seed)?;
+        let players = Players::start(&children, path, front.address(), Crowd::of(options), options.seed)?;
         let mut world = Self {
             database: Database::Postgres(postgres),
             front,

@@ -98,6 +98,9 @@ struct RunArguments {
     /// Three nodes and two gateways instead of one server.
     #[arg(long)]
     cluster: bool,
+    /// Almost only players who trade with each other.
+    #[arg(long)]
+    bazaar: bool,
     /// Only this fault. May be repeated.
     #[arg(long)]
     fault: Vec<Fault>,
@@ -173,6 +176,7 @@ async fn torture(arguments: &RunArguments) -> Result<bool> {
             seed,
             faults,
             cluster: arguments.cluster,
+            bazaar: arguments.bazaar,
             bug: None,
             keep: arguments.keep.clone(),
         };
@@ -216,18 +220,18 @@ impl Total {
 
     /// Prints one line for the runs, then the details.
     fn show(&self, arguments: &RunArguments, seed: u64) {
-        let Verdict { intents, acknowledged, unknown, refused, deals, trades, .. } = &self.verdict;
+        let Verdict { intents, acknowledged, unknown, refused, deals, trades, sums, .. } = &self.verdict;
         let RunArguments { commit, minutes, .. } = arguments;
         let (faults, tally) = (self.tally.total(), &self.tally);
         let wrong: usize = self.runs.iter().map(|run| run.findings.len()).sum();
         let memory_mib = self.memory_kib / 1024;
         println!(
-            "| seed | commit | minutes | intents | acknowledged | faults | unknown | refused | deals | trades | memory | findings |"
+            "| seed | commit | minutes | intents | acknowledged | faults | unknown | refused | deals | trades | sums | memory | findings |"
         );
-        println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+        println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
         println!(
             "| {seed} | {commit} | {minutes} | {intents} | {acknowledged} | {faults}: {tally} | {unknown} | {refused} \
-             | {deals} | {trades} | {memory_mib} MiB | {wrong} |"
+             | {deals} | {trades} | {sums} | {memory_mib} MiB | {wrong} |"
         );
         for (fault, why) in &self.skipped {
             println!("skipped {fault}: {why}");
@@ -274,6 +278,7 @@ async fn planted(arguments: &RunArguments) -> Result<bool> {
                 seed,
                 faults: revealing_faults(bug).to_vec(),
                 cluster: needs_cluster(bug),
+                bazaar: arguments.bazaar,
                 bug: Some(bug),
                 keep: arguments.keep.clone(),
             };

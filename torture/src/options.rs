@@ -22,6 +22,8 @@ pub struct RunOptions {
     pub faults: Vec<Fault>,
     /// Three nodes and two gateways instead of one server.
     pub cluster: bool,
+    /// Almost only players who trade with each other.
+    pub bazaar: bool,
     /// The bug to plant.
     pub bug: Option<Bug>,
     /// Folder to keep records and logs in; `None` removes them after a clean run.

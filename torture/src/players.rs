@@ -14,6 +14,7 @@ use tokio::process::{ChildStdin, Command};
 
 use crate::children::{Children, Process};
 use crate::evidence::Record;
+use crate::options::RunOptions;
 
 /// How many players there are, and how busy.
 #[derive(Debug, Clone, Copy)]
@@ -24,14 +25,29 @@ pub(crate) struct Crowd {
     pub(crate) traders: u32,
     /// Rate of each client and each trader.
     pub(crate) intents_per_second: f64,
+    /// Characters and users in a server's memory: fewer than exist, so that they are loaded
+    /// and evicted all the time. A node may have to serve all of them.
+    pub(crate) characters_max: u32,
 }
 
 impl Crowd {
     /// For one server.
-    pub(crate) const ONE_SERVER: Self = Self { users: 16, traders: 6, intents_per_second: 12.0 };
+    const ONE_SERVER: Self = Self { users: 16, traders: 6, intents_per_second: 12.0, characters_max: 26 };
 
     /// For a cluster: the same load by twice as many, so that more shards have players when they move.
-    pub(crate) const CLUSTER: Self = Self { users: 32, traders: 8, intents_per_second: 6.0 };
+    const CLUSTER: Self = Self { users: 32, traders: 8, intents_per_second: 6.0, characters_max: 40 };
+
+    /// Almost only traders.
+    const BAZAAR: Self = Self { users: 4, traders: 32, intents_per_second: 6.0, characters_max: 66 };
+
+    /// The crowd of a run.
+    pub(crate) fn of(options: &RunOptions) -> Self {
+        match options {
+            RunOptions { bazaar: true, .. } => Self::BAZAAR,
+            RunOptions { cluster: true, .. } => Self::CLUSTER,
+            _ => Self::ONE_SERVER,
+        }
+    }
 }
 
 /// Time limit for players to begin, and at the end for all their intents to become durable.

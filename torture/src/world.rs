@@ -26,9 +26,6 @@ use crate::schedule::Fault;
 use crate::servers::{Server, Servers, Setup};
 use crate::stage::Stage;
 
-/// Characters and users in a server's memory: fewer than exist, so that they are loaded and evicted all the time.
-const CHARACTERS_MAX: u32 = 26;
-
 /// Size of the spool's disk, in bytes.
 const SPOOL_DISK_BYTES: u64 = 1024 * 1024;
 
@@ -99,7 +96,7 @@ impl<'a> World<'a> {
             database_timeout: DATABASE_TIMEOUT,
             shutdown_timeout: SHUTDOWN_TIMEOUT,
             ping_interval: PING_INTERVAL,
-            characters_max: CHARACTERS_MAX,
+            characters_max: Crowd::of(options).characters_max,
             planted: options.bug.map(Bug::name),
         };
         let mut servers = Servers::new(setup);
@@ -110,7 +107,7 @@ impl<'a> World<'a> {
         front.lead_to(Some(present.address));
         let memory = MemoryWatch::start();
         memory.look_at([present.process()]);
-        let players = Players::start(&children, path, front.address(), Crowd::ONE_SERVER, options.seed)?;
+        let players = Players::start(&children, path, front.address(), Crowd::of(options), options.seed)?;
         let world = Self {
             database,
             front,

@@ -14,8 +14,8 @@ pub(crate) const FEATURES: &str = "faults,planted";
 /// Arguments of the torture.
 #[derive(Args)]
 pub struct TortureArguments {
-    /// Arguments passed to the torture: `--minutes M`, `--seed S`, `--cluster`, `--fault F`, `--planted`, `--keep FOLDER`,
-    /// `--help`.
+    /// Arguments passed to the torture: `--minutes M`, `--seed S`, `--cluster`, `--bazaar`, `--fault F`, `--planted`,
+    /// `--keep FOLDER`, `--help`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }

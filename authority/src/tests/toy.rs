@@ -131,6 +131,10 @@ castellan_game::fields! {
 
 const GOLD_MAX: i64 = 1_000_000;
 
+/// Amounts at which a rule panics.
+pub(crate) const NEVER_GIVEN: i64 = 12_345;
+pub(crate) const NEVER_TAKEN: i64 = 54_321;
+
 /// Most gold in schema 1, which called it coins.
 pub(crate) const COINS_MAX: i64 = 1_000;
 
@@ -201,6 +205,7 @@ impl Game for Toy {
     }
 
     fn take_out((): &(), state: &mut Purse, gold: &Gold) -> Result<Touched, Violation> {
+        assert_ne!(gold.0, NEVER_GIVEN, "a mistake in a rule");
         if gold.0 < 1 {
             return Err(Violation::malformed("goods: at least one piece of gold"));
         }
@@ -208,6 +213,7 @@ impl Game for Toy {
     }
 
     fn put_in((): &(), state: &mut Purse, gold: &Gold) -> Result<Touched, Violation> {
+        assert_ne!(gold.0, NEVER_TAKEN, "a mistake in a rule");
         if gold.0 < 1 {
             return Err(Violation::malformed("goods: at least one piece of gold"));
         }

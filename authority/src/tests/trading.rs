@@ -1,8 +1,9 @@
 //! Gifts and trades of two characters in one shard, with a database that the test writes and reads.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::toy::{Accept, Cancel, Give, Gold, Offer};
+use super::toy::{Accept, Cancel, Give, Gold, NEVER_GIVEN, NEVER_TAKEN, Offer};
 use super::*;
 use crate::books::{BooksOf, restore};
 use crate::row::WITH_BOOKS;
@@ -379,6 +380,32 @@ fn others_hear_of_a_stored_parcel_although_the_books_have_changed_since() {
     assert!(told.iter().any(is_told), "the first one can be taken");
     fair.store();
     assert!(fair.bench.effects().iter().any(is_told), "and the second one");
+}
+
+#[test]
+fn a_rule_that_panics_leaves_goods_and_books_as_they_were() {
+    let mut fair = Fair::new();
+    fair.act(11, &gold(100_000));
+    fair.act(11, &give(22, 4));
+    fair.act(11, &offer(None, 1, 1));
+    let number = fair.newest(11);
+    let books = |fair: &Fair| fair.entry(11).ledger.as_ref().expect("books").books.clone();
+    let (before, gold_before) = (books(&fair), fair.gold());
+    let panics = |fair: &mut Fair, does: &dyn Fn(&mut Fair)| {
+        assert!(catch_unwind(AssertUnwindSafe(|| does(fair))).is_err());
+    };
+    panics(&mut fair, &|fair| drop(fair.act(11, &give(22, NEVER_GIVEN))));
+    assert_eq!((books(&fair), fair.gold()), (before, gold_before));
+    fair.act(11, &give(22, NEVER_TAKEN));
+    fair.store();
+    let gold_before = fair.gold();
+    panics(&mut fair, &|fair| {
+        fair.look(22, 11);
+    });
+    assert_eq!(fair.gold(), gold_before);
+    assert!(fair.entry(22).ledger.as_ref().is_none_or(|ledger| ledger.books.is_empty()));
+    assert!(fair.act(11, &Action::Cancel(Cancel { offer: number })).starts_with("applied"));
+    assert_eq!(books(&fair).sent().len(), 2, "both parcels are still there");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use std::time::Duration;
 
+use super::bazaar::Bazaar;
 use super::enter;
 use super::live::waiting_bar;
 use super::pace::{self, Pace, Schedule};
@@ -71,6 +72,7 @@ pub(super) fn cast(
     let groups = scenario.groups.len();
     let tallies: Tallies = (0..threads).map(|_| (0..groups).map(|_| Arc::default()).collect()).collect();
     let mut shares: Vec<Vec<BoxFuture<'static, ()>>> = (0..threads).map(|_| Vec::new()).collect();
+    let bazaar = Arc::new(Bazaar::default());
     let mut party: Option<Party> = None;
     for (number, ((seat, login), (schedule, pace))) in seats.iter().zip(logins).zip(&paces).enumerate() {
         let conduct = seat.conduct(scenario);
@@ -85,7 +87,8 @@ pub(super) fn cast(
             Score { tally: Arc::clone(&tallies[number % threads][seat.group]), username: login.0.username.clone() };
         let seed = settings.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(number as u64);
         let agenda = Agenda::new(Arc::clone(pace), *schedule);
-        let player = player(common, score, (agenda, Arc::clone(pace)), login, conduct, (party.clone(), seed));
+        let player =
+            player(common, score, (agenda, Arc::clone(pace)), login, conduct, ((party.clone(), &bazaar), seed));
         shares[number % threads].push(player);
     }
     let threads = shares.into_iter().zip(&tallies).map(|(share, tallies)| spawn(share, Arc::clone(&tallies[0])));
@@ -100,7 +103,7 @@ fn player(
     (agenda, pace): (Agenda, Arc<Pace>),
     (credentials, session, character): Login,
     conduct: &Conduct,
-    (party, seed): (Option<Party>, u64),
+    ((party, bazaar), seed): ((Option<Party>, &Arc<Bazaar>), u64),
 ) -> BoxFuture<'static, ()> {
     let away = Duration::from_secs_f64(conduct.away_seconds);
     let breaks = conduct.reconnect_every_seconds.map(|every| Break { every: Duration::from_secs_f64(every), away });
@@ -111,7 +114,7 @@ fn player(
             Player::new(common, score, pace, identity, breaks, mind).run().boxed()
         }
         None => {
-            let mind = Chain::new(score.clone(), agenda, character, conduct, seed);
+            let mind = Chain::new(score.clone(), agenda, character, conduct, bazaar, seed);
             Player::new(common, score, pace, identity, breaks, mind).run().boxed()
         }
     }

@@ -8,6 +8,7 @@ use castellan_srd::wire::{
 };
 use rand::{Rng, RngExt};
 
+use super::bazaar::Bazaar;
 use super::scenario::Deed;
 use super::sheet::{Life, Sheet};
 
@@ -32,7 +33,7 @@ impl Mix {
     /// The next action of a player who last saw `state`.
     ///
     /// Most succeed. An action chosen on an outdated state may be refused by the rules, as with real players.
-    pub(crate) fn next_action(&self, rng: &mut impl Rng, state: &Sheet) -> Action {
+    pub(crate) fn next_action(&self, rng: &mut impl Rng, state: &Sheet, bazaar: Option<&Bazaar>) -> Action {
         if state.life == Life::Dead {
             return Action::Revive(Revive { hitpoints: 1 });
         }
@@ -43,7 +44,8 @@ impl Mix {
         let drawn = rng.random_range(0..sum);
         let index = self.deeds.partition_point(|(sum, _)| *sum <= drawn);
         let deed = self.deeds.get(index).map_or(Deed::Earn, |(_, deed)| *deed);
-        action(deed, rng, state)
+        let deal = bazaar.and_then(|bazaar| bazaar.action(deed, rng, state));
+        deal.unwrap_or_else(|| action(deed, rng, state))
     }
 }
 
@@ -69,6 +71,8 @@ fn action(deed: Deed, rng: &mut impl Rng, state: &Sheet) -> Action {
         }
         Deed::LongRest => Action::LongRest(LongRest {}),
         Deed::Pay | Deed::BuyItem | Deed::UnequipItem => coins(5),
+        // There is nobody to trade with, or nothing.
+        Deed::Give | Deed::Offer | Deed::Accept | Deed::Cancel => coins(1),
     }
 }
 
@@ -109,17 +113,17 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(1);
         let mut state = sheet(1, 0);
         state.hitpoints = 0;
-        let fallen = casual().next_action(&mut rng, &state);
+        let fallen = casual().next_action(&mut rng, &state, None);
         assert!(matches!(fallen, Action::ModifyHitpoints(modify) if modify.delta > 0));
         state.life = Life::Dead;
-        assert!(matches!(casual().next_action(&mut rng, &state), Action::Revive(_)));
+        assert!(matches!(casual().next_action(&mut rng, &state, None), Action::Revive(_)));
     }
 
     #[test]
     fn the_same_seed_gives_the_same_mix() {
         let run = |seed| {
             let mut rng = StdRng::seed_from_u64(seed);
-            (0..1000).map(|_| casual().next_action(&mut rng, &sheet(1, 0))).collect::<Vec<_>>()
+            (0..1000).map(|_| casual().next_action(&mut rng, &sheet(1, 0), None)).collect::<Vec<_>>()
         };
         assert_eq!(run(1), run(1));
         assert_ne!(run(1), run(2));
@@ -132,7 +136,7 @@ mod tests {
         let weights = [(Deed::Damage, 0), (Deed::Heal, 3), (Deed::GainExperience, 1)].into_iter().collect();
         let mix = Mix::new(&weights);
         let mut rng = StdRng::seed_from_u64(1);
-        let actions: Vec<_> = (0..4000).map(|_| mix.next_action(&mut rng, &sheet(1, 0))).collect();
+        let actions: Vec<_> = (0..4000).map(|_| mix.next_action(&mut rng, &sheet(1, 0), None)).collect();
         let heals = actions.iter().filter(|action| matches!(action, Action::ModifyHitpoints(m) if m.delta > 0)).count();
         let gains = actions.iter().filter(|action| matches!(action, Action::GainExperience(_))).count();
         assert_eq!(heals + gains, 4000);

@@ -1,5 +1,6 @@
 //! Many players at fixed rates: open loop, over real sockets, with every answer checked.
 
+mod bazaar;
 mod cast;
 mod checker;
 pub(crate) mod enter;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use castellan_client::ledger::CharacterState;
-use castellan_srd::wire::{CharacterId, Currency, RequestId, Version};
+use castellan_srd::wire::{CharacterId, Currency, Goods, RequestId, Version};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -22,6 +22,28 @@ pub(crate) struct Sheet {
     pub(crate) inventory: Inventory,
     pub(crate) equipment: Digest,
     pub(crate) derived: Digest,
+    #[serde(default)]
+    pub(crate) parcels: Vec<Digest>,
+    #[serde(default)]
+    pub(crate) offers: Vec<OpenOffer>,
+    #[serde(default)]
+    pub(crate) waiting: Vec<Waiting>,
+}
+
+/// An open offer of the character.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct OpenOffer {
+    pub(crate) number: i64,
+    #[serde(default)]
+    pub(crate) to: Option<CharacterId>,
+    pub(crate) gives: Goods,
+    pub(crate) wants: Goods,
+}
+
+/// Goods that the character cannot carry yet.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct Waiting {
+    pub(crate) goods: Goods,
 }
 
 impl CharacterState for Sheet {

@@ -180,7 +180,8 @@ impl Tally {
 
 /// Returns true for a code with which the game's rules reject a valid action.
 fn is_of_the_game(code: RejectionCode) -> bool {
-    castellan_srd::code::ALL.contains(&code) || code == RejectionCode::LIMIT_EXCEEDED
+    let of_deals = [RejectionCode::LIMIT_EXCEEDED, RejectionCode::NO_SUCH_OFFER, RejectionCode::NO_SUCH_RECEIVER];
+    castellan_srd::code::ALL.contains(&code) || of_deals.contains(&code)
 }
 
 /// Microseconds for the histograms.

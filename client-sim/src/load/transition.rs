@@ -1,6 +1,6 @@
 //! Checks the effect of an action on a state. Not the rules of the game, but facts that follow from them.
 
-use castellan_srd::wire::{Action, Currency};
+use castellan_srd::wire::{Action, Coin, Currency, Goods};
 
 use super::sheet::{Life, Sheet};
 
@@ -9,13 +9,21 @@ use super::sheet::{Life, Sheet};
 pub(crate) struct Counted {
     pub(crate) experience: i64,
     pub(crate) units: i64,
+    /// The worth of coins that somebody earns or pays.
+    pub(crate) copper: i64,
 }
 
 /// Returns the known changes of totals by an applied action.
 pub(crate) fn counted(action: &Action) -> Counted {
-    let units = |units| Counted { experience: 0, units };
+    let units = |units| Counted { units, ..Counted::default() };
     match action {
-        Action::GainExperience(gain) => Counted { experience: gain.amount, units: 0 },
+        Action::GainExperience(gain) => Counted { experience: gain.amount, ..Counted::default() },
+        Action::ModifyCurrency(modify) => {
+            let of = |coins: Option<i64>| coins.unwrap_or(0);
+            let (cp, sp, ep) = (of(modify.cp), of(modify.sp), of(modify.ep));
+            let copper = worth_cp(Currency { cp, sp, ep, gp: of(modify.gp), pp: of(modify.pp) });
+            Counted { copper, ..Counted::default() }
+        }
         Action::AddItem(add) => units(add.quantity),
         Action::BuyItem(buy) => units(buy.quantity),
         Action::RemoveItem(remove) => units(-remove.quantity),
@@ -28,10 +36,14 @@ pub(crate) fn counted(action: &Action) -> Counted {
 /// Checks one step. The error describes the wrong change.
 pub(crate) fn check(before: &Sheet, action: &Action, after: &Sheet) -> Result<(), String> {
     hitpoints(before, action, after)?;
-    coins(before, action, after)?;
     let counted = counted(action);
     same("experience", before.experience + counted.experience, after.experience)?;
-    same("the number of carried units", before.inventory.units + counted.units, after.inventory.units)?;
+    // With any change, offers that are over give their goods back.
+    if before.offers.is_empty() && before.waiting.is_empty() {
+        coins(before, action, after)?;
+        let units = counted.units - given(action).map_or(0, |goods| goods.items.values().sum());
+        same("the number of carried units", before.inventory.units + units, after.inventory.units)?;
+    }
     let equips = matches!(
         action,
         Action::EquipItem(_)
@@ -44,6 +56,16 @@ pub(crate) fn check(before: &Sheet, action: &Action, after: &Sheet) -> Result<()
         return Err("the equipment changed".to_owned());
     }
     Ok(())
+}
+
+/// The goods that leave the character with an action.
+fn given(action: &Action) -> Option<&Goods> {
+    match action {
+        Action::Give(give) => Some(&give.goods),
+        Action::Offer(offer) => Some(&offer.gives),
+        Action::Accept(accept) => Some(&accept.gives),
+        _ => None,
+    }
 }
 
 fn same(what: &str, expected: i64, found: i64) -> Result<(), String> {
@@ -97,13 +119,18 @@ fn coins(before: &Sheet, action: &Action, after: &Sheet) -> Result<(), String> {
         }
         Action::BuyItem(_) => worth_cp(has) < worth_cp(had),
         Action::SellItem(_) => worth_cp(has) >= worth_cp(had),
-        _ => has == had,
+        _ => {
+            let gone = |coin| given(action).and_then(|goods| goods.currency.get(&coin)).copied().unwrap_or(0);
+            let (cp, sp, ep) =
+                (had.cp - gone(Coin::Copper), had.sp - gone(Coin::Silver), had.ep - gone(Coin::Electrum));
+            has == Currency { cp, sp, ep, gp: had.gp - gone(Coin::Gold), pp: had.pp - gone(Coin::Platinum) }
+        }
     };
     if right { Ok(()) } else { Err(format!("coins went from {had:?} to {has:?}")) }
 }
 
 /// Value of coins, in copper.
-fn worth_cp(coins: Currency) -> i64 {
+pub(crate) fn worth_cp(coins: Currency) -> i64 {
     coins.cp + 10 * coins.sp + 50 * coins.ep + 100 * coins.gp + 1000 * coins.pp
 }
 
@@ -160,6 +187,19 @@ mod tests {
         assert!(step(&buy, bought(5)).is_err(), "a torch for nothing");
         assert!(step(&buy, |after| after.currency.gp = 4).is_err(), "paid, and no torch");
         assert!(step(&hit(1), |after| (after.hitpoints, after.currency.gp) = (11, 6)).is_err());
+    }
+
+    #[test]
+    fn a_deal_takes_exactly_its_goods() {
+        let goods = Goods { items: [("torch".to_owned(), 1)].into(), currency: [(Coin::Gold, 2)].into() };
+        let give = Action::Give(Give { to: sheet(1, 0).id, goods });
+        let given = |units: i64, gp: i64| {
+            move |after: &mut Sheet| (after.inventory.units, after.currency.gp) = (after.inventory.units - units, gp)
+        };
+        assert_eq!(step(&give, given(1, 3)), Ok(()));
+        assert!(step(&give, given(0, 3)).is_err());
+        assert!(step(&give, given(1, 5)).is_err());
+        assert!(step(&give, given(1, 2)).is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! [`Core::step`](castellan_authority::Core::step) asks for.
 
 use std::collections::{BTreeSet, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -130,7 +131,13 @@ impl<G: Game> Shards<G> {
         let mut effects = Effects::default();
         let mut shard = self.lock(shard_of(owner));
         let read = (character != other).then_some((other, books));
-        shard.core.step((owner, character), permit, read, self.has_room(), (self.clock)(), &mut effects);
+        let (has_room, now_ms) = (self.has_room(), (self.clock)());
+        let step = || shard.core.step((owner, character), permit, read, has_room, now_ms, &mut effects);
+        // A rule that panics has changed nothing. The steps of others go on.
+        if std::panic::catch_unwind(AssertUnwindSafe(step)).is_err() {
+            tracing::error!(%character, %other, "a step of a gift or trade panicked");
+            return;
+        }
         self.perform(shard, effects);
     }
 

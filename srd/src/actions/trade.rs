@@ -27,10 +27,12 @@ pub(super) fn remove(character: &mut Character, fields: &RemoveItem, catalogue: 
     Ok(())
 }
 
-/// Takes units out for another character. The last unit of an item that this one is attuned to stays.
+/// Takes units out for another character. Bound items stay, and so does the last unit of an item that this one is attuned
+/// to.
 pub(crate) fn hand_out(character: &mut Character, item: &str, units: i64, catalogue: &Catalogue) -> Ruling {
     let quantity = quantity(units)?;
     let id = spare(character, item, quantity, catalogue)?;
+    catalogue.item(id).map_or(Ok(()), check_unbound)?;
     let left = character.build.inventory.quantity(id) - i64::from(quantity);
     if left == 0 && character.build.attuned.contains(&id) {
         let message = format!("item: the character is attuned to `{id}`; end the attunement first");
@@ -40,10 +42,18 @@ pub(crate) fn hand_out(character: &mut Character, item: &str, units: i64, catalo
     Ok(())
 }
 
-/// Checks that a character can have this many units of an item.
+/// Checks that a character can get this many units of an item from another.
 pub(crate) fn check_units(item: &str, units: i64, catalogue: &Catalogue) -> Ruling {
     quantity(units)?;
-    catalogue.item_named(item).map(|_| ()).ok_or_else(|| unknown_item(item))
+    check_unbound(catalogue.item_named(item).ok_or_else(|| unknown_item(item))?)
+}
+
+/// Checks that an item may go from one character to another.
+fn check_unbound(item: &Item) -> Ruling {
+    if item.is_bound() {
+        return Err(Violation::new(code::ITEM_BOUND, format!("item: `{}` cannot be given away or traded", item.id())));
+    }
+    Ok(())
 }
 
 /// Puts units in that another character has handed out. The catalogue may not know the item any more.

@@ -37,6 +37,7 @@ fn variant(enchantment: &Enchantment, item: &Item) -> Item {
         id: Symbol::new(&format!("{}+{}", item.id, enchantment.id)),
         name: format!("{} ({})", item.name, enchantment.name),
         cost_cp: None,
+        bound: item.bound || enchantment.bound,
         magic: Some(enchantment.magic.clone()),
         ..item.clone()
     };

@@ -24,6 +24,8 @@ pub struct Item {
     pub(super) sold_in: i64,
     /// Weight of one unit, in millipounds.
     pub(super) unit_weight_millipounds: i64,
+    /// True if it cannot be given away or traded.
+    pub(super) bound: bool,
     pub(super) contents: Vec<(Symbol, i32)>,
     pub(super) purpose: Purpose,
     pub(super) magic: Option<Magic>,
@@ -176,6 +178,11 @@ impl Item {
     /// Weight of one unit, in millipounds.
     pub const fn unit_weight_millipounds(&self) -> i64 {
         self.unit_weight_millipounds
+    }
+
+    /// Returns true if it cannot be given away or traded.
+    pub const fn is_bound(&self) -> bool {
+        self.bound
     }
 
     /// Returns true if its magic needs attunement.

@@ -63,6 +63,9 @@ fn item(item: &Item) -> Value {
         Purpose::Consumable(_) => put("consumable", json!(true)),
         Purpose::Worn(_) | Purpose::Carried | Purpose::Gear => None,
     };
+    if item.bound {
+        put("bound", json!(true));
+    }
     if !item.contents.is_empty() {
         put("contents", units(&item.contents));
     }

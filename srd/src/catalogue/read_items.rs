@@ -28,6 +28,8 @@ pub(super) struct Enchantment {
     pub(super) name: String,
     pub(super) applies_to: Vec<Target>,
     pub(super) except: Vec<Symbol>,
+    /// True if its variants cannot be given away or traded.
+    pub(super) bound: bool,
     pub(super) magic: Magic,
 }
 
@@ -82,6 +84,7 @@ pub(super) fn item(entry: &TableReader<'_>) -> Item {
         weight_lb,
         sold_in,
         unit_weight_millipounds,
+        bound: entry.flag("bound"),
         contents: units(entry, "contents"),
         purpose,
         magic: None,
@@ -190,6 +193,7 @@ pub(super) fn magic(entry: &TableReader<'_>) -> Option<MagicEntry> {
         attunement: entry.flag("attunement"),
         effects: entry.tables("effects").iter().filter_map(effect).collect(),
     };
+    let bound = entry.flag("bound");
     let cost_cp = entry.integer_if_present("cost_cp", 0..=COST_CP_MAX).filter(|cost_cp| *cost_cp > 0);
     let (weight_lb, unit_weight_millipounds) = weight(entry, 1);
     entry.finish();
@@ -205,6 +209,7 @@ pub(super) fn magic(entry: &TableReader<'_>) -> Option<MagicEntry> {
                 weight_lb,
                 sold_in: 1,
                 unit_weight_millipounds,
+                bound,
                 contents: Vec::new(),
                 purpose,
                 magic: Some(magic),
@@ -220,7 +225,8 @@ pub(super) fn magic(entry: &TableReader<'_>) -> Option<MagicEntry> {
                 let why = "remove cost_cp and weight_lb: a variant has no price, and it weighs as much as its item";
                 entry.complain("cost_cp", why);
             }
-            Some(MagicEntry::Enchantment(Enchantment { place: entry.place(), id, name, applies_to, except, magic }))
+            let place = entry.place();
+            Some(MagicEntry::Enchantment(Enchantment { place, id, name, applies_to, except, bound, magic }))
         }
         _ => {
             entry.complain("slot", "set exactly one of `slot` and `applies_to`");

@@ -117,7 +117,12 @@ fn every_example_in_the_table_of_rejections_is_refused_with_its_code() {
     for row in &rows {
         let cells: Vec<_> = row.split(" | ").collect();
         let [code, _, example] = cells[..] else { panic!("three cells: {row}") };
-        let example = example.trim_end_matches(" |");
+        let example = example.trim_end_matches('|').trim();
+        if example.is_empty() {
+            // Nothing in the delivered catalogue is bound; `trade` has the test.
+            assert_eq!(code, "| `item_bound`");
+            continue;
+        }
         let (character, action) = match example.strip_prefix("dead: ") {
             Some(action) => (&dead, action),
             None => (&fighter, example),
@@ -125,5 +130,5 @@ fn every_example_in_the_table_of_rejections_is_refused_with_its_code() {
         let code = code.trim_start_matches("| ").trim_matches('`');
         assert_eq!(refusal(character, action.trim_matches('`')).as_str(), code, "{row}");
     }
-    assert_eq!(rows.len(), 16);
+    assert_eq!(rows.len(), 17);
 }

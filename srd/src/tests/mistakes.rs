@@ -42,6 +42,7 @@ fn a_valid_folder_is_loaded() {
         id = "frying-pan"
         name = "Frying pan"
         category = "weapon"
+        bound = true
         cost_cp = 50
         weight_lb = 3
         [item.weapon]
@@ -58,6 +59,9 @@ fn a_valid_folder_is_loaded() {
     fs::write(folder.path().join("NOTICE.md"), "Ours.").expect("a file");
     let more = Catalogue::load(folder.path()).expect("a catalogue");
     assert_ne!(more.revision(), same.revision());
+    let is_bound = |name| more.item_named(name).expect("an item").is_bound();
+    let bound = ["frying-pan", "frying-pan+weapon-1", "longsword"].map(is_bound);
+    assert_eq!(bound, [true, true, false], "a variant is bound as its item is");
     assert!(more.item_named("frying-pan+weapon-2").is_some());
     assert!(more.json().contains(r#""notice":"Ours.""#));
 }

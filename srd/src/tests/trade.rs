@@ -178,6 +178,29 @@ fn goods_leave_one_character_and_enter_another() {
 }
 
 #[test]
+fn bound_items_stay_and_nobody_can_want_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let catalogue = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../catalogue");
+    for file in std::fs::read_dir(catalogue).expect("the catalogue") {
+        let path = file.expect("a file").path();
+        let text =
+            std::fs::read_to_string(&path).expect("text").replace("id = \"bell\"", "id = \"bell\"\nbound = true");
+        std::fs::write(folder.path().join(path.file_name().expect("a name")), text).expect("a copy");
+    }
+    let bound = crate::Catalogue::load(folder.path()).expect("a catalogue");
+    let (mut character, bell) = (start("~bell:2 ~candle:1"), goods(r#"{"items": {"bell": 1}}"#));
+    let before = character.clone();
+    let both = goods(r#"{"items": {"bell": 1, "candle": 1}}"#);
+    for goods in [&bell, &both] {
+        let refused = goods.take_out(&mut character, &bound).expect_err("it is bound");
+        assert_eq!((refused.code, &character), (code::ITEM_BOUND, &before));
+        assert_eq!(goods.check_wanted(&bound).expect_err("it is bound").code, code::ITEM_BOUND);
+    }
+    bell.put_in(&mut character).expect("it was on its way before it became bound");
+    bell.take_out(&mut character, &CATALOGUE).expect("it is not bound there");
+}
+
+#[test]
 fn what_is_worn_attuned_or_not_there_stays() {
     check_kept(&start("longsword"), r#"{"items": {"longsword": 1}}"#, code::ITEM_EQUIPPED);
     check_kept(&start("~longsword"), r#"{"items": {"longsword": 2}}"#, code::NOT_IN_INVENTORY);

@@ -28,6 +28,7 @@ pub(super) fn add_up(evidence: &Evidence, verdict: &mut Verdict) {
         newest.insert(write.character, write);
         seen.look_at(write);
         let sum = sum(&newest);
+        verdict.sums += 1;
         all_have_begun |= sum == expected;
         if all_have_begun && sum != expected && sum != before && reported < REPORTED_MAX {
             reported += 1;

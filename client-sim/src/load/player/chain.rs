@@ -1,22 +1,39 @@
 //! The only player of a character: a chain of intents, kept and sent again until each is durable.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use castellan_client::ledger::{Event, Ledger};
-use castellan_srd::wire::{Ack, Action, CharacterId, ClientFrame, RequestId, ServerFrame, Version};
+use castellan_srd::wire::{Ack, Action, Cancel, CharacterId, ClientFrame, RequestId, ServerFrame, Version};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use super::super::bazaar::Bazaar;
 use super::super::checker::{Checker, Contradiction};
 use super::super::mix::{self, Mix};
 use super::super::scenario::Conduct;
 use super::super::sheet::Sheet;
+use super::super::transition;
 use super::Agenda;
 use super::mind::{Mind, Score};
 
 /// Most intents of one player that wait for the database.
 const KEPT_MAX: usize = 8192;
+
+/// Time between two looks of a trader at the end, while something is on its way.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// A trader's place in the bazaar.
+struct Stall {
+    bazaar: Arc<Bazaar>,
+    joined: bool,
+    /// At the end: the request for the character's state, and whether it was answered since the last look.
+    asked: Option<RequestId>,
+    is_fresh: bool,
+    look_at: Option<Instant>,
+    settled: bool,
+}
 
 /// An intent without a final answer.
 struct Pending {
@@ -43,6 +60,7 @@ pub(in crate::load) struct Chain {
     outfitted: bool,
     final_fetch: Option<RequestId>,
     checked: bool,
+    stall: Option<Stall>,
 }
 
 impl Chain {
@@ -52,6 +70,7 @@ impl Chain {
         agenda: Agenda,
         character: CharacterId,
         conduct: &Conduct,
+        bazaar: &Arc<Bazaar>,
         seed: u64,
     ) -> Self {
         // Ids must differ between runs, even with the same seed.
@@ -64,12 +83,20 @@ impl Chain {
             watch: conduct.watch,
             mix: Mix::new(&conduct.weights),
             ledger: Ledger::new(first, KEPT_MAX),
-            checker: Checker::new(first),
+            checker: Checker::new(first, conduct.trades()),
             pending: BTreeMap::new(),
             rng: StdRng::seed_from_u64(seed),
             outfitted: false,
             final_fetch: None,
             checked: false,
+            stall: conduct.trades().then(|| Stall {
+                bazaar: Arc::clone(bazaar),
+                joined: false,
+                asked: None,
+                is_fresh: false,
+                look_at: None,
+                settled: false,
+            }),
         }
     }
 
@@ -105,6 +132,40 @@ impl Chain {
         }
     }
 
+    /// Shows the other traders what this one offers.
+    fn show_offers(&mut self) {
+        let (Some(stall), Some(newest)) = (&mut self.stall, self.checker.newest()) else { return };
+        if !std::mem::replace(&mut stall.joined, true) {
+            stall.bazaar.join(newest);
+        }
+        stall.bazaar.show(newest);
+    }
+
+    /// Ends a trader's offers, and waits until nothing is on its way to anybody. Returns true once that is so.
+    fn has_closed_stall(&mut self, now: Instant) -> bool {
+        let (Some(stall), Some(newest)) = (&mut self.stall, self.checker.newest()) else { return true };
+        if stall.look_at.take_if(|time| *time <= now).is_none() && stall.look_at.is_some() {
+            return false;
+        }
+        if !std::mem::take(&mut stall.is_fresh) {
+            stall.asked = self.ledger.fetch(self.character).ok();
+            return false;
+        }
+        let offers: Vec<i64> = newest.offers.iter().map(|offer| offer.number).collect();
+        let is_empty = offers.is_empty() && newest.parcels.is_empty();
+        if is_empty && !std::mem::replace(&mut stall.settled, true) {
+            stall.bazaar.settle();
+        }
+        if is_empty && stall.bazaar.is_settled() {
+            return true;
+        }
+        stall.look_at = Some(now + LOOK_INTERVAL);
+        for offer in offers {
+            self.begin(Action::Cancel(Cancel { offer }), Ack::Applied, None);
+        }
+        false
+    }
+
     fn note(&mut self, event: Event<Sheet>, now: Instant) {
         match event {
             Event::Applied { id, state } => {
@@ -114,6 +175,9 @@ impl Chain {
                 };
                 pending.applied = true;
                 let found = self.checker.applied(id, &pending.action, &state);
+                if let Some(stall) = &self.stall {
+                    stall.bazaar.applied(transition::counted(&pending.action));
+                }
                 self.score.answered(pending.due, pending.ack, now, |tally| tally.applied += 1);
                 if let Err(contradiction) = found {
                     self.score.contradict(&contradiction);
@@ -136,8 +200,14 @@ impl Chain {
             }
             Event::State { state, asked } if asked.is_some() && asked == self.final_fetch => {
                 self.checked = true;
-                if let Err(contradiction) = self.checker.total(&state) {
+                let sum = self.stall.as_ref().map_or(Ok(()), |stall| stall.bazaar.close(&state));
+                if let Err(contradiction) = self.checker.total(&state).and(sum) {
                     self.score.contradict(&contradiction);
+                }
+            }
+            Event::State { asked, .. } => {
+                if let Some(stall) = &mut self.stall {
+                    stall.is_fresh |= asked.is_some() && asked == stall.asked;
                 }
             }
             _ => {}
@@ -174,11 +244,13 @@ impl Mind for Chain {
         }
         while let Some(due) = self.agenda.take(start, now, &self.score) {
             let Some(state) = self.checker.newest() else { return };
-            let action = self.mix.next_action(&mut self.rng, state);
+            let bazaar = self.stall.as_ref().map(|stall| &*stall.bazaar);
+            let action = self.mix.next_action(&mut self.rng, state, bazaar);
             let durable = self.ack_durable_share > 0.0 && self.rng.random_bool(self.ack_durable_share);
             self.begin(action, if durable { Ack::Durable } else { Ack::Applied }, Some(due));
         }
-        if self.agenda.is_finished() && start.is_some() && self.without_an_end() == 0 && self.final_fetch.is_none() {
+        let has_ended = self.agenda.is_finished() && start.is_some() && self.without_an_end() == 0;
+        if has_ended && self.final_fetch.is_none() && self.has_closed_stall(now) {
             self.final_fetch = self.ledger.fetch(self.character).ok();
         }
     }
@@ -197,11 +269,13 @@ impl Mind for Chain {
     }
 
     fn wakeup(&self) -> Option<Instant> {
-        self.ledger.wakeup()
+        let look_at = self.stall.as_ref().and_then(|stall| stall.look_at);
+        [self.ledger.wakeup(), look_at].into_iter().flatten().min()
     }
 
     fn receive(&mut self, frame: ServerFrame<Sheet>, now: Instant) {
         self.check(&frame);
+        self.show_offers();
         self.ledger.receive(frame, now);
         while let Some(event) = self.ledger.next_event() {
             self.note(event, now);

@@ -156,7 +156,7 @@ impl Member {
         let (due, action) = match self.outfit.pop_front() {
             Some(action) => (None, action),
             None => match self.waiting.pop_front() {
-                Some(due) => (Some(due), self.mix.next_action(&mut self.rng, newest)),
+                Some(due) => (Some(due), self.mix.next_action(&mut self.rng, newest, None)),
                 None => return,
             },
         };

@@ -175,6 +175,12 @@ fn check(group: &str, conduct: &Conduct, problems: &mut Problems) {
         let why = "a value above 1 needs `based_on = \"expect\"`, because a chain of intents belongs to one client";
         problems.add(group, "clients_per_character", why.to_owned());
     }
+    let shops = [Deed::BuyItem, Deed::SellItem].iter().any(|deed| conduct.weights.contains_key(deed));
+    if conduct.trades() && (conduct.based_on == BasedOn::Expect || shops) {
+        let why = "`give`, `offer`, `accept` and `cancel` need `based_on = \"after\"`, and neither `buy_item` nor \
+                   `sell_item` beside them: the goods of all traders are added up";
+        problems.add(group, "weights", why.to_owned());
+    }
     if conduct.weights.values().all(|weight| *weight == 0) {
         problems.add(group, "weights", "at least one must be above 0".to_owned());
     }

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 pub(super) use seats::{Seat, seats};
 
 /// The built-in scenarios by name.
-pub(crate) const DELIVERED: [(&str, &str); 6] = [
+pub(crate) const DELIVERED: [(&str, &str); 7] = [
     ("casual", include_str!("../../../scenarios/casual.toml")),
     ("raid", include_str!("../../../scenarios/raid.toml")),
     ("trader", include_str!("../../../scenarios/trader.toml")),
+    ("bazaar", include_str!("../../../scenarios/bazaar.toml")),
     ("lurker", include_str!("../../../scenarios/lurker.toml")),
     ("reconnecting", include_str!("../../../scenarios/reconnecting.toml")),
     ("mixed", include_str!("../../../scenarios/mixed.toml")),
@@ -91,12 +92,28 @@ pub(crate) enum Deed {
     EquipItem,
     UnequipItem,
     LongRest,
+    Give,
+    Offer,
+    Accept,
+    Cancel,
 }
 
 impl Deed {
+    /// Returns true for gifts and the steps of trades.
+    pub(crate) const fn is_deal(self) -> bool {
+        matches!(self, Self::Give | Self::Offer | Self::Accept | Self::Cancel)
+    }
+
     /// The name in files.
     pub(crate) fn name(self) -> String {
         serde_json::to_value(self).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+    }
+}
+
+impl Conduct {
+    /// Returns true if the player trades with others.
+    pub(crate) fn trades(&self) -> bool {
+        self.weights.iter().any(|(deed, weight)| deed.is_deal() && *weight > 0)
     }
 }
 

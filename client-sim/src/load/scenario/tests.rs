@@ -73,6 +73,10 @@ fn an_unknown_field_or_a_wrong_type_is_named_with_its_line() {
     }
     refused("[[group]]\nname = \"a\"\n[group.weights]\nsing = 1\n", &["unknown variant `sing`", "line 4"]);
     refused("[[group]]\nname = \"a\"\n[group.weights]\nheal = 1001\n", &["`weights`: must be 0 to 1000, not 1001"]);
+    for beside in ["give = 1\nbuy_item = 1", "sell_item = 1\ncancel = 1"] {
+        let text = format!("[[group]]\nname = \"a\"\n[group.weights]\n{beside}\n");
+        refused(&text, &["`weights`: `give`, `offer`, `accept` and `cancel` need"]);
+    }
     refused("people = 3\n[[group]]\nname = \"a\"\n", &["unknown field `people`"]);
     refused("[[group]]\n[group.weights]\nheal = 1\n", &["missing field `name`"]);
     refused("description = \"nobody\"\n", &["missing field `group`"]);

@@ -177,6 +177,7 @@ fn limits_have_the_values_of_the_document() {
         PROTOCOL_VERSION,
         CLIENT_FRAME_BYTES_MAX,
         SERVER_FRAME_BYTES_MAX,
+        BOOKS_BYTES_MAX,
         BODY_BYTES_MAX,
         DEPTH_MAX,
         IN_FLIGHT_MAX,

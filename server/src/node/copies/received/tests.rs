@@ -154,6 +154,24 @@ async fn a_copy_becomes_what_a_load_would_have_read() {
     assert_eq!(next.shards.occupied(), 3);
 }
 
+#[tokio::test]
+async fn copies_give_way_to_a_load_that_is_under_way() {
+    let storage = MemoryStorage::new();
+    let former = process(&storage).await;
+    let rows = stored(&former).await;
+    let (shard, owner) = (shard_of(user(1)), user(1));
+    storage.release(&former.shards.leases()).await.expect("released");
+    let body = wire::write_roster(owner, &rows).expect("it can be written");
+    let copies = vec![wire::read_roster::<Srd>(&body, shard).expect("it can be read")];
+    let next = process(&storage).await;
+    let lease = next.shards.held(shard).expect("the shard is served");
+    let mut load = std::pin::pin!(next.shards.load(owner));
+    assert!(futures_util::poll!(load.as_mut()).is_pending(), "it has begun");
+    assert_eq!(next.shards.install_copies(lease, copies), 0, "it may have read older rows");
+    load.await.expect("loaded");
+    assert_eq!(next.shards.copies(shard, &[owner]).len(), 1);
+}
+
 fn rows_in_order(rows: &[CharacterRow]) -> Versions {
     rows.iter().map(|row| (row.id, Version::new(row.version))).collect()
 }
