@@ -30,6 +30,9 @@ use crate::system::{Castellan, Database};
 /// Pairs that trade at the same time.
 const PAIRS: [usize; 3] = [16, 128, 512];
 
+/// Trades due per second, beside a third of the highest rate.
+const DUE_PER_SECOND: f64 = 1_000.0;
+
 /// Open files in addition to the players' sockets.
 const OTHER_FILES: u64 = 1_000;
 
@@ -71,7 +74,7 @@ pub struct Traded {
     pub server_cpu: f64,
 }
 
-/// Runs the part: as fast as possible, then at a third of the best rate.
+/// Runs the part: as fast as possible, then at a third of the best rate, then at [`DUE_PER_SECOND`].
 ///
 /// # Errors
 ///
@@ -95,8 +98,10 @@ pub fn trade(settings: &RunSettings, failures: &mut Failures) -> Result<Trades> 
         loads.extend(failures.keep(&format!("{pairs} pairs that trade"), traded));
     }
     if let Some(best) = loads.iter().max_by(|one, other| one.rate.total_cmp(&other.rate)).cloned() {
-        let traded = load(settings, &target, running.process(), &players[..2 * best.pairs], Some(best.rate / 3.0));
-        loads.extend(failures.keep("pairs that trade at a third of the rate", traded));
+        for due in [best.rate / 3.0, DUE_PER_SECOND].into_iter().filter(|due| *due < best.rate) {
+            let traded = load(settings, &target, running.process(), &players[..2 * best.pairs], Some(due));
+            loads.extend(failures.keep("pairs that trade at a fixed rate", traded));
+        }
     }
     running.end()?;
     Ok(Trades { database: name, loads })

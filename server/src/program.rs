@@ -17,7 +17,8 @@ pub fn run<G: Game>() -> ExitCode {
     let environment: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    match Config::from_args(std::env::args_os(), &environment, G::OPTIONS) {
+    let files = app::problems_of_files::<G>;
+    match Config::with_files(std::env::args_os(), &environment, G::OPTIONS, files) {
         // A closed pipe means that nobody reads any more.
         Ok(Command::Show(text)) => {
             io::stdout().write_all(text.as_bytes()).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
@@ -61,5 +62,9 @@ async fn work<G: Game>(config: Config, task: Task) -> anyhow::Result<()> {
         _ => {}
     }
     telemetry::start_logs(&config.telemetry)?;
+    if task == Task::Doctor {
+        return app::doctor(&config, &mut io::stdout().lock()).await;
+    }
+    config.unknown.iter().for_each(|sentence| tracing::warn!("{sentence}"));
     command::run(&config, task, &mut io::stdin().lock(), &mut io::stdout().lock()).await
 }

@@ -37,8 +37,8 @@ impl Crowd {
     /// For a cluster: the same load by twice as many, so that more shards have players when they move.
     const CLUSTER: Self = Self { users: 32, traders: 8, intents_per_second: 6.0, characters_max: 40 };
 
-    /// Almost only traders.
-    const BAZAAR: Self = Self { users: 4, traders: 32, intents_per_second: 6.0, characters_max: 66 };
+    /// Almost only traders, who watch and so stay in memory.
+    const BAZAAR: Self = Self { users: 4, traders: 32, intents_per_second: 6.0, characters_max: 70 };
 
     /// The crowd of a run.
     pub(crate) fn of(options: &RunOptions) -> Self {

@@ -8,6 +8,7 @@ pub mod fuzz;
 pub mod machine;
 pub mod pgbouncer;
 pub mod postgres;
+pub mod prometheus;
 pub mod python;
 pub mod run;
 pub mod test;

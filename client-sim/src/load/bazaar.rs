@@ -194,13 +194,13 @@ mod tests {
         let close = |change: fn(&mut Sheet, &mut Sheet)| {
             let bazaar = Bazaar::default();
             let (mut one, mut two) = (trader(1), trader(2));
-            [&one, &two].map(|trader| bazaar.join(trader));
+            [&one, &two].into_iter().for_each(|trader| bazaar.join(trader));
             bazaar.applied(Counted { units: 1, copper: 100, ..Counted::default() });
             two.inventory.units += 1;
             two.currency.gp += 1;
             change(&mut one, &mut two);
             assert!(!bazaar.is_settled());
-            [(), ()].map(|()| bazaar.settle());
+            (0..2).for_each(|_| bazaar.settle());
             assert!(bazaar.is_settled());
             assert_eq!(bazaar.close(&one), Ok(()), "nobody knows the sum yet");
             bazaar.close(&two)
@@ -217,7 +217,7 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(3);
         let (bazaar, mut one, two) = (Bazaar::default(), trader(1), trader(2));
         assert_eq!(bazaar.action(Deed::Give, &mut rng, &one), None, "there is nobody else");
-        [&one, &two].map(|trader| bazaar.join(trader));
+        [&one, &two].into_iter().for_each(|trader| bazaar.join(trader));
         for _ in 0..100 {
             match bazaar.action(Deed::Give, &mut rng, &one) {
                 Some(Action::Give(give)) => assert!(give.to == two.id && has(&one, &give.goods), "{give:?}"),

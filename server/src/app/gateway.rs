@@ -16,9 +16,9 @@ use tokio::time::Instant;
 use super::parts::Parts;
 use super::replacing::{self, Hosts, Work};
 use super::rules::Rules;
-use super::running::{GOODBYE, StopSignals, reload};
+use super::running::{GOODBYE, StopSignals, linger, reload};
 use super::start::{self, Patience};
-use super::{LAST_RECORDS, background, health, hints, open_files, print};
+use super::{LAST_RECORDS, background, health, hints, observe, open_files, print};
 use crate::clock::Entropy;
 use crate::config::{Config, Scheduling};
 use crate::flush::Signals;
@@ -27,7 +27,6 @@ use crate::http;
 use crate::link::{self, Secret, Trust};
 use crate::shard::CloseOrder;
 use crate::socket::{Registry, Workers};
-use crate::telemetry;
 
 /// Runs a gateway until it is told to stop, or is replaced. Replaces the gateway that waits at the Unix socket `replace`,
 /// if one does, and then waits there itself.
@@ -36,7 +35,7 @@ use crate::telemetry;
 ///
 /// Why it could not start.
 pub async fn gateway<G: Game>(config: Config, replace: Option<PathBuf>) -> anyhow::Result<()> {
-    let metrics = telemetry::install(&config.telemetry)?;
+    let metrics = observe(&config)?;
     let workers_count = start::worker_count(&config.socket);
     let room = open_files::share_out(&config, workers_count)?;
     let tls = start::read_certificate(&config.listen)?;
@@ -50,8 +49,21 @@ pub async fn gateway<G: Game>(config: Config, replace: Option<PathBuf>) -> anyho
     }
     // Without leases: a gateway asks nodes.
     let shards = parts.shards(&config, &Arc::new(Signals::default()));
-    let Parts { clock, entropy, published, exposure, policy, storage, issuers, auth, stop, audit, recording, .. } =
-        parts;
+    let Parts {
+        clock,
+        entropy,
+        published,
+        exposure,
+        policy,
+        storage,
+        issuers,
+        auth,
+        leaving,
+        stop,
+        audit,
+        recording,
+        ..
+    } = parts;
     let owners = Owners::start(Arc::clone(&storage));
     let rules = Rules::new(&config, "gateway", &storage, &shards, &policy, &published, &audit);
     patience.with(async || Ok(rules.follow().await?)).await?;
@@ -88,7 +100,7 @@ pub async fn gateway<G: Game>(config: Config, replace: Option<PathBuf>) -> anyho
             let published = Arc::clone(&published);
             move || Arc::clone(&published.read())
         }),
-        health: Box::new(health::of_gateway(owners.snapshots(), stop.subscribe())),
+        health: Box::new(health::of_gateway(owners.snapshots(), leaving.subscribe())),
         metrics: Box::new(move || metrics.render()),
         rates: http::Rates::new(&config.listen, &config.socket),
         settings: config.listen.clone(),
@@ -145,6 +157,8 @@ pub async fn gateway<G: Game>(config: Config, replace: Option<PathBuf>) -> anyho
         let successor = tokio::select! {
             must_reload = signals.next() => {
                 if !must_reload {
+                    leaving.send_replace(true);
+                    linger(config.listen.shutdown_delay, &mut signals).await;
                     break;
                 }
                 reload(tls.as_deref(), trust.as_deref(), &issuers);
@@ -171,6 +185,7 @@ pub async fn gateway<G: Game>(config: Config, replace: Option<PathBuf>) -> anyho
     let Serving { stop_accepting, mut tasks } = serving;
     const GOING_AWAY: CloseOrder = CloseOrder::new(CloseCode::GoingAway, "the gateway is stopping; reconnect");
     tracing::info!("stopping");
+    leaving.send_replace(true);
     stop.send_replace(true);
     stop_accepting.send_replace(true);
     let goodbye = Instant::now() + GOODBYE.min(config.listen.shutdown_timeout);

@@ -4,6 +4,8 @@
 //! start that cannot succeed must not take them from a healthy server.
 
 mod background;
+mod doctor;
+mod files;
 mod gateway;
 mod health;
 mod hints;
@@ -41,6 +43,8 @@ use crate::socket::{self, Registry};
 use crate::storage::InUse;
 use crate::telemetry;
 
+pub use self::doctor::doctor;
+pub use self::files::problems_of_files;
 pub use self::gateway::gateway;
 pub use self::membership::{Shares, beat, register};
 pub use self::node::node;
@@ -54,7 +58,7 @@ const LAST_RECORDS: Duration = Duration::from_secs(2);
 ///
 /// Why it could not start, or that something could not be brought to the database at the end.
 pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
-    let metrics = telemetry::install(&config.telemetry)?;
+    let metrics = observe(&config)?;
     let room = open_files::share_out(&config, start::worker_count(&config.socket))?;
     let tls = start::read_certificate(&config.listen)?;
     let Bound { players, operators, address } = start::bind(&config.listen)?;
@@ -72,6 +76,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
         storage,
         issuers,
         auth,
+        leaving,
         stop,
         audit,
         recording,
@@ -102,7 +107,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
             let published = Arc::clone(&published);
             move || Arc::clone(&published.read())
         }),
-        health: Box::new(health::health(&shards, &signals, stopped.clone())),
+        health: Box::new(health::health(&shards, &signals, leaving.subscribe())),
         metrics: Box::new(move || metrics.render()),
         rates: http::Rates::new(&config.listen, &config.socket),
         settings: config.listen.clone(),
@@ -164,6 +169,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
         issuers,
         tls,
         trust: None,
+        leaving,
         stop_accepting,
         listeners,
         stop,
@@ -181,6 +187,13 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
         tracing::error!("the last rows of the audit are not stored; the log has them");
     }
     outcome
+}
+
+/// Sets up logs, traces and metrics.
+fn observe(config: &Config) -> anyhow::Result<telemetry::Metrics> {
+    let metrics = telemetry::install(&config.telemetry)?;
+    config.unknown.iter().for_each(|sentence| tracing::warn!("{sentence}"));
+    Ok(metrics)
 }
 
 /// Prints a line for whoever started the server. A full disk or a closed pipe behind the output is no reason to stop.

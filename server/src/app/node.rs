@@ -23,7 +23,7 @@ use super::report::reporter;
 use super::rules::Rules;
 use super::running::{Running, StopSignals};
 use super::start::{self, Bound, Patience};
-use super::{LAST_RECORDS, open_files, print, purge};
+use super::{LAST_RECORDS, observe, open_files, print, purge};
 use crate::config::{AdminListen, Config};
 use crate::flush::{Signals, spool};
 use crate::http;
@@ -31,7 +31,6 @@ use crate::link::{self, Secret};
 use crate::node::{Moves, Renewed};
 use crate::socket::{self, AcceptedLink, Registry, RequestHandler, Workers, serve_link};
 use crate::storage::{Link, Node, NodeKind, Storage, WITH_BOOKS};
-use crate::telemetry;
 
 /// Pause between two tries to tell the others that this node stops.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -46,7 +45,7 @@ const KNOWN: Duration = PERIOD.saturating_mul(2);
 /// Why it could not start, or that something could not be brought to the database at the end.
 pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
     let name = config.node.name.clone().context("a node needs a name: --name")?;
-    let metrics = telemetry::install(&config.telemetry)?;
+    let metrics = observe(&config)?;
     let workers_count = start::worker_count(&config.socket);
     let room = open_files::share_out(&config, workers_count)?;
     let (tls, trust) = (start::read_certificate(&config.listen)?, start::read_link_ca(&config.node)?);
@@ -75,8 +74,21 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
     }
     let signals = Arc::new(Signals::default());
     let shards = parts.shards(&config, &signals);
-    let Parts { clock, entropy, published, exposure, policy, storage, issuers, auth, stop, audit, recording, .. } =
-        parts;
+    let Parts {
+        clock,
+        entropy,
+        published,
+        exposure,
+        policy,
+        storage,
+        issuers,
+        auth,
+        leaving,
+        stop,
+        audit,
+        recording,
+        ..
+    } = parts;
     let stopped = stop.subscribe();
     let rules = Arc::new(Rules::new(&config, &name, &storage, &shards, &policy, &published, &audit));
     patience.with(|| rules.begin()).await?;
@@ -123,7 +135,7 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
             let published = Arc::clone(&published);
             move || Arc::clone(&published.read())
         }),
-        health: Box::new(health::of_node(&signals, renewals, stopped.clone())),
+        health: Box::new(health::of_node(&signals, renewals, leaving.subscribe())),
         metrics: Box::new(move || metrics.render()),
         rates: http::Rates::new(&config.listen, &config.socket),
         settings: config.listen.clone(),
@@ -207,6 +219,7 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
         issuers,
         tls,
         trust,
+        leaving,
         stop_accepting,
         listeners,
         stop,

@@ -31,6 +31,8 @@ pub(super) struct Parts<G: Game> {
     pub(super) issuers: Arc<Issuers>,
     pub(super) auth: Arc<Auth>,
     pub(super) dice_secret: Arc<[u8]>,
+    /// Becomes true when the process was told to stop: it is not ready any more.
+    pub(super) leaving: watch::Sender<bool>,
     pub(super) stop: watch::Sender<bool>,
     pub(super) audit: Audit,
     /// Ends when the last rows of the audit are written.
@@ -65,6 +67,7 @@ impl<G: Game> Parts<G> {
             issuers,
             auth: Arc::new(auth),
             dice_secret,
+            leaving: watch::Sender::new(false),
             stop,
             audit,
             recording,

@@ -31,6 +31,8 @@ use crate::storage::Storage;
 /// How long connections may take to say goodbye at a stop.
 pub(super) const GOODBYE: Duration = Duration::from_secs(3);
 
+const FLUSHER_PANICKED: &str = "the flusher has panicked, so nothing can be stored; stopping";
+
 /// The signals that a running server obeys.
 pub(super) struct StopSignals {
     terminate: Signal,
@@ -55,6 +57,20 @@ impl StopSignals {
             _ = self.interrupt.recv() => false,
             _ = self.hang_up.recv() => true,
         }
+    }
+}
+
+/// Goes on for a while after the process has said that it is not ready, so that load balancers can notice. Ends early at
+/// another signal to stop.
+pub(super) async fn linger(delay: Duration, signals: &mut StopSignals) {
+    if delay.is_zero() {
+        return;
+    }
+    tracing::info!("told to stop; going on for {delay:?} (--shutdown-delay), but not ready any more");
+    let stopped_again = async { while signals.next().await {} };
+    tokio::select! {
+        () = tokio::time::sleep(delay) => {}
+        () = stopped_again => {}
     }
 }
 
@@ -104,6 +120,7 @@ pub(super) struct Running<G: Game> {
     pub(super) issuers: Arc<Issuers>,
     pub(super) tls: Option<Arc<http::Tls>>,
     pub(super) trust: Option<Arc<Trust>>,
+    pub(super) leaving: watch::Sender<bool>,
     pub(super) stop_accepting: watch::Sender<bool>,
     pub(super) listeners: JoinSet<()>,
     pub(super) stop: watch::Sender<bool>,
@@ -129,7 +146,11 @@ impl<G: Game> Running<G> {
             tokio::select! {
                 must_reload = signals.next() => {
                     if !must_reload {
-                        return Ok(());
+                        self.leaving.send_replace(true);
+                        tokio::select! {
+                            () = linger(self.config.listen.shutdown_delay, &mut signals) => return Ok(()),
+                            _ = &mut self.flusher => anyhow::bail!(FLUSHER_PANICKED),
+                        }
                     }
                     reload(self.tls.as_deref(), self.trust.as_deref(), &self.issuers);
                     match &self.rules {
@@ -142,7 +163,7 @@ impl<G: Game> Running<G> {
                         }
                     }
                 }
-                _ = &mut self.flusher => anyhow::bail!("the flusher has panicked, so nothing can be stored; stopping"),
+                _ = &mut self.flusher => anyhow::bail!(FLUSHER_PANICKED),
             }
         }
     }

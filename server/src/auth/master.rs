@@ -36,6 +36,15 @@ pub(super) struct MasterKey {
     cipher: XChaCha20Poly1305,
 }
 
+/// Checks that a file holds a master key.
+///
+/// # Errors
+///
+/// Says what is wrong with it.
+pub fn check_file(file: &Path) -> Result<(), AuthError> {
+    MasterKey::read(file).map(|_| ())
+}
+
 impl MasterKey {
     /// Reads a key from a file: 32 bytes, or their Base64.
     pub(super) fn read(file: &Path) -> Result<Self, AuthError> {

@@ -30,6 +30,7 @@ pub use exposure::Exposure;
 pub use guests::NewGuest;
 pub use issuers::Issuers;
 pub use keys::{StoredKey, Vault};
+pub use master::check_file as check_master_key;
 pub use policy::{Policy, PolicyError};
 pub use registrar::{Registrar, find_account};
 pub use sessions::{Auth, Grant};

@@ -6,6 +6,7 @@
 mod account;
 mod backup;
 mod dead_letters;
+mod health;
 mod keys;
 mod nodes;
 mod upgrade;
@@ -51,7 +52,7 @@ pub async fn run(config: &Config, task: Task, input: &mut dyn BufRead, out: &mut
 fn recorded(task: &Task) -> Option<(&'static str, Target)> {
     let character = |id: &CharacterId| Target::Named(format!("character {id}"));
     Some(match task {
-        Task::Serve | Task::Node | Task::Gateway(_) => return None,
+        Task::Serve | Task::Node | Task::Gateway(_) | Task::CheckConfig | Task::Doctor | Task::Health => return None,
         Task::Migrate | Task::Nodes | Task::Keys(Keys::List) => return None,
         Task::Drain(node) => ("drain", Target::Named(format!("node {node}"))),
         Task::Undrain(node) => ("undrain", Target::Named(format!("node {node}"))),
@@ -90,7 +91,10 @@ fn recorded(task: &Task) -> Option<(&'static str, Target)> {
 
 async fn perform(config: &Config, task: Task, input: &mut dyn BufRead, out: &mut dyn Write) -> anyhow::Result<()> {
     match task {
-        Task::Serve | Task::Node | Task::Gateway(_) => anyhow::bail!("a server is not started here"),
+        Task::Serve | Task::Node | Task::Gateway(_) | Task::Doctor => anyhow::bail!("not a task of this room"),
+        // Whoever comes here has good settings.
+        Task::CheckConfig => writeln!(out, "the settings and the files that they name are good")?,
+        Task::Health => health::ask(config, out).await?,
         Task::Migrate => {
             open(config).await?.migrate().await?;
             writeln!(out, "{} has the current schema", config.database.url)?;

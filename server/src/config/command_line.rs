@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use castellan_game::RuleOption;
 use castellan_protocol::{CharacterId, SessionId};
@@ -26,6 +27,12 @@ pub enum Command {
 pub enum Task {
     /// Run the server.
     Serve,
+    /// Check the settings and the files that they name.
+    CheckConfig,
+    /// Look at everything that a server needs, and say what to mend.
+    Doctor,
+    /// Ask the server at the address in the settings if it is ready.
+    Health,
     /// Migrate the database to the current schema.
     Migrate,
     /// Manage accounts.
@@ -50,6 +57,13 @@ pub enum Task {
     Backup(PathBuf),
     /// Treat the database as restored from a backup.
     Restored,
+}
+
+impl Task {
+    /// Returns true if it needs the files that a server reads at its start.
+    pub(super) const fn is_about_a_server(&self) -> bool {
+        matches!(self, Self::Serve | Self::Node | Self::Gateway(_) | Self::CheckConfig)
+    }
 }
 
 /// A command about accounts. `account` is a login name or a user id.
@@ -146,8 +160,10 @@ pub(super) enum Parsed {
 
 /// Reads flags into `values`. Records each problem there and still reads the rest of the line.
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>, values: &mut Values) -> Parsed {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let matches = match grammar(values.options).try_get_matches_from(&arguments) {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let wants_all = arguments.iter_mut().find(|argument| *argument == "--help-all");
+    let shows_all = wants_all.map(|argument| *argument = "--help".into()).is_some();
+    let matches = match grammar(values.options, shows_all).try_get_matches_from(&arguments) {
         Ok(matches) => matches,
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp
@@ -159,7 +175,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>, values: &mut 
                 let complaint = error.to_string();
                 let first = complaint.lines().next().unwrap_or_default();
                 values.problems.push(first.trim_start_matches("error: ").to_owned());
-                match grammar(values.options).ignore_errors(true).try_get_matches_from(&arguments) {
+                match grammar(values.options, shows_all).ignore_errors(true).try_get_matches_from(&arguments) {
                     Ok(matches) => matches,
                     Err(_) => return Parsed::Line(Line { config: None, task: None }),
                 }
@@ -187,6 +203,9 @@ fn flag(matches: &ArgMatches, name: &str) -> Option<String> {
 fn task(matches: &ArgMatches) -> Option<Task> {
     match matches.subcommand() {
         None | Some(("serve", _)) => Some(Task::Serve),
+        Some(("check-config", _)) => Some(Task::CheckConfig),
+        Some(("doctor", _)) => Some(Task::Doctor),
+        Some(("health", _)) => Some(Task::Health),
         Some(("migrate", _)) => Some(Task::Migrate),
         Some(("node", _)) => Some(Task::Node),
         Some(("gateway", below)) => Some(Task::Gateway(below.try_get_one::<PathBuf>("replace").ok()?.cloned())),
@@ -248,7 +267,31 @@ fn account_task(verb: &str, given: &ArgMatches) -> Option<Account> {
     Some(Account::One { account: name()?, verb })
 }
 
-fn grammar(options: &'static [RuleOption]) -> Clap {
+/// The commit and the features of this build, for `--version`.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let commit = option_env!("CASTELLAN_COMMIT").unwrap_or("unknown");
+    let features = [("faults", cfg!(feature = "faults")), ("planted", cfg!(feature = "planted"))];
+    let features: Vec<&str> = features.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| *name).collect();
+    let features = if features.is_empty() { "none".to_owned() } else { features.join(", ") };
+    format!("{} (commit {commit}, features: {features})", env!("CARGO_PKG_VERSION"))
+});
+
+/// The end of the help that does not list the settings.
+const MOST_NEEDED: &str = "Settings that most servers need:
+      --listen <ADDRESS>     Address for players; 127.0.0.1:8080 without it
+      --database-url <URL>   postgres://USER:PASSWORD@HOST/NAME, or sqlite://PATH
+      --config <FILE>        TOML file with settings
+
+`castellan --help-all` lists all settings, `castellan check-config` says if they are good, and `castellan doctor`
+says if this machine and the database are.";
+
+/// The end of the help that lists them.
+const PRECEDENCE: &str = "Set each setting with a flag, an environment variable or a key in the settings file; a flag \
+    overrides a variable, and a variable overrides the file. The variable of --flush-interval is \
+    CASTELLAN_FLUSH_INTERVAL, its key is flush.interval.";
+
+/// The whole command line; its help lists the settings only if `shows_all`.
+fn grammar(options: &'static [RuleOption], shows_all: bool) -> Clap {
     let settings = std::iter::once(config_argument()).chain(all_settings(options).map(argument));
     let replace =
         Arg::new("replace").long("replace").value_name("SOCKET").value_parser(clap::value_parser!(PathBuf)).help(
@@ -257,16 +300,19 @@ fn grammar(options: &'static [RuleOption]) -> Clap {
         );
     let node = Arg::new("node").required(true).value_name("NAME").help("Name of the node, as in `castellan nodes`");
     Clap::new("castellan")
-        .version(env!("CARGO_PKG_VERSION"))
+        .version(VERSION.as_str())
         .about("Character server for online RPGs. Without a command it runs the server.")
-        .after_help(
-            "Set each setting with a flag, an environment variable or a key in the settings file; a flag overrides \
-             a variable, and a variable overrides the file. The variable of --flush-interval is \
-             CASTELLAN_FLUSH_INTERVAL, its key is flush.interval.",
-        )
-        .args(settings.map(|argument| argument.global(true)))
+        .after_help(if shows_all { PRECEDENCE } else { MOST_NEEDED })
+        .args(settings.map(|argument| argument.global(true).hide(!shows_all)))
         .disable_help_subcommand(true)
         .subcommand(Clap::new("serve").about("Run the server (the default)"))
+        .subcommand(Clap::new("check-config").about("Check all settings and the files that they name, then exit"))
+        .subcommand(
+            Clap::new("doctor").about("Look at what a server needs here (limits, clock, disk, ports, database), and say what to mend"),
+        )
+        .subcommand(
+            Clap::new("health").about("Ask the server that has these settings if it is ready; exit with 0 if it is, otherwise with 1"),
+        )
         .subcommand(Clap::new("migrate").about("Migrate the database to the current schema, then exit"))
         .subcommand(Clap::new("node").about(
             "Run a node: it owns some of the shards, and gateways reach it at --listen. Needs PostgreSQL and --name",

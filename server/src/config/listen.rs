@@ -34,8 +34,11 @@ settings! {
         /// Addresses of proxies in front of this server, such as 10.0.0.0/8. Only these are believed if they name the
         /// client, by Forwarded, X-Forwarded-For or the PROXY protocol, version 2: docs/operate.md.
         "trusted_proxies" trusted_proxies: Vec<IpNet>;
-        /// Time limit for a request's head to arrive, and for an idle connection to send its next request.
+        /// Time limit for a request's head to arrive.
         "http.header_timeout" header_timeout: Duration = "10s", "100ms" to "10m";
+        /// How long an idle connection waits for its next request. Longer than a proxy in front keeps idle connections, so
+        /// that the proxy never sends a request into a connection that is just being closed.
+        "http.idle_timeout" idle_timeout: Duration = "75s", "100ms" to "1h";
         /// Time limit for a request's body to arrive.
         "http.body_timeout" body_timeout: Duration = "10s", "100ms" to "10m";
         /// How long a client may leave an answer unread; then its connection is closed.
@@ -61,6 +64,9 @@ settings! {
         "http.creations_per_day" creations_per_day: u32 = "100", "1" to "1000000";
         /// Guests that one address (IPv6: one /64) may make per day.
         "http.guests_per_day" guests_per_day: u32 = "100", "1" to "1000000";
+        /// How long the server goes on after it was told to stop. Meanwhile /health/ready says 503, so that load balancers
+        /// send nobody new. A second signal ends the wait.
+        "shutdown_delay" shutdown_delay: Duration = "0s", "0s" to "10m";
         /// Time limit for a clean shutdown. Changes not written by then go to a spool file.
         "shutdown_timeout" shutdown_timeout: Duration = "20s", "100ms" to "10m";
     }

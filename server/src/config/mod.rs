@@ -10,6 +10,7 @@ mod auth;
 mod command_line;
 mod database;
 mod file;
+mod files;
 mod issuers;
 mod listen;
 mod node;
@@ -19,6 +20,7 @@ mod setting;
 mod socket;
 mod telemetry;
 mod text;
+mod unknown;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -27,6 +29,7 @@ use std::fmt;
 pub use auth::{Auth, Registration};
 pub use command_line::{Account, AccountVerb, Command, DeadLetters, Keys, Task};
 pub use database::{Cache, Database, DatabaseUrl, Flush, Keep};
+pub use files::Files;
 pub use issuers::{Issuer, Issuers, KeySource, KeyUrl, TokenAlgorithm};
 pub use listen::{AdminListen, Listen, Origin, PublicUrl};
 pub use node::Node;
@@ -63,9 +66,11 @@ pub struct Config {
     pub options: RuleOptions,
     /// Logs and traces.
     pub telemetry: Telemetry,
+    /// A sentence for each `CASTELLAN_…` variable that nothing reads.
+    pub unknown: Vec<String>,
 }
 
-/// All settings, in the order of `--help`; `options` are those of the game.
+/// All settings, in the order of `--help-all`; `options` are those of the game.
 fn all_settings(options: &'static [RuleOption]) -> impl Iterator<Item = Setting> {
     [
         Listen::SETTINGS,
@@ -90,8 +95,7 @@ impl Config {
     ///
     /// `options` are the options of the game that is served. `arguments` begin with the program's name. In
     /// `environment` only `CASTELLAN_…` and systemd's `CREDENTIALS_DIRECTORY` count; an empty variable is unset. Unknown
-    /// variables are ignored, because container platforms set some for every service. Reads only the file that
-    /// `--config` or `CASTELLAN_CONFIG` names.
+    /// variables are only noted. Reads only the file that `--config` or `CASTELLAN_CONFIG` names.
     ///
     /// # Errors
     ///
@@ -100,6 +104,20 @@ impl Config {
         arguments: impl IntoIterator<Item = OsString>,
         environment: &BTreeMap<String, String>,
         options: &'static [RuleOption],
+    ) -> Result<Command, ConfigErrors> {
+        Self::with_files(arguments, environment, options, |_| Vec::new())
+    }
+
+    /// Like `from_args`. Before a server starts, `check` returns the problems with the files that its settings name.
+    ///
+    /// # Errors
+    ///
+    /// Returns all problems, those of the files with those of the settings.
+    pub fn with_files(
+        arguments: impl IntoIterator<Item = OsString>,
+        environment: &BTreeMap<String, String>,
+        options: &'static [RuleOption],
+        check: impl FnOnce(&Files) -> Vec<String>,
     ) -> Result<Command, ConfigErrors> {
         let mut values = Values { options, ..Values::default() };
         let line = match command_line::parse(arguments, &mut values) {
@@ -119,14 +137,20 @@ impl Config {
         if let Some(folder) = variable("CREDENTIALS_DIRECTORY") {
             file::credential(folder, &mut values);
         }
-        let config = Self::read(&mut values);
+        let (mut config, files) = Self::read(&mut values);
+        if let Some(config) = &mut config {
+            config.unknown = unknown::unknown(environment, all_settings(options));
+        }
+        if line.task.as_ref().is_some_and(Task::is_about_a_server) {
+            values.problems.extend(check(&files));
+        }
         match (config, line.task) {
             (Some(config), Some(task)) if values.problems.is_empty() => Ok(Command::Run(Box::new(config), task)),
             _ => Err(ConfigErrors(values.problems)),
         }
     }
 
-    fn read(values: &mut Values) -> Option<Self> {
+    fn read(values: &mut Values) -> (Option<Self>, Files) {
         let listen = Listen::read(values);
         let database = Database::read(values);
         let flush = Flush::read(values);
@@ -141,19 +165,24 @@ impl Config {
         if listen.as_ref().is_some_and(|listen| listen.tls_cert.is_some() != listen.tls_key.is_some()) {
             values.note("tls.cert, tls.key", "set both, or neither");
         }
-        Some(Self {
-            listen: listen?,
-            database: database?,
-            flush: flush?,
-            cache: cache?,
-            keep: keep?,
-            auth: auth?,
-            socket: socket?,
-            node: node?,
-            rules: rules?,
-            options: options?,
-            telemetry: telemetry?,
-        })
+        let files = Files::of(values, auth.as_ref(), options.as_ref());
+        let config = || {
+            Some(Self {
+                listen: listen?,
+                database: database?,
+                flush: flush?,
+                cache: cache?,
+                keep: keep?,
+                auth: auth?,
+                socket: socket?,
+                node: node?,
+                rules: rules?,
+                options: options?,
+                telemetry: telemetry?,
+                unknown: Vec::new(),
+            })
+        };
+        (config(), files)
     }
 }
 
@@ -164,7 +193,7 @@ pub struct ConfigErrors(Vec<String>);
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines = self.0.join("\n  ");
-        write!(f, "invalid settings:\n  {lines}\nRun `castellan --help` for all settings and their bounds.")
+        write!(f, "invalid settings:\n  {lines}\nRun `castellan --help-all` for all settings and their bounds.")
     }
 }
 

@@ -1,8 +1,10 @@
-//! A client's connection, plain or under TLS, that gives up on a peer that stops reading.
+//! A client's connection, plain or under TLS, that gives up on a peer that stops reading, or stops in the middle of a
+//! request's head.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -29,18 +31,42 @@ macro_rules! either {
     };
 }
 
-/// A connection whose writes fail after the peer has read nothing for `write_timeout`.
+/// The time limits of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// For the head of a request to arrive, from its first byte on; for the first one from the beginning.
+    pub(super) head: Duration,
+    /// How long the peer may read nothing of what waits to be written.
+    pub(super) write: Duration,
+}
+
+/// The head of a request that has begun to arrive.
+enum Head {
+    /// Since then, after so many requests.
+    Begun(Instant, u32),
+    /// It was not complete when more was wanted.
+    Late(Pin<Box<Sleep>>, u32),
+    /// No byte of the next one is there.
+    Idle,
+}
+
+/// A connection whose reads and writes fail when the peer takes too long.
 pub(super) struct Connection {
     stream: Stream,
-    write_timeout: Duration,
+    times: Times,
     place: Arc<Place>,
+    /// How many requests have arrived.
+    requests: Arc<AtomicU32>,
+    head: Head,
     /// The timer of a waiting write, during which the connection is not idle.
     stalled: Option<(Pin<Box<Sleep>>, Busy)>,
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, write_timeout: Duration, place: Arc<Place>) -> Self {
-        Self { stream, write_timeout, place, stalled: None }
+    /// `requests` counts the requests whose heads have arrived.
+    pub(super) fn new(stream: Stream, times: Times, place: Arc<Place>, requests: Arc<AtomicU32>) -> Self {
+        let head = Head::Begun(Instant::now(), 0);
+        Self { stream, times, place, requests, head, stalled: None }
     }
 
     /// The connection, no longer tied to this runtime.
@@ -57,11 +83,33 @@ impl Connection {
             self.stalled = None;
             return write;
         }
-        let until = Instant::now() + self.write_timeout;
+        let until = Instant::now() + self.times.write;
         let begin = || (Box::pin(tokio::time::sleep_until(until)), self.place.busy());
         let (stalled, _) = self.stalled.get_or_insert_with(begin);
         ready!(stalled.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer has stopped reading")))
+    }
+}
+
+impl Connection {
+    /// Called when there is nothing to read. Fails if a head has begun and is not complete in time.
+    fn watch_head(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let requests = self.requests.load(Ordering::Relaxed);
+        let is_over = match self.head {
+            Head::Begun(_, before) | Head::Late(_, before) => before != requests,
+            Head::Idle => return Poll::Pending,
+        };
+        // What arrives within a request is its body, which has a time limit of its own.
+        if is_over || self.place.is_busy() {
+            self.head = Head::Idle;
+            return Poll::Pending;
+        }
+        if let Head::Begun(began, before) = self.head {
+            self.head = Head::Late(Box::pin(tokio::time::sleep_until(began + self.times.head)), before);
+        }
+        let Head::Late(late, _) = &mut self.head else { return Poll::Pending };
+        ready!(late.as_mut().poll(context));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the head of a request did not arrive in time")))
     }
 }
 
@@ -71,7 +119,14 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if read.is_pending() {
+            return self.watch_head(context);
+        }
+        if matches!(self.head, Head::Idle) && !self.place.is_busy() {
+            self.head = Head::Begun(Instant::now(), self.requests.load(Ordering::Relaxed));
+        }
+        read
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::client_address::{ClientAddress, is_trusted};
-use super::connection::{Connection, Stream};
+use super::connection::{Connection, Stream, Times};
 use super::places::{Place, Places};
 use super::proxied;
 use super::reached::Reached;
@@ -49,8 +49,10 @@ Content-Length: 112\r\nConnection: close\r\n\r\n\
 /// Limits for the connections of one listener.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Time limit for a request's head to arrive, and for an idle connection to send its next request.
+    /// Time limit for a request's head to arrive.
     pub header_timeout: Duration,
+    /// How long an idle connection waits for its next request.
+    pub idle_timeout: Duration,
     /// How long a peer may read nothing of a waiting answer.
     pub write_timeout: Duration,
     /// Most open connections; upgraded ones do not count.
@@ -68,6 +70,7 @@ impl From<&config::Listen> for Limits {
     fn from(settings: &config::Listen) -> Self {
         Self {
             header_timeout: settings.header_timeout,
+            idle_timeout: settings.idle_timeout,
             write_timeout: settings.write_timeout,
             connections_max: settings.connections_max,
             connections_per_address: settings.connections_per_address,
@@ -208,10 +211,10 @@ impl House {
             () = stopped_before_a_word(stop) => return Ok(()),
         };
         let reached = Reached { local, tls, server_name };
-        let has_asked = AtomicBool::new(false);
+        let requests = Arc::new(AtomicU32::new(0));
         let service = TowerToHyperService::new(self.routes.0.clone());
         let service = service_fn(|mut request: hyper::Request<Incoming>| {
-            has_asked.store(true, Ordering::Relaxed);
+            requests.fetch_add(1, Ordering::Relaxed);
             let client = ClientAddress::of(peer, request.headers(), &limits.trusted_proxies);
             request.extensions_mut().insert(client);
             request.extensions_mut().insert(reached.clone());
@@ -224,10 +227,12 @@ impl House {
                 answer
             }
         });
-        let io = TokioIo::new(Connection::new(stream, limits.write_timeout, Arc::clone(&place)));
+        let times = Times { head: limits.header_timeout, write: limits.write_timeout };
+        let io = TokioIo::new(Connection::new(stream, times, Arc::clone(&place), Arc::clone(&requests)));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(limits.header_timeout)
+            // From the end of a request to the end of the next one's head. `Connection` has the time of the head alone.
+            .header_read_timeout(limits.idle_timeout.max(limits.header_timeout))
             .max_buf_size(BUFFER_BYTES_MAX)
             .max_headers(HEADER_FIELDS_MAX)
             .serve_connection(io, service)
@@ -237,7 +242,7 @@ impl House {
             result = connection.as_mut() => return Ok(result?),
             () = async {
                 stopped(stop).await;
-                if !has_asked.load(Ordering::Relaxed) {
+                if requests.load(Ordering::Relaxed) == 0 {
                     sleep(FIRST_WORD).await;
                 }
             } => {}
@@ -293,11 +298,16 @@ mod tests {
 
     /// A listener without routes, and the sender that stops it.
     async fn listening(numbers_below: u64) -> (SocketAddr, watch::Sender<bool>) {
+        listening_with(numbers_below, Duration::from_secs(60)).await
+    }
+
+    async fn listening_with(numbers_below: u64, header_timeout: Duration) -> (SocketAddr, watch::Sender<bool>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its number");
         let (stop, stopped) = watch::channel(false);
         let limits = Limits {
-            header_timeout: Duration::from_secs(60),
+            header_timeout,
+            idle_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(1),
             connections_max: 9,
             connections_per_address: 9,
@@ -321,6 +331,28 @@ mod tests {
         let mut peer = TcpStream::connect(address).await.expect("the kernel's queue");
         let end = timeout(Duration::from_secs(10), peer.read(&mut [0])).await.expect("long before the header's time");
         assert_eq!(end.expect("an end"), 0);
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_waits_longer_for_a_request_than_the_server_for_its_head() {
+        let (address, _stop) = listening_with(u64::MAX, Duration::from_millis(100)).await;
+        let request = b"GET / HTTP/1.1\r\nHost: castellan\r\n\r\n";
+        let connect = || async { TcpStream::connect(address).await.expect("a connection") };
+        let mut idle = connect().await;
+        idle.write_all(request).await.expect("sent");
+        let mut text = [0; 4_096];
+        assert!(idle.read(&mut text).await.expect("an answer") > 0);
+        let (mut silent, mut slow, mut second_is_slow) = (connect().await, connect().await, connect().await);
+        slow.write_all(&request[..9]).await.expect("sent");
+        second_is_slow.write_all(request).await.expect("sent");
+        assert!(second_is_slow.read(&mut text).await.expect("an answer") > 0);
+        second_is_slow.write_all(&request[..9]).await.expect("sent");
+        for (what, late) in [("silent", &mut silent), ("slow", &mut slow), ("second is slow", &mut second_is_slow)] {
+            let end = timeout(Duration::from_secs(30), late.read(&mut text)).await.expect("it is closed");
+            assert!(matches!(end, Ok(0) | Err(_)), "{what}: {end:?}");
+        }
+        idle.write_all(request).await.expect("sent");
+        assert!(idle.read(&mut text).await.expect("an answer") > 0, "it was idle for longer than a head may take");
     }
 
     #[tokio::test]

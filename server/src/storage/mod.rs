@@ -33,6 +33,21 @@ pub use rows::{AccountChange, AccountRow, AuditRow, BooksRow, Claim, DeadLetter,
 /// A character, and another one whose row it should look at.
 pub type Look = (CharacterId, CharacterId);
 
+/// What a database is, for an operator.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Examination {
+    /// Its product, version and name.
+    pub what: String,
+    /// Other facts, each a sentence.
+    pub facts: Vec<String>,
+    /// What should be mended, each a sentence.
+    pub warnings: Vec<String>,
+    /// Its clock, in milliseconds since the Unix epoch; `None` if it has none of its own.
+    pub clock_ms: Option<i64>,
+    /// The migrations that have been applied.
+    pub migrations: Vec<i64>,
+}
+
 /// What has changed in the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hint {
@@ -49,6 +64,16 @@ pub enum Hint {
 pub trait Storage: Send + Sync + 'static {
     /// Migrates the tables to the current schema. Repeatable, and safe beside other servers.
     async fn migrate(&self) -> Result<(), StorageError>;
+
+    /// Looks at the database, and changes nothing.
+    async fn examine(&self) -> Result<Examination, StorageError> {
+        Ok(Examination::default())
+    }
+
+    /// The migrations that `migrate` applies.
+    fn migrations(&self) -> Vec<i64> {
+        Vec::new()
+    }
 
     /// The processes on this database and the shards that they own; `None` if only one process at a time can use it.
     fn membership(&self) -> Option<&dyn Membership> {

@@ -1,6 +1,7 @@
 //! What the server does as a whole, on real databases and over real sockets.
 
 mod accounts;
+mod alerts;
 mod audit;
 mod backups;
 mod cluster;
@@ -21,6 +22,7 @@ mod readers;
 mod recovery;
 mod replies;
 mod rights;
+mod settings;
 mod simulation;
 mod spool;
 mod starting;

@@ -33,6 +33,11 @@ impl House {
         Server::start(self.folder.path(), url, &arguments)
     }
 
+    /// Where its PostgreSQL is; `None` over SQLite.
+    pub(crate) fn database(&self) -> Option<&str> {
+        self.url.as_deref()
+    }
+
     /// Where its PostgreSQL is.
     pub(crate) fn url(&self) -> &str {
         self.url.as_deref().expect("over PostgreSQL")

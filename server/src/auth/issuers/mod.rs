@@ -74,7 +74,14 @@ impl Issuers {
             let source = Source::open(&settings.keys).map_err(|why| of(settings, &why))?;
             Ok(Issuer { settings: settings.clone(), source })
         };
-        settings.0.iter().map(open).collect::<Result<_, String>>().map(Self)
+        let (mut issuers, mut problems) = (Vec::new(), Vec::<String>::new());
+        for settings in &settings.0 {
+            match open(settings) {
+                Ok(issuer) => issuers.push(issuer),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() { Ok(Self(issuers)) } else { Err(problems.join("\n")) }
     }
 
     /// Reads the files again. An issuer whose file cannot be used keeps its keys.

@@ -2,7 +2,7 @@
 
 use tokio::time::timeout;
 
-use super::super::connection::{Connection, Stream};
+use super::super::connection::{Connection, Stream, Times};
 use super::super::places::Places;
 use super::*;
 use crate::network::Network;
@@ -205,7 +205,8 @@ async fn a_peer_that_stops_reading_is_disconnected() {
     let peer = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a connection");
     let (stream, _) = listener.accept().await.expect("a connection");
     let place = Arc::new(Places::new(1, 1)).enter(Network::of([127, 0, 0, 1].into()), false).expect("a place");
-    let mut connection = Connection::new(Stream::Plain(stream), Duration::from_millis(100), Arc::clone(&place));
+    let times = Times { head: LONG, write: Duration::from_millis(100) };
+    let mut connection = Connection::new(Stream::Plain(stream), times, Arc::clone(&place), Arc::default());
     let write = async {
         let bytes = vec![0; 1 << 20];
         loop {

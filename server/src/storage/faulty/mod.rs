@@ -14,8 +14,8 @@ use castellan_protocol::{CharacterId, SessionId, UserId};
 use parking_lot::Mutex;
 
 use super::{
-    AccountChange, AccountRow, AuditRow, BooksRow, CharacterRow, Claim, DeadLetter, KeyRow, Lease, Look, Membership,
-    Origin, SessionRow, ShardId, Storage, StorageError, Verdict,
+    AccountChange, AccountRow, AuditRow, BooksRow, CharacterRow, Claim, DeadLetter, Examination, KeyRow, Lease, Look,
+    Membership, Origin, SessionRow, ShardId, Storage, StorageError, Verdict,
 };
 
 pub use memory::MemoryStorage;
@@ -154,6 +154,10 @@ impl Storage for FaultyStorage {
 
     fn membership(&self) -> Option<&dyn Membership> {
         self.inner.membership().map(|_| self as _)
+    }
+
+    async fn examine(&self) -> Result<Examination, StorageError> {
+        self.run(move |storage| async move { storage.examine().await }).await
     }
 
     async fn ping(&self) -> Result<(), StorageError> {

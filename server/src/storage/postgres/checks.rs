@@ -3,7 +3,7 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row};
 
-use crate::storage::StorageError;
+use crate::storage::{Examination, StorageError};
 
 /// Oldest version that is tested. As PostgreSQL counts: 14.0.
 const VERSION_MIN: i32 = 140_000;
@@ -58,6 +58,43 @@ pub(super) async fn check(connection: &mut PgConnection) -> Result<Vec<String>, 
         warnings.extend(collation(connection, &facts.name).await?);
     }
     Ok(warnings)
+}
+
+/// Looks at the database for an operator.
+pub(super) async fn examine(connection: &mut PgConnection) -> Result<Examination, StorageError> {
+    let row = sqlx::raw_sql(
+        "SELECT current_setting('server_version'), current_database()::text, pg_is_in_recovery(), \
+         current_setting('synchronous_standby_names'), (SELECT count(*) FROM pg_stat_replication), \
+         current_setting('max_connections'), pg_size_pretty(pg_database_size(current_database())), \
+         (extract(epoch FROM clock_timestamp()) * 1000)::bigint, to_regclass('_sqlx_migrations') IS NOT NULL",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let text = |column: usize| row.try_get::<String, _>(column);
+    let (standbys, replicas) = (text(3)?, row.try_get::<i64, _>(4)?);
+    let mut warnings = check(connection).await?;
+    if row.try_get(2)? {
+        warnings.push("it is a standby and takes no writes; connect to the primary".to_owned());
+    }
+    let replication = match (standbys.as_str(), replicas) {
+        ("", 0) => "no standby: what is durable is on one machine".to_owned(),
+        ("", replicas) => format!("{replicas} asynchronous standbys: a failover may lose the last commits"),
+        (names, replicas) => format!("synchronous_standby_names = {names}, {replicas} standbys connected"),
+    };
+    let mut migrations = Vec::new();
+    if row.try_get(8)? {
+        let rows = sqlx::query("SELECT version FROM _sqlx_migrations WHERE success ORDER BY version");
+        for row in rows.fetch_all(connection).await? {
+            migrations.push(row.try_get(0)?);
+        }
+    }
+    Ok(Examination {
+        what: format!("PostgreSQL {}, database {}", text(0)?, text(1)?),
+        facts: vec![format!("max_connections = {}, {} of data", text(5)?, text(6)?), replication],
+        warnings,
+        clock_ms: Some(row.try_get(7)?),
+        migrations,
+    })
 }
 
 async fn facts(connection: &mut PgConnection) -> Result<Facts, sqlx::Error> {

@@ -25,8 +25,8 @@ use castellan_protocol::{CharacterId, SessionId, UserId};
 
 use self::connection::Connections;
 use super::{
-    AccountChange, AccountRow, AuditRow, BooksRow, CharacterRow, Claim, DeadLetter, Hint, KeyRow, Lease, Look,
-    Membership, Origin, SessionRow, ShardId, Storage, StorageError, StorageOptions, Verdict,
+    AccountChange, AccountRow, AuditRow, BooksRow, CharacterRow, Claim, DeadLetter, Examination, Hint, KeyRow, Lease,
+    Look, Membership, Origin, SessionRow, ShardId, Storage, StorageError, StorageOptions, Verdict,
 };
 
 pub(super) use self::url::check as check_url;
@@ -83,6 +83,14 @@ mod membership;
 impl Storage for PostgresStorage {
     fn membership(&self) -> Option<&dyn Membership> {
         Some(self)
+    }
+
+    async fn examine(&self) -> Result<Examination, StorageError> {
+        on_connection!(self, checks::examine())
+    }
+
+    fn migrations(&self) -> Vec<i64> {
+        migrations::migrator().iter().map(|migration| migration.version).collect()
     }
 
     async fn hints(&self, hear: &(dyn Fn(Hint) + Send + Sync)) {

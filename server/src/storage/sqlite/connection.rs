@@ -4,6 +4,7 @@ use std::fs::File;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
+use sqlx::Row as _;
 use sqlx::Sqlite;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
@@ -12,7 +13,7 @@ use sqlx::sqlite::{
 
 use super::{BEGIN_IMMEDIATE, file, migrations, transaction};
 use crate::storage::error::at_start;
-use crate::storage::{StorageError, StorageOptions};
+use crate::storage::{Examination, StorageError, StorageOptions};
 
 /// The file's connections, and the lock that keeps other servers out.
 ///
@@ -71,6 +72,29 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Sto
     migrations::migrator().run_direct(None, &mut *transaction, false).await?;
     transaction.commit().await?;
     Ok(())
+}
+
+/// Looks at the database for an operator.
+pub(super) async fn examine(connection: &mut SqliteConnection) -> Result<Examination, StorageError> {
+    let row = sqlx::query(
+        "SELECT sqlite_version(), (SELECT page_count * page_size / 1024 FROM pragma_page_count, pragma_page_size), \
+         (SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations')",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let mut migrations = Vec::new();
+    if row.try_get::<i64, _>(2)? > 0 {
+        let rows = sqlx::query("SELECT version FROM _sqlx_migrations WHERE success ORDER BY version");
+        for row in rows.fetch_all(connection).await? {
+            migrations.push(row.try_get(0)?);
+        }
+    }
+    Ok(Examination {
+        what: format!("SQLite {}", row.try_get::<String, _>(0)?),
+        facts: vec![format!("{} KiB of data; one server at a time can use it", row.try_get::<i64, _>(1)?)],
+        migrations,
+        ..Examination::default()
+    })
 }
 
 pub(super) async fn ping(connection: &mut SqliteConnection) -> Result<(), StorageError> {

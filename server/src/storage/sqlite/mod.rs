@@ -25,8 +25,8 @@ use sqlx::{Connection, Sqlite, Transaction};
 pub(super) use self::backup::backup;
 use self::connection::Connections;
 use super::{
-    AccountChange, AccountRow, AuditRow, BooksRow, CharacterRow, Claim, DeadLetter, KeyRow, Lease, Origin, SessionRow,
-    ShardId, Storage, StorageError, StorageOptions, Verdict,
+    AccountChange, AccountRow, AuditRow, BooksRow, CharacterRow, Claim, DeadLetter, Examination, KeyRow, Lease, Origin,
+    SessionRow, ShardId, Storage, StorageError, StorageOptions, Verdict,
 };
 
 /// Begins a writing transaction. It has the file's write lock from the start, so everything it reads stays true.
@@ -64,6 +64,14 @@ macro_rules! on_connection {
 impl Storage for SqliteStorage {
     async fn migrate(&self) -> Result<(), StorageError> {
         on_connection!(self.writer(), connection::migrate())
+    }
+
+    async fn examine(&self) -> Result<Examination, StorageError> {
+        on_connection!(self.reader(), connection::examine())
+    }
+
+    fn migrations(&self) -> Vec<i64> {
+        migrations::migrator().iter().map(|migration| migration.version).collect()
     }
 
     async fn ping(&self) -> Result<(), StorageError> {

@@ -273,8 +273,8 @@ fn settings_have_the_values_of_the_document() {
     let settings = settings_as_delivered().into_iter().map(|(key, value)| (key.to_owned(), value));
     check(rows.iter().map(|row| (name(&row[0]), number(&row[1]))), settings);
     let command =
-        Config::from_args(["castellan".into(), "--help".into()], &BTreeMap::new(), Srd::OPTIONS).expect("the help");
-    let Command::Show(help) = command else { panic!("`--help` is shown") };
+        Config::from_args(["castellan".into(), "--help-all".into()], &BTreeMap::new(), Srd::OPTIONS).expect("the help");
+    let Command::Show(help) = command else { panic!("`--help-all` is shown") };
     for row in rows {
         let flag = format!("--{} ", name(&row[0]).replace(['.', '_'], "-"));
         assert!(help.contains(&flag), "there is no setting {}", row[0]);

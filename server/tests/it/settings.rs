@@ -1,0 +1,124 @@
+//! What the program says about its settings, this machine and a running server.
+
+use std::process::{Command, Output};
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::harness::{Http, Kind, Socket};
+use crate::play::{House, enter, id};
+
+/// Runs the program in a house until it ends. Returns its exit code, and what it printed.
+fn castellan(house: &House, arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_castellan"));
+    command.current_dir(house.folder()).args(arguments);
+    // Those of the tests are no settings.
+    let ours = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CASTELLAN_"));
+    for (name, _) in ours {
+        command.env_remove(name);
+    }
+    if let Some(url) = house.database() {
+        command.args(["--database-url", url]);
+    }
+    let Output { status, stdout, stderr } = command.envs(variables.iter().copied()).output().expect("it starts");
+    let text = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
+    (status.code().expect("it ended by itself"), text)
+}
+
+#[test]
+fn settings_are_checked_with_the_files_that_they_name() {
+    let house = House::new(Kind::Sqlite);
+    let (code, said) = castellan(&house, &["check-config"], &[("CASTELLAN_FLUSH_INTERVALL", "1s")]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("the settings and the files that they name are good"), "{said}");
+    assert!(said.contains("CASTELLAN_FLUSH_INTERVALL is set, but there is no such setting; did you mean"), "{said}");
+    assert!(!house.folder().join("data").exists(), "it opens no database");
+
+    std::fs::create_dir(house.folder().join("catalogue")).expect("a folder");
+    std::fs::write(house.folder().join("catalogue/gear.toml"), "[[item]]\nid = \"bell\"\ncolour = 3\n")
+        .expect("a file");
+    std::fs::write(house.folder().join("policy.toml"), "[player]\nallow = [\"dance\"]\n").expect("a file");
+    let wrong = [
+        ("--listen", "nowhere"),
+        ("--catalogue", "catalogue"),
+        ("--policy", "policy.toml"),
+        ("--tls-cert", "none.pem"),
+        ("--tls-key", "none.key"),
+        ("--link-ca", "none.ca"),
+        ("--master-key-file", "none.master"),
+    ];
+    let flags: Vec<&str> = wrong.iter().flat_map(|(flag, value)| [*flag, *value]).collect();
+    for command in ["check-config", "serve"] {
+        let (code, said) = castellan(&house, &[&[command], &flags[..]].concat(), &[]);
+        assert_eq!(code, 2, "{command}: {said}");
+        for part in ["--listen", "gear.toml", "policy.toml", "none.pem", "none.ca", "none.master"] {
+            assert!(said.contains(part), "{command} says nothing of {part}:\n{said}");
+        }
+    }
+}
+
+fn doctor_says(kind: Kind, product: &str) {
+    let house = House::new(kind);
+    let arguments = ["doctor", "--listen", "127.0.0.1:0"];
+    assert_eq!(castellan(&house, &arguments, &[]).0, 0, "before the first start");
+    let server = house.server(&[]);
+    let (code, said) = castellan(&house, &["doctor", "--listen", &server.address().to_string()], &[]);
+    assert_eq!(code, 0, "{said}");
+    for part in [product, "good schema: up to date", "in use; good if that is this server", "spool folder"] {
+        assert!(said.contains(part), "nothing of {part}:\n{said}");
+    }
+    assert!(server.terminate().success());
+}
+
+#[test]
+fn the_doctor_looks_at_an_sqlite_database() {
+    doctor_says(Kind::Sqlite, "good SQLite 3.");
+}
+
+#[test]
+fn the_doctor_looks_at_a_postgresql_database() {
+    doctor_says(Kind::Postgres, "clock: the same as the database's");
+}
+
+#[test]
+fn the_doctor_says_what_to_mend() {
+    let house = House::new(Kind::Sqlite);
+    let nowhere = ["doctor", "--listen", "127.0.0.1:0", "--flush-spool", "/proc/spool"];
+    let (code, said) = castellan(&house, &nowhere, &[]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("MEND spool folder /proc/spool: cannot write in /proc"), "{said}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_castellan"));
+    let away =
+        command.args(["doctor", "--listen", "127.0.0.1:0", "--database-url", "postgres://castellan@127.0.0.1:1/none"]);
+    let away = away.current_dir(house.folder()).output().expect("it starts");
+    assert_eq!(away.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&away.stdout).contains("MEND postgres://"), "{away:?}");
+}
+
+#[test]
+fn health_is_asked_for_on_the_command_line() {
+    let house = House::new(Kind::Sqlite);
+    let server = house.server(&[]);
+    let listen = server.address().to_string();
+    assert_eq!(castellan(&house, &["health", "--listen", &listen], &[]), (0, "ready\n".to_owned()));
+    assert!(server.terminate().success());
+    let (code, said) = castellan(&house, &["health", "--listen", &listen], &[]);
+    assert!(code == 1 && said.contains("/health/ready"), "{said}");
+}
+
+#[test]
+fn a_server_that_was_told_to_stop_serves_on_for_a_while_but_is_not_ready() {
+    let house = House::new(Kind::Sqlite);
+    let server = house.server(&["--shutdown-delay", "5m"]);
+    let (http, token, made) = enter(&server, "ada");
+    let mut socket = Socket::open(server.address(), &token);
+    server.signal(Signal::TERM);
+    while http.get("/health/ready").status != 503 {
+        std::thread::yield_now();
+    }
+    assert_eq!(http.get("/health/live").status, 200);
+    let (kind, answer) = socket.act(&id(&made), json!({"modify_currency": {"gp": 1}}));
+    assert_eq!(kind, "applied", "{answer}");
+    Http::new(server.address()).login("ada", "open sesame");
+    assert!(server.terminate().success(), "a second signal ends the wait");
+}
