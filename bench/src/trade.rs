@@ -74,7 +74,7 @@ pub struct Traded {
     pub server_cpu: f64,
 }
 
-/// Runs the part: as fast as possible, then at a third of the best rate, then at [`DUE_PER_SECOND`].
+/// Runs the part: as fast as possible, then at a third of the best rate, then at a fixed one.
 ///
 /// # Errors
 ///

@@ -18,7 +18,7 @@ use super::replacing::{self, Hosts, Work};
 use super::rules::Rules;
 use super::running::{GOODBYE, StopSignals, linger, reload};
 use super::start::{self, Patience};
-use super::{LAST_RECORDS, background, health, hints, observe, open_files, print};
+use super::{LAST_RECORDS, background, health, hints, observe, open_files, print, supervisor};
 use crate::clock::Entropy;
 use crate::config::{Config, Scheduling};
 use crate::flush::Signals;
@@ -147,6 +147,7 @@ pub async fn gateway<G: Game>(config: Config, replace: Option<PathBuf>) -> anyho
     let scheme = if tls.is_some() { "https" } else { "http" };
     print(&format!("castellan gateway is listening on {scheme}://{address}"));
     print(&start::what_is_open(&config, &auth, operators));
+    supervisor::ready();
     let hosts = Hosts { auth, registry: Arc::clone(&registry), workers, sockets_max: room.sockets };
     let (sender, mut successors) = mpsc::channel(1);
     if let Some(socket) = replace {
@@ -158,6 +159,7 @@ pub async fn gateway<G: Game>(config: Config, replace: Option<PathBuf>) -> anyho
             must_reload = signals.next() => {
                 if !must_reload {
                     leaving.send_replace(true);
+                    supervisor::stopping();
                     linger(config.listen.shutdown_delay, &mut signals).await;
                     break;
                 }

@@ -21,6 +21,7 @@ mod report;
 mod rules;
 mod running;
 mod start;
+mod supervisor;
 mod warnings;
 
 use std::io::Write;
@@ -156,6 +157,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     print(&format!("castellan is listening on {scheme}://{address}"));
     print(&open);
+    supervisor::ready();
     print(&format!(
         "play from another terminal:  cargo run --release -p client-sim -- play --server {scheme}://{address}"
     ));

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::membership::{self, Heartbeat};
 use super::rules::Rules;
 use super::start::{publish, read_rules};
+use super::supervisor;
 use crate::audit::{Actor, Audit, Event, Outcome, Target};
 use crate::auth::Issuers;
 use crate::clock::Clock;
@@ -147,6 +148,7 @@ impl<G: Game> Running<G> {
                 must_reload = signals.next() => {
                     if !must_reload {
                         self.leaving.send_replace(true);
+                        supervisor::stopping();
                         tokio::select! {
                             () = linger(self.config.listen.shutdown_delay, &mut signals) => return Ok(()),
                             _ = &mut self.flusher => anyhow::bail!(FLUSHER_PANICKED),

@@ -247,8 +247,7 @@ pub(super) async fn take_shards<G: Game>(
         return Err(error).context("cannot read the dead letters");
     }
     shards.take(&leases);
-    let recovered = leases.iter().filter(|lease| lease.recoveries > 0).count();
-    tracing::info!(shards = leases.len(), recovered, "took over all shards");
+    tracing::info!(shards = leases.len(), "this server serves all characters now");
     Ok(())
 }
 

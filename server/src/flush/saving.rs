@@ -24,6 +24,9 @@ impl<E: Entries> Flusher<E> {
         let saving = self.storage.save(&batch.leases, &batch.rows);
         let result = saving.instrument(telemetry::flush_span(batch.rows.len())).await;
         telemetry::flushed(batch.rows.len(), began.elapsed(), result.is_ok());
+        if result.is_ok() {
+            batch.rows.iter().for_each(|row| telemetry::row_written(row.state.len()));
+        }
         match result {
             Err(StorageError::Transient(_)) if planted::is(Bug::LostCommitAssumed) => Ok(Vec::new()),
             result => result,

@@ -55,6 +55,7 @@ struct Handles {
     load_seconds: Histogram,
     flush_seconds: Histogram,
     flush_rows: Counter,
+    row_bytes: Histogram,
     flush_failures: Counter,
     flush_transactions: Counter,
     persistence_seconds: Histogram,
@@ -82,6 +83,7 @@ static HANDLES: LazyLock<Handles> = LazyLock::new(|| {
         load_seconds: histogram!("castellan_load_seconds"),
         flush_seconds: histogram!("castellan_database_write_seconds"),
         flush_rows: counter!("castellan_flush_rows_total"),
+        row_bytes: histogram!("castellan_row_bytes"),
         flush_failures: counter!("castellan_database_write_failures_total"),
         flush_transactions: counter!("castellan_database_writes_total"),
         persistence_seconds: histogram!("castellan_persistence_seconds"),
@@ -150,6 +152,11 @@ pub fn flushed(rows: usize, elapsed: Duration, written: bool) {
     } else {
         HANDLES.flush_failures.increment(1);
     }
+}
+
+/// A character's row with a state of so many bytes was committed.
+pub fn row_written(bytes: usize) {
+    HANDLES.row_bytes.record(bytes as f64);
 }
 
 /// A change was committed this many milliseconds after it was applied.

@@ -6,7 +6,7 @@
 use std::fs;
 use std::thread::available_parallelism;
 
-use metrics::{counter, gauge};
+use metrics::gauge;
 
 /// Linux counts processor time in ticks of 1/100 s, on every architecture.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -24,22 +24,34 @@ pub(super) fn observe() {
     if let Some(bytes) = memory() {
         gauge!("castellan_machine_memory_bytes").set(bytes);
     }
-    let Ok(stat) = fs::read_to_string("/proc/self/stat") else { return };
-    let Some((_, behind)) = stat.rsplit_once(')') else { return };
-    let fields: Vec<f64> = behind.split_whitespace().map(|field| field.parse().unwrap_or_default()).collect();
-    let field = |index: usize| fields.get(index).copied().unwrap_or_default();
     if let Some(kib) = number_behind("/proc/self/status", "VmRSS:") {
         gauge!("process_resident_memory_bytes").set(kib * 1_024.0);
     }
-    // The counter holds whole seconds.
-    let cpu_seconds = (field(USER_TICKS) + field(SYSTEM_TICKS)) / TICKS_PER_SECOND;
-    counter!("process_cpu_seconds_total").absolute(cpu_seconds as u64);
     if let Ok(open) = fs::read_dir("/proc/self/fd") {
         gauge!("process_open_fds").set(open.count() as f64);
     }
-    if let Some(booted) = number_behind("/proc/stat", "btime ") {
-        gauge!("process_start_time_seconds").set(booted + field(START_TICKS) / TICKS_PER_SECOND);
+    if let (Some(booted), Some([started])) = (number_behind("/proc/stat", "btime "), ticks([START_TICKS])) {
+        gauge!("process_start_time_seconds").set(booted + started / TICKS_PER_SECOND);
     }
+}
+
+/// The processor time in Prometheus' text format: counters of the crate `metrics` hold whole numbers only.
+pub(super) fn processor_time(doc: &str) -> String {
+    const NAME: &str = "process_cpu_seconds_total";
+    let Some([user, system]) = ticks([USER_TICKS, SYSTEM_TICKS]) else { return String::new() };
+    let seconds = (user + system) / TICKS_PER_SECOND;
+    format!("# HELP {NAME} {doc}\n# TYPE {NAME} counter\n{NAME} {seconds}\n")
+}
+
+/// Fields of `/proc/self/stat`.
+fn ticks<const N: usize>(wanted: [usize; N]) -> Option<[f64; N]> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let mut found = [0.0; N];
+    for (place, index) in found.iter_mut().zip(wanted) {
+        *place = fields.get(index)?.parse().ok()?;
+    }
+    Some(found)
 }
 
 /// The memory that this process may use, in bytes: the smaller of the machine's and its control group's.
@@ -73,5 +85,10 @@ mod tests {
         assert!(number_behind("/proc/stat", "btime ").is_some_and(|seconds| seconds > 1e9));
         assert_eq!(number_behind("/proc/stat", "nothing "), None);
         assert!(memory().is_some_and(|bytes| bytes > 1e8));
+        assert!(ticks([START_TICKS]).is_some_and(|[started]| started > 0.0));
+        assert_eq!(ticks([999]), None);
+        let text = processor_time("Time.");
+        let (_, seconds) = text.trim().rsplit_once(' ').expect("a value at the end");
+        assert!(seconds.parse::<f64>().is_ok_and(|seconds| seconds >= 0.0), "{text}");
     }
 }

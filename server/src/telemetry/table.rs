@@ -38,6 +38,10 @@ const FAST: &[f64] = &[
 const SLOW: &[f64] =
     &[0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0];
 
+/// Sizes of rows, in bytes. PostgreSQL stores larger rows than 2,000 bytes apart, and rewrites them whole.
+const SIZES: &[f64] =
+    &[250.0, 500.0, 750.0, 1_000.0, 1_250.0, 1_500.0, 1_750.0, 2_000.0, 3_000.0, 4_000.0, 8_000.0, 16_000.0, 64_000.0];
+
 /// All metrics.
 pub(super) const METRICS: &[Metric] = &[
     counter("castellan_http_requests_total", "HTTP requests answered, by route template, method and status."),
@@ -79,6 +83,7 @@ pub(super) const METRICS: &[Metric] = &[
     histogram("castellan_load_seconds", SLOW, "Time to load a user's characters from the database."),
     gauge("castellan_flush_backlog_characters", "Dirty characters: those with changes not yet in the database."),
     counter("castellan_flush_rows_total", "Character rows committed."),
+    histogram("castellan_row_bytes", SIZES, "Size of the state in a committed row, as text."),
     counter("castellan_database_writes_total", "Transactions of the flusher, including failed ones."),
     counter("castellan_database_write_failures_total", "Transactions of the flusher that failed."),
     histogram("castellan_database_write_seconds", SLOW, "Duration of a transaction of the flusher."),
@@ -179,7 +184,7 @@ mod tests {
             let total = metric.name.ends_with("_total");
             assert_eq!(total, matches!(metric.kind, Kind::Counter), "{}", metric.name);
             if let Kind::Histogram(buckets) = metric.kind {
-                assert!(metric.name.ends_with("_seconds"), "{}", metric.name);
+                assert!(metric.name.ends_with("_seconds") || metric.name.ends_with("_bytes"), "{}", metric.name);
                 assert!(buckets.is_sorted(), "{}", metric.name);
             }
             assert!(metric.doc.ends_with('.'), "{}", metric.name);

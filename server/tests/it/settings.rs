@@ -1,8 +1,10 @@
-//! What the program says about its settings, this machine and a running server.
+//! What the program says about its settings, this machine and a running server: to people, to load balancers, to systemd.
 
 use std::process::{Command, Output};
 
-use rustix::process::Signal;
+use std::os::unix::net::UnixDatagram;
+
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::harness::{Http, Kind, Socket};
@@ -121,4 +123,26 @@ fn a_server_that_was_told_to_stop_serves_on_for_a_while_but_is_not_ready() {
     assert_eq!(kind, "applied", "{answer}");
     Http::new(server.address()).login("ada", "open sesame");
     assert!(server.terminate().success(), "a second signal ends the wait");
+}
+
+#[test]
+fn systemd_hears_that_a_server_is_ready_alive_and_stopping() {
+    let house = House::new(Kind::Sqlite);
+    let path = house.folder().join("notify");
+    let systemd = UnixDatagram::bind(&path).expect("a socket");
+    let hears = |state: &str| {
+        let mut message = [0; 256];
+        while message[..systemd.recv(&mut message).expect("a message")].trim_ascii_end() != state.as_bytes() {
+            message = [0; 256];
+        }
+    };
+    let mut server = Command::new(env!("CARGO_BIN_EXE_castellan"));
+    server.current_dir(house.folder()).args(["--listen", "127.0.0.1:0"]);
+    let mut server = server.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000").spawn().expect("it starts");
+    hears("READY=1");
+    hears("WATCHDOG=1");
+    hears("WATCHDOG=1");
+    kill_process(Pid::from_child(&server), Signal::TERM).expect("it runs");
+    hears("STOPPING=1");
+    assert!(server.wait().expect("it is ours").success());
 }
