@@ -1,5 +1,7 @@
 //! Logs and traces.
 
+use crate::storage::NOTICES;
+
 use super::listen::is_authority;
 use super::setting::settings;
 use super::text::{FromText, choices};
@@ -24,9 +26,10 @@ settings! {
 pub struct LogFilter(String);
 
 impl LogFilter {
-    /// The directives.
-    pub fn as_str(&self) -> &str {
-        &self.0
+    /// The directives. PostgreSQL's notices are wanted only if the setting names the database driver.
+    pub fn directives(&self) -> String {
+        let driver = NOTICES.split("::").next().unwrap_or(NOTICES);
+        if self.0.contains(driver) { self.0.clone() } else { format!("{},{NOTICES}=warn", self.0) }
     }
 }
 

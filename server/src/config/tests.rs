@@ -324,3 +324,11 @@ fn problems_of_files_come_with_those_of_settings() {
     assert_eq!(check(&["check-config", "--catalogue", "here"]), ["here: looked at"]);
     assert_eq!(check(&["account", "list", "--catalogue", "here"]), [""; 0], "it needs no catalogue");
 }
+
+#[test]
+fn notices_of_postgresql_are_logged_only_if_somebody_asks_for_them() {
+    let directives = |filter: &str| config(&["--log-filter", filter], &[]).telemetry.log_filter.directives();
+    assert_eq!(directives("info"), format!("info,{}=warn", crate::storage::NOTICES));
+    let asked = format!("info,{}=info", crate::storage::NOTICES);
+    assert_eq!(directives(&asked), asked);
+}

@@ -30,6 +30,9 @@ pub use membership::{
 pub use origin::{Change, Origin};
 pub use rows::{AccountChange, AccountRow, AuditRow, BooksRow, Claim, DeadLetter, KeyRow, SessionRow, Verdict};
 
+/// The log target of PostgreSQL's notices, such as that a table is already there.
+pub const NOTICES: &str = "sqlx::postgres::notice";
+
 /// A character, and another one whose row it should look at.
 pub type Look = (CharacterId, CharacterId);
 

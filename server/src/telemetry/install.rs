@@ -1,13 +1,12 @@
 //! Sets up logs and metrics, once per process.
 
 use std::io::IsTerminal;
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use opentelemetry_otlp::ExporterBuildError;
-use tracing_subscriber::filter::{Directive, LevelFilter, Targets};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer};
@@ -75,7 +74,7 @@ pub fn install(settings: &config::Telemetry) -> Result<Metrics, TelemetryError> 
 ///
 /// Fails if the process already has a log.
 pub fn start_logs(settings: &config::Telemetry) -> Result<(), TelemetryError> {
-    let filter = filter(settings.log_filter.as_str());
+    let filter = EnvFilter::new(settings.log_filter.directives());
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // Reporting a line that cannot be written would panic if nothing can be.
     let lines = lines.log_internal_errors(false);
@@ -93,15 +92,6 @@ pub fn start_logs(settings: &config::Telemetry) -> Result<(), TelemetryError> {
     };
     Ok(tracing_subscriber::registry().with(lines).with(traces).try_init()?)
 }
-
-/// The filter of a setting. Notices of PostgreSQL, such as that a table is already there, are wanted only if the setting
-/// names sqlx.
-fn filter(setting: &str) -> EnvFilter {
-    let filter = EnvFilter::new(setting);
-    if setting.contains("sqlx") { filter } else { filter.add_directive(NO_NOTICES.clone()) }
-}
-
-static NO_NOTICES: LazyLock<Directive> = LazyLock::new(|| "sqlx::postgres::notice=warn".parse().expect("a directive"));
 
 fn builder() -> Result<PrometheusBuilder, BuildError> {
     let mut builder = PrometheusBuilder::new();
@@ -133,16 +123,5 @@ fn unit_of(name: &str) -> Unit {
         Unit::Bytes
     } else {
         Unit::Count
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn notices_of_postgresql_are_logged_only_if_somebody_asks_for_sqlx() {
-        assert!(filter("info").to_string().contains("sqlx::postgres::notice=warn"));
-        assert!(!filter("info,sqlx=debug").to_string().contains("notice"));
     }
 }

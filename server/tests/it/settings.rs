@@ -130,10 +130,11 @@ fn systemd_hears_that_a_server_is_ready_alive_and_stopping() {
     let house = House::new(Kind::Sqlite);
     let path = house.folder().join("notify");
     let systemd = UnixDatagram::bind(&path).expect("a socket");
-    let hears = |state: &str| {
+    let hears = |state: &str| loop {
         let mut message = [0; 256];
-        while message[..systemd.recv(&mut message).expect("a message")].trim_ascii_end() != state.as_bytes() {
-            message = [0; 256];
+        let length = systemd.recv(&mut message).expect("a message");
+        if message[..length].trim_ascii_end() == state.as_bytes() {
+            return;
         }
     };
     let mut server = Command::new(env!("CARGO_BIN_EXE_castellan"));
