@@ -27,12 +27,12 @@ pub fn problems_of_files<G: Game>(files: &Files) -> Vec<String> {
     if let Some((certificate, key)) = &files.certificate
         && let Err(error) = http::Tls::open(certificate, key)
     {
-        add(&error);
+        add(&format_args!("cannot use the certificate (--tls-cert, --tls-key): {error}"));
     }
     if let Some(authorities) = &files.link_ca
         && let Err(error) = Trust::open(authorities)
     {
-        add(&error);
+        add(&format_args!("cannot use the authorities of nodes (--link-ca): {error}"));
     }
     if let Some(issuers) = &files.issuers
         && let Err(error) = Issuers::open(issuers)

@@ -214,7 +214,7 @@ fn a_start_names_the_file_that_cannot_be_used() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_castellan"));
     command.current_dir(secured.house.folder()).args(["--listen", "127.0.0.1:0"]);
     let output = command.args(["--tls-cert", "cert.pem", "--tls-key", "key.pem"]).output().expect("it starts");
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains("cannot use the certificate (--tls-cert, --tls-key): key.pem: "), "{errors}");
 }
