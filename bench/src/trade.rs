@@ -1,7 +1,7 @@
-//! Trades between pairs of players: how many a second, and how long from the offer until both sides are durable.
+//! Gifts and trades between pairs of players: how many a second, and how long until both sides are durable.
 //!
-//! In each pair one player offers a gold piece for a silver piece, and the other accepts. Both watch their characters, and
-//! a trade ends when both have their goods and have heard that this is in the database.
+//! In each pair one player gives a gold piece, or offers it for a silver piece, which the other accepts. Both watch their
+//! characters. A deal ends when both have their goods and have heard that this is in the database.
 
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Read};
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use castellan_srd::wire::{
-    Accept, Action, Character, CharacterId, ClientFrame, Codec, Coin, Goods, Intent, ModifyCurrency, Offer, RequestId,
-    ServerFrame, Version, Watch,
+    Accept, Action, Character, CharacterId, ClientFrame, Codec, Coin, Give, Goods, Intent, ModifyCurrency, Offer,
+    RequestId, ServerFrame, Version, Watch,
 };
 use hdrhistogram::Histogram;
 use rustix::buffer::spare_capacity;
@@ -48,6 +48,25 @@ const READ_BYTES: usize = 64 * 1024;
 /// Time limit for the trades that are under way at the end of a round.
 const GRACE: Duration = Duration::from_secs(20);
 
+/// The deals of a load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// One intent.
+    Gift,
+    /// An offer and an acceptance.
+    Trade,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Gift => "gifts",
+            Self::Trade => "trades",
+        }
+    }
+}
+
 /// The figures of the part.
 #[derive(Debug, Serialize)]
 pub struct Trades {
@@ -57,16 +76,18 @@ pub struct Trades {
     pub loads: Vec<Traded>,
 }
 
-/// The trades of one load.
+/// The deals of one load.
 #[derive(Debug, Clone, Serialize)]
 pub struct Traded {
+    /// Gifts or trades.
+    pub kind: Kind,
     /// Pairs of players.
     pub pairs: usize,
-    /// Trades a second that were due; `None` if each pair trades as fast as it can.
+    /// Deals a second that were due; `None` if each pair is as fast as it can be.
     pub due: Option<f64>,
-    /// Trades that both sides had in the database, per second.
+    /// Deals that both sides had in the database, per second.
     pub rate: f64,
-    /// Milliseconds from the offer (or when it was due) until both sides are durable.
+    /// Milliseconds from the gift or the offer (or when it was due) until both sides are durable.
     pub p50_ms: f64,
     /// The same.
     pub p99_ms: f64,
@@ -93,22 +114,33 @@ pub fn trade(settings: &RunSettings, failures: &mut Failures) -> Result<Trades> 
         Target { address: running.address(), trust: None, source: few_addresses, is_castellan: true, ack: None };
     pin_this_thread(settings.cores.load)?;
     let mut loads: Vec<Traded> = Vec::new();
-    for pairs in PAIRS.into_iter().filter(|pairs| *pairs <= most) {
-        let traded = load(settings, &target, running.process(), &players[..2 * pairs], None);
-        loads.extend(failures.keep(&format!("{pairs} pairs that trade"), traded));
-    }
-    if let Some(best) = loads.iter().max_by(|one, other| one.rate.total_cmp(&other.rate)).cloned() {
-        for due in [best.rate / 3.0, DUE_PER_SECOND].into_iter().filter(|due| *due < best.rate) {
-            let traded = load(settings, &target, running.process(), &players[..2 * best.pairs], Some(due));
-            loads.extend(failures.keep("pairs that trade at a fixed rate", traded));
+    for kind in [Kind::Gift, Kind::Trade] {
+        let mut best: Option<Traded> = None;
+        for pairs in PAIRS.into_iter().filter(|pairs| *pairs <= most) {
+            let traded = load(settings, &target, running.process(), &players[..2 * pairs], kind, None);
+            let traded = failures.keep(&format!("{} of {pairs} pairs", kind.name()), traded);
+            best = best.into_iter().chain(traded.clone()).max_by(|one, other| one.rate.total_cmp(&other.rate));
+            loads.extend(traded);
+        }
+        let Some(Traded { rate, pairs, .. }) = best else { continue };
+        for due in [rate / 3.0, DUE_PER_SECOND].into_iter().filter(|due| *due < rate) {
+            let traded = load(settings, &target, running.process(), &players[..2 * pairs], kind, Some(due));
+            loads.extend(failures.keep(&format!("{} at a fixed rate", kind.name()), traded));
         }
     }
     running.end()?;
     Ok(Trades { database: name, loads })
 }
 
-fn load(settings: &RunSettings, target: &Target, process: u32, players: &[Player], due: Option<f64>) -> Result<Traded> {
-    let mut fair = Fair::open(target, players)?;
+fn load(
+    settings: &RunSettings,
+    target: &Target,
+    process: u32,
+    players: &[Player],
+    kind: Kind,
+    due: Option<f64>,
+) -> Result<Traded> {
+    let mut fair = Fair::open(target, players, kind)?;
     fair.prepare()?;
     let period = due.map(|rate| Duration::from_secs_f64(fair.pairs.len() as f64 / rate));
     let traded = fair.run(process, period, settings.warm_up, settings.time)?;
@@ -132,8 +164,10 @@ enum Stage {
 struct Pair {
     stage: Stage,
     began: u64,
-    /// Silver that the offering side had before.
-    silver: i64,
+    /// Silver that the offering side had before, or gold that the receiver of a gift had.
+    had: i64,
+    /// The version in which the present gift was given.
+    given: Option<Version>,
     /// The first version with the goods, of each side.
     done: [Option<Version>; 2],
     durable: [Version; 2],
@@ -141,6 +175,7 @@ struct Pair {
 
 /// Connections of pairs: those with an even number offer, the next one accepts.
 struct Fair {
+    kind: Kind,
     connections: Vec<Connection>,
     characters: Vec<CharacterId>,
     pairs: Vec<Pair>,
@@ -151,7 +186,7 @@ struct Fair {
 }
 
 impl Fair {
-    fn open(target: &Target, players: &[Player]) -> Result<Self> {
+    fn open(target: &Target, players: &[Player], kind: Kind) -> Result<Self> {
         let connections = connect(target, players)?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         for (index, connection) in connections.iter().enumerate() {
@@ -162,9 +197,16 @@ impl Fair {
                 epoll::EventFlags::IN,
             )?;
         }
-        let pair =
-            || Pair { stage: Stage::Waits(0), began: 0, silver: COINS, done: [None; 2], durable: [Version::new(0); 2] };
+        let pair = || Pair {
+            stage: Stage::Waits(0),
+            began: 0,
+            had: COINS,
+            given: None,
+            done: [None; 2],
+            durable: [Version::new(0); 2],
+        };
         Ok(Self {
+            kind,
             connections,
             characters: players.iter().map(|player| player.character).collect(),
             pairs: (0..players.len() / 2).map(|_| pair()).collect(),
@@ -201,8 +243,10 @@ impl Fair {
             } else {
                 state
             };
-            if index % 2 == 0 {
-                self.pairs[index / 2].silver = state.currency.sp;
+            match (self.kind, index % 2) {
+                (Kind::Trade, 0) => self.pairs[index / 2].had = state.currency.sp,
+                (Kind::Gift, 1) => self.pairs[index / 2].had = state.currency.gp,
+                _ => {}
             }
         }
         Ok(())
@@ -307,7 +351,7 @@ impl Fair {
             for index in 0..self.pairs.len() {
                 if let Stage::Waits(due) = self.pairs[index].stage {
                     if due <= now {
-                        self.offer(index, due)?;
+                        self.begin(index, due)?;
                     } else {
                         wake_at = wake_at.min(due);
                     }
@@ -330,15 +374,21 @@ impl Fair {
                 self.hear(index, &mut |_, _| u64::MAX)?;
             }
         }
-        Ok(Traded::of(self.pairs.len(), done, time, used, &latency))
+        Ok(Traded::of(self.kind, self.pairs.len(), done, time, used, &latency))
     }
 
-    fn offer(&mut self, pair: usize, due: u64) -> Result<()> {
-        let (gives, wants) = (one(Coin::Gold), one(Coin::Silver));
-        let to = Some(self.characters[2 * pair + 1]);
-        (self.pairs[pair].stage, self.pairs[pair].began) = (Stage::Offers, due.max(1));
-        self.pairs[pair].done = [None; 2];
-        self.act(2 * pair, Action::Offer(Offer { to, gives, wants, seconds: 60 }))?;
+    fn begin(&mut self, pair: usize, due: u64) -> Result<()> {
+        let (gives, to) = (one(Coin::Gold), self.characters[2 * pair + 1]);
+        let (stage, action) = match self.kind {
+            Kind::Gift => (Stage::Trades, Action::Give(Give { to, goods: gives })),
+            Kind::Trade => {
+                let wants = one(Coin::Silver);
+                (Stage::Offers, Action::Offer(Offer { to: Some(to), gives, wants, seconds: 60 }))
+            }
+        };
+        (self.pairs[pair].stage, self.pairs[pair].began) = (stage, due.max(1));
+        (self.pairs[pair].done, self.pairs[pair].given) = ([None; 2], None);
+        self.act(2 * pair, action)?;
         Ok(())
     }
 
@@ -366,15 +416,32 @@ impl Fair {
                     let (gives, gets) = (one(Coin::Silver), one(Coin::Gold));
                     self.act(index + 1, Action::Accept(Accept { from, offer, gives, gets }))?;
                 }
+                ServerFrame::Applied(applied) if side == 0 && self.kind == Kind::Gift => {
+                    self.pairs[pair].given = Some(applied.character.version);
+                }
                 ServerFrame::Applied(_) => {}
                 ServerFrame::State(state) if self.pairs[pair].stage == Stage::Trades => {
                     let (shown, pair) = (&state.character, &mut self.pairs[pair]);
-                    let has_ended = if side == 0 { shown.offers.is_empty() } else { shown.parcels.is_empty() };
+                    let has_ended = match (self.kind, side) {
+                        (Kind::Trade, 0) => shown.offers.is_empty(),
+                        (Kind::Gift, 0) => {
+                            pair.given.is_some_and(|given| given < shown.version) && shown.parcels.is_empty()
+                        }
+                        (Kind::Trade, _) => shown.parcels.is_empty(),
+                        (Kind::Gift, _) => shown.currency.gp > pair.had,
+                    };
                     if has_ended && pair.done[side].is_none() {
                         pair.done[side] = Some(shown.version);
-                        if side == 0 {
-                            ensure!(shown.currency.sp == pair.silver + 1, "an offer came to nothing");
-                            pair.silver = shown.currency.sp;
+                        match (self.kind, side) {
+                            (Kind::Trade, 0) => {
+                                ensure!(shown.currency.sp == pair.had + 1, "an offer came to nothing");
+                                pair.had = shown.currency.sp;
+                            }
+                            (Kind::Gift, 1) => {
+                                ensure!(shown.currency.gp == pair.had + 1, "a gift came twice");
+                                pair.had = shown.currency.gp;
+                            }
+                            _ => {}
                         }
                     }
                 }
@@ -401,9 +468,10 @@ fn one(coin: Coin) -> Goods {
 }
 
 impl Traded {
-    fn of(pairs: usize, done: u64, time: Duration, used: Duration, latency: &Histogram<u64>) -> Self {
+    fn of(kind: Kind, pairs: usize, done: u64, time: Duration, used: Duration, latency: &Histogram<u64>) -> Self {
         let ms = |quantile| latency.value_at_quantile(quantile) as f64 / 1e6;
         Self {
+            kind,
             pairs,
             due: None,
             rate: done as f64 / time.as_secs_f64(),
@@ -414,11 +482,12 @@ impl Traded {
     }
 
     fn line(&self) -> String {
-        let Self { pairs, due, rate, p50_ms, p99_ms, server_cpu } = self;
+        let Self { kind, pairs, due, rate, p50_ms, p99_ms, server_cpu } = self;
         let pace = due.map_or_else(|| "as fast as possible".to_owned(), |due| format!("{} due", thousands(due)));
         format!(
-            "{pairs} pairs, {pace}: {} trades/s, p50 {p50_ms:.1}, p99 {p99_ms:.1} ms, server {server_cpu:.2}",
-            thousands(*rate)
+            "{pairs} pairs, {pace}: {} {}/s, p50 {p50_ms:.1}, p99 {p99_ms:.1} ms, server {server_cpu:.2}",
+            thousands(*rate),
+            kind.name()
         )
     }
 }
@@ -428,17 +497,19 @@ impl Trades {
     pub fn markdown(&self) -> String {
         let mut text = String::new();
         let out = &mut text;
-        let _ = writeln!(out, "\n## Trades ({})\n", self.database);
+        let _ = writeln!(out, "\n## Gifts and trades ({})\n", self.database);
         let _ = writeln!(
             out,
-            "Milliseconds from the offer until both sides have heard that their goods are in the database.\n"
+            "Milliseconds from the gift or the offer until both sides have heard that their goods are in the database.\n"
         );
-        let _ = writeln!(out, "| pairs | due per second | trades per second | p50 | p99 | server's CPU |");
-        let _ = writeln!(out, "| --- | --- | --- | --- | --- | --- |");
-        for Traded { pairs, due, rate, p50_ms, p99_ms, server_cpu } in &self.loads {
+        let _ = writeln!(out, "| deal | pairs | due per second | per second | p50 | p99 | server's CPU |");
+        let _ = writeln!(out, "| --- | --- | --- | --- | --- | --- | --- |");
+        for Traded { kind, pairs, due, rate, p50_ms, p99_ms, server_cpu } in &self.loads {
             let due = due.map_or_else(|| "–".to_owned(), thousands);
             let rate = thousands(*rate);
-            let _ = writeln!(out, "| {pairs} | {due} | {rate} | {p50_ms:.1} | {p99_ms:.1} | {server_cpu:.2} |");
+            let kind = kind.name();
+            let _ =
+                writeln!(out, "| {kind} | {pairs} | {due} | {rate} | {p50_ms:.1} | {p99_ms:.1} | {server_cpu:.2} |");
         }
         text
     }

@@ -3,12 +3,14 @@
 
 pub mod bench;
 pub mod check;
+pub mod debian;
 pub mod deny;
 pub mod fuzz;
 pub mod machine;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod prometheus;
+pub mod proxies;
 pub mod python;
 pub mod run;
 pub mod test;

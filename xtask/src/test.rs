@@ -14,9 +14,6 @@ use crate::torture::{FEATURES, pull_the_plug};
 /// The tortures at the end of a run of all tests: long enough for some faults on each database, and on a cluster.
 const TORTURES: [&[&str]; 2] = [&["--minutes", "1.75"], &["--cluster", "--minutes", "1"]];
 
-/// The number of tests at a time in one test program.
-const THREADS: &str = "RUST_TEST_THREADS";
-
 /// Arguments of the tests.
 #[derive(Args)]
 pub struct TestArguments {
@@ -47,11 +44,6 @@ pub fn test(arguments: &TestArguments) -> Result<ExitCode> {
     command.env("CASTELLAN_TEST_POSTGRES", cluster.url());
     command.env("CASTELLAN_TEST_POSTGRES_PROGRAMS", cluster.programs());
     command.env("CASTELLAN_TEST_PYTHON", python);
-    // Many tests wait for servers, so there are more of them at a time than cores.
-    if std::env::var_os(THREADS).is_none() {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        command.env(THREADS, (2 * cores).to_string());
-    }
     if !foreground(&mut command)?.success() {
         return Ok(ExitCode::FAILURE);
     }

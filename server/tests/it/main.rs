@@ -18,6 +18,7 @@ mod leases;
 mod membership;
 mod open_files;
 mod play;
+mod proxies;
 mod readers;
 mod recovery;
 mod replies;
