@@ -160,7 +160,8 @@ pub async fn gateway<G: Game>(config: Config, replace: Option<PathBuf>) -> anyho
                 if !must_reload {
                     leaving.send_replace(true);
                     supervisor::stopping();
-                    linger(config.listen.shutdown_delay, &mut signals).await;
+                    let reload = || reload(tls.as_deref(), trust.as_deref(), &issuers);
+                    linger(config.listen.shutdown_delay, &mut signals, reload).await;
                     break;
                 }
                 reload(tls.as_deref(), trust.as_deref(), &issuers);

@@ -62,13 +62,17 @@ impl StopSignals {
 }
 
 /// Goes on for a while after the process has said that it is not ready, so that load balancers can notice. Ends early at
-/// another signal to stop.
-pub(super) async fn linger(delay: Duration, signals: &mut StopSignals) {
+/// another signal to stop. `reload` reads files again.
+pub(super) async fn linger(delay: Duration, signals: &mut StopSignals, reload: impl Fn()) {
     if delay.is_zero() {
         return;
     }
     tracing::info!("told to stop; going on for {delay:?} (--shutdown-delay), but not ready any more");
-    let stopped_again = async { while signals.next().await {} };
+    let stopped_again = async {
+        while signals.next().await {
+            reload();
+        }
+    };
     tokio::select! {
         () = tokio::time::sleep(delay) => {}
         () = stopped_again => {}
@@ -150,7 +154,9 @@ impl<G: Game> Running<G> {
                         self.leaving.send_replace(true);
                         supervisor::stopping();
                         tokio::select! {
-                            () = linger(self.config.listen.shutdown_delay, &mut signals) => return Ok(()),
+                            () = linger(self.config.listen.shutdown_delay, &mut signals, || {
+                                reload(self.tls.as_deref(), self.trust.as_deref(), &self.issuers);
+                            }) => return Ok(()),
                             _ = &mut self.flusher => anyhow::bail!(FLUSHER_PANICKED),
                         }
                     }

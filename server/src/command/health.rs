@@ -10,7 +10,7 @@ use crate::fetch::fetch;
 
 pub(super) async fn ask(config: &Config, out: &mut dyn Write) -> anyhow::Result<()> {
     let address = address(&config.listen)?;
-    let url = KeyUrl::new(&format!("http://{address}/health/ready")).map_err(anyhow::Error::msg)?;
+    let url = KeyUrl::plain(address, "/health/ready");
     fetch(&url).await.with_context(|| format!("http://{address}/health/ready"))?;
     writeln!(out, "ready")?;
     Ok(())

@@ -1,7 +1,7 @@
 //! Outside issuers of tokens: `[[auth.issuers]]`.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use toml::{Table, Value};
@@ -89,6 +89,17 @@ impl KeyUrl {
     pub fn new(text: &str) -> Result<Self, String> {
         Self::parse(text)
             .ok_or_else(|| "must be an https URL; http only with localhost or a loopback address".to_owned())
+    }
+
+    /// The address of a server of ours, without TLS.
+    pub fn plain(server: SocketAddr, target: &str) -> Self {
+        Self {
+            is_tls: false,
+            authority: server.to_string(),
+            host: server.ip().to_string(),
+            port: server.port(),
+            target: target.to_owned(),
+        }
     }
 
     fn parse(text: &str) -> Option<Self> {

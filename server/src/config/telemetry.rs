@@ -29,7 +29,8 @@ impl LogFilter {
     /// The directives. PostgreSQL's notices are wanted only if the setting names the database driver.
     pub fn directives(&self) -> String {
         let driver = NOTICES.split("::").next().unwrap_or(NOTICES);
-        if self.0.contains(driver) { self.0.clone() } else { format!("{},{NOTICES}=warn", self.0) }
+        let is_quiet = ["off", "error", "warn"].contains(&self.0.as_str());
+        if is_quiet || self.0.contains(driver) { self.0.clone() } else { format!("{},{NOTICES}=warn", self.0) }
     }
 }
 

@@ -331,4 +331,5 @@ fn notices_of_postgresql_are_logged_only_if_somebody_asks_for_them() {
     assert_eq!(directives("info"), format!("info,{}=warn", crate::storage::NOTICES));
     let asked = format!("info,{}=info", crate::storage::NOTICES);
     assert_eq!(directives(&asked), asked);
+    assert_eq!(directives("off"), "off", "nothing is added to silence");
 }

@@ -34,7 +34,8 @@ macro_rules! either {
 /// The time limits of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
-    /// For the head of a request to arrive, from its first byte on; for the first one from the beginning.
+    /// For the head of a request to arrive, from its first byte on; for the first one from the beginning. A head that begins
+    /// before the answer to the request before it has the time of an idle connection instead.
     pub(super) head: Duration,
     /// How long the peer may read nothing of what waits to be written.
     pub(super) write: Duration,

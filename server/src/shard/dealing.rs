@@ -133,7 +133,7 @@ impl<G: Game> Shards<G> {
         let read = (character != other).then_some((other, books));
         let (has_room, now_ms) = (self.has_room(), (self.clock)());
         let step = || shard.core.step((owner, character), permit, read, has_room, now_ms, &mut effects);
-        // A rule that panics has changed nothing. The steps of others go on.
+        // A rule that panics has changed nothing. The steps of others go on, and the next search tries this one again.
         if std::panic::catch_unwind(AssertUnwindSafe(step)).is_err() {
             tracing::error!(%character, %other, "a step of a gift or trade panicked");
             return;

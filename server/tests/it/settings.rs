@@ -1,6 +1,7 @@
 //! What the program says about its settings, this machine and a running server: to people, to load balancers, to systemd.
 
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use std::os::unix::net::UnixDatagram;
 
@@ -130,6 +131,7 @@ fn systemd_hears_that_a_server_is_ready_alive_and_stopping() {
     let house = House::new(Kind::Sqlite);
     let path = house.folder().join("notify");
     let systemd = UnixDatagram::bind(&path).expect("a socket");
+    systemd.set_read_timeout(Some(Duration::from_secs(60))).expect("an option");
     let hears = |state: &str| loop {
         let mut message = [0; 256];
         let length = systemd.recv(&mut message).expect("a message");

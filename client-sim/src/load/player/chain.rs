@@ -148,7 +148,9 @@ impl Chain {
             return false;
         }
         if !std::mem::take(&mut stall.is_fresh) {
-            stall.asked = self.ledger.fetch(self.character).ok();
+            if stall.asked.is_none() {
+                stall.asked = self.ledger.fetch(self.character).ok();
+            }
             return false;
         }
         let offers: Vec<i64> = newest.offers.iter().map(|offer| offer.number).collect();
@@ -207,7 +209,7 @@ impl Chain {
             }
             Event::State { asked, .. } => {
                 if let Some(stall) = &mut self.stall {
-                    stall.is_fresh |= asked.is_some() && asked == stall.asked;
+                    stall.is_fresh |= stall.asked.take_if(|request| Some(*request) == asked).is_some();
                 }
             }
             _ => {}
@@ -230,6 +232,9 @@ impl Mind for Chain {
     fn disconnected(&mut self) {
         self.ledger.disconnected();
         self.checker.disconnected();
+        if let Some(stall) = &mut self.stall {
+            stall.asked = None;
+        }
     }
 
     fn take_up(&mut self, start: Option<Instant>, now: Instant) {
@@ -269,7 +274,8 @@ impl Mind for Chain {
     }
 
     fn wakeup(&self) -> Option<Instant> {
-        let look_at = self.stall.as_ref().and_then(|stall| stall.look_at);
+        // Before that everything must be answered.
+        let look_at = self.stall.as_ref().and_then(|stall| stall.look_at).filter(|_| self.without_an_end() == 0);
         [self.ledger.wakeup(), look_at].into_iter().flatten().min()
     }
 
