@@ -26,7 +26,7 @@ struct Inner {
     offers: BTreeMap<CharacterId, Vec<OpenOffer>>,
     /// The goods that all of them should have together.
     expected: Wealth,
-    /// The goods that those have who have closed their stalls.
+    /// The goods of the traders who have closed their stalls.
     found: Wealth,
     /// True if there were parcels or offers before this run: then nobody knows the sum.
     uncertain: bool,

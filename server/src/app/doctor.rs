@@ -37,7 +37,7 @@ impl Mark {
     }
 }
 
-/// What was found.
+/// All findings, in the order in which they are printed.
 type Findings = Vec<(Mark, String)>;
 
 /// Looks, and prints a line for each finding: `good`, `look` (it works, but somebody should look at it) or `MEND`.

@@ -92,7 +92,7 @@ fn recorded(task: &Task) -> Option<(&'static str, Target)> {
 async fn perform(config: &Config, task: Task, input: &mut dyn BufRead, out: &mut dyn Write) -> anyhow::Result<()> {
     match task {
         Task::Serve | Task::Node | Task::Gateway(_) | Task::Doctor => anyhow::bail!("not a task of this room"),
-        // Whoever comes here has good settings.
+        // The command line was refused before this if anything was wrong.
         Task::CheckConfig => writeln!(out, "the settings and the files that they name are good")?,
         Task::Health => health::ask(config, out).await?,
         Task::Migrate => {

@@ -100,7 +100,7 @@ impl Connection {
             Head::Begun(_, before) | Head::Late(_, before) => before != requests,
             Head::Idle => return Poll::Pending,
         };
-        // What arrives within a request is its body, which has a time limit of its own.
+        // Within a request only its body arrives, and that has a time limit of its own.
         if is_over || self.place.is_busy() {
             self.head = Head::Idle;
             return Poll::Pending;

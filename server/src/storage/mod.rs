@@ -36,7 +36,7 @@ pub const NOTICES: &str = "sqlx::postgres::notice";
 /// A character, and another one whose row it should look at.
 pub type Look = (CharacterId, CharacterId);
 
-/// What a database is, for an operator.
+/// A description of the database for an operator.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Examination {
     /// Its product, version and name.

@@ -1,4 +1,4 @@
-//! What the program says about its settings, this machine and a running server: to people, to load balancers, to systemd.
+//! The program's reports on its settings, on this machine and on a running server: to people, load balancers and systemd.
 
 use std::process::{Command, Output};
 use std::time::Duration;
