@@ -13,7 +13,7 @@ pub const SERVER_FRAME_BYTES_MAX: usize = 64_000;
 
 /// Largest part of a frame for the parcels, offers and waiting goods of a character, in bytes of MessagePack: then every
 /// character fits a frame.
-pub const BOOKS_BYTES_MAX: usize = 4_200;
+pub const BOOKS_BYTES_MAX: usize = 3_800;
 
 /// Deepest nesting of maps and lists that is decoded from MessagePack, in levels.
 ///

@@ -131,8 +131,8 @@ fn the_fullest_character_fits_a_server_frame() {
     assert_eq!(hoarder.inventory().stacks().len(), INVENTORY_ENTRIES_MAX);
     let json = shown(&hoarder);
     let longest: usize = hoarder.inventory().stacks().iter().map(|entry| 81 - entry.item().as_str().len()).sum();
-    // Parcels, offers and waiting goods, which are bounded in MessagePack; JSON takes up to a third more.
-    let books = BOOKS_BYTES_MAX * 4 / 3;
+    // Parcels, offers and waiting goods, which are bounded in MessagePack; JSON takes up to half as much again.
+    let books = BOOKS_BYTES_MAX * 3 / 2;
     // 64 skills, conditions and expertises of 40 bytes instead of the few that there are, and the frame around it.
     let others = 12_500;
     assert!(json.len() + longest + books + others < SERVER_FRAME_BYTES_MAX, "{} bytes, and {longest}", json.len());
