@@ -14,6 +14,7 @@ use std::time::Duration;
 use castellan_protocol::{CharacterId, SessionId, UserId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tracing::Span;
 
 use crate::clock::{Clock, Entropy};
 use crate::storage::{AuditRow, Storage, StorageError};
@@ -96,7 +97,7 @@ pub struct Event {
 /// Takes events from all who act.
 #[derive(Clone)]
 pub struct Audit {
-    events: mpsc::Sender<(i64, Event)>,
+    events: mpsc::Sender<(i64, Event, Span)>,
     clock: Clock,
 }
 
@@ -118,7 +119,7 @@ impl Audit {
     /// Records an event. Never waits.
     pub fn record(&self, event: Event) {
         let at_ms = (self.clock)();
-        offer(&self.events, EVENTS_MAX, event.is_frequent(), (at_ms, event));
+        offer(&self.events, EVENTS_MAX, event.is_frequent(), (at_ms, event, Span::current()));
     }
 }
 
@@ -165,7 +166,7 @@ fn offer<T>(queue: &mpsc::Sender<T>, max: usize, is_frequent: bool, item: T) {
 
 /// Writes a log line for each event, and hands its row on.
 async fn log(
-    mut events: mpsc::Receiver<(i64, Event)>,
+    mut events: mpsc::Receiver<(i64, Event, Span)>,
     rows: mpsc::Sender<AuditRow>,
     entropy: Entropy,
     mut stopped: watch::Receiver<bool>,
@@ -180,9 +181,10 @@ async fn log(
                 continue;
             }
         };
-        let Some((at_ms, event)) = event else { return };
+        let Some((at_ms, event, span)) = event else { return };
         let row = event.row(at_ms, &entropy);
-        write_line(&row);
+        span.in_scope(|| write_line(&row));
+        drop(span);
         offer(&rows, ROWS_MAX, event.is_frequent(), row);
     }
 }

@@ -25,15 +25,10 @@ pub fn run<G: Game>() -> ExitCode {
         }
         Ok(Command::Run(config, task)) => perform::<G>(*config, task),
         Err(errors) => {
-            complain(&errors);
+            telemetry::complain(&errors);
             ExitCode::from(USAGE)
         }
     }
-}
-
-/// Prints what went wrong, if there is still anywhere to print it.
-fn complain(error: &dyn std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "castellan: {error}");
 }
 
 fn perform<G: Game>(config: Config, task: Task) -> ExitCode {
@@ -48,7 +43,7 @@ fn perform<G: Game>(config: Config, task: Task) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format_args!("{error:#}"));
+            telemetry::complain(&format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -1,4 +1,4 @@
-//! A Python with the packages of the tests' foreign client.
+//! A Python with the packages of the tests: those of a foreign client, and an OpenTelemetry collector.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use crate::machine::{install, on_path};
 use crate::run::{quietly, workspace};
 
-/// The foreign client's packages from PyPI.
-const PACKAGES: [&str; 2] = ["websockets>=13,<17", "msgpack>=1,<2"];
+/// The packages from PyPI.
+const PACKAGES: [&str; 3] = ["websockets>=13,<17", "msgpack>=1,<2", "rotel==0.0.1a15"];
 
 /// The interpreter of a virtual environment under `target/` with the packages. Creates a missing one.
 pub fn python() -> Result<PathBuf> {
@@ -20,13 +20,13 @@ pub fn python() -> Result<PathBuf> {
         make(&folder)?;
         let mut pip = Command::new(&python);
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES);
-        quietly(&mut pip).context("cannot install the packages websockets and msgpack from PyPI")?;
+        quietly(&mut pip).context("cannot install the packages websockets, msgpack and rotel from PyPI")?;
     }
     Ok(python)
 }
 
 fn has_packages(python: &Path) -> bool {
-    python.exists() && quietly(Command::new(python).args(["-c", "import msgpack, websockets"])).is_ok()
+    python.exists() && quietly(Command::new(python).args(["-c", "import msgpack, websockets, rotel"])).is_ok()
 }
 
 fn make(folder: &Path) -> Result<()> {

@@ -18,7 +18,7 @@ use super::replacing::{self, Hosts, Work};
 use super::rules::Rules;
 use super::running::{GOODBYE, StopSignals, linger, reload};
 use super::start::{self, Patience};
-use super::{LAST_RECORDS, background, health, hints, observe, open_files, print, supervisor};
+use super::{LAST_RECORDS, background, health, hints, observe, open_files, supervisor};
 use crate::clock::Entropy;
 use crate::config::{Config, Scheduling};
 use crate::flush::Signals;
@@ -27,6 +27,7 @@ use crate::http;
 use crate::link::{self, Secret, Trust};
 use crate::shard::CloseOrder;
 use crate::socket::{Registry, Workers};
+use crate::telemetry;
 
 /// Runs a gateway until it is told to stop, or is replaced. Replaces the gateway that waits at the Unix socket `replace`,
 /// if one does, and then waits there itself.
@@ -145,8 +146,8 @@ pub async fn gateway<G: Game>(config: Config, replace: Option<PathBuf>) -> anyho
     let address = listeners.players.local_addr()?;
     let operators = listeners.operators.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
-    print(&format!("castellan gateway is listening on {scheme}://{address}"));
-    print(&start::what_is_open(&config, &auth, operators));
+    telemetry::print(&format!("castellan gateway is listening on {scheme}://{address}"));
+    telemetry::print(&start::what_is_open(&config, &auth, operators));
     supervisor::ready();
     let hosts = Hosts { auth, registry: Arc::clone(&registry), workers, sockets_max: room.sockets };
     let (sender, mut successors) = mpsc::channel(1);
@@ -223,7 +224,7 @@ fn start_workers<G: Game>(
     context: impl Fn() -> gateway::Context,
 ) -> anyhow::Result<Workers<Work>> {
     let me = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
-    let dial: Dial = Arc::new(move |NodeAddress { process, address, secret }| {
+    let dial: Dial = Arc::new(move |NodeAddress { process, address, secret, .. }| {
         let (trust, entropy) = (trust.clone(), Arc::clone(&entropy));
         async move {
             let secret = Secret::new(&secret).ok_or_else(|| io::Error::other("the node's secret is too short"))?;

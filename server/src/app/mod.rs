@@ -24,7 +24,6 @@ mod start;
 mod supervisor;
 mod warnings;
 
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -155,10 +154,10 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     }
     listeners.spawn(http::serve(players, tls.clone(), http::for_players(&routes), limits, accepting));
     let scheme = if tls.is_some() { "https" } else { "http" };
-    print(&format!("castellan is listening on {scheme}://{address}"));
-    print(&open);
+    telemetry::print(&format!("castellan is listening on {scheme}://{address}"));
+    telemetry::print(&open);
     supervisor::ready();
-    print(&format!(
+    telemetry::print(&format!(
         "play from another terminal:  cargo run --release -p client-sim -- play --server {scheme}://{address}"
     ));
 
@@ -196,12 +195,4 @@ fn observe(config: &Config) -> anyhow::Result<telemetry::Metrics> {
     let metrics = telemetry::install(&config.telemetry)?;
     config.unknown.iter().for_each(|sentence| tracing::warn!("{sentence}"));
     Ok(metrics)
-}
-
-/// Prints a line for whoever started the server. A full disk or a closed pipe behind the output is no reason to stop.
-fn print(line: &str) {
-    let mut out = std::io::stdout().lock();
-    if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
-        tracing::warn!(%error, line, "cannot print a line");
-    }
 }

@@ -23,7 +23,7 @@ use super::report::reporter;
 use super::rules::Rules;
 use super::running::{Running, StopSignals};
 use super::start::{self, Bound, Patience};
-use super::{LAST_RECORDS, observe, open_files, print, purge, supervisor};
+use super::{LAST_RECORDS, observe, open_files, purge, supervisor};
 use crate::config::{AdminListen, Config};
 use crate::flush::{Signals, spool};
 use crate::http;
@@ -31,6 +31,7 @@ use crate::link::{self, Secret};
 use crate::node::{Moves, Renewed};
 use crate::socket::{self, AcceptedLink, Registry, RequestHandler, Workers, serve_link};
 use crate::storage::{Link, Node, NodeKind, Storage, WITH_BOOKS};
+use crate::telemetry;
 
 /// Pause between two tries to tell the others that this node stops.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -208,7 +209,7 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
     });
     listeners.spawn(http::serve(listener, tls.clone(), http::for_nodes(&routes, linking), limits, accepting));
     let scheme = if tls.is_some() { "https" } else { "http" };
-    print(&format!("castellan node {name} is listening on {scheme}://{address} (process {process})"));
+    telemetry::print(&format!("castellan node {name} is listening on {scheme}://{address} (process {process})"));
     supervisor::ready();
 
     let mut running = Running {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use castellan_protocol::{SessionId, UserId};
+use tracing::Instrument;
 
 use super::accounts::{AccountName, Password};
 use super::error::AuthError;
@@ -172,7 +173,8 @@ impl Auth {
             network: Some(Network::of(address).to_string()),
         };
         let role = role_of(account)?;
-        if !self.storage.create_session(&row, &account.password_hash).await? {
+        let span = tracing::info_span!("store session", otel.kind = "client");
+        if !self.storage.create_session(&row, &account.password_hash).instrument(span).await? {
             return Ok(None);
         }
         let ended = if role == Role::Game { 0 } else { self.end_oldest(&row, now_ms).await? };

@@ -9,6 +9,7 @@ use argon2::password_hash::phc::{Output, ParamsString, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, PasswordHash, Version, password_hash};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tracing::Instrument;
 
 use super::accounts::{NewPassword, Password};
 use super::error::AuthError;
@@ -212,7 +213,8 @@ impl Turn<'_> {
             // An error means that the login was cancelled.
             let _ = done.send(result);
         })?;
-        result.await.map_err(|_| AuthError::Fault("hashing a password did not finish".to_owned()))
+        let result = result.instrument(tracing::info_span!("hash password")).await;
+        result.map_err(|_| AuthError::Fault("hashing a password did not finish".to_owned()))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use castellan_protocol::UserId;
+use tracing::Instrument;
 use uuid::Builder;
 
 use super::accounts::{AccountName, NewName, Password};
@@ -111,7 +112,8 @@ impl Registrar {
 /// Any error of the database.
 pub async fn find_account(storage: &dyn Storage, name: &AccountName) -> Result<Option<AccountRow>, AuthError> {
     for folded in name.folded() {
-        if let Some(account) = storage.account(&folded).await? {
+        let span = tracing::info_span!("find account", otel.kind = "client");
+        if let Some(account) = storage.account(&folded).instrument(span).await? {
             return Ok(Some(account));
         }
     }

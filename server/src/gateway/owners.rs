@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
+use crate::link::TRACES_VERSION;
 use crate::storage::{NodeKind, Owned, Present, ShardId, Storage, StorageError};
 
 /// Longest time between two reads.
@@ -30,6 +31,8 @@ pub struct NodeAddress {
     pub process: Uuid,
     /// The address of its links.
     pub address: String,
+    /// The newest version of the link that it speaks.
+    pub link_version: u16,
     /// Both ends prove that they know it.
     pub secret: Vec<u8>,
 }
@@ -57,8 +60,8 @@ impl Snapshot {
         let reached = |node: Present| {
             let node = node.node;
             let link = node.link.filter(|_| node.kind == NodeKind::Node)?;
-            let address = NodeAddress { process: node.process, address: node.address, secret: link.secret };
-            Some((node.process, address))
+            let (process, link_version) = (node.process, link.newest);
+            Some((process, NodeAddress { process, address: node.address, link_version, secret: link.secret }))
         };
         let nodes: HashMap<_, _> = present.into_iter().filter_map(reached).collect();
         let nobody = Lease { held: Held { epoch: 0, recoveries: 0 }, owner: None };
@@ -85,6 +88,11 @@ impl Snapshot {
     /// How a process is reached.
     pub(super) fn node(&self, process: Uuid) -> Option<&NodeAddress> {
         self.nodes.get(&process)
+    }
+
+    /// Returns true if this process reads the traces of frames.
+    pub(super) fn reads_traces(&self, process: Uuid) -> bool {
+        self.nodes.get(&process).is_some_and(|node| node.link_version >= TRACES_VERSION)
     }
 
     /// Returns true if every shard has an owner that can be reached.

@@ -5,16 +5,52 @@ use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 use tokio::time::Instant;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
-use crate::telemetry;
+use super::packed::TRACEPARENT;
+use crate::telemetry::{self, Parent};
 
 /// The route label for requests that match no route.
 const NO_ROUTE: &str = "none";
 
 /// Counts, times and traces a request.
 pub(super) async fn observe(request: Request, next: Next) -> Response {
-    let method = match *request.method() {
+    let (route, method) = (route(&request), method(&request));
+    let span = telemetry::request_span(route.as_str(), method, Parent::Client(traceparent(&request)));
+    let began = Instant::now();
+    let response = answer(request, next, span).await;
+    telemetry::request(route.as_str(), method, response.status().as_u16(), began.elapsed());
+    response
+}
+
+/// Traces a request that a gateway has forwarded. The gateway counts and times it.
+pub(super) async fn follow(request: Request, next: Next) -> Response {
+    let parent = Parent::Gateway(traceparent(&request));
+    let span = telemetry::request_span(route(&request).as_str(), method(&request), parent);
+    answer(request, next, span).await
+}
+
+async fn answer(request: Request, next: Next, span: Span) -> Response {
+    let response = next.run(request).instrument(span.clone()).await;
+    span.record("http.response.status_code", i64::from(response.status().as_u16()));
+    response
+}
+
+/// A template, or that there is none.
+struct Route(Option<MatchedPath>);
+
+impl Route {
+    fn as_str(&self) -> &str {
+        self.0.as_ref().map_or(NO_ROUTE, MatchedPath::as_str)
+    }
+}
+
+fn route(request: &Request) -> Route {
+    Route(request.extensions().get::<MatchedPath>().cloned())
+}
+
+fn method(request: &Request) -> &'static str {
+    match *request.method() {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
         Method::POST => "POST",
@@ -24,15 +60,9 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
         Method::PUT => "PUT",
         // Clients choose the method: an unknown one must not create a new series.
         _ => "other",
-    };
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
-    let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
-    let span = telemetry::request_span(route, method, traceparent);
-    let began = Instant::now();
-    let response = next.run(request).instrument(span.clone()).await;
-    let status = response.status().as_u16();
-    span.record("http.response.status_code", status);
-    telemetry::request(route, method, status, began.elapsed());
-    response
+    }
+}
+
+fn traceparent(request: &Request) -> Option<&str> {
+    request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok())
 }

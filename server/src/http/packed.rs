@@ -18,7 +18,11 @@ use super::client_address::ClientAddress;
 const LENGTH_BYTES: usize = 4;
 
 /// The header fields of a request that a node needs.
-const WANTED: [HeaderName; 4] = [header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, header::IF_NONE_MATCH];
+static WANTED: [HeaderName; 5] =
+    [header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, header::IF_NONE_MATCH, TRACEPARENT];
+
+/// W3C Trace Context, section 3.2. At a node it names the gateway's span.
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Marks a request that a gateway has forwarded.
 #[derive(Debug, Clone, Copy)]

@@ -133,7 +133,8 @@ pub fn for_nodes<G: Game>(context: &Arc<Context<G>>, linking: Linking) -> Routes
 /// the gateway has done so.
 pub fn for_gateways<G: Game>(context: &Arc<Context<G>>) -> Routes {
     let router = router(Route::is_about_characters, false, |_, route| route);
-    Routes(router.fallback(characters::no_such_route).with_state(Arc::clone(context)))
+    let router = router.fallback(characters::no_such_route).layer(from_fn(observe::follow));
+    Routes(router.with_state(Arc::clone(context)))
 }
 
 fn for_operation<G: Game>() -> Router<Arc<Context<G>>> {

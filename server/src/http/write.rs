@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use castellan_game::Game;
 use castellan_protocol::{Ack, Action, CharacterId, RejectionCode, RequestId, UserId, Version};
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::base::Envelope;
 use super::bearer::Caller;
@@ -12,7 +13,7 @@ use super::context::Context;
 use super::etag;
 use super::problem::{Problem, json};
 use crate::shard::{
-    Answered, Base, Change, Command, Creation, Reader, Refusal, Shape, Shown, Wait, Waiter, count_intent,
+    Answered, Base, Change, Command, Creation, Reader, Refusal, Shape, Shown, Wait, Waiter, count_intent, trace_outcome,
 };
 use crate::telemetry::{self, IntentOutcome, Limit, Who};
 
@@ -47,6 +48,7 @@ pub(super) async fn change<G: Game>(
     let outcome = context.shards.change(&command, sender, Shape::Body, now_ms, &mut body).await;
     if !goes_back(caller, &outcome) {
         count_intent(&outcome);
+        trace_outcome(&Span::current(), &outcome);
         caller.record_write(&context.audit, owner, Some(character), action, &outcome);
     }
     match outcome {
@@ -94,6 +96,7 @@ pub(super) async fn create<G: Game>(
         _ => None,
     };
     if !goes_back(caller, &outcome) {
+        trace_outcome(&Span::current(), &outcome);
         caller.record_write(&context.audit, owner, made, "create", &outcome);
     }
     let is_new = matches!(outcome, Answered::Applied { duplicate: false, .. });

@@ -302,7 +302,7 @@ mod tests {
         let good = [
             ("upgrade", "castellan-link".to_owned()),
             ("connection", "keep-alive, Upgrade".to_owned()),
-            (header::VERSIONS, "1-1".to_owned()),
+            (header::VERSIONS, range(VERSIONS)),
             (header::PROCESS, REQUEST.process.to_string()),
             (header::GATEWAY, REQUEST.gateway.to_string()),
             (header::NONCE, encode(&REQUEST.nonce)),
@@ -361,7 +361,7 @@ mod tests {
         assert!(!terms.is_proof(End::Gateway, &secret(6), &proof));
         assert!(!terms.is_proof(End::Gateway, &secret(5), &proof[..31]));
         for other in [
-            Terms { version: 2, ..terms },
+            Terms { version: terms.version + 1, ..terms },
             Terms { process: Uuid::from_u128(9), ..terms },
             Terms { gateway: Uuid::from_u128(9), ..terms },
             Terms { process: terms.gateway, gateway: terms.process, ..terms },

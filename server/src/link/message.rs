@@ -23,6 +23,9 @@ const LENGTH_BYTES: usize = 4;
 /// Longest body, in bytes. Answers with states, and answers to requests, are longer than what clients send.
 const BODY_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 
+/// Bytes of a W3C Trace Context of version 00.
+pub const TRACEPARENT_BYTES: usize = 55;
+
 /// The subject of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Address {
@@ -59,6 +62,8 @@ pub enum Said<'a> {
     Hello(Box<Hello>),
     /// A frame of a client, as the client encoded it.
     Frame(&'a [u8]),
+    /// A frame that the gateway traces, with its span as W3C Trace Context. From version 2 on.
+    TracedFrame(&'a str, &'a [u8]),
     /// A request of a client over HTTP, and everything about it.
     Request(&'a [u8]),
     /// The socket has ended, or nobody waits for the answer to the request any more.
@@ -145,6 +150,7 @@ mod kind {
     pub(super) const CALLED_OFF: u8 = 11;
     pub(super) const WARNING: u8 = 12;
     pub(super) const PART: u8 = 13;
+    pub(super) const TRACED_FRAME: u8 = 14;
     pub(super) const ATTACHED: u8 = 16;
     pub(super) const NOT_MINE: u8 = 17;
     pub(super) const LEAVING: u8 = 18;
@@ -211,6 +217,10 @@ impl<'a> Message<'a> {
             | Said::FrameBack(bytes)
             | Said::RequestBack(bytes)
             | Said::Response(bytes) => out.extend_from_slice(bytes),
+            Said::TracedFrame(traceparent, frame) => {
+                out.extend_from_slice(traceparent.as_bytes());
+                out.extend_from_slice(frame);
+            }
             Said::Slow(is) | Said::Database(is) | Said::Warned(is) => out.push(u8::from(*is)),
             Said::Close(code, reason) => {
                 out.extend_from_slice(&code.to_le_bytes());
@@ -257,6 +267,7 @@ impl<'a> Said<'a> {
             Self::Part => kind::PART,
             Self::Hello(_) => kind::HELLO,
             Self::Frame(_) => kind::FRAME,
+            Self::TracedFrame(..) => kind::TRACED_FRAME,
             Self::Request(_) => kind::REQUEST,
             Self::Gone => kind::GONE,
             Self::Slow(_) => kind::SLOW,
@@ -300,6 +311,15 @@ impl<'a> Said<'a> {
                 return Err(Malformed("a frame is longer than clients may send"));
             }
             kind::FRAME => Self::Frame(body),
+            kind::TRACED_FRAME if body.len() > TRACEPARENT_BYTES + CLIENT_FRAME_BYTES_MAX => {
+                return Err(Malformed("a frame is longer than clients may send"));
+            }
+            kind::TRACED_FRAME => {
+                let (traceparent, frame) =
+                    body.split_first_chunk::<TRACEPARENT_BYTES>().ok_or(Malformed("a trace context has 55 bytes"))?;
+                let traceparent = std::str::from_utf8(traceparent);
+                Self::TracedFrame(traceparent.map_err(|_| Malformed("a trace context is not ASCII"))?, frame)
+            }
             kind::REQUEST => Self::Request(body),
             kind::GONE => return nothing(Self::Gone),
             kind::SLOW => Self::Slow(body == [1]),
@@ -380,99 +400,4 @@ pub(super) fn end(out: &mut [u8], begin: usize) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn all() -> Vec<Said<'static>> {
-        let hello = Hello {
-            session: SessionId::from_uuid(Uuid::from_u128(1)),
-            user: UserId::from_uuid(Uuid::from_u128(2)),
-            role: "player".to_owned(),
-            expires_at_ms: 7,
-            address: "2001:db8::1".parse().expect("an address"),
-            client: Some(Uuid::from_u128(3)),
-            is_json: true,
-            wants_changes: false,
-            is_new: true,
-            watched: vec![(CharacterId::from_uuid(Uuid::from_u128(4)), UserId::from_uuid(Uuid::from_u128(5)))],
-        };
-        vec![
-            Said::Beat,
-            Said::Attach(9),
-            Said::Marker,
-            Said::Part,
-            Said::Hello(Box::new(hello)),
-            Said::Frame(b"frame"),
-            Said::Request(b"request"),
-            Said::Gone,
-            Said::Slow(true),
-            Said::Slow(false),
-            Said::Word(Word::Attached { epoch: 1 }),
-            Said::Word(Word::NotMine),
-            Said::Word(Word::Leaving),
-            Said::Word(Word::Resume),
-            Said::Word(Word::Parted),
-            Said::Word(Word::Moved { to: Some(Uuid::from_u128(6)), epoch: 2 }),
-            Said::Word(Word::Moved { to: None, epoch: 3 }),
-            Said::Welcome(b""),
-            Said::Answer(b"answer"),
-            Said::Notice(b"notice"),
-            Said::FrameBack(b"frame"),
-            Said::RequestBack(b"request"),
-            Said::Response(b"response"),
-            Said::Close(4401, "gone"),
-            Said::AskDatabase,
-            Said::Copy(b"characters"),
-            Said::Given(b"versions"),
-            Said::CalledOff,
-            Said::Database(true),
-            Said::Database(false),
-        ]
-    }
-
-    #[test]
-    fn every_message_is_read_as_it_was_written() {
-        let address = Address { shard: ShardId::new(255), number: u64::MAX, socket: 1 << 40 };
-        let mut bytes = Vec::new();
-        for said in all() {
-            Message::new(address, said).write(&mut bytes);
-        }
-        let mut rest = &bytes[..];
-        for said in all() {
-            for cut in 0..3 {
-                assert_eq!(Message::read(&rest[..cut]), Ok(None));
-            }
-            let (message, length) = Message::read(rest).expect("a message").expect("all of it");
-            assert_eq!(message, Message::new(address, said));
-            assert_eq!(Message::read(&rest[..length - 1]), Ok(None), "a byte is missing");
-            rest = &rest[length..];
-        }
-        assert!(rest.is_empty());
-    }
-
-    #[test]
-    fn bytes_that_are_no_message_are_refused() {
-        let message = |kind: u8, body: &[u8]| {
-            let mut bytes = u32::try_from(HEAD_BYTES + body.len()).expect("short").to_le_bytes().to_vec();
-            bytes.push(kind);
-            bytes.extend_from_slice(&[0; HEAD_BYTES - 1]);
-            bytes.extend_from_slice(body);
-            bytes
-        };
-        let malformed = [
-            vec![1, 0, 0, 0, 0],
-            vec![255, 255, 255, 255, 0],
-            message(99, b""),
-            message(kind::MARKER, b"x"),
-            message(kind::ATTACH, b"short"),
-            message(kind::HELLO, b"{}"),
-            message(kind::MOVED, &[0; 23]),
-            message(kind::CLOSE, b"1"),
-            message(kind::CLOSE, &[0, 0, 255]),
-            message(kind::FRAME, &vec![0; CLIENT_FRAME_BYTES_MAX + 1]),
-        ];
-        for bytes in malformed {
-            assert!(Message::read(&bytes).is_err(), "{bytes:?}");
-        }
-    }
-}
+mod tests;

@@ -13,12 +13,15 @@ pub use self::dial::{Wire, dial};
 pub use self::handshake::{
     HANDSHAKE_TIMEOUT, NONCE_BYTES, NoLink, Nonce, Request, Secret, Terms, UPGRADE, Unproven, confirm, header, range,
 };
-pub use self::message::{Address, Hello, InPlace, Malformed, Message, Said};
+pub use self::message::{Address, Hello, InPlace, Malformed, Message, Said, TRACEPARENT_BYTES};
 pub use self::stream::LinkStream;
 pub use self::trust::{Binding, Trust, TrustError, binding};
 
 /// The versions of this protocol that we speak, oldest and newest.
-pub const VERSIONS: (u16, u16) = (1, 1);
+pub const VERSIONS: (u16, u16) = (1, TRACES_VERSION);
+
+/// From this version on a gateway may send [`Said::TracedFrame`].
+pub const TRACES_VERSION: u16 = 2;
 
 /// During an update, the processes of two releases speak the older one's version.
 const _: () =

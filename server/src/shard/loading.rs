@@ -10,7 +10,7 @@ use castellan_protocol::{CharacterId, UserId};
 use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::receivers::Missing;
 use super::store::{Load, Shards};
@@ -94,7 +94,7 @@ impl<G: Game> Shards<G> {
         let (done, load) = watch::channel(None);
         loads.insert(user, load.clone());
         let mut waiting = self.waiting[usize::from(shard.number())].lock();
-        waiting.users.push((user, done));
+        waiting.users.push((user, done, Span::current()));
         if waiting.running < STATEMENTS_MAX {
             waiting.running += 1;
             let shards = Arc::clone(self);
@@ -115,14 +115,15 @@ impl<G: Game> Shards<G> {
                 let next = waiting.users.len().min(USERS_MAX);
                 waiting.users.drain(..next).collect::<Vec<_>>()
             };
-            let all: Vec<UserId> = users.iter().map(|(user, _)| *user).collect();
-            let load = AssertUnwindSafe(self.load_users(shard, &all)).catch_unwind().instrument(telemetry::load_span());
+            let all: Vec<UserId> = users.iter().map(|(user, ..)| *user).collect();
+            let span = telemetry::load_span(users.iter().map(|(.., span)| span));
+            let load = AssertUnwindSafe(self.load_users(shard, &all)).catch_unwind().instrument(span);
             let mut results = load.await.unwrap_or_else(|_| {
                 tracing::error!(%shard, users = all.len(), "loading users' characters panicked");
                 vec![Err(Refusal::unreadable()); all.len()]
             });
             let mut loads = self.loads.lock();
-            for ((user, done), result) in users.into_iter().zip(results.drain(..)) {
+            for ((user, done, _), result) in users.into_iter().zip(results.drain(..)) {
                 loads.remove(&user);
                 done.send_replace(Some(result));
             }

@@ -24,7 +24,7 @@ pub use castellan_authority::{
 };
 pub use castellan_protocol::pack::merge_patch;
 
-pub use self::counting::{count_intent, outcome_of};
+pub use self::counting::{count_intent, outcome_of, trace_outcome};
 pub use self::mailbox::{CloseOrder, Mail, Mailbox};
 pub use self::moving::Restored;
 pub use self::receivers::Missing;

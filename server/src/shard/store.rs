@@ -18,6 +18,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::looks::Looks;
 use super::mailbox::{CloseOrder, Mailbox};
@@ -51,8 +52,8 @@ pub(super) struct WaitingLoads {
     pub(super) running: usize,
 }
 
-/// A user whose load has not begun, and the way to those who wait for it.
-pub(super) type WaitingLoad = (UserId, watch::Sender<Option<Result<(), Refusal>>>);
+/// A user whose load has not begun, the way to those who wait for it, and the span of the first of them.
+pub(super) type WaitingLoad = (UserId, watch::Sender<Option<Result<(), Refusal>>>, Span);
 
 /// A character whose decision could not be carried out, although the database can be reached.
 pub(super) struct Stuck {

@@ -15,6 +15,7 @@ use castellan_protocol::{
     UserId, Version, Watch, Welcome,
 };
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 
 pub(super) use self::at_once::Unanswered;
 use super::context::Context;
@@ -29,8 +30,9 @@ use crate::auth::Session;
 use crate::rate::Bucket;
 use crate::shard::{
     Answer, Answered, Base, Change, Command, Mailbox, Reader, Refusal, Shape, Shown, Wait, Waits, count_intent,
-    outcome_of,
+    outcome_of, trace_outcome,
 };
+use crate::telemetry::{self, Parent};
 
 /// When a client with too many unanswered intents may try again, in milliseconds.
 const RETRY_IN_FLIGHT_MS: u64 = 100;
@@ -44,6 +46,10 @@ pub(super) struct Inbound<G: Game> {
     /// Present if the client differs from most. Boxed, because most do not.
     special: Option<Box<Special>>,
     waits: Waits<Sender>,
+    /// The span of the last traced intent whose characters must be loaded first, until its frame is handled again.
+    loading: Option<Box<(RequestId, Span)>>,
+    /// The socket is at a gateway, which decides what is traced.
+    is_relayed: bool,
     watched: BTreeMap<CharacterId, UserId>,
     expires_at: Instant,
     now: Instant,
@@ -113,6 +119,8 @@ impl<G: Game> Inbound<G> {
             mailbox,
             context,
             waits: Waits::default(),
+            loading: None,
+            is_relayed: false,
             watched: BTreeMap::new(),
             now,
             now_ms,
@@ -219,13 +227,18 @@ impl<G: Game> Inbound<G> {
             }
         };
         let shape = shape(&intent, out.shape());
+        let span = self.span_of(&intent);
         let mut draft = out.draft();
         let answered =
             self.context.shards.try_change(&command, Some(&self.mailbox), shape, self.now_ms, draft.buffer());
         let Some(answered) = answered else {
             drop(draft);
+            if !span.is_disabled() {
+                self.loading = Some(Box::new((intent.id, span)));
+            }
             return Some(intent);
         };
+        trace_outcome(&span, &answered);
         self.finish(draft, &intent, command.owner, answered);
         None
     }
@@ -237,10 +250,24 @@ impl<G: Game> Inbound<G> {
             Err(refusal) => return out.refused(Some(intent.id), &refusal),
         };
         let shape = shape(intent, out.shape());
+        let span = self.span_of(intent);
         let mut draft = out.draft();
-        let sender = Some(&self.mailbox);
-        let answered = self.context.shards.change(&command, sender, shape, self.now_ms, draft.buffer()).await;
+        let change = self.context.shards.change(&command, Some(&self.mailbox), shape, self.now_ms, draft.buffer());
+        let answered = change.instrument(span.clone()).await;
+        trace_outcome(&span, &answered);
         self.finish(draft, intent, command.owner, answered);
+    }
+
+    /// The span of an intent, if it is traced.
+    fn span_of(&mut self, intent: &Intent<G::Action>) -> Span {
+        if let Some(loading) = self.loading.take()
+            && loading.0 == intent.id
+        {
+            return loading.1;
+        }
+        let traceparent = intent.traceparent.as_deref();
+        let parent = if self.is_relayed { Parent::Gateway(traceparent) } else { Parent::Client(traceparent) };
+        telemetry::intent_span(G::Action::KINDS[intent.action.index()], intent.character, parent)
     }
 
     /// Converts an intent into a command for the shards.

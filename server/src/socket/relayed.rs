@@ -310,7 +310,7 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
             };
             let key = (address.shard, address.socket);
             match said {
-                Said::Frame(bytes) => {
+                Said::Frame(bytes) | Said::TracedFrame(_, bytes) => {
                     let attachment = &mut self.attachments[usize::from(address.shard.number())];
                     if !attachment.is_open(address.number) {
                         let frame = bytes.to_vec();
@@ -329,12 +329,15 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
                         continue;
                     }
                     connection.set_now(self.now, self.now_ms);
-                    let frame = connection.decode(bytes);
+                    let traceparent =
+                        if let Said::TracedFrame(traceparent, _) = said { Some(traceparent) } else { None };
+                    let frame = connection.decode(bytes, traceparent);
                     match connection.hear(&mut self.stream, frame) {
                         Ok(Heard::Answered) if connection.is_noted || !connection.is_waiting() => {}
                         Ok(Heard::Answered) => self.note(key, None),
                         heard => {
-                            let Some(Message { said: Said::Frame(bytes), .. }) = self.stream.again() else { continue };
+                            let again = self.stream.again().map(|message| message.said);
+                            let Some(Said::Frame(bytes) | Said::TracedFrame(_, bytes)) = again else { continue };
                             let frame = bytes.to_vec();
                             self.heard(key, heard, frame);
                         }
@@ -393,8 +396,8 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
             Ok(Heard::Absent(missing)) => {
                 connection.queue.push_front(frame);
                 connection.busy = Busy::Load(missing);
-                let id = connection.id;
-                self.load(key, id, missing);
+                let (id, span) = (connection.id, connection.loading_span());
+                self.load(key, id, missing, span);
             }
             Ok(Heard::GoesBack) => {
                 self.stream.put(&Message::new(connection.address, Said::FrameBack(&frame)));
@@ -414,7 +417,7 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
             }
             let Some(bytes) = connection.queue.pop_front() else { return };
             connection.set_now(self.now, self.now_ms);
-            let frame = connection.decode(&bytes);
+            let frame = connection.decode(&bytes, None);
             let heard = connection.hear(&mut self.stream, frame);
             self.heard(key, heard, bytes);
         }

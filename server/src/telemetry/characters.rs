@@ -22,6 +22,18 @@ pub enum IntentOutcome {
     Rejected(RejectionCode),
 }
 
+impl IntentOutcome {
+    /// As labels and spans name it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Duplicate => "duplicate",
+            Self::Conflict => "conflict",
+            Self::Rejected(_) => "rejected",
+        }
+    }
+}
+
 /// A counter that this process reads itself. The metrics get its value when they are read.
 struct Tally {
     value: Arc<AtomicU64>,

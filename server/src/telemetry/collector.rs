@@ -1,5 +1,6 @@
 //! Delivers traces to a collector over plain HTTP, on the exporter's own thread.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,7 +12,11 @@ const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
 /// An HTTP client that blocks, which is fine on the exporter's own thread.
 #[derive(Debug)]
-pub(super) struct Collector(Agent);
+pub(super) struct Collector {
+    agent: Agent,
+    /// The last delivery failed.
+    is_away: AtomicBool,
+}
 
 impl Collector {
     /// `timeout` bounds a whole delivery, from the look-up of the host's name to the end of the answer.
@@ -23,21 +28,42 @@ impl Collector {
             .max_redirects(0)
             // By default the agent reads a proxy from the environment; settings come from `config` alone.
             .proxy(None);
-        Self(config.build().new_agent())
+        Self { agent: config.build().new_agent(), is_away: AtomicBool::new(false) }
     }
 
     fn deliver(&self, request: Request<Bytes>) -> Result<Response<Bytes>, ureq::Error> {
         let (head, body) = request.into_parts();
-        let (head, mut body) = self.0.run(Request::from_parts(head, body.as_ref()))?.into_parts();
+        let (head, mut body) = self.agent.run(Request::from_parts(head, body.as_ref()))?.into_parts();
         let body = body.with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?;
         Ok(Response::from_parts(head, body.into()))
+    }
+}
+
+impl Collector {
+    /// Says once that traces are lost.
+    fn failed(&self, error: &dyn std::fmt::Display) {
+        if !self.is_away.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "the collector takes no traces; until it does, they are dropped");
+        }
+    }
+
+    fn succeeded(&self) {
+        if self.is_away.swap(false, Ordering::Relaxed) {
+            tracing::info!("the collector takes traces again");
+        }
     }
 }
 
 #[async_trait]
 impl HttpClient for Collector {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        Ok(self.deliver(request)?)
+        let delivered = self.deliver(request);
+        match &delivered {
+            Ok(answer) if answer.status().is_success() => self.succeeded(),
+            Ok(answer) => self.failed(&format_args!("it answers {}", answer.status())),
+            Err(error) => self.failed(error),
+        }
+        Ok(delivered?)
     }
 }
 

@@ -12,7 +12,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer};
 
 use super::table::{Kind, METRICS};
-use super::{characters, process, traces};
+use super::{characters, printing, process, traces};
 use crate::config::{self, LogFormat};
 
 /// How often samples are folded into buckets. Otherwise they pile up until the metrics are read.
@@ -87,10 +87,15 @@ pub fn start_logs(settings: &config::Telemetry) -> Result<(), TelemetryError> {
         Some(endpoint) => {
             let tracer = traces::tracer(endpoint, settings)?;
             let ours = Targets::new().with_target("castellan", LevelFilter::INFO);
-            Some(tracing_opentelemetry::layer().with_tracer(tracer).with_location(false).with_filter(ours))
+            let spans = tracing_opentelemetry::layer().with_tracer(tracer);
+            // What the code of a span and the thread are called, says nothing to operators.
+            let spans = spans.with_location(false).with_target(false).with_threads(false);
+            Some(spans.with_tracked_inactivity(false).with_filter(ours))
         }
     };
-    Ok(tracing_subscriber::registry().with(lines).with(traces).try_init()?)
+    tracing_subscriber::registry().with(lines).with(traces).try_init()?;
+    printing::use_format(settings.log_format);
+    Ok(())
 }
 
 fn builder() -> Result<PrometheusBuilder, BuildError> {

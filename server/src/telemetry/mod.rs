@@ -6,8 +6,10 @@ mod gateway;
 mod http;
 mod install;
 mod moves;
+mod printing;
 mod process;
 mod refusals;
+mod spans;
 mod table;
 mod traces;
 mod trading;
@@ -17,6 +19,10 @@ pub use gateway::*;
 pub use http::{LoginOutcome, audit_dropped, login, request, tls_handshake};
 pub use install::{Metrics, TelemetryError, install, start_logs};
 pub use moves::{Move, copies, shard_moved, shards_owned};
+pub use printing::{complain, print};
 pub use refusals::{Limit, Who, log_refusals, refused};
-pub use traces::{adopt, finish, flush_span, load_span, request_span};
+pub use spans::{
+    FlushTrace, Parent, changed, forward_span, intent_ended, intent_span, load_span, request_span, traceparent,
+};
+pub use traces::finish;
 pub use trading::{parcel_received, traders};

@@ -1,18 +1,13 @@
 //! Traces, sent to an OpenTelemetry collector if one is configured.
 
-use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{Link, SpanKind, TraceContextExt, TraceId, TracerProvider as _};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, SdkTracer, SdkTracerProvider, ShouldSample};
-use tracing::{Span, field};
-use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::collector::Collector;
 use crate::config::{self, OtlpEndpoint};
@@ -26,6 +21,12 @@ const DELIVERY: Duration = Duration::from_secs(5);
 /// The provider of this process, kept until the process ends.
 static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
 
+/// The share of requests and intents that are traced, if any are.
+static SHARE: OnceLock<Share> = OnceLock::new();
+
+/// The spans that exist only if they are to be recorded; see [`spans`](super::spans).
+const CHOSEN_BEFORE: [&str; 3] = ["intent", "forward", "flush"];
+
 /// A tracer that sends to `endpoint`.
 pub(super) fn tracer(endpoint: &OtlpEndpoint, settings: &config::Telemetry) -> Result<SdkTracer, ExporterBuildError> {
     let exporter = SpanExporter::builder()
@@ -37,12 +38,12 @@ pub(super) fn tracer(endpoint: &OtlpEndpoint, settings: &config::Telemetry) -> R
     let share = Share(f64::from(settings.otlp_sample_percent) / 100.0);
     let provider = SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
-        .with_sampler(sampler(share))
+        .with_sampler(sampler(share.clone()))
         .with_resource(Resource::builder().with_service_name("castellan").build())
         .build();
     let tracer = provider.tracer("castellan");
     // An error means that one is already set; a process sets up telemetry once.
-    let _ = PROVIDER.set(provider);
+    let _ = (PROVIDER.set(provider), SHARE.set(share));
     Ok(tracer)
 }
 
@@ -52,17 +53,23 @@ pub(super) fn tracer(endpoint: &OtlpEndpoint, settings: &config::Telemetry) -> R
 #[derive(Debug, Clone)]
 struct Share(f64);
 
+impl Share {
+    fn chooses(&self) -> bool {
+        rand::random::<f64>() < self.0
+    }
+}
+
 impl ShouldSample for Share {
     fn should_sample(
         &self,
         parent: Option<&Context>,
         _: TraceId,
-        _: &str,
+        name: &str,
         _: &SpanKind,
         _: &[KeyValue],
         _: &[Link],
     ) -> SamplingResult {
-        let is_chosen = rand::random::<f64>() < self.0;
+        let is_chosen = CHOSEN_BEFORE.contains(&name) || self.chooses();
         SamplingResult {
             decision: if is_chosen { SamplingDecision::RecordAndSample } else { SamplingDecision::Drop },
             attributes: Vec::new(),
@@ -85,43 +92,14 @@ pub fn finish() {
     }
 }
 
-/// The span of an HTTP request. If it is traced, it is below the client's own span that `traceparent` names (W3C Trace
-/// Context).
-///
-/// `route` is a template such as `/characters/{id}`.
-pub fn request_span(route: &str, method: &'static str, traceparent: Option<&str>) -> Span {
-    let span = tracing::info_span!(
-        "request",
-        otel.name = format!("{method} {route}"),
-        otel.kind = "server",
-        http.request.method = method,
-        http.route = route,
-        http.response.status_code = field::Empty,
-    );
-    adopt(&span, traceparent);
-    span
+/// True if this process sends traces.
+pub(super) fn is_on() -> bool {
+    SHARE.get().is_some()
 }
 
-/// The span of writing a batch.
-pub fn flush_span(rows: usize) -> Span {
-    tracing::info_span!("flush", otel.kind = "client", db.operation.batch.size = rows)
-}
-
-/// The span of loading a user's characters, below the request that started it.
-pub fn load_span() -> Span {
-    tracing::info_span!("load", otel.kind = "client")
-}
-
-/// Puts a span below the one that `traceparent` names. Ignores an invalid one.
-pub fn adopt(span: &Span, traceparent: Option<&str>) {
-    if PROVIDER.get().is_none() {
-        return;
-    }
-    if let Some(traceparent) = traceparent {
-        let carrier = HashMap::from([("traceparent".to_owned(), traceparent.to_owned())]);
-        // An error means that nobody records the span.
-        let _ = span.set_parent(TraceContextPropagator::new().extract(&carrier));
-    }
+/// Chooses a share of the intents at random: only these get a span at all.
+pub(super) fn is_chosen() -> bool {
+    SHARE.get().is_some_and(Share::chooses)
 }
 
 #[cfg(test)]
@@ -137,6 +115,14 @@ mod tests {
         let parent = Context::new().with_remote_span_context(parent);
         let result = sampler(Share(share)).should_sample(Some(&parent), id, "request", &SpanKind::Server, &[], &[]);
         result.decision == SamplingDecision::RecordAndSample
+    }
+
+    #[test]
+    fn spans_that_were_chosen_before_are_recorded() {
+        let decide =
+            |name| Share(0.0).should_sample(None, TraceId::from(1), name, &SpanKind::Server, &[], &[]).decision;
+        CHOSEN_BEFORE.iter().for_each(|name| assert_eq!(decide(name), SamplingDecision::RecordAndSample));
+        assert_eq!(decide("GET /characters"), SamplingDecision::Drop);
     }
 
     #[test]

@@ -21,13 +21,17 @@ use crate::play::{House, enter, id};
 const SETTLED: Duration = Duration::from_secs(40);
 
 /// Nodes and gateways on a database of their own.
-struct Cluster {
+pub(crate) struct Cluster {
     house: House,
 }
 
 impl Cluster {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { house: House::new(Kind::Postgres) }
+    }
+
+    pub(crate) fn house(&self) -> &House {
+        &self.house
     }
 
     fn node(&self, name: &str) -> Server {
@@ -85,7 +89,7 @@ impl Drop for Cluster {
 }
 
 /// Waits until a gateway knows an owner for every shard, or a node has renewed its leases.
-fn until_ready(process: &Server) {
+pub(crate) fn until_ready(process: &Server) {
     let deadline = Instant::now() + SETTLED;
     while Http::new(process.address()).get("/health/ready").status != 200 {
         assert!(Instant::now() < deadline, "the process does not become ready:\n{}", process.log());

@@ -30,5 +30,6 @@ mod starting;
 mod storage;
 mod tidy;
 mod tls;
+mod traces;
 mod trading;
 mod upgrades;

@@ -1,12 +1,13 @@
 //! The program's reports on its settings, on this machine and on a running server: to people, load balancers and systemd.
 
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use std::os::unix::net::UnixDatagram;
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Http, Kind, Socket};
 use crate::play::{House, enter, id};
@@ -26,6 +27,32 @@ fn castellan(house: &House, arguments: &[&str], variables: &[(&str, &str)]) -> (
     let Output { status, stdout, stderr } = command.envs(variables.iter().copied()).output().expect("it starts");
     let text = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
     (status.code().expect("it ended by itself"), text)
+}
+
+#[test]
+fn in_json_everything_that_is_printed_is_a_line_of_the_log() {
+    let house = House::new(Kind::Sqlite);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_castellan"));
+    command.current_dir(house.folder()).args(["--listen", "127.0.0.1:0", "--log-format", "json"]);
+    let mut server = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = BufReader::new(server.stderr.take().expect("a pipe")).lines().map(|line| line.expect("UTF-8"));
+    let mut messages = Vec::new();
+    while !messages.iter().any(|message: &String| message.starts_with("castellan is listening on http://127.0.0.1:")) {
+        let line = lines.next().expect("another line");
+        let read: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        messages.push(read["fields"]["message"].as_str().expect("a message").to_owned());
+    }
+    kill_process(Pid::from_child(&server), Signal::TERM).expect("it runs");
+    for line in lines {
+        assert!(serde_json::from_str::<Value>(&line).is_ok(), "{line}");
+    }
+    let ended = server.wait_with_output().expect("it ends");
+    assert!(ended.status.success() && ended.stdout.is_empty(), "{ended:?}");
+
+    let (code, said) =
+        castellan(&house, &["serve", "--log-format", "json", "--database-url", "sqlite:///proc/none"], &[]);
+    let last: Value = serde_json::from_str(said.lines().last().expect("a line")).expect("JSON");
+    assert_eq!((code, &last["level"]), (1, &json!("ERROR")), "{said}");
 }
 
 #[test]

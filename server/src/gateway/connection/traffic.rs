@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use castellan_game::Game;
-use castellan_protocol::{ClientFrame, FrameError, Refresh, RequestId, UserId};
+use castellan_protocol::{Action, ClientFrame, FrameError, Refresh, RequestId, UserId};
 use tokio::time::Instant;
 
 use crate::auth::Session;
@@ -14,6 +14,7 @@ use crate::gateway::hub::Place;
 use crate::rate::Bucket;
 use crate::shard::{Refusal, shard_of};
 use crate::socket::{End, Excess, SocketSettings, over_rate, renewed, seconds_until, unreadable, until};
+use crate::telemetry;
 
 /// The gateway's own part of handling a frame.
 pub(super) enum Reply {
@@ -104,12 +105,20 @@ impl Traffic {
         if let Some(wait) = over {
             return Ok(Reply::Refused(frame.id(), over_rate(wait)));
         }
+        let mut traceparent = None;
         let owner = match frame {
             ClientFrame::Refresh(refresh) => return Ok(Reply::Refresh(refresh)),
             // Its answer has no place in the order of several nodes.
             ClientFrame::Ping(ping) if self.session.is_game_server() => return Ok(Reply::Pong(ping.id)),
             ClientFrame::Ping(_) => self.session.user,
-            ClientFrame::Intent(intent) => self.owner(intent.user),
+            ClientFrame::Intent(intent) => {
+                let action = G::Action::KINDS[intent.action.index()];
+                let span = telemetry::forward_span(action, intent.traceparent.as_deref());
+                if !span.is_disabled() {
+                    traceparent = telemetry::traceparent(&span);
+                }
+                self.owner(intent.user)
+            }
             ClientFrame::Fetch(fetch) => self.owner(fetch.user),
             ClientFrame::Watch(watch) => {
                 if let Some(owner) = self.session.acts_for(watch.user) {
@@ -121,7 +130,7 @@ impl Traffic {
                 self.place.unwatch(unwatch.character).unwrap_or_else(|| self.owner(unwatch.user))
             }
         };
-        self.place.frame(shard_of(owner), payload);
+        self.place.frame(shard_of(owner), payload, traceparent.as_deref());
         Ok(Reply::Nothing)
     }
 

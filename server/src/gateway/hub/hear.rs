@@ -29,6 +29,7 @@ impl State {
             | Said::Part
             | Said::Hello(_)
             | Said::Frame(_)
+            | Said::TracedFrame(..)
             | Said::Request(_)
             | Said::Gone
             | Said::Slow(_)
@@ -47,7 +48,7 @@ impl State {
                 {
                     connected.client.outbox.came_back(frame.len());
                 }
-                self.handed_back(from, shard, number, socket, Travelling::Frame(frame.to_vec()));
+                self.handed_back(from, shard, number, socket, Travelling::Frame(frame.to_vec(), None));
             }
             Said::RequestBack(request) => {
                 self.handed_back(from, shard, number, socket, Travelling::Request(request.to_vec()));

@@ -121,7 +121,7 @@ impl State {
             match self.shard(leg.shard).routing.take(id) {
                 None => depends = true,
                 Some(frames) => kept.extend(frames.into_iter().filter_map(|frame| match frame {
-                    Travelling::Frame(bytes) => Some((leg.shard.number(), Blob(bytes))),
+                    Travelling::Frame(bytes, _) => Some((leg.shard.number(), Blob(bytes))),
                     Travelling::Hello | Travelling::Request(_) => None,
                 })),
             }
@@ -157,7 +157,7 @@ impl State {
             self.need_leg(id, shard);
         }
         for (shard, Blob(frame)) in kept {
-            self.frame(id, ShardId::new(shard), &frame);
+            self.frame(id, ShardId::new(shard), &frame, None);
         }
         id
     }

@@ -148,9 +148,9 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Sends a client's frame to the node that has the shard.
-    pub(super) fn frame(&self, shard: ShardId, payload: &[u8]) {
-        self.hub.with(|state| state.frame(self.id, shard, payload));
+    /// Sends a client's frame to the node that has the shard. `traceparent` is the gateway's span, if it traces it.
+    pub(super) fn frame(&self, shard: ShardId, payload: &[u8], traceparent: Option<&str>) {
+        self.hub.with(|state| state.frame(self.id, shard, payload, traceparent));
     }
 
     /// The client watches a character. Call it before its frame.

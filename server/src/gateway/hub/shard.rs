@@ -23,8 +23,8 @@ const SPREAD_PER_SOCKET: Duration = Duration::from_millis(1);
 pub(super) enum Travelling {
     /// The introduction of a socket that waits for its welcome.
     Hello,
-    /// A client's frame.
-    Frame(Vec<u8>),
+    /// A client's frame, and the gateway's span, if it traces it.
+    Frame(Vec<u8>, Option<Box<str>>),
     /// A request.
     Request(Vec<u8>),
 }

@@ -110,7 +110,7 @@ impl State {
     }
 
     /// A client sent a frame about a shard.
-    pub(super) fn frame(&mut self, id: SocketId, shard: ShardId, payload: &[u8]) {
+    pub(super) fn frame(&mut self, id: SocketId, shard: ShardId, payload: &[u8], traceparent: Option<&str>) {
         let Some(socket) = self.sockets.get_mut(&id) else { return };
         let is_known = socket.leg(shard).is_some();
         let Some(connected) = socket.connected() else { return };
@@ -121,7 +121,7 @@ impl State {
         let mut frame = std::mem::take(&mut self.spare);
         frame.clear();
         frame.extend_from_slice(payload);
-        self.send(id, shard, Travelling::Frame(frame));
+        self.send(id, shard, Travelling::Frame(frame, traceparent.map(Box::from)));
     }
 
     /// A client watches a character. Call it before its frame.
@@ -356,9 +356,14 @@ impl State {
                 }
                 self.say(to, shard, number, id, Said::Request(&request));
             }
-            Travelling::Frame(frame) => {
+            Travelling::Frame(frame, traceparent) => {
                 self.introduce(id, shard);
-                self.say(to, shard, number, id, Said::Frame(&frame));
+                let reads_traces = traceparent.is_some() && self.snapshot.reads_traces(to);
+                let said = match traceparent.as_deref() {
+                    Some(traceparent) if reads_traces => Said::TracedFrame(traceparent, &frame),
+                    _ => Said::Frame(&frame),
+                };
+                self.say(to, shard, number, id, said);
                 let is_full = self.links.get_mut(&to).is_some_and(|link| link.pauses(id));
                 if let Some(connected) = self.sockets.get_mut(&id).and_then(Socket::connected) {
                     connected.client.outbox.let_go(frame.len());

@@ -4,6 +4,8 @@
 use castellan_game::Game;
 use castellan_protocol::{Action, CharacterId, ClientFrame, CloseCode, UserId, Version};
 
+use tracing::Span;
+
 use super::{Inbound, Sender, Show, Slow, once_durable};
 use crate::shard::{Answer, Answered, Mailbox, Missing, Reader, Refusal, Wait};
 use crate::socket::end::End;
@@ -14,6 +16,16 @@ use crate::socket::replies::About;
 pub(in crate::socket) type Unanswered = Wait<Sender>;
 
 impl<G: Game> Inbound<G> {
+    /// The socket is at a gateway, which decides what is traced.
+    pub(in crate::socket) fn follow_traces(&mut self) {
+        self.is_relayed = true;
+    }
+
+    /// The span of the intent that waits for its characters, if it is traced.
+    pub(in crate::socket) fn loading_span(&self) -> Span {
+        self.loading.as_ref().map_or_else(Span::none, |loading| loading.1.clone())
+    }
+
     /// The owner of the character that a frame is about, if the session may name it.
     pub(in crate::socket) fn owner_in<A: Action>(&self, frame: &ClientFrame<A>) -> Option<UserId> {
         let named = match frame {

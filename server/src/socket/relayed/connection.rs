@@ -17,6 +17,7 @@ use castellan_protocol::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::writer::Writer;
 use crate::auth::Session;
@@ -100,6 +101,7 @@ impl<G: Game> Connection<G> {
         mailbox.live_on(Handle::current());
         mailbox.listen(&bell);
         let mut inbound = Inbound::new(session, hello.address, mailbox, Arc::clone(context), now);
+        inbound.follow_traces();
         for &(character, owner) in &hello.watched {
             inbound.watch_again(character, owner);
         }
@@ -145,8 +147,18 @@ impl<G: Game> Connection<G> {
         self.inbound.set_now(now, now_ms);
     }
 
-    pub(super) fn decode(&self, bytes: &[u8]) -> Result<ClientFrame<G::Action>, FrameError> {
-        self.codec.decode_client_frame(bytes)
+    /// `traceparent` is the gateway's span, if it traces the frame. It takes the place of the client's own.
+    pub(super) fn decode(&self, bytes: &[u8], traceparent: Option<&str>) -> Result<ClientFrame<G::Action>, FrameError> {
+        let mut frame = self.codec.decode_client_frame(bytes)?;
+        if let ClientFrame::Intent(intent) = &mut frame {
+            intent.traceparent = traceparent.map(str::to_owned);
+        }
+        Ok(frame)
+    }
+
+    /// The span of the intent that waits for its characters, if it is traced.
+    pub(super) fn loading_span(&self) -> Span {
+        self.inbound.loading_span()
     }
 
     /// Answers a frame.
@@ -207,7 +219,7 @@ impl<G: Game> Connection<G> {
         refusal: Refusal,
     ) {
         // It was decoded before.
-        let Ok(frame) = self.decode(bytes) else { return };
+        let Ok(frame) = self.decode(bytes, None) else { return };
         let writer = Writer::of(InPlace::Answer, stream, self.address);
         self.write(writer, |inbound, out| inbound.refuse(out, &frame, refusal));
     }

@@ -1,5 +1,7 @@
 //! News for the connections of a link: notices, answers that waited for their commit, loads that these need, and closes.
 
+use tracing::{Instrument, Span};
+
 use super::*;
 
 impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
@@ -39,14 +41,14 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
         {
             connection.loads_news = Some(user);
             let id = connection.id;
-            self.load(key, id, Missing::Characters(user));
+            self.load(key, id, Missing::Characters(user), Span::none());
         }
     }
 
-    pub(super) fn load(&mut self, key: Key, id: u64, missing: Missing) {
+    pub(super) fn load(&mut self, key: Key, id: u64, missing: Missing, span: Span) {
         let shards = Arc::clone(&self.house.context.shards);
         self.working.push(Box::pin(async move {
-            let result = shards.fetch(missing).await;
+            let result = shards.fetch(missing).instrument(span).await;
             Done::Loaded { key, id, missing, result }
         }));
     }
