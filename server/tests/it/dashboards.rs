@@ -10,7 +10,7 @@ use serde_json::Value;
 use xtask::prometheus::promtool;
 use xtask::run::workspace;
 
-/// The kinds of panels that every Grafana since version 8 has.
+/// The kinds of panels that the dashboards use. Grafana ships all of them.
 const PLAIN: [&str; 4] = ["row", "stat", "table", "timeseries"];
 
 /// The columns of a dashboard.
@@ -66,7 +66,7 @@ fn prometheus_reads_every_query() {
             count += 1;
         }
     }
-    assert!(count > 100, "only {count} queries were found");
+    assert!(count > 50, "only {count} queries were found");
     let file = tempfile::Builder::new().suffix(".yml").tempfile().expect("a file");
     fs::write(file.path(), rules).expect("it can be written");
     run(Command::new(promtool().expect("promtool")).args(["check", "rules"]).arg(file.path()));
