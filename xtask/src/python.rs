@@ -1,4 +1,4 @@
-//! A Python with the packages of the tests: those of a foreign client, and an OpenTelemetry collector.
+//! A Python with packages for the tests: a foreign client's, an OpenTelemetry collector, and the check of the dashboards.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,8 +8,9 @@ use anyhow::{Context, Result};
 use crate::machine::{install, on_path};
 use crate::run::{quietly, workspace};
 
-/// The packages from PyPI.
-const PACKAGES: [&str; 3] = ["websockets>=13,<17", "msgpack>=1,<2", "rotel==0.0.1a15"];
+/// The packages from PyPI. Grafana's are numbered by the time of their release, then by the Grafana that they describe.
+const PACKAGES: [&str; 4] =
+    ["websockets>=13,<17", "msgpack>=1,<2", "grafana-foundation-sdk==1769699379!11.6.0", "rotel==0.0.1a15"];
 
 /// The interpreter of a virtual environment under `target/` with the packages. Creates a missing one.
 pub fn python() -> Result<PathBuf> {
@@ -20,13 +21,14 @@ pub fn python() -> Result<PathBuf> {
         make(&folder)?;
         let mut pip = Command::new(&python);
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES);
-        quietly(&mut pip).context("cannot install the packages websockets, msgpack and rotel from PyPI")?;
+        quietly(&mut pip).with_context(|| format!("cannot install from PyPI: {}", PACKAGES.join(", ")))?;
     }
     Ok(python)
 }
 
 fn has_packages(python: &Path) -> bool {
-    python.exists() && quietly(Command::new(python).args(["-c", "import msgpack, websockets, rotel"])).is_ok()
+    python.exists()
+        && quietly(Command::new(python).args(["-c", "import grafana_foundation_sdk, msgpack, rotel, websockets"])).is_ok()
 }
 
 fn make(folder: &Path) -> Result<()> {

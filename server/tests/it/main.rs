@@ -5,6 +5,7 @@ mod alerts;
 mod audit;
 mod backups;
 mod cluster;
+mod dashboards;
 mod dead_letters;
 mod document;
 mod exchange;

@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::markdown::{anchors, link_targets};
+use xtask::markdown::link_targets;
+
+use super::markdown::anchors;
 use super::root;
 
 /// The files of the repository with this ending, below its top folder.

@@ -2,15 +2,7 @@
 
 use std::collections::BTreeSet;
 
-/// The lines outside of fenced code.
-pub(super) fn prose(text: &str) -> impl Iterator<Item = &str> {
-    let mut is_code = false;
-    text.lines().filter(move |line| {
-        let is_fence = line.trim_start().starts_with("```");
-        is_code ^= is_fence;
-        !is_code && !is_fence
-    })
-}
+use xtask::markdown::prose;
 
 /// The heading of a line, if it is one.
 fn heading(line: &str) -> Option<&str> {
@@ -38,20 +30,6 @@ pub(super) fn anchors(text: &str) -> BTreeSet<String> {
         anchors.extend(free);
     }
     anchors
-}
-
-/// The targets of all links in a document, those of images and references too.
-pub(super) fn link_targets(text: &str) -> Vec<String> {
-    let mut targets = Vec::new();
-    for line in prose(text) {
-        // What stands between backticks is code, even if it looks like a link.
-        let plain: String = line.split('`').step_by(2).collect::<Vec<_>>().join("`");
-        let inline = plain.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0.to_owned()));
-        targets.extend(inline);
-        let reference = plain.strip_prefix('[').and_then(|rest| rest.split_once("]: "));
-        targets.extend(reference.map(|(_, target)| target.trim().to_owned()));
-    }
-    targets
 }
 
 /// The rows of the one table that has these columns, without its head.
@@ -91,12 +69,6 @@ fn anchors_are_those_of_github() {
     let mut found = anchors(text);
     assert!(found.remove("a_b-5e"));
     assert_eq!(found, expected[1..].iter().cloned().collect());
-}
-
-#[test]
-fn links_are_found_outside_of_code() {
-    let text = "a [b](c.md#d) ![e](f.png) `[g](h.md)`\n```\n[i](j.md)\n```\n[k]: l.md";
-    assert_eq!(link_targets(text), ["c.md#d", "f.png", "l.md"]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The documents are held to the code: links lead somewhere, and the tables of `docs/protocol.md` are what is served.
 
+mod book;
 mod links;
 mod markdown;
 mod protocol;
