@@ -14,11 +14,11 @@ use std::time::Duration;
 use castellan_protocol::{CharacterId, SessionId, UserId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tracing::Span;
+use tracing::field;
 
 use crate::clock::{Clock, Entropy};
 use crate::storage::{AuditRow, Storage, StorageError};
-use crate::telemetry::{self, IntentOutcome};
+use crate::telemetry::{self, IntentOutcome, TraceId};
 
 /// Most events that wait for their log line, at about 100 bytes each.
 const EVENTS_MAX: usize = 16_384;
@@ -97,7 +97,7 @@ pub struct Event {
 /// Takes events from all who act.
 #[derive(Clone)]
 pub struct Audit {
-    events: mpsc::Sender<(i64, Event, Span)>,
+    events: mpsc::Sender<(i64, Event, Option<TraceId>)>,
     clock: Clock,
 }
 
@@ -119,7 +119,7 @@ impl Audit {
     /// Records an event. Never waits.
     pub fn record(&self, event: Event) {
         let at_ms = (self.clock)();
-        offer(&self.events, EVENTS_MAX, event.is_frequent(), (at_ms, event, Span::current()));
+        offer(&self.events, EVENTS_MAX, event.is_frequent(), (at_ms, event, telemetry::current_trace()));
     }
 }
 
@@ -150,7 +150,7 @@ impl Event {
 /// The command is done, or not, whatever happens to its row.
 pub async fn record_command(storage: &dyn Storage, clock: &Clock, entropy: &Entropy, event: &Event) {
     let row = event.row(clock(), entropy);
-    write_line(&row);
+    write_line(&row, None);
     if let Err(error) = storage.add_audit(std::slice::from_ref(&row)).await {
         tracing::warn!(%error, "the command is not recorded in the table audit, only in this log");
     }
@@ -166,7 +166,7 @@ fn offer<T>(queue: &mpsc::Sender<T>, max: usize, is_frequent: bool, item: T) {
 
 /// Writes a log line for each event, and hands its row on.
 async fn log(
-    mut events: mpsc::Receiver<(i64, Event, Span)>,
+    mut events: mpsc::Receiver<(i64, Event, Option<TraceId>)>,
     rows: mpsc::Sender<AuditRow>,
     entropy: Entropy,
     mut stopped: watch::Receiver<bool>,
@@ -181,15 +181,15 @@ async fn log(
                 continue;
             }
         };
-        let Some((at_ms, event, span)) = event else { return };
+        let Some((at_ms, event, trace)) = event else { return };
         let row = event.row(at_ms, &entropy);
-        span.in_scope(|| write_line(&row));
-        drop(span);
+        write_line(&row, trace);
         offer(&rows, ROWS_MAX, event.is_frequent(), row);
     }
 }
 
-fn write_line(row: &AuditRow) {
+/// The trace is that of the request or intent, if it is traced.
+fn write_line(row: &AuditRow, trace: Option<TraceId>) {
     tracing::info!(
         target: "audit",
         actor = row.actor,
@@ -197,6 +197,7 @@ fn write_line(row: &AuditRow) {
         on = row.target,
         action = row.action,
         outcome = row.outcome,
+        trace_id = trace.map(field::display),
         "audit"
     );
 }

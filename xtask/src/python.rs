@@ -28,7 +28,8 @@ pub fn python() -> Result<PathBuf> {
 
 fn has_packages(python: &Path) -> bool {
     python.exists()
-        && quietly(Command::new(python).args(["-c", "import grafana_foundation_sdk, msgpack, rotel, websockets"])).is_ok()
+        && quietly(Command::new(python).args(["-c", "import grafana_foundation_sdk, msgpack, rotel, websockets"]))
+            .is_ok()
 }
 
 fn make(folder: &Path) -> Result<()> {

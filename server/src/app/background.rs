@@ -31,6 +31,9 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// How often gauges are read, and lost leases and operators' decisions looked for.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
+/// How often PostgreSQL's standbys are looked at.
+const REPLICAS: Duration = Duration::from_secs(10);
+
 /// Starts everything but the flusher and the housekeeping.
 pub(super) fn start(auth: &Arc<Auth>, registry: &Arc<Registry>) {
     tokio::spawn(close_revoked(Arc::clone(auth), Arc::clone(registry)));
@@ -43,6 +46,20 @@ pub(super) fn start(auth: &Arc<Auth>, registry: &Arc<Registry>) {
         async move { auth.follow_keys().await }
     });
     tokio::spawn(close_cut_off(auth.cut_off(), Arc::clone(registry)));
+}
+
+/// Looks after PostgreSQL's standbys as long as the process runs.
+pub(super) fn watch_replicas(storage: &Arc<dyn Storage>) {
+    let storage = Arc::clone(storage);
+    tokio::spawn(async move {
+        loop {
+            // Others say that the database is away.
+            if let Ok(lag) = storage.replica_lag().await {
+                telemetry::replica_lag(lag);
+            }
+            tokio::time::sleep(REPLICAS).await;
+        }
+    });
 }
 
 /// Starts the flusher; it ends when `stopped` says so.

@@ -37,6 +37,7 @@ use crate::telemetry;
 /// Why it could not start.
 pub async fn gateway<G: Game>(config: Config, replace: Option<PathBuf>) -> anyhow::Result<()> {
     let metrics = observe(&config)?;
+    telemetry::role("gateway");
     let workers_count = start::worker_count(&config.socket);
     let room = open_files::share_out(&config, workers_count)?;
     let tls = start::read_certificate(&config.listen)?;

@@ -21,6 +21,7 @@ use crate::config;
 use crate::link::Trust;
 use crate::node::{DatabaseSeen, Renewed, View};
 use crate::storage::{self, Membership, Node, Present, Report, Seen, Storage, StorageOptions};
+use crate::telemetry;
 
 /// How long a renewal may take. After that a node asks the others if the database is away.
 const RENEWAL: Duration = Duration::from_millis(1_500);
@@ -199,6 +200,9 @@ pub async fn beat(
         let asked = Instant::now();
         let renewed = timeout(RENEWAL, renew(membership, &node, &report, &mut others, shares)).await;
         let result = renewed.map_err(|_| anyhow::anyhow!("the database does not answer in time")).flatten();
+        if result.is_ok() {
+            telemetry::heartbeat_renewed(asked);
+        }
         if let Some(shares) = shares {
             share(shares, &node, &result, asked).await;
         }

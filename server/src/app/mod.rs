@@ -59,6 +59,7 @@ const LAST_RECORDS: Duration = Duration::from_secs(2);
 /// Why it could not start, or that something could not be brought to the database at the end.
 pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let metrics = observe(&config)?;
+    telemetry::role("serve");
     let room = open_files::share_out(&config, start::worker_count(&config.socket))?;
     let tls = start::read_certificate(&config.listen)?;
     let Bound { players, operators, address } = start::bind(&config.listen)?;
@@ -134,6 +135,7 @@ pub async fn serve<G: Game>(config: Config) -> anyhow::Result<()> {
     let flusher = background::start_flusher(&config, &shards, &storage, &signals, &clock, stopped.clone());
     let housekeeping = background::start_housekeeping(&shards, &signals, Some(name), stopped.clone());
     background::start(&auth, &registry);
+    background::watch_replicas(&storage);
     hints::follow(&storage, &auth, None, {
         let shards = Arc::clone(&shards);
         move |looks| shards.hear_of_books(looks)

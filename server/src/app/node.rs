@@ -47,6 +47,7 @@ const KNOWN: Duration = PERIOD.saturating_mul(2);
 pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
     let name = config.node.name.clone().context("a node needs a name: --name")?;
     let metrics = observe(&config)?;
+    telemetry::role("node");
     let workers_count = start::worker_count(&config.socket);
     let room = open_files::share_out(&config, workers_count)?;
     let (tls, trust) = (start::read_certificate(&config.listen)?, start::read_link_ca(&config.node)?);
@@ -186,6 +187,7 @@ pub async fn node<G: Game>(mut config: Config) -> anyhow::Result<()> {
     let flusher = background::start_flusher(&config, &shards, &storage, &signals, &clock, stopped.clone());
     let housekeeping = background::start_housekeeping(&shards, &signals, None, stopped.clone());
     background::start(&auth, &registry);
+    background::watch_replicas(&storage);
     hints::follow(&storage, &auth, None, {
         let shards = Arc::clone(&shards);
         move |looks| shards.hear_of_books(looks)

@@ -267,13 +267,18 @@ fn account_task(verb: &str, given: &ArgMatches) -> Option<Account> {
     Some(Account::One { account: name()?, verb })
 }
 
+/// The commit that this program was built from, if the build has said so.
+pub const COMMIT: &str = match option_env!("CASTELLAN_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+
 /// The commit and the features of this build, for `--version`.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
-    let commit = option_env!("CASTELLAN_COMMIT").unwrap_or("unknown");
     let features = [("faults", cfg!(feature = "faults")), ("planted", cfg!(feature = "planted"))];
     let features: Vec<&str> = features.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| *name).collect();
     let features = if features.is_empty() { "none".to_owned() } else { features.join(", ") };
-    format!("{} (commit {commit}, features: {features})", env!("CARGO_PKG_VERSION"))
+    format!("{} (commit {COMMIT}, features: {features})", env!("CARGO_PKG_VERSION"))
 });
 
 /// The end of the help that does not list the settings.

@@ -27,7 +27,7 @@ use std::ffi::OsString;
 use std::fmt;
 
 pub use auth::{Auth, Registration};
-pub use command_line::{Account, AccountVerb, Command, DeadLetters, Keys, Task};
+pub use command_line::{Account, AccountVerb, COMMIT, Command, DeadLetters, Keys, Task};
 pub use database::{Cache, Database, DatabaseUrl, Flush, Keep};
 pub use files::Files;
 pub use issuers::{Issuer, Issuers, KeySource, KeyUrl, TokenAlgorithm};

@@ -151,6 +151,7 @@ impl House {
         let Some(place) = self.place(peer, is_proxy) else { return self.refuse(stream) };
         let (house, open, mut stop) = (Arc::clone(self), self.open.subscribe(), stop.clone());
         tokio::spawn(async move {
+            let _counted = telemetry::HttpConnection::open();
             let result = if is_proxy {
                 house.serve_proxied(stream, peer, place, &mut stop).await
             } else {

@@ -259,8 +259,10 @@ mod tests {
             refused(|request| switching(&Terms { gateway_nonce: [1; NONCE_BYTES], ..accept(request) }, &secret(5)));
         assert!(error.await.contains("proof is wrong"));
         let says = |version: u16| format!("{}: {version}\r\n", header::VERSION);
-        let error =
-            refused(|request| switching(&accept(request), &secret(5)).replace(&says(VERSIONS.1), &says(VERSIONS.1 + 1))).await;
+        let error = refused(|request| {
+            switching(&accept(request), &secret(5)).replace(&says(VERSIONS.1), &says(VERSIONS.1 + 1))
+        })
+        .await;
         assert!(error.contains("not offered"), "{error}");
         let error = refused(|_| "HTTP/1.1 421 Misdirected Request\r\n\r\n".to_owned()).await;
         assert!(error.contains("another process"), "{error}");

@@ -18,6 +18,7 @@ mod sqlite;
 
 use async_trait::async_trait;
 use castellan_protocol::{CharacterId, SessionId, UserId};
+use std::time::Duration;
 
 pub use backup::{Copied, backup};
 pub use castellan_authority::{CharacterRow, Lease, SHARDS, ShardId, VERSION_JUMP, WITH_BOOKS};
@@ -67,6 +68,12 @@ pub enum Hint {
 pub trait Storage: Send + Sync + 'static {
     /// Migrates the tables to the current schema. Repeatable, and safe beside other servers.
     async fn migrate(&self) -> Result<(), StorageError>;
+
+    /// How far the slowest standby that is connected to the database is behind, as far as this process may see them.
+    /// `None` if there is none.
+    async fn replica_lag(&self) -> Result<Option<Duration>, StorageError> {
+        Ok(None)
+    }
 
     /// Looks at the database, and changes nothing.
     async fn examine(&self) -> Result<Examination, StorageError> {

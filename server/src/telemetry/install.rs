@@ -12,7 +12,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer};
 
 use super::table::{Kind, METRICS};
-use super::{characters, printing, process, traces};
+use super::{characters, health, printing, process, traces};
 use crate::config::{self, LogFormat};
 
 /// How often samples are folded into buckets. Otherwise they pile up until the metrics are read.
@@ -41,6 +41,7 @@ impl Metrics {
     pub fn render(&self) -> String {
         process::observe();
         characters::publish();
+        health::publish();
         let cpu = METRICS.iter().find(|metric| metric.name == "process_cpu_seconds_total");
         self.0.render() + &process::processor_time(cpu.map_or("", |metric| metric.doc))
     }

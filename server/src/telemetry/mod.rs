@@ -3,6 +3,7 @@
 mod characters;
 mod collector;
 mod gateway;
+mod health;
 mod http;
 mod install;
 mod moves;
@@ -16,13 +17,15 @@ mod trading;
 
 pub use characters::*;
 pub use gateway::*;
+pub use health::{HttpConnection, heartbeat_renewed, replica_lag, role};
 pub use http::{LoginOutcome, audit_dropped, login, request, tls_handshake};
 pub use install::{Metrics, TelemetryError, install, start_logs};
 pub use moves::{Move, copies, shard_moved, shards_owned};
 pub use printing::{complain, print};
 pub use refusals::{Limit, Who, log_refusals, refused};
 pub use spans::{
-    FlushTrace, Parent, changed, forward_span, intent_ended, intent_span, load_span, request_span, traceparent,
+    FlushTrace, Parent, TraceId, changed, current_trace, forward_span, intent_ended, intent_span, load_span,
+    request_span, traceparent,
 };
 pub use traces::finish;
 pub use trading::{parcel_received, traders};

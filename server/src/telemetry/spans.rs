@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use castellan_protocol::{CharacterId, Version};
 use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator;
+pub use opentelemetry::trace::TraceId;
 use opentelemetry::trace::{SpanContext, TraceContextExt};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use parking_lot::Mutex;
@@ -157,11 +158,21 @@ pub fn traceparent(span: &Span) -> Option<String> {
 
 /// Shows the id of a recorded trace in the lines that are logged below this span.
 fn show_trace(span: &Span) {
-    let context = span.context();
-    let traced = context.span().span_context().clone();
-    if traced.is_sampled() {
-        span.record("trace_id", field::display(traced.trace_id()));
+    if let Some(trace) = trace_of(span) {
+        span.record("trace_id", field::display(trace));
     }
+}
+
+/// The trace of the request or intent at hand, if it is recorded.
+pub fn current_trace() -> Option<TraceId> {
+    if is_on() { trace_of(&Span::current()) } else { None }
+}
+
+fn trace_of(span: &Span) -> Option<TraceId> {
+    let context = span.context();
+    let span = context.span();
+    let span = span.span_context();
+    span.is_sampled().then(|| span.trace_id())
 }
 
 /// A change of a traced intent or request whose commit is awaited.

@@ -44,6 +44,16 @@ const SIZES: &[f64] =
 
 /// All metrics.
 pub(super) const METRICS: &[Metric] = &[
+    gauge("castellan_build_info", "1, with the role of the process (serve, node, gateway), its version and commit."),
+    gauge("castellan_http_connections_open", "Open HTTP connections, without those that have become sockets."),
+    gauge(
+        "castellan_lease_age_seconds",
+        "Time since this process last renewed its heartbeat in PostgreSQL, on which the leases of its shards depend.",
+    ),
+    gauge(
+        "castellan_replica_lag_seconds",
+        "How far the slowest connected standby of PostgreSQL is behind, as far as this process may see them; NaN without any.",
+    ),
     counter("castellan_http_requests_total", "HTTP requests answered, by route template, method and status."),
     histogram(
         "castellan_http_request_seconds",
@@ -144,6 +154,7 @@ mod tests {
     fn recorded() -> BTreeSet<&'static str> {
         let sources = [
             include_str!("characters.rs"),
+            include_str!("health.rs"),
             include_str!("gateway.rs"),
             include_str!("http.rs"),
             include_str!("moves.rs"),

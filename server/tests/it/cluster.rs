@@ -34,11 +34,11 @@ impl Cluster {
         &self.house
     }
 
-    fn node(&self, name: &str) -> Server {
+    pub(crate) fn node(&self, name: &str) -> Server {
         self.house.server(&["node", "--name", name, "--policy", "permissive"])
     }
 
-    fn gateway(&self) -> Server {
+    pub(crate) fn gateway(&self) -> Server {
         self.house.server(&["gateway", "--socket-workers", "2"])
     }
 
@@ -66,7 +66,7 @@ impl Cluster {
         run_on(self.house.url(), sqlx::AssertSqlSafe(statement))
     }
 
-    fn until_owned(&self, name: &str, expected: std::ops::RangeInclusive<i64>) {
+    pub(crate) fn until_owned(&self, name: &str, expected: std::ops::RangeInclusive<i64>) {
         let deadline = Instant::now() + SETTLED;
         loop {
             let shards = self.shards_of(name);

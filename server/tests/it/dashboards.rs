@@ -36,6 +36,19 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
 }
 
+/// The queries of all panels, as Grafana sends them, with the dashboard and the title.
+pub(crate) fn queries() -> Vec<(String, String)> {
+    let mut queries = Vec::new();
+    for (file, dashboard) in dashboards() {
+        let name = file.file_stem().expect("a name").to_string_lossy().into_owned();
+        for panel in panels(&dashboard) {
+            let title = format!("{name}: {}", text(panel, "title"));
+            queries.extend(list(panel, "targets").iter().map(|target| (title.clone(), sent(text(target, "expr")))));
+        }
+    }
+    queries
+}
+
 /// All panels but the rows' headings.
 fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
     list(dashboard, "panels").iter().filter(|panel| text(panel, "type") != "row")

@@ -17,6 +17,7 @@ mod harness;
 mod keys;
 mod leases;
 mod membership;
+mod observe;
 mod open_files;
 mod play;
 mod proxies;

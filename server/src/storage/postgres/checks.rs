@@ -1,5 +1,7 @@
 //! Looks once, at a start, at what the database is and how it is set up.
 
+use std::time::Duration;
+
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row};
 
@@ -58,6 +60,17 @@ pub(super) async fn check(connection: &mut PgConnection) -> Result<Vec<String>, 
         warnings.extend(collation(connection, &facts.name).await?);
     }
     Ok(warnings)
+}
+
+/// How far the slowest standby is behind. Those that only a superuser or a member of `pg_monitor` may see do not count.
+pub(super) async fn replica_lag(connection: &mut PgConnection) -> Result<Option<Duration>, StorageError> {
+    // A standby that has everything, and gets nothing new, has no lag.
+    let lag = sqlx::query_scalar(
+        "SELECT max(extract(epoch FROM coalesce(replay_lag, '0'))::float8) FROM pg_stat_replication \
+         WHERE state IS NOT NULL",
+    );
+    let lag: Option<f64> = lag.fetch_one(connection).await?;
+    Ok(lag.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
 }
 
 /// Looks at the database for an operator.

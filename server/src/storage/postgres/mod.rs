@@ -20,6 +20,8 @@ mod origin;
 mod owners;
 mod url;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use castellan_protocol::{CharacterId, SessionId, UserId};
 
@@ -83,6 +85,10 @@ mod membership;
 impl Storage for PostgresStorage {
     fn membership(&self) -> Option<&dyn Membership> {
         Some(self)
+    }
+
+    async fn replica_lag(&self) -> Result<Option<Duration>, StorageError> {
+        on_connection!(self, checks::replica_lag())
     }
 
     async fn examine(&self) -> Result<Examination, StorageError> {

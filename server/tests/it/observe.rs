@@ -1,0 +1,81 @@
+//! Alerts provoked for real: servers in trouble, a real Prometheus that watches them, and a real Alertmanager that says
+//! which alerts fire. The queries of all dashboards are answered meanwhile.
+//!
+//! The tests run it with all durations divided by 30. `cargo xtask observe` takes them as they are in `grafana/alerts.yml`,
+//! which takes nearly half an hour.
+
+mod monitoring;
+mod troubles;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use self::monitoring::Monitoring;
+use self::troubles::{all, sound};
+use crate::dashboards;
+
+/// Panels that stay empty in this test, because what they show does not happen in it.
+const EMPTY: &[&str] = &["players: Audit events dropped", "players: TLS handshakes by outcome"];
+
+/// All durations are divided by this.
+fn haste() -> u32 {
+    #[expect(clippy::disallowed_methods, reason = "how xtask tells the test that it has time")]
+    let in_full = std::env::var_os("CASTELLAN_TEST_OBSERVE_IN_FULL").is_some();
+    if in_full { 1 } else { 30 }
+}
+
+#[test]
+fn troubles_raise_their_alerts_and_a_sound_server_raises_none() {
+    let (troubles, sound) = (all(), sound());
+    let addresses = troubles.iter().chain([&sound]).flat_map(|trouble| trouble.addresses.iter().copied());
+    let monitoring = Monitoring::start(haste(), &addresses.collect::<Vec<_>>());
+    let is_over = AtomicBool::new(false);
+    let expected: BTreeSet<(String, &str)> = (troubles.iter())
+        .flat_map(|trouble| trouble.alerts.iter().map(|alert| (trouble.addresses[0].to_string(), *alert)))
+        .collect();
+    std::thread::scope(|scope| {
+        // However the test ends, the troublemakers must.
+        let _ends = Ends(&is_over);
+        for trouble in troubles.iter().chain([&sound]) {
+            scope.spawn(|| trouble.make(haste(), &is_over));
+        }
+        let deadline = Instant::now() + Duration::from_secs(30 * 60) / haste() + Duration::from_secs(60);
+        let mut seen = BTreeSet::new();
+        loop {
+            seen.extend(monitoring.alerts());
+            let missing: Vec<_> =
+                expected.iter().filter(|(at, alert)| !seen.contains(&(at.clone(), (*alert).to_owned()))).collect();
+            if missing.is_empty() {
+                break;
+            }
+            assert!(Instant::now() < deadline, "these alerts do not come: {missing:#?}\nthese came: {seen:#?}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        let at_sound: Vec<_> = seen.iter().filter(|(at, _)| *at == sound.addresses[0].to_string()).collect();
+        assert!(at_sound.is_empty(), "alerts about a sound server: {at_sound:#?}");
+        let empty: BTreeSet<String> = (dashboards::queries().into_iter())
+            .filter(|(_, query)| monitoring.series(query) == 0)
+            .map(|(panel, _)| panel)
+            .collect();
+        let expected: BTreeSet<String> = EMPTY.iter().map(|panel| (*panel).to_owned()).collect();
+        assert_eq!(empty, expected, "panels without data");
+        for (at, alert) in &seen {
+            eprintln!("{alert} at {at}");
+        }
+    });
+}
+
+/// Says that the test is over when dropped.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// True until the test is over.
+fn goes_on(is_over: &AtomicBool) -> bool {
+    !is_over.load(Ordering::Relaxed)
+}

@@ -1,0 +1,157 @@
+//! A Prometheus and an Alertmanager that watch some addresses.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use xtask::prometheus::{alertmanager, prometheus};
+use xtask::run::workspace;
+
+use crate::harness::Http;
+use crate::starting::free_address;
+
+/// Both programs; killed when dropped.
+pub(super) struct Monitoring {
+    prometheus: Program,
+    alertmanager: Program,
+    _folder: TempDir,
+}
+
+struct Program {
+    child: Child,
+    http: Http,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Both fail only where it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Program {
+    /// Starts it, with its output in a file of this name, and waits until it listens.
+    fn start(mut command: Command, folder: &TempDir, name: &str, address: SocketAddr) -> Self {
+        let path = folder.path().join(name);
+        let log = File::create(&path).expect("a log");
+        command.current_dir(folder.path()).stdin(Stdio::null());
+        command.stdout(log.try_clone().expect("a file")).stderr(log);
+        let mut program = Self { child: command.spawn().expect("it starts"), http: Http::new(address) };
+        while TcpStream::connect(address).is_err() {
+            let ended = program.child.try_wait().expect("it is ours");
+            assert!(ended.is_none(), "{name}: {}", fs::read_to_string(path).unwrap_or_default());
+            std::thread::yield_now();
+        }
+        program
+    }
+}
+
+impl Monitoring {
+    /// Watches these addresses with the settings and rules of the folder `grafana`, all durations divided by `haste`.
+    pub(super) fn start(haste: u32, addresses: &[SocketAddr]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (at, alerts_at) = (free_address(), free_address());
+        let put = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("it can be written");
+        let read = |name: &str| fs::read_to_string(workspace().join("grafana").join(name)).expect("a text");
+        put("alerts.yml", &hastened(&read("alerts.yml"), haste));
+        let targets: Vec<String> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
+        let mut settings = hastened(&read("prometheus.yml"), haste);
+        settings = settings.replacen("\"127.0.0.1:8080\"", &targets.join(", "), 1);
+        assert!(settings.contains(&targets[0]), "the sample has another address: {settings}");
+        let interval = 15_000 / haste;
+        settings = settings.replacen("global:\n", &format!("global:\n  evaluation_interval: {interval}ms\n"), 1);
+        write!(settings, "alerting:\n  alertmanagers:\n    - static_configs:\n        - targets: [\"{alerts_at}\"]\n")
+            .expect("a string");
+        put("prometheus.yml", &settings);
+        put(
+            "alertmanager.yml",
+            "route: { receiver: nobody, group_by: [alertname, instance] }\nreceivers: [{ name: nobody }]\n",
+        );
+        let mut command = alertmanager().expect("Alertmanager");
+        command.args(["--config.file=alertmanager.yml", "--storage.path=alerts", "--cluster.listen-address="]);
+        command.arg(format!("--web.listen-address={alerts_at}"));
+        let alertmanager = Program::start(command, &folder, "alertmanager.log", alerts_at);
+        let mut command = Command::new(prometheus().expect("Prometheus"));
+        command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=series"]);
+        command.arg(format!("--web.listen-address={at}"));
+        let prometheus = Program::start(command, &folder, "prometheus.log", at);
+        Self { prometheus, alertmanager, _folder: folder }
+    }
+
+    /// The alerts that fire now: the instance, empty if it is about all of them, and the name.
+    pub(super) fn alerts(&self) -> BTreeSet<(String, String)> {
+        let answer = self.alertmanager.http.get("/api/v2/alerts?active=true");
+        let alerts = answer.json.as_array().cloned().unwrap_or_default();
+        let label = |alert: &Value, name: &str| alert["labels"][name].as_str().unwrap_or_default().to_owned();
+        alerts.iter().map(|alert| (label(alert, "instance"), label(alert, "alertname"))).collect()
+    }
+
+    /// The number of series with which a query is answered.
+    pub(super) fn series(&self, query: &str) -> usize {
+        let body = url_form(query);
+        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+        let answer = self.prometheus.http.call("POST", "/api/v1/query", &headers, Some(&body));
+        assert_eq!(answer.json["status"], "success", "{query}: {answer:?}");
+        answer.json["data"]["result"].as_array().map_or(0, Vec::len)
+    }
+}
+
+/// The body of a form with the field `query`.
+fn url_form(query: &str) -> String {
+    let mut body = "query=".to_owned();
+    for byte in query.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            body.push(char::from(byte));
+        } else {
+            write!(body, "%{byte:02X}").expect("a string");
+        }
+    }
+    body
+}
+
+/// Divides the durations in settings and rules: those behind `for:` and in `interval:`, and the ranges in brackets.
+fn hastened(text: &str, haste: u32) -> String {
+    let mut hastened = String::new();
+    for line in text.split_inclusive('\n') {
+        let mut rest = line;
+        let starts = ["for: ", "interval: ", "["];
+        while let Some((at, start)) =
+            starts.iter().filter_map(|start| Some((rest.find(start)? + start.len(), start))).min()
+        {
+            let (before, after) = rest.split_at(at);
+            hastened.push_str(before);
+            let digits = after.len() - after.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
+            let (number, unit) = after.split_at(digits);
+            let milliseconds = match unit.chars().next() {
+                Some('s') => 1_000,
+                Some('m') => 60_000,
+                Some('h') => 3_600_000,
+                Some('d') => 86_400_000,
+                _ => 0,
+            };
+            match number.parse::<u64>() {
+                Ok(number) if milliseconds > 0 => {
+                    write!(hastened, "{}ms", number * milliseconds / u64::from(haste)).expect("a string");
+                    rest = &unit[1..];
+                }
+                _ => rest = after,
+            }
+            let _ = start;
+        }
+        hastened.push_str(rest);
+    }
+    hastened
+}
+
+#[test]
+fn durations_are_divided_and_nothing_else() {
+    let text = "  for: 5m\n  expr: rate(x_total{status=~\"[45]..\"}[10m]) > 300\n  interval: 15s\n";
+    let expected = "  for: 10000ms\n  expr: rate(x_total{status=~\"[45]..\"}[20000ms]) > 300\n  interval: 500ms\n";
+    assert_eq!(hastened(text, 30), expected);
+    assert_eq!(hastened("for: 1m\n", 1), "for: 60000ms\n");
+}
