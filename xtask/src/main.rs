@@ -1,4 +1,4 @@
-//! What a person types: `cargo xtask test`, `check`, `deny`, `audit`, `fuzz`, `torture`, `bench`.
+//! What a person types: `cargo xtask test`, `check`, `deny`, `audit`, `dist`, `fuzz`, `torture`, `bench`.
 
 use std::process::ExitCode;
 
@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use xtask::bench::{BenchArguments, bench};
 use xtask::check::check;
 use xtask::deny::{audit, deny};
+use xtask::dist::{DistArguments, dist};
 use xtask::fuzz::{FuzzArguments, fuzz};
 use xtask::test::{TestArguments, test};
 use xtask::torture::{TortureArguments, torture};
@@ -28,6 +29,8 @@ enum Task {
     Deny,
     /// Looks all dependencies up in RustSec's advisory database; exits with 2 if it cannot be fetched.
     Audit,
+    /// Packs the checked-out commit: an archive, a Debian package, licences, bills of materials, checksums.
+    Dist(DistArguments),
     /// Sends spoiled frames, requests and tokens to everything that reads them, for as long as you like.
     Fuzz(FuzzArguments),
     /// Pulls the plug on a server under load in many ways, and checks that nothing is lost or done twice.
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Task::Check => check(),
         Task::Deny => deny(),
         Task::Audit => audit(),
+        Task::Dist(arguments) => dist(&arguments),
         Task::Fuzz(arguments) => fuzz(&arguments),
         Task::Torture(arguments) => torture(&arguments),
         Task::Bench(arguments) => bench(&arguments),
