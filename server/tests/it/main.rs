@@ -17,6 +17,7 @@ mod keys;
 mod leases;
 mod membership;
 mod open_files;
+mod packages;
 mod play;
 mod proxies;
 mod readers;

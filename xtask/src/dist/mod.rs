@@ -110,7 +110,7 @@ fn pack(folder: &Path, triple: &str) -> Result<Packed> {
     quietly(Command::new("cp").arg("-r").args(INCLUDED.map(|name| source.folder.join(name))).arg(&archived))?;
     deployment(&source.folder, &archived)?;
     archive(&source, folder, &name, &out.join(format!("{name}.tar.gz")))?;
-    let contents = Contents { program: &archived.join("castellan"), licences: &licences };
+    let contents = Contents { program: &archived.join("castellan"), licences: &licences, is_hasty: false };
     let package = package(&source.folder, source.time, &contents, &folder.join("stage"), &out)?;
     checksums(&out)?;
     Ok(Packed { folder: out, archived, package })

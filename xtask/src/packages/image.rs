@@ -1,6 +1,7 @@
 //! The container image, built and run.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -9,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::client::{log_in, wait_until_ready};
 use super::podman::Podman;
-use super::{free_address, needs_root};
+use super::{free_address, needs_root, stripped};
 use crate::run::{quietly, workspace};
 
 const TAG: &str = "castellan";
@@ -26,7 +27,7 @@ const USER: &str = "65532";
 /// If a file is missing.
 pub fn stage(program: &Path, folder: &Path) -> Result<()> {
     let here = workspace();
-    fs::copy(program, folder.join("castellan"))?;
+    stripped(program, &folder.join("castellan"))?;
     fs::write(folder.join("third-party.txt"), "Left out: this image is for tests only.\n")?;
     let included = ["LICENSE-MIT", "LICENSE-APACHE", "catalogue"].map(|name| here.join(name));
     quietly(Command::new("cp").arg("-r").args(included).arg(folder))?;
@@ -118,14 +119,18 @@ impl<'a> Container<'a> {
     }
 
     fn create_account(&self, name: &str, password: &str) -> Result<()> {
-        use std::io::Write;
         let arguments = ["exec", "--interactive", NAME, "/usr/bin/castellan", "account", "create", name];
         let mut command = self.podman.command(&arguments);
-        command.args(["--role", "player", "--password-stdin"]).stdin(Stdio::piped()).stdout(Stdio::null());
+        command
+            .args(["--role", "player", "--password-stdin"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         let mut child = command.spawn()?;
         child.stdin.take().context("a pipe")?.write_all(format!("{password}\n").as_bytes())?;
-        let status = child.wait()?;
-        ensure!(status.success(), "castellan account create ended with {status}");
+        let ended = child.wait_with_output()?;
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        ensure!(ended.status.success(), "castellan account create ended with {}: {said}", ended.status);
         Ok(())
     }
 

@@ -1,9 +1,9 @@
 //! The Debian package, installed, used and removed.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-use std::process::{Child, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::chroot::Chroot;
 use super::client::{log_in, wait_until_ready};
 use super::{free_address, needs_root};
+use crate::run::quietly;
 
 const UNIT: &str = "usr/lib/systemd/system/castellan.service";
 const SETTINGS: &str = "/etc/castellan/castellan.toml";
@@ -61,10 +62,15 @@ fn serves(debian: &Chroot, service: &Service) -> Result<()> {
             .and_then(|()| service.health(debian, &address.to_string()));
         kill_process(Pid::from_child(&child), Signal::TERM)?;
         let ended = child.wait()?;
-        used?;
+        used.with_context(|| fs::read_to_string(log(debian)).unwrap_or_default())?;
         ensure!(ended.success(), "the service ended with {ended}");
     }
     Ok(())
+}
+
+/// What the service has logged since its start.
+fn log(debian: &Chroot) -> PathBuf {
+    debian.folder().join("service.log")
 }
 
 /// What systemd reads from the unit and does with it.
@@ -98,7 +104,7 @@ impl Service {
         })
     }
 
-    fn command(&self, debian: &Chroot, line: &str) -> std::process::Command {
+    fn command(&self, debian: &Chroot, line: &str) -> Command {
         let words: Vec<&str> = line.split_whitespace().collect();
         let mut command = debian.command(&self.user, &self.folder, &words);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -106,17 +112,18 @@ impl Service {
     }
 
     fn run(&self, debian: &Chroot, line: &str) -> Result<()> {
-        crate::run::quietly(&mut self.command(debian, line)).with_context(|| line.to_owned()).map(drop)
+        quietly(&mut self.command(debian, line)).with_context(|| line.to_owned()).map(drop)
     }
 
     fn health(&self, debian: &Chroot, listen: &str) -> Result<()> {
         let mut command = self.command(debian, "castellan health");
-        crate::run::quietly(command.env("CASTELLAN_LISTEN", listen)).map(drop)
+        quietly(command.env("CASTELLAN_LISTEN", listen)).map(drop)
     }
 
     fn start(&self, debian: &Chroot, listen: &str) -> Result<Child> {
         let mut command = self.command(debian, &self.line);
-        command.env("CASTELLAN_LISTEN", listen).stdin(Stdio::null()).stdout(Stdio::null());
+        command.env("CASTELLAN_LISTEN", listen);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(log(debian))?);
         command.spawn().context("the service")
     }
 }

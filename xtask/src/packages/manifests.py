@@ -43,6 +43,8 @@ for kind in ("Deployment", "StatefulSet", "Service", "PodDisruptionBudget", "Sec
         mistakes.append(f"kubernetes: no {kind}")
 
 compose = yaml.safe_load((deploy / "compose.yml").read_text())
+# Debian's schema is of the year before `name` came.
+del compose["name"]
 for error in jsonschema.Draft7Validator(json.loads(schema.read_text())).iter_errors(compose):
     mistakes.append(f"compose.yml: {list(error.path)}: {error.message}")
 for name, service in compose["services"].items():

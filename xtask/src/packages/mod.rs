@@ -10,11 +10,12 @@ mod podman;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Result, bail};
 
 use crate::machine::is_root;
-use crate::run::workspace;
+use crate::run::{quietly, workspace};
 
 pub use image::{check as check_image, stage as stage_image};
 pub use installed::check as check_package;
@@ -26,8 +27,16 @@ pub use manifests::check as check_manifests;
 ///
 /// If cargo-deb cannot be had, or a file of the package is missing.
 pub fn package_of(program: &Path, folder: &Path) -> Result<PathBuf> {
-    let contents = crate::dist::Contents { program, licences: "Left out: this package is for tests only.\n" };
+    let program = &stripped(program, &folder.join("stripped"))?;
+    let licences = "Left out: this package is for tests only.\n";
+    let contents = crate::dist::Contents { program, licences, is_hasty: true };
     crate::dist::package(&workspace(), 0, &contents, &folder.join("stage"), folder)
+}
+
+/// Copies a program without what only debuggers need: four fifths of the tests' programs.
+fn stripped(program: &Path, to: &Path) -> Result<PathBuf> {
+    quietly(Command::new("strip").arg("--strip-debug").arg("-o").arg(to).arg(program))?;
+    Ok(to.to_owned())
 }
 
 /// Fails on machines that cannot do what `what` says.

@@ -104,13 +104,13 @@ impl Podman {
     }
 }
 
-/// The limits that this process has itself.
+/// Limits that every process may set: those that podman prefers may be more than this one has.
 fn limits() -> [String; 2] {
-    let limit = |name: &str, resource| {
-        let most = getrlimit(resource).maximum.unwrap_or(1 << 20).min(1 << 20);
+    let limit = |name: &str, resource, wanted: u64| {
+        let most = getrlimit(resource).maximum.unwrap_or(wanted).min(wanted);
         format!("{name}={most}:{most}")
     };
-    [limit("nofile", Resource::Nofile), limit("nproc", Resource::Nproc)]
+    [limit("nofile", Resource::Nofile, 1 << 20), limit("nproc", Resource::Nproc, 4096)]
 }
 
 impl Drop for Podman {
