@@ -59,12 +59,21 @@ fn serves(debian: &Chroot, service: &Service) -> Result<()> {
         };
         let used = wait_until_ready(address, || alive(&mut child))
             .and_then(|()| log_in(address, "ada", "open sesame", create))
-            .and_then(|()| service.health(debian, &address.to_string()));
+            .and_then(|()| service.health(debian, &address.to_string()))
+            .and_then(|()| lists_accounts(debian, &service.user));
         kill_process(Pid::from_child(&child), Signal::TERM)?;
         let ended = child.wait()?;
         used.with_context(|| fs::read_to_string(log(debian)).unwrap_or_default())?;
         ensure!(ended.success(), "the service ended with {ended}");
     }
+    Ok(())
+}
+
+/// Types what docs/operate.md says, from anywhere and without the service's variables.
+fn lists_accounts(debian: &Chroot, user: &str) -> Result<()> {
+    let arguments = ["castellan", "--config", SETTINGS, "account", "list"];
+    let said = quietly(&mut debian.command(user, "/", &arguments))?;
+    ensure!(said.contains("ada"), "the account is not in the database of the settings: {said}");
     Ok(())
 }
 
