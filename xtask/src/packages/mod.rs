@@ -39,13 +39,18 @@ fn stripped(program: &Path, to: &Path) -> Result<PathBuf> {
     Ok(to.to_owned())
 }
 
-/// Fails on machines that cannot do what `what` says.
+/// Fails on machines that cannot do what `what` says, and says why.
 fn needs_root(what: &str) -> Result<()> {
+    let elsewhere = "leave these tests out: cargo xtask test -- -- --skip packages::";
     if !cfg!(target_os = "linux") {
-        bail!("{what} needs Linux; leave these tests out: cargo xtask test -- -- --skip packages::");
+        bail!("{what} needs Linux; {elsewhere}");
     }
     if !is_root() {
-        bail!("{what} needs root; run it as root, or leave these tests out: cargo xtask test -- -- --skip packages::");
+        bail!("{what} needs root; run it as root, or {elsewhere}");
+    }
+    if let Err(error) = quietly(Command::new("unshare").args(["--mount", "--", "mount", "-t", "tmpfs", "none", "/mnt"]))
+    {
+        bail!("{what} needs a root who may mount, as in a container with --privileged; or {elsewhere}\n{error:#}");
     }
     Ok(())
 }
