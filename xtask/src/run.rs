@@ -58,6 +58,11 @@ pub fn cargo() -> Command {
     command
 }
 
+/// Cargo's target folder.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}
+
 /// The folder of the workspace.
 pub fn workspace() -> PathBuf {
     // Cargo names the folder again when it starts the program: clones that share a build folder share the program, too.

@@ -20,14 +20,19 @@ pub struct TestArguments {
     /// Arguments passed to `cargo test`: a part of the tests' names, `-p PACKAGE`, and after another `--` arguments for
     /// the test programs. Default: all packages, followed by nearly three minutes of torture.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<String>,
+    pub(crate) arguments: Vec<String>,
     /// Make PostgreSQL wait for the disk at each commit, as in production.
     #[arg(long)]
-    durable: bool,
+    pub(crate) durable: bool,
 }
 
 /// Starts the programs that the tests need, runs the tests, and always cleans up.
 pub fn test(arguments: &TestArguments) -> Result<ExitCode> {
+    run(arguments, &[])
+}
+
+/// Does that with these variables in the tests' environment.
+pub(crate) fn run(arguments: &TestArguments, variables: &[(&str, &str)]) -> Result<ExitCode> {
     catch_interrupts()?;
     let python = python()?;
     // Installed here, so that the tests find it.
@@ -44,6 +49,7 @@ pub fn test(arguments: &TestArguments) -> Result<ExitCode> {
     command.env("CASTELLAN_TEST_POSTGRES", cluster.url());
     command.env("CASTELLAN_TEST_POSTGRES_PROGRAMS", cluster.programs());
     command.env("CASTELLAN_TEST_PYTHON", python);
+    command.envs(variables.iter().copied());
     if !foreground(&mut command)?.success() {
         return Ok(ExitCode::FAILURE);
     }

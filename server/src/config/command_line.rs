@@ -161,6 +161,9 @@ pub(super) enum Parsed {
 /// Reads flags into `values`. Records each problem there and still reads the rest of the line.
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>, values: &mut Values) -> Parsed {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    if arguments.iter().any(|argument| argument == MAN_PAGE) {
+        return Parsed::Show(man_page(grammar(values.options, true)));
+    }
     let wants_all = arguments.iter_mut().find(|argument| *argument == "--help-all");
     let shows_all = wants_all.map(|argument| *argument = "--help".into()).is_some();
     let matches = match grammar(values.options, shows_all).try_get_matches_from(&arguments) {
@@ -189,6 +192,16 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>, values: &mut 
         }
     }
     Parsed::Line(Line { config: flag(&matches, "config"), task: task(&matches) })
+}
+
+/// Prints the manual page instead of doing anything; for those who make packages.
+const MAN_PAGE: &str = "--man-page";
+
+/// The manual page, in roff.
+fn man_page(grammar: Clap) -> String {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(grammar).render(&mut page).expect("a vector takes everything");
+    String::from_utf8(page).expect("made of strings")
 }
 
 /// A flag's value, given before or after the command.

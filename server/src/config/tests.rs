@@ -287,6 +287,12 @@ fn the_short_help_has_no_setting_and_that_of_a_command_only_its_own() {
 }
 
 #[test]
+fn the_manual_page_has_all_settings() {
+    let page = help(&["--man-page"]);
+    assert!(page.contains(".TH castellan 1") && page.contains("\\-\\-flush\\-interval"), "{page}");
+}
+
+#[test]
 fn a_variable_that_nothing_reads_is_named_with_the_one_that_was_meant() {
     let unknown = |variables: &[(&str, &str)]| config(&[], variables).unknown;
     assert_eq!(unknown(&[("CASTELLAN_FLUSH_INTERVAL", "2s"), ("PATH", "/bin"), ("CASTELLAN_CONFIG", "")]), [""; 0]);

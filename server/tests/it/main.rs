@@ -19,6 +19,7 @@ mod leases;
 mod membership;
 mod observe;
 mod open_files;
+mod packages;
 mod play;
 mod proxies;
 mod readers;

@@ -242,7 +242,7 @@ fn restarts() -> Trouble {
     Trouble::new(&[address], &["CastellanNodeFlaps"], move |haste, is_over| {
         // Each life is seen by Prometheus.
         let life = Duration::from_secs(45) / haste + Duration::from_secs(1);
-        for _ in 0..4 {
+        while goes_on(is_over) {
             let until = Instant::now() + life;
             while goes_on(is_over) && Instant::now() < until {
                 std::thread::sleep(PAUSE);
@@ -252,9 +252,6 @@ fn restarts() -> Trouble {
                 old.kill();
             }
             *server = Some(start(&house));
-        }
-        while goes_on(is_over) {
-            std::thread::sleep(PAUSE);
         }
     })
 }
