@@ -1,7 +1,6 @@
 //! `cargo xtask dist`: what is handed to people who run a server: an archive, a Debian package and their checksums.
 
 mod build;
-mod debian;
 mod papers;
 mod source;
 
@@ -12,9 +11,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-pub use debian::{Contents, package};
-
-use crate::packages;
+use crate::packages::{self, Contents};
 use crate::run::{catch_interrupts, quietly, target, workspace};
 use source::Source;
 
@@ -108,18 +105,12 @@ fn pack(folder: &Path, triple: &str) -> Result<Packed> {
         fs::write(out.join(format!("{name}-{program}.cdx.json")), bill)?;
     }
     quietly(Command::new("cp").arg("-r").args(INCLUDED.map(|name| source.folder.join(name))).arg(&archived))?;
-    deployment(&source.folder, &archived)?;
+    packages::deployment(&source.folder, &archived)?;
     archive(&source, folder, &name, &out.join(format!("{name}.tar.gz")))?;
     let contents = Contents { program: &archived.join("castellan"), licences: &licences, is_hasty: false };
-    let package = package(&source.folder, source.time, &contents, &folder.join("stage"), &out)?;
+    let package = packages::package(&source.folder, source.time, &contents, &folder.join("stage"), &out)?;
     checksums(&out)?;
     Ok(Packed { folder: out, archived, package })
-}
-
-/// Copies the folder `deploy` and makes the image's empty volume, which git cannot hold.
-pub(crate) fn deployment(source: &Path, to: &Path) -> Result<()> {
-    quietly(Command::new("cp").arg("-r").arg(source.join("deploy")).arg(to))?;
-    Ok(fs::create_dir_all(to.join("deploy/volume"))?)
 }
 
 /// An archive whose bytes depend on nothing but the files: sorted, without owners, all of the time of the commit.

@@ -31,7 +31,7 @@ pub fn stage(program: &Path, folder: &Path) -> Result<()> {
     fs::write(folder.join("third-party.txt"), "Left out: this image is for tests only.\n")?;
     let included = ["LICENSE-MIT", "LICENSE-APACHE", "catalogue"].map(|name| here.join(name));
     quietly(Command::new("cp").arg("-r").args(included).arg(folder))?;
-    crate::dist::deployment(&here, folder)?;
+    deployment(&here, folder)?;
     let libraries = libraries(program)?;
     if libraries.is_empty() {
         return Ok(());
@@ -45,6 +45,12 @@ pub fn stage(program: &Path, folder: &Path) -> Result<()> {
     let file = folder.join("deploy/Containerfile");
     let text = fs::read_to_string(&file)?;
     Ok(fs::write(file, text + "COPY libraries /\n")?)
+}
+
+/// Copies the folder `deploy` and makes the image's empty volume, which git cannot hold.
+pub(crate) fn deployment(source: &Path, to: &Path) -> Result<()> {
+    quietly(Command::new("cp").arg("-r").arg(source.join("deploy")).arg(to))?;
+    Ok(fs::create_dir_all(to.join("deploy/volume"))?)
 }
 
 /// What a program needs to start; nothing if it is static.

@@ -1,8 +1,9 @@
-//! Checks of what `cargo xtask dist` makes and of what `deploy/` says: the Debian package in a Debian, the image in a
+//! The Debian package and the image, and checks of them and of what `deploy/` says: the package in a Debian, the image in a
 //! container, the manifests by their schemas. The tests run them on the tests' programs.
 
 mod chroot;
 mod client;
+mod debian;
 mod image;
 mod installed;
 mod manifests;
@@ -17,6 +18,8 @@ use anyhow::{Result, bail};
 use crate::machine::is_root;
 use crate::run::{quietly, workspace};
 
+pub use debian::{Contents, package};
+pub(crate) use image::deployment;
 pub use image::{check as check_image, stage as stage_image};
 pub use installed::check as check_package;
 pub use manifests::check as check_manifests;
@@ -29,8 +32,8 @@ pub use manifests::check as check_manifests;
 pub fn package_of(program: &Path, folder: &Path) -> Result<PathBuf> {
     let program = &stripped(program, &folder.join("stripped"))?;
     let licences = "Left out: this package is for tests only.\n";
-    let contents = crate::dist::Contents { program, licences, is_hasty: true };
-    crate::dist::package(&workspace(), 0, &contents, &folder.join("stage"), folder)
+    let contents = Contents { program, licences, is_hasty: true };
+    package(&workspace(), 0, &contents, &folder.join("stage"), folder)
 }
 
 /// Copies a program without what only debuggers need: four fifths of the tests' programs.
