@@ -15,7 +15,7 @@ use clap::Args;
 pub use debian::{Contents, package};
 
 use crate::packages;
-use crate::run::{catch_interrupts, quietly, target, workspace};
+use crate::run::{catch_interrupts, quietly, target};
 use source::Source;
 
 /// The programs, each a package of the same name.
@@ -143,9 +143,4 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     files.sort();
     Ok(files)
-}
-
-/// The repository that is packed.
-fn repository() -> PathBuf {
-    workspace()
 }
