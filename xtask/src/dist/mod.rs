@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::packages::{self, Contents};
-use crate::run::{catch_interrupts, quietly, target, workspace};
+use crate::run::{catch_interrupts, quietly, target};
 use source::Source;
 
 /// The programs, each a package of the same name.
@@ -134,9 +134,4 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     files.sort();
     Ok(files)
-}
-
-/// The repository that is packed.
-fn repository() -> PathBuf {
-    workspace()
 }

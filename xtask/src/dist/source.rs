@@ -6,8 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::repository;
-use crate::run::quietly;
+use crate::run::{quietly, workspace};
 
 /// A clean checkout.
 pub(super) struct Source {
@@ -20,7 +19,7 @@ pub(super) struct Source {
 impl Source {
     /// Clones the commit that is checked out. Changes that are not committed are left out.
     pub(super) fn checkout(folder: &Path) -> Result<Self> {
-        let here = repository();
+        let here = workspace();
         let git = |arguments: &[&str]| quietly(Command::new("git").arg("-C").arg(&here).args(arguments));
         let commit = git(&["rev-parse", "HEAD"]).context("only a clone of the repository can be packed")?;
         let time = git(&["log", "-1", "--format=%ct"])?.trim().parse().context("the time of the commit")?;

@@ -43,7 +43,7 @@ pub fn package(source: &Path, time: u64, contents: &Contents<'_>, stage: &Path, 
     command.current_dir(source).args(["--quiet", "--no-build", "--no-strip", "--package", "castellan"]);
     command.arg("--output").arg(out).env("CARGO_TARGET_DIR", stage).env("SOURCE_DATE_EPOCH", time.to_string());
     if contents.is_hasty {
-        command.args(["--fast", "--compress-type", "gz"]);
+        command.arg("--fast");
     }
     let said = quietly(&mut command)?;
     let file = said.lines().rfind(|line| Path::new(line).extension().is_some_and(|end| end == "deb"));

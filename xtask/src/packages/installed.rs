@@ -61,7 +61,8 @@ fn serves(debian: &Chroot, service: &Service) -> Result<()> {
             .and_then(|()| log_in(address, "ada", "open sesame", create))
             .and_then(|()| service.health(debian, &address.to_string()))
             .and_then(|()| lists_accounts(debian, &service.user));
-        kill_process(Pid::from_child(&child), Signal::TERM)?;
+        // An error means that it has already ended.
+        let _ = kill_process(Pid::from_child(&child), Signal::TERM);
         let ended = child.wait()?;
         used.with_context(|| fs::read_to_string(log(debian)).unwrap_or_default())?;
         ensure!(ended.success(), "the service ended with {ended}");
