@@ -28,7 +28,7 @@ const SUMS: &str = "SHA256SUMS";
 /// Arguments of the packing.
 #[derive(Args)]
 pub struct DistArguments {
-    /// Build everything once more in another folder, and fail if a single byte differs.
+    /// Build everything once more from nothing, and fail if a single byte differs.
     #[arg(long)]
     twice: bool,
     /// Afterwards install the package in a Debian under `target/`, and run the container image. Needs root.
@@ -45,29 +45,27 @@ pub fn dist(arguments: &DistArguments) -> Result<ExitCode> {
     catch_interrupts()?;
     let triple = build::triple()?;
     let folder = target().join("dist");
-    let first = pack(&folder.join("first"), &triple)?;
+    let work = folder.join("work");
+    let packed = pack(&work, &triple)?;
     if arguments.twice {
-        let again = folder.join("second");
-        if again.exists() {
-            fs::remove_dir_all(&again)?;
-        }
-        let second = pack(&again, &triple)?;
-        let [one, other] = [&first, &second].map(|packed| fs::read_to_string(packed.folder.join(SUMS)));
-        let (one, other) = (one?, other?);
+        let one = fs::read_to_string(packed.folder.join(SUMS))?;
+        fs::remove_dir_all(&work)?;
+        let again = pack(&work, &triple)?;
+        let other = fs::read_to_string(again.folder.join(SUMS))?;
         if one != other {
             bail!("two builds of one commit differ:\n{one}\n{other}");
         }
-        eprintln!("Two builds in two folders have the same bytes.");
+        eprintln!("Two builds of the commit have the same bytes.");
     }
-    for entry in fs::read_dir(&first.folder)? {
+    for entry in fs::read_dir(&packed.folder)? {
         let file = entry?.path();
         fs::copy(&file, folder.join(file.file_name().context("a name")?))?;
     }
-    print!("{}", quietly(Command::new("ls").arg("-l").args(files(&first.folder)?))?);
-    print!("{}", fs::read_to_string(first.folder.join(SUMS))?);
+    print!("{}", quietly(Command::new("ls").arg("-l").args(files(&packed.folder)?))?);
+    print!("{}", fs::read_to_string(packed.folder.join(SUMS))?);
     if arguments.check {
-        packages::check_package(&first.package)?;
-        packages::check_image(&first.archived)?;
+        packages::check_package(&packed.package)?;
+        packages::check_image(&packed.archived)?;
         packages::check_manifests()?;
     }
     Ok(ExitCode::SUCCESS)
