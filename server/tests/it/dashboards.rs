@@ -36,14 +36,29 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
 }
 
-/// The queries of all panels, as Grafana sends them, with the dashboard and the title.
-pub(crate) fn queries() -> Vec<(String, String)> {
+/// A query of a panel.
+pub(crate) struct Query {
+    /// The dashboard and the title.
+    pub(crate) panel: String,
+    /// As Grafana sends it.
+    pub(crate) text: String,
+    /// What its series are called.
+    pub(crate) legend: String,
+    pub(crate) unit: String,
+}
+
+/// The queries of all panels.
+pub(crate) fn queries() -> Vec<Query> {
     let mut queries = Vec::new();
     for (file, dashboard) in dashboards() {
         let name = file.file_stem().expect("a name").to_string_lossy().into_owned();
         for panel in panels(&dashboard) {
-            let title = format!("{name}: {}", text(panel, "title"));
-            queries.extend(list(panel, "targets").iter().map(|target| (title.clone(), sent(text(target, "expr")))));
+            queries.extend(list(panel, "targets").iter().map(|target| Query {
+                panel: format!("{name}: {}", text(panel, "title")),
+                text: sent(text(target, "expr")),
+                legend: text(target, "legendFormat").to_owned(),
+                unit: text(&panel["fieldConfig"]["defaults"], "unit").to_owned(),
+            }));
         }
     }
     queries

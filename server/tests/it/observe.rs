@@ -8,6 +8,7 @@ mod monitoring;
 mod troubles;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,11 +19,15 @@ use crate::dashboards;
 /// Panels that stay empty in this test, because what they show does not happen in it.
 const EMPTY: &[&str] = &["players: Audit events dropped", "players: TLS handshakes by outcome"];
 
+/// Where to put what the panels show, if the test has time.
+fn in_full() -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "how xtask tells the test that it has time")]
+    std::env::var_os("CASTELLAN_TEST_OBSERVE_IN_FULL").map(PathBuf::from)
+}
+
 /// All durations are divided by this.
 fn haste() -> u32 {
-    #[expect(clippy::disallowed_methods, reason = "how xtask tells the test that it has time")]
-    let in_full = std::env::var_os("CASTELLAN_TEST_OBSERVE_IN_FULL").is_some();
-    if in_full { 1 } else { 30 }
+    if in_full().is_some() { 1 } else { 30 }
 }
 
 #[test]
@@ -40,7 +45,8 @@ fn troubles_raise_their_alerts_and_a_sound_server_raises_none() {
         for trouble in troubles.iter().chain([&sound]) {
             scope.spawn(|| trouble.make(haste(), &is_over));
         }
-        let deadline = Instant::now() + Duration::from_secs(30 * 60) / haste() + Duration::from_secs(60);
+        let began_at = Instant::now();
+        let deadline = began_at + Duration::from_secs(30 * 60) / haste() + Duration::from_secs(60);
         let mut seen = BTreeSet::new();
         loop {
             seen.extend(monitoring.alerts());
@@ -55,13 +61,16 @@ fn troubles_raise_their_alerts_and_a_sound_server_raises_none() {
         let at_sound: Vec<_> = seen.iter().filter(|(at, _)| *at == sound.addresses[0].to_string()).collect();
         assert!(at_sound.is_empty(), "alerts about a sound server: {at_sound:#?}");
         let empty: BTreeSet<String> = (dashboards::queries().into_iter())
-            .filter(|(_, query)| monitoring.series(query) == 0)
-            .map(|(panel, _)| panel)
+            .filter(|query| monitoring.series(&query.text) == 0)
+            .map(|query| query.panel)
             .collect();
         let expected: BTreeSet<String> = EMPTY.iter().map(|panel| (*panel).to_owned()).collect();
         assert_eq!(empty, expected, "panels without data");
         for (at, alert) in &seen {
             eprintln!("{alert} at {at}");
+        }
+        if let Some(file) = in_full() {
+            std::fs::write(file, monitoring.recorded(began_at).to_string()).expect("it can be written");
         }
     });
 }

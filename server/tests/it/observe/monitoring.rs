@@ -5,12 +5,14 @@ use std::fmt::Write;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use xtask::prometheus::{alertmanager, prometheus};
 use xtask::run::workspace;
 
+use crate::dashboards;
 use crate::harness::Http;
 use crate::starting::free_address;
 
@@ -93,11 +95,25 @@ impl Monitoring {
 
     /// The number of series with which a query is answered.
     pub(super) fn series(&self, query: &str) -> usize {
-        let body = url_form(query);
+        self.ask("query", &url_form(query)).len()
+    }
+
+    /// What all panels have shown since then, as a list: the panel, its unit, the legend, and the series.
+    pub(super) fn recorded(&self, since: Instant) -> Value {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        let range = format!("&start={}&end={now}&step=15", now.saturating_sub(since.elapsed().as_secs()));
+        let panels = dashboards::queries().into_iter().map(|query| {
+            let series = self.ask("query_range", &(url_form(&query.text) + &range));
+            json!({"panel": query.panel, "unit": query.unit, "legend": query.legend, "series": series})
+        });
+        panels.collect()
+    }
+
+    fn ask(&self, kind: &str, body: &str) -> Vec<Value> {
         let headers = [("Content-Type", "application/x-www-form-urlencoded")];
-        let answer = self.prometheus.http.call("POST", "/api/v1/query", &headers, Some(&body));
-        assert_eq!(answer.json["status"], "success", "{query}: {answer:?}");
-        answer.json["data"]["result"].as_array().map_or(0, Vec::len)
+        let answer = self.prometheus.http.call("POST", &format!("/api/v1/{kind}"), &headers, Some(body));
+        assert_eq!(answer.json["status"], "success", "{body}: {answer:?}");
+        answer.json["data"]["result"].as_array().cloned().unwrap_or_default()
     }
 }
 
