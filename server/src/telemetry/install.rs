@@ -89,7 +89,7 @@ pub fn start_logs(settings: &config::Telemetry) -> Result<(), TelemetryError> {
             let tracer = traces::tracer(endpoint, settings)?;
             let ours = Targets::new().with_target("castellan", LevelFilter::INFO);
             let spans = tracing_opentelemetry::layer().with_tracer(tracer);
-            // What the code of a span and the thread are called, says nothing to operators.
+            // Operators have no use for the place in the code and for the thread.
             let spans = spans.with_location(false).with_target(false).with_threads(false);
             Some(spans.with_tracked_inactivity(false).with_filter(ours))
         }

@@ -29,8 +29,8 @@ const UNFLUSHED_MAX: usize = 1_024;
 pub enum Parent<'a> {
     /// The client's own span, if it names one. This process decides if it traces anything.
     Client(Option<&'a str>),
-    /// The gateway's span. The gateway has decided. Without one it has said nothing about requests, and that it does not
-    /// trace the intent.
+    /// The gateway's span, if it has one for this. It has decided if an intent is traced; of a request it may say nothing,
+    /// and then this process decides.
     Gateway(Option<&'a str>),
 }
 

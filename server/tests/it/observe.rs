@@ -9,8 +9,9 @@ mod troubles;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
 
 use self::monitoring::Monitoring;
 use self::troubles::{all, sound};
@@ -21,7 +22,6 @@ const EMPTY: &[&str] = &["players: Audit events dropped", "players: TLS handshak
 
 /// Where to put what the panels show, if the test has time.
 fn in_full() -> Option<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "how xtask tells the test that it has time")]
     std::env::var_os("CASTELLAN_TEST_OBSERVE_IN_FULL").map(PathBuf::from)
 }
 
@@ -35,15 +35,15 @@ fn troubles_raise_their_alerts_and_a_sound_server_raises_none() {
     let (troubles, sound) = (all(), sound());
     let addresses = troubles.iter().chain([&sound]).flat_map(|trouble| trouble.addresses.iter().copied());
     let monitoring = Monitoring::start(haste(), &addresses.collect::<Vec<_>>());
-    let is_over = AtomicBool::new(false);
+    let over = Over::default();
     let expected: BTreeSet<(String, &str)> = (troubles.iter())
         .flat_map(|trouble| trouble.alerts.iter().map(|alert| (trouble.addresses[0].to_string(), *alert)))
         .collect();
     std::thread::scope(|scope| {
         // However the test ends, the troublemakers must.
-        let _ends = Ends(&is_over);
+        let _ends = Ends(&over);
         for trouble in troubles.iter().chain([&sound]) {
-            scope.spawn(|| trouble.make(haste(), &is_over));
+            scope.spawn(|| trouble.make(haste(), &over));
         }
         let began_at = Instant::now();
         let deadline = began_at + Duration::from_secs(30 * 60) / haste() + Duration::from_secs(60);
@@ -56,7 +56,7 @@ fn troubles_raise_their_alerts_and_a_sound_server_raises_none() {
                 break;
             }
             assert!(Instant::now() < deadline, "these alerts do not come: {missing:#?}\nthese came: {seen:#?}");
-            std::thread::sleep(Duration::from_millis(200));
+            over.comes_within(Duration::from_millis(200));
         }
         let at_sound: Vec<_> = seen.iter().filter(|(at, _)| *at == sound.addresses[0].to_string()).collect();
         assert!(at_sound.is_empty(), "alerts about a sound server: {at_sound:#?}");
@@ -75,16 +75,30 @@ fn troubles_raise_their_alerts_and_a_sound_server_raises_none() {
     });
 }
 
-/// Says that the test is over when dropped.
-struct Ends<'a>(&'a AtomicBool);
+/// The end of the test, for those who make trouble until then.
+#[derive(Default)]
+struct Over {
+    is_over: Mutex<bool>,
+    ended: Condvar,
+}
 
-impl Drop for Ends<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+impl Over {
+    /// Waits for the end, but no longer than this. True if it has come.
+    fn comes_within(&self, pause: Duration) -> bool {
+        let mut is_over = self.is_over.lock();
+        if !*is_over {
+            self.ended.wait_for(&mut is_over, pause);
+        }
+        *is_over
     }
 }
 
-/// True until the test is over.
-fn goes_on(is_over: &AtomicBool) -> bool {
-    !is_over.load(Ordering::Relaxed)
+/// Says that the test is over when dropped.
+struct Ends<'a>(&'a Over);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        *self.0.is_over.lock() = true;
+        self.0.ended.notify_all();
+    }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -100,8 +100,8 @@ impl Monitoring {
 
     /// What all panels have shown since then, as a list: the panel, its unit, the legend, and the series.
     pub(super) fn recorded(&self, since: Instant) -> Value {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-        let range = format!("&start={}&end={now}&step=15", now.saturating_sub(since.elapsed().as_secs()));
+        let now = self.ask("query", "query=time()")[0].as_f64().expect("seconds");
+        let range = format!("&start={}&end={now}&step=15", now - since.elapsed().as_secs_f64());
         let panels = dashboards::queries().into_iter().map(|query| {
             let series = self.ask("query_range", &(url_form(&query.text) + &range));
             json!({"panel": query.panel, "unit": query.unit, "legend": query.legend, "series": series})

@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -11,7 +10,7 @@ use serde_json::json;
 use uuid::Uuid;
 use xtask::postgres::{Cluster as Postgres, ClusterOptions, Stop};
 
-use super::goes_on;
+use super::Over;
 use crate::cluster::{Cluster, until_ready};
 use crate::harness::{Http, Kind, Server, Socket, run_on};
 use crate::play::{House, enter, id, paladin};
@@ -24,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 const MANY: u128 = 5_100;
 
 /// Makes trouble until it is over; with the haste of the test.
-type Make = Box<dyn Fn(u32, &AtomicBool) + Send + Sync>;
+type Make = Box<dyn Fn(u32, &Over) + Send + Sync>;
 
 /// One trouble.
 pub(super) struct Trouble {
@@ -38,13 +37,13 @@ impl Trouble {
     fn new(
         addresses: &[SocketAddr],
         alerts: &'static [&'static str],
-        make: impl Fn(u32, &AtomicBool) + Send + Sync + 'static,
+        make: impl Fn(u32, &Over) + Send + Sync + 'static,
     ) -> Self {
         Self { addresses: addresses.to_vec(), alerts, make: Box::new(make) }
     }
 
-    pub(super) fn make(&self, haste: u32, is_over: &AtomicBool) {
-        (self.make)(haste, is_over);
+    pub(super) fn make(&self, haste: u32, over: &Over) {
+        (self.make)(haste, over);
     }
 }
 
@@ -60,13 +59,12 @@ pub(super) fn sound() -> Trouble {
     let (http, token, made) = enter(&server, "ada");
     let me = id(&made);
     let socket = Mutex::new(Socket::open(server.address(), &token));
-    Trouble::new(&[server.address()], &[], move |_, is_over| {
+    Trouble::new(&[server.address()], &[], move |_, over| {
         let _alive = (&house, &server);
-        while goes_on(is_over) {
+        while !over.comes_within(PAUSE) {
             assert_eq!(http.get("/characters").status, 200);
             let (kind, _) = socket.lock().act(&me, json!({"modify_currency": {"cp": 1}}));
             assert_eq!(kind, "applied");
-            std::thread::sleep(PAUSE);
         }
     })
 }
@@ -107,12 +105,11 @@ fn stopped_database() -> Trouble {
         assert_eq!(socket.call("intent", intent).0, "applied");
     }
     let alerts = &["CastellanServerErrors", "CastellanDatabaseWritesFail", "CastellanLoginsFail", "CastellanBacklog"];
-    Trouble::new(&[address], alerts, move |_, is_over| {
+    Trouble::new(&[address], alerts, move |_, over| {
         let _alive = (&house, &server, &postgres);
-        while goes_on(is_over) {
+        while !over.comes_within(PAUSE) {
             let body = json!({"username": "bob", "password": "open sesame", "create": true});
             Http::new(address).post("/session/login", &body);
-            std::thread::sleep(PAUSE);
         }
     })
 }
@@ -140,15 +137,14 @@ fn slow_database() -> Trouble {
         "CREATE TRIGGER slow AFTER INSERT OR UPDATE ON characters FOR EACH STATEMENT EXECUTE FUNCTION slow()",
     );
     let alerts = &["CastellanDatabaseWritesSlow", "CastellanPersistenceSlow"];
-    Trouble::new(&[server.address()], alerts, move |_, is_over| {
+    Trouble::new(&[server.address()], alerts, move |_, over| {
         let _alive = (&house, &server);
         let open = players.iter().map(|(_, token, made)| (Socket::open(server.address(), token), id(made)));
         let mut sockets: Vec<_> = open.collect();
-        while goes_on(is_over) {
+        while !over.comes_within(PAUSE) {
             for (socket, me) in &mut sockets {
                 assert_eq!(socket.act(me, json!({"modify_currency": {"cp": 1}})).0, "applied");
             }
-            std::thread::sleep(PAUSE);
         }
     })
 }
@@ -160,11 +156,10 @@ fn dead_letter() -> Trouble {
     let (http, _, _) = enter(&server, "ada");
     run_on(house.url(), "ALTER TABLE characters ADD CONSTRAINT refused CHECK (name <> 'Bea')");
     http.post("/characters", &paladin("Bea"));
-    Trouble::new(&[server.address()], &["CastellanDeadLetters"], move |_, is_over| {
+    Trouble::new(&[server.address()], &["CastellanDeadLetters"], move |_, over| {
         let _alive = &house;
-        while goes_on(is_over) {
+        while !over.comes_within(PAUSE) {
             assert_eq!(Http::new(server.address()).get("/health/live").status, 200);
-            std::thread::sleep(PAUSE);
         }
     })
 }
@@ -174,13 +169,12 @@ fn strangers() -> Trouble {
     let house = House::new(Kind::Sqlite);
     let server = house.server(&["--http-anonymous-burst", "1000000"]);
     let (http, _, _) = enter(&server, "ada");
-    Trouble::new(&[server.address()], &["CastellanRequestErrors"], move |_, is_over| {
+    Trouble::new(&[server.address()], &["CastellanRequestErrors"], move |_, over| {
         let _alive = &house;
-        while goes_on(is_over) {
+        while !over.comes_within(PAUSE) {
             http.get(&format!("/characters/{}", Uuid::new_v4()));
             let body = json!({"username": "ada", "password": "open says me"});
             Http::new(server.address()).post("/session/login", &body);
-            std::thread::sleep(PAUSE);
         }
     })
 }
@@ -191,13 +185,15 @@ fn small_memory() -> Trouble {
     let server = house.server(&["--cache-characters-max", "6", "--flush-interval", "100ms"]);
     let players: Vec<_> = (0..8).map(|number| enter(&server, &format!("player{number}"))).collect();
     let alerts = &["CastellanCacheMisses", "CastellanCacheEvictions"];
-    Trouble::new(&[server.address()], alerts, move |_, is_over| {
+    Trouble::new(&[server.address()], alerts, move |_, over| {
         let _alive = (&house, &server);
-        while goes_on(is_over) {
+        loop {
             for (http, _, made) in &players {
+                if over.comes_within(PAUSE) {
+                    return;
+                }
                 // Any version. Refused while no place is free.
                 http.patch(&format!("/characters/{}/stats/hitpoints", id(made)), &json!({"version": 0, "delta": 1}));
-                std::thread::sleep(PAUSE);
             }
         }
     })
@@ -213,12 +209,12 @@ fn dead_node() -> Trouble {
     let (_, token, made) = enter(&gateway, "ada");
     let addresses = [castor.address(), pollux.address(), gateway.address()];
     let castor = Mutex::new(Some(castor));
-    Trouble::new(&addresses, &["CastellanDown"], move |haste, is_over| {
+    Trouble::new(&addresses, &["CastellanDown"], move |haste, over| {
         let _alive = (&cluster, &pollux);
         let (mut socket, me) = (Some(Socket::open(gateway.address(), &token)), id(&made));
         // Prometheus has seen both.
         let dies_at = Instant::now() + Duration::from_secs(60) / haste + Duration::from_secs(3);
-        while goes_on(is_over) {
+        while !over.comes_within(PAUSE) {
             if Instant::now() >= dies_at
                 && let Some(castor) = castor.lock().take()
             {
@@ -229,7 +225,6 @@ fn dead_node() -> Trouble {
             if let Some(socket) = &mut socket {
                 assert_eq!(socket.act(&me, json!({"modify_currency": {"cp": 1}})).0, "applied");
             }
-            std::thread::sleep(PAUSE);
         }
     })
 }
@@ -239,14 +234,10 @@ fn restarts() -> Trouble {
     let (house, address) = (House::new(Kind::Sqlite), free_address());
     let start = move |house: &House| house.server(&["--listen", &address.to_string()]);
     let server: Mutex<Option<Server>> = Mutex::new(Some(start(&house)));
-    Trouble::new(&[address], &["CastellanNodeFlaps"], move |haste, is_over| {
+    Trouble::new(&[address], &["CastellanNodeFlaps"], move |haste, over| {
         // Each life is seen by Prometheus.
         let life = Duration::from_secs(45) / haste + Duration::from_secs(1);
-        while goes_on(is_over) {
-            let until = Instant::now() + life;
-            while goes_on(is_over) && Instant::now() < until {
-                std::thread::sleep(PAUSE);
-            }
+        while !over.comes_within(life) {
             let mut server = server.lock();
             if let Some(old) = server.take() {
                 old.kill();
