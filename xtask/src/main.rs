@@ -35,7 +35,7 @@ enum Task {
     Docs,
     /// Packs the checked-out commit: an archive, a Debian package, licences, bills of materials, checksums.
     Dist(DistArguments),
-    /// Provokes alerts for real, with Prometheus and Alertmanager, in the time that they take: nearly half an hour.
+    /// Provokes alerts for real, with Prometheus and Alertmanager, in the time that they take: eleven minutes.
     Observe,
     /// Sends spoiled frames, requests and tokens to everything that reads them, for as long as you like.
     Fuzz(FuzzArguments),

@@ -2,7 +2,7 @@
 //! which alerts fire. The queries of all dashboards are answered meanwhile.
 //!
 //! The tests run it with all durations divided by 30. `cargo xtask observe` takes them as they are in `grafana/alerts.yml`,
-//! which takes nearly half an hour.
+//! which takes eleven minutes.
 
 mod monitoring;
 mod troubles;

@@ -9,7 +9,8 @@ use std::os::unix::net::UnixDatagram;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::harness::{Http, Kind, Socket};
+use crate::cluster::{Cluster, until_ready};
+use crate::harness::{Http, Kind, Server, Socket};
 use crate::play::{House, enter, id};
 
 /// Runs the program in a house until it ends. Returns its exit code, and what it printed.
@@ -136,21 +137,39 @@ fn health_is_asked_for_on_the_command_line() {
     assert!(code == 1 && said.contains("/health/ready"), "{said}");
 }
 
+/// A process that was told to stop serves on for a while, but is not ready. `front` is what players reach.
+fn serves_on_while_it_stops(name: &str, stopping: &Server, front: &Server) {
+    let (http, token, made) = enter(front, name);
+    let mut socket = Socket::open(front.address(), &token);
+    stopping.signal(Signal::TERM);
+    while Http::new(stopping.address()).get("/health/ready").status != 503 {
+        std::thread::yield_now();
+    }
+    assert_eq!(Http::new(stopping.address()).get("/health/live").status, 200);
+    let (kind, answer) = socket.act(&id(&made), json!({"modify_currency": {"gp": 1}}));
+    assert_eq!(kind, "applied", "{answer}");
+    assert_eq!(http.get("/characters").status, 200);
+    Http::new(front.address()).login(name, "open sesame");
+}
+
 #[test]
 fn a_server_that_was_told_to_stop_serves_on_for_a_while_but_is_not_ready() {
     let house = House::new(Kind::Sqlite);
     let server = house.server(&["--shutdown-delay", "5m"]);
-    let (http, token, made) = enter(&server, "ada");
-    let mut socket = Socket::open(server.address(), &token);
-    server.signal(Signal::TERM);
-    while http.get("/health/ready").status != 503 {
-        std::thread::yield_now();
-    }
-    assert_eq!(http.get("/health/live").status, 200);
-    let (kind, answer) = socket.act(&id(&made), json!({"modify_currency": {"gp": 1}}));
-    assert_eq!(kind, "applied", "{answer}");
-    Http::new(server.address()).login("ada", "open sesame");
+    serves_on_while_it_stops("ada", &server, &server);
     assert!(server.terminate().success(), "a second signal ends the wait");
+}
+
+#[test]
+fn nodes_and_gateways_that_were_told_to_stop_serve_on_for_a_while_but_are_not_ready() {
+    let cluster = Cluster::new();
+    let node =
+        cluster.house().server(&["node", "--name", "castor", "--policy", "permissive", "--shutdown-delay", "5m"]);
+    let gateway = cluster.house().server(&["gateway", "--socket-workers", "1", "--shutdown-delay", "5m"]);
+    until_ready(&gateway);
+    serves_on_while_it_stops("ada", &node, &gateway);
+    serves_on_while_it_stops("bob", &gateway, &gateway);
+    assert!(gateway.terminate().success() && node.terminate().success(), "a second signal ends the wait");
 }
 
 #[test]
