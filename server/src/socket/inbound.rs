@@ -260,6 +260,11 @@ impl<G: Game> Inbound<G> {
 
     /// The span of an intent, if it is traced.
     fn span_of(&mut self, intent: &Intent<G::Action>) -> Span {
+        if telemetry::is_tracing() { self.traced_span_of(intent) } else { Span::none() }
+    }
+
+    #[cold]
+    fn traced_span_of(&mut self, intent: &Intent<G::Action>) -> Span {
         if let Some(loading) = self.loading.take()
             && loading.0 == intent.id
         {

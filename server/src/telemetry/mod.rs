@@ -27,5 +27,5 @@ pub use spans::{
     FlushTrace, Parent, TraceId, changed, current_trace, forward_span, intent_ended, intent_span, load_span,
     request_span, traceparent,
 };
-pub use traces::finish;
+pub use traces::{finish, is_tracing};
 pub use trading::{parcel_received, traders};

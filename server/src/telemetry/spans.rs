@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tracing::{Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::traces::{is_chosen, is_on};
+use super::traces::{is_chosen, is_tracing};
 
 /// The name of the header field, and of the carrier's key.
 const TRACEPARENT: &str = "traceparent";
@@ -75,7 +75,7 @@ pub fn request_span(route: &str, method: &'static str, parent: Parent<'_>) -> Sp
         http.response.status_code = field::Empty,
         trace_id = field::Empty,
     );
-    if is_on() {
+    if is_tracing() {
         parent.adopt(&span);
         show_trace(&span);
     }
@@ -84,14 +84,6 @@ pub fn request_span(route: &str, method: &'static str, parent: Parent<'_>) -> Sp
 
 /// The span of an intent over a socket; [`Span::none`] unless it is traced.
 pub fn intent_span(action: &'static str, character: CharacterId, parent: Parent<'_>) -> Span {
-    if !is_on() {
-        return Span::none();
-    }
-    traced_intent(action, character, parent)
-}
-
-#[cold]
-fn traced_intent(action: &'static str, character: CharacterId, parent: Parent<'_>) -> Span {
     let is_traced = match parent {
         Parent::Client(_) => is_chosen(),
         Parent::Gateway(text) => text.is_some(),
@@ -116,7 +108,7 @@ fn traced_intent(action: &'static str, character: CharacterId, parent: Parent<'_
 /// The span of a gateway that passes an intent on to a node; [`Span::none`] unless it is traced. It ends where the intent
 /// is handed over; the time until the node's span begins is spent on the way, and where the gateway holds frames.
 pub fn forward_span(action: &'static str, traceparent: Option<&str>) -> Span {
-    if !is_on() || !is_chosen() {
+    if !is_tracing() || !is_chosen() {
         return Span::none();
     }
     let span = tracing::info_span!("forward", otel.kind = "producer", castellan.action = action);
@@ -140,7 +132,7 @@ pub fn load_span<'a>(waiting: impl Iterator<Item = &'a Span>) -> Span {
     let mut waiting = waiting.filter(|span| !span.is_disabled());
     let Some(first) = waiting.next() else { return Span::none() };
     let span = tracing::info_span!(parent: first, "load", otel.kind = "client");
-    if is_on() {
+    if is_tracing() {
         waiting.for_each(|other| span.add_link(other.context().span().span_context().clone()));
     }
     span
@@ -148,7 +140,7 @@ pub fn load_span<'a>(waiting: impl Iterator<Item = &'a Span>) -> Span {
 
 /// A span as another process reads it. `None` if this process traces nothing.
 pub fn traceparent(span: &Span) -> Option<String> {
-    if !is_on() {
+    if !is_tracing() {
         return None;
     }
     let mut carrier = HashMap::new();
@@ -165,7 +157,7 @@ fn show_trace(span: &Span) {
 
 /// The trace of the request or intent at hand, if it is recorded.
 pub fn current_trace() -> Option<TraceId> {
-    if is_on() { trace_of(&Span::current()) } else { None }
+    if is_tracing() { trace_of(&Span::current()) } else { None }
 }
 
 fn trace_of(span: &Span) -> Option<TraceId> {
@@ -189,7 +181,7 @@ static UNFLUSHED_COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// The span has changed a character: the flush that makes it durable gets a link to it.
 pub fn changed(span: &Span, character: CharacterId, version: Version) {
-    if span.is_disabled() || !is_on() {
+    if span.is_disabled() || !is_tracing() {
         return;
     }
     let span = span.context().span().span_context().clone();

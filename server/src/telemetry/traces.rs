@@ -93,7 +93,7 @@ pub fn finish() {
 }
 
 /// True if this process sends traces.
-pub(super) fn is_on() -> bool {
+pub fn is_tracing() -> bool {
     SHARE.get().is_some()
 }
 
