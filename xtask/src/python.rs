@@ -34,16 +34,18 @@ impl Packages {
     /// If Python or a package cannot be had.
     pub fn python(&self) -> Result<PathBuf> {
         let folder = target().join(self.folder);
-        let python = folder.join("bin/python");
+        let (python, made) = (folder.join("bin/python"), folder.join("packages"));
         let has_packages = || {
             let imports = format!("import {}", self.imports);
-            python.exists() && quietly(Command::new(&python).args(["-c", &imports])).is_ok()
+            let is_this = std::fs::read_to_string(&made).is_ok_and(|made| made == self.wanted.join("\n"));
+            is_this && quietly(Command::new(&python).args(["-c", &imports])).is_ok()
         };
         if !has_packages() {
             make(&folder)?;
             let mut pip = Command::new(&python);
             pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(self.wanted);
             quietly(&mut pip).with_context(|| format!("cannot install from PyPI: {}", self.wanted.join(" ")))?;
+            std::fs::write(&made, self.wanted.join("\n"))?;
         }
         Ok(python)
     }

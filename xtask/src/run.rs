@@ -60,7 +60,9 @@ pub fn cargo() -> Command {
 
 /// Cargo's target folder.
 pub fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+    let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+    // Commands run in other folders.
+    std::path::absolute(&folder).unwrap_or(folder)
 }
 
 /// The folder of the workspace.

@@ -53,10 +53,8 @@ pub(super) fn watch_replicas(storage: &Arc<dyn Storage>) {
     let storage = Arc::clone(storage);
     tokio::spawn(async move {
         loop {
-            // Others say that the database is away.
-            if let Ok(lag) = storage.replica_lag().await {
-                telemetry::replica_lag(lag);
-            }
+            // Others say that the database is away. Then nothing is known.
+            telemetry::replica_lag(storage.replica_lag().await.unwrap_or_default());
             tokio::time::sleep(REPLICAS).await;
         }
     });

@@ -218,6 +218,7 @@ impl<'a> Message<'a> {
             | Said::RequestBack(bytes)
             | Said::Response(bytes) => out.extend_from_slice(bytes),
             Said::TracedFrame(traceparent, frame) => {
+                debug_assert_eq!(traceparent.len(), TRACEPARENT_BYTES);
                 out.extend_from_slice(traceparent.as_bytes());
                 out.extend_from_slice(frame);
             }

@@ -239,7 +239,8 @@ impl<G: Game> Inbound<G> {
             return Some(intent);
         };
         trace_outcome(&span, &answered);
-        self.finish(draft, &intent, command.owner, answered);
+        let owner = command.owner;
+        span.in_scope(|| self.finish(draft, &intent, owner, answered));
         None
     }
 
@@ -255,7 +256,8 @@ impl<G: Game> Inbound<G> {
         let change = self.context.shards.change(&command, Some(&self.mailbox), shape, self.now_ms, draft.buffer());
         let answered = change.instrument(span.clone()).await;
         trace_outcome(&span, &answered);
-        self.finish(draft, intent, command.owner, answered);
+        let owner = command.owner;
+        span.in_scope(|| self.finish(draft, intent, owner, answered));
     }
 
     /// The span of an intent, if it is traced.

@@ -33,7 +33,7 @@ use tokio::time::{Instant, Sleep};
 
 pub use self::accepted::{AcceptedLink, serve_link};
 use self::attachment::{Attachment, Stage};
-use self::connection::{Busy, Connection, Heard, Parts, QUEUE_MAX};
+use self::connection::{Busy, Connection, Heard, Parts, QUEUE_MAX, Waiting};
 use self::cut::Cut;
 use self::ready::{Key, Ready};
 use self::steps::Done;
@@ -321,16 +321,18 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
                     }
                     // The gateway hears soon that the connection was closed.
                     let Some(connection) = attachment.connections.get_mut(&address.socket) else { continue };
+                    let traceparent =
+                        if let Said::TracedFrame(traceparent, _) = said { Some(traceparent) } else { None };
                     if connection.busy != Busy::No {
                         if connection.queue.len() >= QUEUE_MAX {
                             return Err(Cut::TooManyFrames);
                         }
-                        connection.queue.push_back(bytes.to_vec());
+                        connection
+                            .queue
+                            .push_back(Waiting { bytes: bytes.to_vec(), traceparent: traceparent.map(Box::from) });
                         continue;
                     }
                     connection.set_now(self.now, self.now_ms);
-                    let traceparent =
-                        if let Said::TracedFrame(traceparent, _) = said { Some(traceparent) } else { None };
                     let frame = connection.decode(bytes, traceparent);
                     match connection.hear(&mut self.stream, frame) {
                         Ok(Heard::Answered) if connection.is_noted || !connection.is_waiting() => {}
@@ -394,7 +396,8 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
         match heard {
             Ok(Heard::Answered) => self.note(key, None),
             Ok(Heard::Absent(missing)) => {
-                connection.queue.push_front(frame);
+                // Its span goes on if it is traced.
+                connection.queue.push_front(Waiting { bytes: frame, traceparent: None });
                 connection.busy = Busy::Load(missing);
                 let (id, span) = (connection.id, connection.loading_span());
                 self.load(key, id, missing, span);
@@ -415,9 +418,9 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
             if connection.busy != Busy::No {
                 return;
             }
-            let Some(bytes) = connection.queue.pop_front() else { return };
+            let Some(Waiting { bytes, traceparent }) = connection.queue.pop_front() else { return };
             connection.set_now(self.now, self.now_ms);
-            let frame = connection.decode(&bytes, None);
+            let frame = connection.decode(&bytes, traceparent.as_deref());
             let heard = connection.hear(&mut self.stream, frame);
             self.heard(key, heard, bytes);
         }

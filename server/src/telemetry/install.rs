@@ -75,7 +75,11 @@ pub fn install(settings: &config::Telemetry) -> Result<Metrics, TelemetryError> 
 ///
 /// Fails if the process already has a log.
 pub fn start_logs(settings: &config::Telemetry) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::new(settings.log_filter.directives());
+    let filter = match settings.log_format {
+        LogFormat::Text => EnvFilter::new(settings.log_filter.directives()),
+        // Text is printed whatever the filter says.
+        LogFormat::Json => EnvFilter::new(format!("{},{}=info", settings.log_filter.directives(), printing::SAID)),
+    };
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // Reporting a line that cannot be written would panic if nothing can be.
     let lines = lines.log_internal_errors(false);

@@ -14,6 +14,7 @@ mod spans;
 mod table;
 mod traces;
 mod trading;
+mod unflushed;
 
 pub use characters::*;
 pub use gateway::*;
@@ -24,8 +25,8 @@ pub use moves::{Move, copies, shard_moved, shards_owned};
 pub use printing::{complain, print};
 pub use refusals::{Limit, Who, log_refusals, refused};
 pub use spans::{
-    FlushTrace, Parent, TraceId, changed, current_trace, forward_span, intent_ended, intent_span, load_span,
-    request_span, traceparent,
+    Parent, TraceId, current_trace, forward, intent_ended, intent_span, load_span, request_span, traceparent,
 };
 pub use traces::{finish, is_tracing};
 pub use trading::{parcel_received, traders};
+pub use unflushed::{FlushTrace, changed};

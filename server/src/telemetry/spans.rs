@@ -3,8 +3,7 @@
 //! A trace crosses processes as W3C Trace Context (<https://www.w3.org/TR/trace-context/>): from a client to the server
 //! in `traceparent`, and from a gateway to a node with what it passes on.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
 
 use castellan_protocol::{CharacterId, Version};
 use opentelemetry::Context;
@@ -12,7 +11,6 @@ use opentelemetry::propagation::TextMapPropagator;
 pub use opentelemetry::trace::TraceId;
 use opentelemetry::trace::{SpanContext, TraceContextExt};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use parking_lot::Mutex;
 use tracing::{Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -20,9 +18,6 @@ use super::traces::{is_chosen, is_tracing};
 
 /// The name of the header field, and of the carrier's key.
 const TRACEPARENT: &str = "traceparent";
-
-/// Changes of traced intents whose commit is awaited. Beyond that the oldest get no link from their flush.
-const UNFLUSHED_MAX: usize = 1_024;
 
 /// Another process' span above ours.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +68,8 @@ pub fn request_span(route: &str, method: &'static str, parent: Parent<'_>) -> Sp
         http.request.method = method,
         http.route = route,
         http.response.status_code = field::Empty,
+        castellan.outcome = field::Empty,
+        castellan.version = field::Empty,
         trace_id = field::Empty,
     );
     if is_tracing() {
@@ -105,15 +102,16 @@ pub fn intent_span(action: &'static str, character: CharacterId, parent: Parent<
     span
 }
 
-/// The span of a gateway that passes an intent on to a node; [`Span::none`] unless it is traced. It ends where the intent
-/// is handed over; the time until the node's span begins is spent on the way, and where the gateway holds frames.
-pub fn forward_span(action: &'static str, traceparent: Option<&str>) -> Span {
-    if !is_tracing() || !is_chosen() {
-        return Span::none();
+/// A gateway passes an intent on to a node. Returns the gateway's span for the node; `None` unless the intent is traced.
+///
+/// The span ends at once. The time until the node's begins is spent on the way, and where the gateway holds frames.
+pub fn forward(action: &'static str, parent: Option<&str>) -> Option<String> {
+    if !is_chosen() {
+        return None;
     }
     let span = tracing::info_span!("forward", otel.kind = "producer", castellan.action = action);
-    Parent::Client(traceparent).adopt(&span);
-    span
+    Parent::Client(parent).adopt(&span);
+    traceparent(&span)
 }
 
 /// An intent's span learns what became of it.
@@ -126,14 +124,15 @@ pub fn intent_ended(span: &Span, outcome: &'static str, version: Option<Version>
     }
 }
 
-/// The span of loading characters from the database, below the first request or intent that waits for them and linked to
-/// the others. [`Span::none`] if none of them has a span.
+/// The span of loading characters from the database, below the first traced request or intent that waits for them and
+/// linked to the others. [`Span::none`] if none of them has a span.
 pub fn load_span<'a>(waiting: impl Iterator<Item = &'a Span>) -> Span {
-    let mut waiting = waiting.filter(|span| !span.is_disabled());
-    let Some(first) = waiting.next() else { return Span::none() };
-    let span = tracing::info_span!(parent: first, "load", otel.kind = "client");
-    if is_tracing() {
-        waiting.for_each(|other| span.add_link(other.context().span().span_context().clone()));
+    let waiting: Vec<&Span> = waiting.filter(|span| !span.is_disabled()).collect();
+    let traced: Vec<&Span> = waiting.iter().copied().filter(|span| is_tracing() && trace_of(span).is_some()).collect();
+    let Some(first) = traced.first().or(waiting.first()) else { return Span::none() };
+    let span = tracing::info_span!(parent: *first, "load", otel.kind = "client");
+    for other in traced.iter().skip(1) {
+        span.add_link(other.context().span().span_context().clone());
     }
     span
 }
@@ -165,79 +164,4 @@ fn trace_of(span: &Span) -> Option<TraceId> {
     let span = context.span();
     let span = span.span_context();
     span.is_sampled().then(|| span.trace_id())
-}
-
-/// A change of a traced intent or request whose commit is awaited.
-struct Unflushed {
-    character: CharacterId,
-    version: Version,
-    span: SpanContext,
-}
-
-static UNFLUSHED: Mutex<VecDeque<Unflushed>> = Mutex::new(VecDeque::new());
-
-/// The length of the list, for those who only want to know that it is empty.
-static UNFLUSHED_COUNT: AtomicUsize = AtomicUsize::new(0);
-
-/// The span has changed a character: the flush that makes it durable gets a link to it.
-pub fn changed(span: &Span, character: CharacterId, version: Version) {
-    if span.is_disabled() || !is_tracing() {
-        return;
-    }
-    let span = span.context().span().span_context().clone();
-    if span.is_sampled() {
-        await_commit([Unflushed { character, version, span }]);
-    }
-}
-
-fn await_commit(changes: impl IntoIterator<Item = Unflushed>) {
-    let mut unflushed = UNFLUSHED.lock();
-    unflushed.extend(changes);
-    let excess = unflushed.len().saturating_sub(UNFLUSHED_MAX);
-    unflushed.drain(..excess);
-    UNFLUSHED_COUNT.store(unflushed.len(), Ordering::Relaxed);
-}
-
-/// The trace of a transaction of the flusher.
-pub struct FlushTrace {
-    /// The span of the transaction.
-    pub span: Span,
-    linked: VecDeque<Unflushed>,
-}
-
-impl FlushTrace {
-    /// The trace of a transaction with the newest states of these characters. It has a span if it writes the change of a
-    /// traced intent or request, with a link to each of these.
-    pub fn new(rows: impl ExactSizeIterator<Item = (CharacterId, Version)>) -> Self {
-        if UNFLUSHED_COUNT.load(Ordering::Relaxed) == 0 {
-            return Self { span: Span::none(), linked: VecDeque::new() };
-        }
-        let count = rows.len();
-        let written: HashMap<_, _> = rows.collect();
-        let mut unflushed = UNFLUSHED.lock();
-        let (linked, rest): (VecDeque<_>, VecDeque<_>) = (unflushed.drain(..))
-            .partition(|change| written.get(&change.character).is_some_and(|version| *version >= change.version));
-        *unflushed = rest;
-        UNFLUSHED_COUNT.store(unflushed.len(), Ordering::Relaxed);
-        drop(unflushed);
-        if linked.is_empty() {
-            return Self { span: Span::none(), linked };
-        }
-        let span = tracing::info_span!(
-            "flush",
-            otel.kind = "client",
-            db.operation.batch.size = i64::try_from(count).unwrap_or(i64::MAX),
-            castellan.outcome = field::Empty
-        );
-        linked.iter().for_each(|change| span.add_link(change.span.clone()));
-        Self { span, linked }
-    }
-
-    /// The transaction has ended. If it has failed, a later one makes the changes durable.
-    pub fn ended(self, written: bool) {
-        self.span.record("castellan.outcome", if written { "committed" } else { "failed" });
-        if !written && !self.linked.is_empty() {
-            await_commit(self.linked);
-        }
-    }
 }

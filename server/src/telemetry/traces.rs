@@ -15,6 +15,9 @@ use crate::config::{self, OtlpEndpoint};
 /// Time limit for sending the last spans when the process ends.
 const GOODBYE: Duration = Duration::from_secs(2);
 
+/// Most links of a span: a flush may make so many traced changes durable.
+pub(super) const LINKS_MAX: usize = 1_024;
+
 /// Time limit for one delivery to the collector.
 const DELIVERY: Duration = Duration::from_secs(5);
 
@@ -39,6 +42,7 @@ pub(super) fn tracer(endpoint: &OtlpEndpoint, settings: &config::Telemetry) -> R
     let provider = SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
         .with_sampler(sampler(share.clone()))
+        .with_max_links_per_span(LINKS_MAX as u32)
         .with_resource(Resource::builder().with_service_name("castellan").build())
         .build();
     let tracer = provider.tracer("castellan");

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::PROGRAMS;
 use super::source::Source;
-use crate::run::quietly;
+use crate::run::{cargo, quietly};
 use crate::tool::Tool;
 
 /// Compares the texts of all licences with known ones: with little optimisation it would take minutes.
@@ -19,6 +19,8 @@ const CARGO_CYCLONEDX: Tool = Tool { name: "cargo-cyclonedx", version: "0.5.9", 
 pub(super) fn licences(source: &Source, triple: &str) -> Result<String> {
     let folder = source.folder.join("deploy/licences");
     let mut texts = Vec::new();
+    // Also what only others of the workspace need: cargo-about looks at all, and fetches nothing itself.
+    quietly(cargo().current_dir(&source.folder).args(["fetch", "--quiet", "--locked"]))?;
     for program in PROGRAMS {
         let made = source.folder.join("target").join(format!("{program}.txt"));
         fs::create_dir_all(made.parent().context("a folder")?)?;

@@ -10,7 +10,7 @@ use ureq::Agent;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn agent() -> Agent {
-    Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into()
+    Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).proxy(None).build().into()
 }
 
 /// Waits until `/health/ready` says yes. `alive` fails if there is nothing left to wait for.

@@ -112,10 +112,9 @@ impl Traffic {
             ClientFrame::Ping(ping) if self.session.is_game_server() => return Ok(Reply::Pong(ping.id)),
             ClientFrame::Ping(_) => self.session.user,
             ClientFrame::Intent(intent) => {
-                let action = G::Action::KINDS[intent.action.index()];
-                let span = telemetry::forward_span(action, intent.traceparent.as_deref());
-                if !span.is_disabled() {
-                    traceparent = telemetry::traceparent(&span);
+                if telemetry::is_tracing() {
+                    let action = G::Action::KINDS[intent.action.index()];
+                    traceparent = telemetry::forward(action, intent.traceparent.as_deref());
                 }
                 self.owner(intent.user)
             }

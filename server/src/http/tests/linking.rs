@@ -4,7 +4,7 @@ use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::*;
-use crate::link::{HANDSHAKE_TIMEOUT, NONCE_BYTES, Secret, Trust, Wire, dial};
+use crate::link::{self, HANDSHAKE_TIMEOUT, NONCE_BYTES, Secret, Trust, Wire, dial};
 use crate::socket::{Line, settle};
 
 const PROCESS: Uuid = Uuid::from_u128(1);
@@ -243,10 +243,13 @@ async fn a_request_that_asks_for_no_link_is_refused_with_the_reason() {
 #[tokio::test]
 async fn a_gateway_of_the_next_release_gets_a_link_of_this_version_and_a_later_one_hears_what_is_spoken() {
     let mut node = node().await;
-    let (_, head) = node.ask_for("1-2").await;
-    assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("castellan-link-version: 1\r\n"), "{head}");
-    let (_, head) = node.ask_for("2-3").await;
-    assert!(head.starts_with("HTTP/1.1 426 ") && head.contains("castellan-link-versions: 1-1\r\n"), "{head}");
+    let (_, newest) = link::VERSIONS;
+    let (_, head) = node.ask_for(&link::range((newest, newest + 1))).await;
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    assert!(head.contains(&format!("castellan-link-version: {newest}\r\n")), "{head}");
+    let (_, head) = node.ask_for(&link::range((newest + 1, newest + 2))).await;
+    let spoken = format!("castellan-link-versions: {}\r\n", link::range(link::VERSIONS));
+    assert!(head.starts_with("HTTP/1.1 426 ") && head.contains(&spoken), "{head}");
     node.assert_no_link();
 }
 

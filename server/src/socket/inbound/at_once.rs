@@ -7,7 +7,7 @@ use castellan_protocol::{Action, CharacterId, ClientFrame, CloseCode, UserId, Ve
 use tracing::Span;
 
 use super::{Inbound, Sender, Show, Slow, once_durable};
-use crate::shard::{Answer, Answered, Mailbox, Missing, Reader, Refusal, Wait};
+use crate::shard::{Answer, Answered, Mailbox, Missing, Reader, Refusal, Wait, trace_outcome};
 use crate::socket::end::End;
 use crate::socket::outbound::{Frames, Outbound};
 use crate::socket::replies::About;
@@ -81,7 +81,11 @@ impl<G: Game> Inbound<G> {
     ) {
         match (frame, self.owner_in(frame)) {
             (ClientFrame::Intent(intent), Some(owner)) => {
-                self.finish(out.draft(), intent, owner, Answered::Refused(refusal));
+                let refused = Answered::Refused(refusal);
+                if let Some(loading) = self.loading.take() {
+                    trace_outcome(&loading.1, &refused);
+                }
+                self.finish(out.draft(), intent, owner, refused);
             }
             _ => out.refused(frame.id(), &refusal),
         }

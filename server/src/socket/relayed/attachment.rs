@@ -86,7 +86,7 @@ impl<G: Game> Attachment<G> {
                 connection.busy = Busy::No;
             }
             for frame in connection.queue.drain(..) {
-                stream.put(&Message::new(connection.address, Said::FrameBack(&frame)));
+                stream.put(&Message::new(connection.address, Said::FrameBack(&frame.bytes)));
             }
         }
     }

@@ -45,6 +45,14 @@ pub(super) enum Busy {
     Load(Missing),
 }
 
+/// A frame that waits.
+pub(super) struct Waiting {
+    /// As it came.
+    pub(super) bytes: Vec<u8>,
+    /// The gateway's span, if it traces the frame.
+    pub(super) traceparent: Option<Box<str>>,
+}
+
 /// The outcome of a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard {
@@ -69,8 +77,8 @@ pub(super) struct Connection<G: Game> {
     /// The client does not read, so it gets only answers.
     pub(super) is_slow: bool,
     pub(super) busy: Busy,
-    /// Frames that wait, as they came.
-    pub(super) queue: VecDeque<Vec<u8>>,
+    /// Frames that wait.
+    pub(super) queue: VecDeque<Waiting>,
     /// A load for what follows is in progress.
     pub(super) loads_news: Option<UserId>,
     /// Watched characters whose newest state the client has not seen.

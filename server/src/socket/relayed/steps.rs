@@ -277,7 +277,7 @@ impl<G: Game, IO: AsyncRead + AsyncWrite + Unpin> Link<G, IO> {
                 return attachment.close(&mut self.stream);
             }
             if let Some(frame) = connection.queue.pop_front() {
-                connection.refuse(&mut self.stream, &frame, refusal);
+                connection.refuse(&mut self.stream, &frame.bytes, refusal);
             }
         }
         self.go_on(key);

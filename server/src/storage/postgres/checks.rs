@@ -67,7 +67,7 @@ pub(super) async fn replica_lag(connection: &mut PgConnection) -> Result<Option<
     // A standby that has everything, and gets nothing new, has no lag.
     let lag = sqlx::query_scalar(
         "SELECT max(extract(epoch FROM coalesce(replay_lag, '0'))::float8) FROM pg_stat_replication \
-         WHERE state IS NOT NULL",
+         WHERE state IN ('catchup', 'streaming')",
     );
     let lag: Option<f64> = lag.fetch_one(connection).await?;
     Ok(lag.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
