@@ -46,10 +46,6 @@ pub(super) struct Inbound<G: Game> {
     /// Present if the client differs from most. Boxed, because most do not.
     special: Option<Box<Special>>,
     waits: Waits<Sender>,
-    /// The span of the last traced intent whose characters must be loaded first, until its frame is handled again.
-    loading: Option<Box<(RequestId, Span)>>,
-    /// The socket is at a gateway, which decides what is traced.
-    is_relayed: bool,
     watched: BTreeMap<CharacterId, UserId>,
     expires_at: Instant,
     now: Instant,
@@ -62,6 +58,10 @@ struct Special {
     /// The address of a client whose intents are recorded.
     recorded: Option<IpAddr>,
     excess: Excess,
+    /// The span of the last traced intent whose characters must be loaded first, until its frame is handled again.
+    loading: Option<(RequestId, Span)>,
+    /// The socket is at a gateway, which decides what this process traces.
+    is_relayed: bool,
 }
 
 /// What an intent that waits for its commit needs for its answer.
@@ -119,8 +119,6 @@ impl<G: Game> Inbound<G> {
             mailbox,
             context,
             waits: Waits::default(),
-            loading: None,
-            is_relayed: false,
             watched: BTreeMap::new(),
             now,
             now_ms,
@@ -234,7 +232,7 @@ impl<G: Game> Inbound<G> {
         let Some(answered) = answered else {
             drop(draft);
             if !span.is_disabled() {
-                self.loading = Some(Box::new((intent.id, span)));
+                self.special.get_or_insert_default().loading = Some((intent.id, span));
             }
             return Some(intent);
         };
@@ -267,13 +265,17 @@ impl<G: Game> Inbound<G> {
 
     #[cold]
     fn traced_span_of(&mut self, intent: &Intent<G::Action>) -> Span {
-        if let Some(loading) = self.loading.take()
-            && loading.0 == intent.id
+        if let Some((id, span)) = self.special.as_mut().and_then(|special| special.loading.take())
+            && id == intent.id
         {
-            return loading.1;
+            return span;
         }
         let traceparent = intent.traceparent.as_deref();
-        let parent = if self.is_relayed { Parent::Gateway(traceparent) } else { Parent::Client(traceparent) };
+        let parent = if self.special.as_ref().is_some_and(|special| special.is_relayed) {
+            Parent::Gateway(traceparent)
+        } else {
+            Parent::Client(traceparent)
+        };
         telemetry::intent_span(G::Action::KINDS[intent.action.index()], intent.character, parent)
     }
 

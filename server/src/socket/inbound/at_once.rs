@@ -11,6 +11,7 @@ use crate::shard::{Answer, Answered, Mailbox, Missing, Reader, Refusal, Wait, tr
 use crate::socket::end::End;
 use crate::socket::outbound::{Frames, Outbound};
 use crate::socket::replies::About;
+use crate::telemetry;
 
 /// An answer that waited for its commit.
 pub(in crate::socket) type Unanswered = Wait<Sender>;
@@ -18,12 +19,15 @@ pub(in crate::socket) type Unanswered = Wait<Sender>;
 impl<G: Game> Inbound<G> {
     /// The socket is at a gateway, which decides what is traced.
     pub(in crate::socket) fn follow_traces(&mut self) {
-        self.is_relayed = true;
+        if telemetry::is_tracing() {
+            self.special.get_or_insert_default().is_relayed = true;
+        }
     }
 
     /// The span of the intent that waits for its characters, if it is traced.
     pub(in crate::socket) fn loading_span(&self) -> Span {
-        self.loading.as_ref().map_or_else(Span::none, |loading| loading.1.clone())
+        let loading = self.special.as_ref().and_then(|special| special.loading.as_ref());
+        loading.map_or_else(Span::none, |(_, span)| span.clone())
     }
 
     /// The owner of the character that a frame is about, if the session may name it.
@@ -82,8 +86,8 @@ impl<G: Game> Inbound<G> {
         match (frame, self.owner_in(frame)) {
             (ClientFrame::Intent(intent), Some(owner)) => {
                 let refused = Answered::Refused(refusal);
-                if let Some(loading) = self.loading.take() {
-                    trace_outcome(&loading.1, &refused);
+                if let Some((_, span)) = self.special.as_mut().and_then(|special| special.loading.take()) {
+                    trace_outcome(&span, &refused);
                 }
                 self.finish(out.draft(), intent, owner, refused);
             }
