@@ -14,7 +14,7 @@ pub fn prose(text: &str) -> impl Iterator<Item = &str> {
 pub fn link_targets(text: &str) -> Vec<String> {
     let mut targets = Vec::new();
     for line in prose(text) {
-        // What stands between backticks is code, even if it looks like a link.
+        // Text between backticks is code, even if it looks like a link.
         let plain: String = line.split('`').step_by(2).collect::<Vec<_>>().join("`");
         let inline = plain.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0.to_owned()));
         targets.extend(inline);

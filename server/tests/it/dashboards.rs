@@ -42,7 +42,7 @@ pub(crate) struct Query {
     pub(crate) panel: String,
     /// As Grafana sends it.
     pub(crate) text: String,
-    /// What its series are called.
+    /// The names of its series, with labels in double braces.
     pub(crate) legend: String,
     pub(crate) unit: String,
 }

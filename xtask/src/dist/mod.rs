@@ -71,11 +71,11 @@ pub fn dist(arguments: &DistArguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What one run has made.
+/// The results of one run.
 struct Packed {
     /// The folder with the files that are handed out.
     folder: PathBuf,
-    /// What the archive has in it.
+    /// The folder that becomes the archive.
     archived: PathBuf,
     /// The Debian package.
     package: PathBuf,

@@ -1,4 +1,4 @@
-//! What a program is made of: the licences of all its crates, and bills of materials.
+//! The licences of all crates in a program, and its bill of materials.
 
 use std::fs;
 

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::debian::unpacked;
 use crate::run::{quietly, target};
 
-/// What the package needs, besides what every Debian has.
+/// Packages that ours needs, and that not every Debian has.
 const PACKAGES: &str = "systemd-standalone-sysusers";
 
 /// A copy of the Debian, removed when it is dropped.

@@ -53,7 +53,7 @@ pub(crate) fn deployment(source: &Path, to: &Path) -> Result<()> {
     Ok(fs::create_dir_all(to.join("deploy/volume"))?)
 }
 
-/// What a program needs to start; nothing if it is static.
+/// The libraries that a program needs to start; none if it is static.
 fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
     let said = Command::new("ldd").arg(program).output().context("ldd")?;
     let said = String::from_utf8_lossy(&said.stdout).into_owned();

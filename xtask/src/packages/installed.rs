@@ -78,7 +78,7 @@ fn lists_accounts(debian: &Chroot, user: &str) -> Result<()> {
     Ok(())
 }
 
-/// What the service has logged since its start.
+/// The log of the service since its start.
 fn log(debian: &Chroot) -> PathBuf {
     debian.folder().join("service.log")
 }
