@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::fs::{self, File};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::fs;
+use std::net::SocketAddr;
+use std::process::Command;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -13,44 +13,15 @@ use xtask::prometheus::{alertmanager, prometheus};
 use xtask::run::workspace;
 
 use crate::dashboards;
-use crate::harness::Http;
+use crate::harness::{Http, Program};
 use crate::starting::free_address;
 
 /// Both programs; killed when dropped.
 pub(super) struct Monitoring {
-    prometheus: Program,
-    alertmanager: Program,
+    prometheus: Http,
+    alertmanager: Http,
+    _programs: [Program; 2],
     _folder: TempDir,
-}
-
-struct Program {
-    child: Child,
-    http: Http,
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // Both fail only where it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Program {
-    /// Starts it, with its output in a file of this name, and waits until it listens.
-    fn start(mut command: Command, folder: &TempDir, name: &str, address: SocketAddr) -> Self {
-        let path = folder.path().join(name);
-        let log = File::create(&path).expect("a log");
-        command.current_dir(folder.path()).stdin(Stdio::null());
-        command.stdout(log.try_clone().expect("a file")).stderr(log);
-        let mut program = Self { child: command.spawn().expect("it starts"), http: Http::new(address) };
-        while TcpStream::connect(address).is_err() {
-            let ended = program.child.try_wait().expect("it is ours");
-            assert!(ended.is_none(), "{name}: {}", fs::read_to_string(path).unwrap_or_default());
-            std::thread::yield_now();
-        }
-        program
-    }
 }
 
 impl Monitoring {
@@ -77,17 +48,18 @@ impl Monitoring {
         let mut command = alertmanager().expect("Alertmanager");
         command.args(["--config.file=alertmanager.yml", "--storage.path=alerts", "--cluster.listen-address="]);
         command.arg(format!("--web.listen-address={alerts_at}"));
-        let alertmanager = Program::start(command, &folder, "alertmanager.log", alerts_at);
+        let alertmanager = Program::start(command, folder.path(), "alertmanager.log", alerts_at);
         let mut command = Command::new(prometheus().expect("Prometheus"));
         command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=series"]);
         command.arg(format!("--web.listen-address={at}"));
-        let prometheus = Program::start(command, &folder, "prometheus.log", at);
-        Self { prometheus, alertmanager, _folder: folder }
+        let prometheus = Program::start(command, folder.path(), "prometheus.log", at);
+        let programs = [prometheus, alertmanager];
+        Self { prometheus: Http::new(at), alertmanager: Http::new(alerts_at), _programs: programs, _folder: folder }
     }
 
     /// The alerts that fire now: the instance, empty if it is about all of them, and the name.
     pub(super) fn alerts(&self) -> BTreeSet<(String, String)> {
-        let answer = self.alertmanager.http.get("/api/v2/alerts?active=true");
+        let answer = self.alertmanager.get("/api/v2/alerts?active=true");
         let alerts = answer.json.as_array().cloned().unwrap_or_default();
         let label = |alert: &Value, name: &str| alert["labels"][name].as_str().unwrap_or_default().to_owned();
         alerts.iter().map(|alert| (label(alert, "instance"), label(alert, "alertname"))).collect()
@@ -111,7 +83,7 @@ impl Monitoring {
 
     fn ask(&self, kind: &str, body: &str) -> Vec<Value> {
         let headers = [("Content-Type", "application/x-www-form-urlencoded")];
-        let answer = self.prometheus.http.call("POST", &format!("/api/v1/{kind}"), &headers, Some(body));
+        let answer = self.prometheus.call("POST", &format!("/api/v1/{kind}"), &headers, Some(body));
         assert_eq!(answer.json["status"], "success", "{body}: {answer:?}");
         answer.json["data"]["result"].as_array().cloned().unwrap_or_default()
     }

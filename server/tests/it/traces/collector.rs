@@ -1,14 +1,17 @@
 //! The OpenTelemetry collector `rotel`, and the spans that it prints.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::harness::Program;
 use crate::starting::free_address;
+
+/// The file with what it prints.
+const OUTPUT: &str = "spans";
 
 /// A span, as the collector has received it.
 #[derive(Debug, Default, Clone)]
@@ -34,36 +37,20 @@ impl Span {
 
 /// A running collector; killed when it is dropped.
 pub(super) struct Collector {
-    child: Child,
+    _program: Program,
     address: SocketAddr,
     folder: TempDir,
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        // Both fail only where it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl Collector {
     pub(super) fn start() -> Self {
         let (folder, address) = (tempfile::tempdir().expect("a temporary folder"), free_address());
-        let log = File::create(folder.path().join("spans")).expect("a file");
         let mut command = Command::new(program());
         command.args(["start", "--exporter", "blackhole", "--debug-log", "traces"]);
         command.args(["--debug-log-verbosity", "detailed", "--disable-batching"]);
         command.args(["--otlp-http-endpoint", &address.to_string()]);
         command.args(["--otlp-grpc-endpoint", &free_address().to_string()]);
-        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log);
-        let mut collector = Self { child: command.spawn().expect("it starts"), address, folder };
-        while std::net::TcpStream::connect(address).is_err() {
-            let ended = collector.child.try_wait().expect("it is ours");
-            assert!(ended.is_none(), "the collector has ended:\n{}", collector.printed());
-            std::thread::yield_now();
-        }
-        collector
+        Self { _program: Program::start(command, folder.path(), OUTPUT, address), address, folder }
     }
 
     /// For `--otlp-endpoint`.
@@ -72,7 +59,7 @@ impl Collector {
     }
 
     fn printed(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("spans")).expect("its output")
+        std::fs::read_to_string(self.folder.path().join(OUTPUT)).expect("its output")
     }
 
     /// All spans so far. It prints a delivery before it answers it.
